@@ -1,0 +1,183 @@
+#include "base/buf.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+
+enum { FIRST_CAP = 64 };
+
+void
+buf_init(struct buf *b, size_t max)
+{
+	*b = (struct buf){ .max = max };
+}
+
+void
+buf_fini(struct buf *b)
+{
+	free(b->p);
+	buf_init(b, b->max);
+}
+
+void
+buf_reset(struct buf *b)
+{
+	b->n = b->off = 0;
+	b->failed = false;
+}
+
+void
+buf_trim(struct buf *b)
+{
+	size_t n = buf_len(b);
+
+	if (n == 0) {
+		bool failed = b->failed;
+		buf_fini(b);
+		b->failed = failed;
+		return;
+	}
+	if (b->off != 0)
+		memmove(b->p, b->p + b->off, n);
+	b->n = n;
+	b->off = 0;
+	b->p = mem_realloc(b->p, n, 1);
+	b->cap = n;
+}
+
+uint8_t *
+buf_reserve(struct buf *b, size_t n)
+{
+	size_t len = buf_len(b), cap;
+
+	if (b->failed || n > b->max || len > b->max - n) {
+		b->failed = true;
+		return NULL;
+	}
+	if (b->cap - b->n >= n)
+		return b->p + b->n;
+	if (b->off != 0) {
+		memmove(b->p, b->p + b->off, len);
+		b->n = len;
+		b->off = 0;
+		if (b->cap - b->n >= n)
+			return b->p + b->n;
+	}
+	cap = b->cap < FIRST_CAP ? FIRST_CAP : b->cap;
+	while (cap < len + n)
+		cap += cap / 2;
+	if (cap > b->max)
+		cap = b->max;
+	b->p = mem_realloc(b->p, cap, 1);
+	b->cap = cap;
+	return b->p + b->n;
+}
+
+void
+buf_advance(struct buf *b, size_t n)
+{
+	assert(n <= b->cap - b->n);
+	b->n += n;
+}
+
+void
+buf_put(struct buf *b, struct slice s)
+{
+	uint8_t *to;
+
+	if (s.n == 0 || (to = buf_reserve(b, s.n)) == NULL)
+		return;
+	memcpy(to, s.p, s.n);
+	b->n += s.n;
+}
+
+void
+buf_putc(struct buf *b, uint8_t c)
+{
+	uint8_t *to = buf_reserve(b, 1);
+
+	if (to == NULL)
+		return;
+	*to = c;
+	b->n++;
+}
+
+void
+buf_puts(struct buf *b, const char *s)
+{
+	buf_put(b, slice_str(s));
+}
+
+void
+buf_vputf(struct buf *b, const char *fmt, va_list ap)
+{
+	char small[256];
+	va_list again;
+	uint8_t *to;
+	int n;
+
+	va_copy(again, ap);
+	n = vsnprintf(small, sizeof(small), fmt, ap);
+	if (n < 0)
+		b->failed = true;
+	else if ((size_t)n < sizeof(small))
+		buf_put(b, slice_of(small, (size_t)n));
+	else if ((to = buf_reserve(b, (size_t)n + 1)) != NULL) {
+		(void)vsnprintf((char *)to, (size_t)n + 1, fmt, again);
+		b->n += (size_t)n;
+	}
+	va_end(again);
+}
+
+void
+buf_putf(struct buf *b, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	buf_vputf(b, fmt, ap);
+	va_end(ap);
+}
+
+void
+buf_putu(struct buf *b, uint64_t v)
+{
+	char digits[20];
+	size_t at = sizeof(digits);
+
+	do {
+		digits[--at] = (char)('0' + v % 10);
+		v /= 10;
+	} while (v != 0);
+	buf_put(b, slice_of(digits + at, sizeof(digits) - at));
+}
+
+void
+buf_drain(struct buf *b, size_t n)
+{
+	assert(n <= buf_len(b));
+	b->off += n;
+	if (b->off == b->n)
+		b->off = b->n = 0;
+}
+
+void
+buf_truncate(struct buf *b, size_t n)
+{
+	assert(n <= buf_len(b));
+	b->n = b->off + n;
+	if (n == 0)
+		b->off = b->n = 0;
+}
+
+const char *
+buf_cstr(struct buf *b)
+{
+	uint8_t *end = buf_reserve(b, 1);
+
+	if (end == NULL)
+		return "";
+	*end = '\0';
+	return (const char *)b->p + b->off;
+}

@@ -1,0 +1,203 @@
+#include "base/fsx.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static fsx_fault *fault_hook;
+
+void
+fsx_set_fault(fsx_fault *fault)
+{
+	fault_hook = fault;
+}
+
+static bool
+fault(const char *call, const char *path)
+{
+	int e = fault_hook != NULL ? fault_hook(call, path) : 0;
+
+	if (e == 0)
+		return false;
+	errno = e;
+	return true;
+}
+
+/* A failing path must not lose errno to the close() of its descriptor. */
+static int
+close_fail(int fd)
+{
+	int keep = errno;
+
+	(void)close(fd);
+	errno = keep;
+	return -1;
+}
+
+int
+fsx_open_dir(int dirfd, const char *name)
+{
+	return (int)TEMP_FAILURE_RETRY(openat(
+	    dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+}
+
+int
+fsx_open_read(int dirfd, const char *name, struct stat *st)
+{
+	struct stat own;
+	int fd;
+
+	if (st == NULL)
+		st = &own;
+	fd = (int)TEMP_FAILURE_RETRY(openat(dirfd, name,
+	    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, st) < 0)
+		return close_fail(fd);
+	if (!S_ISREG(st->st_mode)) {
+		errno = EINVAL;
+		return close_fail(fd);
+	}
+	return fd;
+}
+
+int
+fsx_create(int dirfd, const char *name, mode_t mode)
+{
+	if (fault("create", name))
+		return -1;
+	return (int)TEMP_FAILURE_RETRY(openat(dirfd, name,
+	    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
+}
+
+int
+fsx_mkdir(int dirfd, const char *name, mode_t mode)
+{
+	return fault("mkdir", name) ? -1 : mkdirat(dirfd, name, mode);
+}
+
+int
+fsx_rename(int from_dirfd, const char *from, int to_dirfd, const char *to)
+{
+	return fault("rename", from) ? -1
+				     : renameat(from_dirfd, from, to_dirfd, to);
+}
+
+int
+fsx_rename_new(int from_dirfd, const char *from, int to_dirfd, const char *to)
+{
+	if (fault("rename", from))
+		return -1;
+	if (renameat2(from_dirfd, from, to_dirfd, to, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -1;
+	/* A file system without the flag: link says EEXIST as well. */
+	if (linkat(from_dirfd, from, to_dirfd, to, 0) < 0)
+		return -1;
+	return unlinkat(from_dirfd, from, 0);
+}
+
+int
+fsx_link(int from_dirfd, const char *from, int to_dirfd, const char *to)
+{
+	return fault("link", from) ? -1
+				   : linkat(from_dirfd, from, to_dirfd, to, 0);
+}
+
+int
+fsx_unlink(int dirfd, const char *name)
+{
+	return fault("unlink", name) ? -1 : unlinkat(dirfd, name, 0);
+}
+
+int
+fsx_rmdir(int dirfd, const char *name)
+{
+	return fault("rmdir", name) ? -1 : unlinkat(dirfd, name, AT_REMOVEDIR);
+}
+
+int
+fsx_stat(int dirfd, const char *name, struct stat *st)
+{
+	return fstatat(dirfd, name, st, AT_SYMLINK_NOFOLLOW);
+}
+
+int
+fsx_fsync(int fd)
+{
+	return fault("fsync", "") ? -1 : (int)TEMP_FAILURE_RETRY(fsync(fd));
+}
+
+int
+fsx_fdatasync(int fd)
+{
+	return fault("fdatasync", "") ? -1
+				      : (int)TEMP_FAILURE_RETRY(fdatasync(fd));
+}
+
+int
+fsx_set_mtime(int fd, int64_t wall_ms)
+{
+	struct timespec t = { wall_ms / 1000, wall_ms % 1000 * 1000000 };
+
+	if (t.tv_nsec < 0) {
+		t.tv_nsec += 1000000000;
+		t.tv_sec--;
+	}
+	return futimens(fd, (const struct timespec[2]){ t, t });
+}
+
+int
+fsx_write_all(int fd, struct slice s)
+{
+	while (s.n > 0) {
+		ssize_t n;
+
+		if (fault("write", ""))
+			return -1;
+		n = TEMP_FAILURE_RETRY(write(fd, s.p, s.n));
+		if (n < 0)
+			return -1;
+		s = slice_skip(s, (size_t)n);
+	}
+	return 0;
+}
+
+ssize_t
+fsx_pread(int fd, void *p, size_t n, off_t off)
+{
+	return TEMP_FAILURE_RETRY(pread(fd, p, n, off));
+}
+
+int
+fsx_close(int fd)
+{
+	/* Linux releases the descriptor even when close() says EINTR. */
+	return close(fd) < 0 && errno != EINTR ? -1 : 0;
+}
+
+int
+fsx_replace(int dirfd, const char *tmp_name, const char *name,
+    struct slice bytes, mode_t mode, bool sync)
+{
+	int fd = fsx_create(dirfd, tmp_name, mode), keep;
+
+	if (fd < 0)
+		return -1;
+	if (fsx_write_all(fd, bytes) < 0 || (sync && fsx_fsync(fd) < 0)) {
+		(void)close_fail(fd);
+		goto fail;
+	}
+	if (fsx_close(fd) < 0 || fsx_rename(dirfd, tmp_name, dirfd, name) < 0)
+		goto fail;
+	return 0;
+fail:
+	keep = errno;
+	(void)unlinkat(dirfd, tmp_name, 0);
+	errno = keep;
+	return -1;
+}

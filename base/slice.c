@@ -1,0 +1,124 @@
+#include "base/slice.h"
+
+#include "base/ascii.h"
+#include "base/mem.h"
+
+bool
+slice_eq(struct slice a, struct slice b)
+{
+	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+
+bool
+slice_ieq(struct slice a, struct slice b)
+{
+	return a.n == b.n && slice_icmp(a, b) == 0;
+}
+
+int
+slice_cmp(struct slice a, struct slice b)
+{
+	size_t n = a.n < b.n ? a.n : b.n;
+	int d = n != 0 ? memcmp(a.p, b.p, n) : 0;
+
+	if (d != 0)
+		return d;
+	return (a.n > b.n) - (a.n < b.n);
+}
+
+int
+slice_icmp(struct slice a, struct slice b)
+{
+	size_t n = a.n < b.n ? a.n : b.n;
+
+	for (size_t i = 0; i < n; i++) {
+		int d = ascii_lower(a.p[i]) - ascii_lower(b.p[i]);
+		if (d != 0)
+			return d;
+	}
+	return (a.n > b.n) - (a.n < b.n);
+}
+
+bool
+slice_starts(struct slice s, struct slice prefix)
+{
+	return s.n >= prefix.n && slice_eq(slice_first(s, prefix.n), prefix);
+}
+
+bool
+slice_istarts(struct slice s, struct slice prefix)
+{
+	return s.n >= prefix.n && slice_ieq(slice_first(s, prefix.n), prefix);
+}
+
+bool
+slice_ends(struct slice s, struct slice suffix)
+{
+	return s.n >= suffix.n &&
+	    slice_eq(slice_skip(s, s.n - suffix.n), suffix);
+}
+
+size_t
+slice_find(struct slice s, uint8_t c)
+{
+	const uint8_t *hit = s.n != 0 ? memchr(s.p, c, s.n) : NULL;
+
+	return hit != NULL ? (size_t)(hit - s.p) : s.n;
+}
+
+size_t
+slice_rfind(struct slice s, uint8_t c)
+{
+	const uint8_t *hit = s.n != 0 ? memrchr(s.p, c, s.n) : NULL;
+
+	return hit != NULL ? (size_t)(hit - s.p) : s.n;
+}
+
+bool
+slice_has(struct slice s, uint8_t c)
+{
+	return slice_find(s, c) < s.n;
+}
+
+static bool
+is_space(uint8_t c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+struct slice
+slice_trim(struct slice s)
+{
+	while (s.n > 0 && is_space(s.p[0]))
+		s = slice_skip(s, 1);
+	while (s.n > 0 && is_space(s.p[s.n - 1]))
+		s.n--;
+	return s;
+}
+
+bool
+slice_split(struct slice *rest, uint8_t sep, struct slice *piece)
+{
+	size_t at;
+
+	if (rest->p == NULL)
+		return false;
+	at = slice_find(*rest, sep);
+	*piece = slice_first(*rest, at);
+	if (at == rest->n)
+		*rest = slice_of(NULL, 0);
+	else
+		*rest = slice_of(rest->p + at + 1, rest->n - at - 1);
+	return true;
+}
+
+char *
+slice_dup(struct slice s)
+{
+	char *copy = mem_alloc(s.n + 1);
+
+	if (s.n != 0)
+		memcpy(copy, s.p, s.n);
+	copy[s.n] = '\0';
+	return copy;
+}

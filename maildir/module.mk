@@ -1,0 +1,1 @@
+# maildir: see HACKING.md

@@ -1,0 +1,3 @@
+include protocols/mime/module.mk
+include protocols/imap/module.mk
+include protocols/pop3/module.mk

@@ -1,0 +1,3 @@
+include server/ipc/module.mk
+include server/conf/module.mk
+include server/main.mk
