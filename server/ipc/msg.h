@@ -29,7 +29,9 @@ enum msg_role {
 	ROLE_WORKER,
 	ROLE_AUTH,
 	ROLE_CONTROL,
-	ROLE_CHILD, /* in messages.def: LOGIN or WORKER */
+	ROLE_KEEPER, /* of authdaemond: its first process, */
+	ROLE_HELPER, /* and those that ask the user tables */
+	ROLE_CHILD,  /* in messages.def: LOGIN or WORKER */
 };
 
 enum msg_type {
