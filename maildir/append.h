@@ -1,0 +1,49 @@
+/*
+ * append: a new message, written by us.
+ *
+ * Layer:  maildir, uses base.
+ * Order of writes (docs/storage.md); an OK means it survives power loss:
+ *   1. bytes to tmp/NAME as they come; CR removed before LF, a last LF added
+ *   2. fsync of the file                              (sync thread)
+ *   3. BEGIN IMMEDIATE; UID taken from UIDNEXT
+ *   4. rename tmp/NAME -> cur/NAME,S=…:2,FLAGS  (new/NAME without flags:
+ *      never: a UID is given, so it goes to cur/)
+ *   5. insert, commit
+ *   6. fsync of the directory and of the database's log side by side
+ *                                                     (sync thread)
+ *   7. only now the UID is shown and OK said
+ * Several messages may be added to one append: all come into being together
+ * at the commit (RFC 3502), or none.
+ */
+#ifndef MAILDIR_APPEND_H
+#define MAILDIR_APPEND_H
+
+#include "maildir/mailbox.h"
+
+struct append;
+
+/* Begin one or more messages for the named mailbox.  ERR_NOT_FOUND: none of
+ * that name (TRYCREATE). */
+int append_begin(struct account *a, struct slice mailbox, struct append **out,
+    struct err *e) MUST_USE;
+/*
+ * Begin the next message: its flags and keywords, INTERNALDATE (ms, or
+ * INT64_MIN: now), and announced wire size (for the quota: ERR_QUOTA).
+ */
+int append_message(struct append *p, uint32_t flags,
+    const struct slice *keywords, size_t n_keywords, int64_t internal_ms,
+    uint64_t size, int64_t wall_ms, struct err *e) MUST_USE;
+/* Bytes of that message, as they come from the wire. */
+int append_write(struct append *p, struct slice bytes, struct err *e) MUST_USE;
+/* All bytes of that message were given. */
+int append_message_end(struct append *p, struct err *e) MUST_USE;
+/* Steps 2 to 7; STEP_DONE: see the result. */
+enum step append_commit(
+    struct append *p, struct waker waker, int64_t now_ms, int64_t wall_ms);
+/* 0 or ERR_*; then the UIDs given, in order. */
+int append_result(const struct append *p, uint32_t *uidvalidity,
+    const uint32_t **uids, size_t *n);
+/* Ends it; before STEP_DONE everything written is removed again. */
+void append_free(struct append **p);
+
+#endif

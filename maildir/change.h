@@ -1,0 +1,72 @@
+/*
+ * change: resumable changes of messages: STORE, COPY, MOVE, EXPUNGE.
+ *
+ * Layer:  maildir, uses base.
+ * Each is begun with the UIDs it is about, then stepped until STEP_DONE (or
+ * freed: what has been done stays done, what has not is left).  Messages that
+ * somebody expunged meanwhile are passed over.  The order of writes of each is
+ * in docs/storage.md; the caller answers OK only after STEP_DONE with result 0.
+ * Memory: uids are copied; results live until the free.
+ */
+#ifndef MAILDIR_CHANGE_H
+#define MAILDIR_CHANGE_H
+
+#include "maildir/mailbox.h"
+
+enum flags_how { FLAGS_REPLACE, FLAGS_ADD, FLAGS_REMOVE };
+
+struct flags_change {
+	enum flags_how how;
+	uint32_t flags;		      /* enum message_flag */
+	const struct slice *keywords; /* borrowed until begin returns */
+	size_t n_keywords;
+	uint64_t
+	    unchanged_since; /* UINT64_MAX: no condition (RFC 7162 3.1.3) */
+};
+
+struct change_flags;
+int change_flags_begin(struct mailbox *m, const uint32_t *uids, size_t n,
+    const struct flags_change *what, struct change_flags **out,
+    struct err *e) MUST_USE;
+enum step change_flags_step(struct change_flags *c, struct waker waker,
+    int64_t now_ms, int64_t wall_ms);
+/* 0 or ERR_*; *modified: UIDs that failed unchanged_since; *missing: how many
+ * were gone. */
+int change_flags_result(const struct change_flags *c, const uint32_t **modified,
+    size_t *n_modified, size_t *missing);
+void change_flags_free(struct change_flags **c);
+
+struct change_copy;
+/*
+ * COPY or (move) MOVE to another mailbox of the account.  ERR_NOT_FOUND: no
+ * such target (TRYCREATE).  All or nothing for COPY: on failure the copies
+ * made are removed again.
+ */
+int change_copy_begin(struct mailbox *from, struct slice target,
+    const uint32_t *uids, size_t n, bool move, struct change_copy **out,
+    struct err *e) MUST_USE;
+enum step change_copy_step(
+    struct change_copy *c, struct waker waker, int64_t now_ms, int64_t wall_ms);
+struct copy_result {
+	int result;
+	uint32_t uidvalidity;	   /* of the target */
+	const uint32_t *from, *to; /* n pairs, ascending in from */
+	size_t n;
+};
+const struct copy_result *change_copy_result(const struct change_copy *c);
+void change_copy_free(struct change_copy **c);
+
+struct change_expunge;
+/* Remove those of the UIDs that have \Deleted (uids NULL: all that have). */
+int change_expunge_begin(struct mailbox *m, const uint32_t *uids, size_t n,
+    struct change_expunge **out, struct err *e) MUST_USE;
+enum step change_expunge_step(struct change_expunge *c, struct waker waker,
+    int64_t now_ms, int64_t wall_ms);
+int change_expunge_result(const struct change_expunge *c, size_t *n_removed);
+void change_expunge_free(struct change_expunge **c);
+
+/* Remove exactly these, whatever their flags (POP3's UPDATE state). */
+int change_remove_begin(struct mailbox *m, const uint32_t *uids, size_t n,
+    struct change_expunge **out, struct err *e) MUST_USE;
+
+#endif

@@ -1,0 +1,136 @@
+/*
+ * mailbox: one open mailbox, shared by the sessions of a worker.
+ *
+ * Layer:  maildir, uses base.
+ * The Maildir is the truth for messages and system flags, postern.db for
+ * UIDs, keywords and mod-sequences (docs/storage.md).  Other programs deliver,
+ * rename and remove at any time: a file that isn't where it was is looked for
+ * again, and only then gone.
+ */
+#ifndef MAILDIR_MAILBOX_H
+#define MAILDIR_MAILBOX_H
+
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "base/step.h"
+#include "maildir/store.h"
+#include "maildir/view.h"
+
+struct mailbox;
+
+/* Open by name, or share the open one.  ERR_NOT_FOUND, ERR_INVALID, … */
+int mailbox_open(struct account *a, struct slice name, struct mailbox **out,
+    struct err *e) MUST_USE;
+void mailbox_close(struct mailbox **m);
+
+uint32_t mailbox_uidvalidity(const struct mailbox *m);
+/* The complete name (UTF-8). */
+struct slice mailbox_name(const struct mailbox *m);
+/* A rename or removal by anybody made the struct stale: nothing works. */
+bool mailbox_gone(const struct mailbox *m);
+
+/*
+ * Bring the mailbox up to what is on disk.  Call again after STEP_YIELD, and
+ * after waker was called on STEP_WAIT_SYNC; STEP_DONE: *result is 0 or an
+ * ERR_*.  Costs two stat() calls when nothing changed.
+ * move_new: messages in new/ go to cur/ (a read-write SELECT does; EXAMINE
+ * and STATUS must not move anything: their messages are listed all the same).
+ */
+enum step mailbox_refresh(struct mailbox *m, bool move_new, struct waker waker,
+    int64_t now_ms, int64_t wall_ms, int *result);
+
+/* The newest view, with a reference for the caller. */
+struct view *mailbox_view(struct mailbox *m) MUST_USE;
+
+/* Be called whenever mailbox_view() would give another view than before. */
+struct mailbox_listener {
+	struct waker waker;
+	struct mailbox_listener *next, **prev;
+};
+void mailbox_listen(struct mailbox *m, struct mailbox_listener *l);
+void mailbox_unlisten(struct mailbox_listener *l);
+
+/*
+ * \Recent (RFC 3501 2.3.2): the lowest UID that no session has been told of
+ * as recent; all from it up to UIDNEXT are recent to the caller.  With claim
+ * no later caller gets them.
+ */
+uint32_t mailbox_recent_from(struct mailbox *m, bool claim);
+
+/* --- keywords ------------------------------------------------------------ */
+
+/* Number of keywords known here, and the name of one (0 … n-1). */
+size_t mailbox_n_keywords(const struct mailbox *m);
+struct slice mailbox_keyword(const struct mailbox *m, size_t i);
+/* The keywords of a set (struct message.keywords): indexes, ascending. */
+const uint16_t *mailbox_keyword_set(
+    const struct mailbox *m, uint32_t set, size_t *n);
+/* Index of a keyword by name (ASCII case folded), or SIZE_MAX. */
+size_t mailbox_keyword_find(const struct mailbox *m, struct slice name);
+
+/* --- one message -----------------------------------------------------------
+ */
+
+struct message_info {
+	int64_t internal_ms; /* INTERNALDATE: mtime, ms since 1970 */
+	int64_t save_ms;     /* when it came into this mailbox */
+	uint64_t file_size;  /* bytes on disk */
+	uint64_t wire_size;  /* RFC822.SIZE; UINT64_MAX: not yet known */
+};
+/* ERR_NOT_FOUND: no such message any more. */
+int mailbox_message_info(
+    struct mailbox *m, uint32_t uid, struct message_info *out) MUST_USE;
+/* Keep a computed wire size. */
+void mailbox_set_wire_size(struct mailbox *m, uint32_t uid, uint64_t size);
+/*
+ * Open the file for reading, wherever it is called now; *fd is the caller's.
+ * ERR_NOT_FOUND: expunged; ERR_SYS, ERR_DENIED: the file can't be read.
+ */
+int mailbox_open_message(struct mailbox *m, uint32_t uid, int *fd,
+    uint64_t *file_size, struct err *e) MUST_USE;
+/* Its present file name, relative to the mailbox ("cur/…"), for logs. */
+int mailbox_message_path(
+    struct mailbox *m, uint32_t uid, struct buf *out) MUST_USE;
+
+/* What is computed from a message is kept as opaque bytes, lost at will. */
+enum cache_kind {
+	CACHE_ENVELOPE,
+	CACHE_BODY,
+	CACHE_BODYSTRUCTURE,
+	CACHE_PARTS,
+	CACHE_HEADERS, /* header fields used by SEARCH and common header sets */
+	CACHE_N_KINDS,
+};
+/* Append it to out; false when it isn't there. */
+bool mailbox_cache_get(struct mailbox *m, uint32_t uid, enum cache_kind kind,
+    struct buf *out) MUST_USE;
+void mailbox_cache_put(
+    struct mailbox *m, uint32_t uid, enum cache_kind kind, struct slice bytes);
+
+/* --- STATUS --------------------------------------------------------------- */
+
+struct mailbox_counts {
+	uint32_t messages, recent, unseen, deleted, uidnext;
+	uint64_t size;
+	uint64_t highest_modseq;
+};
+/* From the newest view: call mailbox_refresh first. */
+void mailbox_counts(struct mailbox *m, struct mailbox_counts *out);
+
+/* --- POP3 -------------------------------------------------------------------
+ */
+
+struct pop3_entry {
+	uint32_t uid;
+	uint64_t size;	    /* wire size; computed if it wasn't known */
+	char unique_id[72]; /* RFC 1939 7: 1-70 bytes 0x21-0x7e */
+};
+/*
+ * The drop listing of INBOX in Courier's order, unique-ids kept in the
+ * database.  *out is the caller's to free().
+ */
+enum step mailbox_pop3_list(struct mailbox *m, struct waker waker,
+    int64_t now_ms, struct pop3_entry **out, size_t *n, int *result);
+
+#endif

@@ -1,0 +1,131 @@
+/*
+ * store: the accounts that one worker has in hand.
+ *
+ * Layer:  maildir, uses base.  No event loop: the owner polls store_watch_fd()
+ *         and calls store_tick() about once a second.
+ *
+ * A store holds one inotify descriptor, one syncer and every account opened;
+ * an account is one Maildir++ tree with its postern.db (docs/storage.md); all
+ * sessions of a worker on one account share its struct.
+ */
+#ifndef MAILDIR_STORE_H
+#define MAILDIR_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/defs.h"
+#include "base/err.h"
+#include "base/slice.h"
+#include "base/syncer.h"
+
+struct store_options {
+	const char *hostname;  /* for file names; '/' and ':' get escaped */
+	struct syncer *syncer; /* outlives the store */
+	bool fsync_always;     /* STORE and EXPUNGE are synced too */
+	int64_t quiet_ms;      /* close an account's database after so long */
+	int64_t poll_ms;   /* look at watched directories at least so often */
+	unsigned open_max; /* databases open at a time */
+	unsigned umask;	   /* for new message files */
+};
+
+struct store;
+
+struct store *store_new(const struct store_options *opt) MUST_USE;
+/* All accounts must have been released. */
+void store_free(struct store **s);
+
+/* A descriptor that becomes readable when a watched directory changed, or
+ * -1 when there is no inotify: then only store_tick() looks. */
+int store_watch_fd(const struct store *s);
+/* Read and apply the waiting watch events; calls wakers of mailboxes. */
+void store_on_watch(struct store *s, int64_t now_ms);
+/* Periodic work: polls, quiet databases, tmp/ cleaning. */
+void store_tick(struct store *s, int64_t now_ms, int64_t wall_ms);
+
+struct account;
+
+/*
+ * The account whose Maildir is at the absolute path; no disk is touched yet
+ * (neither LOGIN nor LOGOUT may).  quota: Courier's quota string or "".
+ * Each call is matched by account_release().
+ */
+struct account *account_get(
+    struct store *s, const char *path, const char *quota) MUST_USE;
+void account_release(struct account **a);
+
+/*
+ * Open it: create the Maildir if it is missing (mode 0700; parents too), open
+ * or make the database.  Idempotent and cheap when open.  All functions below
+ * and in mailbox.h call it themselves.
+ */
+int account_open(struct account *a, struct err *e) MUST_USE;
+
+/* --- mailboxes by name ---------------------------------------------------
+ *
+ * A mailbox name here is UTF-8 with '.' as separator, and complete: "INBOX",
+ * "INBOX.Sent.2024".  The directory is found through the one mapping of
+ * maildir/name.h, which accepts both forms on disk (modified UTF-7, UTF-8).
+ */
+
+enum mailbox_attr {
+	MAILBOX_NOSELECT = 1, /* only a parent of others */
+	MAILBOX_HAS_CHILDREN = 2,
+	MAILBOX_SUBSCRIBED = 4,
+	MAILBOX_MARKED = 8, /* new/ is not empty (INBOX, or all if cheap) */
+	MAILBOX_UNMARKED = 16,
+};
+
+struct mailbox_entry {
+	struct slice name;
+	unsigned attrs; /* enum mailbox_attr */
+};
+
+struct mailbox_list {
+	struct mailbox_entry *v; /* sorted: INBOX first, then by bytes */
+	size_t n;
+	void *store; /* the names' memory */
+};
+
+/*
+ * All mailboxes, their missing parents (\Noselect), and with subscribed also
+ * names that are only subscribed to.  Free by mailbox_list_fini().
+ */
+int account_list(
+    struct account *a, struct mailbox_list *out, struct err *e) MUST_USE;
+/* The names subscribed to, whether they exist or not. */
+int account_subscriptions(
+    struct account *a, struct mailbox_list *out, struct err *e) MUST_USE;
+void mailbox_list_fini(struct mailbox_list *l);
+
+/*
+ * Results besides 0: ERR_INVALID (no such name can be: outside INBOX, empty
+ * or doubled separators, '/', control characters, too long), ERR_EXISTS,
+ * ERR_NOT_FOUND, ERR_DENIED, ERR_SPACE, ERR_SYS.
+ */
+int account_create(
+    struct account *a, struct slice name, struct err *e) MUST_USE;
+/* Its messages and its UIDs go; children stay (it then is \Noselect). */
+int account_delete(
+    struct account *a, struct slice name, struct err *e) MUST_USE;
+/*
+ * UIDs and UIDVALIDITY go along, and so do the children.  Renaming INBOX
+ * moves its messages into the new mailbox (RFC 3501 6.3.5).
+ */
+int account_rename(struct account *a, struct slice from, struct slice to,
+    struct err *e) MUST_USE;
+int account_subscribe(
+    struct account *a, struct slice name, bool on, struct err *e) MUST_USE;
+/* 0 if it can be selected; ERR_NOT_FOUND; ERR_INVALID. */
+int account_exists(
+    struct account *a, struct slice name, struct err *e) MUST_USE;
+
+/* Usage and limits of the maildirsize file; a limit of 0: none. */
+struct account_quota {
+	uint64_t bytes, bytes_max;
+	uint64_t messages, messages_max;
+};
+int account_quota(
+    struct account *a, struct account_quota *out, struct err *e) MUST_USE;
+
+#endif

@@ -1,0 +1,82 @@
+/*
+ * session: what the worker sees of an authenticated connection, IMAP or POP3.
+ *
+ * Layer:  protocols, uses base.  No socket, no clock: the worker moves bytes
+ *         between the stream and the two buffers and says what time it is.
+ *
+ * The worker's part: append received bytes to in (only while the last run
+ * returned STEP_WAIT_INPUT, and never more than session_input_room()), call
+ * run, write out and drain it.  run is called again at once on
+ * STEP_NEXT, in the next turn on STEP_YIELD, when out has fallen below half
+ * of STEP_OUTPUT_HIGH on STEP_WAIT_OUTPUT, and whenever waker was called.
+ */
+#ifndef PROTOCOLS_SESSION_H
+#define PROTOCOLS_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/step.h"
+
+enum session_end {
+	SESSION_LOGOUT,	      /* the client said LOGOUT or QUIT */
+	SESSION_DISCONNECTED, /* the stream ended without it */
+	SESSION_TIMEOUT,      /* autologout */
+	SESSION_SHUTDOWN,     /* the service or the server stops */
+	SESSION_KICKED,	      /* by posternctl */
+	SESSION_ERROR,	      /* our own or the disk's failure; logged */
+};
+
+/* Who is there; every string is the session's own copy after x_new(). */
+struct session_peer {
+	const char *user;	 /* canonical user id (ADDRESS) */
+	const char *client_addr; /* text, IPv4 as IPv4-mapped IPv6 */
+	uint32_t client_port;
+	const char *local_addr;
+	uint32_t local_port;
+	const char *tls;   /* "" or "TLSv1.3 TLS_AES_256_GCM_SHA384" */
+	const char *ident; /* log ident: "imapd", "imapd-ssl", … a constant */
+	uint64_t id;	   /* session id, for logs */
+	uint64_t rcvd, sent; /* bytes before the handover */
+};
+
+struct session;
+
+struct session_ops {
+	const char *protocol; /* "IMAP", "POP3" */
+	/* Do a slice of work.  STEP_DONE: write out, close the stream, free. */
+	enum step (*run)(struct session *s, int64_t now_ms, int64_t wall_ms);
+	/* The client's stream has ended: release what it waits for.  run is
+	 * called once more and returns STEP_DONE. */
+	void (*eof)(struct session *s);
+	/* End it from outside, with BYE or -ERR where the protocol has one;
+	 * the next run returns STEP_DONE (after a critical part is done). */
+	void (*end)(struct session *s, enum session_end why);
+	/* When run must be called even if nothing happens: a time of
+	 * clock_now(), or INT64_MAX. */
+	int64_t (*deadline)(const struct session *s);
+	/* Release everything; logs the LOGOUT/DISCONNECTED/TIMEOUT line if
+	 * that has not been done. */
+	void (*free)(struct session *s);
+};
+
+struct session {
+	const struct session_ops *ops;
+	struct buf in;	     /* received, not yet parsed */
+	struct buf out;	     /* to be sent */
+	struct waker waker;  /* set by the worker: "call run soon" */
+	uint64_t rcvd, sent; /* counted by the worker */
+	bool idle; /* set by run: nothing under way; memory may be trimmed */
+};
+
+/* How many bytes may be appended to in now. */
+static inline size_t
+session_input_room(const struct session *s)
+{
+	size_t len = buf_len(&s->in);
+
+	return len < s->in.max ? s->in.max - len : 0;
+}
+
+#endif
