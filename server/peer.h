@@ -1,0 +1,46 @@
+/*
+ * peer: the other end of a message socket, on the event loop.
+ *
+ * Layer:  server, uses ipc, libevent.
+ * Memory: a peer owns its descriptor and what is queued; messages handed to
+ *         on_message are borrowed for the call, their descriptor belongs to
+ *         the callback (closed by the peer if it is left in m->fd).
+ *
+ * Sending never blocks: what the socket doesn't take waits in a queue, whose
+ * length is bounded; a peer that doesn't read in time is ended.  A message
+ * that breaks the rules of messages.def ends the peer, never the receiver.
+ */
+#ifndef SERVER_PEER_H
+#define SERVER_PEER_H
+
+#include <stddef.h>
+
+#include <event2/event.h>
+
+#include "server/ipc/msg.h"
+
+struct peer;
+
+struct peer_handler {
+	void (*on_message)(struct peer *p, struct msg_in *m, void *arg);
+	/* The peer is gone (why: "closed", "bad message", …).  Called once,
+	 * from the loop, never from inside peer_send; free it here. */
+	void (*on_end)(struct peer *p, const char *why, void *arg);
+};
+
+/* fd is the peer's from now on.  self, other: who may send what. */
+struct peer *peer_new(struct event_base *base, int fd, enum msg_role self,
+    enum msg_role other, const struct peer_handler *h, void *arg) MUST_USE;
+/* Close and release; safe inside its own callbacks. */
+void peer_free(struct peer **p);
+/*
+ * Send or queue; m is released in every case, and its descriptor, which is
+ * duplicated if it must wait, stays the caller's.
+ */
+void peer_send(struct peer *p, struct msg_out *m);
+/* Bytes waiting to be sent. */
+size_t peer_queued(const struct peer *p);
+/* Send what is queued, blocking up to timeout_ms; for the end of a process. */
+void peer_flush(struct peer *p, int timeout_ms);
+
+#endif
