@@ -60,9 +60,12 @@ typedef void conf_report(
 enum { CONF_NOTE, CONF_WARNING, CONF_ERROR };
 
 /*
- * Read the files of the set (CONF_BIT each) below dir.  A missing file gives
- * its defaults (with a note).  report may be NULL.  Returns NULL if there was
- * an error; each has then been reported.  The caller frees by conf_free().
+ * Read the files of the set (CONF_BIT each) below dir.  The files of
+ * authdaemond may also be in dir/authlib, or where configure was told when
+ * dir is the system's.  A missing file gives its defaults (with a note).
+ * report may be NULL; notes tell what has no effect (`posternd -t`).  Returns
+ * NULL if there was an error; each has then been reported.  The caller frees
+ * by conf_free().
  */
 struct conf *conf_load(
     const char *dir, unsigned files, conf_report *report, void *arg) MUST_USE;
@@ -79,6 +82,24 @@ int64_t conf_num(const struct conf *c, enum conf_key key);
 bool conf_bool(const struct conf *c, enum conf_key key);
 /* Whether a file sets it. */
 bool conf_is_set(const struct conf *c, enum conf_key key);
+
+/*
+ * The same as one service sees it.  Courier reads both files of a pair for
+ * each service: for imapd first imapd-ssl, then imapd, so that imapd wins;
+ * for imapd-ssl the other way round (likewise pop3d).  The functions above
+ * answer for the service of the key's own file; these answer for `service`,
+ * CONF_FILE_IMAPD and so on: a key of imapd-ssl (TLS_CERTFILE) asked for
+ * service imapd is the one for STARTTLS, and a key of imapd (MAXPERIP) asked
+ * for imapd-ssl is the one of port 993.
+ */
+const char *conf_service_str(
+    const struct conf *c, enum conf_file service, enum conf_key key);
+int64_t conf_service_num(
+    const struct conf *c, enum conf_file service, enum conf_key key);
+bool conf_service_bool(
+    const struct conf *c, enum conf_file service, enum conf_key key);
+bool conf_service_is_set(
+    const struct conf *c, enum conf_file service, enum conf_key key);
 
 /*
  * Any name that a file sets, known or not (Courier lets an admin add e.g.

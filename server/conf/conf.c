@@ -1,0 +1,484 @@
+#include "config.h"
+
+#include "server/conf/conf.h"
+
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/paths.h"
+#include "server/conf/conf_impl.h"
+#include "server/conf/conf_key.h"
+
+struct conf *
+conf_new(const char *dir)
+{
+	struct conf *c = MEM_NEW(struct conf);
+
+	c->magic = CONF_MAGIC;
+	arena_init(&c->mem, 0);
+	c->dir = (const char *)arena_dup(&c->mem, slice_str(dir)).p;
+	return c;
+}
+
+void
+conf_free(struct conf **cp)
+{
+	struct conf *c = *cp;
+
+	if (c == NULL)
+		return;
+	MAGIC_CHECK(c, CONF_MAGIC);
+	for (int i = 0; i < CONF_N_FILES; i++)
+		free(c->view[i].v);
+	arena_fini(&c->mem);
+	c->magic = 0;
+	free(c);
+	*cp = NULL;
+}
+
+/* --- views -----------------------------------------------------------------
+ */
+
+struct conf_var *
+conf_view_find(const struct conf_view *view, const char *name)
+{
+	for (size_t i = 0; i < view->n; i++) {
+		if (strcmp(view->v[i].name, name) == 0)
+			return &view->v[i];
+	}
+	return NULL;
+}
+
+void
+conf_view_set(struct conf *c, enum conf_file file, const struct conf_var *var)
+{
+	struct conf_view *view = &c->view[file];
+	struct conf_var *slot = conf_view_find(view, var->name);
+
+	if (slot == NULL) {
+		if (view->n == view->cap) {
+			view->cap = view->cap != 0 ? view->cap * 2 : 32;
+			view->v =
+			    mem_realloc(view->v, view->cap, sizeof(*view->v));
+		}
+		slot = &view->v[view->n++];
+		slot->name =
+		    (const char *)arena_dup(&c->mem, slice_str(var->name)).p;
+	}
+	slot->value = (const char *)arena_dup(&c->mem, slice_str(var->value)).p;
+	slot->from = var->from;
+	slot->line = var->line;
+}
+
+/* Append what a reference stands for; an unknown name is nothing, as in sh. */
+static void
+expand_name(const struct conf_view *view, struct slice name, int line,
+    struct buf *out, struct conf_source *src)
+{
+	char text[CONF_NAME_MAX + 1];
+	const struct conf_var *var;
+
+	assert(name.n < sizeof(text));
+	memcpy(text, name.p, name.n);
+	text[name.n] = '\0';
+	var = conf_view_find(view, text);
+	if (var != NULL)
+		buf_puts(out, var->value);
+	else if (src != NULL)
+		conf_say(src, CONF_WARNING, line,
+		    "$%s is not set before this line and stands for nothing",
+		    text);
+}
+
+static void
+expand(const struct conf_view *view, const struct conf_assign *a,
+    struct buf *out, struct conf_source *src)
+{
+	struct slice rest = slice_str(a->value);
+	struct slice piece;
+	bool is_name = false;
+
+	while (slice_split(&rest, CONF_VAR_MARK, &piece)) {
+		if (is_name)
+			expand_name(view, piece, a->line, out, src);
+		else
+			buf_put(out, piece);
+		is_name = !is_name;
+	}
+}
+
+/*
+ * Evaluate one file's assignments into a view.  src is NULL for the partner's
+ * file, whose remarks belong to its own view.
+ */
+static void
+evaluate(struct conf *c, enum conf_file view, const struct conf_script *s,
+    enum conf_file from, struct conf_source *src)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		struct conf_var var = { .from = from };
+		struct buf value;
+
+		buf_init(&value, CONF_VALUE_MAX);
+		expand(&c->view[view], &s->v[i], &value, src);
+		var.name = s->v[i].name;
+		var.line = s->v[i].line;
+		var.value = buf_cstr(&value);
+		if (buf_ok(&value))
+			conf_view_set(c, view, &var);
+		else if (src != NULL)
+			conf_say(src, CONF_ERROR, var.line,
+			    "expected a value of at most %d bytes",
+			    CONF_VALUE_MAX);
+		buf_fini(&value);
+	}
+}
+
+/* --- files -----------------------------------------------------------------
+ */
+
+static bool
+is_auth_file(enum conf_file file)
+{
+	return file == CONF_FILE_AUTHDAEMONRC ||
+	    file == CONF_FILE_AUTHMYSQLRC || file == CONF_FILE_AUTHSQLITERC;
+}
+
+/* Where a file is, or would be if it is missing; the caller frees. */
+static char *
+find_path(const char *dir, enum conf_file file)
+{
+	const char *name = conf_file_name(file);
+	char *path = mem_printf("%s/%s", dir, name);
+	char *other;
+
+	if (!is_auth_file(file) || access(path, F_OK) == 0)
+		return path;
+	/* Courier's two places: one directory for all, or authlib/ below. */
+	other = mem_printf("%s/authlib/%s", dir, name);
+	if (access(other, F_OK) != 0 && strcmp(dir, POSTERN_SYSCONFDIR) == 0) {
+		free(other);
+		other = mem_printf("%s/%s", POSTERN_PKGCONFDIR, name);
+	}
+	if (access(other, F_OK) != 0) {
+		free(other);
+		return path;
+	}
+	free(path);
+	return other;
+}
+
+static bool
+read_all(int fd, struct buf *out)
+{
+	for (;;) {
+		uint8_t *p = buf_reserve(out, 16384);
+		ssize_t n;
+
+		if (p == NULL) {
+			errno = EFBIG;
+			return false;
+		}
+		n = read(fd, p, 16384);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n == 0;
+		buf_advance(out, (size_t)n);
+	}
+}
+
+/* Others must not read the file that holds the database's password. */
+static void
+check_mode(enum conf_file file, const struct stat *st, struct conf_source *src)
+{
+	if (file == CONF_FILE_AUTHMYSQLRC && (st->st_mode & S_IROTH) != 0)
+		conf_say(src, CONF_WARNING, 0,
+		    "everybody can read it, and it holds a password");
+}
+
+/* A missing file is an empty one. */
+static bool
+read_file(enum conf_file file, struct buf *out, struct conf_source *src)
+{
+	struct stat st;
+	int fd = open(src->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	bool good;
+
+	if (fd < 0 && errno == ENOENT) {
+		conf_say(src, CONF_NOTE, 0, "missing: its defaults are used");
+		return true;
+	}
+	if (fd < 0) {
+		conf_say(src, CONF_ERROR, 0, "%s", strerror(errno));
+		return false;
+	}
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+		conf_say(src, CONF_ERROR, 0, "expected a regular file");
+		(void)close(fd);
+		return false;
+	}
+	check_mode(file, &st, src);
+	good = read_all(fd, out);
+	if (!good && errno == EFBIG)
+		conf_say(src, CONF_ERROR, 0, "expected at most %d bytes",
+		    CONF_FILE_MAX);
+	else if (!good)
+		conf_say(src, CONF_ERROR, 0, "%s", strerror(errno));
+	(void)close(fd);
+	return good;
+}
+
+static void
+parse(enum conf_file file, struct slice text, struct conf_script *s,
+    struct conf_source *src)
+{
+	switch (file) {
+	case CONF_FILE_IMAPD:
+	case CONF_FILE_IMAPD_SSL:
+	case CONF_FILE_POP3D:
+	case CONF_FILE_POP3D_SSL:
+	case CONF_FILE_POSTERN:
+		conf_parse_sh(text, s, src);
+		break;
+	case CONF_FILE_AUTHDAEMONRC:
+		conf_parse_authdaemonrc(text, s, src);
+		break;
+	case CONF_FILE_AUTHMYSQLRC:
+	case CONF_FILE_AUTHSQLITERC:
+		conf_parse_authmysqlrc(text, s, src);
+		break;
+	case CONF_N_FILES:
+		assert(!"no such file");
+	}
+}
+
+static void
+load_file(enum conf_file file, struct conf_script *s, struct conf_source *src)
+{
+	struct buf text;
+
+	buf_init(&text, CONF_FILE_MAX + 16384);
+	if (read_file(file, &text, src)) {
+		if (buf_len(&text) > CONF_FILE_MAX)
+			conf_say(src, CONF_ERROR, 0,
+			    "expected at most %d bytes", CONF_FILE_MAX);
+		else
+			parse(file, buf_slice(&text), s, src);
+	}
+	buf_fini(&text);
+}
+
+/* --- load ------------------------------------------------------------------
+ */
+
+struct loading {
+	struct conf *c;
+	unsigned files;
+	struct conf_source src[CONF_N_FILES];
+	struct conf_script script[CONF_N_FILES];
+	char *path[CONF_N_FILES];
+	int errors;
+};
+
+static void
+loading_init(struct loading *l, struct conf *c, conf_report *report, void *arg)
+{
+	for (int i = 0; i < CONF_N_FILES; i++) {
+		l->path[i] = find_path(c->dir, (enum conf_file)i);
+		l->src[i] = (struct conf_source){
+			.path = l->path[i], .report = report, .arg = arg
+		};
+		conf_script_init(&l->script[i]);
+	}
+}
+
+static void
+loading_fini(struct loading *l)
+{
+	for (int i = 0; i < CONF_N_FILES; i++) {
+		conf_script_fini(&l->script[i]);
+		free(l->path[i]);
+	}
+}
+
+/* Each view: the partner's file first, so that its own wins. */
+static void
+evaluate_views(struct loading *l)
+{
+	for (int i = 0; i < CONF_N_FILES; i++) {
+		enum conf_file file = (enum conf_file)i;
+		enum conf_file partner = conf_file_partner(file);
+
+		if (partner != file)
+			evaluate(
+			    l->c, file, &l->script[partner], partner, NULL);
+		evaluate(l->c, file, &l->script[i], file, &l->src[i]);
+	}
+}
+
+static void
+check_views(struct loading *l, conf_report *report, void *arg)
+{
+	const char *paths[CONF_N_FILES];
+
+	for (int i = 0; i < CONF_N_FILES; i++) {
+		l->errors += l->src[i].errors;
+		paths[i] = l->path[i];
+	}
+	l->errors += conf_check(l->c, paths, report, arg);
+}
+
+struct conf *
+conf_load(const char *dir, unsigned files, conf_report *report, void *arg)
+{
+	struct conf *c = conf_new(dir);
+	struct loading l = { .c = c, .files = files };
+
+	loading_init(&l, c, report, arg);
+	for (int i = 0; i < CONF_N_FILES; i++) {
+		if ((files & CONF_BIT(i)) != 0)
+			load_file((enum conf_file)i, &l.script[i], &l.src[i]);
+	}
+	evaluate_views(&l);
+	check_views(&l, report, arg);
+	loading_fini(&l);
+	if (l.errors != 0 || !conf_settle(c))
+		conf_free(&c);
+	return c;
+}
+
+/* --- values ----------------------------------------------------------------
+ */
+
+/* The variable that sets a key in a view, by its name or its other name. */
+static const struct conf_var *
+find_setting(const struct conf *c, enum conf_file view, enum conf_key key)
+{
+	const struct conf_view *v = &c->view[view];
+	const struct conf_var *var =
+	    conf_view_find(v, conf_key_info(key)->name);
+	enum conf_key other = conf_key_alias(key);
+
+	if (var == NULL && other != CONF_N_KEYS)
+		var = conf_view_find(v, conf_key_info(other)->name);
+	return var;
+}
+
+bool
+conf_settle(struct conf *c)
+{
+	for (unsigned i = 0; i < CONF_N_KEYS; i++) {
+		enum conf_key key = (enum conf_key)i;
+		const struct conf_key_info *info = conf_key_info(key);
+		const struct conf_var *var = find_setting(c, info->file, key);
+		struct conf_value *value = &c->value[i];
+
+		value->set = var != NULL;
+		value->text = var != NULL ? var->value : info->def;
+		if (!conf_value_check(key, value->text, &value->num, NULL))
+			return false;
+	}
+	return true;
+}
+
+const char *
+conf_dir(const struct conf *c)
+{
+	MAGIC_CHECK(c, CONF_MAGIC);
+	return c->dir;
+}
+
+const char *
+conf_str(const struct conf *c, enum conf_key key)
+{
+	MAGIC_CHECK(c, CONF_MAGIC);
+	assert(key < CONF_N_KEYS);
+	return c->value[key].text;
+}
+
+int64_t
+conf_num(const struct conf *c, enum conf_key key)
+{
+	MAGIC_CHECK(c, CONF_MAGIC);
+	assert(key < CONF_N_KEYS);
+	return c->value[key].num;
+}
+
+bool
+conf_bool(const struct conf *c, enum conf_key key)
+{
+	return conf_num(c, key) != 0;
+}
+
+bool
+conf_is_set(const struct conf *c, enum conf_key key)
+{
+	MAGIC_CHECK(c, CONF_MAGIC);
+	assert(key < CONF_N_KEYS);
+	return c->value[key].set;
+}
+
+/* The setting of a key for a service; asserts that it can see the key. */
+static const struct conf_var *
+service_setting(const struct conf *c, enum conf_file service, enum conf_key key)
+{
+	enum conf_file file = conf_key_info(key)->file;
+
+	MAGIC_CHECK(c, CONF_MAGIC);
+	assert(file == service || file == conf_file_partner(service));
+	return find_setting(c, service, key);
+}
+
+const char *
+conf_service_str(
+    const struct conf *c, enum conf_file service, enum conf_key key)
+{
+	const struct conf_var *var = service_setting(c, service, key);
+
+	return var != NULL ? var->value : conf_key_info(key)->def;
+}
+
+int64_t
+conf_service_num(
+    const struct conf *c, enum conf_file service, enum conf_key key)
+{
+	int64_t num;
+
+	/* conf_check() has seen the value in this view, too. */
+	if (!conf_value_check(
+		key, conf_service_str(c, service, key), &num, NULL))
+		return conf_num(c, key);
+	return num;
+}
+
+bool
+conf_service_bool(
+    const struct conf *c, enum conf_file service, enum conf_key key)
+{
+	return conf_service_num(c, service, key) != 0;
+}
+
+bool
+conf_service_is_set(
+    const struct conf *c, enum conf_file service, enum conf_key key)
+{
+	return service_setting(c, service, key) != NULL;
+}
+
+const char *
+conf_any(const struct conf *c, enum conf_file file, const char *name)
+{
+	const struct conf_var *var;
+
+	MAGIC_CHECK(c, CONF_MAGIC);
+	assert(file < CONF_N_FILES);
+	var = conf_view_find(&c->view[file], name);
+	return var != NULL ? var->value : NULL;
+}
