@@ -1,0 +1,107 @@
+#include "server/child.h"
+
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include <errno.h>
+#include <grp.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+enum { LOG_QUEUE_MAX = 256 * 1024 };
+
+static struct {
+	struct peer *master;
+	uint32_t dropped;
+} child_log;
+
+static void
+to_master(void *arg, enum log_level level, const char *ident, const char *line)
+{
+	struct msg_out m;
+
+	(void)arg;
+	if (peer_queued(child_log.master) > LOG_QUEUE_MAX) {
+		child_log.dropped++;
+		return;
+	}
+	msg_begin(&m, MSG_LOG, 0);
+	msg_put_u32(&m, level);
+	msg_put_str(&m, ident);
+	msg_put_str(&m, line);
+	msg_put_u32(&m, child_log.dropped);
+	child_log.dropped = 0;
+	peer_send(child_log.master, &m);
+}
+
+void
+child_log_to(struct peer *p)
+{
+	child_log.master = p;
+	log_set_sink(p != NULL ? to_master : NULL, NULL);
+}
+
+static bool
+ids_are(uid_t uid, gid_t gid)
+{
+	uid_t r, e, s;
+	gid_t rg, eg, sg;
+
+	return getresuid(&r, &e, &s) == 0 && getresgid(&rg, &eg, &sg) == 0 &&
+	    r == uid && e == uid && s == uid && rg == gid && eg == gid &&
+	    sg == gid;
+}
+
+int
+child_drop_privileges(uid_t uid, gid_t gid, struct err *e)
+{
+	if (geteuid() == 0 && (uid != 0 || gid != 0)) {
+		if (uid == 0 || gid == 0)
+			return err_set(e, ERR_DENIED,
+			    "refusing to run as uid %u gid %u", uid, gid);
+		if (setgroups(0, NULL) < 0)
+			return err_sys(e, "setgroups");
+		if (setresgid(gid, gid, gid) < 0)
+			return err_sys(e, "setresgid %u", gid);
+		if (setresuid(uid, uid, uid) < 0)
+			return err_sys(e, "setresuid %u", uid);
+		if (getgroups(0, NULL) != 0 || setuid(0) == 0)
+			return err_set(
+			    e, ERR_DENIED, "privileges could be regained");
+	}
+	if (!ids_are(uid, gid))
+		return err_set(e, ERR_DENIED,
+		    "running as uid %u gid %u, not as %u and %u", getuid(),
+		    getgid(), uid, gid);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+	    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return err_sys(e, "prctl");
+	return 0;
+}
+
+int
+child_change_root(const char *dir, struct err *e)
+{
+	if (geteuid() != 0)
+		return 0;
+	if (chdir(dir) < 0)
+		return err_sys(e, "chdir %s", dir);
+	if (chroot(".") < 0)
+		return err_sys(e, "chroot %s", dir);
+	return 0;
+}
+
+void
+child_set_limits(void)
+{
+	struct rlimit files, none = { 0, 0 };
+
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &files);
+	}
+	(void)setrlimit(RLIMIT_CORE, &none);
+	(void)signal(SIGPIPE, SIG_IGN);
+}

@@ -1,0 +1,281 @@
+#include "server/peer.h"
+
+#include <sys/queue.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+
+enum {
+	PEER_MAGIC = 0x70656572,
+	/* A peer that lets so much pile up is not reading any more. */
+	QUEUE_MAX = 16 * 1024 * 1024,
+	/* Messages taken in one turn, so that one peer can't starve others. */
+	MESSAGES_A_TURN = 64,
+};
+
+struct packet {
+	STAILQ_ENTRY(packet) link;
+	struct msg_out m; /* its fd is our duplicate */
+};
+
+struct peer {
+	unsigned magic;
+	int fd;
+	enum msg_role self, other;
+	const struct peer_handler *h;
+	void *arg;
+	struct event *on_read, *on_write, *on_over;
+	STAILQ_HEAD(, packet) queue;
+	size_t queued;
+	const char *why; /* set: it is over, on_end is due or was called */
+	int depth;	 /* callbacks under way */
+	bool freed;	 /* peer_free was called inside one */
+};
+
+static void on_peer_over(evutil_socket_t fd, short what, void *arg);
+
+static struct packet *
+packet_drop(struct peer *p)
+{
+	struct packet *first = STAILQ_FIRST(&p->queue);
+
+	STAILQ_REMOVE_HEAD(&p->queue, link);
+	p->queued -= buf_len(&first->m.b);
+	return first;
+}
+
+static void
+packet_free(struct packet *k)
+{
+	if (k->m.fd >= 0)
+		(void)close(k->m.fd);
+	msg_out_fini(&k->m);
+	free(k);
+}
+
+static void
+destroy(struct peer *p)
+{
+	while (!STAILQ_EMPTY(&p->queue))
+		packet_free(packet_drop(p));
+	event_free(p->on_read);
+	event_free(p->on_write);
+	event_free(p->on_over);
+	(void)close(p->fd);
+	p->magic = 0;
+	free(p);
+}
+
+/* It is over: say so from the loop, once. */
+static void
+over(struct peer *p, const char *why)
+{
+	if (p->why != NULL)
+		return;
+	p->why = why;
+	(void)event_del(p->on_read);
+	(void)event_del(p->on_write);
+	event_active(p->on_over, EV_TIMEOUT, 1);
+}
+
+/* Run by whoever called a callback: it may have freed the peer. */
+static bool
+leave(struct peer *p)
+{
+	if (--p->depth > 0 || !p->freed)
+		return !p->freed;
+	destroy(p);
+	return false;
+}
+
+static void
+on_peer_over(evutil_socket_t fd, short what, void *arg)
+{
+	struct peer *p = arg;
+
+	(void)fd;
+	(void)what;
+	MAGIC_CHECK(p, PEER_MAGIC);
+	p->depth++;
+	p->h->on_end(p, p->why, p->arg);
+	(void)leave(p);
+}
+
+/* One message; false when there is no more to be had now. */
+static bool
+receive_one(struct peer *p)
+{
+	/* One process, one thread, never nested: a shared receive space. */
+	static uint8_t space[MSG_SIZE_MAX];
+	struct msg_in m = { .fd = -1 };
+	int r = msg_recv(p->fd, p->other, p->self, space, &m);
+
+	if (r == ERR_BUSY)
+		return false;
+	if (r != 1) {
+		over(p,
+		    r == 0		  ? "closed"
+			: r == ERR_FORMAT ? "bad message"
+					  : "receive error");
+		return false;
+	}
+	p->depth++;
+	p->h->on_message(p, &m, p->arg);
+	if (m.fd >= 0)
+		(void)close(m.fd);
+	return leave(p) && p->why == NULL;
+}
+
+static void
+on_peer_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct peer *p = arg;
+
+	(void)fd;
+	(void)what;
+	MAGIC_CHECK(p, PEER_MAGIC);
+	for (int i = 0; i < MESSAGES_A_TURN; i++)
+		if (!receive_one(p))
+			return;
+}
+
+/*
+ * Send a copy of the queued packet: msg_send() releases what it is given,
+ * and a full socket must not lose it.
+ */
+static int
+send_packet(const struct peer *p, const struct packet *k)
+{
+	struct msg_out copy = { .fd = k->m.fd };
+
+	buf_init(&copy.b, MSG_SIZE_MAX);
+	buf_put(&copy.b, buf_slice(&k->m.b));
+	return msg_send(p->fd, &copy);
+}
+
+static void
+drain_queue(struct peer *p)
+{
+	while (!STAILQ_EMPTY(&p->queue)) {
+		int r = send_packet(p, STAILQ_FIRST(&p->queue));
+
+		if (r == ERR_BUSY) {
+			(void)event_add(p->on_write, NULL);
+			return;
+		}
+		if (r != 0) {
+			over(p, "send error");
+			return;
+		}
+		packet_free(packet_drop(p));
+	}
+}
+
+static void
+on_peer_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct peer *p = arg;
+
+	(void)fd;
+	(void)what;
+	MAGIC_CHECK(p, PEER_MAGIC);
+	drain_queue(p);
+}
+
+struct peer *
+peer_new(struct event_base *base, int fd, enum msg_role self,
+    enum msg_role other, const struct peer_handler *h, void *arg)
+{
+	struct peer *p = MEM_NEW(struct peer);
+
+	p->magic = PEER_MAGIC;
+	p->fd = fd;
+	p->self = self;
+	p->other = other;
+	p->h = h;
+	p->arg = arg;
+	STAILQ_INIT(&p->queue);
+	p->on_read =
+	    event_new(base, fd, EV_READ | EV_PERSIST, on_peer_readable, p);
+	p->on_write = event_new(base, fd, EV_WRITE, on_peer_writable, p);
+	p->on_over = event_new(base, -1, 0, on_peer_over, p);
+	assert(p->on_read != NULL && p->on_write != NULL && p->on_over != NULL);
+	(void)event_add(p->on_read, NULL);
+	return p;
+}
+
+void
+peer_free(struct peer **pp)
+{
+	struct peer *p = *pp;
+
+	if (p == NULL)
+		return;
+	MAGIC_CHECK(p, PEER_MAGIC);
+	*pp = NULL;
+	(void)event_del(p->on_read);
+	(void)event_del(p->on_write);
+	(void)event_del(p->on_over);
+	p->why = "freed";
+	if (p->depth > 0)
+		p->freed = true;
+	else
+		destroy(p);
+}
+
+void
+peer_send(struct peer *p, struct msg_out *m)
+{
+	struct packet *k;
+
+	MAGIC_CHECK(p, PEER_MAGIC);
+	if (!buf_ok(&m->b) || p->why != NULL) {
+		/* Too long for a packet is our own mistake, not the peer's. */
+		assert(buf_ok(&m->b));
+		msg_out_fini(m);
+		return;
+	}
+	k = MEM_NEW(struct packet);
+	k->m = *m;
+	k->m.fd = m->fd >= 0 ? fcntl(m->fd, F_DUPFD_CLOEXEC, 5) : -1;
+	if (m->fd >= 0 && k->m.fd < 0) {
+		packet_free(k);
+		over(p, "no descriptor left");
+		return;
+	}
+	p->queued += buf_len(&k->m.b);
+	STAILQ_INSERT_TAIL(&p->queue, k, link);
+	m->fd = -1;
+	if (p->queued > QUEUE_MAX)
+		over(p, "does not read");
+	else if (STAILQ_FIRST(&p->queue) == k)
+		drain_queue(p);
+}
+
+size_t
+peer_queued(const struct peer *p)
+{
+	return p->queued;
+}
+
+void
+peer_flush(struct peer *p, int timeout_ms)
+{
+	int64_t end = clock_now() + timeout_ms;
+
+	while (!STAILQ_EMPTY(&p->queue) && p->why == NULL) {
+		struct pollfd pfd = { p->fd, POLLOUT, 0 };
+		int64_t left = end - clock_now();
+
+		if (left <= 0 || poll(&pfd, 1, (int)left) == 0)
+			return;
+		drain_queue(p);
+	}
+}

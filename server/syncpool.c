@@ -1,0 +1,195 @@
+#include "server/syncpool.h"
+
+#include <sys/eventfd.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/fsx.h"
+#include "base/mem.h"
+
+enum { THREADS_MAX = 16 };
+
+struct job_list {
+	struct sync_job *first, **last;
+};
+
+struct syncpool {
+	struct syncer syncer;
+	pthread_mutex_t lock; /* guards todo, finished, stop */
+	pthread_cond_t work;
+	struct job_list todo, finished;
+	bool stop;
+	pthread_t threads[THREADS_MAX];
+	unsigned n_threads;
+	int wake_fd; /* eventfd: a job was finished */
+	struct event *on_wake;
+	unsigned pending;
+};
+
+static void
+list_init(struct job_list *l)
+{
+	l->first = NULL;
+	l->last = &l->first;
+}
+
+static void
+list_append(struct job_list *l, struct sync_job *job)
+{
+	job->next = NULL;
+	*l->last = job;
+	l->last = &job->next;
+}
+
+static struct sync_job *
+list_take(struct job_list *l)
+{
+	struct sync_job *job = l->first;
+
+	if (job == NULL)
+		return NULL;
+	l->first = job->next;
+	if (l->first == NULL)
+		l->last = &l->first;
+	return job;
+}
+
+static void
+run_job(struct sync_job *job)
+{
+	job->error = 0;
+	for (int i = 0; i < job->n; i++) {
+		int r = job->data_only[i] ? fsx_fdatasync(job->fds[i])
+					  : fsx_fsync(job->fds[i]);
+		if (r < 0 && job->error == 0)
+			job->error = errno;
+	}
+}
+
+static void *
+sync_thread(void *arg)
+{
+	struct syncpool *p = arg;
+	struct sync_job *job;
+	const uint64_t one = 1;
+
+	(void)pthread_mutex_lock(&p->lock);
+	for (;;) {
+		while ((job = list_take(&p->todo)) == NULL && !p->stop)
+			(void)pthread_cond_wait(&p->work, &p->lock);
+		if (p->stop)
+			break;
+		(void)pthread_mutex_unlock(&p->lock);
+		run_job(job);
+		(void)pthread_mutex_lock(&p->lock);
+		list_append(&p->finished, job);
+		/* A full counter is as good a wake-up as one more. */
+		if (write(p->wake_fd, &one, sizeof(one)) < 0)
+			continue;
+	}
+	(void)pthread_mutex_unlock(&p->lock);
+	return NULL;
+}
+
+static void
+on_job_finished(evutil_socket_t fd, short what, void *arg)
+{
+	struct syncpool *p = arg;
+	struct sync_job *job, *next;
+	uint64_t count;
+
+	(void)what;
+	if (read(fd, &count, sizeof(count)) < 0)
+		return;
+	(void)pthread_mutex_lock(&p->lock);
+	job = p->finished.first;
+	list_init(&p->finished);
+	(void)pthread_mutex_unlock(&p->lock);
+	for (; job != NULL; job = next) {
+		next = job->next;
+		p->pending--;
+		job->done(job);
+	}
+}
+
+static void
+submit(struct syncer *self, struct sync_job *job)
+{
+	struct syncpool *p = CONTAINER_OF(self, struct syncpool, syncer);
+
+	p->pending++;
+	(void)pthread_mutex_lock(&p->lock);
+	list_append(&p->todo, job);
+	(void)pthread_cond_signal(&p->work);
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+struct syncpool *
+syncpool_new(struct event_base *base, unsigned n)
+{
+	struct syncpool *p = MEM_NEW(struct syncpool);
+	sigset_t all, old;
+
+	p->syncer.submit = submit;
+	list_init(&p->todo);
+	list_init(&p->finished);
+	(void)pthread_mutex_init(&p->lock, NULL);
+	(void)pthread_cond_init(&p->work, NULL);
+	p->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	/* Signals are the loop's business. */
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
+	while (p->wake_fd >= 0 && p->n_threads < n &&
+	    p->n_threads < THREADS_MAX &&
+	    pthread_create(&p->threads[p->n_threads], NULL, sync_thread, p) ==
+		0)
+		p->n_threads++;
+	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	p->on_wake = event_new(
+	    base, p->wake_fd, EV_READ | EV_PERSIST, on_job_finished, p);
+	if (p->n_threads == 0 || p->on_wake == NULL) {
+		syncpool_free(&p);
+		return NULL;
+	}
+	(void)event_add(p->on_wake, NULL);
+	return p;
+}
+
+void
+syncpool_free(struct syncpool **pp)
+{
+	struct syncpool *p = *pp;
+
+	if (p == NULL)
+		return;
+	*pp = NULL;
+	(void)pthread_mutex_lock(&p->lock);
+	p->stop = true;
+	(void)pthread_cond_broadcast(&p->work);
+	(void)pthread_mutex_unlock(&p->lock);
+	for (unsigned i = 0; i < p->n_threads; i++)
+		(void)pthread_join(p->threads[i], NULL);
+	if (p->on_wake != NULL)
+		event_free(p->on_wake);
+	if (p->wake_fd >= 0)
+		(void)close(p->wake_fd);
+	(void)pthread_mutex_destroy(&p->lock);
+	(void)pthread_cond_destroy(&p->work);
+	free(p);
+}
+
+struct syncer *
+syncpool_syncer(struct syncpool *p)
+{
+	return &p->syncer;
+}
+
+unsigned
+syncpool_pending(const struct syncpool *p)
+{
+	return p->pending;
+}

@@ -1,0 +1,27 @@
+/*
+ * syncpool: the syncer of a worker: a few threads that wait for the disk.
+ *
+ * Layer:  server, uses base, libevent, pthread.
+ * The threads do nothing but fsync() and fdatasync() on what they are handed;
+ * they touch no session and no index.  A finished job comes back to the
+ * loop's thread, which calls done.
+ */
+#ifndef SERVER_SYNCPOOL_H
+#define SERVER_SYNCPOOL_H
+
+#include <event2/event.h>
+
+#include "base/defs.h"
+#include "base/syncer.h"
+
+struct syncpool;
+
+/* n threads (1 … 16).  NULL, with errno, if not one could be started. */
+struct syncpool *syncpool_new(struct event_base *base, unsigned n) MUST_USE;
+/* Waits for the jobs under way; those not begun are dropped. */
+void syncpool_free(struct syncpool **p);
+struct syncer *syncpool_syncer(struct syncpool *p);
+/* Jobs submitted whose done was not yet called. */
+unsigned syncpool_pending(const struct syncpool *p);
+
+#endif
