@@ -1,0 +1,38 @@
+#include "auth/mech.h"
+
+static const struct mech *const all[] = {
+	&mech_plain,
+	&mech_login,
+};
+
+const struct mech *const *
+mech_all(size_t *n)
+{
+	*n = NELEMS(all);
+	return all;
+}
+
+const struct mech *
+mech_find(struct slice name)
+{
+	for (size_t i = 0; i < NELEMS(all); i++)
+		if (slice_ieq(all[i]->name, name))
+			return all[i];
+	return NULL;
+}
+
+void
+mech_state_init(struct mech_state *st, const struct mech *m)
+{
+	*st = (struct mech_state){ .mech = m, .op = QUERY_LOGIN };
+	buf_init(&st->challenge, MECH_MESSAGE_MAX);
+}
+
+void
+mech_state_fini(struct mech_state *st)
+{
+	buf_fini(&st->challenge);
+	secret_fini(&st->user);
+	secret_fini(&st->password);
+	secret_fini(&st->extra);
+}

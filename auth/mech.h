@@ -1,0 +1,64 @@
+/*
+ * mech: SASL mechanisms (RFC 4422), one file each.
+ *
+ * Layer:  auth, uses base, answer.  No I/O, no clock.
+ * Memory: a mech_state is embedded in its request and owns what it holds;
+ *         mech_state_fini() wipes it.
+ *
+ * A mechanism is a row: how it steps on a client's response, and, where the
+ * user table's answer isn't yet the result, how it goes on after that.  To
+ * add one, write mech_NAME.c and name its row in mech.c.
+ */
+#ifndef AUTH_MECH_H
+#define AUTH_MECH_H
+
+#include "auth/answer.h"
+#include "base/buf.h"
+#include "base/defs.h"
+#include "base/secret.h"
+#include "base/slice.h"
+
+enum {
+	/* Bytes of one response or challenge, decoded. */
+	MECH_MESSAGE_MAX = 8192,
+};
+
+enum mech_next {
+	MECH_CHALLENGE,	   /* send challenge, wait for a response */
+	MECH_ASK,	   /* ask the user table: op, user, password, extra */
+	MECH_ACCEPT,	   /* done, with the account that was answered */
+	MECH_REJECT,	   /* wrong */
+	MECH_REJECT_AUTHZ, /* authenticated, but may not act for the other */
+};
+
+struct mech;
+struct mech_state {
+	const struct mech *mech;
+	int stage; /* the mechanism's; 0 at the beginning */
+	struct buf challenge;
+	/* what to ask; user also names the request in logs and replies */
+	enum query_op op;
+	struct secret user;
+	struct secret password;
+	struct secret extra;
+};
+
+struct mech {
+	struct slice name;
+	const char *flags; /* of the MECH line, TAB separated */
+	/* response: NULL when the client sent none with its request. */
+	enum mech_next (*step)(
+	    struct mech_state *st, const struct slice *response);
+};
+
+/* Every mechanism in the order of preference, weakest last; *n: how many. */
+const struct mech *const *mech_all(size_t *n);
+/* By name in either case; NULL if there is none. */
+const struct mech *mech_find(struct slice name);
+
+void mech_state_init(struct mech_state *st, const struct mech *m);
+void mech_state_fini(struct mech_state *st);
+
+extern const struct mech mech_plain, mech_login;
+
+#endif

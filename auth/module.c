@@ -1,0 +1,231 @@
+#include "config.h"
+
+#include "auth/module.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+static const struct auth_module *const all[] = {
+#ifdef WITH_AUTHMYSQL
+	&module_mysql,
+#endif
+	&module_sqlite,
+};
+
+enum { LINKS_MAX = 16 };
+
+struct chain {
+	uint32_t magic;
+	int n;
+	struct {
+		const struct auth_module *module;
+		void *self;
+	} link[LINKS_MAX];
+	struct passwd_model model;
+	const char *default_options;
+	uint32_t uid_min, gid_min;
+};
+
+enum { CHAIN_MAGIC = 0x0c4a1215 };
+
+const struct auth_module *
+module_find(struct slice name)
+{
+	for (size_t i = 0; i < NELEMS(all); i++)
+		if (slice_eq(slice_str(all[i]->name), name))
+			return all[i];
+	return NULL;
+}
+
+static void
+add_link(struct chain *c, struct slice name, const struct conf *conf)
+{
+	const struct auth_module *m = module_find(name);
+	char safe[64];
+
+	if (m == NULL) {
+		log_warn("authmodulelist: no module named %s",
+		    log_safe(name, safe, sizeof(safe)));
+		return;
+	}
+	if (c->n == LINKS_MAX)
+		return;
+	c->link[c->n].module = m;
+	c->link[c->n].self = m->open(conf);
+	c->n++;
+}
+
+struct chain *
+chain_new(const struct settings *settings)
+{
+	const struct conf *conf = settings->conf;
+	struct chain *c = MEM_NEW(struct chain);
+	struct slice rest =
+	    slice_str(conf_str(conf, CONF_AUTHDAEMONRC_authmodulelist));
+	struct slice word;
+
+	c->magic = CHAIN_MAGIC;
+	c->uid_min =
+	    (uint32_t)conf_num(settings->postern, CONF_POSTERN_UID_MIN);
+	c->gid_min =
+	    (uint32_t)conf_num(settings->postern, CONF_POSTERN_GID_MIN);
+	c->default_options = conf_str(conf, CONF_AUTHDAEMONRC_DEFAULTOPTIONS);
+	while (slice_split(&rest, ' ', &word)) {
+		word = slice_trim(word);
+		if (word.n != 0)
+			add_link(c, word, conf);
+	}
+	if (c->n == 0)
+		log_error("authmodulelist names no module that there is: "
+			  "nobody can log in");
+	return c;
+}
+
+void
+chain_free(struct chain **c)
+{
+	if (*c == NULL)
+		return;
+	MAGIC_CHECK(*c, CHAIN_MAGIC);
+	for (int i = 0; i < (*c)->n; i++)
+		(*c)->link[i].module->close((*c)->link[i].self);
+	(*c)->magic = 0;
+	free(*c);
+	*c = NULL;
+}
+
+/* Courier's debug lines; the password is never among them. */
+static void
+log_account(const struct account *a)
+{
+	char address[128], home[128], maildir[128];
+
+	if (!log_enabled(LOG_LEVEL_DEBUG))
+		return;
+	log_debug("Authenticated: sysusername=<null>, sysuserid=%u, "
+		  "sysgroupid=%u, homedirectory=%s, address=%s, maildir=%s",
+	    a->uid, a->gid,
+	    log_safe(account_get(a, ACCOUNT_HOME), home, sizeof(home)),
+	    log_safe(account_get(a, ACCOUNT_ADDRESS), address, sizeof(address)),
+	    log_safe(
+		account_get(a, ACCOUNT_MAILDIR), maildir, sizeof(maildir)));
+}
+
+/* Does what was asked agree with the account that was found? */
+static enum verdict
+judge(struct chain *c, const struct query *q, struct account *a)
+{
+	const char *why;
+	char safe[128];
+
+	if (!account_check(a, c->uid_min, c->gid_min, &why)) {
+		log_error("account %s can't be used: %s",
+		    log_safe(q->user, safe, sizeof(safe)), why);
+		return VERDICT_TEMPORARY;
+	}
+	if (q->op == QUERY_LOGIN || q->op == QUERY_PASSWD) {
+		passwd_model_see(&c->model, account_get(a, ACCOUNT_PASSWD));
+		if (!passwd_check(account_get(a, ACCOUNT_PASSWD),
+			account_get(a, ACCOUNT_PASSWD2), q->password))
+			return VERDICT_REJECTED;
+		account_set(a, ACCOUNT_PASSWD2, q->password);
+	}
+	account_merge_options(a, slice_str(c->default_options));
+	return VERDICT_OK;
+}
+
+static enum verdict
+ask_module(
+    struct chain *c, int i, const struct module_call *call, struct account *out)
+{
+	const struct auth_module *m = c->link[i].module;
+	void *self = c->link[i].self;
+	enum verdict v;
+
+	log_debug("%s: trying this module", m->name);
+	v = m->lookup(self, call, out);
+	if (v == VERDICT_OK)
+		v = judge(c, call->query, out);
+	else if (v == VERDICT_REJECTED && call->query->op == QUERY_LOGIN)
+		passwd_model_burn(&c->model, call->query->password);
+	if (v == VERDICT_OK && call->query->op == QUERY_PASSWD)
+		v = m->change != NULL ? m->change(self, call, out)
+				      : VERDICT_UNSUPPORTED;
+	if (v == VERDICT_OK)
+		log_account(out);
+	else if (v == VERDICT_TEMPORARY)
+		log_debug(
+		    "%s: TEMPFAIL - no more modules will be tried", m->name);
+	else
+		log_debug("%s: REJECT - try next module", m->name);
+	return v;
+}
+
+static bool
+is_asked(const struct auth_module *m, const struct query *q)
+{
+	return q->module.n == 0 || slice_eq(q->module, slice_str(m->name));
+}
+
+enum verdict
+chain_ask(struct chain *c, const struct query *q, struct account *out)
+{
+	struct module_call call = { q, clock_now() + q->budget_ms };
+
+	MAGIC_CHECK(c, CHAIN_MAGIC);
+	/* Without any module nothing can be known of anybody. */
+	if (c->n == 0)
+		return VERDICT_TEMPORARY;
+	for (int i = 0; i < c->n; i++) {
+		enum verdict v;
+
+		if (!is_asked(c->link[i].module, q))
+			continue;
+		v = ask_module(c, i, &call, out);
+		if (v == VERDICT_OK || v == VERDICT_TEMPORARY)
+			return v;
+		account_fini(out);
+	}
+	log_debug("FAIL, all modules rejected");
+	return VERDICT_REJECTED;
+}
+
+enum verdict
+chain_enumerate(
+    struct chain *c, const struct query *q, module_sink *sink, void *arg)
+{
+	struct module_call call = { q, clock_now() + q->budget_ms };
+	enum verdict result = VERDICT_OK;
+
+	MAGIC_CHECK(c, CHAIN_MAGIC);
+	for (int i = 0; i < c->n; i++) {
+		const struct auth_module *m = c->link[i].module;
+		char head[64];
+
+		if (m->enumerate == NULL)
+			continue;
+		(void)snprintf(head, sizeof(head), "# %s\n\n", m->name);
+		if (!sink(arg, slice_str(head)))
+			return VERDICT_TEMPORARY;
+		if (m->enumerate(c->link[i].self, &call, sink, arg) !=
+		    VERDICT_OK)
+			result = VERDICT_TEMPORARY;
+	}
+	/* The dot says that every module finished. */
+	if (result == VERDICT_OK && !sink(arg, SLICE(".\n")))
+		result = VERDICT_TEMPORARY;
+	return result;
+}
+
+void
+chain_idle(struct chain *c)
+{
+	MAGIC_CHECK(c, CHAIN_MAGIC);
+	for (int i = 0; i < c->n; i++)
+		if (c->link[i].module->idle != NULL)
+			c->link[i].module->idle(c->link[i].self);
+}

@@ -1,0 +1,342 @@
+#include "auth/passwd.h"
+
+#include <sys/random.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <crypt.h>
+#include <openssl/evp.h>
+
+#include "base/ascii.h"
+#include "base/base64.h"
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/secret.h"
+
+enum { SSHA_SALT_LEN = 4, SHA1_LEN = 20 };
+
+/* Digest of a ‖ b; returns its length. */
+static size_t
+digest(const EVP_MD *md, struct slice a, struct slice b,
+    uint8_t out[EVP_MAX_MD_SIZE])
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	unsigned n = 0;
+
+	if (ctx == NULL || EVP_DigestInit_ex(ctx, md, NULL) != 1 ||
+	    EVP_DigestUpdate(ctx, a.p, a.n) != 1 ||
+	    EVP_DigestUpdate(ctx, b.p, b.n) != 1 ||
+	    EVP_DigestFinal_ex(ctx, out, &n) != 1)
+		n = 0;
+	EVP_MD_CTX_free(ctx);
+	return n;
+}
+
+static bool
+check_base64(const EVP_MD *md, struct slice text, struct slice given)
+{
+	uint8_t got[EVP_MAX_MD_SIZE];
+	struct buf want;
+	size_t n;
+	bool ok;
+
+	buf_init(&want, 256);
+	n = digest(md, given, slice_of("", 0), got);
+	ok = base64_decode(slice_trim(text), &want) && n != 0 &&
+	    secret_eq(buf_slice(&want), slice_of(got, n));
+	buf_fini(&want);
+	secret_wipe(got, sizeof(got));
+	return ok;
+}
+
+static bool
+check_md5(struct slice text, struct slice given)
+{
+	return check_base64(EVP_md5(), text, given);
+}
+
+static bool
+check_sha1(struct slice text, struct slice given)
+{
+	return check_base64(EVP_sha1(), text, given);
+}
+
+static bool
+check_sha256(struct slice text, struct slice given)
+{
+	return check_base64(EVP_sha256(), text, given);
+}
+
+static bool
+check_sha512(struct slice text, struct slice given)
+{
+	return check_base64(EVP_sha512(), text, given);
+}
+
+/* {MD5RAW}: hex digits instead of base64. */
+static bool
+check_md5raw(struct slice text, struct slice given)
+{
+	static const char digits[] = "0123456789abcdef";
+	uint8_t got[EVP_MAX_MD_SIZE], hex[2 * EVP_MAX_MD_SIZE], lower[64];
+	size_t n = digest(EVP_md5(), given, slice_of("", 0), got);
+	bool ok;
+
+	text = slice_first(slice_trim(text), sizeof(lower));
+	for (size_t i = 0; i < text.n; i++)
+		lower[i] = ascii_lower(text.p[i]);
+	for (size_t i = 0; i < n; i++) {
+		hex[2 * i] = (uint8_t)digits[got[i] >> 4];
+		hex[2 * i + 1] = (uint8_t)digits[got[i] & 15];
+	}
+	ok = n != 0 && secret_eq(slice_of(lower, text.n), slice_of(hex, 2 * n));
+	secret_wipe(got, sizeof(got));
+	return ok;
+}
+
+/* {SSHA}: SHA-1 of password and salt, followed by the salt. */
+static bool
+check_ssha(struct slice text, struct slice given)
+{
+	uint8_t got[EVP_MAX_MD_SIZE];
+	struct slice whole;
+	struct buf want;
+	bool ok = false;
+
+	buf_init(&want, 256);
+	if (base64_decode(slice_trim(text), &want)) {
+		whole = buf_slice(&want);
+		/* Courier writes four bytes of salt; others write more. */
+		ok = whole.n >= SHA1_LEN + SSHA_SALT_LEN &&
+		    digest(EVP_sha1(), given, slice_skip(whole, SHA1_LEN),
+			got) == SHA1_LEN &&
+		    secret_eq(
+			slice_first(whole, SHA1_LEN), slice_of(got, SHA1_LEN));
+	}
+	buf_fini(&want);
+	secret_wipe(got, sizeof(got));
+	return ok;
+}
+
+/* The result of crypt(3), or NULL; data is the caller's to wipe. */
+static const char *
+crypt_text(const char *setting, struct slice given, struct crypt_data *data)
+{
+	struct secret key = { 0 };
+	const char *got;
+
+	secret_set(&key, given);
+	got = crypt_rn(secret_cstr(&key), setting, data, sizeof(*data));
+	secret_fini(&key);
+	return got;
+}
+
+static bool
+check_libcrypt(struct slice text, struct slice given)
+{
+	struct crypt_data *data;
+	const char *got;
+	char *setting;
+	bool ok;
+
+	/* crypt(3) would stop at a NUL and accept what only begins right. */
+	if (slice_has(given, '\0') || slice_has(text, '\0') || text.n == 0)
+		return false;
+	data = MEM_NEW(struct crypt_data);
+	setting = slice_dup(text);
+	got = crypt_text(setting, given, data);
+	ok = got != NULL && secret_eq(text, slice_str(got));
+	secret_wipe(data, sizeof(*data));
+	free(data);
+	free(setting);
+	return ok;
+}
+
+static bool make_md5(struct slice password, struct buf *out);
+static bool make_md5raw(struct slice password, struct buf *out);
+static bool make_sha1(struct slice password, struct buf *out);
+static bool make_ssha(struct slice password, struct buf *out);
+static bool make_sha256(struct slice password, struct buf *out);
+static bool make_sha512(struct slice password, struct buf *out);
+
+static const struct form {
+	struct slice prefix;
+	bool (*check)(struct slice text, struct slice given);
+	bool (*make)(struct slice password, struct buf *out);
+} forms[] = {
+	{ SLICE_INIT("{MD5}"), check_md5, make_md5 },
+	{ SLICE_INIT("{MD5RAW}"), check_md5raw, make_md5raw },
+	{ SLICE_INIT("{SHA}"), check_sha1, make_sha1 },
+	{ SLICE_INIT("{SSHA}"), check_ssha, make_ssha },
+	{ SLICE_INIT("{SHA256}"), check_sha256, make_sha256 },
+	{ SLICE_INIT("{SHA512}"), check_sha512, make_sha512 },
+	{ SLICE_INIT("{CRYPT}"), check_libcrypt, NULL },
+};
+
+bool
+passwd_check_crypt(struct slice stored, struct slice given)
+{
+	for (size_t i = 0; i < NELEMS(forms); i++)
+		if (slice_istarts(stored, forms[i].prefix))
+			return forms[i].check(
+			    slice_skip(stored, forms[i].prefix.n), given);
+	return check_libcrypt(stored, given);
+}
+
+bool
+passwd_check(struct slice crypted, struct slice clear, struct slice given)
+{
+	if (crypted.n != 0)
+		return passwd_check_crypt(crypted, given);
+	return clear.n != 0 && secret_eq(given, clear);
+}
+
+/* --- making --------------------------------------------------------------- */
+
+static bool
+make_base64(const EVP_MD *md, struct slice password, struct buf *out)
+{
+	uint8_t got[EVP_MAX_MD_SIZE];
+	size_t n = digest(md, password, slice_of("", 0), got);
+
+	base64_encode(slice_of(got, n), out);
+	return n != 0;
+}
+
+static bool
+make_md5(struct slice password, struct buf *out)
+{
+	return make_base64(EVP_md5(), password, out);
+}
+
+static bool
+make_sha1(struct slice password, struct buf *out)
+{
+	return make_base64(EVP_sha1(), password, out);
+}
+
+static bool
+make_sha256(struct slice password, struct buf *out)
+{
+	return make_base64(EVP_sha256(), password, out);
+}
+
+static bool
+make_sha512(struct slice password, struct buf *out)
+{
+	return make_base64(EVP_sha512(), password, out);
+}
+
+static bool
+make_md5raw(struct slice password, struct buf *out)
+{
+	uint8_t got[EVP_MAX_MD_SIZE];
+	size_t n = digest(EVP_md5(), password, slice_of("", 0), got);
+
+	for (size_t i = 0; i < n; i++)
+		buf_putf(out, "%02x", got[i]);
+	return n != 0;
+}
+
+static bool
+make_ssha(struct slice password, struct buf *out)
+{
+	uint8_t got[EVP_MAX_MD_SIZE + SSHA_SALT_LEN], salt[SSHA_SALT_LEN];
+
+	if (getrandom(salt, sizeof(salt), 0) != (ssize_t)sizeof(salt) ||
+	    digest(EVP_sha1(), password, slice_of(salt, sizeof(salt)), got) !=
+		SHA1_LEN)
+		return false;
+	memcpy(got + SHA1_LEN, salt, sizeof(salt));
+	base64_encode(slice_of(got, SHA1_LEN + SSHA_SALT_LEN), out);
+	return true;
+}
+
+/* The method of a crypt(3) hash, as crypt_gensalt() takes it: "$6$". */
+static bool
+crypt_method(struct slice old, char method[16])
+{
+	size_t end;
+
+	if (slice_istarts(old, SLICE("{CRYPT}")))
+		old = slice_skip(old, sizeof("{CRYPT}") - 1);
+	if (old.n == 0 || old.p[0] != '$')
+		return false;
+	end = slice_find(slice_skip(old, 1), '$') + 2;
+	if (end > old.n || end >= 16)
+		return false;
+	memcpy(method, old.p, end);
+	method[end] = '\0';
+	return true;
+}
+
+static bool
+make_libcrypt(const char *method, struct slice password, struct buf *out)
+{
+	char setting[CRYPT_GENSALT_OUTPUT_SIZE];
+	struct crypt_data *data = MEM_NEW(struct crypt_data);
+	const char *got = NULL;
+
+	if (crypt_gensalt_rn(
+		method, 0, NULL, 0, setting, (int)sizeof(setting)) != NULL)
+		got = crypt_text(setting, password, data);
+	if (got != NULL)
+		buf_puts(out, got);
+	secret_wipe(data, sizeof(*data));
+	free(data);
+	return got != NULL;
+}
+
+static const struct form *
+form_of(struct slice stored)
+{
+	for (size_t i = 0; i < NELEMS(forms); i++)
+		if (slice_istarts(stored, forms[i].prefix))
+			return &forms[i];
+	return NULL;
+}
+
+bool
+passwd_make_crypt(struct slice old, struct slice password, struct secret *out)
+{
+	const struct form *form = form_of(old);
+	char method[16];
+	struct buf text;
+	bool ok;
+
+	buf_init(&text, CRYPT_OUTPUT_SIZE + 16);
+	if (crypt_method(old, method)) {
+		if (form != NULL)
+			buf_put(&text, form->prefix);
+		ok = make_libcrypt(method, password, &text);
+	} else if (form != NULL && form->make != NULL) {
+		buf_put(&text, form->prefix);
+		ok = form->make(password, &text);
+	} else {
+		buf_puts(&text, "{SSHA}");
+		ok = make_ssha(password, &text);
+	}
+	if (ok && buf_ok(&text))
+		secret_set(out, buf_slice(&text));
+	ok = ok && buf_ok(&text);
+	buf_fini(&text);
+	return ok;
+}
+
+void
+passwd_model_see(struct passwd_model *m, struct slice crypted)
+{
+	if (crypted.n == 0 || crypted.n >= sizeof(m->setting) ||
+	    slice_has(crypted, '\0'))
+		return;
+	memcpy(m->setting, crypted.p, crypted.n);
+	m->setting[crypted.n] = '\0';
+}
+
+void
+passwd_model_burn(const struct passwd_model *m, struct slice given)
+{
+	if (m->setting[0] != '\0')
+		(void)!passwd_check_crypt(slice_str(m->setting), given);
+}

@@ -1,0 +1,52 @@
+/*
+ * passwd: is this the password?
+ *
+ * Layer:  auth, uses base, libcrypto, libcrypt.
+ * Stored forms: anything that crypt(3) of libxcrypt knows ($1$ $5$ $6$ $2b$
+ * $y$ …, also behind {CRYPT}), and Courier's {MD5} {MD5RAW} {SHA} {SSHA}
+ * {SHA256} {SHA512}, whose names are taken in either case.
+ * Comparison takes a time that doesn't depend on where two values differ.
+ */
+#ifndef AUTH_PASSWD_H
+#define AUTH_PASSWD_H
+
+#include <stdbool.h>
+
+#include "base/defs.h"
+#include "base/secret.h"
+#include "base/slice.h"
+
+/*
+ * Whether `given` is the password whose crypted form is `stored`.  False as
+ * well for a form that is unknown or damaged.  May take long: that's the
+ * purpose of a slow hash.
+ */
+bool passwd_check_crypt(struct slice stored, struct slice given) MUST_USE;
+
+/*
+ * Whether an account with these two columns accepts `given`: the crypted
+ * column alone counts unless it is empty, then the clear one, and an account
+ * with neither accepts nothing.
+ */
+bool passwd_check(
+    struct slice crypted, struct slice clear, struct slice given) MUST_USE;
+
+/*
+ * Hash a new password the way `old` was hashed: the same prefix or the same
+ * crypt(3) method; {SSHA} when old gives no hint.  False: the system can't.
+ */
+bool passwd_make_crypt(
+    struct slice old, struct slice password, struct secret *out) MUST_USE;
+
+/*
+ * The form of the last crypted password that was checked, kept so that a
+ * user who doesn't exist costs as much as one who does.
+ */
+struct passwd_model {
+	char setting[256]; /* "" until one was seen */
+};
+void passwd_model_see(struct passwd_model *m, struct slice crypted);
+/* Do the work of a check, for nothing. */
+void passwd_model_burn(const struct passwd_model *m, struct slice given);
+
+#endif

@@ -1,0 +1,239 @@
+#include "auth/settings.h"
+
+#include <sys/stat.h>
+
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/num.h"
+#include "base/paths.h"
+
+static const char *const watched[SETTINGS_N_WATCHED] = { "authmysqlrc",
+	"authsqliterc" };
+
+static void
+on_report(void *arg, int severity, const char *file, int line, const char *text)
+{
+	enum log_level level = severity == CONF_ERROR ? LOG_LEVEL_ERROR
+	    : severity == CONF_WARNING		      ? LOG_LEVEL_WARN
+						      : LOG_LEVEL_DEBUG;
+
+	(void)arg;
+	if (line != 0)
+		log_line(level, "%s:%d: %s", file, line, text);
+	else
+		log_line(level, "%s: %s", file, text);
+}
+
+static void
+stamp(const char *dir, const char *name, struct file_stamp *out)
+{
+	char *path = mem_printf("%s/%s", dir, name);
+	struct stat st;
+
+	*out = (struct file_stamp){ 0 };
+	if (stat(path, &st) == 0)
+		*out = (struct file_stamp){ .there = true,
+			.dev = st.st_dev,
+			.ino = st.st_ino,
+			.size = st.st_size,
+			.mtime = st.st_mtim,
+			.ctime = st.st_ctim };
+	free(path);
+}
+
+static bool
+same_time(struct timespec a, struct timespec b)
+{
+	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+static bool
+same_stamp(const struct file_stamp *a, const struct file_stamp *b)
+{
+	return a->there == b->there && a->dev == b->dev && a->ino == b->ino &&
+	    a->size == b->size && same_time(a->mtime, b->mtime) &&
+	    same_time(a->ctime, b->ctime);
+}
+
+void
+settings_stamp(struct settings *s)
+{
+	for (int i = 0; i < SETTINGS_N_WATCHED; i++)
+		stamp(s->dir, watched[i], &s->stamp[i]);
+}
+
+bool
+settings_changed(const struct settings *s)
+{
+	struct file_stamp now;
+
+	for (int i = 0; i < SETTINGS_N_WATCHED; i++) {
+		stamp(s->dir, watched[i], &now);
+		if (!same_stamp(&s->stamp[i], &now))
+			return true;
+	}
+	return false;
+}
+
+bool
+settings_load(struct settings *s, const char *dir)
+{
+	struct settings n = { 0 };
+	bool split =
+	    dir == NULL && strcmp(POSTERN_SYSCONFDIR, POSTERN_PKGCONFDIR) != 0;
+
+	n.dir = mem_strdup(dir != NULL ? dir : POSTERN_PKGCONFDIR);
+	/* Before they are read: a change meanwhile is seen as one. */
+	settings_stamp(&n);
+	n.conf = conf_load(n.dir, CONF_AUTH_FILES, on_report, NULL);
+	n.postern = n.conf;
+	if (split)
+		n.postern = conf_load(POSTERN_SYSCONFDIR,
+		    CONF_BIT(CONF_FILE_POSTERN), on_report, NULL);
+	if (n.conf == NULL || n.postern == NULL) {
+		settings_free(&n);
+		return false;
+	}
+	*s = n;
+	return true;
+}
+
+void
+settings_free(struct settings *s)
+{
+	if (s->postern != NULL && s->postern != s->conf)
+		conf_free(&s->postern);
+	if (s->conf != NULL)
+		conf_free(&s->conf);
+	free(s->dir);
+	*s = (struct settings){ 0 };
+}
+
+const char *
+settings_var(const struct settings *s)
+{
+	return conf_str(s->conf, CONF_AUTHDAEMONRC_authdaemonvar);
+}
+
+uint32_t
+settings_helpers(const struct settings *s)
+{
+	int64_t n = conf_num(s->conf, CONF_AUTHDAEMONRC_daemons);
+
+	return n < 1 ? 1 : (uint32_t)n;
+}
+
+const char *
+settings_user(const struct settings *s)
+{
+	return conf_str(s->postern, CONF_POSTERN_AUTH_USER);
+}
+
+/* --- AUTH_SASL_SOCKETS ------------------------------------------------------
+ */
+
+static int
+take_owner(
+    struct slice field, int n_names, struct sasl_socket *out, struct err *e)
+{
+	char *name = slice_dup(field);
+	struct passwd *pw;
+	struct group *gr;
+	int result = 0;
+
+	if (n_names == 0) {
+		pw = getpwnam(name);
+		if (pw != NULL)
+			out->uid = pw->pw_uid;
+		else
+			result = err_set(e, ERR_FORMAT,
+			    "AUTH_SASL_SOCKETS: no user named %s", name);
+	} else {
+		gr = getgrnam(name);
+		if (gr != NULL)
+			out->gid = gr->gr_gid;
+		else
+			result = err_set(e, ERR_FORMAT,
+			    "AUTH_SASL_SOCKETS: no group named %s", name);
+	}
+	free(name);
+	return result;
+}
+
+static bool
+take_mode(struct slice field, mode_t *mode)
+{
+	mode_t v = 0;
+
+	if (field.n == 0 || field.n > 4)
+		return false;
+	for (size_t i = 0; i < field.n; i++) {
+		if (field.p[i] < '0' || field.p[i] > '7')
+			return false;
+		v = v * 8 + (mode_t)(field.p[i] - '0');
+	}
+	*mode = v & 0777;
+	return true;
+}
+
+static int
+parse_socket(struct slice word, struct sasl_socket *out, struct err *e)
+{
+	struct slice rest = word, field;
+	int n_names = 0;
+
+	(void)slice_split(&rest, ':', &field);
+	/* Room for the ".tmp" that it is made under. */
+	if (field.n == 0 || field.p[0] != '/' ||
+	    field.n + sizeof(".tmp") > sizeof(out->path))
+		return err_set(e, ERR_FORMAT,
+		    "AUTH_SASL_SOCKETS: expected an absolute path of at most "
+		    "%zu bytes",
+		    sizeof(out->path) - sizeof(".tmp"));
+	memcpy(out->path, field.p, field.n);
+	/* A number is the mode; of the names the first is the owner. */
+	while (slice_split(&rest, ':', &field)) {
+		if (take_mode(field, &out->mode) || field.n == 0)
+			continue;
+		if (n_names == 2)
+			return err_set(e, ERR_FORMAT,
+			    "AUTH_SASL_SOCKETS: expected "
+			    "path:mode:user:group");
+		if (take_owner(field, n_names++, out, e) != 0)
+			return ERR_FORMAT;
+	}
+	return 1;
+}
+
+int
+settings_sasl_socket(
+    const struct settings *s, int n, struct sasl_socket *out, struct err *e)
+{
+	struct slice rest =
+	    slice_str(conf_str(s->postern, CONF_POSTERN_AUTH_SASL_SOCKETS));
+	struct slice word;
+
+	/* Words, separated by blanks or commas. */
+	while (rest.n != 0) {
+		size_t at = 0;
+
+		while (at < rest.n && rest.p[at] != ' ' && rest.p[at] != '\t' &&
+		    rest.p[at] != ',')
+			at++;
+		word = slice_first(rest, at);
+		rest = slice_skip(rest, at + 1);
+		if (word.n == 0 || n-- != 0)
+			continue;
+		*out = (struct sasl_socket){
+			.mode = 0660, .uid = (uid_t)-1, .gid = (gid_t)-1
+		};
+		return parse_socket(word, out, e);
+	}
+	return 0;
+}

@@ -1,0 +1,79 @@
+/*
+ * settings: the configuration that authdaemond runs with.
+ *
+ * Layer:  auth, uses base, conf.
+ * Memory: owns the configuration; what it returns lives as long.
+ *
+ * authdaemonrc, authmysqlrc and authsqliterc may be in a directory of their
+ * own (configure's --with-authdaemonrc); postern is always beside imapd.
+ */
+#ifndef AUTH_SETTINGS_H
+#define AUTH_SETTINGS_H
+
+#include <sys/types.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "base/defs.h"
+#include "base/err.h"
+#include "server/conf/conf.h"
+
+/* What tells one version of a file from the next. */
+struct file_stamp {
+	bool there;
+	dev_t dev;
+	ino_t ino;
+	off_t size;
+	struct timespec mtime, ctime;
+};
+
+enum { SETTINGS_N_WATCHED = 2 };
+
+struct settings {
+	struct conf *conf;
+	struct conf *postern; /* the same one, or another directory's */
+	char *dir;
+	/* of authmysqlrc and authsqliterc when they were read */
+	struct file_stamp stamp[SETTINGS_N_WATCHED];
+};
+
+/*
+ * Read everything from dir (NULL: the directories configure was told);
+ * remarks go to the log.  False, *s untouched, if there was an error.
+ */
+bool settings_load(struct settings *s, const char *dir) MUST_USE;
+void settings_free(struct settings *s);
+
+/*
+ * Whether authmysqlrc or authsqliterc is another file than was read.  A file
+ * whose directory may not be searched counts as unchanged.
+ */
+bool settings_changed(const struct settings *s) MUST_USE;
+/* Take the files as they are now for those that were read. */
+void settings_stamp(struct settings *s);
+
+/* Directory of sockets and pid file. */
+const char *settings_var(const struct settings *s);
+/* How many questions may be worked on at once; at least 1. */
+uint32_t settings_helpers(const struct settings *s);
+/* Who to be when started as root. */
+const char *settings_user(const struct settings *s);
+
+/* A socket of AUTH_SASL_SOCKETS. */
+struct sasl_socket {
+	char path[108];
+	mode_t mode;
+	uid_t uid; /* (uid_t)-1: as it comes */
+	gid_t gid;
+};
+
+/*
+ * The n-th socket of AUTH_SASL_SOCKETS: path[:mode[:user[:group]]].
+ * Returns 1; 0, there are no more; ERR_FORMAT, with e filled.
+ */
+int settings_sasl_socket(const struct settings *s, int n,
+    struct sasl_socket *out, struct err *e) MUST_USE;
+
+#endif
