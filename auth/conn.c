@@ -125,6 +125,16 @@ on_conn_readable(evutil_socket_t fd, short what, void *arg)
 }
 
 void
+conn_stop_soon(struct conn *c)
+{
+	MAGIC_CHECK(c, CONN_MAGIC);
+	if (!c->closed && !c->eof && !c->stopped && !c->lingering)
+		on_conn_readable(c->fd, EV_READ, c);
+	if (!c->closed && !c->lingering)
+		c->ops->on_stop(c);
+}
+
+void
 conn_consume(struct conn *c, size_t n)
 {
 	MAGIC_CHECK(c, CONN_MAGIC);

@@ -37,6 +37,9 @@ struct conn_ops {
 	void (*on_eof)(struct conn *c);
 	/* The timer of conn_set_timer(). */
 	void (*on_timer)(struct conn *c);
+	/* The process stops: end what waits for the client, not what is being
+	 * answered. */
+	void (*on_stop)(struct conn *c);
 	/* Output that had to wait has gone; may be NULL. */
 	void (*on_drained)(struct conn *c);
 	/* Release what arg holds. */
@@ -88,6 +91,9 @@ void conn_consume(struct conn *c, size_t n);
 /* Read no more until conn_resume(). */
 void conn_stop(struct conn *c);
 void conn_resume(struct conn *c);
+
+/* The process stops: take what has arrived already, then on_stop(). */
+void conn_stop_soon(struct conn *c);
 
 /* Send what *out holds, now or when the peer takes it. */
 void conn_flush(struct conn *c);

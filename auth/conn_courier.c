@@ -128,6 +128,15 @@ on_timer(struct conn *c)
 }
 
 static void
+on_stop(struct conn *c)
+{
+	struct courier_conn *cc = c->arg;
+
+	if (!cc->asked)
+		conn_finish(c);
+}
+
+static void
 on_free(struct conn *c)
 {
 	struct courier_conn *cc = c->arg;
@@ -146,6 +155,7 @@ static const struct conn_ops ops = {
 	.on_input = on_input,
 	.on_eof = on_eof,
 	.on_timer = on_timer,
+	.on_stop = on_stop,
 	.on_free = on_free,
 };
 

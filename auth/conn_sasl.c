@@ -91,6 +91,17 @@ on_timer(struct conn *c)
 }
 
 static void
+on_stop(struct conn *c)
+{
+	struct sasl_conn *sc = c->arg;
+
+	if (sc->session.state != SASL_OPEN)
+		conn_close(c);
+	else
+		settle(sc);
+}
+
+static void
 on_drained(struct conn *c)
 {
 	settle(c->arg);
@@ -110,6 +121,7 @@ static const struct conn_ops ops = {
 	.on_input = on_input,
 	.on_eof = on_eof,
 	.on_timer = on_timer,
+	.on_stop = on_stop,
 	.on_drained = on_drained,
 	.on_free = on_free,
 };

@@ -246,16 +246,21 @@ stop(struct front_loop *loop)
 {
 	const struct timeval tv = { .tv_sec = FRONT_STOP_MS / 1000 };
 	struct front *f = &loop->front;
+	struct listener *l;
 	struct conn *c, *next;
 
 	if (f->stopping)
 		return;
+	/* Who has connected is served; after that nobody. */
+	TAILQ_FOREACH(l, &loop->listeners, link)
+		on_listener_readable(l->fd, EV_READ, l);
 	f->stopping = true;
 	listeners_enable(loop, false);
+	(void)evtimer_del(loop->pause);
 	/* What waits for a client is over; what waits for an answer isn't. */
 	for (c = TAILQ_FIRST(&f->conns.alive); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, link);
-		c->ops->on_timer(c);
+		conn_stop_soon(c);
 	}
 	(void)evtimer_add(loop->stop, &tv);
 	front_check_stop(f);

@@ -30,3 +30,34 @@ sbin_authdaemond_SOURCES = \
 sbin_authdaemond_LDADD = libauth.a libconf.a libipc.a libbase.a \
 	$(EVENT_LIBS) $(MYSQL_LIBS) $(SQLITE_LIBS) $(CRYPT_LIBS) \
 	$(OPENSSL_LIBS)
+
+# --- tests ------------------------------------------------------------------
+libauth_a_test_libs = libauth.a libconf.a libipc.a libbase.a $(MYSQL_LIBS) \
+	$(SQLITE_LIBS) $(CRYPT_LIBS) $(OPENSSL_LIBS)
+auth_unit_tests = tests/unit/test_auth_courier tests/unit/test_auth_passwd \
+	tests/unit/test_auth_sasl tests/unit/test_auth_sql
+check_PROGRAMS += $(auth_unit_tests)
+TESTS += $(auth_unit_tests)
+tests_unit_test_auth_courier_SOURCES = tests/unit/test_auth_courier.c
+tests_unit_test_auth_courier_LDADD = $(libauth_a_test_libs) -lcmocka
+tests_unit_test_auth_passwd_SOURCES = tests/unit/test_auth_passwd.c
+tests_unit_test_auth_passwd_LDADD = $(libauth_a_test_libs) -lcmocka
+tests_unit_test_auth_sasl_SOURCES = tests/unit/test_auth_sasl.c
+tests_unit_test_auth_sasl_LDADD = $(libauth_a_test_libs) -lcmocka
+tests_unit_test_auth_sql_SOURCES = tests/unit/test_auth_sql.c
+tests_unit_test_auth_sql_LDADD = $(libauth_a_test_libs) -lcmocka
+
+auth_fuzz_targets = tests/fuzz/fuzz_auth_courier tests/fuzz/fuzz_auth_sasl
+check_PROGRAMS += $(auth_fuzz_targets)
+tests_fuzz_fuzz_auth_courier_SOURCES = tests/fuzz/fuzz_auth_courier.c
+tests_fuzz_fuzz_auth_courier_LDADD = $(libauth_a_test_libs)
+tests_fuzz_fuzz_auth_courier_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_auth_sasl_SOURCES = tests/fuzz/fuzz_auth_sasl.c
+tests_fuzz_fuzz_auth_sasl_LDADD = $(libauth_a_test_libs)
+tests_fuzz_fuzz_auth_sasl_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+if !FUZZING
+TESTS += $(auth_fuzz_targets)
+tests_fuzz_fuzz_auth_courier_SOURCES += tests/fuzz/replay.c
+tests_fuzz_fuzz_auth_sasl_SOURCES += tests/fuzz/replay.c
+endif
+EXTRA_DIST += tests/fuzz/corpus/auth_courier tests/fuzz/corpus/auth_sasl

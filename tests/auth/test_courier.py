@@ -1,0 +1,235 @@
+"""Courier's authdaemon protocol, byte for byte, on an SQLite table."""
+
+import os
+import socket
+import subprocess
+import time
+
+import pytest
+
+import support
+from support import FAILURE_MS, JOE, auth_request, read_all, record
+
+
+def test_login(daemon):
+    assert daemon.login() == record()
+
+
+def test_login_with_the_clients_address(daemon):
+    request = b"TCPREMOTEIP=::ffff:192.0.2.7\n" + auth_request(JOE, "secret")
+    assert daemon.courier(request) == record()
+
+
+@pytest.mark.parametrize("user, password", [
+    (JOE, "wrong"), (JOE, "secre"), (JOE, "secrets"), (JOE, "Secret"),
+    ("nobody@example.com", "secret"), (JOE + "'", "secret"),
+    ("x' OR '1'='1", "secret"), (JOE, ""), ("", "secret"), ("\t", "x"),
+    ("a" * 600, "x"),
+])
+def test_refused(daemon, user, password):
+    begun = time.monotonic()
+    assert daemon.login(user, password) == b"FAIL\n"
+    assert time.monotonic() - begun >= FAILURE_MS / 1000 * 0.9
+
+
+def test_cyrus_extra_newline(daemon):
+    """Cyrus SASL sends one newline more than it announces, reads to the end
+    of the stream, and takes ECONNRESET for a failure."""
+    for _ in range(50):
+        assert daemon.courier(auth_request(JOE, "secret", "smtp") + b"\n") == \
+            record()
+
+
+def test_cyrus_newline_comes_late(daemon):
+    with daemon.connect() as s:
+        s.sendall(auth_request(JOE, "secret", "smtp"))
+        got = s.recv(8192)
+        s.sendall(b"\n")
+        while True:
+            piece = s.recv(8192)
+            if not piece:
+                break
+            got += piece
+        assert got == record()
+
+
+def test_much_is_drained(daemon):
+    request = auth_request(JOE, "secret") + b"x" * 20000
+    assert daemon.courier(request) == record()
+
+
+def test_half_close(daemon):
+    with daemon.connect() as s:
+        s.sendall(auth_request(JOE, "secret"))
+        s.shutdown(socket.SHUT_WR)
+        assert read_all(s) == record()
+    with daemon.connect() as s:
+        s.sendall(auth_request(JOE, "wrong"))
+        s.shutdown(socket.SHUT_WR)
+        assert read_all(s) == b"FAIL\n"
+
+
+def test_half_close_before_the_end(daemon):
+    with daemon.connect() as s:
+        s.sendall(auth_request(JOE, "secret")[:-3])
+        s.shutdown(socket.SHUT_WR)
+        assert read_all(s) == b""
+
+
+def test_byte_by_byte(daemon):
+    with daemon.connect() as s:
+        for byte in auth_request(JOE, "secret"):
+            s.sendall(bytes([byte]))
+        assert read_all(s) == record()
+
+
+def test_closed_after_the_answer(daemon):
+    with daemon.connect() as s:
+        s.sendall(auth_request(JOE, "secret") * 2)
+        assert read_all(s) == record()
+
+
+@pytest.mark.parametrize("request_bytes", [
+    b"x" * 8191, b"PRE . imap " + b"x" * 8180 + b"\n",
+    b"AUTH 8192\n", b"AUTH -1\n", b"AUTH x\n", b"AUTH 99999999999\n",
+    b"HELO\n", b"\n", b"AUTH 4\nimap", b"AUTH 10\nimap\nlogin",
+    b"PRE . imap\n", b"PRE .\n", b"PASSWD imap\tjoe\told\n", b"\0\n",
+    b"A=1\n" * 1000, b"\xff" * 100 + b"\n",
+])
+def test_closed_without_an_answer(daemon, request_bytes):
+    assert daemon.courier(request_bytes) == b""
+    assert daemon.login() == record()
+
+
+def test_unknown_authtype(daemon):
+    assert daemon.courier(
+        auth_request(JOE, "secret", authtype="kerberos")) == b"FAIL\n"
+
+
+def test_pre(daemon):
+    assert daemon.courier(b"PRE . smtp joe@example.com\n") == record()
+    assert daemon.courier(b"PRE authsqlite smtp joe@example.com\n") == record()
+    assert daemon.courier(b"PRE   .   smtp   joe@example.com\n") == record()
+    assert daemon.courier(b"PRE authmysql smtp joe@example.com\n") == \
+        b"FAIL\n"
+
+
+def test_pre_of_an_unknown_user_is_not_delayed(daemon):
+    begun = time.monotonic()
+    for _ in range(10):
+        assert daemon.courier(b"PRE . courier nobody\n") == b"FAIL\n"
+    assert time.monotonic() - begun < 10 * FAILURE_MS / 1000
+
+
+def test_login_name_is_the_tables(daemon):
+    """The column's spelling is what counts from here on."""
+    assert daemon.login("JOE@Example.COM") == record()
+
+
+def test_forms_of_passwords(daemon, table):
+    hashed = subprocess.run(["openssl", "passwd", "-6", "-salt", "abcdefgh",
+                             "pässword"], capture_output=True, text=True)
+    forms = {
+        "md5": "{MD5}Xr4ilOzQ4PCOq3aQ0qbuaQ==",
+        "raw": "{MD5RAW}5ebe2294ecd0e0f08eab7690d2a6ee69",
+        "sha": "{sha}5en6G6MezRroT3XKqkdPOmY/BfQ=",
+        "crypt": "{CRYPT}$1$abcdefgh$cHJi5PXp/ki/ktXzqlk6I1",
+        "md5crypt": "$1$abcdefgh$cHJi5PXp/ki/ktXzqlk6I1",
+    }
+    for name, form in forms.items():
+        table.add(name, crypt=form, clear="other")
+        assert daemon.login(name) == record(ADDRESS=name, PASSWD=form)
+        assert daemon.login(name, "other") == b"FAIL\n"
+    table.add("sha512crypt", crypt=hashed.stdout.strip())
+    assert daemon.login("sha512crypt", "pässword").startswith(b"UID=")
+
+
+def test_no_password_is_no_way_in(daemon, table):
+    table.add("empty", clear="", crypt="")
+    assert daemon.login("empty", "x") == b"FAIL\n"
+    assert daemon.login("empty", "") == b"FAIL\n"
+
+
+def test_where_clause(daemon, table):
+    table.add("locked", clear="secret", access="N")
+    assert daemon.login("locked") == b"FAIL\n"
+
+
+@pytest.mark.parametrize("name, fields, log", [
+    ("root", {"uid": 0}, "uid is 0"), ("wheel", {"gid": 0}, "gid is 0"),
+    ("word", {"uid": "x"}, "uid is 0 or not a number"),
+    ("low", {"uid": 99}, "uid is below UID_MIN"),
+    ("lowg", {"gid": 99}, "gid is below GID_MIN"),
+    ("homeless", {"homedir": ""}, "no home directory"),
+    ("lines", {"maildir": "a\nUID=0"}, "control character in the maildir"),
+])
+def test_unusable_row(daemon, table, name, fields, log):
+    """An error, not an unknown user: no answer, and a line in the log."""
+    table.add(name, clear="secret", **fields)
+    assert daemon.login(name) == b""
+    assert f"account {name} can't be used: {log}" in daemon.log()
+
+
+def test_full_name(daemon, table):
+    table.add("named", clear="secret", name="Joe, the plumber")
+    assert daemon.login("named") == record(ADDRESS="named", NAME="Joe")
+
+
+def test_passwd(daemon, table):
+    table.add("changer", clear="old")
+    change = b"PASSWD imap\tchanger\t%s\t%s\n"
+    assert daemon.courier(change % (b"wrong", b"n3w")) == b"FAIL\n"
+    assert daemon.courier(change % (b"old", b"it's")) == b"OK\n"
+    assert daemon.login("changer", "old") == b"FAIL\n"
+    assert daemon.login("changer", "it's").startswith(b"UID=")
+    assert daemon.courier(change % (b"it's", b"a\x07b")) == b"FAIL\n"
+
+
+def test_passwd_keeps_the_form_of_the_hash(daemon, table):
+    table.add("hashed", crypt="{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=")
+    assert daemon.courier(b"PASSWD imap\thashed\tsecret\tn3w\n") == b"OK\n"
+    got, = table.db.execute(
+        "SELECT crypt FROM postfix_users WHERE email = 'hashed'").fetchone()
+    assert got.startswith("{SHA}")
+    assert daemon.login("hashed", "n3w").startswith(b"UID=")
+
+
+def test_enumerate(daemon):
+    out = daemon.courier(b"ENUMERATE\n").decode()
+    assert out.startswith("# authsqlite\n\n")
+    assert f"{JOE}\t5000\t5000\t/home/vmail\texample.com/joe/\t\n" in out
+    assert out.endswith("\n.\n")
+
+
+def test_enumerate_many(daemon, table):
+    rows = [(f"u{i}", 5000, 5000, "/home/vmail", "m" * 50 + f"{i}/")
+            for i in range(5000)]
+    table.db.executemany("INSERT INTO postfix_users (email, uid, gid, homedir,"
+                         " maildir) VALUES (?, ?, ?, ?, ?)", rows)
+    lines = daemon.courier(b"ENUMERATE\n").decode().splitlines()
+    table.db.execute("DELETE FROM postfix_users WHERE email GLOB 'u[0-9]*'")
+    for row in (rows[0], rows[-1]):
+        assert "\t".join(map(str, row)) + "\t" in lines
+    assert lines[-1] == "."
+
+
+def test_many_at_once(daemon):
+    wants = [record() if i % 2 else b"FAIL\n" for i in range(60)]
+    got = support.in_threads(
+        60, lambda i: daemon.login(JOE, "secret" if i % 2 else "wrong"))
+    assert got == wants
+
+
+def test_idle_clients_harm_nobody(daemon):
+    idle = [daemon.connect() for _ in range(300)]
+    for s in idle[:100]:
+        s.sendall(b"AUTH 100\nimap\n")
+    assert daemon.login() == record()
+    for s in idle:
+        s.close()
+
+
+def test_socket(daemon):
+    mode = os.stat(daemon.var / "socket").st_mode & 0o777
+    assert mode == 0o777
+    assert not (daemon.var / "socket.tmp").exists()

@@ -1,0 +1,204 @@
+"""Start, stop, reload, and what dies on the way."""
+
+import os
+import pathlib
+import pwd
+import signal
+import subprocess
+
+import pytest
+
+import support
+from support import JOE, record
+
+
+@pytest.fixture
+def own(directory, table, tmp_path_factory):
+    """An authdaemond of this test alone."""
+    n = len(list(pathlib.Path(directory).glob("p*")))
+    d = support.Authdaemond(f"{directory}/p{n}", "authsqlite")
+    d.write("authsqliterc", table.rc())
+    d.start()
+    yield d
+    d.stop()
+
+
+def run(daemon, *words):
+    return subprocess.run([support.program(), "-c", str(daemon.conf), *words],
+                          capture_output=True, text=True, timeout=30)
+
+
+def is_gone(pid):
+    """Ended; whether somebody buried it is not ours to say."""
+    try:
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return True
+    return "State:\tZ" in status
+
+
+def test_words(directory, table):
+    """As libexec/authlib/authdaemond start|stop|restart of old."""
+    d = support.Authdaemond(directory + "/w", "authsqlite")
+    d.write("authsqliterc", table.rc())
+    with open(d.conf / "postern", "a") as f:
+        f.write(f"LOG={d.log_path}\n")
+    assert run(d, "status").returncode == 3
+    assert run(d, "stop").returncode == 0
+    assert run(d, "start").returncode == 0
+    # start has returned: clients are served.
+    assert d.login() == record()
+    pid = int((d.var / "pid").read_text())
+    assert run(d, "start").returncode == 0
+    assert run(d).returncode == 0
+    assert int((d.var / "pid").read_text()) == pid
+    assert run(d, "status").returncode == 0
+    assert run(d, "restart").returncode == 0
+    assert d.login() == record()
+    assert run(d, "nonsense").returncode == 1
+    assert run(d, "stop").returncode == 0
+    assert not (d.var / "pid").exists() and not (d.var / "socket").exists()
+    assert run(d, "stop").returncode == 0
+    support.wait_for(lambda: is_gone(pid), "the end of the daemon")
+
+
+def test_bad_configuration(directory):
+    d = support.Authdaemond(directory + "/b", "authsqlite",
+                            AUTH_FAILURE_DELAY="soon")
+    done = run(d, "-f")
+    assert done.returncode == 1 and "AUTH_FAILURE_DELAY" in done.stderr
+
+
+def test_stop_answers_what_is_open(own):
+    with own.connect() as s:
+        s.sendall(support.auth_request(JOE, "wrong"))
+        own.process.send_signal(signal.SIGTERM)
+        assert support.read_all(s) == b"FAIL\n"
+    assert own.process.wait(20) == 0
+
+
+def test_reload_keeps_connections_and_requests(own):
+    with own.sasl() as c:
+        c.handshake()
+        c.plain(1, JOE, "wrong", "nologin")
+        helpers = own.children_named("authd-helper")
+        own.reload()
+        c.plain(2, JOE, "secret", "nologin")
+        assert {c.line(), c.line()} == \
+            {f"FAIL\t1\tuser={JOE}", f"OK\t2\tuser={JOE}"}
+    assert own.login() == record()
+    support.wait_for(lambda: not set(helpers) & set(
+        own.children_named("authd-helper")), "new helpers")
+
+
+def test_reload_under_load(own):
+    def work(i):
+        if i == 0:
+            for _ in range(5):
+                own.reload()
+            return []
+        return [own.login() for _ in range(30)]
+    for results in support.in_threads(4, work):
+        assert all(r == record() for r in results)
+
+
+def test_reload_takes_sockets_and_settings(own, directory):
+    extra = f"{directory}/extra"
+    with open(own.conf / "postern", "a") as f:
+        f.write(f"AUTH_SASL_SOCKETS={extra}:0600\n")
+    own.reload()
+    support.wait_for(lambda: os.path.exists(extra), "the new socket")
+    assert os.stat(extra).st_mode & 0o777 == 0o600
+    with own.sasl(extra) as c:
+        c.handshake()
+        c.plain(1, JOE, "secret")
+        assert c.line() == f"OK\t1\tuser={JOE}"
+    own.write("postern", f"AUTH_FAILURE_DELAY={support.FAILURE_MS}\n")
+    own.reload()
+    support.wait_for(lambda: not os.path.exists(extra), "its end")
+
+
+def test_reload_with_an_error_changes_nothing(own):
+    own.write("postern", "AUTH_FAILURE_DELAY=soon\n")
+    own.process.send_signal(signal.SIGHUP)
+    support.wait_for(lambda: "stays in force" in own.log(), "the complaint")
+    assert own.login() == record()
+
+
+def test_killed_helpers_come_back(own):
+    for _ in range(3):
+        for pid in own.children_named("authd-helper"):
+            os.kill(pid, signal.SIGKILL)
+        support.wait_for(lambda: own.login() == record(), "new helpers", 5)
+
+
+def test_stopped_helpers_harm_nobody(own):
+    for pid in own.children_named("authd-helper")[:2]:
+        os.kill(pid, signal.SIGSTOP)
+    answers = support.in_threads(12, lambda _: own.login())
+    assert set(answers) <= {record(), b""}
+    assert answers.count(record()) >= 10
+
+
+def test_killed_front_comes_back(own):
+    pid, = own.children_named("authd-front")
+    os.kill(pid, signal.SIGKILL)
+    support.wait_for(own.is_up, "a new front", 5)
+    assert own.login() == record()
+
+
+def test_children_end_with_the_keeper(own):
+    children = [pid for pid, _ in own.children()]
+    own.process.kill()
+    own.process.wait(10)
+    own.process = None
+
+    support.wait_for(lambda: all(map(is_gone, children)),
+                     "the end of the children")
+
+
+def test_second_one_in_the_foreground(own):
+    done = run(own, "-f")
+    assert done.returncode == 0
+    assert own.login() == record()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root")
+def test_rights(directory, table):
+    """Only the keeper is root; a secret authmysqlrc is its alone to read."""
+    os.chmod(table.path, 0o644)
+    d = support.Authdaemond(directory + "/r", "authsqlite",
+                            AUTH_USER="nobody")
+    d.write("authsqliterc", table.rc())
+    d.write("authmysqlrc", "MYSQL_PASSWORD verysecret\n")
+    for name in ("authmysqlrc", "authsqliterc"):
+        os.chmod(d.conf / name, 0o600)
+    d.start()
+    try:
+        assert d.login() == record()
+        nobody = pwd.getpwnam("nobody")
+        for pid, name in d.children():
+            status = dict(line.split(":\t", 1) for line in pathlib.Path(
+                f"/proc/{pid}/status").read_text().splitlines()
+                if ":\t" in line)
+            assert status["Uid"].split() == [str(nobody.pw_uid)] * 4, name
+            assert status["Gid"].split() == [str(nobody.pw_gid)] * 4, name
+            assert "0" not in status["Groups"].split(), name
+            assert status["NoNewPrivs"] == "1", name
+            assert int(status["CapEff"], 16) == 0, name
+        # A change of a file only root may read still counts at once.
+        d.write("authsqliterc", table.rc() + "DEFAULT_DOMAIN example.com\n")
+        assert d.login("joe") == record()
+        sock = os.stat(d.var / "socket")
+        assert sock.st_uid == nobody.pw_uid
+    finally:
+        d.stop()
+
+
+def test_descriptors(own):
+    """The front holds sockets and nothing of the disk."""
+    pid, = own.children_named("authd-front")
+    files = [os.readlink(f"/proc/{pid}/fd/{n}")
+             for n in os.listdir(f"/proc/{pid}/fd") if int(n) > 2]
+    assert all(f.startswith(("socket:", "anon_inode:", "pipe:"))
+               for f in files), files
