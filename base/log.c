@@ -59,8 +59,8 @@ to_stderr(const char *ident, enum log_level level, const char *line)
 		return;
 }
 
-static void
-emit(const char *ident, enum log_level level, const char *fmt, va_list ap)
+static void PRINTF_LIKE(3, 0)
+    emit(const char *ident, enum log_level level, const char *fmt, va_list ap)
 {
 	char line[2048];
 
