@@ -76,39 +76,46 @@ conf_view_set(struct conf *c, enum conf_file file, const struct conf_var *var)
 	slot->line = var->line;
 }
 
-/* Append what a reference stands for; an unknown name is nothing, as in sh. */
+struct expansion {
+	const struct conf *c;
+	enum conf_file view;
+	int line;
+	struct buf *out;
+	struct conf_source *src; /* NULL: say nothing */
+};
+
+/* Append what a reference stands for; a name not set is nothing, as in sh. */
 static void
-expand_name(const struct conf_view *view, struct slice name, int line,
-    struct buf *out, struct conf_source *src)
+expand_name(struct expansion *x, struct slice name)
 {
 	char text[CONF_NAME_MAX + 1];
 	const struct conf_var *var;
+	enum conf_key key;
 
 	assert(name.n < sizeof(text));
 	memcpy(text, name.p, name.n);
 	text[name.n] = '\0';
-	var = conf_view_find(view, text);
+	var = conf_view_find(&x->c->view[x->view], text);
 	if (var != NULL)
-		buf_puts(out, var->value);
-	else if (src != NULL)
-		conf_say(src, CONF_WARNING, line,
+		buf_puts(x->out, var->value);
+	else if (x->src != NULL && !conf_key_find(x->view, text, &key))
+		conf_say(x->src, CONF_WARNING, x->line,
 		    "$%s is not set before this line and stands for nothing",
 		    text);
 }
 
 static void
-expand(const struct conf_view *view, const struct conf_assign *a,
-    struct buf *out, struct conf_source *src)
+expand(struct expansion *x, const char *value)
 {
-	struct slice rest = slice_str(a->value);
+	struct slice rest = slice_str(value);
 	struct slice piece;
 	bool is_name = false;
 
 	while (slice_split(&rest, CONF_VAR_MARK, &piece)) {
 		if (is_name)
-			expand_name(view, piece, a->line, out, src);
+			expand_name(x, piece);
 		else
-			buf_put(out, piece);
+			buf_put(x->out, piece);
 		is_name = !is_name;
 	}
 }
@@ -124,9 +131,14 @@ evaluate(struct conf *c, enum conf_file view, const struct conf_script *s,
 	for (size_t i = 0; i < s->n; i++) {
 		struct conf_var var = { .from = from };
 		struct buf value;
+		struct expansion x = { .c = c,
+			.view = view,
+			.line = s->v[i].line,
+			.out = &value,
+			.src = src };
 
 		buf_init(&value, CONF_VALUE_MAX);
-		expand(&c->view[view], &s->v[i], &value, src);
+		expand(&x, s->v[i].value);
 		var.name = s->v[i].name;
 		var.line = s->v[i].line;
 		var.value = buf_cstr(&value);
@@ -255,7 +267,7 @@ parse(enum conf_file file, struct slice text, struct conf_script *s,
 		conf_parse_authmysqlrc(text, s, src);
 		break;
 	case CONF_N_FILES:
-		assert(!"no such file");
+		break;
 	}
 }
 

@@ -77,8 +77,10 @@ check_class(struct check *k)
 		conf_say(k->src, CONF_WARNING, line, "%s has no effect: %s",
 		    name, text);
 	else if ((flags & CONF_NOT_YET) != 0 && !is_default(k))
-		conf_say(k->src, CONF_WARNING, line,
-		    "%s has no effect in this version", name);
+		/* a path alone asks for nothing */
+		conf_say(k->src,
+		    k->info->type == CONF_TYPE_PATH ? CONF_NOTE : CONF_WARNING,
+		    line, "%s has no effect in this version", name);
 	else if ((flags & CONF_IGNORE) != 0)
 		conf_say(k->src, CONF_NOTE, line,
 		    "%s is accepted and not used: %s", name, text);

@@ -132,10 +132,9 @@ take_double(struct sh *sh, struct buf *value)
 			break;
 		case '`':
 			return refuse_backquote(sh);
-		case '\n':
-			sh->line++;
-			/* FALLTHROUGH */
 		default:
+			if (peek(sh) == '\n')
+				sh->line++;
 			buf_putc(value, peek(sh));
 			sh->pos++;
 			break;

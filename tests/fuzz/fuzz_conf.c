@@ -1,0 +1,120 @@
+/*
+ * Every grammar of the configuration files, and the packed form.  The first
+ * byte chooses; a packed form that is accepted must survive packing again.
+ */
+#include "config.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "server/conf/conf.h"
+#include "server/conf/conf_addrs.h"
+#include "server/conf/conf_key.h"
+#include "server/conf/conf_script.h"
+#include "server/conf/conf_words.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+typedef void parser(struct slice, struct conf_script *, struct conf_source *);
+
+static void
+on_report(void *arg, int severity, const char *file, int line, const char *text)
+{
+	(void)arg;
+	assert(severity >= CONF_NOTE && severity <= CONF_ERROR);
+	assert(file != NULL && line >= 0 && text[0] != '\0');
+}
+
+/* What the grammars give, as the values of each kind of key. */
+static void
+use_values(const struct conf_script *s)
+{
+	struct conf_addrs addrs;
+	struct conf_tcpdopts opts;
+	enum conf_tls_version v;
+	struct err e;
+
+	for (size_t i = 0; i < s->n && i < 20; i++) {
+		const char *value = s->v[i].value;
+
+		assert(conf_is_name(slice_str(s->v[i].name)));
+		assert(strlen(value) <= CONF_VALUE_MAX);
+		if (conf_addrs_parse(&addrs, value, value, &e) == 0)
+			assert(addrs.n <= CONF_ADDRS_MAX);
+		(void)!conf_tcpdopts_parse(&opts, value, NULL, NULL, &e);
+		(void)!conf_tls_parse(value, &v);
+		(void)conf_loggeropt(value, "-name");
+		(void)conf_name_nearest(CONF_FILE_IMAPD, s->v[i].name);
+		for (unsigned k = 0; k < CONF_N_KEYS; k += 7) {
+			int64_t num;
+
+			(void)!conf_value_check(
+			    (enum conf_key)k, value, &num, NULL);
+		}
+	}
+}
+
+static void
+run_parser(parser *parse, struct slice text)
+{
+	struct conf_source src = { "FILE", on_report, NULL, 0 };
+	struct conf_script script;
+
+	conf_script_init(&script);
+	parse(text, &script, &src);
+	assert(script.n <= CONF_ASSIGN_MAX);
+	use_values(&script);
+	conf_script_fini(&script);
+}
+
+static void
+run_unpack(struct slice packed)
+{
+	struct conf *c = conf_unpack(packed);
+	struct conf *again;
+	struct buf one;
+	struct buf two;
+
+	if (c == NULL)
+		return;
+	buf_init(&one, 1 << 24);
+	buf_init(&two, 1 << 24);
+	conf_pack(c, &one);
+	again = conf_unpack(buf_slice(&one));
+	assert(again != NULL);
+	conf_pack(again, &two);
+	assert(slice_eq(buf_slice(&one), buf_slice(&two)));
+	buf_reset(&two);
+	conf_dump_changed(c, &two);
+	buf_fini(&one);
+	buf_fini(&two);
+	conf_free(&again);
+	conf_free(&c);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct slice rest;
+
+	if (size == 0)
+		return 0;
+	rest = slice_of(data + 1, size - 1);
+	switch (data[0] % 4) {
+	case 0:
+		run_parser(conf_parse_sh, rest);
+		break;
+	case 1:
+		run_parser(conf_parse_authdaemonrc, rest);
+		break;
+	case 2:
+		run_parser(conf_parse_authmysqlrc, rest);
+		break;
+	default:
+		run_unpack(rest);
+		break;
+	}
+	return 0;
+}
