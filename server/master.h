@@ -1,0 +1,180 @@
+/*
+ * master: binds, spawns, counts; reads no byte that a client sent.
+ *
+ * Layer:  server.
+ * One struct master is the whole state; the files master_*.c each hold one of
+ * its relations: to login processes, workers, services, authdaemond, control.
+ */
+#ifndef SERVER_MASTER_H
+#define SERVER_MASTER_H
+
+#include <sys/queue.h>
+
+#include <event2/event.h>
+
+#include "base/err.h"
+#include "server/conf/conf.h"
+#include "server/net/limits.h"
+#include "server/peer.h"
+#include "server/service.h"
+#include "server/tickets.h"
+
+enum { LOGINS_MAX = 64, LISTENERS_MAX = 64 };
+
+struct master_options {
+	const char *confdir;
+	bool foreground;   /* log on standard error, no detaching */
+	unsigned services; /* bit per service to switch on; 0: as configured */
+};
+
+struct master;
+
+/* --- children ------------------------------------------------------------- */
+
+enum child_kind { CHILD_LOGIN, CHILD_WORKER, CHILD_HOLDER };
+
+struct child {
+	LIST_ENTRY(child) link;
+	struct master *master;
+	enum child_kind kind;
+	pid_t pid;
+	struct peer *peer;
+	bool ready, stopping;
+	unsigned index; /* a login process's slot; a holder's service */
+	/* of a worker: */
+	uid_t uid;
+	gid_t gid;
+	unsigned n_sessions;
+	char *page;	    /* shared with it: the account at work */
+	char *only_account; /* a worker made for one troublesome account */
+	unsigned slot;	    /* which of the workers of its uid */
+};
+
+enum { PAGE_SIZE_BYTES = 4096 };
+
+/* --- connections ------------------------------------------------------------
+ */
+
+/* One client connection, counted from CONN_OPEN to its end. */
+struct conn_record {
+	struct conn_record *next; /* in its bucket */
+	uint64_t id;
+	enum service service;
+	struct addr addr;
+	char client_addr[64], local_addr[64];
+	uint32_t client_port, local_port;
+	struct child *login;  /* who accepted it, NULL when that is gone */
+	struct child *worker; /* who serves it after the handover */
+	char *user;
+	int64_t since_ms;
+	/* A handover that waits for its ticket's push: */
+	struct handover *waiting;
+};
+
+enum { CONN_BUCKETS = 16384 };
+
+struct service_state {
+	bool on;
+	int fds[LISTENERS_MAX];
+	int n_fds;
+	struct child *holder;
+};
+
+struct master {
+	struct event_base *base;
+	struct master_options opt;
+	struct conf *conf;
+	struct child *logins[LOGINS_MAX];
+	unsigned n_logins;
+	LIST_HEAD(, child) children; /* all kinds */
+	unsigned n_workers;
+	struct service_state services[N_SERVICES];
+	struct conn_record *conns[CONN_BUCKETS];
+	struct limits *limits;
+	struct tickets *tickets;
+	struct peer *auth; /* ticket socket of authdaemond */
+	struct event *auth_retry, *tick, *on_sigchld, *on_sigterm, *on_sigint,
+	    *on_sighup;
+	struct event *on_control;
+	int control_fd;
+	int lock_fd;
+	bool stopping;
+	int64_t stop_by_ms;
+	char *respawn_note;
+	/* Crashes lately: for back-off and for accounts that crash workers. */
+	struct crash {
+		char account[256];
+		int64_t at_ms;
+	} crashes[64];
+	unsigned n_crashes;
+	unsigned login_crashes;
+};
+
+/* Run the master until it is told to stop.  Returns the exit status. */
+int master_main(
+    const struct master_options *opt, struct conf *conf, int ready_fd);
+/* Begin to stop everything; the loop ends when the children are gone. */
+void master_stop(struct master *m);
+/* Read the configuration again; keeps the running one if there is an error,
+ * which is logged.  0 or ERR_FORMAT. */
+int master_reload(struct master *m);
+/* Where the master's and its children's log lines go. */
+void master_log_open(const struct conf *c, bool foreground);
+void master_log_line(enum service s, const char *line);
+
+/* master_spawn.c */
+struct child *master_spawn(struct master *m, enum child_kind kind,
+    const char *const argv[], int extra_fd) MUST_USE;
+void child_release(struct child *c);
+struct child *master_child_by_pid(struct master *m, pid_t pid);
+
+/* master_login.c */
+int master_logins_start(struct master *m);
+/* Configuration, TLS material, listeners, START: at start and reload. */
+void master_login_configure(struct child *c, bool listeners);
+void master_login_listeners(struct child *c, enum service s);
+void master_login_died(struct child *c);
+void master_login_send_auth(struct child *c);
+
+/* master_conns.c */
+struct conn_record *conn_find(struct master *m, uint64_t id);
+void conn_drop(struct master *m, struct conn_record *r);
+void conns_drop_child(struct master *m, const struct child *c);
+void conns_set_limits(struct master *m);
+void master_conn_open(struct child *c, struct msg_in *in);
+/* A HANDOVER of a login process; takes in->fd. */
+void master_handover(struct child *c, struct msg_in *in);
+/* A ticket came or time passed: try the handovers that wait. */
+void master_handovers_retry(struct master *m, int64_t now_ms);
+/* How many connections a service has, for its end. */
+unsigned conns_of_service(const struct master *m, enum service s);
+void conns_end_service(struct master *m, enum service s, unsigned why);
+void conns_report(struct master *m, struct buf *out);
+bool conns_kick(struct master *m, uint64_t id);
+
+/* master_worker.c */
+/* A worker for the account, started if need be; NULL, with a reason. */
+struct child *master_worker_for(struct master *m,
+    const struct account_record *r, const char *path, const char **why);
+void master_worker_died(struct child *c, int status);
+
+/* master_service.c */
+int master_service_on(struct master *m, enum service s, struct err *e);
+void master_service_off(struct master *m, enum service s);
+void master_holder_died(struct child *c);
+const char *master_service_pidfile(const struct master *m, enum service s);
+/* After a reload: pick up changed addresses. */
+void master_services_rebind(struct master *m);
+
+/* master_auth.c */
+void master_auth_connect(struct master *m);
+/* A new connection to authdaemond's login socket, or -1 with errno. */
+int master_auth_dial(const struct master *m) MUST_USE;
+
+/* master_control.c */
+int master_control_open(struct master *m, struct err *e);
+
+/* holder.c: main function of the process a service's pid file names. */
+int holder_main(const char *service, const char *pidfile);
+
+#endif
