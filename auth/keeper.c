@@ -662,6 +662,7 @@ keeper_run(const struct keeper_options *o, struct settings *s)
 
 	k->o = *o;
 	k->settings = *s;
+	*s = (struct settings){ 0 };
 	k->front = -1;
 	k->signals = -1;
 	k->space = mem_alloc(MSG_SIZE_MAX);

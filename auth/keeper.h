@@ -23,7 +23,8 @@ struct keeper_options {
 };
 
 /*
- * Run until SIGTERM; takes over the settings.  Returns the exit status.
+ * Run until SIGTERM; takes over the settings, *s is empty then.  Returns the
+ * exit status.
  */
 int keeper_run(const struct keeper_options *o, struct settings *s);
 

@@ -157,7 +157,6 @@ start(const struct command_line *cl, struct settings *s)
 {
 	struct keeper_options o = { .foreground = cl->foreground,
 		.ready_fd = -1 };
-	char *dir;
 	int status;
 
 	if (!make_var(s))
@@ -167,8 +166,7 @@ start(const struct command_line *cl, struct settings *s)
 		return 0;
 	if (o.lock_fd < 0)
 		return 1;
-	dir = absolute(cl->dir);
-	o.dir = dir;
+	o.dir = cl->dir;
 	if (!cl->foreground) {
 		/* A POSIX lock isn't inherited: it is taken again. */
 		(void)close(o.lock_fd);
@@ -188,7 +186,6 @@ start(const struct command_line *cl, struct settings *s)
 	status = keeper_run(&o, s);
 	pidfile_remove();
 	(void)close(o.lock_fd);
-	free(dir);
 	return status;
 }
 
@@ -237,28 +234,41 @@ status(const struct settings *s)
 	return pid > 0 ? 0 : 3;
 }
 
+static int
+run(const struct command_line *cl, struct settings *s)
+{
+	switch (cl->word) {
+	case WORD_START:
+		return start(cl, s);
+	case WORD_STOP:
+		return stop(s);
+	case WORD_RESTART:
+		return restart(s);
+	case WORD_STATUS:
+		return status(s);
+	}
+	return 1;
+}
+
 int
 main(int argc, char **argv)
 {
 	struct command_line cl = { .word = WORD_START };
 	struct settings s;
+	char *dir;
+	int result = 1;
 
 	log_set_ident("authdaemond");
 	if (!take_arguments(argc, argv, &cl)) {
 		usage();
 		return 1;
 	}
-	if (!settings_load(&s, cl.dir))
-		return 1;
-	switch (cl.word) {
-	case WORD_START:
-		return start(&cl, &s);
-	case WORD_STOP:
-		return stop(&s);
-	case WORD_RESTART:
-		return restart(&s);
-	case WORD_STATUS:
-		return status(&s);
+	dir = absolute(cl.dir);
+	cl.dir = dir;
+	if (settings_load(&s, dir)) {
+		result = run(&cl, &s);
+		settings_free(&s);
 	}
-	return 1;
+	free(dir);
+	return result;
 }

@@ -195,6 +195,8 @@ def test_rights(directory, table):
         d.stop()
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root: the process can't "
+                    "be looked into by its own user")
 def test_descriptors(own):
     """The front holds sockets and nothing of the disk."""
     pid, = own.children_named("authd-front")
