@@ -1,1 +1,7 @@
-# filled by its sources
+# What the login process needs, of both protocols: free of maildir.
+noinst_LIBRARIES += libpreauth.a
+libpreauth_a_SOURCES = \
+	protocols/preauth.h \
+	protocols/preauth_impl.c protocols/preauth_impl.h \
+	protocols/pop3/capa.c protocols/pop3/capa.h \
+	protocols/pop3/preauth.c protocols/pop3/preauth.h
