@@ -524,8 +524,8 @@ load_dir(struct access *a, const char *path, access_report *report, void *arg)
 	return good;
 }
 
-struct access *
-access_load(const char *path, access_report *report, void *arg)
+static struct access *
+load_path(const char *path, access_report *report, void *arg)
 {
 	struct access *a = access_new();
 	struct stat st;
@@ -541,6 +541,30 @@ access_load(const char *path, access_report *report, void *arg)
 		access_seal(a);
 	else
 		access_free(&a);
+	return a;
+}
+
+/* Where the text is that "F.dat" was made from; the caller frees. */
+static char *
+text_path(const char *path)
+{
+	struct slice s = slice_str(path);
+	struct slice dat = SLICE(".dat");
+
+	if (slice_ends(s, dat))
+		s = slice_first(s, s.n - dat.n);
+	return slice_dup(s);
+}
+
+struct access *
+access_load(const char *path, access_report *report, void *arg)
+{
+	char *text = text_path(path);
+	struct access *a = load_path(text, report, arg);
+	int saved = errno;
+
+	free(text);
+	errno = saved;
 	return a;
 }
 
@@ -564,8 +588,8 @@ stir_stat(uint64_t h, const struct stat *st)
 	return stir(h, (uint64_t)st->st_ctim.tv_nsec);
 }
 
-uint64_t
-access_fingerprint(const char *path)
+static uint64_t
+fingerprint(const char *path)
 {
 	uint64_t h = 0xcbf29ce484222325u;
 	struct dirent **names;
@@ -589,4 +613,14 @@ access_fingerprint(const char *path)
 	if (n >= 0)
 		free(names);
 	return h | 1;
+}
+
+uint64_t
+access_fingerprint(const char *path)
+{
+	char *text = text_path(path);
+	uint64_t h = fingerprint(text);
+
+	free(text);
+	return h;
 }

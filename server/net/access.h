@@ -59,7 +59,8 @@ void access_seal(struct access *a);
 /*
  * Load a file, or all files of a directory in the order of their names except
  * hidden ones and those that package managers leave (.dpkg-*, .rpmsave,
- * .rpmnew, ~).  A path that isn't there gives no rules.  NULL when something
+ * .rpmnew, ~).  For "F.dat", which makeimapaccess would make from it, the text
+ * F is read.  A path that isn't there gives no rules.  NULL when something
  * can't be read: errno is set, and the old rules should stay.
  */
 struct access *access_load(

@@ -250,6 +250,12 @@ test_directory(void **state)
 	assert_non_null(a);
 	assert_int_equal(access_count(a), 2);
 	access_free(&a);
+	(void)snprintf(path, sizeof(path), "%s/a.dat", dir);
+	assert_int_equal(access_fingerprint(path), before);
+	a = access_load(path, NULL, NULL);
+	assert_non_null(a);
+	assert_int_equal(access_count(a), 2);
+	access_free(&a);
 	write_file(dir, "a", "1.1.1.1\tdeny\n");
 	assert_int_not_equal(access_fingerprint(path), before);
 

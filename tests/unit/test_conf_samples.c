@@ -18,6 +18,7 @@
 #include "server/conf/conf_words.h"
 #include "tests/unit/conf_fixture.h"
 
+enum { CONF_NAME_LONGEST = 64 };
 #define ALL_FILES (CONF_SERVER_FILES | CONF_AUTH_FILES)
 
 static void
@@ -220,6 +221,41 @@ test_samples_have_sections(void **state)
 	}
 }
 
+/* --- documents -------------------------------------------------------------
+ */
+
+/* `NAME` in a document, `NAME=…` as well. */
+static bool
+doc_names(const char *text, const char *name)
+{
+	char quoted[CONF_NAME_LONGEST];
+
+	(void)snprintf(quoted, sizeof(quoted), "`%s`", name);
+	return strstr(text, quoted) != NULL;
+}
+
+static void
+test_documents(void **state)
+{
+	char *configuration = fixture_source("docs/configuration.md");
+	char *limits = fixture_source("docs/limits.md");
+
+	(void)state;
+	for (unsigned i = 0; i < CONF_N_KEYS; i++) {
+		const struct conf_key_info *info =
+		    conf_key_info((enum conf_key)i);
+		bool is_limit = strstr(info->name, "_MAX") != NULL &&
+		    info->file == CONF_FILE_POSTERN;
+
+		if (!doc_names(configuration, info->name))
+			fail_msg("docs/configuration.md lacks %s", info->name);
+		if (is_limit && !doc_names(limits, info->name))
+			fail_msg("docs/limits.md lacks %s", info->name);
+	}
+	free(configuration);
+	free(limits);
+}
+
 int
 main(void)
 {
@@ -230,6 +266,7 @@ main(void)
 		cmocka_unit_test(test_samples_load),
 		cmocka_unit_test(test_samples_hold_all_keys),
 		cmocka_unit_test(test_samples_have_sections),
+		cmocka_unit_test(test_documents),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
