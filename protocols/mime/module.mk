@@ -1,1 +1,24 @@
-# filled by its sources
+noinst_LIBRARIES += libmime.a
+libmime_a_SOURCES = \
+	protocols/mime/address.c protocols/mime/address.h \
+	protocols/mime/charset.c protocols/mime/charset.h \
+	protocols/mime/date.c protocols/mime/date.h \
+	protocols/mime/header.c protocols/mime/header.h \
+	protocols/mime/lex.c protocols/mime/lex.h \
+	protocols/mime/message.c protocols/mime/message.h \
+	protocols/mime/msgid.c protocols/mime/msgid.h \
+	protocols/mime/param.c protocols/mime/param.h \
+	protocols/mime/parser.c protocols/mime/parser.h \
+	protocols/mime/section.c protocols/mime/section.h \
+	protocols/mime/text.c protocols/mime/text.h \
+	protocols/mime/transfer.c protocols/mime/transfer.h \
+	protocols/mime/wire.c protocols/mime/wire.h \
+	protocols/mime/words.c protocols/mime/words.h
+
+# What imap makes of mime and nothing else: a library of its own, so that the
+# tests of the parser can look at its results without a whole session.
+noinst_LIBRARIES += libimapmime.a
+libimapmime_a_SOURCES = \
+	protocols/imap/bodystructure.c protocols/imap/bodystructure.h \
+	protocols/imap/envelope.c protocols/imap/envelope.h \
+	protocols/imap/nstring.c protocols/imap/nstring.h

@@ -1,0 +1,51 @@
+/*
+ * lex: the tokens that the structured header fields share.
+ * RFC 5322 section 3.2, RFC 2045 section 5.1.
+ *
+ * Layer:  protocols/mime, uses base.  No allocation.
+ * Memory: slices point into the input.
+ *
+ * All functions take from the front of *in and always end: what is never
+ * closed (a comment, a quoted string) reaches to the end of the input.
+ */
+#ifndef MIME_LEX_H
+#define MIME_LEX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/slice.h"
+
+/* Blank, tab, CR, LF: what folding may leave. */
+static inline bool
+mime_is_space(uint8_t c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* Pass over white space; returns whether there was any. */
+bool mime_lex_space(struct slice *in);
+
+/*
+ * Pass over one comment at the front, nested ones included (RFC 5322 3.2.2).
+ * *inner (may be NULL): its raw content.  False if in doesn't begin with "(".
+ */
+bool mime_lex_comment(struct slice *in, struct slice *inner);
+
+/* Pass over white space and comments; returns whether there was any. */
+bool mime_lex_cfws(struct slice *in);
+
+/*
+ * Take a quoted string at the front; its content without quotes, escapes
+ * and line breaks is appended to out (which may be NULL).
+ */
+bool mime_lex_quoted(struct slice *in, struct buf *out);
+
+/* Append s with its quoted pairs resolved. */
+void mime_lex_unescape(struct slice s, struct buf *out);
+
+/* Take a token of RFC 2045 5.1; the empty slice if there's none. */
+struct slice mime_lex_token(struct slice *in);
+
+#endif

@@ -1,0 +1,788 @@
+/*
+ * The input is taken line by line.  Of a line only what decides its meaning
+ * is kept: its beginning while it may be a delimiter or a header field, the
+ * value of a field that ENVELOPE or BODYSTRUCTURE needs; everything else is
+ * counted and forgotten.  Sizes are differences of a running position that
+ * counts file bytes, wire bytes and line breaks side by side, so no byte is
+ * looked at twice and limits on what is kept change no size.
+ *
+ * Open parts form a chain from the current one to entry 0 by their parent
+ * links, and open multiparts a stack with their boundaries; both stand in
+ * place of recursion.  An open span holds its start position in wire and
+ * lines until span_end() makes lengths of them.
+ */
+#include "protocols/mime/parser.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "protocols/mime/lex.h"
+#include "protocols/mime/param.h"
+
+enum { PARSER_MAGIC = 0x6d707273 };
+enum { MAX_REPEATED = 64 }; /* address fields kept of one header */
+
+enum state {
+	IN_HEADER, /* of cur */
+	IN_BODY,   /* of cur: text, preamble or epilogue */
+	AT_REST,   /* nothing more is of interest */
+};
+
+enum mode {
+	LINE_NEW,   /* at the first byte of a line */
+	LINE_KEEP,  /* collecting the beginning of a line */
+	LINE_FIELD, /* in the rest of a long header line */
+	LINE_SKIP,  /* in a line of no interest */
+};
+
+const struct mime_options mime_options_default = {
+	.max_depth = 100,
+	.max_parts = 10000,
+	.max_field = 64 * 1024,
+	.max_text = 1024 * 1024,
+};
+
+static const struct slice field_names[MIME_N_FIELDS] = {
+	[MIME_F_CONTENT_TYPE] = SLICE_INIT("content-type"),
+	[MIME_F_CONTENT_TRANSFER_ENCODING] =
+	    SLICE_INIT("content-transfer-encoding"),
+	[MIME_F_CONTENT_ID] = SLICE_INIT("content-id"),
+	[MIME_F_CONTENT_DESCRIPTION] = SLICE_INIT("content-description"),
+	[MIME_F_CONTENT_DISPOSITION] = SLICE_INIT("content-disposition"),
+	[MIME_F_CONTENT_LANGUAGE] = SLICE_INIT("content-language"),
+	[MIME_F_CONTENT_LOCATION] = SLICE_INIT("content-location"),
+	[MIME_F_CONTENT_MD5] = SLICE_INIT("content-md5"),
+	[MIME_F_DATE] = SLICE_INIT("date"),
+	[MIME_F_SUBJECT] = SLICE_INIT("subject"),
+	[MIME_F_IN_REPLY_TO] = SLICE_INIT("in-reply-to"),
+	[MIME_F_MESSAGE_ID] = SLICE_INIT("message-id"),
+	[MIME_F_REFERENCES] = SLICE_INIT("references"),
+	[MIME_F_FROM] = SLICE_INIT("from"),
+	[MIME_F_SENDER] = SLICE_INIT("sender"),
+	[MIME_F_REPLY_TO] = SLICE_INIT("reply-to"),
+	[MIME_F_TO] = SLICE_INIT("to"),
+	[MIME_F_CC] = SLICE_INIT("cc"),
+	[MIME_F_BCC] = SLICE_INIT("bcc"),
+};
+
+/* --- positions ----------------------------------------------------------- */
+
+static void
+span_begin(struct mime_span *s, struct mime_pos at)
+{
+	*s = (struct mime_span){ at.off, 0, at.wire, at.lines };
+}
+
+/* End an open span at a position, or where it began if that's later. */
+static void
+span_end(struct mime_span *s, struct mime_pos at)
+{
+	if (at.off < s->off) {
+		s->wire = s->lines = 0;
+		return;
+	}
+	s->len = at.off - s->off;
+	s->wire = at.wire - s->wire;
+	s->lines = at.lines - s->lines;
+}
+
+/* RFC 2046 5.1.1: the line break before a delimiter belongs to it. */
+static struct mime_pos
+before_delimiter(const struct mime_parser *p)
+{
+	if (p->eol == 0)
+		return p->line;
+	return (struct mime_pos){ p->line.off - p->eol, p->line.wire - 2,
+		p->line.lines - 1 };
+}
+
+/* Count bytes that hold no LF. */
+static void
+advance(struct mime_parser *p, struct slice in)
+{
+	if (in.n == 0)
+		return;
+	p->pos.off += in.n;
+	p->pos.wire += in.n;
+	p->last = in.p[in.n - 1];
+}
+
+/* Count an LF. */
+static void
+advance_eol(struct mime_parser *p)
+{
+	bool crlf = p->last == '\r';
+
+	p->pos.off++;
+	p->pos.wire += crlf ? 1 : 2;
+	p->pos.lines++;
+	p->line = p->pos;
+	p->eol = crlf ? 2 : 1;
+	p->last = '\n';
+	p->mode = LINE_NEW;
+}
+
+/* --- parts --------------------------------------------------------------- */
+
+static struct mime_part *
+part_of(const struct mime_parser *p, uint32_t part)
+{
+	assert(part < p->msg->n_parts);
+	return &p->msg->parts[part];
+}
+
+/* Append an entry, not yet linked to anything; its header begins at `at`. */
+static uint32_t
+part_append(struct mime_parser *p, uint32_t parent, struct mime_pos at)
+{
+	struct mime_message *m = p->msg;
+	struct mime_part *part;
+
+	if (m->n_parts == m->cap_parts) {
+		m->cap_parts = m->cap_parts == 0 ? 4 : m->cap_parts * 2;
+		m->parts =
+		    mem_realloc(m->parts, m->cap_parts, sizeof(*m->parts));
+	}
+	part = &m->parts[m->n_parts];
+	*part = (struct mime_part){ .parent = parent,
+		.first = MIME_NONE,
+		.next = MIME_NONE,
+		.field = m->n_kept };
+	if (parent != MIME_NONE) {
+		part->depth = (uint16_t)(m->parts[parent].depth + 1);
+		m->parts[parent].n_children++;
+	}
+	span_begin(&part->header, at);
+	return m->n_parts++;
+}
+
+/* Go into the header of a new entry. */
+static void
+header_begin(struct mime_parser *p, uint32_t part)
+{
+	p->cur = part;
+	p->state = IN_HEADER;
+	p->first_line = true;
+	p->keeping = false;
+	p->seen = 0;
+	p->n_repeated = 0;
+}
+
+/* Open the only child of a message/rfc822 part. */
+static void
+message_open(struct mime_parser *p, struct mime_pos at)
+{
+	uint32_t child = part_append(p, p->cur, at);
+
+	part_of(p, p->cur)->first = child;
+	header_begin(p, child);
+}
+
+/* Open the next child of the multipart on top of the stack. */
+static void
+child_open(struct mime_parser *p, struct mime_pos at)
+{
+	struct mime_open *top = &p->open[p->n_open - 1];
+	uint32_t child = part_append(p, top->part, at);
+	struct mime_part *part;
+	struct slice type, subtype;
+
+	if (top->last == MIME_NONE)
+		part_of(p, top->part)->first = child;
+	else
+		part_of(p, top->last)->next = child;
+	top->last = child;
+	part = part_of(p, child);
+	mime_part_type(p->msg, top->part, &type, &subtype);
+	part->in_digest = slice_ieq(subtype, SLICE("digest"));
+	if (p->msg->n_parts < p->opt.max_parts) {
+		header_begin(p, child);
+		return;
+	}
+	/* The last entry there may be takes all the rest, unread. */
+	part->capped = p->msg->capped = true;
+	part->in_digest = false;
+	span_end(&part->header, at);
+	span_begin(&part->body, at);
+	p->cur = child;
+	p->state = IN_BODY;
+	p->rest = true;
+}
+
+static void
+parts_close(struct mime_parser *p, uint32_t upto, struct mime_pos at)
+{
+	while (p->cur != upto) {
+		struct mime_part *part = part_of(p, p->cur);
+		span_end(&part->body, at);
+		p->cur = part->parent;
+	}
+}
+
+/* --- the end of a header ------------------------------------------------- */
+
+static enum mime_encoding
+encoding_of(struct slice value)
+{
+	static const struct slice names[] = {
+		[MIME_7BIT] = SLICE_INIT("7bit"),
+		[MIME_8BIT] = SLICE_INIT("8bit"),
+		[MIME_BINARY] = SLICE_INIT("binary"),
+		[MIME_QUOTED_PRINTABLE] = SLICE_INIT("quoted-printable"),
+		[MIME_BASE64] = SLICE_INIT("base64"),
+	};
+	struct slice token;
+
+	(void)mime_lex_cfws(&value);
+	if (value.n == 0)
+		return MIME_7BIT;
+	token = mime_lex_token(&value);
+	for (size_t i = 0; i < NELEMS(names); i++)
+		if (slice_ieq(token, names[i]))
+			return (enum mime_encoding)i;
+	return MIME_ENCODING_UNKNOWN;
+}
+
+/* Find the boundary parameter and put it into bounds; false if unusable. */
+static bool
+boundary_take(
+    struct mime_parser *p, struct slice rest, uint32_t *off, uint32_t *n)
+{
+	struct mime_params params;
+	struct slice value;
+	bool usable;
+
+	mime_params_parse(&params, rest);
+	usable = mime_params_get(&params, SLICE("boundary"), &value);
+	if (usable) {
+		/* RFC 2046 5.1.1: a boundary doesn't end in white space */
+		while (value.n != 0 && mime_is_space(value.p[value.n - 1]))
+			value.n--;
+		usable = value.n != 0 && value.n <= MIME_BOUNDARY_MAX;
+	}
+	if (usable) {
+		*off = (uint32_t)p->bounds.n;
+		*n = (uint32_t)value.n;
+		buf_put(&p->bounds, value);
+		usable = buf_ok(&p->bounds);
+	}
+	mime_params_fini(&params);
+	return usable;
+}
+
+static const uint32_t HASH_SEED = 0x811c9dc5U;
+
+/* FNV-1a, continued. */
+static uint32_t
+hash_add(uint32_t hash, struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		hash = (hash ^ s.p[i]) * 0x01000193U;
+	return hash;
+}
+
+static struct slice
+boundary_of(const struct mime_parser *p, const struct mime_open *o)
+{
+	return slice_of(p->bounds.p + o->off, o->n);
+}
+
+static void
+open_push(struct mime_parser *p, uint32_t off, uint32_t n)
+{
+	if (p->n_open == p->cap_open) {
+		p->cap_open = p->cap_open == 0 ? 4 : p->cap_open * 2;
+		p->open = mem_realloc(p->open, p->cap_open, sizeof(*p->open));
+	}
+	p->open[p->n_open] = (struct mime_open){ p->cur, MIME_NONE, off, n, 0 };
+	p->open[p->n_open].hash =
+	    hash_add(HASH_SEED, boundary_of(p, &p->open[p->n_open]));
+	p->n_open++;
+}
+
+static void
+open_truncate(struct mime_parser *p, size_t n)
+{
+	if (n == p->n_open)
+		return;
+	buf_truncate(&p->bounds, p->open[n].off);
+	p->n_open = n;
+}
+
+/* Read Content-Type; what follows the subtype goes to *rest. */
+static void
+type_settle(struct mime_parser *p, struct slice *rest)
+{
+	struct mime_part *part = part_of(p, p->cur);
+	struct slice value =
+	    mime_message_value(p->msg, p->cur, MIME_F_CONTENT_TYPE);
+	const uint8_t *text = p->msg->text.p;
+	struct slice type, subtype;
+
+	*rest = slice_of(NULL, 0);
+	if (!mime_content_type_parse(value, &type, &subtype, rest))
+		return;
+	part->type = (uint32_t)(type.p - text);
+	part->type_n = (uint32_t)type.n;
+	part->subtype = (uint32_t)(subtype.p - text);
+	part->subtype_n = (uint32_t)subtype.n;
+}
+
+static void
+multipart_settle(struct mime_parser *p, struct slice rest)
+{
+	struct mime_part *part = part_of(p, p->cur);
+	uint32_t off, n;
+
+	if (!boundary_take(p, rest, &off, &n)) {
+		part->type_n = part->subtype_n = 0;
+		part->in_digest = false;
+		return;
+	}
+	if (part->depth >= p->opt.max_depth ||
+	    p->msg->n_parts >= p->opt.max_parts) {
+		buf_truncate(&p->bounds, off);
+		part->capped = p->msg->capped = true;
+		return;
+	}
+	part->kind = MIME_MULTIPART;
+	open_push(p, off, n);
+}
+
+/* Whether cur is an encapsulated message that can be looked into. */
+static bool
+is_message(struct mime_parser *p)
+{
+	enum mime_encoding enc = part_of(p, p->cur)->encoding;
+	struct slice type, subtype;
+
+	mime_part_type(p->msg, p->cur, &type, &subtype);
+	if (!slice_ieq(type, SLICE("message")))
+		return false;
+	if (slice_ieq(subtype, SLICE("rfc822")))
+		return enc != MIME_BASE64;
+	/* RFC 6532 3.7 */
+	return slice_ieq(subtype, SLICE("global")) && enc <= MIME_BINARY;
+}
+
+/*
+ * The header of cur ends at `at`, where its body begins: find out what it
+ * is.  Leaves the state IN_BODY, or IN_HEADER of an encapsulated message.
+ */
+static void
+header_end(struct mime_parser *p, struct mime_pos at)
+{
+	struct mime_part *part = part_of(p, p->cur);
+	struct slice rest;
+
+	span_end(&part->header, at);
+	span_begin(&part->body, at);
+	p->keeping = false;
+	p->state = IN_BODY;
+	if (p->opt.header_only) {
+		type_settle(p, &rest);
+		p->state = AT_REST;
+		return;
+	}
+	part->encoding = (uint8_t)encoding_of(mime_message_value(
+	    p->msg, p->cur, MIME_F_CONTENT_TRANSFER_ENCODING));
+	type_settle(p, &rest);
+	if (mime_part_is(p->msg, p->cur, SLICE("multipart"))) {
+		multipart_settle(p, rest);
+	} else if (is_message(p)) {
+		/* one entry stays free for what takes all the rest */
+		if (part->depth >= p->opt.max_depth ||
+		    p->msg->n_parts + 1 >= p->opt.max_parts) {
+			part->capped = p->msg->capped = true;
+			return;
+		}
+		part->kind = MIME_MESSAGE;
+		message_open(p, at);
+	}
+}
+
+/* The header under way, and those it leads to, end without an empty line. */
+static void
+headers_cut(struct mime_parser *p, struct mime_pos at)
+{
+	while (p->state == IN_HEADER) {
+		struct mime_pos end = at;
+		if (at.off < part_of(p, p->cur)->header.off)
+			end = p->line;
+		header_end(p, end);
+	}
+}
+
+/* --- delimiters ---------------------------------------------------------- */
+
+enum delimiter { DELIMITER_NONE, DELIMITER_OPEN, DELIMITER_CLOSE };
+
+/*
+ * Whether the line is a delimiter of an open multipart, whose level goes to
+ * *level.  The hashes keep a hundred open multiparts from making every line
+ * of dashes a hundred comparisons.
+ */
+static enum delimiter
+delimiter_find(const struct mime_parser *p, struct slice line, size_t *level)
+{
+	struct slice name, stem;
+	uint32_t name_hash, stem_hash;
+	bool closes;
+
+	if (p->rest || p->n_open == 0 || !slice_starts(line, SLICE("--")))
+		return DELIMITER_NONE;
+	name = slice_skip(line, 2);
+	while (name.n != 0 && mime_is_space(name.p[name.n - 1]))
+		name.n--;
+	closes = slice_ends(name, SLICE("--"));
+	stem = slice_first(name, closes ? name.n - 2 : name.n);
+	stem_hash = hash_add(HASH_SEED, stem);
+	name_hash = hash_add(stem_hash, slice_skip(name, stem.n));
+	for (size_t i = p->n_open; i-- > 0;) {
+		const struct mime_open *o = &p->open[i];
+		*level = i;
+		if (o->hash == name_hash && slice_eq(boundary_of(p, o), name))
+			return DELIMITER_OPEN;
+		if (closes && o->hash == stem_hash &&
+		    slice_eq(boundary_of(p, o), stem))
+			return DELIMITER_CLOSE;
+	}
+	/* RFC 2046 5.1.1: rubbish behind a close delimiter, innermost only */
+	*level = p->n_open - 1;
+	stem = boundary_of(p, &p->open[*level]);
+	return slice_starts(name, stem) &&
+		slice_starts(slice_skip(name, stem.n), SLICE("--"))
+	    ? DELIMITER_CLOSE
+	    : DELIMITER_NONE;
+}
+
+/*
+ * Deal with the line if it's a delimiter; next is the position behind it.
+ * Returns whether it was one.
+ */
+static bool
+delimiter_take(struct mime_parser *p, struct slice line, struct mime_pos next)
+{
+	size_t level;
+	enum delimiter d = delimiter_find(p, line, &level);
+	struct mime_pos end = before_delimiter(p);
+
+	if (d == DELIMITER_NONE)
+		return false;
+	headers_cut(p, end);
+	parts_close(p, p->open[level].part, end);
+	p->state = IN_BODY;
+	if (d == DELIMITER_OPEN) {
+		open_truncate(p, level + 1);
+		child_open(p, next);
+	} else {
+		open_truncate(p, level);
+	}
+	return true;
+}
+
+/* --- header lines -------------------------------------------------------- */
+
+/* Bytes of the field name if the line is a field (RFC 5322 2.2), else 0. */
+static size_t
+field_name_len(struct slice line)
+{
+	size_t n = 0, colon;
+
+	while (n < line.n && line.p[n] > 0x20 && line.p[n] < 0x7f &&
+	    line.p[n] != ':')
+		n++;
+	/* RFC 5322 4.5: white space before the colon is obsolete, not wrong */
+	for (colon = n; colon < line.n && mime_is_space(line.p[colon]);)
+		colon++;
+	return colon < line.n && line.p[colon] == ':' ? n : 0;
+}
+
+static bool
+is_repeatable(enum mime_field id)
+{
+	return id >= MIME_F_FROM;
+}
+
+/* Whether cur is a message, not a part of a multipart. */
+static bool
+cur_is_message(const struct mime_parser *p)
+{
+	uint32_t parent = part_of(p, p->cur)->parent;
+
+	return parent == MIME_NONE || part_of(p, parent)->kind == MIME_MESSAGE;
+}
+
+/* Whether the field of this name is to be kept; its id to *id. */
+static bool
+field_wanted(struct mime_parser *p, struct slice name, enum mime_field *id)
+{
+	int n = cur_is_message(p) ? MIME_N_FIELDS : MIME_F_DATE, i;
+
+	for (i = 0; i < n; i++)
+		if (slice_ieq(name, field_names[i]))
+			break;
+	if (i == n)
+		return false;
+	*id = (enum mime_field)i;
+	if (is_repeatable(*id))
+		return p->n_repeated++ < MAX_REPEATED;
+	/* of what may stand once (RFC 5322 3.6) the first counts */
+	if ((p->seen & 1U << i) != 0)
+		return false;
+	p->seen |= 1U << i;
+	return true;
+}
+
+static void
+field_append(struct mime_parser *p, struct slice value)
+{
+	struct mime_message *m = p->msg;
+	struct mime_kept *k = &m->kept[m->n_kept - 1];
+	bool structural = k->id == MIME_F_CONTENT_TYPE ||
+	    k->id == MIME_F_CONTENT_TRANSFER_ENCODING;
+	size_t max = structural ? m->text.max : p->opt.max_text;
+	size_t room = max > m->text.n ? max - m->text.n : 0;
+
+	if (room > p->opt.max_field - k->n)
+		room = p->opt.max_field - k->n;
+	if (value.n > room) {
+		k->cut = true;
+		value.n = room;
+	}
+	buf_put(&m->text, value);
+	k->n += (uint32_t)value.n;
+}
+
+static void
+field_begin(struct mime_parser *p, enum mime_field id)
+{
+	struct mime_message *m = p->msg;
+
+	if (m->n_kept == m->cap_kept) {
+		m->cap_kept = m->cap_kept == 0 ? 16 : m->cap_kept * 2;
+		m->kept = mem_realloc(m->kept, m->cap_kept, sizeof(*m->kept));
+	}
+	m->kept[m->n_kept++] =
+	    (struct mime_kept){ .off = (uint32_t)m->text.n, .id = (uint8_t)id };
+	part_of(p, p->cur)->n_fields++;
+	p->keeping = true;
+}
+
+/* The end of a long line: its CR, if any, was taken for data. */
+static void
+field_chop(struct mime_parser *p)
+{
+	struct mime_message *m = p->msg;
+	struct mime_kept *k;
+
+	if (!p->keeping || p->last != '\r')
+		return;
+	k = &m->kept[m->n_kept - 1];
+	if (!k->cut && k->n != 0) {
+		k->n--;
+		buf_truncate(&m->text, m->text.n - 1);
+	}
+}
+
+/* A header line, or as much of a long one as was kept, without its end. */
+static void
+header_line(struct mime_parser *p, struct slice line)
+{
+	size_t n;
+	enum mime_field id;
+
+	if (line.n != 0 && (line.p[0] == ' ' || line.p[0] == '\t')) {
+		/* RFC 5322 2.2.3: unfolding takes only the line break away */
+		if (p->keeping)
+			field_append(p, line);
+		return;
+	}
+	p->keeping = false;
+	n = field_name_len(line);
+	if (n == 0 || !field_wanted(p, slice_first(line, n), &id))
+		return;
+	field_begin(p, id);
+	field_append(p, slice_skip(line, slice_find(line, ':') + 1));
+}
+
+/*
+ * Before the first line of a header: if the header is missing, end it here.
+ * True if the line belongs to the body.
+ */
+static bool
+header_missing(struct mime_parser *p, struct slice line)
+{
+	bool first = p->first_line;
+
+	p->first_line = false;
+	if (!first || cur_is_message(p) || field_name_len(line) != 0)
+		return false;
+	header_end(p, p->line);
+	if (p->state != IN_HEADER)
+		return true;
+	p->first_line = false;
+	return false;
+}
+
+/* --- lines --------------------------------------------------------------- */
+
+/* A line is complete in kept, its LF (if it has one) still to be counted. */
+static void
+line_whole(struct mime_parser *p, bool has_eol)
+{
+	struct slice line = slice_of(p->kept, p->n_kept);
+	struct mime_pos next = p->pos;
+
+	if (has_eol) {
+		bool crlf = p->last == '\r';
+		next.off++;
+		next.wire += crlf ? 1 : 2;
+		next.lines++;
+		if (crlf)
+			line.n--;
+	}
+	if (delimiter_take(p, line, next))
+		return;
+	if (p->state != IN_HEADER)
+		return;
+	if (line.n == 0 && has_eol)
+		header_end(p, next);
+	else if (!header_missing(p, line))
+		header_line(p, line);
+}
+
+/* A line is longer than what is kept: it's no delimiter and not empty. */
+static void
+line_overflow(struct mime_parser *p)
+{
+	struct slice line = slice_of(p->kept, p->n_kept);
+
+	p->mode = LINE_SKIP;
+	if (p->state != IN_HEADER || header_missing(p, line))
+		return;
+	header_line(p, line);
+	if (p->keeping)
+		p->mode = LINE_FIELD;
+}
+
+/* How to read a line that begins with this byte. */
+static enum mode
+line_mode(const struct mime_parser *p, uint8_t first)
+{
+	if (p->state == IN_HEADER)
+		return LINE_KEEP;
+	if (p->state == IN_BODY && p->n_open != 0 && !p->rest && first == '-')
+		return LINE_KEEP;
+	return LINE_SKIP;
+}
+
+/* Take bytes of one line, at most up to its LF; returns how many. */
+static size_t
+line_take(struct mime_parser *p, struct slice in)
+{
+	size_t room = MIME_LINE_KEEP - p->n_kept;
+	struct slice bytes = in;
+
+	if (p->mode == LINE_KEEP)
+		bytes = slice_first(in, room);
+	bytes.n = slice_find(bytes, '\n');
+	advance(p, bytes);
+	if (p->mode == LINE_KEEP) {
+		memcpy(p->kept + p->n_kept, bytes.p, bytes.n);
+		p->n_kept += bytes.n;
+	} else if (p->mode == LINE_FIELD) {
+		field_append(p, bytes);
+	}
+	if (bytes.n == in.n)
+		return bytes.n;
+	if (in.p[bytes.n] != '\n') {
+		line_overflow(p);
+		return bytes.n;
+	}
+	if (p->mode == LINE_KEEP)
+		line_whole(p, true);
+	else if (p->mode == LINE_FIELD)
+		field_chop(p);
+	advance_eol(p);
+	return bytes.n + 1;
+}
+
+/* --- interface ----------------------------------------------------------- */
+
+void
+mime_parser_init(struct mime_parser *p, struct mime_message *m,
+    const struct mime_options *opt)
+{
+	size_t text_max;
+
+	*p = (struct mime_parser){ .magic = PARSER_MAGIC,
+		.opt = opt != NULL ? *opt : mime_options_default,
+		.msg = m };
+	assert(m->n_parts == 0 && p->opt.max_parts > 0);
+	assert(p->opt.max_depth < UINT16_MAX);
+	if (__builtin_mul_overflow(p->opt.max_text, 4, &text_max) ||
+	    text_max > UINT32_MAX)
+		text_max = UINT32_MAX;
+	buf_init(&m->text, text_max);
+	buf_init(
+	    &p->bounds, (size_t)(p->opt.max_depth + 1) * MIME_BOUNDARY_MAX);
+	header_begin(p, part_append(p, MIME_NONE, p->pos));
+}
+
+void
+mime_parser_feed(struct mime_parser *p, struct slice in)
+{
+	MAGIC_CHECK(p, PARSER_MAGIC);
+	while (in.n != 0) {
+		if (p->mode == LINE_NEW) {
+			p->mode = (uint8_t)line_mode(p, in.p[0]);
+			p->n_kept = 0;
+		}
+		in = slice_skip(in, line_take(p, in));
+	}
+}
+
+bool
+mime_parser_done(const struct mime_parser *p)
+{
+	return p->state == AT_REST;
+}
+
+void
+mime_parser_finish(struct mime_parser *p)
+{
+	struct mime_message *m = p->msg;
+
+	MAGIC_CHECK(p, PARSER_MAGIC);
+	/* RFC 2046 5.1.1: the last delimiter may end with the file */
+	if (p->mode == LINE_KEEP)
+		line_whole(p, false);
+	headers_cut(p, p->pos);
+	parts_close(p, 0, p->pos);
+	span_end(&m->parts[0].body, p->pos);
+	m->all = (struct mime_span){ 0, p->pos.off, p->pos.wire, p->pos.lines };
+	buf_trim(&m->text);
+	mime_parser_abort(p);
+}
+
+void
+mime_parser_abort(struct mime_parser *p)
+{
+	MAGIC_CHECK(p, PARSER_MAGIC);
+	free(p->open);
+	buf_fini(&p->bounds);
+	p->open = NULL;
+	p->magic = 0;
+}
+
+void
+mime_parse(
+    struct mime_message *m, struct slice in, const struct mime_options *opt)
+{
+	struct mime_parser p;
+
+	mime_parser_init(&p, m, opt);
+	mime_parser_feed(&p, in);
+	mime_parser_finish(&p);
+}
