@@ -31,10 +31,14 @@ enum conf_file {
 };
 
 #define CONF_BIT(file) (1u << (file))
+/*
+ * What each daemon reads.  posternd reads authdaemonrc for authdaemonvar, the
+ * directory of the sockets between them, and never a file with a password.
+ */
 #define CONF_SERVER_FILES                                                      \
  (CONF_BIT(CONF_FILE_IMAPD) | CONF_BIT(CONF_FILE_IMAPD_SSL) |                  \
      CONF_BIT(CONF_FILE_POP3D) | CONF_BIT(CONF_FILE_POP3D_SSL) |               \
-     CONF_BIT(CONF_FILE_POSTERN))
+     CONF_BIT(CONF_FILE_AUTHDAEMONRC) | CONF_BIT(CONF_FILE_POSTERN))
 #define CONF_AUTH_FILES                                                        \
  (CONF_BIT(CONF_FILE_AUTHDAEMONRC) | CONF_BIT(CONF_FILE_AUTHMYSQLRC) |         \
      CONF_BIT(CONF_FILE_AUTHSQLITERC) | CONF_BIT(CONF_FILE_POSTERN))
