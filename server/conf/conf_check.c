@@ -170,6 +170,32 @@ is_told_elsewhere(
 	return own != NULL && strcmp(own->value, var->value) == 0;
 }
 
+/*
+ * Defaults are good but for one thing: configure may have been told paths
+ * that are too long for a socket.  That matters where no file sets another.
+ */
+static void
+check_defaults(const struct conf *c, struct conf_source *src)
+{
+	struct buf why;
+	int64_t num;
+
+	buf_init(&why, 400);
+	for (unsigned i = 0; i < CONF_N_KEYS; i++) {
+		const struct conf_key_info *info =
+		    conf_key_info((enum conf_key)i);
+
+		if (conf_view_find(&c->view[info->file], info->name) != NULL ||
+		    conf_value_check((enum conf_key)i, info->def, &num, &why))
+			continue;
+		conf_say(&src[info->file], CONF_ERROR, 0,
+		    "%s must be set, as its default %s is not %s", info->name,
+		    info->def, buf_cstr(&why));
+		buf_reset(&why);
+	}
+	buf_fini(&why);
+}
+
 int
 conf_check(const struct conf *c, const char *const paths[CONF_N_FILES],
     conf_report *report, void *arg)
@@ -198,6 +224,7 @@ conf_check(const struct conf *c, const char *const paths[CONF_N_FILES],
 			}
 		}
 	}
+	check_defaults(c, src);
 	for (int i = 0; i < CONF_N_FILES; i++)
 		errors += src[i].errors;
 	return errors;

@@ -56,6 +56,7 @@ static const char *const free_names[] = { "prefix", "exec_prefix",
 
 static const char *const verifypeer_words[] = { "NONE", "PEER", "REQUIREPEER",
 	NULL };
+/* In the order of enum log_level. */
 static const char *const log_level_words[] = { "alert", "error", "warn", "info",
 	"debug", "trace", NULL };
 static const char *const facility_words[] = { "", "auth", "authpriv", "cron",
