@@ -126,6 +126,8 @@ void master_log_line(enum service s, const char *line);
 struct child *master_spawn(struct master *m, enum child_kind kind,
     const char *const argv[], int extra_fd) MUST_USE;
 void child_release(struct child *c);
+/* A message of any child (master.c). */
+void master_child_message(struct child *c, struct msg_in *in);
 struct child *master_child_by_pid(struct master *m, pid_t pid);
 
 /* master_login.c */
@@ -163,8 +165,8 @@ int master_service_on(struct master *m, enum service s, struct err *e);
 void master_service_off(struct master *m, enum service s);
 void master_holder_died(struct child *c);
 const char *master_service_pidfile(const struct master *m, enum service s);
-/* After a reload: pick up changed addresses. */
-void master_services_rebind(struct master *m);
+/* Whether it is to be switched on at start. */
+bool master_service_wanted(const struct master *m, enum service s);
 
 /* master_auth.c */
 void master_auth_connect(struct master *m);

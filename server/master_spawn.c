@@ -1,0 +1,120 @@
+/*
+ * master_spawn: children are started by fork and exec, never by fork alone,
+ * so that no memory of the master goes along.
+ */
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "server/child.h"
+#include "server/master.h"
+
+/* In the child: only async-signal-safe calls. */
+static NORETURN void
+exec_child(const char *const argv[], int control, int extra)
+{
+	/* Both may stand where the other has to go. */
+	int c = fcntl(control, F_DUPFD, 10);
+	int x = extra >= 0 ? fcntl(extra, F_DUPFD, 10) : -1;
+	sigset_t none;
+
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	if (c < 0 || dup2(c, CHILD_CONTROL_FD) < 0)
+		_exit(127);
+	if (x >= 0 && dup2(x, CHILD_PAGE_FD) < 0)
+		_exit(127);
+	if (close_range(
+		x >= 0 ? CHILD_PAGE_FD + 1 : CHILD_CONTROL_FD + 1, ~0u, 0) < 0)
+		_exit(127);
+	/* execv's argv is not const by history only. */
+	(void)execv(argv[0], (char *const *)(const void *)argv);
+	_exit(127);
+}
+
+static void
+on_child_message(struct peer *p, struct msg_in *m, void *arg)
+{
+	master_child_message(arg, m);
+	(void)p;
+}
+
+static void
+on_child_end(struct peer *p, const char *why, void *arg)
+{
+	struct child *c = arg;
+
+	/* What it was comes apart when its exit status is collected; a child
+	 * that only closed its socket or broke the rules is helped along. */
+	if (strcmp(why, "closed") != 0) {
+		log_error("master: child pid=%d ended: %s", (int)c->pid, why);
+		(void)kill(c->pid, SIGKILL);
+	} else
+		(void)kill(c->pid, SIGTERM);
+	peer_free(&c->peer);
+	(void)p;
+}
+
+struct child *
+master_spawn(struct master *m, enum child_kind kind, const char *const argv[],
+    int extra_fd)
+{
+	static const struct peer_handler handler = { on_child_message,
+		on_child_end };
+	static const enum msg_role roles[] = { ROLE_LOGIN, ROLE_WORKER,
+		ROLE_CONTROL };
+	struct child *c;
+	int pair[2];
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+		log_error("master: socketpair: %s", strerrorname_np(errno));
+		return NULL;
+	}
+	if ((pid = fork()) == 0)
+		exec_child(argv, pair[1], extra_fd);
+	(void)close(pair[1]);
+	if (pid < 0) {
+		log_error("master: fork: %s", strerrorname_np(errno));
+		(void)close(pair[0]);
+		return NULL;
+	}
+	c = MEM_NEW(struct child);
+	c->master = m;
+	c->kind = kind;
+	c->pid = pid;
+	c->peer =
+	    peer_new(m->base, pair[0], ROLE_MASTER, roles[kind], &handler, c);
+	LIST_INSERT_HEAD(&m->children, c, link);
+	return c;
+}
+
+void
+child_release(struct child *c)
+{
+	LIST_REMOVE(c, link);
+	peer_free(&c->peer);
+	if (c->page != NULL)
+		(void)munmap(c->page, PAGE_SIZE_BYTES);
+	free(c->only_account);
+	free(c);
+}
+
+struct child *
+master_child_by_pid(struct master *m, pid_t pid)
+{
+	struct child *c;
+
+	LIST_FOREACH(c, &m->children, link)
+		if (c->pid == pid)
+			return c;
+	return NULL;
+}
