@@ -29,10 +29,16 @@ preauth_fini(struct preauth *p)
 }
 
 void
-preauth_forget(struct preauth *p)
+preauth_drop_response(struct preauth *p)
 {
 	secret_fini(&p->response);
 	p->has_response = false;
+}
+
+void
+preauth_forget(struct preauth *p)
+{
+	preauth_drop_response(p);
 	secret_wipe(p->mech, sizeof(p->mech));
 	secret_wipe(p->user, sizeof(p->user));
 	secret_wipe(p->tag, sizeof(p->tag));
@@ -149,8 +155,7 @@ preauth_begin(struct preauth *p, struct slice mech)
 	for (size_t i = 0; i < mech.n; i++)
 		p->mech[i] = (char)ascii_upper(mech.p[i]);
 	p->mech[mech.n] = '\0';
-	secret_fini(&p->response);
-	p->has_response = false;
+	preauth_drop_response(p);
 	p->user[0] = '\0';
 	return true;
 }

@@ -27,8 +27,10 @@ void preauth_init(struct preauth *p, const struct preauth_ops *ops,
 /* Wipe and release what is in p. */
 void preauth_fini(struct preauth *p);
 
-/* Wipe the exchange: response, mechanism, user, command, tag. */
+/* Wipe everything about an exchange: for TLS, which forgets what was said. */
 void preauth_forget(struct preauth *p);
+/* Wipe the response only: user and mechanism stay, for a log line. */
+void preauth_drop_response(struct preauth *p);
 /* Wipe and drop the first n bytes of the input. */
 void preauth_take(struct preauth *p, size_t n);
 /* Wipe and drop all input: nothing said before TLS counts under it. */

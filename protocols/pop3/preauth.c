@@ -57,7 +57,7 @@ hang_up(struct pop3_preauth *c, const char *line)
 	if (line != NULL)
 		reply(c, line);
 	c->state = CLOSED;
-	preauth_forget(&c->p);
+	preauth_drop_response(&c->p);
 	preauth_discard(&c->p);
 	secret_fini(&c->name);
 	return PREAUTH_CLOSE;
@@ -176,7 +176,7 @@ do_auth(struct pop3_preauth *c, struct slice arg)
 	if (!preauth_mech_allowed(&c->p, mech))
 		return refuse(c, "-ERR TLS required to log in.");
 	if (initial.p != NULL && !preauth_set_initial(&c->p, initial)) {
-		preauth_forget(&c->p);
+		preauth_drop_response(&c->p);
 		return refuse(c, "-ERR Invalid base64.");
 	}
 	secret_fini(&c->name);
@@ -347,7 +347,7 @@ challenge(struct preauth *p, struct slice base64)
 	buf_puts(&p->out, "+ ");
 	buf_put(&p->out, base64);
 	buf_puts(&p->out, "\r\n");
-	secret_fini(&p->response);
+	preauth_drop_response(p);
 	c->state = RESPONSE;
 }
 
@@ -384,7 +384,7 @@ failed(struct preauth *p, enum preauth_failure why, const char *reason)
 		return;
 	assert(c->state == DECIDING || c->state == RESPONSE);
 	put_failure(c, why, reason);
-	preauth_forget(p);
+	preauth_drop_response(p);
 	c->state = COMMAND;
 }
 
