@@ -1,1 +1,143 @@
-# etc: see HACKING.md
+# What an installation gets beside the programs: control scripts, samples of
+# the configuration, certificate tools.
+
+RC_TOOLS = etc/imapd.rc etc/imapd-ssl.rc etc/pop3d.rc etc/pop3d-ssl.rc
+CERT_TOOLS = etc/mkimapdcert etc/mkpop3dcert
+SERVER_CONFIG = imapd imapd-ssl pop3d pop3d-ssl postern
+AUTH_CONFIG = authdaemonrc authmysqlrc authsqliterc
+
+# Not with libexec_SCRIPTS: config.status would call them all etc/….
+rc_subst = sed \
+	-e "s|@SERVICE@|$$service|g" -e "s|@TITLE@|$$title|g" \
+	-e "s|@FILES@|$$files|g" \
+	-e 's|@SYSCONFDIR@|$(POSTERN_SYSCONFDIR)|g' \
+	-e 's|@PKGCONFDIR@|$(POSTERN_PKGCONFDIR)|g' \
+	-e 's|@SBINDIR@|$(POSTERN_SBINDIR)|g' \
+	-e 's|@PIDDIR@|$(POSTERN_PIDDIR)|g' \
+	-e 's|@AUTHDAEMONVAR@|$(POSTERN_AUTHDAEMONVAR)|g'
+
+$(RC_TOOLS): etc/rc.in Makefile
+	$(AM_V_GEN)$(MKDIR_P) etc; service=`basename $@ .rc`; \
+	case $$service in \
+	imapd) title=IMAP ;; imapd-ssl) title='IMAP over TLS' ;; \
+	pop3d) title=POP3 ;; pop3d-ssl) title='POP3 over TLS' ;; \
+	esac; \
+	case $$service in \
+	imapd*) files='imapd imapd-ssl' ;; *) files='pop3d pop3d-ssl' ;; \
+	esac; \
+	$(rc_subst) $(srcdir)/etc/rc.in >$@.new && chmod 755 $@.new && \
+	mv $@.new $@
+
+etc/authdaemond: etc/authdaemond.in Makefile
+	$(AM_V_GEN)$(MKDIR_P) etc; service=authdaemond; title=; files=; \
+	$(rc_subst) $(srcdir)/etc/authdaemond.in >$@.new && \
+	chmod 755 $@.new && mv $@.new $@
+
+# The key stays with root unless configure was told whose it is.
+$(CERT_TOOLS): etc/mkcert.in Makefile
+	$(AM_V_GEN)$(MKDIR_P) etc; name=`basename $@`; \
+	cert=`echo $$name | sed 's/^mk//; s/cert$$//'`; \
+	sed -e "s|@NAME@|$$name|g" -e "s|@CERT@|$$cert|g" \
+	-e 's|@SYSCONFDIR@|$(POSTERN_SYSCONFDIR)|g' \
+	-e 's|@CERTSDIR@|$(POSTERN_CERTSDIR)|g' \
+	-e 's|@OWNER@|$(POSTERN_CERT_OWNER)|g' \
+	$(srcdir)/etc/mkcert.in >$@.new && chmod 755 $@.new && mv $@.new $@
+
+noinst_SCRIPTS += $(RC_TOOLS) etc/authdaemond $(CERT_TOOLS)
+CLEANFILES += $(RC_TOOLS) etc/authdaemond $(CERT_TOOLS)
+EXTRA_DIST += etc/rc.in etc/authdaemond.in etc/mkcert.in \
+	etc/install-configure.sh etc/imapd.cnf etc/pop3d.cnf \
+	etc/postfix_users.sql etc/postfix_users.sqlite.sql \
+	etc/imapd.dist etc/imapd-ssl.dist etc/pop3d.dist etc/pop3d-ssl.dist \
+	etc/postern.dist etc/authdaemonrc.dist etc/authmysqlrc.dist \
+	etc/authsqliterc.dist
+
+# Paths in the samples are those of this build.
+dist_subst = sed \
+	-e 's|@PKGCONFDIR@|$(POSTERN_PKGCONFDIR)|g' \
+	-e 's|@SYSCONFDIR@|$(POSTERN_SYSCONFDIR)|g' \
+	-e 's|@CERTSDIR@|$(POSTERN_CERTSDIR)|g' \
+	-e 's|@PIDDIR@|$(POSTERN_PIDDIR)|g' \
+	-e 's|@RUNDIR@|$(POSTERN_RUNDIR)|g' \
+	-e 's|@LOCALSTATEDIR@|$(POSTERN_LOCALSTATEDIR)|g' \
+	-e 's|@AUTHDAEMONVAR@|$(POSTERN_AUTHDAEMONVAR)|g' \
+	-e 's|@MAILUSER@|$(POSTERN_MAILUSER)|g'
+
+install-exec-local: $(noinst_SCRIPTS)
+	$(MKDIR_P) $(DESTDIR)$(libexecdir)/authlib
+	for s in $(RC_TOOLS); do \
+		$(INSTALL_SCRIPT) $$s $(DESTDIR)$(libexecdir)/ || exit 1; \
+	done
+	$(INSTALL_SCRIPT) etc/authdaemond $(DESTDIR)$(libexecdir)/authlib/
+
+install-data-local: $(noinst_SCRIPTS)
+	$(MKDIR_P) $(DESTDIR)$(POSTERN_SYSCONFDIR) \
+	    $(DESTDIR)$(POSTERN_PKGCONFDIR) $(DESTDIR)$(datadir)/postern
+	for s in $(CERT_TOOLS); do \
+		$(INSTALL_SCRIPT) $$s $(DESTDIR)$(datadir)/ || exit 1; \
+	done
+	for f in $(SERVER_CONFIG); do \
+		$(dist_subst) $(srcdir)/etc/$$f.dist >etc/$$f.tmp && \
+		$(INSTALL_DATA) etc/$$f.tmp \
+		    $(DESTDIR)$(POSTERN_SYSCONFDIR)/$$f.dist || exit 1; \
+		rm -f etc/$$f.tmp; \
+	done
+	for f in $(AUTH_CONFIG); do \
+		$(dist_subst) $(srcdir)/etc/$$f.dist >etc/$$f.tmp && \
+		$(INSTALL_DATA) etc/$$f.tmp \
+		    $(DESTDIR)$(POSTERN_PKGCONFDIR)/$$f.dist || exit 1; \
+		rm -f etc/$$f.tmp; \
+	done
+	for f in imapd.cnf pop3d.cnf; do \
+		test -f $(DESTDIR)$(POSTERN_SYSCONFDIR)/$$f || \
+		$(INSTALL_DATA) $(srcdir)/etc/$$f \
+		    $(DESTDIR)$(POSTERN_SYSCONFDIR)/ || exit 1; \
+	done
+	$(INSTALL_DATA) $(srcdir)/etc/postfix_users.sql \
+	    $(srcdir)/etc/postfix_users.sqlite.sql \
+	    $(DESTDIR)$(datadir)/postern/
+	$(MKDIR_P) $(DESTDIR)$(POSTERN_AUTHDAEMONVAR)
+	-chmod 750 $(DESTDIR)$(POSTERN_AUTHDAEMONVAR)
+	if test -z "$(DESTDIR)" && test "`id -u`" = 0; then \
+		chown $(POSTERN_MAILUSER):$(POSTERN_MAILGROUP) \
+		    $(POSTERN_AUTHDAEMONVAR); \
+	fi
+
+# Configuration and certificates that were edited are the admin's, and stay.
+uninstall-local:
+	for s in $(RC_TOOLS); do \
+		rm -f $(DESTDIR)$(libexecdir)/`basename $$s`; \
+	done
+	rm -f $(DESTDIR)$(libexecdir)/authlib/authdaemond
+	for s in $(CERT_TOOLS); do \
+		rm -f $(DESTDIR)$(datadir)/`basename $$s`; \
+	done
+	for f in $(SERVER_CONFIG); do \
+		rm -f $(DESTDIR)$(POSTERN_SYSCONFDIR)/$$f.dist; \
+	done
+	for f in $(AUTH_CONFIG); do \
+		rm -f $(DESTDIR)$(POSTERN_PKGCONFDIR)/$$f.dist; \
+	done
+	for f in imapd.cnf pop3d.cnf; do \
+		cmp -s $(srcdir)/etc/$$f \
+		    $(DESTDIR)$(POSTERN_SYSCONFDIR)/$$f && \
+		rm -f $(DESTDIR)$(POSTERN_SYSCONFDIR)/$$f || :; \
+	done
+	rm -f $(DESTDIR)$(datadir)/postern/postfix_users.sql \
+	    $(DESTDIR)$(datadir)/postern/postfix_users.sqlite.sql
+
+# The certificate tools carry the paths of the build: with DESTDIR there is
+# no place where they could be run.
+install-configure:
+	$(SHELL) $(srcdir)/etc/install-configure.sh \
+	    $(DESTDIR)$(POSTERN_SYSCONFDIR) "" 644 $(SERVER_CONFIG)
+	$(SHELL) $(srcdir)/etc/install-configure.sh \
+	    $(DESTDIR)$(POSTERN_PKGCONFDIR) "$(POSTERN_MAILGROUP)" 640 \
+	    $(AUTH_CONFIG)
+	if test -z "$(DESTDIR)"; then \
+		$(datadir)/mkimapdcert -q && $(datadir)/mkpop3dcert -q; \
+	fi
+	@echo "Programs that ask authdaemond (Postfix, maildrop) must be in"
+	@echo "group $(POSTERN_MAILGROUP), or $(POSTERN_AUTHDAEMONVAR) be of mode 755."
+
+.PHONY: install-configure

@@ -1,1 +1,15 @@
-# tests: see HACKING.md
+# Each folder names its own unit tests and fuzz targets in its module.mk; here
+# is what belongs to all.
+
+TESTS += tests/fuzz/replay.sh
+
+FUZZ_TARGETS = $(filter tests/fuzz/fuzz_%,$(check_PROGRAMS))
+
+fuzz-targets: $(FUZZ_TARGETS)
+	@echo $(FUZZ_TARGETS)
+
+EXTRA_DIST += tests/fuzz/replay.sh tests/fuzz/fuzz.sh tests/fuzz/corpus \
+	tests/lint tests/support tests/clients tests/howto tests/transcripts \
+	tests/conftest.py tests/pytest.ini
+
+.PHONY: fuzz-targets
