@@ -100,7 +100,6 @@ struct master {
 	int lock_fd;
 	bool stopping;
 	int64_t stop_by_ms;
-	char *respawn_note;
 	/* Crashes lately: for back-off and for accounts that crash workers. */
 	struct crash {
 		char account[256];
@@ -118,9 +117,6 @@ void master_stop(struct master *m);
 /* Read the configuration again; keeps the running one if there is an error,
  * which is logged.  0 or ERR_FORMAT. */
 int master_reload(struct master *m);
-/* Where the master's and its children's log lines go. */
-void master_log_open(const struct conf *c, bool foreground);
-void master_log_line(enum service s, const char *line);
 
 /* master_spawn.c */
 struct child *master_spawn(struct master *m, enum child_kind kind,
