@@ -47,8 +47,11 @@ struct session_ops {
 	const char *protocol; /* "IMAP", "POP3" */
 	/* Do a slice of work.  STEP_DONE: write out, close the stream, free. */
 	enum step (*run)(struct session *s, int64_t now_ms, int64_t wall_ms);
-	/* The client's stream has ended: release what it waits for.  run is
-	 * called once more and returns STEP_DONE. */
+	/* The client's stream has ended: no more input will come.  run is
+	 * called at once and then as ever until it returns STEP_DONE, which it
+	 * does as soon as what was received before is worked off (POP3; a
+	 * QUIT sent just before the close counts) or at once (IMAP).  When
+	 * nothing can be written any more the worker frees instead. */
 	void (*eof)(struct session *s);
 	/* End it from outside, with BYE or -ERR where the protocol has one;
 	 * the next run returns STEP_DONE (after a critical part is done). */

@@ -1,0 +1,106 @@
+/*
+ * pop3_session_impl: the session's struct and its steps, for the files of
+ * this folder.
+ *
+ * Layer:  protocols/pop3.
+ *
+ *   session.c   the runner, the worker's calls, opening the mailbox
+ *   commands.c  the table of commands, and those that end at once
+ *   message.c   LIST and UIDL of everything, RETR, TOP
+ *   update.c    QUIT
+ */
+#ifndef PROTOCOLS_POP3_SESSION_IMPL_H
+#define PROTOCOLS_POP3_SESSION_IMPL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/slice.h"
+#include "base/step.h"
+#include "maildir/change.h"
+#include "maildir/mailbox.h"
+#include "protocols/pop3/maildrop.h"
+#include "protocols/pop3/session.h"
+#include "protocols/pop3/stuff.h"
+
+struct pop3_session;
+
+/*
+ * A step sets p->step to what comes next and returns STEP_NEXT, or returns
+ * why it must be called again.
+ */
+struct pop3_step {
+	const char *name;
+	enum step (*fn)(struct pop3_session *p);
+	/* An end from outside waits for it (critical), or comes without a
+	 * word because a response is half out (mute). */
+	bool critical, mute;
+};
+
+struct pop3_session {
+	struct session s; /* must be first */
+	uint32_t magic;
+	const struct pop3_options *opt;
+	const struct pop3_step *step;
+
+	/* who: copies */
+	char *user, *client_addr;
+	const char *ident;
+	uint32_t client_port;
+	bool tls;
+	uint64_t id, rcvd_before, sent_before;
+
+	struct account *account;
+	struct mailbox *mailbox; /* NULL until it is open */
+	struct pop3_maildrop drop;
+
+	int64_t now, wall;   /* of this run */
+	int64_t started;     /* when the session began */
+	int64_t idle_since;  /* good while waiting */
+	int64_t retry_until; /* a busy mailbox: when to give up; 0: isn't */
+	bool waiting;	     /* for a command */
+	bool eof;	     /* no more input will come */
+	bool ending;	     /* an end from outside is to be obeyed */
+	bool skipping;	     /* inside of a line that was too long */
+	enum session_end why;
+	uint64_t top, retr; /* bytes of files sent */
+
+	/* the command in progress */
+	size_t at;    /* LIST, UIDL, DELETED lines: index of the next */
+	int fd;	      /* RETR, TOP: the file, or -1 */
+	uint64_t off; /* RETR, TOP: read so far */
+	uint32_t uid; /* RETR, TOP: whose file */
+	bool is_top;
+	struct pop3_stuff stuff;
+	struct change_flags *flags;
+	struct change_expunge *removal;
+};
+
+enum { POP3_MAGIC = 0x706f7033 };
+
+extern const struct pop3_step pop3_step_command, pop3_step_list, pop3_step_uidl,
+    pop3_step_send, pop3_step_seen, pop3_step_update, pop3_step_ended;
+
+/* Queue a response line; text without its CRLF. */
+void pop3_reply(struct pop3_session *p, const char *text);
+/* The session is over for this reason once the output is sent. */
+enum step pop3_end(struct pop3_session *p, enum session_end why);
+/* Go on with another step. */
+enum step pop3_goto(struct pop3_session *p, const struct pop3_step *step);
+/* Log a failure of the environment, once. */
+void pop3_log_error(
+    struct pop3_session *p, const char *what, int rc, const struct err *e);
+/*
+ * After ERR_BUSY: true, and the same step is to return STEP_WAIT_PEER, until
+ * it has gone on for too long.
+ */
+bool pop3_retry(struct pop3_session *p, int rc);
+
+/* Act on one line of the client. */
+void pop3_command(struct pop3_session *p, struct slice line);
+/* RETR (UINT64_MAX lines, not top) or TOP: answer, and begin to send. */
+void pop3_message_begin(struct pop3_session *p, const struct pop3_item *item,
+    bool top, uint64_t lines);
+
+#endif
