@@ -16,4 +16,5 @@ libbase_a_SOURCES = \
 	base/secret.c base/secret.h \
 	base/slice.c base/slice.h \
 	base/step.h \
-	base/syncer.h
+	base/syncer.h \
+	base/utf7.c base/utf7.h
