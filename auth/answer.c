@@ -13,6 +13,7 @@ account_fini(struct account *a)
 {
 	for (size_t i = 0; i < ACCOUNT_N_FIELDS; i++)
 		secret_fini(&a->field[i]);
+	secret_fini(&a->extra);
 	account_init(a);
 }
 
@@ -134,6 +135,7 @@ answer_of_account(const struct account *a)
 
 	for (enum account_field f = 0; f < ACCOUNT_N_FIELDS; f++)
 		out.field[f] = account_get(a, f);
+	out.extra = secret_slice(&a->extra);
 	return out;
 }
 

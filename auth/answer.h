@@ -72,6 +72,7 @@ enum account_field {
 struct account {
 	uint32_t uid, gid;
 	struct secret field[ACCOUNT_N_FIELDS];
+	struct secret extra; /* of the answer: SCRAM keys */
 };
 
 /* What comes back for a query; borrowed from the packet it came in. */

@@ -18,8 +18,7 @@ timeval_of(int64_t ms)
 		.tv_usec = (suseconds_t)(ms % 1000 * 1000) };
 }
 
-/* --- the list ----------------------------------------------------------------
- */
+/* --- the list ----------------------------------------------------------- */
 
 static void
 conn_free(struct conn *c)
@@ -69,8 +68,7 @@ conns_fini(struct conns *cs)
 	event_free(cs->reaper);
 }
 
-/* --- reading
- * ------------------------------------------------------------------ */
+/* --- reading ------------------------------------------------------------ */
 
 /* What comes after the end of the conversation. */
 static void
@@ -160,8 +158,7 @@ conn_resume(struct conn *c)
 	(void)event_add(c->readable, NULL);
 }
 
-/* --- writing
- * ------------------------------------------------------------------ */
+/* --- writing ------------------------------------------------------------ */
 
 static void
 half_close(struct conn *c)
@@ -247,8 +244,7 @@ conn_finish(struct conn *c)
 	conn_flush(c);
 }
 
-/* --- beginning and end
- * -------------------------------------------------------- */
+/* --- beginning and end -------------------------------------------------- */
 
 static void
 on_conn_timer(evutil_socket_t fd, short what, void *arg)

@@ -126,8 +126,7 @@ static const struct conn_ops ops = {
 	.on_free = on_free,
 };
 
-/* --- what the session asks for
- * ------------------------------------------------ */
+/* --- what the session asks for ------------------------------------------ */
 
 static void
 on_answer(void *arg, const struct answer *a)
@@ -180,6 +179,8 @@ sasl_conn_new(struct front *f, int fd, bool login)
 	struct sasl_options o = { .pid = (uint32_t)getpid(),
 		.cuid = ++f->next_cuid,
 		.failure_ms = f->failure_ms,
+		.has_clear = f->has_clear,
+		.can_bind = login,
 		.close_on_temporary = !login };
 
 	if (getrandom(o.cookie, sizeof(o.cookie), 0) !=

@@ -40,8 +40,7 @@ loop_of(struct front *f)
 	return CONTAINER_OF(f, struct front_loop, front);
 }
 
-/* --- accepting
- * ------------------------------------------------------------------ */
+/* --- accepting ---------------------------------------------------------- */
 
 /*
  * Tickets are for who comes from root's master, or, without root, for
@@ -144,8 +143,7 @@ listener_free(struct front_loop *loop, struct listener *l)
 	free(l);
 }
 
-/* --- the keeper
- * ----------------------------------------------------------------- */
+/* --- the keeper --------------------------------------------------------- */
 
 static void
 send_keeper(struct front *f, struct msg_out *m)
@@ -224,6 +222,7 @@ take_config(struct front_loop *loop, struct msg_in *m)
 	timeout_ms = msg_get_u32(m);
 	n_helpers = msg_get_u32(m);
 	log_set_level((enum log_level)msg_get_u32(m));
+	f->has_clear = msg_get_u32(m) != 0;
 	tickets_set_secret(f->tickets, msg_get_bytes(m));
 	pool_configure(f->pool, n_helpers, timeout_ms);
 	if (loop->configured)
@@ -314,8 +313,7 @@ on_keeper_readable(evutil_socket_t fd, short what, void *arg)
 	secret_wipe(loop->space, MSG_SIZE_MAX);
 }
 
-/* --- life
- * ------------------------------------------------------------------------- */
+/* --- life --------------------------------------------------------------- */
 
 static struct event_base *
 new_base(void)

@@ -36,6 +36,7 @@ struct front {
 	struct pool *pool;
 	struct tickets *tickets;
 	int64_t failure_ms;
+	bool has_clear; /* some table may hold clear passwords */
 	uint32_t next_cuid;
 	bool stopping;
 };
@@ -53,8 +54,7 @@ void front_check_stop(struct front *f);
 void courier_conn_new(struct front *f, int fd);
 void sasl_conn_new(struct front *f, int fd, bool login);
 
-/* --- tickets
- * ------------------------------------------------------------------ */
+/* --- tickets ------------------------------------------------------------ */
 
 struct tickets *tickets_new(struct event_base *base) MUST_USE;
 void tickets_free(struct tickets **t);

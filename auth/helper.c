@@ -88,7 +88,8 @@ static bool
 answer_query(struct helper *h, const struct query *q)
 {
 	struct account account;
-	struct answer a = { 0 };
+	struct answer a;
+	enum verdict v;
 	bool ok;
 
 	if (q->op == QUERY_ENUMERATE)
@@ -96,9 +97,9 @@ answer_query(struct helper *h, const struct query *q)
 	if (!user_name_ok(q->user))
 		return send_verdict(h, VERDICT_REJECTED);
 	account_init(&account);
-	a.verdict = chain_ask(h->chain, q, &account);
-	if (a.verdict == VERDICT_OK)
-		a = answer_of_account(&account);
+	v = chain_ask(h->chain, q, &account);
+	a = answer_of_account(&account);
+	a.verdict = v;
 	ok = send_answer(h, &a);
 	account_fini(&account);
 	return ok;

@@ -62,8 +62,7 @@ struct keeper {
 	bool stopping;
 };
 
-/* --- who to be
- * ------------------------------------------------------------------ */
+/* --- who to be ---------------------------------------------------------- */
 
 static bool
 find_user(struct keeper *k)
@@ -138,8 +137,7 @@ become_child(struct keeper *k, int sock, const char *name)
 	return keep;
 }
 
-/* --- sockets
- * --------------------------------------------------------------------- */
+/* --- sockets ------------------------------------------------------------ */
 
 static struct bound *
 find_bound(struct keeper *k, const char *path)
@@ -268,8 +266,7 @@ make_sockets(struct keeper *k)
 	return ok;
 }
 
-/* --- the secret
- * ------------------------------------------------------------------- */
+/* --- the secret --------------------------------------------------------- */
 
 static bool
 make_secret(int dirfd)
@@ -322,8 +319,14 @@ load_secret(struct keeper *k)
 	return n > 0;
 }
 
-/* --- the front
- * --------------------------------------------------------------------- */
+/* The helpers' own secret, for the same salts after a restart. */
+static void
+set_salt_secret(struct keeper *k)
+{
+	secret_set(&k->settings.salt_secret, secret_slice(&k->secret));
+}
+
+/* --- the front ---------------------------------------------------------- */
 
 static bool
 send_config(struct keeper *k)
@@ -340,6 +343,7 @@ send_config(struct keeper *k)
 	    &m, (uint32_t)conf_num(c, CONF_POSTERN_AUTH_TIMEOUT) * 1000 - 500);
 	msg_put_u32(&m, settings_helpers(&k->settings));
 	msg_put_u32(&m, level);
+	msg_put_u32(&m, settings_has_clear(&k->settings));
 	msg_put_bytes(&m, secret_slice(&k->secret));
 	return msg_send(k->front, &m) == 0;
 }
@@ -398,8 +402,7 @@ lose_front(struct keeper *k)
 	k->front_after = clock_now() + FRONT_PAUSE_MS;
 }
 
-/* --- helpers
- * ------------------------------------------------------------------------- */
+/* --- helpers ------------------------------------------------------------ */
 
 static void reload(struct keeper *k, bool all);
 
@@ -452,8 +455,7 @@ kill_helper(struct keeper *k, pid_t pid)
 			(void)kill(pid, SIGKILL);
 }
 
-/* --- what happens
- * ---------------------------------------------------------------------- */
+/* --- what happens ------------------------------------------------------- */
 
 static void
 log_start(const struct keeper *k)
@@ -484,6 +486,7 @@ reload(struct keeper *k, bool all)
 		log_warn("authdaemonvar: counts at the next start");
 	settings_free(&k->settings);
 	k->settings = fresh;
+	set_salt_secret(k);
 	if (!all)
 		return;
 	log_target_open(&k->settings, k->o.foreground);
@@ -592,9 +595,7 @@ take_message(struct keeper *k)
 	}
 }
 
-/* --- life
- * ------------------------------------------------------------------------------
- */
+/* --- life --------------------------------------------------------------- */
 
 static bool
 take_signals(struct keeper *k)
@@ -668,6 +669,7 @@ keeper_run(const struct keeper_options *o, struct settings *s)
 	k->space = mem_alloc(MSG_SIZE_MAX);
 	if (find_user(k) && take_signals(k) && load_secret(k) &&
 	    make_sockets(k)) {
+		set_salt_secret(k);
 		log_start(k);
 		serve(k);
 		status = 0;

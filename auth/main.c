@@ -74,8 +74,7 @@ take_arguments(int argc, char **argv, struct command_line *out)
 	return true;
 }
 
-/* --- start
- * -------------------------------------------------------------------- */
+/* --- start -------------------------------------------------------------- */
 
 /* authdaemonvar, if it lacks: 0750, of the user that authdaemond becomes. */
 static bool
@@ -189,8 +188,7 @@ start(const struct command_line *cl, struct settings *s)
 	return status;
 }
 
-/* --- stop and the rest
- * --------------------------------------------------------- */
+/* --- stop and the rest -------------------------------------------------- */
 
 static int
 stop(const struct settings *s)

@@ -1,6 +1,13 @@
 #include "auth/mech.h"
 
 static const struct mech *const all[] = {
+	&mech_scram_sha256_plus,
+	&mech_scram_sha1_plus,
+	&mech_scram_sha256,
+	&mech_scram_sha1,
+	&mech_cram_sha256,
+	&mech_cram_sha1,
+	&mech_cram_md5,
 	&mech_plain,
 	&mech_login,
 };
@@ -31,8 +38,12 @@ mech_state_init(struct mech_state *st, const struct mech *m)
 void
 mech_state_fini(struct mech_state *st)
 {
+	if (st->mech->fini != NULL)
+		st->mech->fini(st);
 	buf_fini(&st->challenge);
 	secret_fini(&st->user);
 	secret_fini(&st->password);
 	secret_fini(&st->extra);
+	secret_fini(&st->tls_exporter);
+	secret_fini(&st->tls_server_end_point);
 }

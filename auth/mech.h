@@ -31,6 +31,12 @@ enum mech_next {
 	MECH_REJECT_AUTHZ, /* authenticated, but may not act for the other */
 };
 
+/* What must be in the user table for it. */
+enum mech_needs {
+	MECH_NEEDS_PASSWORD, /* in whatever form */
+	MECH_NEEDS_CLEAR,    /* in the clear, or keys made for it */
+};
+
 struct mech;
 struct mech_state {
 	const struct mech *mech;
@@ -41,17 +47,34 @@ struct mech_state {
 	struct secret user;
 	struct secret password;
 	struct secret extra;
+	/* channel bindings of the client's connection; unset without TLS */
+	struct secret tls_exporter;
+	struct secret tls_server_end_point;
+	void *more; /* the mechanism's, ended by its fini() */
 };
 
 struct mech {
 	struct slice name;
 	const char *flags; /* of the MECH line, TAB separated */
+	enum mech_needs needs;
+	struct slice hash; /* goes with the question; "" none */
+	bool plus;	   /* needs a channel binding */
 	/* response: NULL when the client sent none with its request. */
 	enum mech_next (*step)(
 	    struct mech_state *st, const struct slice *response);
+	/*
+	 * The user table's answer, OK or rejected.  NULL: OK accepts, rejected
+	 * rejects.  Where it is given, MECH_ACCEPT comes from a later step;
+	 * then account() tells the account, and challenge holds what the client
+	 * must get with its success.
+	 */
+	enum mech_next (*answered)(
+	    struct mech_state *st, const struct answer *a);
+	struct answer (*account)(struct mech_state *st);
+	void (*fini)(struct mech_state *st);
 };
 
-/* Every mechanism in the order of preference, weakest last; *n: how many. */
+/* Every mechanism, strongest first; *n: how many. */
 const struct mech *const *mech_all(size_t *n);
 /* By name in either case; NULL if there is none. */
 const struct mech *mech_find(struct slice name);
@@ -59,6 +82,8 @@ const struct mech *mech_find(struct slice name);
 void mech_state_init(struct mech_state *st, const struct mech *m);
 void mech_state_fini(struct mech_state *st);
 
-extern const struct mech mech_plain, mech_login;
+extern const struct mech mech_plain, mech_login, mech_cram_md5, mech_cram_sha1,
+    mech_cram_sha256, mech_scram_sha1, mech_scram_sha1_plus, mech_scram_sha256,
+    mech_scram_sha256_plus;
 
 #endif

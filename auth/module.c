@@ -2,9 +2,13 @@
 
 #include "auth/module.h"
 
+#include <sys/random.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "auth/cram.h"
+#include "auth/scram.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -28,6 +32,7 @@ struct chain {
 	struct passwd_model model;
 	const char *default_options;
 	uint32_t uid_min, gid_min;
+	struct slice salt_secret;
 };
 
 enum { CHAIN_MAGIC = 0x0c4a1215 };
@@ -71,6 +76,7 @@ chain_new(const struct settings *settings)
 	c->magic = CHAIN_MAGIC;
 	c->uid_min =
 	    (uint32_t)conf_num(settings->postern, CONF_POSTERN_UID_MIN);
+	c->salt_secret = secret_slice(&settings->salt_secret);
 	c->gid_min =
 	    (uint32_t)conf_num(settings->postern, CONF_POSTERN_GID_MIN);
 	c->default_options = conf_str(conf, CONF_AUTHDAEMONRC_DEFAULTOPTIONS);
@@ -115,27 +121,132 @@ log_account(const struct account *a)
 		account_get(a, ACCOUNT_MAILDIR), maildir, sizeof(maildir)));
 }
 
+/* --- what is asked of an account that was found -----------------------------
+ */
+
+static enum verdict
+judge_password(struct chain *c, const struct query *q, struct account *a)
+{
+	passwd_model_see(&c->model, account_get(a, ACCOUNT_PASSWD));
+	if (!passwd_check(account_get(a, ACCOUNT_PASSWD),
+		account_get(a, ACCOUNT_PASSWD2), q->password))
+		return VERDICT_REJECTED;
+	account_set(a, ACCOUNT_PASSWD2, q->password);
+	return VERDICT_OK;
+}
+
+/* The clear column counts here even beside a hash, as with Courier. */
+static enum verdict
+judge_cram(const struct query *q, const struct account *a)
+{
+	return cram_check(q->mechanism, account_get(a, ACCOUNT_PASSWD2),
+		   q->extra, q->password)
+	    ? VERDICT_OK
+	    : VERDICT_REJECTED;
+}
+
+static void
+set_keys(struct account *a, struct scram_keys *k)
+{
+	struct buf text;
+
+	buf_init(&text, 1024);
+	scram_keys_put(k, &text);
+	secret_set(&a->extra, buf_slice(&text));
+	secret_wipe(text.p, text.cap);
+	buf_fini(&text);
+	secret_wipe(k, sizeof(*k));
+}
+
+/* Keys of a password, with the salt that always belongs to the name. */
+static bool
+make_keys(const struct chain *c, const struct query *q, enum scram_hash h,
+    struct slice password, struct account *a)
+{
+	struct scram_keys k = { .hash = h,
+		.iterations = SCRAM_ITERATIONS,
+		.salt_len = SCRAM_SALT_LEN };
+
+	scram_salt_for(c->salt_secret, q->user, k.salt);
+	if (!scram_keys_make(&k, password))
+		return false;
+	set_keys(a, &k);
+	return true;
+}
+
+static enum verdict
+judge_scram(const struct chain *c, const struct query *q, struct account *a)
+{
+	struct slice clear = account_get(a, ACCOUNT_PASSWD2);
+	struct scram_keys k;
+	enum scram_hash h;
+	bool ok = false;
+
+	if (!scram_hash_find(q->mechanism, &h))
+		return VERDICT_UNSUPPORTED;
+	if (passwd_scram_keys(account_get(a, ACCOUNT_PASSWD), h, &k)) {
+		set_keys(a, &k);
+		ok = true;
+	} else if (clear.n != 0) {
+		ok = make_keys(c, q, h, clear, a);
+	}
+	/* The front has no use for them. */
+	account_set(a, ACCOUNT_PASSWD, slice_of("", 0));
+	account_set(a, ACCOUNT_PASSWD2, slice_of("", 0));
+	return ok ? VERDICT_OK : VERDICT_REJECTED;
+}
+
+/* Keys for somebody who isn't there, by the same work. */
+static void
+fake_keys(const struct chain *c, const struct query *q, struct account *a)
+{
+	uint8_t password[16];
+	enum scram_hash h;
+
+	if (scram_hash_find(q->mechanism, &h) &&
+	    getrandom(password, sizeof(password), 0) ==
+		(ssize_t)sizeof(password))
+		(void)!make_keys(
+		    c, q, h, slice_of(password, sizeof(password)), a);
+}
+
+static enum verdict
+judge_op(struct chain *c, const struct query *q, struct account *a)
+{
+	switch (q->op) {
+	case QUERY_LOGIN:
+	case QUERY_PASSWD:
+		return judge_password(c, q, a);
+	case QUERY_CRAM:
+		return judge_cram(q, a);
+	case QUERY_SCRAM:
+		return judge_scram(c, q, a);
+	case QUERY_LOOKUP:
+		return VERDICT_OK;
+	case QUERY_ENUMERATE:
+	case QUERY_N_OPS:
+		break;
+	}
+	return VERDICT_UNSUPPORTED;
+}
+
 /* Does what was asked agree with the account that was found? */
 static enum verdict
 judge(struct chain *c, const struct query *q, struct account *a)
 {
 	const char *why;
 	char safe[128];
+	enum verdict v;
 
 	if (!account_check(a, c->uid_min, c->gid_min, &why)) {
 		log_error("account %s can't be used: %s",
 		    log_safe(q->user, safe, sizeof(safe)), why);
 		return VERDICT_TEMPORARY;
 	}
-	if (q->op == QUERY_LOGIN || q->op == QUERY_PASSWD) {
-		passwd_model_see(&c->model, account_get(a, ACCOUNT_PASSWD));
-		if (!passwd_check(account_get(a, ACCOUNT_PASSWD),
-			account_get(a, ACCOUNT_PASSWD2), q->password))
-			return VERDICT_REJECTED;
-		account_set(a, ACCOUNT_PASSWD2, q->password);
-	}
-	account_merge_options(a, slice_str(c->default_options));
-	return VERDICT_OK;
+	v = judge_op(c, q, a);
+	if (v == VERDICT_OK)
+		account_merge_options(a, slice_str(c->default_options));
+	return v;
 }
 
 static enum verdict
@@ -191,6 +302,8 @@ chain_ask(struct chain *c, const struct query *q, struct account *out)
 		account_fini(out);
 	}
 	log_debug("FAIL, all modules rejected");
+	if (q->op == QUERY_SCRAM)
+		fake_keys(c, q, out);
 	return VERDICT_REJECTED;
 }
 

@@ -64,7 +64,8 @@ void chain_free(struct chain **c);
 /*
  * Ask the modules in their order.  "No such user" and "wrong password" go on
  * to the next; a temporary failure ends the search.  *out, initialised by
- * the caller, is the account when VERDICT_OK.
+ * the caller, is the account when VERDICT_OK.  For QUERY_SCRAM a rejected
+ * user has keys too, of chance, for a failure that looks like any other.
  */
 enum verdict chain_ask(
     struct chain *c, const struct query *q, struct account *out) MUST_USE;

@@ -3,11 +3,14 @@ libauth_a_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS) $(OPENSSL_CFLAGS) \
 	$(SQLITE_CFLAGS) $(MYSQL_CFLAGS) $(CRYPT_CFLAGS)
 libauth_a_SOURCES = \
 	auth/answer.c auth/answer.h \
-	auth/mech.c auth/mech.h auth/mech_login.c auth/mech_plain.c \
+	auth/cram.c auth/cram.h \
+	auth/mech.c auth/mech.h auth/mech_cram.c auth/mech_login.c \
+	auth/mech_plain.c auth/mech_scram.c \
 	auth/module.c auth/module.h auth/module_sqlite.c \
 	auth/passwd.c auth/passwd.h \
 	auth/protocol_courier.c auth/protocol_courier.h \
 	auth/protocol_sasl.c auth/protocol_sasl.h auth/sasl_line.c \
+	auth/scram.c auth/scram.h \
 	auth/settings.c auth/settings.h \
 	auth/sql.c auth/sql.h
 if AUTHMYSQL
@@ -35,7 +38,8 @@ sbin_authdaemond_LDADD = libauth.a libconf.a libipc.a libbase.a \
 libauth_a_test_libs = libauth.a libconf.a libipc.a libbase.a $(MYSQL_LIBS) \
 	$(SQLITE_LIBS) $(CRYPT_LIBS) $(OPENSSL_LIBS)
 auth_unit_tests = tests/unit/test_auth_courier tests/unit/test_auth_passwd \
-	tests/unit/test_auth_sasl tests/unit/test_auth_sql
+	tests/unit/test_auth_sasl tests/unit/test_auth_scram \
+	tests/unit/test_auth_sql
 check_PROGRAMS += $(auth_unit_tests)
 TESTS += $(auth_unit_tests)
 tests_unit_test_auth_courier_SOURCES = tests/unit/test_auth_courier.c
@@ -44,6 +48,8 @@ tests_unit_test_auth_passwd_SOURCES = tests/unit/test_auth_passwd.c
 tests_unit_test_auth_passwd_LDADD = $(libauth_a_test_libs) -lcmocka
 tests_unit_test_auth_sasl_SOURCES = tests/unit/test_auth_sasl.c
 tests_unit_test_auth_sasl_LDADD = $(libauth_a_test_libs) -lcmocka
+tests_unit_test_auth_scram_SOURCES = tests/unit/test_auth_scram.c
+tests_unit_test_auth_scram_LDADD = $(libauth_a_test_libs) -lcmocka
 tests_unit_test_auth_sql_SOURCES = tests/unit/test_auth_sql.c
 tests_unit_test_auth_sql_LDADD = $(libauth_a_test_libs) -lcmocka
 

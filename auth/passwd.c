@@ -153,12 +153,44 @@ check_libcrypt(struct slice text, struct slice given)
 	return ok;
 }
 
+/* The password by the keys that SCRAM would use. */
+static bool
+check_scram(struct slice text, struct slice given, enum scram_hash h)
+{
+	struct scram_keys want, got;
+	size_t n = scram_hash_len(h);
+	bool ok;
+
+	if (!scram_keys_parse(text, h, &want))
+		return false;
+	got = want;
+	ok = scram_keys_make(&got, given) &&
+	    secret_eq(slice_of(got.stored, n), slice_of(want.stored, n));
+	secret_wipe(&got, sizeof(got));
+	secret_wipe(&want, sizeof(want));
+	return ok;
+}
+
+static bool
+check_scram_sha1(struct slice text, struct slice given)
+{
+	return check_scram(text, given, SCRAM_SHA1);
+}
+
+static bool
+check_scram_sha256(struct slice text, struct slice given)
+{
+	return check_scram(text, given, SCRAM_SHA256);
+}
+
 static bool make_md5(struct slice password, struct buf *out);
 static bool make_md5raw(struct slice password, struct buf *out);
 static bool make_sha1(struct slice password, struct buf *out);
 static bool make_ssha(struct slice password, struct buf *out);
 static bool make_sha256(struct slice password, struct buf *out);
 static bool make_sha512(struct slice password, struct buf *out);
+static bool make_scram_sha1(struct slice password, struct buf *out);
+static bool make_scram_sha256(struct slice password, struct buf *out);
 
 static const struct form {
 	struct slice prefix;
@@ -171,6 +203,9 @@ static const struct form {
 	{ SLICE_INIT("{SSHA}"), check_ssha, make_ssha },
 	{ SLICE_INIT("{SHA256}"), check_sha256, make_sha256 },
 	{ SLICE_INIT("{SHA512}"), check_sha512, make_sha512 },
+	{ SLICE_INIT("{SCRAM-SHA-1}"), check_scram_sha1, make_scram_sha1 },
+	{ SLICE_INIT("{SCRAM-SHA-256}"), check_scram_sha256,
+	    make_scram_sha256 },
 	{ SLICE_INIT("{CRYPT}"), check_libcrypt, NULL },
 };
 
@@ -192,7 +227,7 @@ passwd_check(struct slice crypted, struct slice clear, struct slice given)
 	return clear.n != 0 && secret_eq(given, clear);
 }
 
-/* --- making --------------------------------------------------------------- */
+/* --- making ------------------------------------------------------------- */
 
 static bool
 make_base64(const EVP_MD *md, struct slice password, struct buf *out)
@@ -251,6 +286,46 @@ make_ssha(struct slice password, struct buf *out)
 	memcpy(got + SHA1_LEN, salt, sizeof(salt));
 	base64_encode(slice_of(got, SHA1_LEN + SSHA_SALT_LEN), out);
 	return true;
+}
+
+static bool
+make_scram(enum scram_hash h, struct slice password, struct buf *out)
+{
+	struct scram_keys k = { .hash = h,
+		.iterations = SCRAM_ITERATIONS,
+		.salt_len = SCRAM_SALT_LEN };
+
+	if (getrandom(k.salt, k.salt_len, 0) != (ssize_t)k.salt_len ||
+	    !scram_keys_make(&k, password))
+		return false;
+	scram_keys_put(&k, out);
+	secret_wipe(&k, sizeof(k));
+	return true;
+}
+
+static bool
+make_scram_sha1(struct slice password, struct buf *out)
+{
+	return make_scram(SCRAM_SHA1, password, out);
+}
+
+static bool
+make_scram_sha256(struct slice password, struct buf *out)
+{
+	return make_scram(SCRAM_SHA256, password, out);
+}
+
+bool
+passwd_scram_keys(
+    struct slice stored, enum scram_hash h, struct scram_keys *out)
+{
+	struct slice name = scram_hash_name(h);
+	struct slice rest = slice_skip(stored, 1);
+
+	if (stored.n == 0 || stored.p[0] != '{' || !slice_istarts(rest, name) ||
+	    rest.n == name.n || rest.p[name.n] != '}')
+		return false;
+	return scram_keys_parse(slice_skip(rest, name.n + 1), h, out);
 }
 
 /* The method of a crypt(3) hash, as crypt_gensalt() takes it: "$6$". */

@@ -4,7 +4,8 @@
  * Layer:  auth, uses base, libcrypto, libcrypt.
  * Stored forms: anything that crypt(3) of libxcrypt knows ($1$ $5$ $6$ $2b$
  * $y$ …, also behind {CRYPT}), and Courier's {MD5} {MD5RAW} {SHA} {SSHA}
- * {SHA256} {SHA512}, whose names are taken in either case.
+ * {SHA256} {SHA512}, whose names are taken in either case; {SCRAM-SHA-1} and
+ * {SCRAM-SHA-256} with the keys of RFC 5802 (scram.h).
  * Comparison takes a time that doesn't depend on where two values differ.
  */
 #ifndef AUTH_PASSWD_H
@@ -12,6 +13,7 @@
 
 #include <stdbool.h>
 
+#include "auth/scram.h"
 #include "base/defs.h"
 #include "base/secret.h"
 #include "base/slice.h"
@@ -30,6 +32,10 @@ bool passwd_check_crypt(struct slice stored, struct slice given) MUST_USE;
  */
 bool passwd_check(
     struct slice crypted, struct slice clear, struct slice given) MUST_USE;
+
+/* The keys of a column {SCRAM-…} made for this hash; false: it's another. */
+bool passwd_scram_keys(
+    struct slice stored, enum scram_hash h, struct scram_keys *out) MUST_USE;
 
 /*
  * Hash a new password the way `old` was hashed: the same prefix or the same

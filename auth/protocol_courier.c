@@ -1,6 +1,8 @@
 #include "auth/protocol_courier.h"
 
+#include "auth/cram.h"
 #include "base/ascii.h"
+#include "base/base64.h"
 #include "base/num.h"
 
 /* Take a line without its \n off *in. */
@@ -109,6 +111,45 @@ parse_login_data(struct slice data, struct courier_request *req)
 	    q->password.n > PASSWORD_MAX || slice_has(q->password, '\0');
 }
 
+/* Decode base64 behind what decoded holds already. */
+static bool
+decode(struct slice text, struct courier_request *req, size_t *used,
+    struct slice *out)
+{
+	size_t room = sizeof(req->decoded) - *used;
+	struct buf raw;
+	bool ok;
+
+	buf_init(&raw, room);
+	ok = base64_decode(text, &raw) && buf_len(&raw) != 0;
+	if (ok) {
+		*out = slice_of(req->decoded + *used, buf_len(&raw));
+		memcpy(req->decoded + *used, buf_slice(&raw).p, buf_len(&raw));
+		*used += buf_len(&raw);
+	}
+	buf_fini(&raw);
+	return ok;
+}
+
+/* The data of authtype "cram-…": base64(challenge)\nbase64(response)\n. */
+static void
+parse_cram_data(
+    struct slice hash, struct slice data, struct courier_request *req)
+{
+	struct query *q = &req->query;
+	struct slice challenge, response, raw;
+	size_t used = 0;
+
+	q->op = QUERY_CRAM;
+	q->mechanism = hash;
+	req->refused = !cram_knows(hash) ||
+	    !slice_split(&data, '\n', &challenge) ||
+	    !slice_split(&data, '\n', &response) ||
+	    !decode(challenge, req, &used, &q->extra) ||
+	    !decode(response, req, &used, &raw) ||
+	    !cram_split(raw, &q->user, &q->password) || !user_name_ok(q->user);
+}
+
 /* AUTH len\n, then len bytes: service\nauthtype\nauthdata */
 static enum parse
 parse_auth(struct slice args, struct slice rest, struct courier_request *req)
@@ -129,6 +170,8 @@ parse_auth(struct slice args, struct slice rest, struct courier_request *req)
 	req->query.service = service;
 	if (slice_eq(authtype, SLICE("login")))
 		parse_login_data(rest, req);
+	else if (slice_starts(authtype, SLICE("cram-")))
+		parse_cram_data(slice_skip(authtype, 5), rest, req);
 	else
 		req->refused = true;
 	return PARSE_OK;
@@ -156,21 +199,18 @@ parse_command(struct slice line, struct slice rest, struct courier_request *req)
 enum parse
 courier_parse(struct slice in, struct courier_request *req)
 {
-	struct courier_request r = { 0 };
 	enum parse result;
 	struct slice line;
 
+	req->query = (struct query){ 0 };
+	req->refused = false;
 	for (int n = 0; n <= COURIER_META_MAX; n++) {
 		result = take_line(&in, &line);
 		if (result != PARSE_OK)
 			return result;
-		if (!is_metadata(line)) {
-			result = parse_command(line, in, &r);
-			if (result == PARSE_OK)
-				*req = r;
-			return result;
-		}
-		take_metadata(line, &r.query);
+		if (!is_metadata(line))
+			return parse_command(line, in, req);
+		take_metadata(line, &req->query);
 	}
 	return PARSE_LIMIT;
 }

@@ -2,7 +2,8 @@
  * protocol_courier: the requests and replies of Courier's authdaemon socket.
  *
  * Layer:  auth, uses base, answer.  No I/O, no clock.
- * Memory: a request borrows from the bytes it was parsed from.
+ * Memory: a request borrows from the bytes it was parsed from, and from
+ *         itself: it isn't copied.
  *
  * One request a connection:
  *	[NAME=value\n]…  COMMAND[ args]\n  [body]
@@ -32,6 +33,8 @@ enum {
 struct courier_request {
 	struct query query;
 	bool refused; /* well-formed, but can't succeed: answer FAIL */
+	/* what base64 hid, where a query points to it */
+	uint8_t decoded[COURIER_BODY_MAX];
 };
 
 /*

@@ -37,6 +37,18 @@ request_find(struct sasl_session *s, uint32_t id)
 	return NULL;
 }
 
+/* What isn't base64 is nothing. */
+static void
+set_base64(struct secret *to, struct slice text)
+{
+	struct buf raw;
+
+	buf_init(&raw, MECH_MESSAGE_MAX);
+	if (text.n != 0 && base64_decode(text, &raw))
+		secret_set(to, buf_slice(&raw));
+	buf_fini(&raw);
+}
+
 static struct sasl_request *
 request_new(struct sasl_session *s, const struct sasl_line *line,
     const struct mech *mech, int64_t now)
@@ -49,6 +61,9 @@ request_new(struct sasl_session *s, const struct sasl_line *line,
 	secret_set(&r->service, line->service);
 	secret_set(&r->rip, line->rip);
 	r->nologin = line->nologin;
+	r->final_resp_ok = line->final_resp_ok;
+	set_base64(&r->mech.tls_exporter, line->tls_exporter);
+	set_base64(&r->mech.tls_server_end_point, line->tls_server_end_point);
 	r->started = r->judged = now;
 	TAILQ_INSERT_TAIL(&s->requests, r, by_start);
 	LIST_INSERT_HEAD(bucket_of(s, r->id), r, by_id);
@@ -86,7 +101,15 @@ sasl_session_fini(struct sasl_session *s)
 	s->magic = 0;
 }
 
-/* --- what is said --------------------------------------------------------- */
+/* --- what is said ------------------------------------------------------- */
+
+/* Only what can work. */
+static bool
+is_offered(const struct sasl_session *s, const struct mech *m)
+{
+	return (m->needs != MECH_NEEDS_CLEAR || s->options.has_clear) &&
+	    (!m->plus || s->options.can_bind);
+}
 
 static void
 put_handshake(struct sasl_session *s)
@@ -98,6 +121,8 @@ put_handshake(struct sasl_session *s)
 	 * sign of the wrong kind of socket. */
 	buf_puts(&s->out, "VERSION\t1\t2\n");
 	for (size_t i = 0; i < n; i++) {
+		if (!is_offered(s, all[i]))
+			continue;
 		buf_puts(&s->out, "MECH\t");
 		buf_put(&s->out, all[i]->name);
 		buf_putf(&s->out, "\t%s\n", all[i]->flags);
@@ -181,6 +206,10 @@ succeed(struct sasl_request *r, const struct answer *a)
 	sasl_put_value(&s->out,
 	    a->field[ACCOUNT_ADDRESS].n != 0 ? a->field[ACCOUNT_ADDRESS]
 					     : secret_slice(&r->mech.user));
+	if (r->mech.mech->account != NULL && r->final_resp_ok) {
+		buf_puts(&s->out, "\tresp=");
+		base64_encode(buf_slice(&r->mech.challenge), &s->out);
+	}
 	if (has_ticket) {
 		buf_puts(&s->out, "\tticket=");
 		for (size_t i = 0; i < TICKET_LEN; i++)
@@ -193,12 +222,30 @@ succeed(struct sasl_request *r, const struct answer *a)
 /* --- requests --------------------------------------------------------------
  */
 
+/*
+ * Success.  A client that can't take the last message of the mechanism with
+ * its OK gets it as a challenge, and answers with nothing.
+ */
+static void
+accept_request(struct sasl_request *r)
+{
+	struct answer a = r->mech.mech->account(&r->mech);
+
+	if (r->final_resp_ok || r->accepted) {
+		succeed(r, &a);
+		return;
+	}
+	r->accepted = true;
+	put_challenge(r);
+}
+
 static void
 ask(struct sasl_request *r)
 {
 	struct sasl_session *s = r->session;
 	struct query q = { .op = r->mech.op,
 		.service = secret_slice(&r->service),
+		.mechanism = r->mech.mech->hash,
 		.user = secret_slice(&r->mech.user),
 		.password = secret_slice(&r->mech.password),
 		.extra = secret_slice(&r->mech.extra),
@@ -208,9 +255,9 @@ ask(struct sasl_request *r)
 	s->host->ask(s->arg, r, &q);
 }
 
-/* Go on as the mechanism says; a: the account of MECH_ACCEPT. */
+/* Go on as the mechanism says. */
 static void
-follow(struct sasl_request *r, enum mech_next next, const struct answer *a)
+follow(struct sasl_request *r, enum mech_next next)
 {
 	switch (next) {
 	case MECH_CHALLENGE:
@@ -220,8 +267,7 @@ follow(struct sasl_request *r, enum mech_next next, const struct answer *a)
 		ask(r);
 		break;
 	case MECH_ACCEPT:
-		assert(a != NULL);
-		succeed(r, a);
+		accept_request(r);
 		break;
 	case MECH_REJECT:
 		fail_later(r, "");
@@ -242,11 +288,14 @@ sasl_session_answer(struct sasl_request *r, const struct answer *a, int64_t now)
 	secret_fini(&r->mech.password);
 	switch (a->verdict) {
 	case VERDICT_OK:
-		follow(r, MECH_ACCEPT, a);
-		break;
 	case VERDICT_REJECTED:
 	case VERDICT_UNSUPPORTED:
-		follow(r, MECH_REJECT, NULL);
+		if (r->mech.mech->answered != NULL)
+			follow(r, r->mech.mech->answered(&r->mech, a));
+		else if (a->verdict == VERDICT_OK)
+			succeed(r, a);
+		else
+			follow(r, MECH_REJECT);
 		break;
 	case VERDICT_TEMPORARY:
 	case VERDICT_MORE:
@@ -265,8 +314,13 @@ respond(struct sasl_request *r, const struct sasl_line *line, int64_t now)
 	struct buf raw;
 
 	r->judged = now;
+	if (r->accepted) {
+		/* Whatever it says: it has heard. */
+		accept_request(r);
+		return;
+	}
 	if (!line->has_resp) {
-		follow(r, r->mech.mech->step(&r->mech, NULL), NULL);
+		follow(r, r->mech.mech->step(&r->mech, NULL));
 		return;
 	}
 	/* "=" is the way of RFC 4954 4 to write an empty initial response. */
@@ -277,7 +331,7 @@ respond(struct sasl_request *r, const struct sasl_line *line, int64_t now)
 		response = buf_slice(&raw);
 		if (response.p == NULL)
 			response = slice_of("", 0);
-		follow(r, r->mech.mech->step(&r->mech, &response), NULL);
+		follow(r, r->mech.mech->step(&r->mech, &response));
 	} else {
 		fail_later(r, "");
 	}
@@ -295,7 +349,7 @@ on_auth(struct sasl_session *s, const struct sasl_line *line, int64_t now)
 		s->why = "id of an open request used again";
 		return false;
 	}
-	if (mech == NULL) {
+	if (mech == NULL || !is_offered(s, mech)) {
 		put_fail(s, line->id, slice_of("", 0),
 		    "\treason=Unsupported authentication mechanism.");
 		return true;

@@ -34,7 +34,7 @@ enum {
 	TICKET_LEN = 16,
 };
 
-/* --- lines --------------------------------------------------------------- */
+/* --- lines -------------------------------------------------------------- */
 
 enum sasl_verb {
 	SASL_VERSION,
@@ -54,6 +54,8 @@ struct sasl_line {
 	struct slice rip;
 	bool nologin;
 	bool secured;
+	bool final_resp_ok; /* OK may carry resp= */
+	struct slice tls_exporter, tls_server_end_point; /* base64 */
 	bool has_resp;	   /* AUTH with resp=, CONT always */
 	struct slice resp; /* still base64 */
 };
@@ -68,7 +70,7 @@ enum parse sasl_parse_line(
 /* Append a value with its special bytes escaped. */
 void sasl_put_value(struct buf *out, struct slice value);
 
-/* --- sessions ------------------------------------------------------------ */
+/* --- sessions ----------------------------------------------------------- */
 
 struct sasl_session;
 struct sasl_request {
@@ -78,6 +80,8 @@ struct sasl_request {
 	struct secret service;
 	struct secret rip;
 	bool nologin;
+	bool final_resp_ok;
+	bool accepted;	     /* but the client has to hear the last challenge */
 	bool asked;	     /* the user table has it */
 	void *asked_as;	     /* the host's handle while asked */
 	const char *failure; /* fields of the FAIL line to come, or NULL */
@@ -110,6 +114,11 @@ struct sasl_options {
 	uint32_t cuid;	    /* unique among this process's connections */
 	uint8_t cookie[16]; /* random */
 	int64_t failure_ms; /* FAIL is sent that long after the last response */
+	/* The user tables hold clear passwords: mechanisms that need them
+	 * are offered. */
+	bool has_clear;
+	/* The client can pass channel bindings: -PLUS is offered. */
+	bool can_bind;
 	/* Temporary failures end the connection, so that Postfix, which takes
 	 * every FAIL for a wrong password, answers 454. */
 	bool close_on_temporary;

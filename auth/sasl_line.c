@@ -113,6 +113,12 @@ take_parameter(uint8_t *p, size_t n, struct sasl_line *out)
 		out->nologin = true;
 	else if (slice_eq(name, SLICE("secured")))
 		out->secured = true;
+	else if (slice_eq(name, SLICE("final-resp-ok")))
+		out->final_resp_ok = true;
+	else if (slice_eq(name, SLICE("tls-exporter")))
+		out->tls_exporter = slice_of(value, len);
+	else if (slice_eq(name, SLICE("tls-server-end-point")))
+		out->tls_server_end_point = slice_of(value, len);
 	return true;
 }
 

@@ -112,6 +112,7 @@ settings_free(struct settings *s)
 	if (s->conf != NULL)
 		conf_free(&s->conf);
 	free(s->dir);
+	secret_fini(&s->salt_secret);
 	*s = (struct settings){ 0 };
 }
 
@@ -133,6 +134,38 @@ const char *
 settings_user(const struct settings *s)
 {
 	return conf_str(s->postern, CONF_POSTERN_AUTH_USER);
+}
+
+static bool
+is_field(const char *value)
+{
+	return value[0] != '\0' && strcmp(value, "''") != 0;
+}
+
+static bool
+lists_module(const struct settings *s, const char *name)
+{
+	struct slice rest =
+	    slice_str(conf_str(s->conf, CONF_AUTHDAEMONRC_authmodulelist));
+	struct slice word;
+
+	while (slice_split(&rest, ' ', &word))
+		if (slice_eq(slice_trim(word), slice_str(name)))
+			return true;
+	return false;
+}
+
+bool
+settings_has_clear(const struct settings *s)
+{
+#define IS_FIELD(key) is_field(conf_str(s->conf, CONF_##key))
+	return (lists_module(s, "authmysql") &&
+		   (IS_FIELD(AUTHMYSQLRC_MYSQL_CLEAR_PWFIELD) ||
+		       IS_FIELD(AUTHMYSQLRC_MYSQL_SELECT_CLAUSE))) ||
+	    (lists_module(s, "authsqlite") &&
+		(IS_FIELD(AUTHSQLITERC_SQLITE_CLEAR_PWFIELD) ||
+		    IS_FIELD(AUTHSQLITERC_SQLITE_SELECT_CLAUSE)));
+#undef IS_FIELD
 }
 
 /* --- AUTH_SASL_SOCKETS ------------------------------------------------------

@@ -18,6 +18,7 @@
 
 #include "base/defs.h"
 #include "base/err.h"
+#include "base/secret.h"
 #include "server/conf/conf.h"
 
 /* What tells one version of a file from the next. */
@@ -37,6 +38,8 @@ struct settings {
 	char *dir;
 	/* of authmysqlrc and authsqliterc when they were read */
 	struct file_stamp stamp[SETTINGS_N_WATCHED];
+	/* what salts of SCRAM are made from; the keeper sets it */
+	struct secret salt_secret;
 };
 
 /*
@@ -60,6 +63,10 @@ const char *settings_var(const struct settings *s);
 uint32_t settings_helpers(const struct settings *s);
 /* Who to be when started as root. */
 const char *settings_user(const struct settings *s);
+
+/* Whether a module may know clear passwords, so that mechanisms that need
+ * them can work. */
+bool settings_has_clear(const struct settings *s);
 
 /* A socket of AUTH_SASL_SOCKETS. */
 struct sasl_socket {

@@ -108,7 +108,7 @@ put_user(struct buf *out, const struct sql_options *o, struct sql_escaper esc,
 	}
 }
 
-/* --- clauses with $(name) ------------------------------------------------- */
+/* --- clauses with $(name) ----------------------------------------------- */
 
 struct variable {
 	struct slice name;

@@ -20,18 +20,22 @@ check_inside(struct slice s, struct slice in)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct slice in = slice_of(data, size);
+	struct slice in = slice_of(data, size), decoded;
 	struct courier_request req, again;
 	uint8_t *longer;
+	bool cram;
 
 	if (courier_parse(in, &req) != PARSE_OK)
 		return 0;
+	decoded = slice_of(req.decoded, sizeof(req.decoded));
+	cram = req.query.op == QUERY_CRAM;
 	check_inside(req.query.service, in);
-	check_inside(req.query.user, in);
-	check_inside(req.query.password, in);
-	check_inside(req.query.extra, in);
+	check_inside(req.query.user, cram ? decoded : in);
+	check_inside(req.query.password, cram ? decoded : in);
+	check_inside(req.query.extra, cram ? decoded : in);
 	check_inside(req.query.rip, in);
 	check_inside(req.query.module, in);
+	/* What is refused anyway may point anywhere inside. */
 	if (!req.refused && req.query.op != QUERY_ENUMERATE &&
 	    !user_name_ok(req.query.user))
 		abort();

@@ -44,6 +44,17 @@ static const struct request_case requests[] = {
 	{ "empty user isn't the password's line",
 	  "AUTH 15\nimap\nlogin\n\npw\n",
 	  PARSE_OK, true, QUERY_LOGIN, "", "imap", "", "pw", "", "" },
+	{ "cram-md5", "AUTH 148\nimap\ncram-md5\n"
+	  "PDAxMjM0NTY3ODlBQkNERUYwMTIzNDU2Nzg5QUJDREVGQG1haWwuZXhhbXBsZS5jb20+"
+	  "\n"
+	  "am9lQGV4YW1wbGUuY29tIGZiN2RmODhjNDY5YjAwMmQ3MzM3Yzc3YjkyMzRlOWE1\n",
+	  PARSE_OK, false, QUERY_CRAM, "", "imap", "joe@example.com",
+	  "fb7df88c469b002d7337c77b9234e9a5",
+	  "<0123456789ABCDEF0123456789ABCDEF@mail.example.com>", "" },
+	{ "cram with a digest of nothing", "AUTH 23\nimap\ncram-md5\nYQ==\nYQ==\n",
+	  PARSE_OK, true, QUERY_CRAM, "", "", "", "", "", "" },
+	{ "cram with an unknown hash", "AUTH 24\nimap\ncram-md4\nYQ==\nYSBi\n",
+	  PARSE_OK, true, QUERY_CRAM, "", "", "", "", "", "" },
 	{ "unknown authtype", "AUTH 14\nimap\nkerberos\nx",
 	  PARSE_OK, true, QUERY_LOGIN, "", "imap", "", "", "", "" },
 	{ .name = "length is negative", .in = "AUTH -1\nimap\nlogin\n",

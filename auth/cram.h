@@ -1,0 +1,29 @@
+/*
+ * cram: the responses of CRAM-MD5 (RFC 2195) and of Courier's CRAM-SHA1 and
+ * CRAM-SHA256, which differ from it in the hash.
+ *
+ * Layer:  auth, uses base, libcrypto.
+ */
+#ifndef AUTH_CRAM_H
+#define AUTH_CRAM_H
+
+#include <stdbool.h>
+
+#include "base/defs.h"
+#include "base/slice.h"
+
+/* Split "user SPACE digest" at the last blank; false if there is none. */
+bool cram_split(
+    struct slice response, struct slice *user, struct slice *digest) MUST_USE;
+
+/* Whether hash is "md5", "sha1" or "sha256". */
+bool cram_knows(struct slice hash) MUST_USE;
+
+/*
+ * Whether digest (hex digits) is the HMAC of the challenge under the clear
+ * password.
+ */
+bool cram_check(struct slice hash, struct slice password,
+    struct slice challenge, struct slice digest) MUST_USE;
+
+#endif
