@@ -22,6 +22,7 @@ enum {
 	CHILD_CONTROL_FD = 3,
 	/* A worker: the page it publishes the account at work in (memfd). */
 	CHILD_PAGE_FD = 4,
+	CHILD_PAGE_SIZE = 4096,
 };
 
 /*

@@ -1,1 +1,41 @@
-# the programs of server/
+# posternd (master, login and holder processes) and the worker.
+
+include server/login.mk
+
+sbin_PROGRAMS += posternd
+posternd_SOURCES = \
+	server/main.c \
+	server/child.c server/child.h \
+	server/holder.c \
+	server/master.c server/master.h \
+	server/master_auth.c \
+	server/master_conns.c \
+	server/master_control.c \
+	server/master_login.c \
+	server/master_service.c \
+	server/master_spawn.c \
+	server/master_worker.c \
+	server/peer.c server/peer.h \
+	server/service.c server/service.h \
+	server/tickets.c server/tickets.h \
+	$(postern_login_sources)
+posternd_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(OPENSSL_CFLAGS) \
+	$(SECCOMP_CFLAGS)
+posternd_LDADD = libpreauth.a libconf.a libnet.a libipc.a libbase.a \
+	$(EVENT_LIBS) $(OPENSSL_LIBS) $(SECCOMP_LIBS)
+
+# The worker is linked without TLS and without any SQL client.
+pkglibexec_PROGRAMS += worker
+worker_SOURCES = \
+	server/worker.c server/worker.h \
+	server/child.c server/child.h \
+	server/peer.c server/peer.h \
+	server/sandbox.c server/sandbox.h \
+	server/service.c server/service.h \
+	server/syncpool.c server/syncpool.h \
+	server/worker_options.c \
+	server/worker_stream.c
+worker_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(SECCOMP_CFLAGS)
+worker_LDADD = libimap.a libimapmime.a libpop3.a libmime.a libmaildir.a \
+	libconf.a libipc.a libbase.a \
+	$(EVENT_LIBS) $(SQLITE_LIBS) $(SECCOMP_LIBS) -lpthread

@@ -50,7 +50,6 @@ struct child {
 	unsigned slot;	    /* which of the workers of its uid */
 };
 
-enum { PAGE_SIZE_BYTES = 4096 };
 
 /* --- connections ------------------------------------------------------------
  */

@@ -103,7 +103,7 @@ child_release(struct child *c)
 	LIST_REMOVE(c, link);
 	peer_free(&c->peer);
 	if (c->page != NULL)
-		(void)munmap(c->page, PAGE_SIZE_BYTES);
+		(void)munmap(c->page, CHILD_PAGE_SIZE);
 	free(c->only_account);
 	free(c);
 }

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/paths.h"
+#include "server/child.h"
 #include "server/master.h"
 
 enum {
@@ -84,9 +85,9 @@ page_make(int *fd)
 	char *page;
 
 	*fd = memfd_create("postern-page", MFD_CLOEXEC);
-	if (*fd < 0 || ftruncate(*fd, PAGE_SIZE_BYTES) < 0)
+	if (*fd < 0 || ftruncate(*fd, CHILD_PAGE_SIZE) < 0)
 		return NULL;
-	page = mmap(NULL, PAGE_SIZE_BYTES, PROT_READ, MAP_SHARED, *fd, 0);
+	page = mmap(NULL, CHILD_PAGE_SIZE, PROT_READ, MAP_SHARED, *fd, 0);
 	return page == MAP_FAILED ? NULL : page;
 }
 
@@ -143,7 +144,7 @@ start_worker(struct master *m, const struct account_record *r, unsigned slot,
 		(void)close(fd);
 	if (c == NULL) {
 		if (page != NULL)
-			(void)munmap(page, PAGE_SIZE_BYTES);
+			(void)munmap(page, CHILD_PAGE_SIZE);
 		*why = "no worker can be started";
 		return NULL;
 	}

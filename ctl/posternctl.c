@@ -1,0 +1,144 @@
+/*
+ * posternctl: say something to the running posternd over its control socket.
+ */
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/paths.h"
+#include "server/conf/conf.h"
+#include "server/ipc/msg.h"
+
+enum { EXIT_NOT_RUNNING = 3, ANSWER_WAIT_MS = 60 * 1000 };
+
+static NORETURN void
+usage(int status)
+{
+	(void)fputs("usage: posternctl [-c CONFDIR] VERB ...\n"
+		    "  service start|stop|status SERVICE\n"
+		    "  who                 sessions and connections\n"
+		    "  kick ID             end the session that who calls ID\n"
+		    "  reload              read the configuration again\n"
+		    "  stop                end posternd\n"
+		    "  ping                is it there?\n",
+	    status == 0 ? stdout : stderr);
+	exit(status);
+}
+
+static void
+print_remark(
+    void *arg, int severity, const char *file, int line, const char *text)
+{
+	(void)arg;
+	if (severity == CONF_ERROR)
+		(void)fprintf(stderr, "%s:%d: %s\n", file, line, text);
+}
+
+/* A socket to posternd, or -1 with errno. */
+static int
+dial(const char *rundir)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int n, fd;
+
+	n = snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/control", rundir);
+	if (n < 0 || (size_t)n >= sizeof(sun.sun_path)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd >= 0 &&
+	    connect(fd, (const struct sockaddr *)&sun, sizeof(sun)) < 0) {
+		int keep = errno;
+
+		(void)close(fd);
+		errno = keep;
+		fd = -1;
+	}
+	return fd;
+}
+
+/* Print the answer's pieces; the exit status it ends with. */
+static int
+read_answer(int fd)
+{
+	struct pollfd pfd = { fd, POLLIN, 0 };
+	uint8_t *space = mem_alloc(MSG_SIZE_MAX);
+	uint32_t status = UINT32_MAX;
+	struct slice text;
+	struct msg_in in;
+
+	while (status == UINT32_MAX) {
+		if (poll(&pfd, 1, ANSWER_WAIT_MS) != 1 ||
+		    msg_recv(fd, ROLE_MASTER, ROLE_CONTROL, space, &in) != 1) {
+			(void)fputs("posternctl: posternd went away\n", stderr);
+			status = 1;
+			break;
+		}
+		status = msg_get_u32(&in);
+		text = msg_get_bytes(&in);
+		(void)fwrite(text.p, 1, text.n,
+		    status == 0 || status == UINT32_MAX ||
+			    status == EXIT_NOT_RUNNING
+			? stdout
+			: stderr);
+	}
+	free(space);
+	return (int)status;
+}
+
+static int
+ask(const char *rundir, char *words[])
+{
+	int fd = dial(rundir), status;
+	struct msg_out out;
+	struct buf text;
+
+	if (fd < 0) {
+		(void)fprintf(stderr,
+		    "posternctl: posternd is not running "
+		    "(%s/control: %s)\n",
+		    rundir, strerror(errno));
+		return EXIT_NOT_RUNNING;
+	}
+	buf_init(&text, 4096);
+	for (int i = 0; words[i] != NULL; i++)
+		buf_putf(&text, "%s%s", i == 0 ? "" : " ", words[i]);
+	msg_begin(&out, MSG_CONTROL, 0);
+	msg_put_bytes(&out, buf_slice(&text));
+	status = buf_ok(&text) && msg_send(fd, &out) == 0 ? read_answer(fd) : 1;
+	buf_fini(&text);
+	(void)close(fd);
+	return status;
+}
+
+int
+main(int argc, char *argv[])
+{
+	const char *dir = POSTERN_SYSCONFDIR;
+	struct conf *conf;
+	int c, status;
+
+	while ((c = getopt(argc, argv, "+c:h")) != -1) {
+		if (c == 'c')
+			dir = optarg;
+		else
+			usage(c == 'h' ? 0 : 1);
+	}
+	if (optind == argc)
+		usage(1);
+	conf = conf_load(dir, CONF_BIT(CONF_FILE_POSTERN), print_remark, NULL);
+	if (conf == NULL)
+		return 1;
+	status = ask(conf_str(conf, CONF_POSTERN_RUNDIR), argv + optind);
+	conf_free(&conf);
+	return status;
+}

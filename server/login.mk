@@ -1,0 +1,1 @@
+postern_login_sources =

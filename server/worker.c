@@ -1,0 +1,336 @@
+#include "server/worker.h"
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/num.h"
+#include "server/child.h"
+#include "server/sandbox.h"
+
+enum { TICK_MS = 1000 };
+
+struct start {
+	uid_t uid;
+	gid_t gid;
+};
+
+/* --- sessions
+ * ------------------------------------------------------------------ */
+
+struct session_message {
+	uint64_t id;
+	enum service service;
+	struct session_peer peer;
+	const char *tag, *command, *path, *quota, *options;
+	struct slice unparsed;
+};
+
+static bool
+session_message_get(struct msg_in *in, struct session_message *m)
+{
+	m->id = msg_get_u64(in);
+	m->service = (enum service)msg_get_u32(in);
+	m->peer.client_addr = msg_get_str(in);
+	m->peer.client_port = msg_get_u32(in);
+	m->peer.local_addr = msg_get_str(in);
+	m->peer.local_port = msg_get_u32(in);
+	m->peer.tls = msg_get_str(in);
+	m->tag = msg_get_str(in);
+	m->unparsed = msg_get_bytes(in);
+	m->command = msg_get_str(in);
+	m->peer.user = msg_get_str(in);
+	m->path = msg_get_str(in);
+	m->quota = msg_get_str(in);
+	m->options = msg_get_str(in);
+	m->peer.rcvd = msg_get_u64(in);
+	m->peer.sent = msg_get_u64(in);
+	m->peer.id = m->id;
+	if (m->service < N_SERVICES)
+		m->peer.ident = service_name(m->service);
+	return msg_get_end(in) && m->service < N_SERVICES;
+}
+
+static void
+begin_session(struct worker *w, struct msg_in *in)
+{
+	struct session_message m = { 0 };
+	struct session *s;
+
+	if (!session_message_get(in, &m)) {
+		log_error("worker: bad SESSION message");
+		return;
+	}
+	s = protocol_session_new(w, m.service, &m.peer, m.tag, m.command,
+	    account_get(w->store, m.path, m.quota));
+	buf_put(&s->in, m.unparsed);
+	(void)stream_new(w, m.id, m.service, in->fd, s, m.path);
+	in->fd = -1;
+}
+
+static void
+end_session(struct worker *w, struct msg_in *in)
+{
+	uint64_t id = msg_get_u64(in);
+	uint32_t why = msg_get_u32(in);
+	struct stream *st;
+
+	if (!msg_get_end(in) || why > SESSION_ERROR)
+		return;
+	TAILQ_FOREACH(st, &w->streams, link)
+		if (st->id == id) {
+			stream_end(st, (enum session_end)why);
+			return;
+		}
+}
+
+static void
+shut_down(struct worker *w)
+{
+	struct stream *st;
+
+	w->stopping = true;
+	TAILQ_FOREACH(st, &w->streams, link)
+		stream_end(st, SESSION_SHUTDOWN);
+	if (w->n_streams == 0)
+		(void)event_base_loopexit(w->base, NULL);
+}
+
+static void
+take_configuration(struct worker *w, struct slice packed)
+{
+	struct conf *c = conf_unpack(packed);
+
+	if (c == NULL) {
+		log_error("worker: bad CONFIG message");
+		return;
+	}
+	conf_free(&w->conf);
+	w->conf = c;
+	log_set_level((enum log_level)conf_num(c, CONF_POSTERN_LOG_LEVEL));
+	protocol_options_free(&w->options);
+	w->options = protocol_options_new(c);
+}
+
+/* --- start
+ * ---------------------------------------------------------------------- */
+
+static void
+on_store_watch(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+
+	(void)fd;
+	(void)what;
+	store_on_watch(w->store, clock_now());
+}
+
+/* Nothing to do for a while: ask whether we may go; give memory back. */
+static void
+when_idle(struct worker *w, int64_t now)
+{
+	struct msg_out m;
+
+	if (w->n_streams != 0)
+		return;
+	if (w->stopping) {
+		(void)event_base_loopexit(w->base, NULL);
+	} else if (now - w->idle_since_ms >
+	    1000 * conf_num(w->conf, CONF_POSTERN_WORKER_IDLE_TIME)) {
+		w->idle_since_ms = now;
+		msg_begin(&m, MSG_WORKER_IDLE, 0);
+		peer_send(w->master, &m);
+	}
+}
+
+static void
+on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+	int64_t now = clock_now();
+	static unsigned ticks;
+
+	(void)fd;
+	(void)what;
+	store_tick(w->store, now, clock_wall());
+	when_idle(w, now);
+	if (++ticks % 30 == 0)
+		(void)malloc_trim(64 * 1024);
+}
+
+static unsigned
+file_umask(const struct conf *c)
+{
+	const char *s = conf_str(c, CONF_IMAPD_IMAP_UMASK);
+	unsigned v = 0;
+
+	for (; *s >= '0' && *s <= '7'; s++)
+		v = (v << 3 | (unsigned)(*s - '0')) & 0777;
+	return v;
+}
+
+static void
+make_store(struct worker *w)
+{
+	static char host[256];
+	const char *set = conf_any(w->conf, CONF_FILE_IMAPD, "HOSTNAME");
+	struct store_options o = {
+		.hostname = host,
+		.syncer = syncpool_syncer(w->syncpool),
+		.fsync_always = strcmp(conf_str(w->conf, CONF_POSTERN_FSYNC),
+				    "always") == 0,
+		.quiet_ms =
+		    1000 * conf_num(w->conf, CONF_POSTERN_ACCOUNT_IDLE_TIME),
+		.poll_ms =
+		    1000 * conf_num(w->conf, CONF_IMAPD_IMAP_IDLE_TIMEOUT),
+		.open_max =
+		    (unsigned)conf_num(w->conf, CONF_POSTERN_ACCOUNTS_OPEN_MAX),
+		.umask = file_umask(w->conf),
+	};
+	const struct timeval t = { TICK_MS / 1000, 0 };
+
+	if (set != NULL && *set != '\0')
+		(void)log_safe(slice_str(set), host, sizeof(host));
+	else if (gethostname(host, sizeof(host) - 1) < 0)
+		memcpy(host, "localhost", sizeof("localhost"));
+	w->store = store_new(&o);
+	if (store_watch_fd(w->store) >= 0) {
+		w->on_watch = event_new(w->base, store_watch_fd(w->store),
+		    EV_READ | EV_PERSIST, on_store_watch, w);
+		(void)event_add(w->on_watch, NULL);
+	}
+	w->on_tick = event_new(w->base, -1, EV_PERSIST, on_tick, w);
+	(void)event_add(w->on_tick, &t);
+}
+
+/* The rest of the start ritual, once everything has been received. */
+static void
+start(struct worker *w)
+{
+	struct msg_out m;
+	struct err e;
+
+	if (w->store != NULL || w->conf == NULL)
+		return;
+	w->syncpool = syncpool_new(
+	    w->base, (unsigned)conf_num(w->conf, CONF_POSTERN_SYNC_THREADS));
+	if (w->syncpool == NULL) {
+		log_error("worker: no sync thread can be started");
+		exit(1);
+	}
+	make_store(w);
+	if (sandbox_enter(SANDBOX_WORKER, &e) != 0) {
+		log_error("worker: %s", e.text);
+		exit(1);
+	}
+	msg_begin(&m, MSG_READY, 0);
+	peer_send(w->master, &m);
+}
+
+static void
+on_master_message(struct peer *p, struct msg_in *in, void *arg)
+{
+	struct worker *w = arg;
+
+	(void)p;
+	if (in->type == MSG_CONFIG)
+		take_configuration(w, msg_get_bytes(in));
+	else if (in->type == MSG_START)
+		start(w);
+	else if (in->type == MSG_SESSION && w->store != NULL)
+		begin_session(w, in);
+	else if (in->type == MSG_SESSION_END)
+		end_session(w, in);
+	else if (in->type == MSG_SHUTDOWN)
+		shut_down(w);
+	/* SERVICE_STOP: the master ends the sessions one by one. */
+}
+
+static void
+on_master_end(struct peer *p, const char *why, void *arg)
+{
+	struct worker *w = arg;
+
+	(void)p;
+	(void)why;
+	/* Without a master nobody counts: end the sessions properly. */
+	child_log_to(NULL);
+	shut_down(w);
+}
+
+static struct worker *
+worker_new(void)
+{
+	static const struct peer_handler handler = { on_master_message,
+		on_master_end };
+	struct worker *w = MEM_NEW(struct worker);
+	void *page = mmap(NULL, CHILD_PAGE_SIZE, PROT_READ | PROT_WRITE,
+	    MAP_SHARED, CHILD_PAGE_FD, 0);
+
+	TAILQ_INIT(&w->streams);
+	w->page = page != MAP_FAILED ? page : NULL;
+	(void)close(CHILD_PAGE_FD);
+	w->idle_since_ms = clock_now();
+	w->base = event_base_new();
+	w->master = peer_new(
+	    w->base, CHILD_CONTROL_FD, ROLE_WORKER, ROLE_MASTER, &handler, w);
+	child_log_to(w->master);
+	return w;
+}
+
+static void
+worker_free(struct worker *w)
+{
+	struct stream *st, *next;
+
+	for (st = TAILQ_FIRST(&w->streams); st != NULL; st = next) {
+		next = TAILQ_NEXT(st, link);
+		stream_free(st);
+	}
+	store_free(&w->store);
+	syncpool_free(&w->syncpool);
+	if (w->on_watch != NULL)
+		event_free(w->on_watch);
+	if (w->on_tick != NULL)
+		event_free(w->on_tick);
+	peer_flush(w->master, 1000);
+	child_log_to(NULL);
+	peer_free(&w->master);
+	protocol_options_free(&w->options);
+	conf_free(&w->conf);
+	event_base_free(w->base);
+	free(w);
+}
+
+int
+main(int argc, char *argv[])
+{
+	uint32_t uid, gid;
+	struct worker *w;
+	struct err e;
+
+	log_set_ident("worker");
+	if (argc != 3 || !num_u32(slice_str(argv[1]), &uid) ||
+	    !num_u32(slice_str(argv[2]), &gid)) {
+		(void)write(
+		    STDERR_FILENO, "worker: run by posternd only\n", 29);
+		return 1;
+	}
+	child_set_limits();
+	(void)umask(077);
+	if (child_drop_privileges(uid, gid, &e) != 0) {
+		log_error("%s", e.text);
+		return 1;
+	}
+	w = worker_new();
+	(void)event_base_dispatch(w->base);
+	worker_free(w);
+	return 0;
+}

@@ -1,0 +1,83 @@
+/*
+ * worker: runs as the user of its accounts and serves their sessions.
+ *
+ * Layer:  server, uses ipc, conf, protocols, maildir; linked without TLS and
+ *         SQL clients.
+ * A worker sees one plain stream for each session: the client's own socket,
+ * or one end of a socketpair whose other end a login process relays.
+ */
+#ifndef SERVER_WORKER_H
+#define SERVER_WORKER_H
+
+#include <sys/queue.h>
+
+#include <event2/event.h>
+
+#include "maildir/store.h"
+#include "protocols/session.h"
+#include "server/conf/conf.h"
+#include "server/peer.h"
+#include "server/service.h"
+#include "server/syncpool.h"
+
+struct worker;
+
+/* One session's stream and the session itself (worker_stream.c). */
+struct stream {
+	unsigned magic;
+	TAILQ_ENTRY(stream) link;
+	struct worker *worker;
+	uint64_t id;
+	enum service service;
+	int fd;
+	struct session *session;
+	struct event *on_read, *on_write, *on_timer, *on_run;
+	char *account;		/* the Maildir path, for the page */
+	bool want_input;	/* the session waits for bytes of the client */
+	bool done;		/* the session has ended: drain, then close */
+	int64_t stuck_since_ms; /* output that nobody takes; 0: none */
+};
+
+struct worker {
+	struct event_base *base;
+	struct peer *master;
+	struct conf *conf;
+	struct store *store;
+	struct syncpool *syncpool;
+	TAILQ_HEAD(, stream) streams;
+	unsigned n_streams;
+	char *page; /* shared with the master: the account at work */
+	struct event *on_watch, *on_tick;
+	struct protocol_options *options; /* made from conf */
+	int64_t idle_since_ms;
+	bool stopping;
+};
+
+/* --- worker_stream.c --------------------------------------------------------
+ */
+
+/* Begin to serve; takes over fd and the session. */
+struct stream *stream_new(struct worker *w, uint64_t id, enum service service,
+    int fd, struct session *s, const char *account);
+/* End it from outside. */
+void stream_end(struct stream *st, enum session_end why);
+/* Release it at once, telling the master. */
+void stream_free(struct stream *st);
+/* Let the session run soon. */
+void stream_wake(struct stream *st);
+
+/* --- worker_options.c
+ * --------------------------------------------------------- */
+
+/*
+ * What the protocols need of the configuration.  Sessions keep a reference
+ * to the options they began with, so a reload makes new ones.
+ */
+struct protocol_options *protocol_options_new(const struct conf *c);
+void protocol_options_free(struct protocol_options **o);
+/* A session for the account, of the service's protocol. */
+struct session *protocol_session_new(struct worker *w, enum service s,
+    const struct session_peer *peer, const char *tag, const char *command,
+    struct account *account);
+
+#endif
