@@ -22,3 +22,13 @@ libimapmime_a_SOURCES = \
 	protocols/imap/bodystructure.c protocols/imap/bodystructure.h \
 	protocols/imap/envelope.c protocols/imap/envelope.h \
 	protocols/imap/nstring.c protocols/imap/nstring.h
+
+check_LIBRARIES += libmimecheck.a
+libmimecheck_a_SOURCES = tests/support/mime_check.c tests/support/mime_check.h
+
+MIME_TEST_LIBS = libmimecheck.a libimapmime.a libmime.a libbase.a
+
+check_PROGRAMS += tests/unit/test_mime_parser
+TESTS += tests/unit/test_mime_parser
+tests_unit_test_mime_parser_SOURCES = tests/unit/test_mime_parser.c
+tests_unit_test_mime_parser_LDADD = $(MIME_TEST_LIBS) -lcmocka
