@@ -39,3 +39,13 @@ worker_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(SECCOMP_CFLAGS)
 worker_LDADD = libimap.a libimapmime.a libpop3.a libmime.a libmaildir.a \
 	libconf.a libipc.a libbase.a \
 	$(EVENT_LIBS) $(SQLITE_LIBS) $(SECCOMP_LIBS) -lpthread
+
+check_PROGRAMS += tests/unit/test_ipc tests/unit/test_server
+tests_unit_test_ipc_SOURCES = tests/unit/test_ipc.c
+tests_unit_test_ipc_LDADD = libipc.a libbase.a -lcmocka
+tests_unit_test_server_SOURCES = tests/unit/test_server.c \
+	server/peer.c server/syncpool.c server/tickets.c
+tests_unit_test_server_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
+tests_unit_test_server_LDADD = libipc.a libbase.a $(EVENT_LIBS) \
+	-lcmocka -lpthread
+TESTS += tests/unit/test_ipc tests/unit/test_server

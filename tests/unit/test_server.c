@@ -1,0 +1,233 @@
+/* server: tickets work once, peers queue, sync threads report. */
+#include <sys/socket.h>
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "server/peer.h"
+#include "server/syncpool.h"
+#include "server/tickets.h"
+
+/* --- tickets ------------------------------------------------------------ */
+
+static struct slice
+ticket_bytes(unsigned i)
+{
+	static uint8_t b[TICKET_SIZE];
+
+	memset(b, 0, sizeof(b));
+	memcpy(b, &i, sizeof(i));
+	return slice_of(b, sizeof(b));
+}
+
+static void
+add(struct tickets *t, unsigned i, int64_t now_ms)
+{
+	struct account_record r = { .uid = 1000 + i,
+		.gid = 7,
+		.user = mem_strdup("joe@example.com"),
+		.home = mem_strdup("/home/vmail"),
+		.maildir = mem_strdup("example.com/joe/"),
+		.quota = mem_strdup(""),
+		.options = mem_strdup("") };
+
+	tickets_add(t, ticket_bytes(i), "imap", "::1", &r, now_ms);
+	assert_null(r.user);
+}
+
+static bool
+take(struct tickets *t, unsigned i, const char *service, const char *addr,
+    int64_t now_ms, bool *found)
+{
+	struct account_record r;
+
+	if (!tickets_take(t, ticket_bytes(i), service, addr, now_ms, &r, found))
+		return false;
+	assert_int_equal(r.uid, 1000 + i);
+	assert_string_equal(r.user, "joe@example.com");
+	account_record_fini(&r);
+	return true;
+}
+
+static void
+ticket_works_once(void **state)
+{
+	struct tickets *t = tickets_new();
+	bool found;
+
+	(void)state;
+	add(t, 1, 0);
+	add(t, 2, 0);
+	assert_true(take(t, 1, "imap", "::1", 10, &found));
+	assert_true(found);
+	assert_false(take(t, 1, "imap", "::1", 10, &found));
+	assert_false(found);
+	assert_true(take(t, 2, "imap", "::1", 10, NULL));
+	tickets_free(&t);
+	assert_null(t);
+}
+
+static void
+ticket_of_another_is_used_up(void **state)
+{
+	struct tickets *t = tickets_new();
+	bool found;
+
+	(void)state;
+	add(t, 1, 0);
+	add(t, 2, 0);
+	add(t, 3, 0);
+	assert_false(take(t, 1, "pop3", "::1", 1, &found));
+	assert_true(found);
+	assert_false(take(t, 1, "imap", "::1", 1, NULL));
+	assert_false(take(t, 2, "imap", "::2", 1, NULL));
+	assert_false(take(t, 2, "imap", "::1", 1, NULL));
+	assert_false(take(t, 3, "imap", "::1", TICKET_LIFE_MS + 1, NULL));
+	tickets_free(&t);
+}
+
+static void
+tickets_are_bounded(void **state)
+{
+	struct tickets *t = tickets_new();
+
+	(void)state;
+	for (unsigned i = 0; i < TICKETS_MAX + 10; i++)
+		add(t, i, 0);
+	assert_false(take(t, 9, "imap", "::1", 1, NULL));
+	assert_true(take(t, 10, "imap", "::1", 1, NULL));
+	tickets_expire(t, TICKET_LIFE_MS + 1);
+	assert_false(take(t, 11, "imap", "::1", 1, NULL));
+	tickets_free(&t);
+}
+
+/* --- peers ---------------------------------------------------------------- */
+
+struct seen {
+	unsigned messages, ends;
+	struct event_base *base;
+	unsigned want;
+};
+
+static void
+on_message(struct peer *p, struct msg_in *m, void *arg)
+{
+	struct seen *s = arg;
+
+	(void)p;
+	assert_int_equal(m->type, MSG_CONN_CLOSE);
+	assert_true(msg_get_u64(m) == s->messages);
+	if (++s->messages == s->want)
+		(void)event_base_loopbreak(s->base);
+}
+
+static void
+on_end(struct peer *p, const char *why, void *arg)
+{
+	struct seen *s = arg;
+
+	assert_string_equal(why, "closed");
+	s->ends++;
+	peer_free(&p);
+	(void)event_base_loopbreak(s->base);
+}
+
+static void
+peer_queues_what_does_not_fit(void **state)
+{
+	static const struct peer_handler h = { on_message, on_end };
+	struct event_base *base = event_base_new();
+	struct seen s = { .base = base, .want = 5000 };
+	struct peer *login, *master;
+	struct msg_out out;
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+	login = peer_new(base, pair[0], ROLE_LOGIN, ROLE_MASTER, &h, &s);
+	master = peer_new(base, pair[1], ROLE_MASTER, ROLE_LOGIN, &h, &s);
+	for (unsigned i = 0; i < s.want; i++) {
+		msg_begin(&out, MSG_CONN_CLOSE, 0);
+		msg_put_u64(&out, i);
+		peer_send(login, &out);
+	}
+	assert_true(peer_queued(login) > 0);
+	(void)event_base_dispatch(base);
+	assert_int_equal(s.messages, s.want);
+	assert_int_equal(peer_queued(login), 0);
+	peer_free(&login);
+	(void)event_base_dispatch(base);
+	assert_int_equal(s.ends, 1);
+	(void)master;
+	event_base_free(base);
+}
+
+/* --- sync threads ------------------------------------------------------------
+ */
+
+static void
+on_synced(struct sync_job *job)
+{
+	struct seen *s = job->arg;
+
+	if (++s->messages == s->want)
+		(void)event_base_loopbreak(s->base);
+}
+
+static void
+syncpool_reports_each_job(void **state)
+{
+	char path[] = "/tmp/postern-sync-XXXXXX";
+	struct event_base *base = event_base_new();
+	struct syncpool *pool = syncpool_new(base, 3);
+	struct seen s = { .base = base, .want = 20 };
+	struct sync_job jobs[20];
+	int fd = mkstemp(path), pipe_fds[2];
+
+	(void)state;
+	assert_non_null(pool);
+	assert_int_equal(pipe(pipe_fds), 0);
+	for (size_t i = 0; i < NELEMS(jobs); i++) {
+		/* Every other one also has a descriptor that can't be synced.
+		 */
+		jobs[i] = (struct sync_job){ .fds = { fd, pipe_fds[0] },
+			.data_only = { i % 3 == 0 },
+			.n = i % 2 == 0 ? 1 : 2,
+			.done = on_synced,
+			.arg = &s };
+		syncer_submit(syncpool_syncer(pool), &jobs[i]);
+	}
+	assert_int_equal(syncpool_pending(pool), 20);
+	(void)event_base_dispatch(base);
+	for (size_t i = 0; i < NELEMS(jobs); i++)
+		assert_int_equal(jobs[i].error != 0, i % 2);
+	assert_int_equal(syncpool_pending(pool), 0);
+	syncpool_free(&pool);
+	event_base_free(base);
+	(void)close(fd);
+	(void)close(pipe_fds[0]);
+	(void)close(pipe_fds[1]);
+	(void)unlink(path);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(ticket_works_once),
+		cmocka_unit_test(ticket_of_another_is_used_up),
+		cmocka_unit_test(tickets_are_bounded),
+		cmocka_unit_test(peer_queues_what_does_not_fit),
+		cmocka_unit_test(syncpool_reports_each_job),
+	};
+
+	return cmocka_run_group_tests_name("server", tests, NULL, NULL);
+}
