@@ -19,3 +19,15 @@ libpop3_a_SOURCES = \
 	protocols/pop3/session_impl.h \
 	protocols/pop3/stuff.c protocols/pop3/stuff.h \
 	protocols/pop3/update.c
+
+# --- tests ------------------------------------------------------------------
+pop3_unit_tests = tests/unit/test_preauth_imap tests/unit/test_preauth_pop3
+check_PROGRAMS += $(pop3_unit_tests)
+TESTS += $(pop3_unit_tests)
+preauth_fixture = tests/unit/preauth_fixture.c tests/unit/preauth_fixture.h
+tests_unit_test_preauth_imap_SOURCES = tests/unit/test_preauth_imap.c \
+	$(preauth_fixture)
+tests_unit_test_preauth_imap_LDADD = libpreauth.a libbase.a -lcmocka
+tests_unit_test_preauth_pop3_SOURCES = tests/unit/test_preauth_pop3.c \
+	$(preauth_fixture)
+tests_unit_test_preauth_pop3_LDADD = libpreauth.a libbase.a -lcmocka
