@@ -21,7 +21,8 @@ libpop3_a_SOURCES = \
 	protocols/pop3/update.c
 
 # --- tests ------------------------------------------------------------------
-pop3_unit_tests = tests/unit/test_preauth_imap tests/unit/test_preauth_pop3
+pop3_unit_tests = tests/unit/test_pop3_session tests/unit/test_pop3_stuff \
+	tests/unit/test_preauth_imap tests/unit/test_preauth_pop3
 check_PROGRAMS += $(pop3_unit_tests)
 TESTS += $(pop3_unit_tests)
 preauth_fixture = tests/unit/preauth_fixture.c tests/unit/preauth_fixture.h
@@ -31,3 +32,9 @@ tests_unit_test_preauth_imap_LDADD = libpreauth.a libbase.a -lcmocka
 tests_unit_test_preauth_pop3_SOURCES = tests/unit/test_preauth_pop3.c \
 	$(preauth_fixture)
 tests_unit_test_preauth_pop3_LDADD = libpreauth.a libbase.a -lcmocka
+fake_mailbox = tests/support/fake_mailbox.c tests/support/fake_mailbox.h
+tests_unit_test_pop3_session_SOURCES = tests/unit/test_pop3_session.c \
+	$(fake_mailbox)
+tests_unit_test_pop3_session_LDADD = libpop3.a libbase.a -lcmocka
+tests_unit_test_pop3_stuff_SOURCES = tests/unit/test_pop3_stuff.c
+tests_unit_test_pop3_stuff_LDADD = libpop3.a libbase.a -lcmocka
