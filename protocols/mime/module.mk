@@ -32,3 +32,8 @@ check_PROGRAMS += tests/unit/test_mime_parser
 TESTS += tests/unit/test_mime_parser
 tests_unit_test_mime_parser_SOURCES = tests/unit/test_mime_parser.c
 tests_unit_test_mime_parser_LDADD = $(MIME_TEST_LIBS) -lcmocka
+
+check_PROGRAMS += tests/unit/test_mime_header
+TESTS += tests/unit/test_mime_header
+tests_unit_test_mime_header_SOURCES = tests/unit/test_mime_header.c
+tests_unit_test_mime_header_LDADD = $(MIME_TEST_LIBS) -lcmocka
