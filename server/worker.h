@@ -35,6 +35,7 @@ struct stream {
 	char *account;		/* the Maildir path, for the page */
 	bool want_input;	/* the session waits for bytes of the client */
 	bool done;		/* the session has ended: drain, then close */
+	bool broken;		/* reading failed: nothing can be said either */
 	int64_t stuck_since_ms; /* output that nobody takes; 0: none */
 };
 

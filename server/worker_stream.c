@@ -92,7 +92,13 @@ receive_input(struct stream *st)
 	}
 	if (n < 0 && errno == EAGAIN)
 		return false;
-	s->ops->eof(s);
+	/* A half-closed client still reads its answers (protocols/session.h);
+	 * one whose connection broke must not have a command carried out whose
+	 * earlier replies it never saw. */
+	if (n == 0)
+		s->ops->eof(s);
+	else
+		st->broken = true;
 	(void)event_del(st->on_read);
 	return true;
 }
@@ -151,6 +157,10 @@ stream_run(struct stream *st)
 	struct session *s = st->session;
 	enum step step = STEP_DONE;
 
+	if (st->broken) {
+		stream_free(st);
+		return;
+	}
 	publish(st->worker, st->account);
 	for (int i = 0; !st->done && i < STEPS_A_TURN; i++) {
 		step = s->ops->run(s, clock_now(), clock_wall());
@@ -161,13 +171,8 @@ stream_run(struct stream *st)
 	if (step == STEP_DONE)
 		st->done = true;
 	if (!send_output(st)) {
-		s->ops->eof(s);
-		buf_reset(&s->out);
-		if (st->done) {
-			stream_free(st);
-			return;
-		}
-		stream_wake(st);
+		stream_free(st);
+		return;
 	}
 	if (st->done && buf_len(&s->out) == 0) {
 		stream_free(st);
@@ -205,9 +210,10 @@ on_client_writable(evutil_socket_t fd, short what, void *arg)
 	MAGIC_CHECK(st, STREAM_MAGIC);
 	s = st->session;
 	if (!send_output(st)) {
-		s->ops->eof(s);
-		buf_reset(&s->out);
-	} else if (buf_len(&s->out) >= STEP_OUTPUT_HIGH / 2) {
+		stream_free(st);
+		return;
+	}
+	if (buf_len(&s->out) >= STEP_OUTPUT_HIGH / 2) {
 		(void)event_add(st->on_write, NULL);
 		set_timer(st);
 		return;
