@@ -14,6 +14,7 @@ account_fini(struct account *a)
 	for (size_t i = 0; i < ACCOUNT_N_FIELDS; i++)
 		secret_fini(&a->field[i]);
 	secret_fini(&a->extra);
+	secret_fini(&a->hmac);
 	account_init(a);
 }
 

@@ -73,6 +73,7 @@ struct account {
 	uint32_t uid, gid;
 	struct secret field[ACCOUNT_N_FIELDS];
 	struct secret extra; /* of the answer: SCRAM keys */
+	struct secret hmac;  /* states of CRAM's hash instead of a password */
 };
 
 /* What comes back for a query; borrowed from the packet it came in. */

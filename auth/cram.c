@@ -1,7 +1,14 @@
+/* A hash that begins in the middle: only the old interface can do that. */
+#define OPENSSL_SUPPRESS_DEPRECATED
+
 #include "auth/cram.h"
+
+#include <string.h>
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <openssl/md5.h>
+#include <openssl/sha.h>
 
 #include "base/ascii.h"
 #include "base/secret.h"
@@ -36,30 +43,153 @@ cram_split(struct slice response, struct slice *user, struct slice *digest)
 	return true;
 }
 
+/* Whether hex (in either case) is the MAC. */
+static bool
+same_hex(const uint8_t *mac, size_t n, struct slice hex)
+{
+	static const char digits[] = "0123456789abcdef";
+	uint8_t want[2 * EVP_MAX_MD_SIZE], given[2 * EVP_MAX_MD_SIZE];
+	bool ok;
+
+	if (hex.n > sizeof(given))
+		return false;
+	for (size_t i = 0; i < hex.n; i++)
+		given[i] = ascii_lower(hex.p[i]);
+	for (size_t i = 0; i < n; i++) {
+		want[2 * i] = (uint8_t)digits[mac[i] >> 4];
+		want[2 * i + 1] = (uint8_t)digits[mac[i] & 15];
+	}
+	ok = secret_eq(slice_of(given, hex.n), slice_of(want, 2 * n));
+	secret_wipe(want, sizeof(want));
+	return ok;
+}
+
 bool
 cram_check(struct slice hash, struct slice password, struct slice challenge,
     struct slice digest)
 {
-	static const char digits[] = "0123456789abcdef";
-	uint8_t mac[EVP_MAX_MD_SIZE], want[2 * EVP_MAX_MD_SIZE];
-	uint8_t given[2 * EVP_MAX_MD_SIZE];
+	uint8_t mac[EVP_MAX_MD_SIZE];
 	const EVP_MD *md = md_of(hash);
 	unsigned n = 0;
 	bool ok;
 
 	if (md == NULL || password.n == 0 || password.n > INT32_MAX ||
-	    digest.n > sizeof(given) ||
 	    HMAC(md, password.p, (int)password.n, challenge.p, challenge.n, mac,
 		&n) == NULL)
 		return false;
-	for (size_t i = 0; i < digest.n; i++)
-		given[i] = ascii_lower(digest.p[i]);
-	for (unsigned i = 0; i < n; i++) {
-		want[2 * i] = (uint8_t)digits[mac[i] >> 4];
-		want[2 * i + 1] = (uint8_t)digits[mac[i] & 15];
-	}
-	ok = secret_eq(slice_of(given, digest.n), slice_of(want, 2 * n));
+	ok = same_hex(mac, n, digest);
 	secret_wipe(mac, sizeof(mac));
-	secret_wipe(want, sizeof(want));
+	return ok;
+}
+
+/* --- from the states of the hash -------------------------------------------
+ */
+
+enum { BLOCK = 64 }; /* of each of the three */
+
+static uint32_t
+word_le(const uint8_t *p)
+{
+	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
+	    (uint32_t)p[3] << 24;
+}
+
+static uint32_t
+word_be(const uint8_t *p)
+{
+	return (uint32_t)p[3] | (uint32_t)p[2] << 8 | (uint32_t)p[1] << 16 |
+	    (uint32_t)p[0] << 24;
+}
+
+/* Each goes on from a state after one block, whose bytes are as a digest's. */
+static void
+resume_md5(const uint8_t *state, struct slice text, uint8_t *out)
+{
+	MD5_CTX c;
+
+	(void)MD5_Init(&c);
+	c.A = word_le(state);
+	c.B = word_le(state + 4);
+	c.C = word_le(state + 8);
+	c.D = word_le(state + 12);
+	c.Nl = BLOCK * 8;
+	(void)MD5_Update(&c, text.p, text.n);
+	(void)MD5_Final(out, &c);
+}
+
+static void
+resume_sha1(const uint8_t *state, struct slice text, uint8_t *out)
+{
+	SHA_CTX c;
+
+	(void)SHA1_Init(&c);
+	c.h0 = word_be(state);
+	c.h1 = word_be(state + 4);
+	c.h2 = word_be(state + 8);
+	c.h3 = word_be(state + 12);
+	c.h4 = word_be(state + 16);
+	c.Nl = BLOCK * 8;
+	(void)SHA1_Update(&c, text.p, text.n);
+	(void)SHA1_Final(out, &c);
+}
+
+static void
+resume_sha256(const uint8_t *state, struct slice text, uint8_t *out)
+{
+	SHA256_CTX c;
+
+	(void)SHA256_Init(&c);
+	for (size_t i = 0; i < 8; i++)
+		c.h[i] = word_be(state + 4 * i);
+	c.Nl = BLOCK * 8;
+	(void)SHA256_Update(&c, text.p, text.n);
+	(void)SHA256_Final(out, &c);
+}
+
+static const struct {
+	struct slice hash;
+	size_t len;
+	void (*resume)(const uint8_t *state, struct slice text, uint8_t *out);
+} resumable[] = {
+	{ SLICE_INIT("md5"), 16, resume_md5 },
+	{ SLICE_INIT("sha1"), 20, resume_sha1 },
+	{ SLICE_INIT("sha256"), 32, resume_sha256 },
+};
+
+static bool
+unhex(struct slice hex, uint8_t *out, size_t n)
+{
+	if (hex.n != 2 * n)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		int high = ascii_hex(hex.p[2 * i]);
+		int low = ascii_hex(hex.p[2 * i + 1]);
+
+		if (high < 0 || low < 0)
+			return false;
+		out[i] = (uint8_t)(high << 4 | low);
+	}
+	return true;
+}
+
+bool
+cram_check_contexts(struct slice hash, struct slice contexts,
+    struct slice challenge, struct slice digest)
+{
+	uint8_t states[2 * 32], inner[32], mac[32];
+	bool ok = false;
+
+	for (size_t i = 0; i < sizeof(resumable) / sizeof(resumable[0]); i++) {
+		size_t n = resumable[i].len;
+
+		if (!slice_eq(resumable[i].hash, hash) ||
+		    !unhex(contexts, states, 2 * n))
+			continue;
+		resumable[i].resume(states + n, challenge, inner);
+		resumable[i].resume(states, slice_of(inner, n), mac);
+		ok = same_hex(mac, n, digest);
+	}
+	secret_wipe(states, sizeof(states));
+	secret_wipe(mac, sizeof(mac));
 	return ok;
 }

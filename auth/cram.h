@@ -26,4 +26,12 @@ bool cram_knows(struct slice hash) MUST_USE;
 bool cram_check(struct slice hash, struct slice password,
     struct slice challenge, struct slice digest) MUST_USE;
 
+/*
+ * The same where only the two states of the hash are known, after the outer
+ * and after the inner key: Courier's userdb keeps them, in hex, instead of
+ * the password.
+ */
+bool cram_check_contexts(struct slice hash, struct slice contexts,
+    struct slice challenge, struct slice digest) MUST_USE;
+
 #endif

@@ -130,6 +130,16 @@ serve_one(struct helper *h)
 	return ok;
 }
 
+/* The process that asks PAM for this one has ended: both are made anew. */
+static bool
+pam_is_gone(const struct helper *h)
+{
+	struct pollfd p = { .fd = h->settings->pam_sock };
+
+	return p.fd >= 0 && poll(&p, 1, 0) > 0 &&
+	    (p.revents & (POLLHUP | POLLERR)) != 0;
+}
+
 void
 helper_run(int sock, const struct settings *s)
 {
@@ -147,7 +157,7 @@ helper_run(int sock, const struct settings *s)
 		if (n == 0)
 			chain_idle(h->chain);
 		else if (n > 0)
-			ok = serve_one(h);
+			ok = serve_one(h) && !pam_is_gone(h);
 	}
 	chain_free(&h->chain);
 	buf_fini(&h->part);

@@ -1,3 +1,5 @@
+#include "config.h"
+
 #include "auth/keeper.h"
 
 #include <sys/prctl.h>
@@ -21,6 +23,7 @@
 #include "auth/front.h"
 #include "auth/helper.h"
 #include "auth/log_target.h"
+#include "auth/pam.h"
 #include "auth/sockets.h"
 #include "base/clock.h"
 #include "base/fsx.h"
@@ -30,7 +33,8 @@
 
 enum {
 	SOCKETS_MAX = 32,
-	HELPERS_MAX = 2048,
+	HELPERS_MAX = 4096,
+	FIRST_SOCK = 3,	       /* of a child's sockets */
 	SECRET_LEN = 32,       /* hex digits */
 	FRONT_PAUSE_MS = 1000, /* after one that died */
 };
@@ -109,16 +113,23 @@ drop_rights(const struct keeper *k)
 }
 
 /*
- * What every new process does first: only its own socket (as descriptor 3)
- * stays open, signals as at the beginning, the log anew, rights dropped.
+ * What every new process does first: only its own sockets (from descriptor 3
+ * on) stay open, signals as at the beginning, the log anew.
  */
-static int
-become_child(struct keeper *k, int sock, const char *name)
+static void
+become_child(struct keeper *k, const int *socks, int n, const char *name)
 {
-	int keep = dup2(sock, 3);
+	/* First out of the way of each other. */
+	int high[2];
 
-	if (keep < 0 || close_range(4, ~0U, 0) != 0 ||
-	    fcntl(keep, F_SETFD, FD_CLOEXEC) != 0)
+	assert(n <= 2);
+	for (int i = 0; i < n; i++)
+		if ((high[i] = fcntl(socks[i], F_DUPFD_CLOEXEC, 16)) < 0)
+			_exit(1);
+	for (int i = 0; i < n; i++)
+		if (dup3(high[i], FIRST_SOCK + i, O_CLOEXEC) < 0)
+			_exit(1);
+	if (close_range((unsigned)(FIRST_SOCK + n), ~0U, 0) != 0)
 		_exit(1);
 	(void)prctl(PR_SET_NAME, name, 0, 0, 0);
 	log_target_forget();
@@ -129,12 +140,17 @@ become_child(struct keeper *k, int sock, const char *name)
 	(void)signal(SIGTERM, SIG_IGN);
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)sigprocmask(SIG_SETMASK, &k->old_mask, NULL);
-	if (!drop_rights(k)) {
-		log_error(
-		    "can't become user %s", k->user != NULL ? k->user : "?");
-		_exit(1);
-	}
-	return keep;
+	secret_fini(&k->secret);
+}
+
+/* All but the process for PAM go on with no rights but their user's. */
+static void
+become_user(const struct keeper *k)
+{
+	if (drop_rights(k))
+		return;
+	log_error("can't become user %s", k->user != NULL ? k->user : "?");
+	_exit(1);
 }
 
 /* --- sockets ------------------------------------------------------------ */
@@ -373,10 +389,10 @@ spawn_front(struct keeper *k)
 		return;
 	pid = fork();
 	if (pid == 0) {
-		other = become_child(k, other, "authd-front");
+		become_child(k, &other, 1, "authd-front");
+		become_user(k);
 		settings_free(&k->settings);
-		secret_fini(&k->secret);
-		front_run(other);
+		front_run(FIRST_SOCK);
 	}
 	(void)close(other);
 	if (pid < 0) {
@@ -420,31 +436,78 @@ give_helper(struct keeper *k, int sock, pid_t pid)
 		log_error("the front doesn't take its helper");
 }
 
+#ifdef WITH_AUTHPAM
+/* The process beside a helper that has the rights to ask PAM. */
+static bool
+spawn_pam(struct keeper *k, int sock)
+{
+	pid_t pid = k->n_helpers < HELPERS_MAX ? fork() : -1;
+
+	if (pid == 0) {
+		become_child(k, &sock, 1, "authd-pam");
+		(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+		settings_free(&k->settings);
+		pam_run(FIRST_SOCK);
+	}
+	if (pid > 0)
+		k->helper[k->n_helpers++] = pid;
+	return pid > 0;
+}
+#else
+static bool
+spawn_pam(struct keeper *k, int sock)
+{
+	(void)k;
+	(void)sock;
+	return false;
+}
+#endif
+
+static pid_t
+fork_helper(struct keeper *k, int front, int pam)
+{
+	const int socks[2] = { front, pam };
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		become_child(k, socks, pam >= 0 ? 2 : 1, "authd-helper");
+		become_user(k);
+		k->settings.pam_sock = pam >= 0 ? FIRST_SOCK + 1 : -1;
+		helper_run(FIRST_SOCK, &k->settings);
+	}
+	return pid;
+}
+
+static void
+close_sock(int fd)
+{
+	if (fd >= 0)
+		(void)close(fd);
+}
+
 static void
 spawn_helper(struct keeper *k)
 {
-	int own, other;
-	pid_t pid;
+	int own = -1, other = -1, pam = -1, pam_other = -1;
+	pid_t pid = -1;
 
 	/* A changed authmysqlrc is noticed by a helper, read here. */
 	if (settings_changed(&k->settings))
 		reload(k, false);
-	if (k->n_helpers == HELPERS_MAX || !make_pair(&own, &other))
-		return;
-	pid = fork();
-	if (pid == 0) {
-		other = become_child(k, other, "authd-helper");
-		secret_fini(&k->secret);
-		helper_run(other, &k->settings);
-	}
-	(void)close(other);
-	if (pid < 0) {
-		log_error("fork: %s", strerrordesc_np(errno));
-	} else {
+	if (k->n_helpers < HELPERS_MAX && make_pair(&own, &other) &&
+	    (!settings_lists(&k->settings, "authpam") ||
+		(make_pair(&pam, &pam_other) && spawn_pam(k, pam_other))))
+		pid = fork_helper(k, other, pam);
+	if (pid > 0) {
 		k->helper[k->n_helpers++] = pid;
 		give_helper(k, own, pid);
+	} else {
+		log_error("a helper can't be made: %s", strerrordesc_np(errno));
 	}
-	(void)close(own);
+	close_sock(own);
+	close_sock(other);
+	close_sock(pam);
+	close_sock(pam_other);
 }
 
 static void

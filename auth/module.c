@@ -18,6 +18,10 @@ static const struct auth_module *const all[] = {
 	&module_mysql,
 #endif
 	&module_sqlite,
+#ifdef WITH_AUTHPAM
+	&module_pam,
+#endif
+	&module_userdb,
 };
 
 enum { LINKS_MAX = 16 };
@@ -47,10 +51,19 @@ module_find(struct slice name)
 }
 
 static void
-add_link(struct chain *c, struct slice name, const struct conf *conf)
+add_link(struct chain *c, struct slice name, const struct settings *settings)
 {
-	const struct auth_module *m = module_find(name);
+	const struct auth_module *m;
 	char safe[64];
+
+	/* What they did PAM does. */
+	if (slice_eq(name, SLICE("authpwd")) ||
+	    slice_eq(name, SLICE("authshadow"))) {
+		log_warn("authmodulelist: %s: authpam is asked instead",
+		    log_safe(name, safe, sizeof(safe)));
+		name = SLICE("authpam");
+	}
+	m = module_find(name);
 
 	if (m == NULL) {
 		log_warn("authmodulelist: no module named %s",
@@ -60,7 +73,7 @@ add_link(struct chain *c, struct slice name, const struct conf *conf)
 	if (c->n == LINKS_MAX)
 		return;
 	c->link[c->n].module = m;
-	c->link[c->n].self = m->open(conf);
+	c->link[c->n].self = m->open(settings);
 	c->n++;
 }
 
@@ -83,7 +96,7 @@ chain_new(const struct settings *settings)
 	while (slice_split(&rest, ' ', &word)) {
 		word = slice_trim(word);
 		if (word.n != 0)
-			add_link(c, word, conf);
+			add_link(c, word, settings);
 	}
 	if (c->n == 0)
 		log_error("authmodulelist names no module that there is: "
@@ -112,8 +125,11 @@ log_account(const struct account *a)
 
 	if (!log_enabled(LOG_LEVEL_DEBUG))
 		return;
-	log_debug("Authenticated: sysusername=<null>, sysuserid=%u, "
+	log_debug("Authenticated: sysusername=%s, sysuserid=%u, "
 		  "sysgroupid=%u, homedirectory=%s, address=%s, maildir=%s",
+	    a->field[ACCOUNT_USERNAME].n != 0
+		? secret_cstr(&a->field[ACCOUNT_USERNAME])
+		: "<null>",
 	    a->uid, a->gid,
 	    log_safe(account_get(a, ACCOUNT_HOME), home, sizeof(home)),
 	    log_safe(account_get(a, ACCOUNT_ADDRESS), address, sizeof(address)),
@@ -139,10 +155,13 @@ judge_password(struct chain *c, const struct query *q, struct account *a)
 static enum verdict
 judge_cram(const struct query *q, const struct account *a)
 {
-	return cram_check(q->mechanism, account_get(a, ACCOUNT_PASSWD2),
-		   q->extra, q->password)
-	    ? VERDICT_OK
-	    : VERDICT_REJECTED;
+	bool ok = a->hmac.n != 0
+	    ? cram_check_contexts(
+		  q->mechanism, secret_slice(&a->hmac), q->extra, q->password)
+	    : cram_check(q->mechanism, account_get(a, ACCOUNT_PASSWD2),
+		  q->extra, q->password);
+
+	return ok ? VERDICT_OK : VERDICT_REJECTED;
 }
 
 static void
@@ -230,9 +249,10 @@ judge_op(struct chain *c, const struct query *q, struct account *a)
 	return VERDICT_UNSUPPORTED;
 }
 
-/* Does what was asked agree with the account that was found? */
+/* Is the account usable, and does what was asked agree with it?  compare:
+ * the module hasn't done that itself. */
 static enum verdict
-judge(struct chain *c, const struct query *q, struct account *a)
+judge(struct chain *c, const struct query *q, struct account *a, bool compare)
 {
 	const char *why;
 	char safe[128];
@@ -243,10 +263,23 @@ judge(struct chain *c, const struct query *q, struct account *a)
 		    log_safe(q->user, safe, sizeof(safe)), why);
 		return VERDICT_TEMPORARY;
 	}
-	v = judge_op(c, q, a);
+	v = compare ? judge_op(c, q, a) : VERDICT_OK;
 	if (v == VERDICT_OK)
 		account_merge_options(a, slice_str(c->default_options));
 	return v;
+}
+
+static void
+log_verdict(
+    const struct auth_module *m, enum verdict v, const struct account *a)
+{
+	if (v == VERDICT_OK)
+		log_account(a);
+	else if (v == VERDICT_TEMPORARY)
+		log_debug(
+		    "%s: TEMPFAIL - no more modules will be tried", m->name);
+	else
+		log_debug("%s: REJECT - try next module", m->name);
 }
 
 static enum verdict
@@ -258,21 +291,18 @@ ask_module(
 	enum verdict v;
 
 	log_debug("%s: trying this module", m->name);
-	v = m->lookup(self, call, out);
+	v = m->check != NULL ? m->check(self, call, out)
+			     : m->lookup(self, call, out);
 	if (v == VERDICT_OK)
-		v = judge(c, call->query, out);
-	else if (v == VERDICT_REJECTED && call->query->op == QUERY_LOGIN)
+		v = judge(c, call->query, out, m->check == NULL);
+	else if (v == VERDICT_REJECTED && call->query->op == QUERY_LOGIN &&
+	    m->check == NULL)
 		passwd_model_burn(&c->model, call->query->password);
-	if (v == VERDICT_OK && call->query->op == QUERY_PASSWD)
+	if (v == VERDICT_OK && call->query->op == QUERY_PASSWD &&
+	    m->check == NULL)
 		v = m->change != NULL ? m->change(self, call, out)
 				      : VERDICT_UNSUPPORTED;
-	if (v == VERDICT_OK)
-		log_account(out);
-	else if (v == VERDICT_TEMPORARY)
-		log_debug(
-		    "%s: TEMPFAIL - no more modules will be tried", m->name);
-	else
-		log_debug("%s: REJECT - try next module", m->name);
+	log_verdict(m, v, out);
 	return v;
 }
 

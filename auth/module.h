@@ -32,7 +32,7 @@ struct module_call {
 struct auth_module {
 	const char *name; /* as in authmodulelist */
 	/* Take the options; connects to nothing yet. */
-	void *(*open)(const struct conf *conf);
+	void *(*open)(const struct settings *settings);
 	void (*close)(void *self);
 	/*
 	 * Find the user's account.  Returns VERDICT_OK with *out (initialised
@@ -40,6 +40,12 @@ struct auth_module {
 	 * VERDICT_REJECTED, no such user; VERDICT_TEMPORARY, logged.
 	 */
 	enum verdict (*lookup)(
+	    void *self, const struct module_call *call, struct account *out);
+	/*
+	 * Instead of lookup, for a module that compares passwords itself: the
+	 * same verdicts, for the whole question.
+	 */
+	enum verdict (*check)(
 	    void *self, const struct module_call *call, struct account *out);
 	/* Each account as a line of Courier's ENUMERATE; may be NULL. */
 	enum verdict (*enumerate)(void *self, const struct module_call *call,
@@ -76,6 +82,7 @@ enum verdict chain_enumerate(struct chain *c, const struct query *q,
 
 void chain_idle(struct chain *c);
 
-extern const struct auth_module module_mysql, module_sqlite;
+extern const struct auth_module module_mysql, module_sqlite, module_pam,
+    module_userdb;
 
 #endif

@@ -6,7 +6,8 @@ libauth_a_SOURCES = \
 	auth/cram.c auth/cram.h \
 	auth/mech.c auth/mech.h auth/mech_cram.c auth/mech_login.c \
 	auth/mech_plain.c auth/mech_scram.c \
-	auth/module.c auth/module.h auth/module_sqlite.c \
+	auth/module.c auth/module.h auth/module_pam.c auth/module_sqlite.c \
+	auth/module_userdb.c \
 	auth/passwd.c auth/passwd.h \
 	auth/protocol_courier.c auth/protocol_courier.h \
 	auth/protocol_sasl.c auth/protocol_sasl.h auth/sasl_line.c \
@@ -30,8 +31,11 @@ sbin_authdaemond_SOURCES = \
 	auth/pool.c auth/pool.h \
 	auth/sockets.c auth/sockets.h \
 	auth/tickets.c
+if AUTHPAM
+sbin_authdaemond_SOURCES += auth/pam.c auth/pam.h
+endif
 sbin_authdaemond_LDADD = libauth.a libconf.a libipc.a libbase.a \
-	$(EVENT_LIBS) $(MYSQL_LIBS) $(SQLITE_LIBS) $(CRYPT_LIBS) \
+	$(EVENT_LIBS) $(MYSQL_LIBS) $(PAM_LIBS) $(SQLITE_LIBS) $(CRYPT_LIBS) \
 	$(OPENSSL_LIBS)
 
 # --- tests ------------------------------------------------------------------

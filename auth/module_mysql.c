@@ -52,8 +52,9 @@ value(const struct mysql_module *m, enum conf_key key)
 }
 
 static void *
-module_open(const struct conf *conf)
+module_open(const struct settings *settings)
 {
+	const struct conf *conf = settings->conf;
 	struct mysql_module *m = MEM_NEW(struct mysql_module);
 
 	m->magic = MAGIC;

@@ -35,8 +35,9 @@ struct sqlite_module {
 };
 
 static void *
-module_open(const struct conf *conf)
+module_open(const struct settings *settings)
 {
+	const struct conf *conf = settings->conf;
 	struct sqlite_module *m = MEM_NEW(struct sqlite_module);
 
 	m->magic = MAGIC;

@@ -2,19 +2,24 @@
 
 #include <sys/stat.h>
 
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/fsx.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/num.h"
 #include "base/paths.h"
 
 static const char *const watched[SETTINGS_N_WATCHED] = { "authmysqlrc",
-	"authsqliterc" };
+	"authsqliterc", "userdb" };
 
 static void
 on_report(void *arg, int severity, const char *file, int line, const char *text)
@@ -81,10 +86,72 @@ settings_changed(const struct settings *s)
 	return false;
 }
 
+/* --- userdb ------------------------------------------------------------- */
+
+/* Append a file; one that others may read holds no secrets any more. */
+static bool
+read_userdb_file(int dirfd, const char *name, struct buf *out)
+{
+	struct stat st;
+	ssize_t n = -1;
+	uint8_t *to;
+	int fd = fsx_open_read(dirfd, name, &st);
+
+	if (fd < 0)
+		return false;
+	if ((st.st_mode & 077) != 0)
+		log_warn("userdb: %s can be read by others", name);
+	if (st.st_size >= 0 && st.st_size <= USERDB_MAX &&
+	    (to = buf_reserve(out, (size_t)st.st_size + 1)) != NULL)
+		n = fsx_pread(fd, to, (size_t)st.st_size, 0);
+	if (n >= 0) {
+		buf_advance(out, (size_t)n);
+		buf_putc(out, '\n');
+	}
+	(void)close(fd);
+	return n >= 0;
+}
+
+/* Every file of the directory userdb, hidden ones left out. */
+static bool
+read_userdb_dir(int dirfd, struct buf *out)
+{
+	DIR *d = fdopendir(dirfd);
+	struct dirent *e;
+	bool ok = d != NULL;
+
+	while (ok && (e = readdir(d)) != NULL)
+		if (e->d_name[0] != '.')
+			ok = read_userdb_file(dirfd, e->d_name, out);
+	if (d != NULL)
+		(void)closedir(d);
+	else
+		(void)close(dirfd);
+	return ok;
+}
+
+static void
+load_userdb(struct settings *s)
+{
+	char *path = mem_printf("%s/userdb", s->dir);
+	int dirfd;
+
+	buf_init(&s->userdb.text, 2 * (size_t)USERDB_MAX);
+	if (settings_lists(s, "authuserdb")) {
+		dirfd = fsx_open_dir(AT_FDCWD, path);
+		s->userdb.there = dirfd >= 0
+		    ? read_userdb_dir(dirfd, &s->userdb.text)
+		    : read_userdb_file(AT_FDCWD, path, &s->userdb.text);
+		if (!s->userdb.there)
+			log_error("%s: %s", path, strerrordesc_np(errno));
+	}
+	free(path);
+}
+
 bool
 settings_load(struct settings *s, const char *dir)
 {
-	struct settings n = { 0 };
+	struct settings n = { .pam_sock = -1 };
 	bool split =
 	    dir == NULL && strcmp(POSTERN_SYSCONFDIR, POSTERN_PKGCONFDIR) != 0;
 
@@ -100,6 +167,7 @@ settings_load(struct settings *s, const char *dir)
 		settings_free(&n);
 		return false;
 	}
+	load_userdb(&n);
 	*s = n;
 	return true;
 }
@@ -113,7 +181,10 @@ settings_free(struct settings *s)
 		conf_free(&s->conf);
 	free(s->dir);
 	secret_fini(&s->salt_secret);
-	*s = (struct settings){ 0 };
+	if (s->userdb.text.p != NULL)
+		secret_wipe(s->userdb.text.p, s->userdb.text.cap);
+	buf_fini(&s->userdb.text);
+	*s = (struct settings){ .pam_sock = -1 };
 }
 
 const char *
@@ -143,14 +214,23 @@ is_field(const char *value)
 }
 
 static bool
-lists_module(const struct settings *s, const char *name)
+is_module(struct slice word, const char *name)
+{
+	return slice_eq(word, slice_str(name)) ||
+	    (strcmp(name, "authpam") == 0 &&
+		(slice_eq(word, SLICE("authpwd")) ||
+		    slice_eq(word, SLICE("authshadow"))));
+}
+
+bool
+settings_lists(const struct settings *s, const char *module)
 {
 	struct slice rest =
 	    slice_str(conf_str(s->conf, CONF_AUTHDAEMONRC_authmodulelist));
 	struct slice word;
 
 	while (slice_split(&rest, ' ', &word))
-		if (slice_eq(slice_trim(word), slice_str(name)))
+		if (is_module(slice_trim(word), module))
 			return true;
 	return false;
 }
@@ -159,10 +239,11 @@ bool
 settings_has_clear(const struct settings *s)
 {
 #define IS_FIELD(key) is_field(conf_str(s->conf, CONF_##key))
-	return (lists_module(s, "authmysql") &&
+	return (settings_lists(s, "authmysql") &&
 		   (IS_FIELD(AUTHMYSQLRC_MYSQL_CLEAR_PWFIELD) ||
 		       IS_FIELD(AUTHMYSQLRC_MYSQL_SELECT_CLAUSE))) ||
-	    (lists_module(s, "authsqlite") &&
+	    settings_lists(s, "authuserdb") ||
+	    (settings_lists(s, "authsqlite") &&
 		(IS_FIELD(AUTHSQLITERC_SQLITE_CLEAR_PWFIELD) ||
 		    IS_FIELD(AUTHSQLITERC_SQLITE_SELECT_CLAUSE)));
 #undef IS_FIELD

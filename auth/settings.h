@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "base/buf.h"
 #include "base/defs.h"
 #include "base/err.h"
 #include "base/secret.h"
@@ -30,16 +31,22 @@ struct file_stamp {
 	struct timespec mtime, ctime;
 };
 
-enum { SETTINGS_N_WATCHED = 2 };
+enum { SETTINGS_N_WATCHED = 3, USERDB_MAX = 64 * 1024 * 1024 };
 
 struct settings {
 	struct conf *conf;
 	struct conf *postern; /* the same one, or another directory's */
 	char *dir;
-	/* of authmysqlrc and authsqliterc when they were read */
+	/* of authmysqlrc, authsqliterc and userdb when they were read */
 	struct file_stamp stamp[SETTINGS_N_WATCHED];
 	/* what salts of SCRAM are made from; the keeper sets it */
 	struct secret salt_secret;
+	/* userdb, when authuserdb is among the modules */
+	struct {
+		bool there;
+		struct buf text;
+	} userdb;
+	int pam_sock; /* of a helper: its process for PAM, or -1 */
 };
 
 /*
@@ -50,8 +57,8 @@ bool settings_load(struct settings *s, const char *dir) MUST_USE;
 void settings_free(struct settings *s);
 
 /*
- * Whether authmysqlrc or authsqliterc is another file than was read.  A file
- * whose directory may not be searched counts as unchanged.
+ * Whether authmysqlrc, authsqliterc or userdb is another file than was read.  A
+ * file whose directory may not be searched counts as unchanged.
  */
 bool settings_changed(const struct settings *s) MUST_USE;
 /* Take the files as they are now for those that were read. */
@@ -63,6 +70,10 @@ const char *settings_var(const struct settings *s);
 uint32_t settings_helpers(const struct settings *s);
 /* Who to be when started as root. */
 const char *settings_user(const struct settings *s);
+
+/* Whether authmodulelist names the module; "authpam" also by the names of
+ * Courier's modules that it stands for. */
+bool settings_lists(const struct settings *s, const char *module);
 
 /* Whether a module may know clear passwords, so that mechanisms that need
  * them can work. */
