@@ -37,3 +37,25 @@ check_PROGRAMS += tests/unit/test_mime_header
 TESTS += tests/unit/test_mime_header
 tests_unit_test_mime_header_SOURCES = tests/unit/test_mime_header.c
 tests_unit_test_mime_header_LDADD = $(MIME_TEST_LIBS) -lcmocka
+
+check_PROGRAMS += tests/unit/test_mime_wire
+TESTS += tests/unit/test_mime_wire
+tests_unit_test_mime_wire_SOURCES = tests/unit/test_mime_wire.c
+tests_unit_test_mime_wire_LDADD = $(MIME_TEST_LIBS) -lcmocka
+
+check_PROGRAMS += tests/unit/test_mime_hostile
+TESTS += tests/unit/test_mime_hostile
+tests_unit_test_mime_hostile_SOURCES = tests/unit/test_mime_hostile.c
+tests_unit_test_mime_hostile_LDADD = $(MIME_TEST_LIBS) -lcmocka
+
+check_PROGRAMS += tests/fuzz/fuzz_mime tests/fuzz/fuzz_mime_header
+tests_fuzz_fuzz_mime_SOURCES = tests/fuzz/fuzz_mime.c
+tests_fuzz_fuzz_mime_LDADD = $(MIME_TEST_LIBS)
+tests_fuzz_fuzz_mime_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_mime_header_SOURCES = tests/fuzz/fuzz_mime_header.c
+tests_fuzz_fuzz_mime_header_LDADD = $(MIME_TEST_LIBS)
+tests_fuzz_fuzz_mime_header_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+if !FUZZING
+tests_fuzz_fuzz_mime_SOURCES += tests/fuzz/replay.c
+tests_fuzz_fuzz_mime_header_SOURCES += tests/fuzz/replay.c
+endif

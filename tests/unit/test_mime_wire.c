@@ -1,0 +1,508 @@
+/* Wire form and partial reading, transfer encodings, charsets, base64. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/base64.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "protocols/mime/charset.h"
+#include "protocols/mime/parser.h"
+#include "protocols/mime/text.h"
+#include "protocols/mime/transfer.h"
+#include "protocols/mime/wire.h"
+
+/* --- wire form ----------------------------------------------------------- */
+
+static const struct slice wire_inputs[] = {
+	SLICE_INIT(""),
+	SLICE_INIT("a"),
+	SLICE_INIT("\n"),
+	SLICE_INIT("\r"),
+	SLICE_INIT("\r\n"),
+	SLICE_INIT("a\nb\n"),
+	SLICE_INIT("a\r\nb\r\n"),
+	SLICE_INIT("a\r\nb\n\n\r\nc\r\r\n\rd\n\r"),
+	SLICE_INIT("nul\0nul\n\0\n"),
+	SLICE_INIT("\n\n\n\r\r\r\n\n"),
+};
+
+/* Byte by byte, for comparison. */
+static void
+convert_plainly(struct slice in, struct buf *out)
+{
+	for (size_t i = 0; i < in.n; i++) {
+		if (in.p[i] == '\n' && (i == 0 || in.p[i - 1] != '\r'))
+			buf_putc(out, '\r');
+		buf_putc(out, in.p[i]);
+	}
+}
+
+/* Read <from.n> in steps of max, optionally from a mark; the mark reached. */
+static struct mime_wire_mark
+wire_read(struct slice in, uint64_t from, uint64_t n, size_t max,
+    const struct mime_wire_mark *resume, struct buf *out)
+{
+	struct mime_source src = mime_source_bytes(in);
+	struct mime_span span;
+	struct mime_wire w;
+	uint64_t announced;
+	int result;
+
+	assert_int_equal(mime_wire_size(&src, &span), 0);
+	mime_wire_init(&w, &src, &span, from, n);
+	if (resume != NULL)
+		mime_wire_resume(&w, resume);
+	announced = mime_wire_left(&w);
+	do {
+		size_t before = buf_len(out);
+		result = mime_wire_step(&w, out, max);
+		assert_true(buf_len(out) - before <= max);
+	} while (result == MIME_WIRE_MORE);
+	assert_int_equal(result, MIME_WIRE_END);
+	assert_int_equal(buf_len(out), announced);
+	return mime_wire_mark(&w);
+}
+
+static void
+test_wire_partial(void **state)
+{
+	struct buf want, have;
+
+	(void)state;
+	buf_init(&want, 1000);
+	buf_init(&have, 1000);
+	for (size_t i = 0; i < NELEMS(wire_inputs); i++) {
+		struct slice in = wire_inputs[i];
+		buf_reset(&want);
+		convert_plainly(in, &want);
+		for (size_t from = 0; from <= buf_len(&want) + 1; from++) {
+			for (size_t n = 0; n <= buf_len(&want) + 1; n++) {
+				struct slice part = slice_first(
+				    slice_skip(buf_slice(&want), from), n);
+				size_t max = 1 + (from + n) % 3;
+				buf_reset(&have);
+				(void)wire_read(in, from, n, max, NULL, &have);
+				assert_true(slice_eq(buf_slice(&have), part));
+			}
+		}
+	}
+	buf_fini(&want);
+	buf_fini(&have);
+}
+
+static void
+test_wire_resume(void **state)
+{
+	struct buf want, have;
+
+	(void)state;
+	buf_init(&want, 1000);
+	buf_init(&have, 1000);
+	for (size_t i = 0; i < NELEMS(wire_inputs); i++) {
+		struct slice in = wire_inputs[i];
+		struct mime_wire_mark mark = { .off = 0 };
+		buf_reset(&want);
+		buf_reset(&have);
+		convert_plainly(in, &want);
+		for (size_t piece = 1; piece < 4; piece++) {
+			for (size_t at = 0; at < buf_len(&want); at += piece) {
+				buf_reset(&have);
+				mark =
+				    wire_read(in, at, piece, 10, &mark, &have);
+				assert_true(slice_eq(buf_slice(&have),
+				    slice_first(
+					slice_skip(buf_slice(&want), at),
+					piece)));
+			}
+		}
+	}
+	buf_fini(&want);
+	buf_fini(&have);
+}
+
+static void
+test_wire_file(void **state)
+{
+	char path[] = "/tmp/test_mime_wire.XXXXXX";
+	int fd = mkstemp(path);
+	struct mime_source src = mime_source_fd(fd);
+	struct mime_span span;
+	struct mime_wire w;
+	struct buf out;
+	int result;
+
+	(void)state;
+	assert_true(fd >= 0);
+	for (int i = 0; i < 20000; i++)
+		assert_int_equal(write(fd, "0123456789\n", 11), 11);
+	assert_int_equal(mime_wire_size(&src, &span), 0);
+	assert_int_equal(span.len, 220000);
+	assert_int_equal(span.wire, 240000);
+	assert_int_equal(span.lines, 20000);
+	buf_init(&out, 300000);
+	mime_wire_init(&w, &src, &span, 239990, UINT64_MAX);
+	assert_int_equal(mime_wire_left(&w), 10);
+	while ((result = mime_wire_step(&w, &out, 65536)) == MIME_WIRE_MORE)
+		;
+	assert_int_equal(result, MIME_WIRE_END);
+	assert_string_equal(buf_cstr(&out), "23456789\r\n");
+	/* a file that has become shorter is told from the end */
+	assert_int_equal(ftruncate(fd, 1000), 0);
+	mime_wire_init(&w, &src, &span, 0, UINT64_MAX);
+	while ((result = mime_wire_step(&w, &out, 65536)) == MIME_WIRE_MORE)
+		;
+	assert_int_equal(result, ERR_STALE);
+	/* a buffer that is too small is no end either */
+	buf_fini(&out);
+	buf_init(&out, 100);
+	mime_wire_init(&w, &src, &span, 0, UINT64_MAX);
+	assert_int_equal(mime_wire_step(&w, &out, 65536), ERR_LIMIT);
+	buf_fini(&out);
+	assert_int_equal(close(fd), 0);
+	assert_int_equal(mime_wire_size(&src, &span), ERR_SYS);
+	mime_wire_init(&w, &src, &span, 0, UINT64_MAX);
+	assert_int_equal(mime_wire_step(&w, &out, 10), ERR_SYS);
+	(void)unlink(path);
+}
+
+/* --- transfer encodings -------------------------------------------------- */
+
+struct decode_case {
+	enum mime_encoding encoding;
+	const char *in;
+	const char *want;
+	bool damaged;
+};
+
+static const struct decode_case decode_cases[] = {
+	{ MIME_7BIT, "a=41\n", "a=41\n", false },
+	{ MIME_ENCODING_UNKNOWN, "x\r", "x\r", false },
+	{ MIME_BASE64, "", "", false },
+	{ MIME_BASE64, "Zm9v\r\nYmFy", "foobar", false },
+	{ MIME_BASE64, "Zm9vYg==", "foob", false },
+	{ MIME_BASE64, "Zm9vYmE=", "fooba", false },
+	{ MIME_BASE64, "Zm9vYg==Zm9v", "foobfoo", false },
+	{ MIME_BASE64, "Zm 9v\n-!Yg", "foob", true },
+	{ MIME_BASE64, "Zm9vY", "foo", true },
+	{ MIME_BASE64, "====", "", false },
+	{ MIME_QUOTED_PRINTABLE, "a=41b=3db", "aAb=b", false },
+	/* RFC 2045 6.7 */
+	{ MIME_QUOTED_PRINTABLE,
+	    "Now's the time =\r\nfor all folk to come=\r\n to the aid of "
+	    "their country.",
+	    "Now's the time for all folk to come to the aid of their country.",
+	    false },
+	{ MIME_QUOTED_PRINTABLE, "a \t\r\nb ", "a\r\nb", false },
+	{ MIME_QUOTED_PRINTABLE, "a= \t\nb", "ab", false },
+	{ MIME_QUOTED_PRINTABLE, "a\nb\r\n", "a\nb\r\n", false },
+	{ MIME_QUOTED_PRINTABLE, "a=", "a", false },
+	{ MIME_QUOTED_PRINTABLE, "a =\n", "a ", false },
+	{ MIME_QUOTED_PRINTABLE, "=zz=4z=4", "=zz=4z=4", true },
+	{ MIME_QUOTED_PRINTABLE, "a=\rb", "a=\rb", true },
+	{ MIME_QUOTED_PRINTABLE, "a \rb \r", "a \rb \r", false },
+	{ MIME_QUOTED_PRINTABLE, "==41", "=A", true },
+	{ MIME_QUOTED_PRINTABLE, "= =41", "= A", true },
+	{ MIME_QUOTED_PRINTABLE, "=4=41", "=4A", true },
+};
+
+static void
+test_decode(void **state)
+{
+	struct buf out;
+
+	(void)state;
+	buf_init(&out, 4096);
+	for (size_t i = 0; i < NELEMS(decode_cases); i++) {
+		const struct decode_case *c = &decode_cases[i];
+		struct slice in = slice_str(c->in);
+		for (size_t cut = 0; cut <= in.n; cut++) {
+			struct mime_decoder d;
+			buf_reset(&out);
+			mime_decoder_init(&d, c->encoding);
+			mime_decoder_feed(&d, slice_first(in, cut), &out);
+			mime_decoder_feed(&d, slice_skip(in, cut), &out);
+			mime_decoder_finish(&d, &out);
+			if (!slice_eq(buf_slice(&out), slice_str(c->want)) ||
+			    mime_decoder_damaged(&d) != c->damaged)
+				fail_msg("%s, cut at %zu: %s, %d", c->in, cut,
+				    buf_cstr(&out), mime_decoder_damaged(&d));
+		}
+	}
+	buf_fini(&out);
+}
+
+static void
+test_decode_many_blanks(void **state)
+{
+	static uint8_t in[3 * MIME_BLANKS_MAX + 2];
+	struct mime_decoder d;
+	struct buf out;
+
+	(void)state;
+	memset(in, ' ', sizeof(in));
+	in[sizeof(in) - 1] = 'x';
+	buf_init(&out, sizeof(in));
+	mime_decoder_init(&d, MIME_QUOTED_PRINTABLE);
+	mime_decoder_feed(&d, slice_of(in, sizeof(in)), &out);
+	mime_decoder_finish(&d, &out);
+	assert_true(slice_eq(buf_slice(&out), slice_of(in, sizeof(in))));
+	buf_fini(&out);
+}
+
+/* Encode, check the lines, decode; n bytes of a simple generator. */
+static void
+roundtrip(
+    size_t n, enum mime_encoding encoding, struct buf *text, struct buf *back)
+{
+	uint8_t in[400];
+	struct mime_decoder d;
+	struct slice rest, line;
+
+	for (size_t i = 0; i < n; i++)
+		in[i] = (uint8_t)(i % 7 == 0 ? ' ' : i * 37 + n);
+	buf_reset(text);
+	buf_reset(back);
+	if (encoding == MIME_BASE64)
+		mime_base64_encode(slice_of(in, n), text);
+	else
+		mime_qp_encode(slice_of(in, n), true, text);
+	rest = buf_slice(text);
+	while (slice_split(&rest, '\n', &line)) {
+		assert_true(line.n <= 77);
+		assert_false(slice_ends(line, SLICE(" \r")));
+	}
+	mime_decoder_init(&d, encoding);
+	mime_decoder_feed(&d, buf_slice(text), back);
+	mime_decoder_finish(&d, back);
+	assert_false(mime_decoder_damaged(&d));
+	assert_true(slice_eq(buf_slice(back), slice_of(in, n)));
+}
+
+static void
+test_encode(void **state)
+{
+	struct buf text, back;
+
+	(void)state;
+	buf_init(&text, 4096);
+	buf_init(&back, 4096);
+	for (size_t n = 0; n < 400; n++) {
+		roundtrip(n, MIME_BASE64, &text, &back);
+		roundtrip(n, MIME_QUOTED_PRINTABLE, &text, &back);
+	}
+	buf_reset(&text);
+	mime_qp_encode(SLICE("a \nb=\xe4\r\nc "), false, &text);
+	assert_string_equal(buf_cstr(&text), "a=20\r\nb=3D=E4\r\nc=20");
+	buf_fini(&text);
+	buf_fini(&back);
+}
+
+/* --- charsets ------------------------------------------------------------ */
+
+static const struct {
+	const char *charset;
+	bool known;
+	struct slice in;
+	const char *want;
+} charset_cases[] = {
+	{ "", true, SLICE_INIT("abc"), "abc" },
+	{ "US-ASCII", true, SLICE_INIT("a\xe4"), "a\xef\xbf\xbd" },
+	{ "utf-8", true, SLICE_INIT("\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80"),
+	    "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80" },
+	/* overlong, surrogate, beyond, cut, lone continuation */
+	{ "utf-8", true, SLICE_INIT("\xc0\x80"), "\xef\xbf\xbd\xef\xbf\xbd" },
+	{ "utf-8", true, SLICE_INIT("\xed\xa0\x80"),
+	    "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" },
+	{ "utf-8", true, SLICE_INIT("\xf4\x90\x80\x80"),
+	    "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" },
+	{ "utf-8", true, SLICE_INIT("\xe2\x82x"), "\xef\xbf\xbdx" },
+	{ "utf-8", true, SLICE_INIT("\xe2\x82"), "\xef\xbf\xbd" },
+	{ "utf-8", true, SLICE_INIT("\x82"), "\xef\xbf\xbd" },
+	{ "utf-8", true, SLICE_INIT("\xe2\xe2\x82\xac"),
+	    "\xef\xbf\xbd\xe2\x82\xac" },
+	{ "iso-8859-1", true, SLICE_INIT("\xe4\xff"), "\xc3\xa4\xc3\xbf" },
+	{ "Windows-1252", true, SLICE_INIT("\x80"), "\xe2\x82\xac" },
+	{ "iso-8859-8-i", true, SLICE_INIT("\xe0"), "\xd7\x90" },
+	{ "gb2312", true, SLICE_INIT("\xc4\xe3x"), "\xe4\xbd\xa0x" },
+	{ "gb2312", true, SLICE_INIT("\xc4"), "\xef\xbf\xbd" },
+	{ "utf-16be", true, SLICE_INIT("\0a\x20\xac"), "a\xe2\x82\xac" },
+	{ "utf-7", true, SLICE_INIT("+IKw-"), "\xe2\x82\xac" },
+	{ "iso-2022-jp", true, SLICE_INIT("\x1b$BF|K\\\x1b(B."),
+	    "\xe6\x97\xa5\xe6\x9c\xac." },
+	{ "x-no-such", false, SLICE_INIT("\xc3\xa4\xe4"),
+	    "\xc3\xa4\xef\xbf\xbd" },
+	{ "utf-8//TRANSLIT", false, SLICE_INIT("a"), "a" },
+	{ "../../../tmp/x", false, SLICE_INIT("a"), "a" },
+	{ "a,b", false, SLICE_INIT("a"), "a" },
+};
+
+static void
+test_charset(void **state)
+{
+	struct buf out;
+
+	(void)state;
+	buf_init(&out, 4096);
+	for (size_t i = 0; i < NELEMS(charset_cases); i++) {
+		struct slice in = charset_cases[i].in;
+		struct slice name = slice_str(charset_cases[i].charset);
+		assert_int_equal(
+		    mime_charset_known(name), charset_cases[i].known);
+		for (size_t cut = 0; cut <= in.n; cut++) {
+			struct mime_charset c;
+			buf_reset(&out);
+			(void)mime_charset_open(&c, name);
+			mime_charset_feed(&c, slice_first(in, cut), &out);
+			mime_charset_feed(&c, slice_skip(in, cut), &out);
+			mime_charset_finish(&c, &out);
+			mime_charset_close(&c);
+			if (!slice_eq(buf_slice(&out),
+				slice_str(charset_cases[i].want)))
+				fail_msg("case %zu, %s, cut at %zu: %s", i,
+				    charset_cases[i].charset, cut,
+				    buf_cstr(&out));
+		}
+	}
+	buf_fini(&out);
+}
+
+static void
+test_charset_long(void **state)
+{
+	static uint8_t in[100000];
+	struct buf out;
+
+	(void)state;
+	memset(in, 0xe4, sizeof(in));
+	buf_init(&out, 3 * sizeof(in));
+	assert_true(mime_charset_decode(
+	    SLICE("iso-8859-1"), slice_of(in, sizeof(in)), &out));
+	assert_int_equal(buf_len(&out), 2 * sizeof(in));
+	/* what is no character at all is replaced byte by byte */
+	memset(in, 0xff, sizeof(in));
+	buf_reset(&out);
+	assert_true(mime_charset_decode(
+	    SLICE("euc-jp"), slice_of(in, sizeof(in)), &out));
+	assert_int_equal(buf_len(&out), 3 * sizeof(in));
+	buf_fini(&out);
+}
+
+static void
+test_text(void **state)
+{
+	struct slice in =
+	    SLICE("Content-Type: text/plain; charset=\"Iso-8859-1\"\n"
+		  "Content-Transfer-Encoding: Quoted-Printable\n"
+		  "\n=E4 =\n=\nb\n");
+	struct mime_message m;
+	struct mime_text t;
+	struct slice body;
+	struct buf charset, out;
+
+	(void)state;
+	buf_init(&charset, 100);
+	buf_init(&out, 4096);
+	mime_message_init(&m);
+	mime_parse(&m, in, NULL);
+	mime_part_charset(&m, 0, &charset);
+	assert_string_equal(buf_cstr(&charset), "Iso-8859-1");
+	body = slice_skip(in, (size_t)m.parts[0].body.off);
+	assert_true(mime_text_init(
+	    &t, (enum mime_encoding)m.parts[0].encoding, buf_slice(&charset)));
+	for (size_t i = 0; i < body.n; i++)
+		mime_text_feed(&t, slice_of(body.p + i, 1), &out);
+	mime_text_finish(&t, &out);
+	mime_text_fini(&t);
+	assert_string_equal(buf_cstr(&out), "\xc3\xa4 b\n");
+	mime_message_fini(&m);
+	buf_fini(&charset);
+	buf_fini(&out);
+}
+
+/* --- strict base64 ------------------------------------------------------- */
+
+static void
+test_base64_strict(void **state)
+{
+	/* RFC 4648 10, and what its section 3 forbids */
+	static const struct {
+		const char *plain; /* NULL: to be refused */
+		const char *encoded;
+	} cases[] = {
+		{ "", "" },
+		{ "f", "Zg==" },
+		{ "fo", "Zm8=" },
+		{ "foo", "Zm9v" },
+		{ "foob", "Zm9vYg==" },
+		{ "fooba", "Zm9vYmE=" },
+		{ "foobar", "Zm9vYmFy" },
+		{ NULL, "Zg" },
+		{ NULL, "Zg=" },
+		{ NULL, "Zh==" },
+		{ NULL, "Zm9=" },
+		{ NULL, "Zg==Zg==" },
+		{ NULL, "Zm9v\n" },
+		{ NULL, "Zm 9v" },
+		{ NULL, "====" },
+		{ NULL, "Z===" },
+		{ NULL, "=" },
+		{ NULL, "Zm=v" },
+		{ NULL, "Zm9-" },
+		{ NULL, "Zm9\xe4" },
+	};
+	struct buf out;
+
+	(void)state;
+	buf_init(&out, 100);
+	for (size_t i = 0; i < NELEMS(cases); i++) {
+		struct slice encoded = slice_str(cases[i].encoded);
+		buf_reset(&out);
+		assert_int_equal(
+		    base64_decode(encoded, &out), cases[i].plain != NULL);
+		if (cases[i].plain == NULL) {
+			assert_int_equal(buf_len(&out), 0);
+			continue;
+		}
+		assert_string_equal(buf_cstr(&out), cases[i].plain);
+		buf_reset(&out);
+		base64_encode(slice_str(cases[i].plain), &out);
+		assert_string_equal(buf_cstr(&out), cases[i].encoded);
+		assert_int_equal(
+		    base64_encoded_len(strlen(cases[i].plain)), encoded.n);
+	}
+	buf_fini(&out);
+	buf_init(&out, 5);
+	assert_false(base64_decode(SLICE("Zm9vYmFy"), &out));
+	assert_false(buf_ok(&out));
+	buf_reset(&out);
+	base64_encode(SLICE("foo1"), &out);
+	assert_false(buf_ok(&out));
+	assert_true(base64_encoded_len(SIZE_MAX) == SIZE_MAX);
+	buf_fini(&out);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_wire_partial),
+		cmocka_unit_test(test_wire_resume),
+		cmocka_unit_test(test_wire_file),
+		cmocka_unit_test(test_decode),
+		cmocka_unit_test(test_decode_many_blanks),
+		cmocka_unit_test(test_encode),
+		cmocka_unit_test(test_charset),
+		cmocka_unit_test(test_charset_long),
+		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_base64_strict),
+	};
+
+	return cmocka_run_group_tests_name("mime_wire", tests, NULL, NULL);
+}
