@@ -14,10 +14,17 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "protocols/imap/preauth_args.h"
+#include "protocols/imap/lex.h"
 #include "protocols/preauth_impl.h"
 
-enum { PREAUTH_MAGIC = 0x696d6c67, LITERALS = 2 };
+enum {
+	PREAUTH_MAGIC = 0x696d6c67,
+	LITERALS = 2,
+	/* RFC 2971 3.3: what ID may hold */
+	ID_PAIRS_MAX = 30,
+	ID_FIELD_MAX = 30,
+	ID_VALUE_MAX = 1024,
+};
 
 enum state {
 	COMMAND,  /* gathers a command */
@@ -40,8 +47,7 @@ struct imap_preauth {
 };
 
 /* Behind the command's name; returns PREAUTH_WAIT to go on with the next. */
-typedef enum preauth_event verb_fn(
-    struct imap_preauth *c, struct preauth_args *a);
+typedef enum preauth_event verb_fn(struct imap_preauth *c, struct imap_lex *lx);
 
 static struct imap_preauth *
 of(struct preauth *p)
@@ -155,6 +161,70 @@ put_capability(struct imap_preauth *c, struct buf *out)
 	buf_fini(&mechs);
 }
 
+/* --- arguments ----------------------------------------------------------- */
+
+/* The command is all there: whatever isn't PARSE_OK is wrong. */
+static bool
+space(struct imap_lex *lx)
+{
+	return imap_lex_space(lx) == PARSE_OK;
+}
+
+static bool
+at_end(struct imap_lex *lx)
+{
+	return imap_lex_crlf(lx) == PARSE_OK;
+}
+
+/* An astring of LOGIN, without its escapes and without another copy. */
+static bool
+astring(struct imap_lex *lx, struct secret *out)
+{
+	struct slice s;
+	size_t n = 0;
+
+	if (imap_lex_astring(lx, &s) != PARSE_OK)
+		return false;
+	secret_set(out, s);
+	if (!lx->escaped)
+		return true;
+	for (size_t i = 0; i < out->n; i++) {
+		if (out->p[i] == '\\' && i + 1 < out->n)
+			i++;
+		out->p[n++] = out->p[i];
+	}
+	secret_wipe(out->p + n, out->n - n);
+	out->n = n;
+	return true;
+}
+
+/* RFC 2971 3.3: NIL, or one list of fields and their values. */
+static bool
+id_list(struct imap_lex *lx)
+{
+	struct slice field, value;
+	bool nil;
+
+	if (imap_lex_word(lx, SLICE("NIL")))
+		return true;
+	if (imap_lex_open(lx) != PARSE_OK)
+		return false;
+	if (imap_lex_take(lx, ')'))
+		return true;
+	for (int pairs = 0; pairs < ID_PAIRS_MAX; pairs++) {
+		if (imap_lex_string(lx, &field) != PARSE_OK ||
+		    field.n > ID_FIELD_MAX || !space(lx) ||
+		    imap_lex_nstring(lx, &value, &nil) != PARSE_OK ||
+		    value.n > ID_VALUE_MAX)
+			return false;
+		if (imap_lex_take(lx, ')'))
+			return true;
+		if (!space(lx))
+			return false;
+	}
+	return false;
+}
+
 /* --- commands ------------------------------------------------------------ */
 
 static enum preauth_event
@@ -172,9 +242,9 @@ privacy_required(struct imap_preauth *c)
 }
 
 static enum preauth_event
-do_capability(struct imap_preauth *c, struct preauth_args *a)
+do_capability(struct imap_preauth *c, struct imap_lex *lx)
 {
-	if (!preauth_args_end(a))
+	if (!at_end(lx))
 		return bad_arguments(c);
 	buf_puts(&c->p.out, "* ");
 	put_capability(c, &c->p.out);
@@ -183,17 +253,17 @@ do_capability(struct imap_preauth *c, struct preauth_args *a)
 }
 
 static enum preauth_event
-do_noop(struct imap_preauth *c, struct preauth_args *a)
+do_noop(struct imap_preauth *c, struct imap_lex *lx)
 {
-	if (!preauth_args_end(a))
+	if (!at_end(lx))
 		return bad_arguments(c);
 	return answer(c, "OK NOOP completed.");
 }
 
 static enum preauth_event
-do_logout(struct imap_preauth *c, struct preauth_args *a)
+do_logout(struct imap_preauth *c, struct imap_lex *lx)
 {
-	if (!preauth_args_end(a))
+	if (!at_end(lx))
 		return bad_arguments(c);
 	c->p.logged_out = true;
 	buf_puts(&c->p.out, "* BYE Logging out.\r\n");
@@ -202,9 +272,9 @@ do_logout(struct imap_preauth *c, struct preauth_args *a)
 }
 
 static enum preauth_event
-do_id(struct imap_preauth *c, struct preauth_args *a)
+do_id(struct imap_preauth *c, struct imap_lex *lx)
 {
-	if (!preauth_args_sp(a) || !preauth_args_id(a) || !preauth_args_end(a))
+	if (!space(lx) || !id_list(lx) || !at_end(lx))
 		return bad_arguments(c);
 	buf_putf(
 	    &c->p.out, "* ID (\"name\" \"%s\")\r\n", c->p.opt->greeting_name);
@@ -212,9 +282,9 @@ do_id(struct imap_preauth *c, struct preauth_args *a)
 }
 
 static enum preauth_event
-do_starttls(struct imap_preauth *c, struct preauth_args *a)
+do_starttls(struct imap_preauth *c, struct imap_lex *lx)
 {
-	if (!preauth_args_end(a))
+	if (!at_end(lx))
 		return bad_arguments(c);
 	if (c->p.tls)
 		return answer(c, "BAD TLS is in use already.");
@@ -231,46 +301,50 @@ do_starttls(struct imap_preauth *c, struct preauth_args *a)
 }
 
 static enum preauth_event
-do_login(struct imap_preauth *c, struct preauth_args *a)
+do_login(struct imap_preauth *c, struct imap_lex *lx)
 {
-	struct slice user, password;
+	struct secret user = { .n = 0 }, password = { .n = 0 };
+	bool ok;
 
 	/* RFC 3501 6.2.3: not where LOGINDISABLED is announced. */
 	if (!preauth_password_allowed(&c->p))
 		return privacy_required(c);
-	if (!preauth_args_sp(a) || !preauth_args_astring(a, &user) ||
-	    !preauth_args_sp(a) || !preauth_args_astring(a, &password) ||
-	    !preauth_args_end(a) || !preauth_set_plain(&c->p, user, password))
-		return bad_arguments(c);
-	return ask(c, "LOGIN");
+	ok = space(lx) && astring(lx, &user) && space(lx) &&
+	    astring(lx, &password) && at_end(lx) &&
+	    preauth_set_plain(
+		&c->p, secret_slice(&user), secret_slice(&password));
+	secret_fini(&user);
+	secret_fini(&password);
+	return ok ? ask(c, "LOGIN") : bad_arguments(c);
 }
 
 static enum preauth_event
-do_authenticate(struct imap_preauth *c, struct preauth_args *a)
+do_authenticate(struct imap_preauth *c, struct imap_lex *lx)
 {
 	struct slice mech, initial;
 
-	if (!preauth_args_sp(a) || !preauth_args_atom(a, &mech))
+	if (!space(lx) || imap_lex_atom(lx, &mech) != PARSE_OK)
 		return bad_arguments(c);
 	if (!preauth_mech_offered(&c->p, mech) || !preauth_begin(&c->p, mech))
 		return answer(c, "NO Unsupported mechanism.");
 	if (!preauth_mech_allowed(&c->p, mech))
 		return privacy_required(c);
-	if (!preauth_args_end(a)) {
-		/* RFC 4959 3: an initial response */
-		if (!preauth_args_sp(a) || !preauth_args_word(a, &initial) ||
-		    !preauth_args_end(a))
+	if (imap_lex_take(lx, ' ')) {
+		/* RFC 4959 3: an initial response, in atom characters all */
+		if (imap_lex_atom(lx, &initial) != PARSE_OK || !at_end(lx))
 			return bad_arguments(c);
 		if (!preauth_set_initial(&c->p, initial))
 			return answer(c, "BAD Invalid base64.");
+	} else if (!at_end(lx)) {
+		return bad_arguments(c);
 	}
 	return ask(c, "AUTHENTICATE");
 }
 
 static enum preauth_event
-do_later(struct imap_preauth *c, struct preauth_args *a)
+do_later(struct imap_preauth *c, struct imap_lex *lx)
 {
-	(void)a;
+	(void)lx;
 	/* RFC 3501 3: a command of another state. */
 	return answer(c, "BAD Please log in first.");
 }
@@ -323,44 +397,51 @@ verb_find(struct slice name)
 	return NULL;
 }
 
-/*
- * Read tag and name of the command that begins the input.  False, and
- * answered, if there is no such command.
- */
+/* Set the tag to what the command begins with, or to none. */
 static bool
-read_name(
-    struct imap_preauth *c, struct preauth_args *a, const struct verb **out)
+read_tag(struct imap_preauth *c, struct imap_lex *lx)
 {
-	const struct verb *v = NULL;
-	struct slice tag, name;
+	struct slice tag;
 
 	c->p.tag[0] = '\0';
-	if (!preauth_args_tag(a, &tag) || tag.n >= sizeof(c->p.tag) ||
-	    (a->n != 0 && a->p[0] != ' ')) {
-		tagged(c, "BAD Invalid tag.");
+	if (imap_lex_tag(lx, &tag) != PARSE_OK || tag.n >= sizeof(c->p.tag) ||
+	    (imap_lex_peek(lx) != ' ' && imap_lex_peek(lx) != '\r' &&
+		imap_lex_peek(lx) != '\n'))
 		return false;
-	}
 	memcpy(c->p.tag, tag.p, tag.n);
 	c->p.tag[tag.n] = '\0';
-	if (!preauth_args_sp(a) || !preauth_args_atom(a, &name))
+	return true;
+}
+
+/*
+ * Read tag and name of the command.  NULL, and answered, if there is no such
+ * command.
+ */
+static const struct verb *
+read_name(struct imap_preauth *c, struct imap_lex *lx)
+{
+	const struct verb *v = NULL;
+	struct slice name;
+
+	if (!read_tag(c, lx))
+		tagged(c, "BAD Invalid tag.");
+	else if (!space(lx) || imap_lex_atom(lx, &name) != PARSE_OK)
 		tagged(c, "BAD Missing command.");
 	else if ((v = verb_find(name)) == NULL)
 		tagged(c, "BAD Unknown command.");
-	*out = v;
-	return v != NULL;
+	return v;
 }
 
-/* Act on the complete command, n bytes of the input without its last CRLF. */
+/* Act on the complete command: the first n bytes of the input. */
 static enum preauth_event
 command(struct imap_preauth *c, size_t n)
 {
-	struct preauth_args a = { c->p.in.p + c->p.in.off, n };
+	struct imap_lex lx = imap_lex_of(slice_first(buf_slice(&c->p.in), n));
 	enum preauth_event e = PREAUTH_WAIT;
-	const struct verb *v;
+	const struct verb *v = read_name(c, &lx);
 
-	if (!read_name(c, &a, &v))
-		return e;
-	e = v->fn(c, &a);
+	if (v != NULL)
+		e = v->fn(c, &lx);
 	if (c->state == COMMAND)
 		preauth_drop_response(&c->p);
 	return e;
@@ -368,19 +449,29 @@ command(struct imap_preauth *c, size_t n)
 
 /* --- gathering ----------------------------------------------------------- */
 
-/* The tag of what was refused, as far as it can be read. */
-static void
-read_tag(struct imap_preauth *c)
+/* Refuse what has been gathered, under its tag as far as that can be read. */
+static enum preauth_event
+refuse(struct imap_preauth *c, const char *text)
 {
-	struct preauth_args a = { c->p.in.p + c->p.in.off, buf_len(&c->p.in) };
-	struct slice tag;
+	struct imap_lex lx = imap_lex_of(buf_slice(&c->p.in));
 
-	c->p.tag[0] = '\0';
-	if (!preauth_args_tag(&a, &tag) || tag.n >= sizeof(c->p.tag) ||
-	    a.n == 0 || a.p[0] != ' ')
-		return;
-	memcpy(c->p.tag, tag.p, tag.n);
-	c->p.tag[tag.n] = '\0';
+	(void)read_tag(c, &lx);
+	return answer(c, text);
+}
+
+/* Whether the line ends inside of a quoted string. */
+static bool
+quote_open(struct slice line)
+{
+	bool open = false;
+
+	for (size_t i = 0; i < line.n; i++) {
+		if (open && line.p[i] == '\\')
+			i++;
+		else if (line.p[i] == '"')
+			open = !open;
+	}
+	return open;
 }
 
 /* Done with the first n bytes of the input, which were a command. */
@@ -394,72 +485,77 @@ finish(struct imap_preauth *c, size_t n)
 }
 
 /*
- * A line of size bytes in all ends in a literal's announcement.  Refuse the
- * command (*refused), or wait for the literal.
+ * A synchronizing literal is announced.  Refuses the command (true) if that
+ * can be done without the literal.
+ */
+static bool
+refused_early(struct imap_preauth *c, size_t end)
+{
+	struct imap_lex lx = imap_lex_of(slice_first(buf_slice(&c->p.in), end));
+	const struct verb *v = read_name(c, &lx);
+
+	if (v == NULL)
+		return true;
+	if (v->password && !preauth_password_allowed(&c->p))
+		(void)privacy_required(c);
+	else if (v->fn == do_later)
+		(void)do_later(c, &lx);
+	else if (!v->literals)
+		(void)bad_arguments(c);
+	else
+		return false;
+	return true;
+}
+
+/*
+ * The line that ends at in[end] announces a literal.  Either it's waited for,
+ * or the command is refused (*refused).
  */
 static enum preauth_event
-announced(struct imap_preauth *c, size_t end, enum literal kind, uint64_t size,
+announced(struct imap_preauth *c, size_t end, const struct imap_literal *lit,
     bool *refused)
 {
 	const struct preauth_options *o = c->p.opt;
-	struct preauth_args a = { c->p.in.p + c->p.in.off, end };
-	const struct verb *v;
 
-	if (size > o->literal_max ||
-	    c->literals + size > LITERALS * o->literal_max) {
-		*refused = true;
-		read_tag(c);
-		tagged(c, "BAD [TOOBIG] Literal too large.");
+	*refused = lit->size > o->literal_max ||
+	    c->literals + lit->size > LITERALS * o->literal_max;
+	if (*refused) {
+		(void)refuse(c, "BAD [TOOBIG] Literal too large.");
 		/* RFC 7888 4: the bytes come all the same, and won't be
 		 * waited for. */
-		return kind == LITERAL_NONSYNC
-		    ? hang_up(c, "Literal too large.")
-		    : PREAUTH_WAIT;
+		return lit->sync ? PREAUTH_WAIT
+				 : hang_up(c, "Literal too large.");
 	}
-	if (kind == LITERAL_SYNC) {
-		*refused = true;
-		if (!read_name(c, &a, &v))
-			return PREAUTH_WAIT;
-		if (v->password && !preauth_password_allowed(&c->p))
-			return privacy_required(c);
-		if (!v->literals)
-			return v->fn == do_later ? do_later(c, &a)
-						 : bad_arguments(c);
-		*refused = false;
+	*refused = lit->sync && refused_early(c, end);
+	if (*refused)
+		return PREAUTH_WAIT;
+	if (lit->sync)
 		buf_puts(&c->p.out, "+ OK\r\n");
-	}
-	c->have = end + (size_t)size;
-	c->literals += (size_t)size;
+	c->have = end + (size_t)lit->size;
+	c->literals += (size_t)lit->size;
 	return PREAUTH_WAIT;
 }
 
-/* A line of the command, n bytes with its line end at in[have]. */
+/* A line of the command: n bytes with its line end at in[have]. */
 static enum preauth_event
 gather_line(struct imap_preauth *c, size_t n)
 {
 	struct slice line =
-	    slice_first(slice_skip(buf_slice(&c->p.in), c->have), n - 1);
-	size_t end = c->have + n, tail = 1;
+	    slice_first(slice_skip(buf_slice(&c->p.in), c->have), n);
+	size_t end = c->have + n;
+	struct imap_literal lit;
 	enum preauth_event e;
-	enum literal kind;
 	bool refused = false;
-	uint64_t size;
 
-	if (slice_ends(line, SLICE("\r"))) {
-		line.n--;
-		tail = 2;
-	}
 	if (slice_has(line, '\0')) {
-		/* RFC 3501 9: CHAR excludes NUL.  What a literal announced
-		 * here would be can't be told from what follows. */
-		read_tag(c);
-		e = answer(c, "BAD NUL in command.");
-	} else if ((kind = preauth_args_literal(line, &size)) != LITERAL_NONE) {
-		e = announced(c, end, kind, size, &refused);
+		/* RFC 3501 9: CHAR excludes NUL. */
+		e = refuse(c, "BAD NUL in command.");
+	} else if (imap_line_literal(line, &lit) && !quote_open(line)) {
+		e = announced(c, end, &lit, &refused);
 		if (!refused)
 			return e;
 	} else {
-		e = command(c, end - tail);
+		e = command(c, end);
 	}
 	finish(c, end);
 	return e;
@@ -491,8 +587,7 @@ gather(struct imap_preauth *c, bool *more)
 		*more = true;
 		return PREAUTH_WAIT;
 	}
-	read_tag(c);
-	tagged(c, "BAD Command line too long.");
+	(void)refuse(c, "BAD Command line too long.");
 	return hang_up(c, "Command line too long.");
 }
 

@@ -108,7 +108,7 @@ static const struct preauth_case cases[] = {
 	{ .name = "synchronizing literal over the limit",
 	  .in = BYTES("a LOGIN {41}\r\nb LOGIN x {4294967296}\r\n"
 	    "c LOGIN x {99999999999999999999999}\r\nd NOOP\r\n"),
-	  .want = "a" TOO_BIG "b" TOO_BIG "c" TOO_BIG
+	  .want = "a" TOO_BIG "b" TOO_BIG "c" ARGUMENTS
 	    "d OK NOOP completed.\r\n" },
 	{ .name = "non-synchronizing literal over the limit",
 	  .in = BYTES("a LOGIN {41+}\r\nb NOOP\r\n"),
