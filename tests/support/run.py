@@ -1,0 +1,333 @@
+"""Build Postern in several ways, run every test, count.
+
+run.py [STAGE...]: all stages, or those named:
+  gcc       build with gcc, warnings as errors; make check
+  sanitize  build with clang and sanitizers; make check
+  auth      authdaemond from outside (sanitizers)
+  clients   the installed server and real mail clients (sanitizers)
+  howto     MariaDB, Postfix and Postern as in the howto (gcc)
+  fuzz      each fuzz target for a few seconds
+  valgrind  unit tests of the code that parses, under valgrind
+  packages  run-tests installs what all this uses
+
+POSTERN_LONG=1 makes fuzzing long. Everything is below ./build/test; a failed
+test's output is printed and stays there.
+"""
+
+import concurrent.futures
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import xml.etree.ElementTree
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+WORK = TOP / "build" / "test"
+LONG = bool(os.environ.get("POSTERN_LONG"))
+JOBS = str(min(os.cpu_count() or 1, 8))
+FUZZ_SECONDS = 300 if LONG else 4
+# A stage that hangs must not hang the run.
+STAGE_SECONDS = 7200 if LONG else 900
+
+CASE = re.compile(
+    r"^\[\s*(OK|FAILED|SKIPPED)\s*\] (.+)$"           # cmocka
+    r"|^(ok|not ok|skip)\b[ \d-]*(.*)$", re.MULTILINE)  # the others
+GROUP_END = re.compile(r"^\[\s*(FAILED|PASSED|SKIPPED)\s*\] \d+ test",
+                       re.MULTILINE)
+
+
+class Tally:
+    """What was counted, and what has to be told about it."""
+
+    def __init__(self):
+        self.passed = 0
+        self.failed = []
+        self.skipped = []
+        self.lock = threading.Lock()
+
+    def ok(self, n=1):
+        with self.lock:
+            self.passed += n
+
+    def fail(self, name, text=""):
+        with self.lock:
+            self.failed.append(name)
+            print(f"FAILED {name}", flush=True)
+            if text:
+                print("    " + text[-6000:].replace("\n", "\n    "),
+                      flush=True)
+
+    def skip(self, name, why):
+        with self.lock:
+            self.skipped.append((name, why))
+
+
+tally = Tally()
+
+
+def run(argv, log, timeout=STAGE_SECONDS, **kwargs):
+    """Run to the end with the output in a file; the exit status."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "wb") as out:
+        try:
+            return subprocess.run(argv, stdout=out, stderr=out,
+                                  stdin=subprocess.DEVNULL, timeout=timeout,
+                                  **kwargs).returncode
+        except subprocess.TimeoutExpired:
+            out.write(b"\nrun.py: took too long\n")
+            return -1
+        except OSError as error:
+            out.write(str(error).encode())
+            return -1
+
+
+def tail(path, n=60):
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return "\n".join(lines[-n:])
+
+
+def count_log(name, result, text):
+    """Count the cases in one test program's output."""
+    seen = {}
+    # cmocka names the failed ones once more at the end.
+    for match in CASE.finditer(text):
+        word = (match.group(1) or match.group(3)).upper()
+        case = (match.group(2) or match.group(4) or "").strip()
+        if match.group(1) and re.match(r"\d+ test", case):
+            continue
+        if seen.get(case) not in ("FAILED", "NOT OK"):
+            seen[case] = word
+    failed = [c for c, w in seen.items() if w in ("FAILED", "NOT OK")]
+    tally.ok(sum(w == "OK" for w in seen.values()))
+    for case, word in seen.items():
+        if word in ("SKIPPED", "SKIP"):
+            tally.skip(f"{name}: {case}", "the test says so")
+    for case in failed:
+        tally.fail(f"{name}: {case}")
+    if result in ("FAIL", "ERROR"):
+        if failed:
+            print("    " + text[-6000:].replace("\n", "\n    "), flush=True)
+        else:
+            tally.fail(name, text)
+    elif result == "SKIP":
+        tally.skip(name, text.strip().splitlines()[-1] if text.strip()
+                   else "no reason given")
+    elif not seen:
+        tally.ok()
+
+
+def build(name, *options, env=None):
+    """Configure and make in WORK/name; the folder, or None."""
+    folder = WORK / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    prefix = folder / "installed"
+    started = time.monotonic()
+    for argv in ([str(TOP / "configure"), f"--prefix={prefix}",
+                  f"--with-piddir={prefix}/run", *options],
+                 ["make", "-j", JOBS], ["make", "install"]):
+        log = folder / (pathlib.Path(argv[-1]).name + ".build-log")
+        if run(argv, log, cwd=folder, env=env) != 0:
+            tally.fail(f"build {name}: {' '.join(argv)}", tail(log))
+            return None
+    tally.ok()
+    print(f"== built {name} in {time.monotonic() - started:.0f} s",
+          flush=True)
+    return folder
+
+
+def check(name, folder):
+    """make check there, and count each program's cases."""
+    for old in (folder / "tests").rglob("*.trs"):
+        old.unlink()
+    log = folder / "check.out"
+    status = run(["make", "-k", "-j", JOBS, "check"], log, cwd=folder)
+    results = sorted((folder / "tests").rglob("*.trs"))
+    failed_before = len(tally.failed)
+    for trs in results:
+        result = re.search(r"^:test-result: (\w+)", trs.read_text(), re.M)
+        text = trs.with_suffix(".log").read_text(errors="replace")
+        count_log(f"{name}: {trs.relative_to(folder).with_suffix('')}",
+                  result.group(1) if result else "ERROR", text)
+    if not results or (status != 0 and len(tally.failed) == failed_before):
+        tally.fail(f"{name}: make check", tail(log))
+
+
+def count_junit(name, path, log, status):
+    """Count pytest's cases."""
+    try:
+        root = xml.etree.ElementTree.parse(path).getroot()
+    except (OSError, xml.etree.ElementTree.ParseError):
+        tally.fail(f"{name}: pytest", tail(log))
+        return
+    cases = list(root.iter("testcase"))
+    bad = 0
+    for case in cases:
+        title = f"{name}: {case.get('classname')}.{case.get('name')}"
+        wrong = case.find("failure")
+        wrong = case.find("error") if wrong is None else wrong
+        skipped = case.find("skipped")
+        if wrong is not None:
+            bad += 1
+            tally.fail(title, wrong.text or "")
+        elif skipped is not None:
+            tally.skip(title, skipped.get("message", ""))
+        else:
+            tally.ok()
+    if not cases or (status != 0 and bad == 0):
+        tally.fail(f"{name}: pytest", tail(log))
+
+
+def pytest(name, folder):
+    """One folder of system tests on one build."""
+    if folder is None:
+        tally.fail(f"{name}: nothing to test, the build failed")
+        return
+    if run(["/usr/bin/python3", "-c", "import pytest"],
+           WORK / "pytest.log") != 0:
+        tally.skip(name, "pytest is missing: apt-get install python3-pytest")
+        return
+    xml_path = WORK / f"{name}.xml"
+    xml_path.unlink(missing_ok=True)
+    log = WORK / f"{name}.log"
+    env = dict(os.environ, POSTERN_PREFIX=str(folder / "installed"),
+               BUILD_DIR=str(folder), PYTHONDONTWRITEBYTECODE="1")
+    started = time.monotonic()
+    status = run(["/usr/bin/python3", "-m", "pytest", "-q", "-rs",
+                  f"--junitxml={xml_path}", str(TOP / "tests" / name)],
+                 log, cwd=folder, env=env)
+    count_junit(name, xml_path, log, status)
+    print(f"== {name} in {time.monotonic() - started:.0f} s", flush=True)
+
+
+def fuzz():
+    if shutil.which("clang") is None:
+        tally.skip("fuzz", "clang is missing: apt-get install clang")
+        return
+    log = WORK / "fuzz.log"
+    started = time.monotonic()
+    status = run(["sh", str(TOP / "tests/fuzz/fuzz.sh"), str(TOP),
+                  str(FUZZ_SECONDS)], log, cwd=WORK)
+    text = log.read_text(errors="replace")
+    good = re.findall(r"^ok (fuzz \S+)", text, re.M)
+    bad = re.findall(r"^not ok (fuzz \S+)", text, re.M)
+    tally.ok(len(good))
+    for name in bad:
+        tally.fail(name)
+    if bad or status != 0 or not good:
+        if not bad:
+            tally.fail("fuzz", text)
+        else:
+            print(text[-6000:])
+    print(f"== fuzz in {time.monotonic() - started:.0f} s", flush=True)
+
+
+# Code that parses what strangers send, and the ground it stands on.
+VALGRIND = re.compile(r"test_(slice|buf|arena|num|base64|ascii|imap_lex|lex|"
+                      r"mime|parse|parser|header|address|pop3|ipc|auth_\w+|"
+                      r"seqset|conf\w*)$")
+
+
+def valgrind(folder):
+    if shutil.which("valgrind") is None:
+        tally.skip("valgrind", "missing: apt-get install valgrind")
+        return
+    if folder is None:
+        tally.fail("valgrind: nothing to test, the build failed")
+        return
+    started = time.monotonic()
+    names = sorted(p for p in (folder / "tests/unit").glob("test_*")
+                   if VALGRIND.search(p.name) and os.access(p, os.X_OK))
+    for path in names:
+        log = WORK / "valgrind" / f"{path.name}.log"
+        status = run(["valgrind", "-q", "--leak-check=full",
+                      "--show-leak-kinds=definite", "--error-exitcode=99",
+                      "--errors-for-leak-kinds=definite",
+                      "--trace-children=no", str(path)],
+                     log, cwd=folder, timeout=300,
+                     env=dict(os.environ, srcdir=str(TOP),
+                              top_srcdir=str(TOP),
+                              top_builddir=str(folder)))
+        if status in (0, 77):
+            tally.ok()
+        else:
+            tally.fail(f"valgrind: {path.name}", tail(log))
+    if not names:
+        tally.fail("valgrind: no unit tests found")
+    print(f"== valgrind in {time.monotonic() - started:.0f} s", flush=True)
+
+
+def packages(folder):
+    """tests/lint/packages.py, on what the build has really read."""
+    if folder is None or shutil.which("dpkg-query") is None:
+        tally.skip("packages", "needs a build and dpkg")
+        return
+    log = WORK / "packages.log"
+    status = run(["/usr/bin/python3", str(TOP / "tests/lint/packages.py"),
+                  str(folder)], log)
+    count_log("packages", "PASS" if status == 0 else "FAIL",
+              log.read_text(errors="replace"))
+
+
+def main():
+    stages = sys.argv[1:] or ["gcc", "sanitize", "auth", "clients", "howto",
+                              "fuzz", "valgrind", "packages"]
+    WORK.mkdir(parents=True, exist_ok=True)
+    # The servers of the tests run as other users than the one who builds.
+    for path in (WORK, *WORK.parents):
+        if path.stat().st_uid == os.geteuid() and path != TOP.anchor:
+            path.chmod(path.stat().st_mode | 0o011)
+    started = time.monotonic()
+    if run(["autoreconf", "-fi"], WORK / "autoreconf.log", cwd=TOP) != 0:
+        tally.fail("autoreconf", tail(WORK / "autoreconf.log"))
+        return finish(started)
+    plain = sanitized = None
+    if {"gcc", "howto", "valgrind", "packages"} & set(stages):
+        plain = build("gcc", "CC=gcc", "--enable-werror")
+    if plain and "gcc" in stages:
+        check("gcc", plain)
+    if {"sanitize", "auth", "clients"} & set(stages):
+        if shutil.which("clang"):
+            sanitized = build("sanitize", "CC=clang", "--enable-werror",
+                              "--enable-sanitizers", "CFLAGS=-g -O1")
+        else:
+            tally.skip("sanitize", "clang is missing: apt-get install clang")
+            sanitized = plain
+    if sanitized and "sanitize" in stages:
+        check("sanitize", sanitized)
+    jobs = {"fuzz": fuzz,
+            "clients": lambda: pytest("clients", sanitized),
+            "auth": lambda: pytest("auth", sanitized),
+            "howto": lambda: pytest("howto", plain),
+            "valgrind": lambda: valgrind(plain),
+            "packages": lambda: packages(plain)}
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        futures = {name: pool.submit(job) for name, job in jobs.items()
+                   if name in stages}
+        for name, future in futures.items():
+            error = future.exception()
+            if error is not None:
+                tally.fail(f"{name}: {error!r}")
+    return finish(started)
+
+
+def finish(started):
+    for name, why in tally.skipped:
+        print(f"skipped {name}: {why}")
+    for name in tally.failed:
+        print(f"failed {name}")
+    print(f"{time.monotonic() - started:.0f} seconds")
+    print(f"{tally.passed} passed, {len(tally.failed)} failed, "
+          f"{len(tally.skipped)} skipped", flush=True)
+    return 1 if tally.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
