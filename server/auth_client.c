@@ -1,0 +1,521 @@
+#include "server/auth_client.h"
+
+#include <sys/queue.h>
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/ascii.h"
+#include "base/base64.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/num.h"
+#include "base/secret.h"
+
+enum {
+	LINE_MAX_IN = 16384,
+	OUT_MAX = 4 * 1024 * 1024,
+	NAMES_MAX = 1024,
+	RETRY_MS = 200,
+	N_BUCKETS = 256,
+	CHECK_MS = 1000,
+};
+
+struct auth_request {
+	struct auth_client *client;
+	LIST_ENTRY(auth_request) link;
+	uint32_t id;
+	int64_t until_ms;
+	auth_done *done;
+	void *arg;
+	bool lost; /* the socket broke before it was answered */
+};
+
+LIST_HEAD(request_list, auth_request);
+
+struct auth_client {
+	struct event_base *base;
+	struct auth_client_hooks hooks;
+	int64_t timeout_ms;
+	int fd; /* -1: none */
+	struct event *on_read, *on_write, *on_retry, *on_check;
+	struct buf in, out;
+	bool ready;		 /* DONE was received */
+	char names[NAMES_MAX];	 /* mechanisms in force */
+	struct buf names_coming; /* those of the handshake under way */
+	struct request_list bucket[N_BUCKETS];
+	uint32_t next_id;
+};
+
+static struct auth_request *
+find(struct auth_client *c, uint32_t id)
+{
+	struct auth_request *r;
+
+	LIST_FOREACH(r, &c->bucket[id % N_BUCKETS], link)
+		if (r->id == id)
+			return r;
+	return NULL;
+}
+
+/* Give a verdict; the request ends with any but AUTH_CONTINUE. */
+static void
+finish(struct auth_request *r, const struct auth_result *result)
+{
+	auth_done *done = r->done;
+	void *arg = r->arg;
+
+	if (result->verdict != AUTH_CONTINUE) {
+		LIST_REMOVE(r, link);
+		free(r);
+	}
+	done(arg, result);
+}
+
+/* End those that are lost, or that have waited for too long. */
+static void
+end_overdue(struct auth_client *c)
+{
+	const struct auth_result away = { .verdict = AUTH_UNAVAILABLE };
+	int64_t now = clock_now();
+	struct auth_request *r, *next;
+
+	for (size_t i = 0; i < N_BUCKETS; i++)
+		for (r = LIST_FIRST(&c->bucket[i]); r != NULL; r = next) {
+			next = LIST_NEXT(r, link);
+			if (r->lost || now >= r->until_ms)
+				finish(r, &away);
+		}
+}
+
+static void
+ask_later(struct auth_client *c)
+{
+	const struct timeval t = { 0, RETRY_MS * 1000 };
+
+	(void)event_add(c->on_retry, &t);
+}
+
+static void
+disconnect(struct auth_client *c, const char *why)
+{
+	struct auth_request *r;
+
+	if (c->fd < 0)
+		return;
+	log_warn("authdaemond: connection lost: %s", why);
+	event_free(c->on_read);
+	event_free(c->on_write);
+	c->on_read = c->on_write = NULL;
+	(void)close(c->fd);
+	c->fd = -1;
+	c->ready = false;
+	buf_fini(&c->in);
+	if (c->out.p != NULL)
+		secret_wipe(c->out.p, c->out.cap);
+	buf_fini(&c->out);
+	for (size_t i = 0; i < N_BUCKETS; i++)
+		LIST_FOREACH(r, &c->bucket[i], link)
+			r->lost = true;
+	event_active(c->on_check, EV_TIMEOUT, 1);
+	ask_later(c);
+}
+
+static void
+flush(struct auth_client *c)
+{
+	while (c->fd >= 0 && c->ready && buf_len(&c->out) != 0) {
+		struct slice s = buf_slice(&c->out);
+		ssize_t n = TEMP_FAILURE_RETRY(
+		    send(c->fd, s.p, s.n, MSG_NOSIGNAL | MSG_DONTWAIT));
+
+		if (n < 0 && errno == EAGAIN) {
+			(void)event_add(c->on_write, NULL);
+			return;
+		}
+		if (n < 0) {
+			disconnect(c, strerrordesc_np(errno));
+			return;
+		}
+		buf_drain(&c->out, (size_t)n);
+		if (buf_len(&c->out) == 0)
+			secret_wipe(c->out.p, c->out.cap);
+	}
+}
+
+/* --- lines of authdaemond
+ * ------------------------------------------------------- */
+
+/* The value of the field "name=…", with its escapes undone in place. */
+static bool
+field(struct slice rest, struct slice name, struct slice *value)
+{
+	struct slice one;
+
+	while (slice_split(&rest, '\t', &one))
+		if (slice_starts(one, name)) {
+			*value = slice_skip(one, name.n);
+			return true;
+		}
+	return false;
+}
+
+static bool
+hex_bytes(struct slice hex, uint8_t *out, size_t n)
+{
+	if (hex.n != 2 * n)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		int hi = ascii_hex(hex.p[2 * i]),
+		    lo = ascii_hex(hex.p[2 * i + 1]);
+
+		if (hi < 0 || lo < 0)
+			return false;
+		out[i] = (uint8_t)(hi << 4 | lo);
+	}
+	return true;
+}
+
+static void
+take_ok(struct auth_request *r, struct slice fields)
+{
+	struct auth_result result = { .verdict = AUTH_OK };
+	uint8_t ticket[AUTH_TICKET_SIZE];
+	struct slice hex;
+
+	if (!field(fields, SLICE("ticket="), &hex) ||
+	    !hex_bytes(hex, ticket, sizeof(ticket)))
+		result.verdict = AUTH_UNAVAILABLE;
+	(void)field(fields, SLICE("user="), &result.user);
+	result.ticket = slice_of(ticket, sizeof(ticket));
+	finish(r, &result);
+	secret_wipe(ticket, sizeof(ticket));
+}
+
+static void
+take_fail(struct auth_request *r, struct slice fields)
+{
+	struct auth_result result = { .verdict = AUTH_FAILED };
+	struct slice one, rest = fields;
+
+	(void)field(fields, SLICE("user="), &result.user);
+	while (slice_split(&rest, '\t', &one))
+		if (slice_eq(one, SLICE("temp")) ||
+		    slice_eq(one, SLICE("code=temp_fail")))
+			result.verdict = AUTH_UNAVAILABLE;
+	finish(r, &result);
+}
+
+static void
+take_mech(struct auth_client *c, struct slice name)
+{
+	if (buf_len(&c->names_coming) != 0)
+		buf_putc(&c->names_coming, ' ');
+	buf_put(&c->names_coming, name);
+}
+
+static void
+take_done(struct auth_client *c)
+{
+	struct slice s = buf_slice(&c->names_coming);
+
+	c->ready = true;
+	if (buf_ok(&c->names_coming) && s.n < sizeof(c->names)) {
+		memcpy(c->names, s.p, s.n);
+		c->names[s.n] = '\0';
+	}
+	buf_reset(&c->names_coming);
+	c->hooks.mechanisms(c->hooks.arg, c->names);
+}
+
+/* One line; false for one that breaks the protocol. */
+static bool
+take_line(struct auth_client *c, struct slice line)
+{
+	struct slice rest = line, verb, word = slice_of("", 0);
+	struct auth_request *r;
+	uint32_t id;
+
+	(void)slice_split(&rest, '\t', &verb);
+	(void)slice_split(&rest, '\t', &word);
+	if (slice_eq(verb, SLICE("VERSION")))
+		return slice_eq(word, SLICE("1"));
+	if (slice_eq(verb, SLICE("MECH"))) {
+		take_mech(c, word);
+		return true;
+	}
+	if (slice_eq(verb, SLICE("DONE"))) {
+		take_done(c);
+		return true;
+	}
+	if (!slice_eq(verb, SLICE("OK")) && !slice_eq(verb, SLICE("FAIL")) &&
+	    !slice_eq(verb, SLICE("CONT")))
+		return true; /* of a later minor version */
+	if (!num_u32(word, &id))
+		return false;
+	if ((r = find(c, id)) == NULL)
+		return true; /* cancelled meanwhile */
+	if (slice_eq(verb, SLICE("OK"))) {
+		take_ok(r, rest);
+	} else if (slice_eq(verb, SLICE("FAIL"))) {
+		take_fail(r, rest);
+	} else {
+		const struct auth_result result = { .verdict = AUTH_CONTINUE,
+			.challenge = rest };
+
+		r->until_ms = INT64_MAX; /* now the client's turn */
+		finish(r, &result);
+	}
+	return true;
+}
+
+static void
+take_lines(struct auth_client *c)
+{
+	while (c->fd >= 0) {
+		struct slice s = buf_slice(&c->in);
+		size_t at = slice_find(s, '\n');
+
+		if (at == s.n) {
+			if (s.n >= LINE_MAX_IN)
+				disconnect(c, "line too long");
+			return;
+		}
+		if (!take_line(c, slice_first(s, at))) {
+			disconnect(c, "bad line");
+			return;
+		}
+		/* A callback may have led to a disconnect. */
+		if (c->fd >= 0)
+			buf_drain(&c->in, at + 1);
+	}
+}
+
+static void
+on_auth_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct auth_client *c = arg;
+	uint8_t *to = buf_reserve(&c->in, 4096);
+	ssize_t n;
+
+	(void)what;
+	if (to == NULL) {
+		disconnect(c, "line too long");
+		return;
+	}
+	n = TEMP_FAILURE_RETRY(recv(fd, to, 4096, MSG_DONTWAIT));
+	if (n < 0 && errno == EAGAIN)
+		return;
+	if (n <= 0) {
+		disconnect(c, n == 0 ? "closed" : strerrordesc_np(errno));
+		return;
+	}
+	buf_advance(&c->in, (size_t)n);
+	take_lines(c);
+	flush(c);
+}
+
+static void
+on_auth_writable(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	flush(arg);
+}
+
+static void
+on_retry(evutil_socket_t fd, short what, void *arg)
+{
+	struct auth_client *c = arg;
+
+	(void)fd;
+	(void)what;
+	if (c->fd < 0)
+		c->hooks.want_socket(c->hooks.arg);
+}
+
+static void
+on_check(evutil_socket_t fd, short what, void *arg)
+{
+	const struct timeval t = { CHECK_MS / 1000, 0 };
+	struct auth_client *c = arg;
+
+	(void)fd;
+	(void)what;
+	end_overdue(c);
+	(void)event_add(c->on_check, &t);
+}
+
+/* --- requests
+ * --------------------------------------------------------------------- */
+
+/* A field's value with the protocol's escapes. */
+static void
+put_value(struct buf *out, const char *s)
+{
+	for (; *s != '\0'; s++) {
+		static const char from[] = "\1\t\r\n", to[] = "1trn";
+		const char *at = strchr(from, *s);
+
+		if (at != NULL) {
+			buf_putc(out, 1);
+			buf_putc(out, (uint8_t)to[at - from]);
+		} else
+			buf_putc(out, (uint8_t)*s);
+	}
+}
+
+struct auth_request *
+auth_begin(struct auth_client *c, const struct auth_start *s, auth_done *done,
+    void *arg)
+{
+	struct auth_request *r = MEM_NEW(struct auth_request);
+
+	r->client = c;
+	r->id = ++c->next_id;
+	r->done = done;
+	r->arg = arg;
+	r->until_ms = clock_now() + c->timeout_ms;
+	LIST_INSERT_HEAD(&c->bucket[r->id % N_BUCKETS], r, link);
+	if (c->fd < 0) {
+		r->lost = true;
+		event_active(c->on_check, EV_TIMEOUT, 1);
+		return r;
+	}
+	buf_putf(&c->out, "AUTH\t%u\t%s\tservice=%s\tlip=", r->id, s->mech,
+	    s->service);
+	put_value(&c->out, s->local_addr);
+	buf_puts(&c->out, "\trip=");
+	put_value(&c->out, s->client_addr);
+	buf_putf(
+	    &c->out, "\tlport=%u\trport=%u", s->local_port, s->client_port);
+	if (s->secured)
+		buf_puts(&c->out, "\tsecured=tls");
+	if (s->has_response) {
+		buf_puts(&c->out, "\tresp=");
+		base64_encode(s->response, &c->out);
+	}
+	buf_putc(&c->out, '\n');
+	flush(c);
+	return r;
+}
+
+void
+auth_continue(struct auth_request *r, struct slice response)
+{
+	struct auth_client *c = r->client;
+
+	r->until_ms = clock_now() + c->timeout_ms;
+	if (r->lost || c->fd < 0)
+		return;
+	buf_putf(&c->out, "CONT\t%u\t", r->id);
+	base64_encode(response, &c->out);
+	buf_putc(&c->out, '\n');
+	flush(c);
+}
+
+void
+auth_cancel(struct auth_request **rr)
+{
+	struct auth_request *r = *rr;
+
+	if (r == NULL)
+		return;
+	*rr = NULL;
+	if (!r->lost && r->client->fd >= 0) {
+		buf_putf(&r->client->out, "CANCEL\t%u\n", r->id);
+		flush(r->client);
+	}
+	LIST_REMOVE(r, link);
+	free(r);
+}
+
+/* --- the client
+ * --------------------------------------------------------------------- */
+
+struct auth_client *
+auth_client_new(struct event_base *base, const struct auth_client_hooks *hooks,
+    int64_t timeout_ms)
+{
+	const struct timeval t = { CHECK_MS / 1000, 0 };
+	struct auth_client *c = MEM_NEW(struct auth_client);
+
+	c->base = base;
+	c->hooks = *hooks;
+	c->timeout_ms = timeout_ms;
+	c->fd = -1;
+	buf_init(&c->in, LINE_MAX_IN + 4096);
+	buf_init(&c->out, OUT_MAX);
+	buf_init(&c->names_coming, NAMES_MAX);
+	c->on_retry = event_new(base, -1, 0, on_retry, c);
+	c->on_check = event_new(base, -1, 0, on_check, c);
+	(void)event_add(c->on_check, &t);
+	return c;
+}
+
+void
+auth_client_free(struct auth_client **cc)
+{
+	struct auth_client *c = *cc;
+
+	if (c == NULL)
+		return;
+	*cc = NULL;
+	if (c->fd >= 0) {
+		event_free(c->on_read);
+		event_free(c->on_write);
+		(void)close(c->fd);
+	}
+	for (size_t i = 0; i < N_BUCKETS; i++)
+		while (!LIST_EMPTY(&c->bucket[i])) {
+			struct auth_request *r = LIST_FIRST(&c->bucket[i]);
+
+			LIST_REMOVE(r, link);
+			free(r);
+		}
+	event_free(c->on_retry);
+	event_free(c->on_check);
+	buf_fini(&c->in);
+	buf_fini(&c->out);
+	buf_fini(&c->names_coming);
+	free(c);
+}
+
+void
+auth_client_socket(struct auth_client *c, int fd)
+{
+	static const char hello[] = "VERSION\t1\t2\nCPID\t";
+	struct buf line;
+
+	if (c->fd >= 0) {
+		/* The old one works still: one is enough. */
+		(void)close(fd);
+		return;
+	}
+	c->fd = fd;
+	(void)event_del(c->on_retry);
+	c->on_read =
+	    event_new(c->base, fd, EV_READ | EV_PERSIST, on_auth_readable, c);
+	c->on_write = event_new(c->base, fd, EV_WRITE, on_auth_writable, c);
+	(void)event_add(c->on_read, NULL);
+	buf_init(&line, 128);
+	buf_puts(&line, hello);
+	buf_putf(&line, "%d\n", (int)getpid());
+	/* A fresh socket takes that much at once. */
+	if (send(fd, buf_slice(&line).p, buf_len(&line), MSG_NOSIGNAL) !=
+	    (ssize_t)buf_len(&line))
+		disconnect(c, "handshake");
+	buf_fini(&line);
+}
+
+void
+auth_client_down(struct auth_client *c)
+{
+	if (c->fd < 0)
+		ask_later(c);
+}

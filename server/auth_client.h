@@ -1,0 +1,77 @@
+/*
+ * auth_client: a login process's side of the talk with authdaemond, in the
+ * Dovecot authentication protocol (docs/auth.md).
+ *
+ * Layer:  server, uses base, libevent.
+ * Memory: the client owns its socket; a request is owned by the client until
+ *         its verdict was given or auth_cancel() was called.
+ *
+ * One connection carries the requests of all clients, told apart by id.  The
+ * socket comes from the master, as a login process can open none; when it
+ * breaks, every open request ends as unavailable, and want asks for another.
+ */
+#ifndef SERVER_AUTH_CLIENT_H
+#define SERVER_AUTH_CLIENT_H
+
+#include <event2/event.h>
+
+#include "base/defs.h"
+#include "base/slice.h"
+
+enum { AUTH_TICKET_SIZE = 16 };
+
+enum auth_verdict {
+	AUTH_CONTINUE,	  /* challenge: base64, to be answered */
+	AUTH_OK,	  /* ticket is set */
+	AUTH_FAILED,	  /* wrong name or password */
+	AUTH_UNAVAILABLE, /* temporary: table or authdaemond away */
+};
+
+struct auth_result {
+	enum auth_verdict verdict;
+	struct slice challenge;
+	struct slice ticket; /* AUTH_TICKET_SIZE bytes */
+	struct slice user;   /* canonical name; may be empty unless AUTH_OK */
+};
+
+typedef void auth_done(void *arg, const struct auth_result *r);
+
+struct auth_client;
+struct auth_request;
+
+struct auth_client_hooks {
+	void (*want_socket)(void *arg); /* ask the master for a socket */
+	/* The mechanisms changed: names, blank separated. */
+	void (*mechanisms)(void *arg, const char *names);
+	void *arg;
+};
+
+struct auth_client *auth_client_new(struct event_base *base,
+    const struct auth_client_hooks *hooks, int64_t timeout_ms) MUST_USE;
+void auth_client_free(struct auth_client **c);
+/* A connected socket (taken over); replaces a broken one. */
+void auth_client_socket(struct auth_client *c, int fd);
+/* authdaemond can't be reached now: ask again after a pause. */
+void auth_client_down(struct auth_client *c);
+
+struct auth_start {
+	const char *mech, *service;
+	const char *client_addr, *local_addr;
+	uint32_t client_port, local_port;
+	bool secured;
+	bool has_response;
+	struct slice response; /* decoded */
+};
+
+/*
+ * Begin an exchange.  done is called for each verdict, never from inside this
+ * call; after any but AUTH_CONTINUE the request is gone.
+ */
+struct auth_request *auth_begin(struct auth_client *c,
+    const struct auth_start *s, auth_done *done, void *arg) MUST_USE;
+/* Answer a challenge with the decoded response. */
+void auth_continue(struct auth_request *r, struct slice response);
+/* Nobody wants the verdict any more. */
+void auth_cancel(struct auth_request **r);
+
+#endif

@@ -1,0 +1,107 @@
+/*
+ * login_impl: what the files of the login process share.
+ *
+ * Layer:  server.
+ */
+#ifndef SERVER_LOGIN_IMPL_H
+#define SERVER_LOGIN_IMPL_H
+
+#include <sys/queue.h>
+
+#include <event2/event.h>
+
+#include "protocols/preauth.h"
+#include "server/auth_client.h"
+#include "server/conf/conf.h"
+#include "server/net/relay.h"
+#include "server/net/tls.h"
+#include "server/peer.h"
+#include "server/service.h"
+
+enum { LOGIN_LISTENERS_MAX = 256, CONN_MAGIC = 0x636f6e6e, CONN_ADDR = 64 };
+
+struct login;
+
+struct listener {
+	struct login *login;
+	enum service service;
+	int fd;
+	struct event *on_accept;
+};
+
+/* What decides a connection's timeouts and what events mean. */
+enum conn_state {
+	CONN_WAIT_VERDICT,  /* the master counts it */
+	CONN_HANDSHAKE,	    /* TLS under way */
+	CONN_TALK,	    /* the preauth has it */
+	CONN_WAIT_AUTH,	    /* authdaemond has it */
+	CONN_WAIT_HANDOVER, /* the master has it */
+	CONN_DRAIN,	    /* send what is left, then close */
+	CONN_RELAY,	    /* handed over: bytes go through */
+	CONN_DEAD,	    /* freed at the end of the turn */
+};
+
+struct conn {
+	unsigned magic;
+	TAILQ_ENTRY(conn) link;
+	struct login *login;
+	uint64_t id;
+	enum service service;
+	enum conn_state state;
+	int fd;
+	char client_addr[CONN_ADDR], local_addr[CONN_ADDR];
+	uint16_t client_port, local_port;
+	SSL *ssl;
+	bool tls_next;	     /* out must be sent, then TLS begins */
+	const char *refusal; /* to be said after the greeting's TLS handshake */
+	struct preauth *pre;
+	struct auth_request *auth;
+	struct relay *relay;
+	int relay_peer; /* our end's twin on its way to the worker, or -1 */
+	struct event *on_io, *on_timer, *on_dead;
+	int64_t began_ms;
+	uint64_t rcvd, sent;
+	bool read_wants_write, want_write;
+};
+
+struct login {
+	struct event_base *base;
+	struct peer *master;
+	struct conf *conf, *next_conf;
+	unsigned index;
+	uint64_t next_id;
+	TAILQ_HEAD(, conn) conns;
+	unsigned n_conns;
+	struct listener listeners[LOGIN_LISTENERS_MAX];
+	unsigned n_listeners;
+	bool accept_paused;
+	struct event *on_resume;
+	struct auth_client *auth;
+	char mechanisms[1024];
+	struct tls_config *tls[2];     /* by family: IMAP, POP3 */
+	struct tls_material *material; /* arrived since the last START */
+	struct preauth_options options[N_SERVICES];
+	bool started, stopping;
+};
+
+/* --- login_conn.c
+ * ------------------------------------------------------------- */
+
+void conn_accept(struct listener *l, int fd, const char *client_addr,
+    uint16_t client_port, const char *local_addr, uint16_t local_port);
+/* The master's CONN_VERDICT and HANDOVER_DONE. */
+void conn_on_verdict(struct conn *c, enum conn_verdict v);
+void conn_on_handover(struct conn *c, enum conn_verdict v, const char *reason);
+/* End it, unless it has been handed over. */
+void conn_stop(struct conn *c, enum preauth_failure why);
+struct conn *conn_by_id(struct login *l, uint64_t id);
+
+/* --- login_setup.c
+ * ------------------------------------------------------------- */
+
+/* Keep a TLS_MATERIAL message until START. */
+void login_take_material(struct login *l, struct msg_in *in);
+/* Make contexts and options of what has arrived; 0 or ERR_*. */
+int login_apply(struct login *l, struct err *e) MUST_USE;
+
+#endif

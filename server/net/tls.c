@@ -1,0 +1,372 @@
+#include "server/net/tls.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+
+#include "base/mem.h"
+
+enum { NAMED_MAX = 1024, ALPN_MAX = 64 };
+
+struct named {
+	char *name;
+	SSL_CTX *ctx;
+};
+
+struct tls_config {
+	struct tls_options opt;
+	unsigned char alpn[ALPN_MAX]; /* length, then the name */
+	char *ciphers;
+	unsigned refs; /* the owner's, and one for each connection */
+	SSL_CTX *ctx;  /* the default; NULL without a certificate */
+	struct named *named;
+	size_t n_named;
+};
+
+const char *
+tls_reason(char *out, size_t n)
+{
+	unsigned long code = ERR_get_error();
+	const char *reason = ERR_reason_error_string(code);
+
+	(void)snprintf(
+	    out, n, "%s", reason != NULL ? reason : "connection broken");
+	ERR_clear_error();
+	return out;
+}
+
+/* --- contexts
+ * -------------------------------------------------------------------- */
+
+/*
+ * RFC 7301: the client offered names and ours is not among them: RFC 7301 3.2
+ * wants the handshake ended, which is right where a port might be confused
+ * with another protocol's.
+ */
+static int
+on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n,
+    const unsigned char *in, unsigned in_n, void *arg)
+{
+	const struct tls_config *c = arg;
+	unsigned char *chosen;
+
+	(void)ssl;
+	if (SSL_select_next_proto(&chosen, out_n, c->alpn,
+		(unsigned)c->alpn[0] + 1, in, in_n) != OPENSSL_NPN_NEGOTIATED)
+		return SSL_TLSEXT_ERR_ALERT_FATAL;
+	*out = chosen;
+	return SSL_TLSEXT_ERR_OK;
+}
+
+static SSL_CTX *
+named_context(const struct tls_config *c, const char *name)
+{
+	for (size_t i = 0; i < c->n_named; i++)
+		if (slice_ieq(slice_str(c->named[i].name), slice_str(name)))
+			return c->named[i].ctx;
+	return NULL;
+}
+
+/* RFC 6066 3: another certificate for the name that the client asks for. */
+static int
+on_server_name(SSL *ssl, int *alert, void *arg)
+{
+	const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+	SSL_CTX *ctx;
+
+	(void)alert;
+	if (name != NULL && (ctx = named_context(arg, name)) != NULL)
+		(void)SSL_set_SSL_CTX(ssl, ctx);
+	return SSL_TLSEXT_ERR_OK;
+}
+
+static SSL_CTX *
+context_new(struct tls_config *c)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+	static const unsigned char id[] = "postern";
+
+	if (ctx == NULL)
+		return NULL;
+	(void)SSL_CTX_set_min_proto_version(ctx, c->opt.min_version);
+	(void)SSL_CTX_set_options(ctx,
+	    SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+		SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_IGNORE_UNEXPECTED_EOF);
+	(void)SSL_CTX_set_mode(ctx,
+	    SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+		SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	(void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	(void)SSL_CTX_set_session_id_context(ctx, id, sizeof(id) - 1);
+	(void)SSL_CTX_set_num_tickets(ctx, 1);
+	if (c->opt.ciphers[0] != '\0' &&
+	    SSL_CTX_set_cipher_list(ctx, c->opt.ciphers) != 1) {
+		SSL_CTX_free(ctx);
+		return NULL;
+	}
+	if (c->alpn[0] != 0)
+		SSL_CTX_set_alpn_select_cb(ctx, on_alpn, c);
+	(void)SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
+	(void)SSL_CTX_set_tlsext_servername_arg(ctx, c);
+	return ctx;
+}
+
+static BIO *
+bio_of(struct slice s)
+{
+	return BIO_new_mem_buf(s.p, (int)s.n);
+}
+
+static bool
+use_key(SSL_CTX *ctx, struct slice pem)
+{
+	BIO *bio = bio_of(pem);
+	EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+	bool ok = key != NULL && SSL_CTX_use_PrivateKey(ctx, key) == 1;
+
+	EVP_PKEY_free(key);
+	(void)BIO_free(bio);
+	return ok;
+}
+
+/* The first certificate is ours, those behind it are its chain. */
+static bool
+use_chain(SSL_CTX *ctx, struct slice pem)
+{
+	BIO *bio = bio_of(pem);
+	X509 *cert = PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL);
+	bool ok = cert != NULL && SSL_CTX_use_certificate(ctx, cert) == 1;
+
+	X509_free(cert);
+	while (ok && (cert = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL)
+		if (SSL_CTX_add0_chain_cert(ctx, cert) != 1) {
+			X509_free(cert);
+			ok = false;
+		}
+	if (ok)
+		ERR_clear_error(); /* the end of the file */
+	(void)BIO_free(bio);
+	return ok;
+}
+
+struct tls_config *
+tls_config_new(const struct tls_options *opt)
+{
+	struct tls_config *c = MEM_NEW(struct tls_config);
+	size_t n = strlen(opt->alpn);
+
+	c->refs = 1;
+	c->opt = *opt;
+	c->ciphers = mem_strdup(opt->ciphers);
+	c->opt.ciphers = c->ciphers;
+	c->opt.alpn = NULL;
+	if (n < ALPN_MAX) {
+		c->alpn[0] = (unsigned char)n;
+		memcpy(c->alpn + 1, opt->alpn, n);
+	}
+	return c;
+}
+
+static void
+config_unref(struct tls_config *c)
+{
+	if (--c->refs > 0)
+		return;
+	SSL_CTX_free(c->ctx);
+	for (size_t i = 0; i < c->n_named; i++) {
+		SSL_CTX_free(c->named[i].ctx);
+		free(c->named[i].name);
+	}
+	free(c->named);
+	free(c->ciphers);
+	free(c);
+}
+
+void
+tls_config_free(struct tls_config **cc)
+{
+	if (*cc != NULL)
+		config_unref(*cc);
+	*cc = NULL;
+}
+
+int
+tls_config_add(struct tls_config *c, const char *name, struct slice cert,
+    struct slice key, struct err *e)
+{
+	SSL_CTX *ctx = context_new(c);
+	char why[160];
+
+	if (ctx == NULL || !use_chain(ctx, cert) || !use_key(ctx, key) ||
+	    SSL_CTX_check_private_key(ctx) != 1) {
+		SSL_CTX_free(ctx);
+		return err_set(e, ERR_FORMAT, "certificate%s%s: %s",
+		    *name != '\0' ? " for " : "", name,
+		    tls_reason(why, sizeof(why)));
+	}
+	if (*name == '\0') {
+		SSL_CTX_free(c->ctx);
+		c->ctx = ctx;
+		return 0;
+	}
+	if (c->n_named >= NAMED_MAX) {
+		SSL_CTX_free(ctx);
+		return err_set(
+		    e, ERR_LIMIT, "more than %d certificates", NAMED_MAX);
+	}
+	c->named = mem_realloc(c->named, c->n_named + 1, sizeof(c->named[0]));
+	c->named[c->n_named++] = (struct named){ mem_strdup(name), ctx };
+	return 0;
+}
+
+void
+tls_config_ticket_keys(struct tls_config *c, struct slice keys)
+{
+	unsigned char copy[TLS_TICKET_KEYS_SIZE];
+
+	if (keys.n != sizeof(copy))
+		return;
+	memcpy(copy, keys.p, sizeof(copy));
+	if (c->ctx != NULL)
+		(void)SSL_CTX_set_tlsext_ticket_keys(
+		    c->ctx, copy, sizeof(copy));
+	for (size_t i = 0; i < c->n_named; i++)
+		(void)SSL_CTX_set_tlsext_ticket_keys(
+		    c->named[i].ctx, copy, sizeof(copy));
+	explicit_bzero(copy, sizeof(copy));
+}
+
+bool
+tls_config_usable(const struct tls_config *c)
+{
+	return c != NULL && c->ctx != NULL;
+}
+
+int
+tls_config_warm(struct tls_config *c, struct err *e)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	SSL *client = ctx != NULL ? SSL_new(ctx) : NULL;
+	SSL *server = SSL_new(c->ctx);
+	BIO *a = NULL, *b = NULL;
+	bool ok = client != NULL && server != NULL &&
+	    BIO_new_bio_pair(&a, 0, &b, 0) == 1;
+	char why[160];
+
+	if (ok) {
+		SSL_set_bio(client, a, a);
+		SSL_set_bio(server, b, b);
+		SSL_set_connect_state(client);
+		SSL_set_accept_state(server);
+		for (int i = 0; i < 10; i++) {
+			(void)SSL_do_handshake(client);
+			(void)SSL_do_handshake(server);
+		}
+		ok = SSL_is_init_finished(server) == 1;
+	}
+	SSL_free(client);
+	SSL_free(server);
+	SSL_CTX_free(ctx);
+	if (!ok)
+		return err_set(e, ERR_SYS, "trial handshake: %s",
+		    tls_reason(why, sizeof(why)));
+	ERR_clear_error();
+	return 0;
+}
+
+/* --- connections
+ * ---------------------------------------------------------------- */
+
+SSL *
+tls_accept(struct tls_config *c, int fd, const char *local_addr)
+{
+	SSL_CTX *ctx = named_context(c, local_addr);
+	SSL *ssl = SSL_new(ctx != NULL ? ctx : c->ctx);
+
+	if (ssl == NULL || SSL_set_fd(ssl, fd) != 1) {
+		SSL_free(ssl);
+		return NULL;
+	}
+	c->refs++;
+	(void)SSL_set_app_data(ssl, c);
+	SSL_set_accept_state(ssl);
+	return ssl;
+}
+
+void
+tls_free(SSL **ssl)
+{
+	struct tls_config *c;
+
+	if (*ssl == NULL)
+		return;
+	c = SSL_get_app_data(*ssl);
+	SSL_free(*ssl);
+	*ssl = NULL;
+	config_unref(c);
+}
+
+static enum tls_io
+outcome(SSL *ssl, int r)
+{
+	switch (SSL_get_error(ssl, r)) {
+	case SSL_ERROR_WANT_READ:
+		return TLS_WANT_READ;
+	case SSL_ERROR_WANT_WRITE:
+		return TLS_WANT_WRITE;
+	case SSL_ERROR_ZERO_RETURN:
+		return TLS_CLOSED;
+	default:
+		return TLS_ERROR;
+	}
+}
+
+enum tls_io
+tls_handshake(SSL *ssl)
+{
+	int r;
+
+	ERR_clear_error();
+	r = SSL_do_handshake(ssl);
+	return r == 1 ? TLS_DONE : outcome(ssl, r);
+}
+
+enum tls_io
+tls_read(SSL *ssl, void *p, size_t len, size_t *n)
+{
+	int r;
+
+	ERR_clear_error();
+	r = SSL_read_ex(ssl, p, len, n);
+	return r == 1 ? TLS_DONE : outcome(ssl, r);
+}
+
+enum tls_io
+tls_write(SSL *ssl, struct slice s, size_t *n)
+{
+	int r;
+
+	ERR_clear_error();
+	r = SSL_write_ex(ssl, s.p, s.n, n);
+	return r == 1 ? TLS_DONE : outcome(ssl, r);
+}
+
+void
+tls_shutdown(SSL *ssl)
+{
+	if (SSL_is_init_finished(ssl) == 1)
+		(void)SSL_shutdown(ssl);
+	ERR_clear_error();
+}
+
+const char *
+tls_facts(const SSL *ssl, char *out, size_t n)
+{
+	(void)snprintf(out, n, "%s %s", SSL_get_version(ssl),
+	    SSL_CIPHER_get_name(SSL_get_current_cipher(ssl)));
+	return out;
+}

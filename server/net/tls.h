@@ -1,0 +1,68 @@
+/*
+ * tls: OpenSSL contexts made from bytes, and TLS on a non-blocking socket.
+ *
+ * Layer:  server/net, uses base, OpenSSL.
+ * Certificates, keys and ticket keys come as bytes, as the process that uses
+ * them can open no file.  A configuration is reference counted: connections
+ * begun with one keep it after a reload has made another.
+ */
+#ifndef NET_TLS_H
+#define NET_TLS_H
+
+#include <stdbool.h>
+
+#include <openssl/ssl.h>
+
+#include "base/defs.h"
+#include "base/err.h"
+#include "base/slice.h"
+
+enum { TLS_TICKET_KEYS_SIZE = 80 };
+
+struct tls_options {
+	int min_version;     /* TLS1_2_VERSION … */
+	const char *ciphers; /* OpenSSL's list for TLS 1.2; "": its default */
+	const char *alpn;    /* "imap", "pop3"; "": none */
+};
+
+struct tls_config;
+
+/* An empty configuration; certificates are added, then it is used. */
+struct tls_config *tls_config_new(const struct tls_options *opt) MUST_USE;
+/* Give up the caller's reference: connections that use it go on. */
+void tls_config_free(struct tls_config **c);
+/*
+ * Add a certificate chain and its key, both PEM (they may be the same bytes).
+ * name: "" for the default, else the server name or local address for which
+ * it is shown.  Returns 0, or ERR_FORMAT with OpenSSL's reason.
+ */
+int tls_config_add(struct tls_config *c, const char *name, struct slice cert,
+    struct slice key, struct err *e) MUST_USE;
+/* Keys for session tickets, TLS_TICKET_KEYS_SIZE bytes. */
+void tls_config_ticket_keys(struct tls_config *c, struct slice keys);
+/* Whether there is a default certificate: TLS can be offered. */
+bool tls_config_usable(const struct tls_config *c);
+/* A handshake with itself in memory, so that nothing is loaded later. */
+int tls_config_warm(struct tls_config *c, struct err *e) MUST_USE;
+
+/* The server side of TLS on fd (which stays the caller's). */
+SSL *tls_accept(struct tls_config *c, int fd, const char *local_addr) MUST_USE;
+
+/* Release what tls_accept() gave. */
+void tls_free(SSL **ssl);
+
+enum tls_io { TLS_DONE, TLS_WANT_READ, TLS_WANT_WRITE, TLS_CLOSED, TLS_ERROR };
+
+/* Go on with the handshake. */
+enum tls_io tls_handshake(SSL *ssl);
+/* Read or write some; *n is the count with TLS_DONE. */
+enum tls_io tls_read(SSL *ssl, void *p, size_t len, size_t *n);
+enum tls_io tls_write(SSL *ssl, struct slice s, size_t *n);
+/* Say close_notify, as far as the socket takes it. */
+void tls_shutdown(SSL *ssl);
+/* OpenSSL's reason for the last TLS_ERROR, for the log; n >= 1. */
+const char *tls_reason(char *out, size_t n);
+/* "TLSv1.3 TLS_AES_256_GCM_SHA384" of a finished handshake. */
+const char *tls_facts(const SSL *ssl, char *out, size_t n);
+
+#endif
