@@ -6,6 +6,7 @@ keys.py -c FILE   say whether it is current (exit status 1: it is not)
 """
 import re
 import sys
+import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
@@ -111,10 +112,11 @@ def argument(text):
 
 
 def sentences(text):
-    """Each sentence on a line of its own, none read as a request."""
+    """Each sentence from a fresh line on, no line read as a request."""
     for line in re.split(r"(?<=[.;])\s+(?=[A-Z0-9])", text):
-        line = roff(line)
-        yield "\\&" + line if line[:1] in "'." else line
+        for piece in textwrap.wrap(roff(line), 76, break_long_words=False,
+                                   break_on_hyphens=False):
+            yield "\\&" + piece if piece[:1] in "'." else piece
 
 
 def entry(key):
@@ -122,7 +124,7 @@ def entry(key):
     yield f".It Va {key.name} Pq {default}"
     yield from sentences(key.text)
     if STATUS[key.status()]:
-        yield f".Em {STATUS[key.status()].capitalize()} ."
+        yield f'.Em "{STATUS[key.status()].capitalize()}" .'
     elif "RELOAD" not in key.flags:
         yield "Counts from the next start."
 

@@ -1,1 +1,10 @@
-# the manual pages
+# the manual pages; the list of keys in postern(5) comes from keys.def, and
+# the repository has it made, so that a build needs no python
+dist_man_MANS += man/posternd.8 man/authdaemond.8 man/posternctl.8 \
+	man/postern.5
+EXTRA_DIST += man/keys.py
+
+man-keys:
+	$(PYTHON3) $(srcdir)/man/keys.py $(srcdir)/man/postern.5
+
+.PHONY: man-keys
