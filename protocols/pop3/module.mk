@@ -38,3 +38,16 @@ tests_unit_test_pop3_session_SOURCES = tests/unit/test_pop3_session.c \
 tests_unit_test_pop3_session_LDADD = libpop3.a libbase.a -lcmocka
 tests_unit_test_pop3_stuff_SOURCES = tests/unit/test_pop3_stuff.c
 tests_unit_test_pop3_stuff_LDADD = libpop3.a libbase.a -lcmocka
+
+pop3_fuzz_targets = tests/fuzz/fuzz_pop3 tests/fuzz/fuzz_preauth
+check_PROGRAMS += $(pop3_fuzz_targets)
+tests_fuzz_fuzz_pop3_SOURCES = tests/fuzz/fuzz_pop3.c $(fake_mailbox)
+tests_fuzz_fuzz_pop3_LDADD = libpop3.a libbase.a
+tests_fuzz_fuzz_pop3_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_preauth_SOURCES = tests/fuzz/fuzz_preauth.c
+tests_fuzz_fuzz_preauth_LDADD = libpreauth.a libbase.a
+tests_fuzz_fuzz_preauth_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+if !FUZZING
+tests_fuzz_fuzz_pop3_SOURCES += tests/fuzz/replay.c
+tests_fuzz_fuzz_preauth_SOURCES += tests/fuzz/replay.c
+endif
