@@ -1,0 +1,258 @@
+"""Mail programs as users run them, each with a home of its own."""
+
+import mailbox
+import os
+import re
+import subprocess
+
+import pytest
+from postern import JOE, PASSWORD, PATIENCE, message, need, wait_for
+
+LONG = 4 * PATIENCE
+
+
+def run(argv, work, **env):
+    """Run a client; its output. A client that fails shows all it said."""
+    done = subprocess.run(
+        argv, cwd=work, stdin=subprocess.DEVNULL, capture_output=True,
+        text=True, timeout=LONG,
+        env={"PATH": os.environ["PATH"], "HOME": str(work / "home"),
+             "LC_ALL": "C.UTF-8", "TERM": "xterm", **env})
+    assert done.returncode == 0, (argv, done.stdout, done.stderr)
+    return done.stdout + done.stderr
+
+
+@pytest.fixture
+def joe(server):
+    """A user without mail, for nobody else."""
+    joe.n = getattr(joe, "n", 0) + 1
+    return server.add_user(f"user{joe.n}@example.com")
+
+
+def test_curl_imap(server, joe, work):
+    curl = need("curl", "curl")
+    server.deliver(message("By curl"), joe)
+    auth = ["--user", f"{joe}:{PASSWORD}", "--cacert",
+            str(server.cert.with_suffix(".crt")), "-sS"]
+    url = f"imaps://localhost:{server.port['imapd-ssl']}/INBOX"
+    assert "Subject: By curl" in run([curl, *auth, f"{url};MAILINDEX=1"],
+                                     work)
+    assert "* SEARCH 1" in run([curl, *auth, f"{url}?ALL"], work)
+    (work / "new.eml").write_text(message("Uploaded"))
+    run([curl, *auth, "-T", "new.eml", url], work)
+    assert len(server.files(joe)) == 2
+    plain = f"imap://localhost:{server.port['imapd']}/INBOX"
+    assert "Subject: Uploaded" in run(
+        [curl, *auth, "--ssl-reqd", f"{plain};MAILINDEX=2"], work)
+
+
+def test_curl_pop(server, joe, work):
+    curl = need("curl", "curl")
+    server.deliver(message("By POP"), joe)
+    auth = ["--user", f"{joe}:{PASSWORD}", "--cacert",
+            str(server.cert.with_suffix(".crt")), "-sS"]
+    url = f"pop3s://localhost:{server.port['pop3d-ssl']}/"
+    assert "Subject: By POP" in run([curl, *auth, f"{url}1"], work)
+    plain = f"pop3://localhost:{server.port['pop3d']}/"
+    assert run([curl, *auth, "--ssl-reqd", plain], work).startswith("1 ")
+    run([curl, *auth, "-X", "DELE 1", "-l", plain], work)
+    assert server.files(joe) == []
+
+
+def test_mutt(server, joe, work):
+    mutt = need("mutt", "mutt")
+    server.deliver(message("First"), joe)
+    server.deliver(message("Second"), joe)
+    port = server.port["imapd-ssl"]
+    user = joe.replace("@", "%40")
+    rc = work / "muttrc"
+    rc.write_text(
+        f"set imap_user='{joe}'\nset imap_pass='{PASSWORD}'\n"
+        f"set certificate_file={server.cert.with_suffix('.crt')}\n"
+        f"set ssl_force_tls=yes\nset ssl_verify_host=no\n"
+        f"set ssl_usesystemcerts=no\nset folder=imaps://localhost:{port}/\n"
+        f"set mbox_type=Maildir\nset confirmcreate=no\nset sleep_time=0\n"
+        f"set delete=yes\nset move=no\nset confirmappend=no\n"
+        f"set record=''\nset wait_key=no\nset quit=yes\n")
+    # In the pager of a dumb run: flag the first, delete the second, copy out.
+    script = "".join([
+        "push '<first-entry><copy-message>",
+        f"{work}/out<enter><first-entry><flag-message>",
+        "<last-entry><delete-message><sync-mailbox><quit>'"])
+    subprocess.run(
+        ["script", "-qec",
+         f"{mutt} -n -F {rc} -f imaps://{user}@localhost:{port}/INBOX "
+         f"-e \"{script}\"", "/dev/null"],
+        cwd=work, stdin=subprocess.DEVNULL, capture_output=True, timeout=LONG,
+        env={"PATH": os.environ["PATH"], "HOME": str(work / "home"),
+             "TERM": "xterm", "LC_ALL": "C.UTF-8"}, check=False)
+    files = wait_for(lambda: len(server.files(joe)) == 1
+                     and server.files(joe), "mutt has expunged the second")
+    assert "F" in files[0].split(":2,")[1]
+    copied = list(mailbox.Maildir(work / "out", create=False))
+    assert [m["Subject"] for m in copied] == ["First"]
+
+
+def mbsyncrc(server, user, work):
+    rc = work / "mbsyncrc"
+    rc.write_text(f"""\
+IMAPAccount joe
+Host localhost
+Port {server.port['imapd-ssl']}
+User {user}
+Pass "{PASSWORD}"
+SSLType IMAPS
+CertificateFile {server.cert.with_suffix('.crt')}
+AuthMechs LOGIN
+
+IMAPStore far
+Account joe
+
+MaildirStore near
+Path {work}/mail/
+Inbox {work}/mail/INBOX
+SubFolders Verbatim
+
+Channel all
+Far :far:
+Near :near:
+Patterns *
+Create Both
+Expunge Both
+SyncState *
+""")
+    (work / "mail").mkdir(exist_ok=True)
+    return str(rc)
+
+
+def test_mbsync_both_ways(server, joe, work):
+    mbsync = need("mbsync", "isync")
+    for subject in ("One", "Two", "Three"):
+        server.deliver(message(subject), joe)
+    rc = mbsyncrc(server, joe, work)
+    run([mbsync, "-c", rc, "-a"], work)
+    near = mailbox.Maildir(work / "mail/INBOX", create=False)
+    assert sorted(m["Subject"] for m in near) == ["One", "Three", "Two"]
+    # Here: one flagged, one removed, one new. All must get there.
+    for key, mail in near.items():
+        if mail["Subject"] == "One":
+            mail.add_flag("FS")
+            near[key] = mail
+        elif mail["Subject"] == "Two":
+            near.remove(key)
+    near.add(message("Four"))
+    run([mbsync, "-c", rc, "-a"], work)
+    names = server.files(joe)
+    assert len(names) == 3
+    assert sum(name.endswith(":2,FS") for name in names) == 1
+    # A second look finds nothing to do.
+    run([mbsync, "-c", rc, "-a"], work)
+    assert server.files(joe) == names
+
+
+def fetchmail(work, lines, mda):
+    rc = work / "fetchmailrc"
+    rc.write_text(lines)
+    rc.chmod(0o600)
+    program = need("fetchmail", "fetchmail")
+    done = subprocess.run(
+        [program, "-f", str(rc), "--pidfile", str(work / "pid"), "-v",
+         "--nosyslog", "--mda", mda],
+        cwd=work, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        timeout=LONG,
+        env={"PATH": os.environ["PATH"], "HOME": str(work / "home"),
+             "FETCHMAILHOME": str(work), "LC_ALL": "C"})
+    assert done.returncode in (0, 1), (done.stdout, done.stderr)
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("proto, service", [
+    ("imap", "imapd-ssl"), ("imap", "imapd"),
+    ("pop3", "pop3d-ssl"), ("pop3", "pop3d")])
+def test_fetchmail(server, joe, work, proto, service):
+    for subject in ("One", "Two"):
+        server.deliver(message(subject), joe)
+    tls = ("ssl " if service.endswith("-ssl") else "")
+    fetchmail(
+        work,
+        f"poll localhost proto {proto} port {server.port[service]}\n"
+        f"user '{joe}' pass '{PASSWORD}' {tls}sslproto 'auto' sslcertck "
+        f"sslcertfile '{server.cert.with_suffix('.crt')}'\n"
+        f"no keep fetchall\n", f"sh -c 'cat >>{work}/got'")
+    got = (work / "got").read_text()
+    assert re.findall("^Subject: (.*)$", got, re.M) == ["One", "Two"]
+    assert server.files(joe) == []
+
+
+@pytest.mark.parametrize("retriever, service", [
+    ("SimpleIMAPSSLRetriever", "imapd-ssl"),
+    ("SimplePOP3SSLRetriever", "pop3d-ssl")])
+def test_getmail(server, joe, work, retriever, service):
+    getmail = need("getmail", "getmail6")
+    for subject in ("One", "Two"):
+        server.deliver(message(subject), joe)
+    for sub in ("cur", "new", "tmp"):
+        (work / "out" / sub).mkdir(parents=True)
+    (work / "getmailrc").write_text(
+        f"[retriever]\ntype = {retriever}\nserver = localhost\n"
+        f"port = {server.port[service]}\nusername = {joe}\n"
+        f"password = {PASSWORD.replace('%', '%%')}\n"
+        f"ca_certs = {server.cert.with_suffix('.crt')}\n"
+        f"[destination]\ntype = Maildir\npath = {work}/out/\n"
+        f"[options]\nread_all = true\ndelete = true\n")
+    run([getmail, "--getmaildir", str(work), "--rcfile", "getmailrc"], work)
+    out = mailbox.Maildir(work / "out", create=False)
+    assert sorted(m["Subject"] for m in out) == ["One", "Two"]
+    assert server.files(joe) == []
+
+
+def test_offlineimap(server, joe, work):
+    offlineimap = need("offlineimap", "offlineimap3")
+    for subject in ("One", "Two"):
+        server.deliver(message(subject), joe)
+    server.deliver(message("Sent"), joe, ".Sent")
+    (work / "rc").write_text(
+        f"[general]\naccounts = a\nmetadata = {work}/meta\nui = quiet\n"
+        f"[Account a]\nlocalrepository = l\nremoterepository = r\n"
+        f"[Repository l]\ntype = Maildir\nlocalfolders = {work}/mail\n"
+        f"[Repository r]\ntype = IMAP\nremotehost = localhost\n"
+        f"remoteport = {server.port['imapd-ssl']}\nremoteuser = {joe}\n"
+        f"remotepass = {PASSWORD.replace('%', '%%')}\nssl = yes\n"
+        f"sslcacertfile = {server.cert.with_suffix('.crt')}\n")
+    run([offlineimap, "-c", str(work / "rc"), "-o", "-1"], work)
+    inbox = mailbox.Maildir(work / "mail/INBOX", create=False)
+    assert sorted(m["Subject"] for m in inbox) == ["One", "Two"]
+    assert (work / "mail/INBOX.Sent").is_dir() or \
+        (work / "mail/INBOX/Sent").is_dir()
+    for key, mail in inbox.items():
+        if mail["Subject"] == "One":
+            mail.set_subdir("cur")
+            mail.add_flag("S")
+            inbox[key] = mail
+    run([offlineimap, "-c", str(work / "rc"), "-o", "-1"], work)
+    assert sum(":2,S" in name for name in server.files(joe)) == 1
+
+
+def test_large_message_through_tls(server, joe, work):
+    """More than any buffer between disk and client holds."""
+    curl = need("curl", "curl")
+    body = "".join(f"{n:08d} " + "x" * 67 + "\n" for n in range(200_000))
+    server.deliver(message("Large", body=body), joe)
+    for url in (f"imaps://localhost:{server.port['imapd-ssl']}/INBOX;"
+                "MAILINDEX=1",
+                f"pop3s://localhost:{server.port['pop3d-ssl']}/1"):
+        text = run([curl, "-sS", "--user", f"{joe}:{PASSWORD}", "--cacert",
+                    str(server.cert.with_suffix(".crt")), url], work)
+        assert text.replace("\r", "").endswith("\n" + body)
+
+
+def test_user_is_the_one_of_the_table(server, joe, work):
+    """A Maildir that isn't there is made at login, as Courier's users know."""
+    curl = need("curl", "curl")
+    assert not server.maildir(joe).exists()
+    run([curl, "-sS", "--user", f"{joe}:{PASSWORD}",
+         f"imap://localhost:{server.port['imapd']}/INBOX?ALL"], work)
+    assert sorted(p.name for p in server.maildir(joe).iterdir()
+                  if p.name in ("cur", "new", "tmp")) == ["cur", "new", "tmp"]
+    assert server.maildir(joe).stat().st_mode & 0o777 == 0o700
+    assert JOE != joe
