@@ -206,6 +206,8 @@ conn_flush(struct conn *c)
 		(void)event_add(c->writable, &tv);
 		if (buf_len(c->out) > CONN_OUTPUT_HIGH)
 			conn_stop(c);
+	} else if (c->closing) {
+		conn_close(c);
 	} else if (c->lingering) {
 		half_close(c);
 	}
@@ -242,6 +244,16 @@ conn_finish(struct conn *c)
 	conn_stop(c);
 	conn_set_timer(c, -1);
 	conn_flush(c);
+}
+
+void
+conn_close_drained(struct conn *c)
+{
+	MAGIC_CHECK(c, CONN_MAGIC);
+	if (c->closed || c->lingering)
+		return;
+	c->closing = true;
+	conn_finish(c);
 }
 
 /* --- beginning and end -------------------------------------------------- */

@@ -65,7 +65,7 @@ struct conn {
 	uint8_t *in; /* in_max bytes */
 	size_t n_in, in_max;
 	struct buf *out; /* the owner's */
-	bool eof, lingering, closed, stopped;
+	bool eof, lingering, closing, closed, stopped;
 	struct event *readable, *writable, *timer;
 	TAILQ_ENTRY(conn) link;
 };
@@ -103,6 +103,8 @@ void conn_flush(struct conn *c);
  * make the peer's next read fail instead of seeing what was sent.
  */
 void conn_finish(struct conn *c);
+/* Send the rest of *out, then close. */
+void conn_close_drained(struct conn *c);
 void conn_close(struct conn *c);
 
 /* Call on_timer after ms; a negative number: never. */

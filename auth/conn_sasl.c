@@ -29,7 +29,9 @@ settle(struct sasl_conn *sc)
 		return;
 	next = sasl_session_tick(&sc->session, now);
 	if (sc->session.closing || !buf_ok(&sc->session.out)) {
-		conn_finish(c);
+		/* Closed both ways: Postfix tries its next request on the old
+		 * connection, and makes a new one only if it can't write. */
+		conn_close_drained(c);
 		return;
 	}
 	conn_flush(c);
@@ -37,7 +39,7 @@ settle(struct sasl_conn *sc)
 		return;
 	conn_set_timer(c, next < 0 ? -1 : next > now ? next - now : 1);
 	if (sc->front->stopping && sc->session.n_requests == 0)
-		conn_finish(c);
+		conn_close_drained(c);
 }
 
 static void

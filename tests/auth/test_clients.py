@@ -1,0 +1,311 @@
+"""The programs that use authdaemond: Debian's authtest, authenumerate and
+maildrop, Cyrus SASL's authdaemond method, and Postfix by the SASL protocol.
+
+Each has its own way to find the end of an answer and its own idea of a
+temporary failure; each is tried for both.
+"""
+
+import contextlib
+import os
+import pathlib
+import pwd
+import shutil
+import smtplib
+import socket
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+import support
+from support import JOE
+from test_mechanisms import Scram
+
+# --- Courier's clients -------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def courier(daemon):
+    """Run one of Courier's tools, which look for the socket in /run."""
+    tools = os.environ.get("COURIER_TOOLS")
+    if tools is None or os.getuid() != 0:
+        pytest.skip("needs root and COURIER_TOOLS: see get-courier-tools")
+    libraries = ":".join(str(pathlib.Path(tools) / path) for path in
+                         ("usr/lib", "usr/lib/x86_64-linux-gnu"))
+    # A private /run, in which Debian's directories are this daemon's.  (The
+    # library of Debian 12 does look for "autthdaemon".)
+    script = textwrap.dedent(f"""\
+        mount -t tmpfs tmpfs /run && mkdir /run/courier &&
+        ln -s {daemon.var} /run/courier/authdaemon &&
+        ln -s {daemon.var} /run/courier/autthdaemon &&
+        LD_LIBRARY_PATH={libraries} exec "$@"
+        """)
+
+    def run(program, *words, **options):
+        path = next(p for p in pathlib.Path(tools).glob(f"usr/*bin/{program}"))
+        return subprocess.run(
+            ["unshare", "-m", "sh", "-c", script, "sh", path, *words],
+            capture_output=True, text=True, timeout=40, **options)
+    return run
+
+
+def test_authtest(courier):
+    done = courier("authtest", JOE, "secret")
+    assert done.returncode == 0
+    assert "Authenticated: joe@example.com  (uid 5000, gid 5000)" in \
+        done.stdout
+    assert "Maildir: example.com/joe/" in done.stdout
+    assert "Cleartext Password: secret" in done.stdout
+    assert courier("authtest", "-s", "imap", JOE).returncode == 0
+
+
+def test_authtest_refused(courier):
+    for words in ((JOE, "wrong"), ("nobody", "secret"), ("nobody",)):
+        done = courier("authtest", *words)
+        assert done.returncode == 1
+        assert "Operation not permitted" in done.stderr
+
+
+def test_authtest_temporary(courier, table):
+    table.add("unusable", clear="secret", uid=0)
+    done = courier("authtest", "unusable", "secret")
+    assert done.returncode == 1 and "Input/output error" in done.stderr
+
+
+def test_authtest_changes_a_password(courier, daemon, table):
+    table.add("mover", clear="old")
+    assert courier("authtest", "mover", "wrong", "n3w").returncode == 1
+    assert courier("authtest", "mover", "old", "n3w").returncode == 0
+    assert daemon.login("mover", "n3w").startswith(b"UID=")
+
+
+def test_authenumerate(courier):
+    done = courier("authenumerate")
+    assert done.returncode == 0
+    assert f"{JOE}\t5000\t5000\t/home/vmail\texample.com/joe/\n" in done.stdout
+
+
+def test_maildrop(courier, table, directory):
+    home = pathlib.Path(directory) / "home"
+    home.mkdir(exist_ok=True)
+    os.chown(home, 5000, 5000)
+    os.chmod(home, 0o700)
+    table.add("dropper", homedir=str(home), maildir="./Maildir/", quota="")
+    maildir = home / "Maildir"
+    for part in ("", "tmp", "new", "cur"):
+        (maildir / part).mkdir(exist_ok=True)
+        os.chown(maildir / part, 5000, 5000)
+    done = courier("maildrop", "-d", "dropper",
+                   input="Subject: hi\n\nbody\n")
+    assert done.returncode == 0, done.stderr
+    message, = (maildir / "new").iterdir()
+    assert "Subject: hi" in message.read_text()
+    assert message.stat().st_uid == 5000
+    assert courier("maildrop", "-d", "nobodyhere", input="x\n").returncode != 0
+
+
+# --- Cyrus SASL ------------------------------------------------------------------
+
+SASL_CHECK = """
+import ctypes, sys
+directory, user, password = (a.encode() for a in sys.argv[1:])
+sasl = ctypes.CDLL("libsasl2.so.2")
+assert sasl.sasl_set_path(1, directory) == 0
+assert sasl.sasl_server_init(None, b"smtpd") == 0
+conn = ctypes.c_void_p()
+assert sasl.sasl_server_new(b"smtp", b"localhost", None, None, None, None, 0,
+                            ctypes.byref(conn)) == 0
+print(sasl.sasl_checkpass(conn, user, len(user), password, len(password)))
+"""
+SASL_OK, SASL_FAIL, SASL_BADAUTH, SASL_NOUSER = 0, -1, -13, -20
+
+
+@pytest.fixture(scope="module")
+def cyrus(daemon, directory):
+    """sasl_checkpass() as Postfix with smtpd_sasl_type = cyrus calls it."""
+    (pathlib.Path(directory) / "smtpd.conf").write_text(
+        "pwcheck_method: authdaemond\nmech_list: PLAIN LOGIN\n"
+        f"authdaemond_path: {daemon.var}/socket\n")
+
+    def check(user, password):
+        done = subprocess.run(
+            [sys.executable, "-c", SASL_CHECK, directory, user, password],
+            capture_output=True, text=True, timeout=40)
+        if "libsasl2" in done.stderr:
+            pytest.skip("libsasl2 is missing: apt-get install libsasl2-2")
+        assert done.returncode == 0, done.stderr
+        return int(done.stdout)
+    return check
+
+
+def test_cyrus(cyrus):
+    """It reads to the end of the stream, and takes a connection that is reset
+    for a failure although the answer was there."""
+    for _ in range(5):
+        assert cyrus(JOE, "secret") == SASL_OK
+    assert cyrus(JOE, "wrong") in (SASL_BADAUTH, SASL_NOUSER)
+    assert cyrus("nobody", "secret") in (SASL_BADAUTH, SASL_NOUSER)
+
+
+def test_cyrus_temporary(cyrus, table):
+    table.add("unusable", clear="secret", uid=0)
+    assert cyrus("unusable", "secret") == SASL_FAIL
+
+
+# --- Postfix ------------------------------------------------------------------------
+
+MAIN_CF = """\
+compatibility_level = 3.6
+queue_directory = {base}/spool
+data_directory = {base}/data
+mail_owner = postfix
+setgid_group = postdrop
+myhostname = mail.example.com
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+mydestination =
+default_transport = discard
+smtpd_sasl_auth_enable = yes
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = private/auth
+smtpd_sasl_security_options = noanonymous
+smtpd_recipient_restrictions = permit_sasl_authenticated, reject
+smtpd_client_restrictions =
+"""
+MASTER_CF = """\
+127.0.0.1:{port} inet n - n - - smtpd
+anvil     unix  -       -       n       -       1       anvil
+rewrite   unix  -       -       n       -       -       trivial-rewrite
+cleanup   unix  n       -       n       -       0       cleanup
+qmgr      unix  n       -       n       300     1       qmgr
+bounce    unix  -       -       n       -       0       bounce
+discard   unix  -       -       n       -       -       discard
+tlsmgr    unix  -       -       n       1000?   1       tlsmgr
+proxymap  unix  -       -       n       -       -       proxymap
+"""
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def postfix(directory, table):
+    """A Postfix of its own, and an authdaemond with a socket in its queue."""
+    if os.getuid() != 0 or shutil.which("postfix") is None:
+        pytest.skip("needs root and Postfix: apt-get install postfix")
+    base = pathlib.Path(directory) / "pf"
+    conf = base / "conf"
+    conf.mkdir(parents=True)
+    (base / "data").mkdir()
+    (base / "spool" / "private").mkdir(parents=True)
+    user = pwd.getpwnam("postfix")
+    os.chown(base / "data", user.pw_uid, user.pw_gid)
+    os.chown(base / "spool" / "private", user.pw_uid, -1)
+    port = free_port()
+    (conf / "main.cf").write_text(MAIN_CF.format(base=base))
+    (conf / "master.cf").write_text(MASTER_CF.format(port=port))
+    d = support.Authdaemond(
+        base / "d", "authsqlite", AUTH_SASL_SOCKETS=(
+            f"{base}/spool/private/auth:0660:postfix:postfix"))
+    d.write("authsqliterc", table.rc())
+    d.start()
+    subprocess.run(["postfix", "-c", conf, "start"], check=True,
+                   capture_output=True, timeout=60)
+    d.port = port
+
+    def is_up():
+        with contextlib.suppress(OSError), smtp(d) as s:
+            return s.noop()[0] == 250
+    try:
+        support.wait_for(is_up, "Postfix is up", 30)
+        yield d
+    finally:
+        subprocess.run(["postfix", "-c", conf, "stop"], capture_output=True,
+                       timeout=60)
+        d.stop()
+
+
+def smtp(daemon):
+    s = smtplib.SMTP("127.0.0.1", daemon.port, "client.example.com",
+                     timeout=30)
+    s.ehlo()
+    return s
+
+
+def send(s):
+    s.sendmail(JOE, ["someone@example.org"], "Subject: hi\r\n\r\nbody\r\n")
+
+
+def test_postfix_offers_them(postfix):
+    with smtp(postfix) as s:
+        offered = s.esmtp_features["auth"].split()
+        assert {"PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256"} <= set(offered)
+        # It can't pass a channel binding.
+        assert not [name for name in offered if name.endswith("-PLUS")]
+        with pytest.raises(smtplib.SMTPRecipientsRefused):
+            send(s)
+
+
+@pytest.mark.parametrize("name", ["PLAIN", "LOGIN", "CRAM-MD5"])
+def test_postfix(postfix, name):
+    with smtp(postfix) as s:
+        s.esmtp_features["auth"] = name
+        s.login(JOE, "secret")
+        send(s)
+    with smtp(postfix) as s:
+        s.esmtp_features["auth"] = name
+        for _ in range(2):
+            with pytest.raises(smtplib.SMTPAuthenticationError) as e:
+                s.login(JOE, "wrong")
+            assert e.value.smtp_code == 535
+
+
+@pytest.mark.parametrize("name", ["SCRAM-SHA-1", "SCRAM-SHA-256"])
+@pytest.mark.parametrize("password, code", [("secret", 235), ("wrong", 535)])
+def test_postfix_scram(postfix, name, password, code):
+    client = Scram(name, JOE, password)
+    steps = iter((client.first, client.final, lambda _: ""))
+
+    def answer(challenge=None):
+        if not challenge:
+            return next(steps)()
+        if challenge.startswith(b"v="):
+            assert challenge.decode() == client.verifier
+        return next(steps)(challenge.decode())
+    with smtp(postfix) as s:
+        if code == 235:
+            assert s.auth(name, answer)[0] == 235
+            send(s)
+        else:
+            with pytest.raises(smtplib.SMTPAuthenticationError) as e:
+                s.auth(name, answer)
+            assert e.value.smtp_code == 535
+
+
+def test_postfix_temporary(postfix, table):
+    """454, and the next login in the same session works."""
+    table.add("unusable", clear="secret", uid=0)
+    with smtp(postfix) as s:
+        s.esmtp_features["auth"] = "PLAIN"
+        with pytest.raises(smtplib.SMTPAuthenticationError) as e:
+            s.login("unusable", "secret")
+        assert e.value.smtp_code == 454
+        s.login(JOE, "secret")
+        send(s)
+
+
+@pytest.mark.parametrize("name", ["PLAIN", "LOGIN", "CRAM-MD5"])
+def test_swaks(postfix, name):
+    if shutil.which("swaks") is None:
+        pytest.skip("swaks is missing: apt-get install swaks")
+    for password, status in (("secret", 0), ("wrong", 28)):
+        done = subprocess.run(
+            ["swaks", "--server", f"127.0.0.1:{postfix.port}", "--auth", name,
+             "--auth-user", JOE, "--auth-password", password, "--from", JOE,
+             "--to", "someone@example.org"], capture_output=True, text=True,
+            timeout=60)
+        assert done.returncode == status, done.stdout
