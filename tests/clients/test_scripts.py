@@ -1,0 +1,267 @@
+"""The installed scripts: control, configuration, certificates.
+
+They carry the paths of one prefix, so the whole build is installed below a
+directory of the test, configured again from the same sources.
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pytest
+import postern
+from postern import JOE, Lines, free_ports, wait_for
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+
+
+def sh(*argv, check=True, **kwargs):
+    done = subprocess.run([str(a) for a in argv], capture_output=True,
+                          stdin=subprocess.DEVNULL, text=True, timeout=300,
+                          **kwargs)
+    if check:
+        assert done.returncode == 0, (argv, done.stdout, done.stderr)
+    return done
+
+
+class Tree:
+    """A prefix of its own: the programs of the tested one, fresh scripts."""
+
+    def __init__(self, base):
+        self.prefix = base / "P"
+        self.build = base / "build"
+        self.build.mkdir()
+        self.port = dict(zip(postern.SERVICES, free_ports(4)))
+        source = pathlib.Path(os.environ["BUILD_DIR"])
+        options = re.findall(
+            r"'([^']*)'",
+            sh(source / "config.status", "--config").stdout)
+        options = [o for o in options if not o.startswith(
+            ("--prefix", "--with-piddir"))]
+        sh(TOP / "configure", *options, f"--prefix={self.prefix}",
+           f"--with-piddir={self.prefix}/pids", cwd=self.build)
+        sh("make", "-j2", cwd=self.build)
+        sh("make", "install", cwd=self.build)
+
+    def install_configure(self):
+        return sh("make", "install-configure", cwd=self.build)
+
+    def etc(self, name):
+        return self.prefix / "etc" / name
+
+    def edit(self, name, **keys):
+        text = self.etc(name).read_text()
+        for key, value in keys.items():
+            text = re.sub(rf"(?m)^{key}=.*\n", "", text)
+            text += f"{key}={value}\n"
+        self.etc(name).write_text(text)
+
+    def rc(self, service, word, check=True, path=None):
+        return sh(path or self.prefix / "libexec" / f"{service}.rc", word,
+                  check=check)
+
+    def listens(self, service):
+        import socket
+        with socket.socket() as s:
+            return s.connect_ex(("127.0.0.1", self.port[service])) == 0
+
+    def connect(self, service):
+        import socket
+        return Lines(socket.create_connection(
+            ("127.0.0.1", self.port[service]), timeout=postern.PATIENCE))
+
+
+@pytest.fixture(scope="module")
+def tree(directory):
+    t = Tree(directory)
+    yield t
+    for service in postern.SERVICES:
+        if t.etc("imapd").exists():
+            t.rc(service, "stop", check=False)
+    sh(t.prefix / "sbin/authdaemond", "stop", check=False)
+
+
+def test_missing_configuration_is_named(tree):
+    for service in postern.SERVICES:
+        done = tree.rc(service, "start", check=False)
+        assert done.returncode == 1
+        assert "does not exist, forgot make install-configure?" in done.stderr
+
+
+def test_install_makes_samples_only(tree):
+    for name in (*postern.SERVICES, "postern", "authdaemonrc", "authmysqlrc",
+                 "authsqliterc"):
+        assert tree.etc(name + ".dist").exists()
+        assert not tree.etc(name).exists()
+        assert not re.search("@[A-Z]+@", tree.etc(name + ".dist").read_text())
+
+
+def test_install_configure(tree):
+    tree.install_configure()
+    for name in (*postern.SERVICES, "postern", "authdaemonrc", "authmysqlrc",
+                 "authsqliterc"):
+        assert tree.etc(name).read_text() == \
+            tree.etc(name + ".dist").read_text()
+    for name in ("authdaemonrc", "authmysqlrc", "authsqliterc"):
+        assert tree.etc(name).stat().st_mode & 0o007 == 0
+    for name in ("imapd.pem", "pop3d.pem"):
+        pem = tree.prefix / "share" / name
+        assert pem.stat().st_mode & 0o777 == 0o600
+        text = pem.read_text()
+        assert "PRIVATE KEY" in text and "BEGIN CERTIFICATE" in text
+
+
+def test_install_configure_touches_nothing(tree):
+    pem = (tree.prefix / "share/imapd.pem").read_bytes()
+    tree.etc("imapd").write_text("MAXPERIP=7 # mine\n")
+    tree.etc("authmysqlrc").chmod(0o600)
+    tree.etc("pop3d").unlink()
+    before = tree.etc("imapd").stat()
+    for _ in range(2):
+        tree.install_configure()
+        assert tree.etc("imapd").read_text() == "MAXPERIP=7 # mine\n"
+        assert tree.etc("imapd").stat().st_mtime_ns == before.st_mtime_ns
+        assert tree.etc("authmysqlrc").stat().st_mode & 0o777 == 0o600
+        assert (tree.prefix / "share/imapd.pem").read_bytes() == pem
+    assert tree.etc("pop3d").exists()
+    tree.etc("imapd").write_text(tree.etc("imapd.dist").read_text())
+
+
+def test_certificate_scripts(tree):
+    done = sh(tree.prefix / "share/mkimapdcert", check=False)
+    assert done.returncode == 1
+    assert "already exists." in done.stderr
+    pem = tree.prefix / "share/other.pem"
+    sh(tree.prefix / "share/mkpop3dcert", pem)
+    sh("openssl", "x509", "-in", pem, "-noout", "-checkend", "86400")
+
+
+@pytest.fixture(scope="module")
+def configured(tree):
+    """The samples as installed, but for ports and a user table."""
+    tree.install_configure()
+    for name in postern.SERVICES:
+        tls = "SSL" if name.endswith("-ssl") else ""
+        tree.edit(name, **{f"{tls}ADDRESS": "127.0.0.1",
+                           f"{tls}PORT": tree.port[name]})
+    tree.edit("postern", LOGIN_USER="nobody", LOG=tree.prefix / "log",
+              AUTH_FAILURE_DELAY=100)
+    tree.edit("authdaemonrc", authmodulelist='"authsqlite"')
+    table = tree.prefix / "etc/users.sqlite"
+    sh("sh", "-c", f"sqlite3 {table} <"
+       f"{tree.prefix}/share/postern/postfix_users.sqlite.sql")
+    uid = postern.PLAIN_UID if os.geteuid() == 0 else os.geteuid()
+    home = tree.prefix / "vmail"
+    home.mkdir()
+    sh("sqlite3", table,
+       "INSERT INTO postfix_users (email, clear, uid, gid, homedir, maildir)"
+       f" VALUES ('{JOE}', '{postern.PASSWORD}', {uid}, {uid}, '{home}',"
+       " 'joe/')")
+    if os.geteuid() == 0:
+        os.chown(home, uid, uid)
+        shutil.chown(table, "daemon")
+        for path in (tree.prefix, *tree.prefix.parents):
+            if str(path).startswith("/tmp/"):
+                path.chmod(0o755)
+    return tree
+
+
+def test_authdaemond_words(configured):
+    script = configured.prefix / "libexec/authlib/authdaemond"
+    assert sh(script, "status", check=False).returncode == 3
+    sh(script, "start")
+    assert sh(script, "status").returncode == 0
+    sh(script, "start")
+    var = configured.prefix / "var/spool/authdaemon"
+    pid = (var / "pid").read_text()
+    assert (var / "socket").stat().st_mode & 0o777 == 0o777
+    sh(configured.prefix / "sbin/authdaemond", "restart")
+    sh(script, "reload")
+    assert (var / "pid").read_text() == pid
+    assert sh(script, "nonsense", check=False).returncode == 1
+    sh(script, "stop")
+    sh(script, "stop")
+    assert sh(script, "status", check=False).returncode == 3
+    sh(configured.prefix / "sbin/authdaemond", "start")
+
+
+def login(tree):
+    c = tree.connect("imapd")
+    assert c.line().startswith("* OK")
+    c.ok(f'LOGIN {JOE} "{postern.PASSWORD}"')
+    return c
+
+
+def test_services(configured):
+    t = configured
+    assert t.rc("imapd", "status", check=False).returncode == 3
+    assert t.rc("imapd", "stop").returncode == 0
+    started = t.rc("imapd", "start")
+    assert started.stdout == ""
+    assert t.listens("imapd") and not t.listens("pop3d")
+    pid = int((t.prefix / "pids/imapd.pid").read_text())
+    os.kill(pid, 0)
+    again = t.rc("imapd", "start")
+    assert (again.stdout, again.stderr) == ("", "")
+    assert "running" in t.rc("imapd", "status").stdout
+    for other in ("pop3d", "imapd-ssl", "pop3d-ssl"):
+        t.rc(other, "start")
+        assert t.listens(other)
+    with login(t) as c:
+        t.rc("pop3d", "stop")
+        t.rc("pop3d", "stop")
+        assert not t.listens("pop3d")
+        assert not (t.prefix / "pids/pop3d.pid").exists()
+        c.ok("NOOP")
+        t.rc("pop3d", "restart")
+        assert t.listens("pop3d")
+        t.rc("imapd", "reload")
+        c.ok("NOOP")
+    t.rc("imapd", "nonsense")
+    for service in postern.SERVICES:
+        t.rc(service, "stop")
+        assert not t.listens(service)
+    gone = sh(t.prefix / "sbin/posternctl", "ping", check=False)
+    assert gone.returncode == 3
+
+
+def test_scripts_work_from_elsewhere(configured, tmp_path):
+    copied = tmp_path / "courier-imap"
+    shutil.copy(configured.prefix / "libexec/imapd.rc", copied)
+    linked = tmp_path / "S80pop3d"
+    linked.symlink_to(configured.prefix / "libexec/pop3d.rc")
+    configured.rc("", "start", path=copied)
+    configured.rc("", "start", path=linked)
+    assert configured.listens("imapd") and configured.listens("pop3d")
+    configured.rc("", "stop", path=copied)
+    assert configured.listens("pop3d")
+    configured.rc("", "stop", path=linked)
+    assert not configured.listens("pop3d")
+    for path in (copied, linked):
+        text = path.read_text()
+        assert "# chkconfig: 2345 80 30" in text
+        assert "### BEGIN INIT INFO" in text
+
+
+def test_two_scripts_at_once(configured):
+    """Boot starts them side by side: both services must be on."""
+    scripts = [configured.prefix / "libexec" / f"{name}.rc"
+               for name in postern.SERVICES]
+    running = [subprocess.Popen([str(s), "start"], stdin=subprocess.DEVNULL)
+               for s in scripts]
+    assert [p.wait(60) for p in running] == [0, 0, 0, 0]
+    for name in postern.SERVICES:
+        wait_for(lambda name=name: configured.listens(name), name)
+    for name in postern.SERVICES:
+        configured.rc(name, "stop")
+    sh(configured.prefix / "sbin/authdaemond", "stop")
+
+
+def test_uninstall_leaves_what_was_edited(tree):
+    sh("make", "uninstall", cwd=tree.build)
+    assert tree.etc("imapd").exists()
+    assert not tree.etc("imapd.dist").exists()
+    assert not (tree.prefix / "libexec/imapd.rc").exists()
+    assert not (tree.prefix / "sbin/posternd").exists()

@@ -1,0 +1,282 @@
+"""What an administrator does to a running server, and what clients see."""
+
+import contextlib
+import os
+import pathlib
+import signal
+import time
+
+import postern
+from postern import ANN, JOE, Lines, imap, pop3, wait_for
+
+
+def started(fresh, **keys):
+    s = fresh(**keys)
+    s.add_user(JOE)
+    s.add_user(ANN)
+    return s
+
+
+def test_the_same_mail_over_both_protocols(server):
+    server.deliver()
+    with imap(server) as c, pop3(server, service="pop3d-ssl") as p:
+        n = int(p.pop("STAT")[0].split()[1])
+        assert f"* {n} EXISTS" in c.ok("SELECT INBOX")
+        text = "\n".join(p.pop(f"RETR {n}", multi=True)[1:-1])
+        assert "Hello, world." in text
+        p.pop("QUIT")
+        wait_for(lambda: any(r"\Seen" in line for line in
+                             c.ok(f"FETCH {n} FLAGS")),
+                 "RETR has marked the message as read")
+
+
+def test_idle_sees_a_delivery(server):
+    with imap(server, ANN) as c:
+        c.ok("SELECT INBOX")
+        c.send("i IDLE\r\n")
+        assert c.line().startswith("+")
+        server.deliver(email=ANN)
+        lines = []
+        while not any("EXISTS" in line for line in lines):
+            lines.append(c.line())
+        c.send("DONE\r\n")
+        while not (line := c.line()).startswith("i "):
+            assert line.startswith("* ")
+        assert line.startswith("i OK")
+
+
+def test_a_killed_worker_comes_back_alone(fresh):
+    s = started(fresh, WORKERS=2)
+    # Enough accounts that both workers have one.
+    users = [JOE, ANN] + [s.add_user(f"u{n}@example.com") for n in range(10)]
+    s.start()
+    with contextlib.ExitStack() as stack:
+        sessions = {u: stack.enter_context(imap(s, u)) for u in users}
+        for c in sessions.values():
+            c.ok("SELECT INBOX")
+        workers = s.workers()
+        assert len(workers) == 2
+        os.kill(workers[0], signal.SIGKILL)
+        alive = []
+        for user, c in sessions.items():
+            with contextlib.suppress(AssertionError, OSError):
+                c.ok("NOOP")
+                alive.append(user)
+        assert 0 < len(alive) < len(users)
+        s.wait_log(r"(?i)worker.*(signal|KILL|killed)")
+        # Who was hit logs in again, and the others never noticed.
+        for user in users:
+            with imap(s, user) as again:
+                again.ok("SELECT INBOX")
+        for user in alive:
+            sessions[user].ok("NOOP")
+
+
+def test_sigterm_says_bye(fresh):
+    s = started(fresh)
+    s.start()
+    with imap(s) as c, imap(s, service="imapd-ssl") as t, \
+            Lines(s.connect("imapd")) as greeted, pop3(s) as p:
+        greeted.line()
+        c.ok("SELECT INBOX")
+        t.ok("SELECT INBOX")
+        s.signal(signal.SIGTERM)
+        for client in (c, t, greeted):
+            assert client.line().startswith("* BYE"), s.log()
+            assert client.line() is None
+        while (line := p.line()) is not None:
+            assert line.startswith("-ERR")
+    assert s.processes["posternd"].wait(20) == 0
+    assert not any(s.listens(name) for name in postern.SERVICES)
+    assert not list(s.run.glob("*.pid"))
+
+
+def test_reload_keeps_connections(fresh):
+    s = started(fresh)
+    s.start()
+    with imap(s) as c, imap(s, ANN, service="imapd-ssl") as t:
+        c.ok("SELECT INBOX")
+        old = s.cert.with_suffix(".crt").read_text()
+        postern.make_cert(s.cert)
+        s.set("imapd", MAXPERIP=3)
+        s.write_conf()
+        s.chown_all()
+        s.signal(signal.SIGHUP)
+        assert s.cert.with_suffix(".crt").read_text() != old
+
+        def new_certificate():
+            with contextlib.suppress(OSError), s.connect("imapd-ssl"):
+                return True
+        wait_for(new_certificate, "the new certificate is served")
+        c.ok("NOOP")
+        t.ok("NOOP")
+
+
+def test_reload_with_an_error_keeps_the_configuration(fresh):
+    s = started(fresh)
+    s.start()
+    with imap(s) as c:
+        s.set("imapd", MAXDAEMONS="many")
+        s.write_conf()
+        s.signal(signal.SIGHUP)
+        s.wait_log(r"MAXDAEMONS")
+        c.ok("NOOP")
+        with imap(s, ANN) as other:
+            other.ok("NOOP")
+
+
+def test_maxperip_says_why(fresh):
+    s = started(fresh, services=("imapd", "pop3d"))
+    s.set("imapd", MAXPERIP=2).set("pop3d", MAXPERIP=1)
+    s.start()
+
+    def first(service):
+        with Lines(s.connect(service)) as c:
+            return c.line()
+    # What start() itself connected with may linger for a moment.
+    wait_for(lambda: (first("imapd") or "").startswith("* OK"), "slot free")
+    wait_for(lambda: (first("pop3d") or "").startswith("+OK"), "slot free")
+    with contextlib.ExitStack() as stack:
+        held = []
+        for _ in range(2):
+            c = stack.enter_context(Lines(s.connect("imapd")))
+            wait_for(lambda c=c: c.line(), "greeting")
+            held.append(c)
+        wait_for(lambda: (first("imapd") or "").startswith(
+            "* BYE [UNAVAILABLE]"), "refusal")
+        c = stack.enter_context(Lines(s.connect("pop3d")))
+        c.line()
+        wait_for(lambda: (first("pop3d") or "").startswith(
+            "-ERR [SYS/TEMP]"), "refusal")
+        s.wait_log(r"Maximum connection limit reached for")
+    wait_for(lambda: (first("imapd") or "").startswith("* OK"), "slots back")
+
+
+def test_pid_files_name_a_holder(fresh):
+    s = started(fresh)
+    s.start()
+    pids = {name: int((s.run / f"{name}.pid").read_text())
+            for name in postern.SERVICES}
+    assert len(set(pids.values())) == 4
+    assert s.pid() not in pids.values()
+    for pid in pids.values():
+        os.kill(pid, 0)
+    with imap(s) as c, pop3(s) as p:
+        # An old script that knows nothing of posternd.
+        os.kill(pids["pop3d"], signal.SIGTERM)
+        wait_for(lambda: not s.listens("pop3d"), "POP3 is off")
+        wait_for(lambda: not (s.run / "pop3d.pid").exists(), "no pid file")
+        c.ok("NOOP")
+        assert p.line() is None or True
+        assert s.listens("imapd")
+        os.kill(pids["imapd"], signal.SIGHUP)
+        s.wait_log(r"(?i)reload|configuration")
+        c.ok("NOOP")
+
+
+def test_a_stopped_service_leaves_the_others(fresh):
+    s = started(fresh)
+    s.start()
+    with imap(s) as c, pop3(s) as p:
+        assert s.ctl("service", "status", "imapd").returncode == 0
+        s.ctl("service", "stop", "pop3d")
+        wait_for(lambda: not s.listens("pop3d"), "POP3 is off")
+        assert s.ctl("service", "status", "pop3d",
+                     check=False).returncode == 3
+        c.ok("NOOP")
+        assert (p.line() or "-ERR").startswith("-ERR")
+        s.ctl("service", "start", "pop3d")
+        with pop3(s, ANN):
+            c.ok("NOOP")
+        s.ctl("service", "start", "pop3d")
+
+
+def test_who_and_stop(fresh):
+    s = started(fresh)
+    s.start()
+    with imap(s), pop3(s, ANN):
+        listed = s.ctl("who").stdout
+        assert JOE in listed and ANN in listed
+        s.ctl("reload")
+        s.ctl("stop")
+        assert s.processes["posternd"].wait(20) == 0
+
+
+def test_log_lines_are_couriers(fresh):
+    s = started(fresh)
+    s.start()
+    with imap(s) as c:
+        c.ok("LOGOUT")
+    s.wait_log(r"LOGIN, user=joe@example\.com, ip=\[::ffff:127\.0\.0\.1\], "
+               r"port=\[\d+\], protocol=IMAP")
+    s.wait_log(r"LOGOUT, user=joe@example\.com, ip=\[::ffff:127\.0\.0\.1\], "
+               r"port=\[\d+\], headers=0, body=0, rcvd=\d+, sent=\d+, "
+               r"time=\d+")
+    with pop3(s) as p:
+        p.pop("QUIT")
+    s.wait_log(r"LOGIN, user=joe@example\.com, ip=\[::ffff:127\.0\.0\.1\], "
+               r"port=\[\d+\]$")
+    s.wait_log(r"LOGOUT, user=joe@example\.com, ip=\[\S+\], "
+               r"port=\[\d+\], top=0, retr=0, rcvd=\d+, sent=\d+, time=\d+")
+    with Lines(s.connect()) as c:
+        c.line()
+        assert c.imap(f'LOGIN {JOE} wrong')[-1].split(" ")[1] == "NO"
+    s.wait_log(r"LOGIN FAILED, user=joe@example\.com, "
+               r"ip=\[::ffff:127\.0\.0\.1\]")
+    assert "wrong" not in s.log()
+
+
+def test_authdaemond_away_is_told_apart_from_a_wrong_password(fresh):
+    s = started(fresh)
+    s.start()
+    s.stop_one("authdaemond")
+    begun = time.monotonic()
+    with Lines(s.connect()) as c:
+        c.line()
+        answer = c.imap(f'LOGIN {JOE} "{postern.PASSWORD}"')[-1]
+        assert "[UNAVAILABLE]" in answer
+    with Lines(s.connect("pop3d")) as p:
+        p.line()
+        p.pop(f"USER {JOE}")
+        assert p.pop("PASS x")[0].startswith("-ERR [SYS/TEMP]")
+    assert time.monotonic() - begun < 2 * postern.PATIENCE
+    assert "LOGIN FAILED" not in s.log()
+    s.start_auth()
+
+    def back():
+        with contextlib.suppress(AssertionError, OSError), imap(s):
+            return True
+    wait_for(back, "logins work again")
+
+
+def test_check_and_show_configuration(fresh):
+    s = started(fresh)
+    s.prepare()
+    import subprocess
+    good = subprocess.run(
+        s.as_user([postern.program("posternd"), "-c", str(s.conf), "-t"]),
+        capture_output=True, text=True)
+    assert good.returncode == 0, good.stderr
+    shown = subprocess.run(
+        s.as_user([postern.program("posternd"), "-c", str(s.conf), "-n"]),
+        capture_output=True, text=True)
+    assert shown.returncode == 0
+    assert str(s.port["imapd"]) in shown.stdout
+    s.set("imapd", PORT="not a port")
+    s.write_conf()
+    bad = subprocess.run(
+        s.as_user([postern.program("posternd"), "-c", str(s.conf), "-t"]),
+        capture_output=True, text=True)
+    assert bad.returncode != 0
+    assert "imapd:" in bad.stderr + bad.stdout and \
+        "PORT" in bad.stderr + bad.stdout
+
+
+def test_workers_have_no_tls_and_no_sql():
+    import subprocess
+    worker = pathlib.Path(postern.program("worker"))
+    linked = subprocess.run(["ldd", str(worker)], capture_output=True,
+                            text=True).stdout
+    assert "libsqlite3" in linked
+    for name in ("libssl", "libcrypto", "libmariadb", "libmysqlclient"):
+        assert name not in linked
