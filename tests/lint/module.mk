@@ -1,0 +1,2 @@
+# layers, tables and documents agree
+TESTS += tests/lint/test_lint.py

@@ -1,0 +1,333 @@
+#!/usr/bin/python3
+"""What no compiler checks: who includes whom, that tables and documents agree.
+
+Run by make check as a script, or by pytest.  $top_builddir names a build, for
+what needs one.
+"""
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+try:
+    import pytest
+except ImportError:
+    print("pytest is missing: apt-get install python3-pytest")
+    sys.exit(77)
+
+TOP = Path(__file__).resolve().parents[2]
+BUILD = os.environ.get("top_builddir") or os.environ.get("BUILD_DIR")
+
+# Each folder, what it may include of ours (docs/architecture.md, "Direction
+# of dependence"), and which libraries.  The first folder that fits counts.
+LAYERS = [
+    ("base", [], []),
+    ("server/ipc", ["base"], []),
+    ("server/conf", ["base"], []),
+    ("server/net", ["base", "server/conf"], ["event2", "openssl"]),
+    ("server", ["base", "server", "protocols", "maildir"],
+     ["event2", "seccomp.h"]),
+    ("auth", ["base", "server/ipc", "server/conf"],
+     ["event2", "openssl", "mysql.h", "sqlite3.h", "crypt.h", "security"]),
+    ("maildir", ["base"], ["sqlite3.h"]),
+    ("protocols/mime", ["base"], []),
+    ("protocols/imap", ["base", "protocols/mime", "maildir", "protocols"],
+     ["zlib.h"]),
+    ("protocols/pop3", ["base", "protocols/mime", "maildir", "protocols"],
+     []),
+    ("protocols", ["base"], []),
+    ("ctl", ["base", "server/ipc", "server/conf"], []),
+]
+# Folders inside of another one that need naming to be included.
+WITHIN = {"server/ipc", "server/conf", "server/net", "protocols/mime",
+          "protocols/imap", "protocols/pop3"}
+LIBRARIES = ["event2", "openssl", "mysql.h", "sqlite3.h", "crypt.h",
+             "security", "seccomp.h", "zlib.h", "cmocka.h"]
+INCLUDE = re.compile(r'^#\s*include\s+(["<])([^">]+)[">]', re.M)
+FUNCTION = re.compile(r"^(\w+)\([^;]*?\)\n\{\n(.*?)^\}", re.M | re.S)
+
+
+def load(path):
+    """A script of the project as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def files(*suffixes, tests=False):
+    """Our files with these endings, without what was generated."""
+    folders = {folder.split("/")[0] for folder, _, _ in LAYERS}
+    if tests:
+        folders.add("tests")
+    return sorted(p for folder in folders for p in (TOP / folder).rglob("*")
+                  if p.suffix in suffixes)
+
+
+def name(path):
+    return str(path.relative_to(TOP))
+
+
+def code(path):
+    """The text of a C file without comments and strings, lines kept."""
+    def blank(found):
+        text = found.group(0)
+        if text.startswith(("/", '"', "'")):
+            return text[:1] + "\n" * text.count("\n") + text[-1:]
+        return text
+    return re.sub(r'/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'',
+                  blank, path.read_text(), flags=re.S)
+
+
+# --- layers -----------------------------------------------------------------
+
+def layer(path):
+    return next(row for row in LAYERS if name(path).startswith(row[0] + "/"))
+
+
+def allowed(included, own, may):
+    folder = os.path.dirname(included)
+    return folder == own or folder in may
+
+
+def test_include_only_lower_layers():
+    wrong = []
+    for path in files(".c", ".h"):
+        own, may, libraries = layer(path)
+        if own == "server":
+            may = may + list(WITHIN)
+        for kind, included in INCLUDE.findall(path.read_text()):
+            if kind == '"':
+                if included == "config.h" or allowed(included, own, may):
+                    continue
+            else:
+                library = included.split("/")[0]
+                if library not in LIBRARIES or library in libraries:
+                    continue
+            wrong.append(f"{name(path)}: {included}")
+    assert not wrong
+
+
+def test_workers_know_no_tls():
+    """Keys stay out of the processes that parse mail."""
+    wrong = [name(p) for p in files(".c", ".h")
+             if name(p).startswith("server/worker")
+             and "openssl/" in p.read_text()]
+    assert not wrong
+
+
+@pytest.mark.parametrize("folder", ["maildir", "protocols"])
+def test_libraries_ask_for_no_time_and_no_socket(folder):
+    calls = re.compile(r"(?<!->)(?<!\.)\b(clock_now|clock_gettime|time"
+                       r"|gettimeofday|socket|accept4?|connect|fork"
+                       r"|execvp?e?|u?sleep|nanosleep|getenv)\(")
+    wrong = [f"{name(p)}: {found.group(1)}"
+             for p in files(".c", ".h") if name(p).startswith(folder + "/")
+             for found in calls.finditer(code(p))]
+    assert not wrong
+
+
+# --- C ----------------------------------------------------------------------
+
+def test_no_forbidden_calls():
+    calls = re.compile(r"\b(strcpy|strcat|sprintf|vsprintf|gets|strtok|atoi"
+                       r"|atol|atoll|system|popen|alloca|tmpnam|mktemp)\(")
+    wrong = [f"{name(p)}: {found.group(1)}" for p in files(".c", ".h")
+             for found in calls.finditer(code(p))]
+    assert not wrong
+
+
+def test_headers_name_their_layer():
+    wrong = [name(p) for p in files(".h")
+             if not re.search(r"^ \* Layer:", p.read_text(), re.M)]
+    assert not wrong
+
+
+def test_no_function_over_120_lines():
+    wrong = []
+    for path in files(".c"):
+        for found in FUNCTION.finditer(path.read_text()):
+            if found.group(2).count("\n") > 120:
+                wrong.append(f"{name(path)}: {found.group(1)}")
+    assert not wrong
+
+
+def test_no_file_over_1000_lines():
+    wrong = [name(p) for p in files(".c", ".h")
+             if p.read_text().count("\n") > 1000]
+    assert not wrong
+
+
+def test_lines_fit_and_are_clean():
+    wrong = []
+    for path in files(".c", ".h", ".def", tests=True):
+        for n, line in enumerate(path.read_text().splitlines(), 1):
+            if line != line.rstrip():
+                wrong.append(f"{name(path)}:{n}: blank at the end")
+            # A string may be longer: cut, it could not be searched for.
+            if len(line.expandtabs(8)) > 80 and '"' not in line:
+                wrong.append(f"{name(path)}:{n}: over 80 columns")
+    assert not wrong
+
+
+def test_headers_compile_alone():
+    if not BUILD or not (Path(BUILD) / "config.h").exists():
+        pytest.skip("needs a build: top_builddir is not set")
+    wrong = []
+    for path in files(".h"):
+        made = subprocess.run(
+            [os.environ.get("CC", "cc"), "-std=gnu17", "-fsyntax-only",
+             "-D_GNU_SOURCE", "-include", "config.h", f"-I{TOP}",
+             f"-I{BUILD}", "-x", "c", "-"],
+            input=f'#include "{name(path)}"\n', text=True,
+            capture_output=True)
+        if made.returncode:
+            wrong.append(f"{name(path)}: {made.stderr.strip()[:200]}")
+    assert not wrong
+
+
+# --- configuration ----------------------------------------------------------
+
+KEYS = load(TOP / "man/keys.py")
+# Keys that count, but stand in no sample: other names of one that does.
+OTHER_NAMES = {"POP3DSTARTTLS", "MYSQL_SSL_CIPHERS", "MYSQL_DEFAULTDELIVERY"}
+
+
+def test_samples_hold_every_key():
+    wrong = []
+    for key in KEYS.read():
+        sample = TOP / f"etc/{KEYS.FILES[key.file]}.dist"
+        if key.status() == "HONOUR" and key.name not in OTHER_NAMES and \
+                not re.search(rf"^##NAME: {key.name}:\d", sample.read_text(),
+                              re.M):
+            wrong.append(f"{name(sample)}: {key.name}")
+    assert not wrong
+
+
+def test_manual_page_holds_every_key():
+    """make man-keys mends it."""
+    page = (TOP / "man/postern.5").read_text()
+    assert page == KEYS.replaced(page, KEYS.read())
+
+
+def test_configuration_page_holds_every_key():
+    page = (TOP / "docs/configuration.md").read_text()
+    wrong = [key.name for key in KEYS.read() if f"| `{key.name}` |" not in page]
+    assert not wrong
+
+
+def used_keys():
+    """The CONF_… names in the code outside of server/conf."""
+    used = set()
+    for path in files(".c", ".h"):
+        if name(path).startswith("server/conf/"):
+            continue
+        text = code(path)
+        used.update(re.findall(r"\bCONF_\w+", text))
+        for macro, prefix in re.findall(
+                r"#define (\w+)\(\w+\)[^\n]*\b(CONF_\w*)##\w+", text):
+            used.update(prefix + word for word in
+                        re.findall(rf"\b{macro}\((\w+)\)", text))
+    table = (TOP / "server/conf/conf_key.c").read_text()
+    aliases = table[table.index("aliases[]"):table.index("free_names")]
+    for key, other in re.findall(r"(CONF_\w+),\s+(CONF_\w+) }", aliases):
+        if key in used:
+            used.add(other)
+    return used
+
+
+# Keys that count inside of server/conf itself, not by being asked for.
+USED_BY_CONF = {
+}
+
+
+def test_keys_that_count_are_used():
+    used = used_keys() | set(USED_BY_CONF)
+    wrong = [f"{key.file} {key.name}" for key in KEYS.read()
+             if key.status() == "HONOUR"
+             and f"CONF_{key.file}_{key.name}" not in used]
+    assert not wrong
+
+
+def test_keys_that_do_not_count_are_not_used():
+    used = used_keys()
+    wrong = [f"{key.file} {key.name}" for key in KEYS.read()
+             if key.status() != "HONOUR"
+             and f"CONF_{key.file}_{key.name}" in used]
+    assert not wrong
+
+
+# --- documents --------------------------------------------------------------
+
+def documents():
+    return [p for p in [*TOP.glob("*.md"), *(TOP / "docs").glob("*.md")]
+            if p.exists()]
+
+
+def test_ipc_page_is_that_of_the_table():
+    """docs/ipc.py mends it."""
+    ipc = load(TOP / "docs/ipc.py")
+    assert (TOP / "docs/ipc.md").read_text() == ipc.page(ipc.read())
+
+
+def test_links_lead_somewhere():
+    wrong = []
+    for page in documents():
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)",
+                                 page.read_text()):
+            if not (page.parent / target).exists():
+                wrong.append(f"{name(page)}: {target}")
+    assert not wrong
+
+
+def test_coverage_names_files_that_exist():
+    page = TOP / "docs/rfc-coverage.md"
+    if not page.exists():
+        pytest.skip("there is no docs/rfc-coverage.md")
+    folders = {folder.split("/")[0] for folder, _, _ in LAYERS}
+    folders |= {"tests", "docs", "etc", "man"}
+    wrong = []
+    for word in re.findall(r"`([\w./*+-]+)`", page.read_text()):
+        if word.split("/")[0] in folders and "/" in word and \
+                not any(TOP.glob(word.rstrip("/"))):
+            wrong.append(word)
+    assert not wrong
+
+
+@pytest.mark.parametrize("page", ["posternd.8", "authdaemond.8",
+                                  "posternctl.8", "postern.5"])
+def test_manual_pages_are_clean(page):
+    if shutil.which("mandoc") is None:
+        pytest.skip("mandoc is missing: apt-get install mandoc")
+    said = subprocess.run(["mandoc", "-T", "lint", TOP / "man" / page],
+                          capture_output=True, text=True).stdout
+    # The other pages are not installed where this runs.
+    assert not [line for line in said.splitlines()
+                if "referenced manual not found" not in line]
+
+
+# --- as a script ------------------------------------------------------------
+
+class Lines:
+    """A line for each case, as other test programs print them."""
+
+    def pytest_runtest_logreport(self, report):
+        case = report.nodeid.split("::")[-1]
+        if report.skipped:
+            print(f"skip {case}: {report.longrepr[2]}")
+        elif report.failed:
+            print(f"not ok {case}")
+        elif report.when == "call":
+            print(f"ok {case}")
+
+
+if __name__ == "__main__":
+    if not (TOP / ".git").exists():
+        print("not a checkout")
+        sys.exit(77)
+    sys.exit(pytest.main(["-q", "--tb=short", "-p", "no:cacheprovider",
+                          __file__], plugins=[Lines()]))
