@@ -7,8 +7,8 @@
 #ifndef SERVER_LOGIN_H
 #define SERVER_LOGIN_H
 
-/* Run as a login process; CHILD_CONTROL_FD is the socket to the master.
- * Returns the process's exit status. */
-int login_main(void);
+/* Run as the index-th login process; CHILD_CONTROL_FD is the socket to the
+ * master.  Returns the process's exit status. */
+int login_main(unsigned index);
 
 #endif

@@ -1,1 +1,9 @@
-postern_login_sources =
+# The sources of the login process, for posternd.
+postern_login_sources = \
+	server/auth_client.c server/auth_client.h \
+	server/login.c server/login.h server/login_impl.h \
+	server/login_conn.c \
+	server/login_setup.c \
+	server/net/relay.c server/net/relay.h \
+	server/net/tls.c server/net/tls.h \
+	server/sandbox.c server/sandbox.h

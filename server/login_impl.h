@@ -78,8 +78,8 @@ struct login {
 	struct event *on_resume;
 	struct auth_client *auth;
 	char mechanisms[1024];
-	struct tls_config *tls[2];     /* by family: IMAP, POP3 */
-	struct tls_material *material; /* arrived since the last START */
+	struct tls_config *tls[2];	 /* by family: IMAP, POP3 */
+	struct material_store *material; /* arrived since the last START */
 	struct preauth_options options[N_SERVICES];
 	bool started, stopping;
 };

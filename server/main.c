@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "base/log_out.h"
+#include "base/num.h"
 #include "base/paths.h"
 #include "server/login.h"
 #include "server/master.h"
@@ -217,9 +218,12 @@ server_main(int argc, char *argv[])
 int
 main(int argc, char *argv[])
 {
+	uint32_t index;
+
 	log_set_ident("posternd");
-	if (argc >= 2 && strcmp(argv[1], "--login") == 0)
-		return login_main();
+	if (argc == 3 && strcmp(argv[1], "--login") == 0 &&
+	    num_u32(slice_str(argv[2]), &index))
+		return login_main(index);
 	if (argc == 4 && strcmp(argv[1], "--holder") == 0)
 		return holder_main(argv[2], argv[3]);
 	return server_main(argc, argv);

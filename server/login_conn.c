@@ -1,0 +1,797 @@
+/*
+ * login_conn: one client connection, from accept to handover or its end.
+ *
+ * A connection is freed at one place, from the loop (on_conn_dead), so no
+ * callback frees what a caller up the stack still holds.
+ */
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "protocols/imap/preauth.h"
+#include "protocols/pop3/preauth.h"
+#include "server/login_impl.h"
+
+enum {
+	READ_SIZE = 4096,
+	RUNS_A_TURN = 64,
+	DRAIN_MS = 10 * 1000,
+	/* authdaemond and the master answer sooner, or are gone. */
+	PEER_MS = 60 * 1000,
+};
+
+static void conn_run(struct conn *c);
+static void conn_settle(struct conn *c);
+
+static const char *
+ident(const struct conn *c)
+{
+	return service_name(c->service);
+}
+
+static void
+set_timer(struct conn *c, int64_t ms)
+{
+	const struct timeval t = { ms / 1000, ms % 1000 * 1000 };
+
+	(void)event_add(c->on_timer, &t);
+}
+
+/* One function sets the state, and with it the time that it may take. */
+static void
+set_state(struct conn *c, enum conn_state state)
+{
+	const struct conf *conf = c->login->conf;
+	int64_t login_ms = 1000 * conf_num(conf, CONF_POSTERN_LOGIN_TIMEOUT);
+	int64_t left = c->began_ms + login_ms - clock_now();
+
+	if (c->state == CONN_DEAD)
+		return;
+	c->state = state;
+	switch (state) {
+	case CONN_HANDSHAKE:
+		set_timer(c,
+		    1000 * conf_num(conf, CONF_POSTERN_TLS_HANDSHAKE_TIMEOUT));
+		break;
+	case CONN_TALK:
+		set_timer(c, left > 0 ? left : 0);
+		break;
+	case CONN_WAIT_VERDICT:
+	case CONN_WAIT_AUTH:
+	case CONN_WAIT_HANDOVER:
+		set_timer(c, PEER_MS);
+		break;
+	case CONN_DRAIN:
+		set_timer(c, DRAIN_MS);
+		break;
+	case CONN_RELAY:
+		(void)event_del(c->on_timer);
+		break;
+	case CONN_DEAD:
+		(void)event_del(c->on_timer);
+		(void)event_del(c->on_io);
+		event_active(c->on_dead, EV_TIMEOUT, 1);
+		break;
+	}
+}
+
+static void
+send_simple(struct conn *c, enum msg_type type)
+{
+	struct msg_out m;
+
+	msg_begin(&m, type, 0);
+	msg_put_u64(&m, c->id);
+	peer_send(c->login->master, &m);
+}
+
+/* --- the end
+ * --------------------------------------------------------------------- */
+
+static void
+on_conn_dead(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+
+	(void)fd;
+	(void)what;
+	MAGIC_CHECK(c, CONN_MAGIC);
+	auth_cancel(&c->auth);
+	relay_free(&c->relay);
+	if (c->ssl != NULL)
+		tls_shutdown(c->ssl);
+	tls_free(&c->ssl);
+	if (c->fd >= 0) {
+		(void)close(c->fd);
+		/* A socket that the worker has is counted on by the master. */
+		send_simple(c, MSG_CONN_CLOSE);
+	}
+	if (c->relay_peer >= 0)
+		(void)close(c->relay_peer);
+	if (c->pre != NULL)
+		c->pre->ops->free(c->pre);
+	event_free(c->on_io);
+	event_free(c->on_timer);
+	event_free(c->on_dead);
+	TAILQ_REMOVE(&c->login->conns, c, link);
+	c->login->n_conns--;
+	c->magic = 0;
+	free(c);
+}
+
+static void
+log_gone(struct conn *c)
+{
+	log_line_as(ident(c), LOG_LEVEL_DEBUG,
+	    "Disconnected, ip=[%s], port=[%u], time=%lld", c->client_addr,
+	    c->client_port, (long long)(clock_now() - c->began_ms) / 1000);
+}
+
+static void
+log_logout(struct conn *c)
+{
+	if (service_is_pop3(c->service))
+		log_line_as(ident(c), LOG_LEVEL_INFO,
+		    "LOGOUT, ip=[%s], port=[%u]", c->client_addr,
+		    c->client_port);
+	else
+		log_line_as(ident(c), LOG_LEVEL_INFO,
+		    "LOGOUT, ip=[%s], port=[%u], rcvd=%llu, sent=%llu",
+		    c->client_addr, c->client_port, (unsigned long long)c->rcvd,
+		    (unsigned long long)c->sent);
+}
+
+/* Nothing more will be read: send what is queued, then close. */
+static void
+drain(struct conn *c)
+{
+	if (c->state == CONN_DEAD)
+		return;
+	set_state(c, CONN_DRAIN);
+	if (buf_len(&c->pre->out) == 0)
+		set_state(c, CONN_DEAD);
+}
+
+void
+conn_stop(struct conn *c, enum preauth_failure why)
+{
+	MAGIC_CHECK(c, CONN_MAGIC);
+	switch (c->state) {
+	case CONN_TALK:
+	case CONN_WAIT_AUTH:
+		auth_cancel(&c->auth);
+		c->pre->ops->end(c->pre, why);
+		drain(c);
+		conn_settle(c);
+		break;
+	case CONN_WAIT_VERDICT:
+	case CONN_HANDSHAKE:
+		set_state(c, CONN_DEAD);
+		break;
+	case CONN_WAIT_HANDOVER:
+	case CONN_DRAIN:
+	case CONN_RELAY:
+	case CONN_DEAD:
+		break;
+	}
+}
+
+/* --- bytes
+ * ------------------------------------------------------------------------ */
+
+/* Send what goes; false when the client is gone. */
+static bool
+send_output(struct conn *c)
+{
+	struct buf *out = &c->pre->out;
+
+	c->want_write = false;
+	while (buf_len(out) != 0) {
+		size_t n = 0;
+		ssize_t r;
+
+		if (c->ssl == NULL) {
+			r = TEMP_FAILURE_RETRY(send(c->fd, buf_slice(out).p,
+			    buf_len(out), MSG_NOSIGNAL | MSG_DONTWAIT));
+			if (r < 0 && errno != EAGAIN)
+				return false;
+			if (r < 0) {
+				c->want_write = true;
+				return true;
+			}
+			n = (size_t)r;
+		} else {
+			switch (tls_write(c->ssl, buf_slice(out), &n)) {
+			case TLS_DONE:
+				break;
+			case TLS_WANT_READ:
+				return true;
+			case TLS_WANT_WRITE:
+				c->want_write = true;
+				return true;
+			case TLS_CLOSED:
+			case TLS_ERROR:
+				return false;
+			}
+		}
+		c->sent += n;
+		buf_drain(out, n);
+	}
+	return true;
+}
+
+enum received { RECEIVED_SOME, RECEIVED_NONE, RECEIVED_END };
+
+static enum received
+receive_plain(struct conn *c, uint8_t *to, size_t *n)
+{
+	ssize_t r =
+	    TEMP_FAILURE_RETRY(recv(c->fd, to, READ_SIZE, MSG_DONTWAIT));
+
+	if (r < 0 && errno == EAGAIN)
+		return RECEIVED_NONE;
+	if (r <= 0)
+		return RECEIVED_END;
+	*n = (size_t)r;
+	return RECEIVED_SOME;
+}
+
+static enum received
+receive_tls(struct conn *c, uint8_t *to, size_t *n)
+{
+	c->read_wants_write = false;
+	switch (tls_read(c->ssl, to, READ_SIZE, n)) {
+	case TLS_DONE:
+		return RECEIVED_SOME;
+	case TLS_WANT_READ:
+		return RECEIVED_NONE;
+	case TLS_WANT_WRITE:
+		c->read_wants_write = true;
+		return RECEIVED_NONE;
+	case TLS_CLOSED:
+	case TLS_ERROR:
+		break;
+	}
+	return RECEIVED_END;
+}
+
+static enum received
+receive_input(struct conn *c)
+{
+	struct buf *in = &c->pre->in;
+	enum received got;
+	uint8_t *to;
+	size_t n = 0;
+
+	if (in->max - buf_len(in) < READ_SIZE ||
+	    (to = buf_reserve(in, READ_SIZE)) == NULL)
+		return RECEIVED_NONE;
+	got =
+	    c->ssl != NULL ? receive_tls(c, to, &n) : receive_plain(c, to, &n);
+	buf_advance(in, n);
+	c->rcvd += n;
+	return got;
+}
+
+/* --- TLS
+ * ----------------------------------------------------------------------------
+ */
+
+static void
+begin_tls(struct conn *c)
+{
+	struct tls_config *t = c->login->tls[service_is_pop3(c->service)];
+
+	c->tls_next = false;
+	if (!tls_config_usable(t) ||
+	    (c->ssl = tls_accept(t, c->fd, c->local_addr)) == NULL) {
+		log_line_as(ident(c), LOG_LEVEL_ERROR,
+		    "ip=[%s], TLS is not configured", c->client_addr);
+		set_state(c, CONN_DEAD);
+		return;
+	}
+	set_state(c, CONN_HANDSHAKE);
+}
+
+static void
+greet(struct conn *c)
+{
+	c->pre->ops->greet(c->pre, c->refusal);
+	set_state(c, CONN_TALK);
+}
+
+static void
+handshake_on(struct conn *c)
+{
+	char why[160];
+
+	c->want_write = false;
+	switch (tls_handshake(c->ssl)) {
+	case TLS_DONE:
+		if (service_is_tls(c->service)) {
+			c->pre->tls = c->pre->clear_allowed = true;
+			greet(c);
+		} else {
+			c->pre->ops->tls_started(c->pre);
+			c->pre->tls = c->pre->clear_allowed = true;
+			set_state(c, CONN_TALK);
+		}
+		conn_run(c);
+		return;
+	case TLS_WANT_READ:
+		break;
+	case TLS_WANT_WRITE:
+		c->want_write = true;
+		break;
+	case TLS_CLOSED:
+	case TLS_ERROR:
+		log_line_as(ident(c), LOG_LEVEL_DEBUG,
+		    "ip=[%s], couriertls: accept: %s", c->client_addr,
+		    tls_reason(why, sizeof(why)));
+		set_state(c, CONN_DEAD);
+		return;
+	}
+	conn_settle(c);
+}
+
+/* --- authentication
+ * --------------------------------------------------------------- */
+
+static void
+log_failure(struct conn *c)
+{
+	char user[300];
+
+	(void)log_safe(slice_str(c->pre->user), user, sizeof(user));
+	if (strcmp(c->pre->command, "LOGIN") == 0 ||
+	    strcmp(c->pre->command, "PASS") == 0)
+		log_line_as(ident(c), LOG_LEVEL_INFO,
+		    "LOGIN FAILED, user=%s, ip=[%s], port=[%u]", user,
+		    c->client_addr, c->client_port);
+	else
+		log_line_as(ident(c), LOG_LEVEL_INFO,
+		    "LOGIN FAILED, user=%s, method=%s, ip=[%s], port=[%u]",
+		    user, c->pre->mech, c->client_addr, c->client_port);
+}
+
+/* Plain: the socket itself goes.  TLS: it stays, and one end of a pair. */
+static void
+hand_over(struct conn *c, struct slice ticket)
+{
+	struct preauth *p = c->pre;
+	char facts[128] = "";
+	struct msg_out m;
+	int pair[2];
+
+	if (c->ssl != NULL) {
+		if (socketpair(AF_UNIX,
+			SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
+			pair) < 0) {
+			p->ops->failed(p, PREAUTH_UNAVAILABLE, NULL);
+			set_state(c, CONN_TALK);
+			return;
+		}
+		c->relay_peer = pair[0];
+		(void)tls_facts(c->ssl, facts, sizeof(facts));
+	}
+	set_state(c, CONN_WAIT_HANDOVER);
+	msg_begin(&m, MSG_HANDOVER, 0);
+	msg_put_u64(&m, c->id);
+	msg_put_bytes(&m, ticket);
+	msg_put_str(&m, p->tag);
+	msg_put_bytes(&m, buf_slice(&p->in));
+	msg_put_str(&m, facts);
+	msg_put_str(&m, p->command);
+	msg_put_u64(&m, c->rcvd);
+	msg_put_u64(&m, c->sent);
+	m.fd = c->ssl != NULL ? pair[1] : c->fd;
+	peer_send(c->login->master, &m);
+	if (c->ssl != NULL)
+		(void)close(pair[1]);
+}
+
+static void
+on_auth_verdict(void *arg, const struct auth_result *r)
+{
+	struct conn *c = arg;
+	struct preauth *p = c->pre;
+
+	MAGIC_CHECK(c, CONN_MAGIC);
+	if (r->verdict != AUTH_CONTINUE)
+		c->auth = NULL;
+	if (c->state != CONN_WAIT_AUTH)
+		return;
+	switch (r->verdict) {
+	case AUTH_CONTINUE:
+		p->ops->challenge(p, r->challenge);
+		set_state(c, CONN_TALK);
+		break;
+	case AUTH_OK:
+		hand_over(c, r->ticket);
+		break;
+	case AUTH_FAILED:
+		log_failure(c);
+		p->ops->failed(p, PREAUTH_BAD_CREDENTIALS, NULL);
+		set_state(c, CONN_TALK);
+		break;
+	case AUTH_UNAVAILABLE:
+		log_line_as(ident(c), LOG_LEVEL_ERROR,
+		    "authentication error: Input/output error, ip=[%s]",
+		    c->client_addr);
+		p->ops->failed(p, PREAUTH_UNAVAILABLE, NULL);
+		set_state(c, CONN_TALK);
+		break;
+	}
+	conn_run(c);
+}
+
+static void
+begin_auth(struct conn *c)
+{
+	const struct auth_start s = {
+		.mech = c->pre->mech,
+		.service = c->pre->ops->service,
+		.client_addr = c->client_addr,
+		.local_addr = c->local_addr,
+		.client_port = c->client_port,
+		.local_port = c->local_port,
+		.secured = c->ssl != NULL,
+		.has_response = c->pre->has_response,
+		.response = secret_slice(&c->pre->response),
+	};
+
+	auth_cancel(&c->auth);
+	set_state(c, CONN_WAIT_AUTH);
+	c->auth = auth_begin(c->login->auth, &s, on_auth_verdict, c);
+	secret_fini(&c->pre->response);
+}
+
+/* --- the talk
+ * ------------------------------------------------------------------------ */
+
+/* One event of the preauth; false when it waits for somebody. */
+static bool
+act(struct conn *c, enum preauth_event ev)
+{
+	switch (ev) {
+	case PREAUTH_WAIT:
+		return false;
+	case PREAUTH_AUTH:
+		begin_auth(c);
+		return false;
+	case PREAUTH_RESPONSE:
+		if (c->auth == NULL) {
+			c->pre->ops->failed(c->pre, PREAUTH_UNAVAILABLE, NULL);
+			return true;
+		}
+		set_state(c, CONN_WAIT_AUTH);
+		auth_continue(c->auth, secret_slice(&c->pre->response));
+		secret_fini(&c->pre->response);
+		return false;
+	case PREAUTH_ABORT:
+		auth_cancel(&c->auth);
+		log_failure(c);
+		return true;
+	case PREAUTH_STARTTLS:
+		c->tls_next = true;
+		return false;
+	case PREAUTH_CLOSE:
+		if (c->pre->logged_out)
+			log_logout(c);
+		drain(c);
+		return false;
+	}
+	return false;
+}
+
+static void
+conn_run(struct conn *c)
+{
+	for (int i = 0; c->state == CONN_TALK && !c->tls_next; i++) {
+		enum preauth_event ev = c->pre->ops->run(c->pre);
+
+		if (!act(c, ev) || i >= RUNS_A_TURN)
+			break;
+	}
+	conn_settle(c);
+}
+
+/* Send, and wait for what can come next. */
+static void
+conn_settle(struct conn *c)
+{
+	short want = 0;
+
+	if (c->state == CONN_DEAD || c->state == CONN_RELAY ||
+	    c->state == CONN_WAIT_HANDOVER) {
+		(void)event_del(c->on_io);
+		return;
+	}
+	if (c->state != CONN_HANDSHAKE && !send_output(c)) {
+		set_state(c, CONN_DEAD);
+		return;
+	}
+	if (buf_len(&c->pre->out) == 0 && c->state == CONN_DRAIN) {
+		set_state(c, CONN_DEAD);
+		return;
+	}
+	if (buf_len(&c->pre->out) == 0 && c->tls_next) {
+		/* RFC 3501 6.2.1: nothing that came in clear counts. */
+		buf_reset(&c->pre->in);
+		begin_tls(c);
+	}
+	if (c->state == CONN_DEAD)
+		return;
+	if (c->want_write || c->read_wants_write)
+		want |= EV_WRITE;
+	if (c->state == CONN_HANDSHAKE || c->state == CONN_DRAIN ||
+	    (c->state == CONN_TALK && !c->tls_next))
+		want |= EV_READ;
+	(void)event_del(c->on_io);
+	if (want != 0) {
+		(void)event_assign(c->on_io, c->login->base, c->fd, want,
+		    event_get_callback(c->on_io), c);
+		(void)event_add(c->on_io, NULL);
+	}
+}
+
+static void
+talk_on(struct conn *c)
+{
+	for (int i = 0; i < RUNS_A_TURN && c->state == CONN_TALK; i++) {
+		enum received got = receive_input(c);
+
+		if (got == RECEIVED_END) {
+			log_gone(c);
+			set_state(c, CONN_DEAD);
+			return;
+		}
+		conn_run(c);
+		/* TLS may hold more than one read of decrypted bytes. */
+		if (got == RECEIVED_NONE || c->ssl == NULL)
+			return;
+	}
+}
+
+/* What a client says while we only want to be rid of it. */
+static void
+discard(struct conn *c)
+{
+	uint8_t bytes[READ_SIZE];
+	size_t n = 0;
+	enum received got = c->ssl != NULL ? receive_tls(c, bytes, &n)
+					   : receive_plain(c, bytes, &n);
+
+	if (got == RECEIVED_END)
+		set_state(c, CONN_DEAD);
+	else
+		conn_settle(c);
+}
+
+static void
+on_conn_io(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+
+	(void)fd;
+	MAGIC_CHECK(c, CONN_MAGIC);
+	if (c->state == CONN_HANDSHAKE)
+		handshake_on(c);
+	else if (c->state == CONN_TALK && (what & EV_WRITE) == 0)
+		talk_on(c);
+	else if (c->state == CONN_TALK)
+		conn_run(c);
+	else if (c->state == CONN_DRAIN && (what & EV_READ) != 0)
+		discard(c);
+	else
+		conn_settle(c);
+}
+
+static void
+on_conn_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+
+	(void)fd;
+	(void)what;
+	MAGIC_CHECK(c, CONN_MAGIC);
+	if (c->state == CONN_TALK)
+		conn_stop(c, PREAUTH_TIMEOUT);
+	else
+		set_state(c, CONN_DEAD);
+}
+
+/* --- what the master says
+ * -------------------------------------------------------------- */
+
+static const char *
+verdict_words(enum conn_verdict v)
+{
+	switch (v) {
+	case CONN_PER_ADDRESS:
+		return "Too many connections from your address";
+	case CONN_TOTAL:
+		return "Too many connections";
+	case CONN_STOPPING:
+		return "The server is being shut down";
+	case CONN_OK:
+	case CONN_UNAVAILABLE:
+	case CONN_REFUSED:
+	case CONN_DENIED:
+		break;
+	}
+	return "Temporary problem, please try again later";
+}
+
+void
+conn_on_verdict(struct conn *c, enum conn_verdict v)
+{
+	MAGIC_CHECK(c, CONN_MAGIC);
+	if (c->state != CONN_WAIT_VERDICT)
+		return;
+	if (v != CONN_OK)
+		c->refusal = verdict_words(v);
+	if (service_is_tls(c->service)) {
+		begin_tls(c);
+		conn_settle(c);
+		return;
+	}
+	greet(c);
+	conn_run(c);
+}
+
+static void
+on_relay_end(void *arg)
+{
+	struct conn *c = arg;
+
+	MAGIC_CHECK(c, CONN_MAGIC);
+	set_state(c, CONN_DEAD);
+}
+
+static void
+handed_over(struct conn *c)
+{
+	struct login *l = c->login;
+
+	if (c->ssl == NULL) {
+		/* The worker's now, and counted on by the master. */
+		(void)close(c->fd);
+		c->fd = -1;
+		set_state(c, CONN_DEAD);
+		return;
+	}
+	set_state(c, CONN_RELAY);
+	(void)event_del(c->on_io);
+	c->relay = relay_new(l->base, c->ssl, c->fd, c->relay_peer,
+	    1000 * conf_num(l->conf, CONF_POSTERN_WRITE_TIMEOUT), on_relay_end,
+	    c);
+	/* A relay needs nothing of the time before. */
+	c->pre->ops->free(c->pre);
+	c->pre = NULL;
+}
+
+void
+conn_on_handover(struct conn *c, enum conn_verdict v, const char *reason)
+{
+	struct preauth *p = c->pre;
+
+	MAGIC_CHECK(c, CONN_MAGIC);
+	if (c->state != CONN_WAIT_HANDOVER)
+		return;
+	if (v == CONN_OK) {
+		handed_over(c);
+		return;
+	}
+	if (c->relay_peer >= 0)
+		(void)close(c->relay_peer);
+	c->relay_peer = -1;
+	p->ops->failed(p,
+	    v == CONN_DENIED ? PREAUTH_DISABLED : PREAUTH_UNAVAILABLE,
+	    v == CONN_DENIED ? reason : NULL);
+	set_state(c, CONN_TALK);
+	conn_run(c);
+}
+
+/* --- the beginning
+ * -------------------------------------------------------------------- */
+
+static bool
+is_loopback(const char *addr)
+{
+	return strcmp(addr, "::1") == 0 ||
+	    strncmp(addr, "::ffff:127.", 11) == 0;
+}
+
+/* Password commands in the clear: the setting rules if there is one, else
+ * only clients on this machine may. */
+static bool
+clear_allowed(const struct conn *c)
+{
+	enum conf_key key = service_is_pop3(c->service)
+	    ? CONF_POP3D_SSL_POP3_TLS_REQUIRED
+	    : CONF_IMAPD_SSL_IMAP_TLS_REQUIRED;
+
+	if (conf_is_set(c->login->conf, key))
+		return !conf_bool(c->login->conf, key);
+	return is_loopback(c->client_addr);
+}
+
+static void
+copy_addr(char out[CONN_ADDR], const char *s)
+{
+	size_t n = strlen(s);
+
+	assert(n < CONN_ADDR);
+	memcpy(out, s, n + 1);
+}
+
+static void
+ask_verdict(struct conn *c)
+{
+	struct msg_out m;
+
+	msg_begin(&m, MSG_CONN_OPEN, 0);
+	msg_put_u64(&m, c->id);
+	msg_put_u32(&m, c->service);
+	msg_put_str(&m, c->client_addr);
+	msg_put_u32(&m, c->client_port);
+	msg_put_str(&m, c->local_addr);
+	msg_put_u32(&m, c->local_port);
+	peer_send(c->login->master, &m);
+}
+
+void
+conn_accept(struct listener *listener, int fd, const char *client_addr,
+    uint16_t client_port, const char *local_addr, uint16_t local_port)
+{
+	struct login *l = listener->login;
+	struct conn *c = MEM_NEW(struct conn);
+	const int on = 1;
+
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	c->magic = CONN_MAGIC;
+	c->login = l;
+	c->id = (uint64_t)l->index << 48 | ++l->next_id;
+	c->service = listener->service;
+	c->fd = fd;
+	c->relay_peer = -1;
+	c->began_ms = clock_now();
+	copy_addr(c->client_addr, client_addr);
+	copy_addr(c->local_addr, local_addr);
+	c->client_port = client_port;
+	c->local_port = local_port;
+	c->pre = service_is_pop3(c->service)
+	    ? pop3_preauth_new(&l->options[c->service])
+	    : imap_preauth_new(&l->options[c->service]);
+	c->pre->mechanisms = l->mechanisms;
+	c->pre->clear_allowed = clear_allowed(c);
+	c->on_io = event_new(l->base, fd, EV_READ, on_conn_io, c);
+	c->on_timer = event_new(l->base, -1, 0, on_conn_timer, c);
+	c->on_dead = event_new(l->base, -1, 0, on_conn_dead, c);
+	TAILQ_INSERT_TAIL(&l->conns, c, link);
+	l->n_conns++;
+	log_line_as(ident(c), LOG_LEVEL_DEBUG, "Connection, ip=[%s], port=[%u]",
+	    c->client_addr, c->client_port);
+	set_state(c, CONN_WAIT_VERDICT);
+	ask_verdict(c);
+}
+
+struct conn *
+conn_by_id(struct login *l, uint64_t id)
+{
+	struct conn *c;
+
+	TAILQ_FOREACH(c, &l->conns, link)
+		if (c->id == id && c->state != CONN_DEAD)
+			return c;
+	return NULL;
+}

@@ -1,0 +1,184 @@
+/*
+ * login_setup: everything a login process makes of what the master sent:
+ * TLS contexts and the options of preauths.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/secret.h"
+#include "server/conf/conf_words.h"
+#include "server/login_impl.h"
+
+enum { MATERIAL_MAX = 4096 };
+
+enum material_kind { KIND_CERT, KIND_KEY, KIND_TRUST, KIND_TICKET_KEYS };
+
+struct material {
+	struct material *next;
+	unsigned family, kind;
+	char *name;
+	struct secret bytes;
+};
+
+struct material_store {
+	struct material *first;
+	unsigned n;
+};
+
+void
+login_take_material(struct login *l, struct msg_in *in)
+{
+	struct material *m = MEM_NEW(struct material);
+
+	if (l->material == NULL)
+		l->material = MEM_NEW(struct material_store);
+	m->family = msg_get_u32(in);
+	m->kind = msg_get_u32(in);
+	m->name = mem_strdup(msg_get_str(in));
+	secret_set(&m->bytes, msg_get_bytes(in));
+	if (!msg_get_end(in) || m->family > 1 ||
+	    l->material->n >= MATERIAL_MAX) {
+		log_error("login: bad TLS_MATERIAL message");
+		secret_fini(&m->bytes);
+		free(m->name);
+		free(m);
+		return;
+	}
+	m->next = l->material->first;
+	l->material->first = m;
+	l->material->n++;
+}
+
+static void
+material_free(struct material_store **ss)
+{
+	struct material *m, *next;
+
+	if (*ss == NULL)
+		return;
+	for (m = (*ss)->first; m != NULL; m = next) {
+		next = m->next;
+		secret_fini(&m->bytes);
+		free(m->name);
+		free(m);
+	}
+	free(*ss);
+	*ss = NULL;
+}
+
+static const struct material *
+find(const struct login *l, unsigned family, enum material_kind kind,
+    const char *name)
+{
+	const struct material *m;
+
+	for (m = l->material != NULL ? l->material->first : NULL; m != NULL;
+	     m = m->next)
+		if (m->family == family && m->kind == kind &&
+		    strcmp(m->name, name) == 0)
+			return m;
+	return NULL;
+}
+
+static int
+min_version(const struct login *l, enum conf_file service)
+{
+	return conf_tls_minimum(l->conf, service) >= CONF_TLS_1_3
+	    ? TLS1_3_VERSION
+	    : conf_tls_minimum(l->conf, service) == CONF_TLS_1_2
+	    ? TLS1_2_VERSION
+	    : TLS1_VERSION;
+}
+
+/* A bad certificate is logged and left out; the others serve. */
+static struct tls_config *
+make_tls(struct login *l, unsigned family)
+{
+	const enum conf_file service =
+	    family == 0 ? CONF_FILE_IMAPD_SSL : CONF_FILE_POP3D_SSL;
+	const struct tls_options opt = {
+		.min_version = min_version(l, service),
+		.ciphers = conf_service_str(l->conf, service,
+		    family == 0 ? CONF_IMAPD_SSL_TLS_CIPHER_LIST
+				: CONF_POP3D_SSL_TLS_CIPHER_LIST),
+		.alpn = family == 0 ? "imap" : "pop3",
+	};
+	struct tls_config *c = tls_config_new(&opt);
+	const struct material *m, *key;
+	struct err e;
+
+	for (m = l->material != NULL ? l->material->first : NULL; m != NULL;
+	     m = m->next) {
+		if (m->family != family || m->kind != KIND_CERT)
+			continue;
+		key = find(l, family, KIND_KEY, m->name);
+		if (tls_config_add(c, m->name, secret_slice(&m->bytes),
+			secret_slice(key != NULL ? &key->bytes : &m->bytes),
+			&e) != 0)
+			log_error("tls: %s: %s", opt.alpn, e.text);
+	}
+	if ((m = find(l, family, KIND_TICKET_KEYS, "")) != NULL)
+		tls_config_ticket_keys(c, secret_slice(&m->bytes));
+	if (tls_config_usable(c) && tls_config_warm(c, &e) != 0)
+		log_error("tls: %s: %s", opt.alpn, e.text);
+	return c;
+}
+
+static void
+make_options(struct login *l, enum service s)
+{
+	const enum conf_file file = (enum conf_file)s;
+	struct preauth_options *o = &l->options[s];
+	bool pop3 = service_is_pop3(s);
+	enum conf_key plain =
+	    pop3 ? CONF_POP3D_POP3AUTH : CONF_IMAPD_IMAP_CAPABILITY;
+	enum conf_key tls =
+	    pop3 ? CONF_POP3D_POP3AUTH_TLS : CONF_IMAPD_IMAP_CAPABILITY_TLS;
+	enum conf_key start =
+	    pop3 ? CONF_POP3D_SSL_POP3_STARTTLS : CONF_IMAPD_SSL_IMAPDSTARTTLS;
+	enum conf_key required = pop3 ? CONF_POP3D_SSL_POP3_TLS_REQUIRED
+				      : CONF_IMAPD_SSL_IMAP_TLS_REQUIRED;
+
+	o->capability = conf_service_str(l->conf, file, plain);
+	o->capability_tls = conf_service_str(l->conf, file, tls);
+	o->greeting_name = "Postern";
+	o->offer_starttls = tls_config_usable(l->tls[pop3]) &&
+	    conf_service_bool(l->conf, file, start);
+	o->tls_required = conf_service_bool(l->conf, file, required);
+	o->line_max = (size_t)conf_num(l->conf,
+	    pop3 ? CONF_POSTERN_POP3_LINE_MAX_PREAUTH
+		 : CONF_POSTERN_IMAP_LINE_MAX_PREAUTH);
+	o->literal_max =
+	    (size_t)conf_num(l->conf, CONF_POSTERN_IMAP_LITERAL_MAX_PREAUTH);
+	o->commands_max = (unsigned)conf_num(l->conf,
+	    pop3 ? CONF_POSTERN_POP3_COMMANDS_PREAUTH
+		 : CONF_POSTERN_IMAP_COMMANDS_PREAUTH);
+}
+
+/*
+ * Preauths point to options, which point into the configuration: so options
+ * change in place, and a configuration that connections began with stays
+ * until the process ends.  Reloads are rare, configurations small.
+ */
+int
+login_apply(struct login *l, struct err *e)
+{
+	if (l->next_conf != NULL) {
+		l->conf = l->next_conf;
+		l->next_conf = NULL;
+	}
+	if (l->conf == NULL)
+		return err_set(e, ERR_INVALID, "no configuration came");
+	log_set_level(
+	    (enum log_level)conf_num(l->conf, CONF_POSTERN_LOG_LEVEL));
+	for (unsigned family = 0; family < 2; family++) {
+		tls_config_free(&l->tls[family]);
+		l->tls[family] = make_tls(l, family);
+	}
+	material_free(&l->material);
+	for (int s = 0; s < N_SERVICES; s++)
+		make_options(l, (enum service)s);
+	return 0;
+}
