@@ -2,8 +2,6 @@
 
 #include <stdlib.h>
 
-#include "protocols/mime/parser.h"
-
 enum { MESSAGE_MAGIC = 0x6d696d65 };
 
 void

@@ -73,14 +73,11 @@ span_begin(struct mime_span *s, struct mime_pos at)
 	*s = (struct mime_span){ at.off, 0, at.wire, at.lines };
 }
 
-/* End an open span at a position, or where it began if that's later. */
+/* End an open span at a position, not before where it began. */
 static void
 span_end(struct mime_span *s, struct mime_pos at)
 {
-	if (at.off < s->off) {
-		s->wire = s->lines = 0;
-		return;
-	}
+	assert(at.off >= s->off);
 	s->len = at.off - s->off;
 	s->wire = at.wire - s->wire;
 	s->lines = at.lines - s->lines;
@@ -209,11 +206,18 @@ child_open(struct mime_parser *p, struct mime_pos at)
 	p->rest = true;
 }
 
+/*
+ * Close the open parts below upto.  If the line break before a delimiter is
+ * at once the empty line that ends a header, it stays with the header, and so
+ * with all that the header is in.
+ */
 static void
 parts_close(struct mime_parser *p, uint32_t upto, struct mime_pos at)
 {
 	while (p->cur != upto) {
 		struct mime_part *part = part_of(p, p->cur);
+		if (at.off < part->body.off)
+			at = p->line;
 		span_end(&part->body, at);
 		p->cur = part->parent;
 	}

@@ -3,6 +3,8 @@
  * bare LF (then its two lengths are equal), and none of what a mark covers.
  * Otherwise the file is read, but nothing is copied.
  */
+#include "config.h"
+
 #include "protocols/mime/wire.h"
 
 #include <errno.h>

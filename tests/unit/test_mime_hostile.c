@@ -200,9 +200,9 @@ test_long_lines(void **state)
 {
 	static const char *const starts[] = { "Subject: ", "\n",
 		"X: ", "From: ", "Content-Type: a/b; c=",
-		"Content-Type: multipart/x; "
-		"boundary=b\n\n--b\n\n--b",
-		"\n--", "(", "Date: (((((" };
+		"Content-Type: a/b\nContent-Type:",
+		"Content-Type: multipart/x;boundary=b\n\n--b\n\n--b", "\n--",
+		"(", "Date: (((((" };
 	struct mime_message m;
 	struct slice value;
 	struct buf in;

@@ -167,6 +167,12 @@ static const struct structure_case structure_cases[] = {
 	    "((\"message\" \"rfc822\" NIL NIL NIL \"7BIT\" 10 "
 	    "(NIL \"s\" NIL NIL NIL NIL NIL NIL NIL NIL) (" TEXT "0 0" EXT
 	    " 0" EXT " \"mixed\" (\"boundary\" \"b\") NIL NIL NIL)" },
+	{ "encapsulated header without body before a delimiter",
+	    "Content-Type: multipart/mixed; boundary=b\n\n--b\n"
+	    "Content-Type: message/rfc822\n\nSubject: s\n\n--b--\n",
+	    "((\"message\" \"rfc822\" NIL NIL NIL \"7BIT\" 14 "
+	    "(NIL \"s\" NIL NIL NIL NIL NIL NIL NIL NIL) (" TEXT "0 0" EXT
+	    " 2" EXT " \"mixed\" (\"boundary\" \"b\") NIL NIL NIL)" },
 	{ "nothing in an encapsulated message",
 	    "Content-Type: message/rfc822\n",
 	    "(\"message\" \"rfc822\" NIL NIL NIL \"7BIT\" 0 " ENV_NIL " ("
