@@ -3,6 +3,8 @@
 
 TESTS += tests/fuzz/replay.sh
 
+include tests/lint/module.mk
+
 FUZZ_TARGETS = $(filter tests/fuzz/fuzz_%,$(check_PROGRAMS))
 
 fuzz-targets: $(FUZZ_TARGETS)

@@ -318,11 +318,11 @@ class Lines:
     def pytest_runtest_logreport(self, report):
         case = report.nodeid.split("::")[-1]
         if report.skipped:
-            print(f"skip {case}: {report.longrepr[2]}")
+            print(f"\nskip {case}: {report.longrepr[2]}")
         elif report.failed:
-            print(f"not ok {case}")
+            print(f"\nnot ok {case}")
         elif report.when == "call":
-            print(f"ok {case}")
+            print(f"\nok {case}")
 
 
 if __name__ == "__main__":
