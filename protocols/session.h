@@ -49,9 +49,9 @@ struct session_ops {
 	enum step (*run)(struct session *s, int64_t now_ms, int64_t wall_ms);
 	/* The client's stream has ended: no more input will come.  run is
 	 * called at once and then as ever until it returns STEP_DONE, which it
-	 * does as soon as what was received before is worked off (POP3; a
-	 * QUIT sent just before the close counts) or at once (IMAP).  When
-	 * nothing can be written any more the worker frees instead. */
+	 * does as soon as what was received before is worked off (a QUIT sent
+	 * just before the close counts).  When nothing can be written any more
+	 * the worker frees instead. */
 	void (*eof)(struct session *s);
 	/* End it from outside, with BYE or -ERR where the protocol has one;
 	 * the next run returns STEP_DONE (after a critical part is done). */

@@ -4,6 +4,7 @@ libpreauth_a_SOURCES = \
 	protocols/preauth.h \
 	protocols/preauth_impl.c protocols/preauth_impl.h \
 	protocols/imap/preauth.c protocols/imap/preauth.h \
+	protocols/imap/preauth_cmd.c protocols/imap/preauth_cmd.h \
 	protocols/imap/lex.c protocols/imap/lex.h \
 	protocols/pop3/capa.c protocols/pop3/capa.h \
 	protocols/pop3/preauth.c protocols/pop3/preauth.h
