@@ -2,9 +2,10 @@
 # the repository has it made, so that a build needs no python
 dist_man_MANS += man/posternd.8 man/authdaemond.8 man/posternctl.8 \
 	man/postern.5
-EXTRA_DIST += man/keys.py
+EXTRA_DIST += man/keys.py docs
 
 man-keys:
 	$(PYTHON3) $(srcdir)/man/keys.py $(srcdir)/man/postern.5
+	$(PYTHON3) $(srcdir)/docs/ipc.py
 
 .PHONY: man-keys

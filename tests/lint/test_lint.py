@@ -269,7 +269,7 @@ def documents():
 
 
 def test_ipc_page_is_that_of_the_table():
-    """docs/ipc.py mends it."""
+    """make man-keys mends it."""
     ipc = load(TOP / "docs/ipc.py")
     assert (TOP / "docs/ipc.md").read_text() == ipc.page(ipc.read())
 
