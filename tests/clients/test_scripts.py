@@ -1,7 +1,7 @@
 """The installed scripts: control, configuration, certificates.
 
-They carry the paths of one prefix, so the whole build is installed below a
-directory of the test, configured again from the same sources.
+They carry the paths of one prefix, so a copy of the build is configured again
+for a prefix of the test: only what holds a path is compiled anew.
 """
 
 import os
@@ -32,7 +32,6 @@ class Tree:
     def __init__(self, base):
         self.prefix = base / "P"
         self.build = base / "build"
-        self.build.mkdir()
         self.port = dict(zip(postern.SERVICES, free_ports(4)))
         source = pathlib.Path(os.environ["BUILD_DIR"])
         options = re.findall(
@@ -40,6 +39,9 @@ class Tree:
             sh(source / "config.status", "--config").stdout)
         options = [o for o in options if not o.startswith(
             ("--prefix", "--with-piddir"))]
+        shutil.copytree(source, self.build, symlinks=True,
+                        ignore=shutil.ignore_patterns(
+                            "installed", "*.log", "*.trs", "*.build-log"))
         sh(TOP / "configure", *options, f"--prefix={self.prefix}",
            f"--with-piddir={self.prefix}/pids", cwd=self.build)
         sh("make", "-j2", cwd=self.build)
