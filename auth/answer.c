@@ -206,7 +206,7 @@ const char *
 verdict_name(enum verdict v)
 {
 	static const char *const names[VERDICT_N] = { "ok", "rejected",
-		"temporary failure", "unsupported", "more", "stale" };
+		"temporary failure", "unsupported", "more", "stale", "slow" };
 
 	return names[v];
 }

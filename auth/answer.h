@@ -51,6 +51,7 @@ enum verdict {
 	VERDICT_UNSUPPORTED, /* this module can't do that */
 	VERDICT_MORE,	     /* part of a long answer, more follows */
 	VERDICT_STALE,	     /* not tried: the helper must be made anew */
+	VERDICT_SLOW,	     /* not tried: work for a helper for slow work */
 	VERDICT_N,
 };
 

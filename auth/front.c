@@ -155,11 +155,12 @@ send_keeper(struct front *f, struct msg_out *m)
 }
 
 static void
-host_spawn(void *arg)
+host_spawn(void *arg, enum pool_class class)
 {
 	struct msg_out m;
 
 	msg_begin(&m, MSG_AUTHD_SPAWN, 0);
+	msg_put_u32(&m, class);
 	send_keeper(arg, &m);
 }
 
@@ -284,6 +285,15 @@ on_sigterm(evutil_socket_t fd, short what, void *arg)
 }
 
 static void
+take_helper(struct front_loop *loop, struct msg_in *m)
+{
+	uint32_t pid = msg_get_u32(m), class = msg_get_u32(m);
+
+	pool_add(loop->front.pool, m->fd, pid,
+	    class == POOL_SLOW ? POOL_SLOW : POOL_QUICK);
+}
+
+static void
 take_message(struct front_loop *loop, struct msg_in *m)
 {
 	if (m->type == MSG_AUTHD_LISTENER)
@@ -293,7 +303,7 @@ take_message(struct front_loop *loop, struct msg_in *m)
 	else if (m->type == MSG_AUTHD_CONFIG)
 		take_config(loop, m);
 	else if (m->type == MSG_AUTHD_HELPER)
-		pool_add(loop->front.pool, m->fd, msg_get_u32(m));
+		take_helper(loop, m);
 	else if (m->type == MSG_AUTHD_STOP)
 		stop(loop);
 }

@@ -34,6 +34,7 @@
 enum {
 	SOCKETS_MAX = 32,
 	HELPERS_MAX = 4096,
+	SLOW_NICE = 5,
 	FIRST_SOCK = 3,	       /* of a child's sockets */
 	SECRET_LEN = 32,       /* hex digits */
 	FRONT_PAUSE_MS = 1000, /* after one that died */
@@ -423,7 +424,7 @@ lose_front(struct keeper *k)
 static void reload(struct keeper *k, bool all);
 
 static void
-give_helper(struct keeper *k, int sock, pid_t pid)
+give_helper(struct keeper *k, int sock, pid_t pid, bool slow)
 {
 	struct msg_out m;
 
@@ -431,6 +432,7 @@ give_helper(struct keeper *k, int sock, pid_t pid)
 		return;
 	msg_begin(&m, MSG_AUTHD_HELPER, 0);
 	msg_put_u32(&m, (uint32_t)pid);
+	msg_put_u32(&m, slow);
 	m.fd = sock;
 	if (msg_send(k->front, &m) != 0)
 		log_error("the front doesn't take its helper");
@@ -464,14 +466,19 @@ spawn_pam(struct keeper *k, int sock)
 #endif
 
 static pid_t
-fork_helper(struct keeper *k, int front, int pam)
+fork_helper(struct keeper *k, int front, int pam, bool slow)
 {
 	const int socks[2] = { front, pam };
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		become_child(k, socks, pam >= 0 ? 2 : 1, "authd-helper");
+		become_child(k, socks, pam >= 0 ? 2 : 1,
+		    slow ? "authd-slow" : "authd-helper");
 		become_user(k);
+		k->settings.slow = slow;
+		/* A crowd with slow hashes leaves room for the others. */
+		if (slow)
+			(void)!nice(SLOW_NICE);
 		k->settings.pam_sock = pam >= 0 ? FIRST_SOCK + 1 : -1;
 		helper_run(FIRST_SOCK, &k->settings);
 	}
@@ -486,7 +493,7 @@ close_sock(int fd)
 }
 
 static void
-spawn_helper(struct keeper *k)
+spawn_helper(struct keeper *k, bool slow)
 {
 	int own = -1, other = -1, pam = -1, pam_other = -1;
 	pid_t pid = -1;
@@ -497,10 +504,10 @@ spawn_helper(struct keeper *k)
 	if (k->n_helpers < HELPERS_MAX && make_pair(&own, &other) &&
 	    (!settings_lists(&k->settings, "authpam") ||
 		(make_pair(&pam, &pam_other) && spawn_pam(k, pam_other))))
-		pid = fork_helper(k, other, pam);
+		pid = fork_helper(k, other, pam, slow);
 	if (pid > 0) {
 		k->helper[k->n_helpers++] = pid;
-		give_helper(k, own, pid);
+		give_helper(k, own, pid, slow);
 	} else {
 		log_error("a helper can't be made: %s", strerrordesc_np(errno));
 	}
@@ -650,7 +657,7 @@ take_message(struct keeper *k)
 			(void)kill(k->front_pid, SIGKILL);
 		lose_front(k);
 	} else if (m.type == MSG_AUTHD_SPAWN) {
-		spawn_helper(k);
+		spawn_helper(k, msg_get_u32(&m) != 0);
 	} else if (m.type == MSG_AUTHD_KILL) {
 		kill_helper(k, (pid_t)msg_get_u32(&m));
 	} else if (m.type == MSG_AUTHD_READY) {

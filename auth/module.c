@@ -37,6 +37,7 @@ struct chain {
 	const char *default_options;
 	uint32_t uid_min, gid_min;
 	struct slice salt_secret;
+	bool slow; /* this helper may work on slow hashes */
 };
 
 enum { CHAIN_MAGIC = 0x0c4a1215 };
@@ -89,6 +90,7 @@ chain_new(const struct settings *settings)
 	c->magic = CHAIN_MAGIC;
 	c->uid_min =
 	    (uint32_t)conf_num(settings->postern, CONF_POSTERN_UID_MIN);
+	c->slow = settings->slow;
 	c->salt_secret = secret_slice(&settings->salt_secret);
 	c->gid_min =
 	    (uint32_t)conf_num(settings->postern, CONF_POSTERN_GID_MIN);
@@ -144,6 +146,8 @@ static enum verdict
 judge_password(struct chain *c, const struct query *q, struct account *a)
 {
 	passwd_model_see(&c->model, account_get(a, ACCOUNT_PASSWD));
+	if (!c->slow && passwd_is_slow(account_get(a, ACCOUNT_PASSWD)))
+		return VERDICT_SLOW;
 	if (!passwd_check(account_get(a, ACCOUNT_PASSWD),
 		account_get(a, ACCOUNT_PASSWD2), q->password))
 		return VERDICT_REJECTED;
@@ -269,6 +273,16 @@ judge(struct chain *c, const struct query *q, struct account *a, bool compare)
 	return v;
 }
 
+/* Somebody who isn't there costs what somebody who is would. */
+static enum verdict
+burn(const struct chain *c, const struct query *q)
+{
+	if (!c->slow && passwd_model_is_slow(&c->model))
+		return VERDICT_SLOW;
+	passwd_model_burn(&c->model, q->password);
+	return VERDICT_REJECTED;
+}
+
 static void
 log_verdict(
     const struct auth_module *m, enum verdict v, const struct account *a)
@@ -291,13 +305,16 @@ ask_module(
 	enum verdict v;
 
 	log_debug("%s: trying this module", m->name);
+	/* PAM takes as long as its modules like. */
+	if (m->check != NULL && !c->slow && call->query->op != QUERY_LOOKUP)
+		return VERDICT_SLOW;
 	v = m->check != NULL ? m->check(self, call, out)
 			     : m->lookup(self, call, out);
 	if (v == VERDICT_OK)
 		v = judge(c, call->query, out, m->check == NULL);
 	else if (v == VERDICT_REJECTED && call->query->op == QUERY_LOGIN &&
 	    m->check == NULL)
-		passwd_model_burn(&c->model, call->query->password);
+		v = burn(c, call->query);
 	if (v == VERDICT_OK && call->query->op == QUERY_PASSWD &&
 	    m->check == NULL)
 		v = m->change != NULL ? m->change(self, call, out)
@@ -327,7 +344,8 @@ chain_ask(struct chain *c, const struct query *q, struct account *out)
 		if (!is_asked(c->link[i].module, q))
 			continue;
 		v = ask_module(c, i, &call, out);
-		if (v == VERDICT_OK || v == VERDICT_TEMPORARY)
+		if (v == VERDICT_OK || v == VERDICT_TEMPORARY ||
+		    v == VERDICT_SLOW)
 			return v;
 		account_fini(out);
 	}

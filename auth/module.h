@@ -72,6 +72,7 @@ void chain_free(struct chain **c);
  * to the next; a temporary failure ends the search.  *out, initialised by
  * the caller, is the account when VERDICT_OK.  For QUERY_SCRAM a rejected
  * user has keys too, of chance, for a failure that looks like any other.
+ * VERDICT_SLOW: nothing was decided, a chain of slow settings has to.
  */
 enum verdict chain_ask(
     struct chain *c, const struct query *q, struct account *out) MUST_USE;

@@ -14,7 +14,7 @@
 #include "base/mem.h"
 #include "base/secret.h"
 
-enum { SSHA_SALT_LEN = 4, SHA1_LEN = 20 };
+enum { SSHA_SALT_LEN = 4, SHA1_LEN = 20, SLOW_ITERATIONS = 10000 };
 
 /* Digest of a ‖ b; returns its length. */
 static size_t
@@ -397,6 +397,41 @@ passwd_make_crypt(struct slice old, struct slice password, struct secret *out)
 	ok = ok && buf_ok(&text);
 	buf_fini(&text);
 	return ok;
+}
+
+/* RFC 5802's iterations in the first field of {SCRAM-…}. */
+static bool
+is_slow_scram(struct slice stored)
+{
+	struct scram_keys k;
+	bool slow = false;
+
+	for (enum scram_hash h = 0; h < SCRAM_N_HASHES; h++)
+		if (passwd_scram_keys(stored, h, &k)) {
+			slow = k.iterations > SLOW_ITERATIONS;
+			secret_wipe(&k, sizeof(k));
+		}
+	return slow;
+}
+
+bool
+passwd_is_slow(struct slice crypted)
+{
+	const struct form *form = form_of(crypted);
+
+	if (form != NULL && form->check != check_libcrypt)
+		return is_slow_scram(crypted);
+	if (form != NULL)
+		crypted = slice_skip(crypted, form->prefix.n);
+	/* Of crypt(3) only DES and MD5 are quick. */
+	return crypted.n != 0 && crypted.p[0] == '$' &&
+	    !slice_starts(crypted, SLICE("$1$"));
+}
+
+bool
+passwd_model_is_slow(const struct passwd_model *m)
+{
+	return passwd_is_slow(slice_str(m->setting));
 }
 
 void

@@ -26,6 +26,12 @@
 bool passwd_check_crypt(struct slice stored, struct slice given) MUST_USE;
 
 /*
+ * Whether checking a password against it takes long on purpose (more than a
+ * few milliseconds): yescrypt, bcrypt, SHA-crypt, many iterations of SCRAM.
+ */
+bool passwd_is_slow(struct slice crypted) MUST_USE;
+
+/*
  * Whether an account with these two columns accepts `given`: the crypted
  * column alone counts unless it is empty, then the clear one, and an account
  * with neither accepts nothing.
@@ -52,6 +58,8 @@ struct passwd_model {
 	char setting[256]; /* "" until one was seen */
 };
 void passwd_model_see(struct passwd_model *m, struct slice crypted);
+/* Whether that work is slow. */
+bool passwd_model_is_slow(const struct passwd_model *m);
 /* Do the work of a check, for nothing. */
 void passwd_model_burn(const struct passwd_model *m, struct slice given);
 

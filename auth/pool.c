@@ -15,6 +15,7 @@ enum {
 	POOL_MAGIC = 0x1001a000,
 	/* A helper this long past its question's deadline hangs. */
 	HANG_MS = 5000,
+	TICK_MS = 200,
 	/* One that ends sooner than this after its start is broken; the next
 	 * is asked for only after the same time. */
 	SHORT_LIFE_MS = 1000,
@@ -25,6 +26,7 @@ enum {
 struct helper_proc;
 struct job {
 	struct pool *pool;
+	enum pool_class class;
 	struct helper_proc *helper; /* NULL: in the queue */
 	uint32_t id;
 	int64_t deadline;
@@ -37,6 +39,7 @@ TAILQ_HEAD(jobs, job);
 
 struct helper_proc {
 	struct pool *pool;
+	enum pool_class class;
 	int fd;
 	uint32_t pid;
 	int64_t started;
@@ -53,11 +56,14 @@ struct pool {
 	struct event_base *base;
 	const struct pool_host *host;
 	void *host_arg;
-	uint32_t want, have, asked_for; /* helpers: wanted, alive, to come */
+	struct {
+		uint32_t want, have, asked_for; /* wanted, alive, to come */
+		struct jobs queue;
+	} of[POOL_N_CLASSES];
+	uint32_t n_helpers; /* of a class that is needed */
 	uint32_t timeout_ms;
 	uint32_t next_id;
 	size_t n_queued;
-	struct jobs queue;
 	struct helper_procs helpers;
 	struct event *tick;
 	int64_t spawn_after;
@@ -77,7 +83,8 @@ pool_new(struct event_base *base, const struct pool_host *host, void *arg)
 	p->host = host;
 	p->host_arg = arg;
 	p->space = mem_alloc(MSG_SIZE_MAX);
-	TAILQ_INIT(&p->queue);
+	for (size_t i = 0; i < POOL_N_CLASSES; i++)
+		TAILQ_INIT(&p->of[i].queue);
 	TAILQ_INIT(&p->helpers);
 	p->tick = evtimer_new(base, on_tick, p);
 	assert(p->tick != NULL);
@@ -120,7 +127,7 @@ job_fail(struct job *j)
 static void
 queue_remove(struct job *j)
 {
-	TAILQ_REMOVE(&j->pool->queue, j, link);
+	TAILQ_REMOVE(&j->pool->of[j->class].queue, j, link);
 	j->pool->n_queued--;
 }
 
@@ -144,7 +151,7 @@ pool_ask(struct pool *p, const struct query *q, pool_done *done, void *arg)
 	j->done = done;
 	j->arg = arg;
 	query_pack(&timed, j->id, &j->packet);
-	TAILQ_INSERT_TAIL(&p->queue, j, link);
+	TAILQ_INSERT_TAIL(&p->of[j->class].queue, j, link);
 	p->n_queued++;
 	dispatch(p);
 	return j;
@@ -183,10 +190,11 @@ fill_up(struct pool *p)
 		schedule(p, p->spawn_after - clock_now());
 		return;
 	}
-	while (p->have + p->asked_for < p->want) {
-		p->asked_for++;
-		p->host->spawn(p->host_arg);
-	}
+	for (enum pool_class c = 0; c < POOL_N_CLASSES; c++)
+		while (p->of[c].have + p->of[c].asked_for < p->of[c].want) {
+			p->of[c].asked_for++;
+			p->host->spawn(p->host_arg, c);
+		}
 }
 
 static void
@@ -198,7 +206,7 @@ helper_end(struct helper_proc *h)
 
 	TAILQ_REMOVE(&p->helpers, h, link);
 	if (!h->retiring) {
-		p->have--;
+		p->of[h->class].have--;
 		if (now - h->started < SHORT_LIFE_MS)
 			p->spawn_after = now + SHORT_LIFE_MS;
 	}
@@ -219,47 +227,64 @@ retire(struct helper_proc *h)
 	if (h->retiring)
 		return;
 	h->retiring = true;
-	h->pool->have--;
+	h->pool->of[h->class].have--;
 }
 
-/* It doesn't know the present configuration: its question goes back. */
-static void
-take_back(struct helper_proc *h)
+/* Take the question from its helper. */
+static struct job *
+take_job(struct helper_proc *h)
 {
-	struct pool *p = h->pool;
 	struct job *j = h->job;
 
 	h->job = NULL;
 	j->helper = NULL;
-	retire(h);
-	helper_end(h);
+	return j;
+}
+
+/* A question that a helper hands back is the next of its class. */
+static void
+ask_again(struct job *j, enum pool_class class)
+{
+	struct pool *p = j->pool;
+
 	if (j->done == NULL) {
 		job_free(j);
 		return;
 	}
-	TAILQ_INSERT_HEAD(&p->queue, j, link);
+	if (class != j->class) {
+		j->class = class;
+		TAILQ_INSERT_TAIL(&p->of[class].queue, j, link);
+	} else {
+		TAILQ_INSERT_HEAD(&p->of[class].queue, j, link);
+	}
 	p->n_queued++;
-	dispatch(p);
+	if (p->of[class].want == 0) {
+		p->of[class].want = p->n_helpers;
+		fill_up(p);
+	}
 }
 
 static void
 take_answer(struct helper_proc *h, const struct answer *a)
 {
 	struct pool *p = h->pool;
-	struct job *j = h->job;
+	struct job *j;
 
-	if (a->verdict == VERDICT_STALE) {
-		take_back(h);
-		return;
-	}
 	if (a->verdict == VERDICT_MORE) {
-		job_tell(j, a);
+		job_tell(h->job, a);
 		return;
 	}
-	h->job = NULL;
-	j->helper = NULL;
-	job_tell(j, a);
-	job_free(j);
+	j = take_job(h);
+	if (a->verdict == VERDICT_STALE) {
+		/* It doesn't know the present configuration. */
+		retire(h);
+		ask_again(j, j->class);
+	} else if (a->verdict == VERDICT_SLOW && h->class == POOL_QUICK) {
+		ask_again(j, POOL_SLOW);
+	} else {
+		job_tell(j, a);
+		job_free(j);
+	}
 	if (h->retiring)
 		helper_end(h);
 	dispatch(p);
@@ -292,12 +317,13 @@ on_helper_readable(evutil_socket_t fd, short what, void *arg)
 }
 
 void
-pool_add(struct pool *p, int fd, uint32_t pid)
+pool_add(struct pool *p, int fd, uint32_t pid, enum pool_class class)
 {
 	struct helper_proc *h = MEM_NEW(struct helper_proc);
 
 	MAGIC_CHECK(p, POOL_MAGIC);
 	h->pool = p;
+	h->class = class;
 	h->fd = fd;
 	h->pid = pid;
 	h->started = clock_now();
@@ -306,10 +332,10 @@ pool_add(struct pool *p, int fd, uint32_t pid)
 	assert(h->readable != NULL);
 	(void)event_add(h->readable, NULL);
 	TAILQ_INSERT_TAIL(&p->helpers, h, link);
-	if (p->asked_for > 0)
-		p->asked_for--;
-	p->have++;
-	if (p->have > p->want) {
+	if (p->of[class].asked_for > 0)
+		p->of[class].asked_for--;
+	p->of[class].have++;
+	if (p->of[class].have > p->of[class].want) {
 		retire(h);
 		helper_end(h);
 		return;
@@ -323,7 +349,10 @@ pool_configure(struct pool *p, uint32_t n_helpers, uint32_t timeout_ms)
 	struct helper_proc *h, *next;
 
 	MAGIC_CHECK(p, POOL_MAGIC);
-	p->want = n_helpers;
+	p->n_helpers = n_helpers;
+	p->of[POOL_QUICK].want = n_helpers;
+	if (p->of[POOL_SLOW].want != 0)
+		p->of[POOL_SLOW].want = n_helpers;
 	p->timeout_ms = timeout_ms;
 	p->spawn_after = 0;
 	for (h = TAILQ_FIRST(&p->helpers); h != NULL; h = next) {
@@ -339,12 +368,12 @@ pool_configure(struct pool *p, uint32_t n_helpers, uint32_t timeout_ms)
  */
 
 static struct helper_proc *
-idle_helper(struct pool *p)
+idle_helper(struct pool *p, enum pool_class class)
 {
 	struct helper_proc *h;
 
 	TAILQ_FOREACH(h, &p->helpers, link)
-		if (h->job == NULL && !h->retiring)
+		if (h->class == class && h->job == NULL && !h->retiring)
 			return h;
 	return NULL;
 }
@@ -360,13 +389,13 @@ send_job(struct helper_proc *h, const struct job *j)
 }
 
 static void
-dispatch(struct pool *p)
+dispatch_class(struct pool *p, enum pool_class class)
 {
 	struct helper_proc *h;
 	struct job *j;
 
-	while ((j = TAILQ_FIRST(&p->queue)) != NULL &&
-	    (h = idle_helper(p)) != NULL) {
+	while ((j = TAILQ_FIRST(&p->of[class].queue)) != NULL &&
+	    (h = idle_helper(p, class)) != NULL) {
 		if (!send_job(h, j)) {
 			helper_end(h);
 			continue;
@@ -375,18 +404,23 @@ dispatch(struct pool *p)
 		j->helper = h;
 		h->job = j;
 	}
-	if (!evtimer_pending(p->tick, NULL) &&
-	    (TAILQ_FIRST(&p->queue) != NULL || p->have < p->want ||
-		TAILQ_FIRST(&p->helpers) != NULL))
-		schedule(p, 200);
 }
 
 static void
-expire_queue(struct pool *p, int64_t now)
+dispatch(struct pool *p)
+{
+	for (enum pool_class c = 0; c < POOL_N_CLASSES; c++)
+		dispatch_class(p, c);
+	if (!evtimer_pending(p->tick, NULL))
+		schedule(p, TICK_MS);
+}
+
+static void
+expire_queue(struct jobs *queue, int64_t now)
 {
 	struct job *j, *next;
 
-	for (j = TAILQ_FIRST(&p->queue); j != NULL; j = next) {
+	for (j = TAILQ_FIRST(queue); j != NULL; j = next) {
 		next = TAILQ_NEXT(j, link);
 		if (j->deadline > now)
 			continue;
@@ -418,7 +452,7 @@ expire_running(struct pool *p, int64_t now)
 	return busy;
 }
 
-/* Every 200 ms while there is something that may be late. */
+/* Every TICK_MS while there is something that may be late. */
 static void
 on_tick(evutil_socket_t fd, short what, void *arg)
 {
@@ -428,12 +462,12 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	MAGIC_CHECK(p, POOL_MAGIC);
-	expire_queue(p, clock_now());
+	for (enum pool_class c = 0; c < POOL_N_CLASSES; c++)
+		expire_queue(&p->of[c].queue, clock_now());
 	busy = expire_running(p, clock_now());
 	fill_up(p);
-	if ((busy || TAILQ_FIRST(&p->queue) != NULL) &&
-	    !evtimer_pending(p->tick, NULL))
-		schedule(p, 200);
+	if ((busy || p->n_queued != 0) && !evtimer_pending(p->tick, NULL))
+		schedule(p, TICK_MS);
 }
 
 void
@@ -446,15 +480,17 @@ pool_free(struct pool **pp)
 	if (p == NULL)
 		return;
 	MAGIC_CHECK(p, POOL_MAGIC);
-	p->want = 0;
+	for (size_t i = 0; i < POOL_N_CLASSES; i++)
+		p->of[i].want = 0;
 	while ((h = TAILQ_FIRST(&p->helpers)) != NULL) {
 		retire(h);
 		helper_end(h);
 	}
-	while ((j = TAILQ_FIRST(&p->queue)) != NULL) {
-		queue_remove(j);
-		job_free(j);
-	}
+	for (size_t i = 0; i < POOL_N_CLASSES; i++)
+		while ((j = TAILQ_FIRST(&p->of[i].queue)) != NULL) {
+			queue_remove(j);
+			job_free(j);
+		}
 	event_free(p->tick);
 	free(p->space);
 	p->magic = 0;

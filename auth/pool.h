@@ -33,9 +33,16 @@ struct job;
  */
 typedef void pool_done(void *arg, const struct answer *a);
 
+/*
+ * Helpers for what takes a few milliseconds, and helpers for slow hashes,
+ * which come to be only when they are needed: so that nobody with a clear
+ * password waits behind a crowd with yescrypt.
+ */
+enum pool_class { POOL_QUICK, POOL_SLOW, POOL_N_CLASSES };
+
 /* The pool's wishes to the keeper. */
 struct pool_host {
-	void (*spawn)(void *arg);
+	void (*spawn)(void *arg, enum pool_class class);
 	void (*kill)(void *arg, uint32_t pid);
 };
 
@@ -43,11 +50,11 @@ struct pool *pool_new(struct event_base *base, const struct pool_host *host,
     void *host_arg) MUST_USE;
 void pool_free(struct pool **p);
 
-/* How many helpers to have and how long an answer may take, in ms; every
- * helper there is now is replaced as soon as it is idle. */
+/* How many helpers of a class to have and how long an answer may take, in ms;
+ * every helper there is now is replaced as soon as it is idle. */
 void pool_configure(struct pool *p, uint32_t n_helpers, uint32_t timeout_ms);
 /* A helper that spawn() asked for; takes the descriptor. */
-void pool_add(struct pool *p, int fd, uint32_t pid);
+void pool_add(struct pool *p, int fd, uint32_t pid, enum pool_class class);
 
 /* Ask; NULL, and no callback, when the queue is full. */
 struct job *pool_ask(

@@ -300,6 +300,7 @@ sasl_session_answer(struct sasl_request *r, const struct answer *a, int64_t now)
 	case VERDICT_TEMPORARY:
 	case VERDICT_MORE:
 	case VERDICT_STALE:
+	case VERDICT_SLOW:
 	case VERDICT_N:
 		fail_temporarily(r);
 		break;

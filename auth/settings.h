@@ -47,6 +47,7 @@ struct settings {
 		struct buf text;
 	} userdb;
 	int pam_sock; /* of a helper: its process for PAM, or -1 */
+	bool slow;    /* of a helper: slow hashes are its work */
 };
 
 /*

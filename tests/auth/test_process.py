@@ -3,8 +3,10 @@
 import os
 import pathlib
 import pwd
+import select
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -161,6 +163,31 @@ def test_second_one_in_the_foreground(own):
     done = run(own, "-f")
     assert done.returncode == 0
     assert own.login() == record()
+
+
+def test_slow_hashes_delay_nobody_else(own, table):
+    """A crowd with bcrypt, and one with a clear password."""
+    hashed = "$2b$09$abcdefghijklmnopqrstuuHGaj8X0gyV0nNYEM.J5pTQDq3AfkM3W"
+    table.add("slow", crypt=hashed)
+    assert own.login("slow").startswith(b"UID=")
+    crowd = [own.connect() for _ in range(60)]
+    for s in crowd:
+        s.sendall(support.auth_request("slow", "secret"))
+    times = []
+    for _ in range(5):
+        begun = time.monotonic()
+        assert own.login() == record()
+        times.append(time.monotonic() - begun)
+    answered = [s for s in crowd if readable(s)]
+    assert len(answered) < 60, "the crowd was too quick for this test"
+    assert sorted(times)[2] < 0.1
+    for s in crowd:
+        assert support.read_all(s).startswith(b"UID=")
+        s.close()
+
+
+def readable(s):
+    return bool(select.select([s], [], [], 0)[0])
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root")
