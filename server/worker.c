@@ -115,8 +115,7 @@ take_configuration(struct worker *w, struct slice packed)
 	conf_free(&w->conf);
 	w->conf = c;
 	log_set_level((enum log_level)conf_num(c, CONF_POSTERN_LOG_LEVEL));
-	protocol_options_free(&w->options);
-	w->options = protocol_options_new(c);
+	protocol_options_add(&w->options, c);
 }
 
 /* --- start

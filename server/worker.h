@@ -71,10 +71,11 @@ void stream_wake(struct stream *st);
  * --------------------------------------------------------- */
 
 /*
- * What the protocols need of the configuration.  Sessions keep a reference
- * to the options they began with, so a reload makes new ones.
+ * What the protocols need of the configuration.  Sessions borrow the options
+ * they began with, so a reload puts new ones in front of the old, which stay
+ * until the end: reloads are rare, and options small.
  */
-struct protocol_options *protocol_options_new(const struct conf *c);
+void protocol_options_add(struct protocol_options **o, const struct conf *c);
 void protocol_options_free(struct protocol_options **o);
 /* A session for the account, of the service's protocol. */
 struct session *protocol_session_new(struct worker *w, enum service s,

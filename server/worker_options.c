@@ -1,0 +1,121 @@
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "protocols/imap/session.h"
+#include "protocols/pop3/session.h"
+#include "server/worker.h"
+
+/* By service, as the files of a pair are read in another order for each. */
+struct protocol_options {
+	struct imap_options imap[N_SERVICES];
+	struct pop3_options pop3[N_SERVICES];
+	char *strings[2 * N_SERVICES]; /* what the options point to */
+	unsigned n_strings;
+	struct protocol_options *older;
+};
+
+static const char *
+keep(struct protocol_options *o, const char *s)
+{
+	assert(o->n_strings < NELEMS(o->strings));
+	return o->strings[o->n_strings++] = mem_strdup(s);
+}
+
+static size_t
+size_of(const struct conf *c, enum conf_key key)
+{
+	return (size_t)conf_num(c, key);
+}
+
+static void
+fill_imap(struct protocol_options *o, const struct conf *c, enum service s)
+{
+	const enum conf_file f = (enum conf_file)s;
+	struct imap_options *i = &o->imap[s];
+
+	*i = imap_options_default;
+	i->capability =
+	    keep(o, conf_service_str(c, f, CONF_IMAPD_IMAP_CAPABILITY));
+	i->capability_tls =
+	    keep(o, conf_service_str(c, f, CONF_IMAPD_IMAP_CAPABILITY_TLS));
+	i->timeout_ms = 1000 * conf_num(c, CONF_POSTERN_IMAP_AUTOLOGOUT);
+	i->line_max = size_of(c, CONF_POSTERN_IMAP_LINE_MAX);
+	i->nesting_max = (unsigned)conf_num(c, CONF_POSTERN_IMAP_NESTING_MAX);
+	i->set_max = (unsigned)conf_num(c, CONF_POSTERN_IMAP_SET_MAX);
+	i->bad_max = (unsigned)conf_num(c, CONF_POSTERN_BAD_COMMANDS_MAX);
+	i->message_max = (uint64_t)conf_num(c, CONF_POSTERN_MESSAGE_SIZE_MAX);
+	i->keywords = conf_service_num(c, f, CONF_IMAPD_IMAP_KEYWORDS) != 0;
+	i->log_deletions = log_deletions(c, f, CONF_IMAPD_IMAP_LOG_DELETIONS);
+	i->id_name = "Postern";
+	i->id_version = PACKAGE_VERSION;
+	i->mime.max_depth = (unsigned)conf_num(c, CONF_POSTERN_MIME_DEPTH_MAX);
+	i->mime.max_parts = (unsigned)conf_num(c, CONF_POSTERN_MIME_PARTS_MAX);
+}
+
+static void
+fill_pop3(struct protocol_options *o, const struct conf *c, enum service s)
+{
+	const enum conf_file f = (enum conf_file)s;
+	struct pop3_options *p = &o->pop3[s];
+
+	p->sasl = keep(o, conf_service_str(c, f, CONF_POP3D_POP3AUTH));
+	p->user = true;
+	p->stls = conf_service_bool(c, f, CONF_POP3D_SSL_POP3_STARTTLS);
+	p->timeout_ms = 1000 * conf_num(c, CONF_POSTERN_POP3_AUTOLOGOUT);
+	p->line_max = size_of(c, CONF_POSTERN_POP3_LINE_MAX);
+	p->log_deletions =
+	    conf_service_bool(c, f, CONF_POP3D_POP3_LOG_DELETIONS);
+}
+
+static struct protocol_options *
+options_new(const struct conf *c)
+{
+	struct protocol_options *o = MEM_NEW(struct protocol_options);
+
+	for (int s = 0; s < N_SERVICES; s++) {
+		if (service_is_pop3((enum service)s))
+			fill_pop3(o, c, (enum service)s);
+		else
+			fill_imap(o, c, (enum service)s);
+	}
+	return o;
+}
+
+void
+protocol_options_add(struct protocol_options **o, const struct conf *c)
+{
+	struct protocol_options *fresh = options_new(c);
+
+	fresh->older = *o;
+	*o = fresh;
+}
+
+void
+protocol_options_free(struct protocol_options **oo)
+{
+	struct protocol_options *o, *older;
+
+	for (o = *oo; o != NULL; o = older) {
+		older = o->older;
+		for (unsigned i = 0; i < o->n_strings; i++)
+			free(o->strings[i]);
+		free(o);
+	}
+	*oo = NULL;
+}
+
+struct session *
+protocol_session_new(struct worker *w, enum service s,
+    const struct session_peer *peer, const char *tag, const char *command,
+    struct account *account)
+{
+	if (service_is_pop3(s))
+		return pop3_session_new(
+		    &w->options->pop3[s], peer, account, clock_now());
+	return imap_session_new(
+	    &w->options->imap[s], peer, account, tag, command, clock_now());
+}
