@@ -318,8 +318,7 @@ main(int argc, char *argv[])
 	log_set_ident("worker");
 	if (argc != 3 || !num_u32(slice_str(argv[1]), &uid) ||
 	    !num_u32(slice_str(argv[2]), &gid)) {
-		(void)write(
-		    STDERR_FILENO, "worker: run by posternd only\n", 29);
+		log_error("this program is run by posternd only");
 		return 1;
 	}
 	child_set_limits();
