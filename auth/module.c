@@ -253,6 +253,36 @@ judge_op(struct chain *c, const struct query *q, struct account *a)
 	return VERDICT_UNSUPPORTED;
 }
 
+/* A component .. in a path. */
+static bool
+has_dotdot(struct slice path)
+{
+	struct slice piece;
+
+	while (slice_split(&path, '/', &piece))
+		if (slice_eq(piece, SLICE("..")))
+			return true;
+	return false;
+}
+
+/* For service courier the maildir is an instruction for delivery. */
+static bool
+check_paths(const struct query *q, const struct account *a, const char **why)
+{
+	struct slice home = account_get(a, ACCOUNT_HOME);
+
+	if (home.p[0] != '/')
+		*why = "the home directory isn't an absolute path";
+	else if (has_dotdot(home))
+		*why = ".. in the home directory";
+	else if (!slice_eq(q->service, SLICE("courier")) &&
+	    has_dotdot(account_get(a, ACCOUNT_MAILDIR)))
+		*why = ".. in the maildir";
+	else
+		return true;
+	return false;
+}
+
 /* Is the account usable, and does what was asked agree with it?  compare:
  * the module hasn't done that itself. */
 static enum verdict
@@ -262,7 +292,8 @@ judge(struct chain *c, const struct query *q, struct account *a, bool compare)
 	char safe[128];
 	enum verdict v;
 
-	if (!account_check(a, c->uid_min, c->gid_min, &why)) {
+	if (!account_check(a, c->uid_min, c->gid_min, &why) ||
+	    !check_paths(q, a, &why)) {
 		log_error("account %s can't be used: %s",
 		    log_safe(q->user, safe, sizeof(safe)), why);
 		return VERDICT_TEMPORARY;

@@ -6,6 +6,10 @@
  * no more than one that is gone.  After a failed connect nothing is tried
  * for a moment: many waiting users must not each wait for a dead server.
  *
+ * MYSQL_SERVER may name several servers, as host or host:port, separated by
+ * blanks or commas: they are tried in turn, one that failed is left alone for
+ * a while as long as another is there.
+ *
  * A statement that failed because the connection was lost is tried once more
  * on a new one, if there is time left; an idle connection is pinged before
  * use, and closed after five minutes.
@@ -23,19 +27,31 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/num.h"
 
 enum {
 	MAGIC = 0x3a5c1000,
 	PING_AFTER_MS = 60 * 1000,
 	CLOSE_AFTER_MS = 5 * 60 * 1000,
+	SERVERS_MAX = 8,
+	SERVER_DOWN_MS = 10 * 1000, /* one of several that failed */
 	DOWN_MS = 500,	   /* nothing is tried after a failure to connect */
 	HANGS_MS = 1000,   /* a connection that failed after that time */
 	WAIT_MAX_S = 2,	   /* for one step of connecting, or one answer */
 	WAIT_MIN_MS = 500, /* with less time left nothing is begun */
 };
 
+struct server {
+	char host[256]; /* "": by the socket only */
+	unsigned port;
+	int64_t down_until;
+	int64_t tried; /* for the question of this deadline */
+};
+
 struct mysql_module {
 	uint32_t magic;
+	struct server server[SERVERS_MAX];
+	size_t n_servers;
 	struct sql_options options;
 	const struct conf *conf;
 	MYSQL *db; /* NULL: not connected */
@@ -51,15 +67,64 @@ value(const struct mysql_module *m, enum conf_key key)
 	return s[0] != '\0' ? s : NULL;
 }
 
+/* host, host:port; an IPv6 address as it is or as [address]:port. */
+static void
+add_server(struct mysql_module *m, struct slice word)
+{
+	struct server *server = &m->server[m->n_servers];
+	struct slice host = word, port = slice_of("", 0);
+	size_t at = slice_rfind(word, ':');
+	uint32_t n;
+
+	if (word.n != 0 && word.p[0] == '[') {
+		size_t end = slice_find(word, ']');
+
+		host = slice_skip(slice_first(word, end), 1);
+		port = slice_skip(word, end + 2);
+	} else if (at != word.n && slice_find(word, ':') == at) {
+		host = slice_first(word, at);
+		port = slice_skip(word, at + 1);
+	}
+	if (m->n_servers == SERVERS_MAX || host.n >= sizeof(server->host))
+		return;
+	*server = (struct server){ .port = (unsigned)conf_num(
+				       m->conf, CONF_AUTHMYSQLRC_MYSQL_PORT) };
+	memcpy(server->host, host.p, host.n);
+	if (num_u32(port, &n) && n <= UINT16_MAX)
+		server->port = n;
+	m->n_servers++;
+}
+
+static void
+add_servers(struct mysql_module *m)
+{
+	struct slice rest =
+	    slice_str(conf_str(m->conf, CONF_AUTHMYSQLRC_MYSQL_SERVER));
+
+	while (rest.n != 0) {
+		size_t at = 0;
+
+		while (at < rest.n && rest.p[at] != ' ' && rest.p[at] != '\t' &&
+		    rest.p[at] != ',')
+			at++;
+		if (at != 0)
+			add_server(m, slice_first(rest, at));
+		rest = slice_skip(rest, at + 1);
+	}
+	/* MYSQL_SOCKET alone. */
+	if (m->n_servers == 0)
+		m->n_servers = 1;
+}
+
 static void *
 module_open(const struct settings *settings)
 {
-	const struct conf *conf = settings->conf;
 	struct mysql_module *m = MEM_NEW(struct mysql_module);
 
 	m->magic = MAGIC;
-	m->conf = conf;
-	sql_options_mysql(&m->options, conf);
+	m->conf = settings->conf;
+	sql_options_mysql(&m->options, m->conf);
+	add_servers(m);
 	return m;
 }
 
@@ -138,46 +203,74 @@ set_options(struct mysql_module *m, MYSQL *db, unsigned seconds)
 	set_tls(m, db);
 }
 
-static bool
-connect_db(struct mysql_module *m, int64_t deadline)
+static void
+log_failure(struct mysql_module *m, const struct server *server, MYSQL *db)
 {
-	const char *server = value(m, CONF_AUTHMYSQLRC_MYSQL_SERVER);
-	const char *user = value(m, CONF_AUTHMYSQLRC_MYSQL_USERNAME);
 	const char *socket = value(m, CONF_AUTHMYSQLRC_MYSQL_SOCKET);
-	unsigned seconds = wait_s(deadline);
-	MYSQL *db;
+	const char *user = value(m, CONF_AUTHMYSQLRC_MYSQL_USERNAME);
 
-	if (clock_now() < m->down_until)
-		return false;
-	if (seconds == 0) {
-		log_error("authmysql: no time left to connect");
-		return false;
-	}
-	db = mysql_init(NULL);
+	log_error("failed to connect to mysql server (server=%s, "
+		  "userid=%s): %s",
+	    server->host[0] != '\0' ? server->host
+		: socket != NULL    ? socket
+				    : "<null>",
+	    user != NULL ? user : "<null>", mysql_error(db));
+}
+
+static bool
+connect_server(struct mysql_module *m, struct server *server, unsigned seconds)
+{
+	MYSQL *db = mysql_init(NULL);
+
 	if (db == NULL) {
 		log_error("authmysql: no memory for a connection");
 		return false;
 	}
 	set_options(m, db, seconds);
-	if (mysql_real_connect(db, server, user,
+	if (mysql_real_connect(db,
+		server->host[0] != '\0' ? server->host : NULL,
+		value(m, CONF_AUTHMYSQLRC_MYSQL_USERNAME),
 		value(m, CONF_AUTHMYSQLRC_MYSQL_PASSWORD),
-		value(m, CONF_AUTHMYSQLRC_MYSQL_DATABASE),
-		(unsigned)conf_num(m->conf, CONF_AUTHMYSQLRC_MYSQL_PORT),
-		socket,
+		value(m, CONF_AUTHMYSQLRC_MYSQL_DATABASE), server->port,
+		value(m, CONF_AUTHMYSQLRC_MYSQL_SOCKET),
 		(unsigned long)conf_num(m->conf, CONF_AUTHMYSQLRC_MYSQL_OPT)) ==
 	    NULL) {
-		log_error("failed to connect to mysql server (server=%s, "
-			  "userid=%s): %s",
-		    server != NULL	 ? server
-			: socket != NULL ? socket
-					 : "<null>",
-		    user != NULL ? user : "<null>", mysql_error(db));
+		log_failure(m, server, db);
 		mysql_close(db);
-		m->down_until = clock_now() + DOWN_MS;
+		server->down_until = clock_now() + SERVER_DOWN_MS;
 		return false;
 	}
+	server->down_until = 0;
 	m->db = db;
 	return true;
+}
+
+/* The servers in turn; those known to be down only when no other is left. */
+static bool
+connect_db(struct mysql_module *m, int64_t deadline)
+{
+	if (clock_now() < m->down_until)
+		return false;
+	for (int desperate = 0; desperate < 2; desperate++)
+		for (size_t i = 0; i < m->n_servers; i++) {
+			struct server *server = &m->server[i];
+			bool down = clock_now() < server->down_until;
+			unsigned seconds = wait_s(deadline);
+
+			if (down != (desperate != 0) ||
+			    (down && server->tried == deadline))
+				continue;
+			if (seconds == 0) {
+				log_error("authmysql: no time left to "
+					  "connect");
+				return false;
+			}
+			server->tried = deadline;
+			if (connect_server(m, server, seconds))
+				return true;
+		}
+	m->down_until = clock_now() + DOWN_MS;
+	return false;
 }
 
 /* Configured so that it can work; else it is logged. */

@@ -36,6 +36,12 @@ def wait_for(condition, what, seconds=10):
     raise AssertionError(f"not within {seconds} s: {what}")
 
 
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
 def program():
     """The authdaemond to test."""
     build = pathlib.Path(os.environ.get("BUILD_DIR", os.getcwd()))

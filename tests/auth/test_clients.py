@@ -11,7 +11,6 @@ import pathlib
 import pwd
 import shutil
 import smtplib
-import socket
 import subprocess
 import sys
 import textwrap
@@ -186,12 +185,6 @@ proxymap  unix  -       -       n       -       -       proxymap
 """
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def postfix(directory, table):
     """A Postfix of its own, and an authdaemond with a socket in its queue."""
@@ -205,7 +198,7 @@ def postfix(directory, table):
     user = pwd.getpwnam("postfix")
     os.chown(base / "data", user.pw_uid, user.pw_gid)
     os.chown(base / "spool" / "private", user.pw_uid, -1)
-    port = free_port()
+    port = support.free_port()
     (conf / "main.cf").write_text(MAIN_CF.format(base=base))
     (conf / "master.cf").write_text(MASTER_CF.format(port=port))
     d = support.Authdaemond(

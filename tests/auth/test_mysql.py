@@ -85,6 +85,10 @@ def test_enumerate(mysql_daemon):
 @pytest.mark.parametrize("fields, log", [
     ({"uid": 0}, "uid is 0"), ({"uid": 99}, "below UID_MIN"),
     ({"gid": 0}, "gid is 0"), ({"homedir": ""}, "no home directory"),
+    ({"homedir": "vmail"}, "isn't an absolute path"),
+    ({"homedir": "/home/../etc"}, ".. in the home directory"),
+    ({"maildir": "../../etc/"}, ".. in the maildir"),
+    ({"maildir": "/home/vmail/../joe/"}, ".. in the maildir"),
 ])
 def test_unusable_row(mysql_daemon, mariadb, fields, log):
     mariadb.add("unusable", clear="secret", **fields)
@@ -182,6 +186,19 @@ def test_mistakes(mysql_daemon, mariadb, old, new, log):
     mysql_daemon.write("authmysqlrc", mariadb.rc().replace(old, new))
     assert mysql_daemon.login() == b""
     assert log in mysql_daemon.log()
+
+
+def test_several_servers(mysql_daemon, mariadb):
+    """Tried in turn: a name that doesn't exist costs nothing for long."""
+    port = support.free_port()
+    for servers in (f"127.0.0.1:{port} localhost",
+                    f"127.0.0.1:{port},localhost",
+                    f"localhost [::1]:{port}"):
+        mysql_daemon.write("authmysqlrc", mariadb.rc().replace(
+            "MYSQL_SERVER localhost", f"MYSQL_SERVER {servers}"))
+        for _ in range(4):
+            answer, seconds = timed(mysql_daemon.login)
+            assert answer == record() and seconds < 3
 
 
 # --- the server's deaths ---------------------------------------------------
