@@ -1,7 +1,8 @@
 # Each folder names its own unit tests and fuzz targets in its module.mk; here
 # is what belongs to all.
 
-TESTS += tests/fuzz/replay.sh
+TESTS += tests/fuzz/replay.sh tests/lint/layers.py tests/lint/keys.py \
+	tests/lint/calls.py tests/lint/coverage.py
 
 include tests/lint/module.mk
 
@@ -12,6 +13,6 @@ fuzz-targets: $(FUZZ_TARGETS)
 
 EXTRA_DIST += tests/fuzz/replay.sh tests/fuzz/fuzz.sh tests/fuzz/corpus \
 	tests/lint tests/support tests/clients tests/howto tests/transcripts \
-	tests/conftest.py tests/pytest.ini
+	tests/auth tests/pytest.ini
 
 .PHONY: fuzz-targets
