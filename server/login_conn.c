@@ -122,6 +122,7 @@ on_conn_dead(evutil_socket_t fd, short what, void *arg)
 	event_free(c->on_timer);
 	event_free(c->on_dead);
 	TAILQ_REMOVE(&c->login->conns, c, link);
+	LIST_REMOVE(c, by_id);
 	c->login->n_conns--;
 	c->magic = 0;
 	free(c);
@@ -778,6 +779,7 @@ conn_accept(struct listener *listener, int fd, const char *client_addr,
 	c->on_timer = event_new(l->base, -1, 0, on_conn_timer, c);
 	c->on_dead = event_new(l->base, -1, 0, on_conn_dead, c);
 	TAILQ_INSERT_TAIL(&l->conns, c, link);
+	LIST_INSERT_HEAD(&l->bucket[c->id % LOGIN_BUCKETS], c, by_id);
 	l->n_conns++;
 	log_line_as(ident(c), LOG_LEVEL_DEBUG, "Connection, ip=[%s], port=[%u]",
 	    c->client_addr, c->client_port);
@@ -790,7 +792,7 @@ conn_by_id(struct login *l, uint64_t id)
 {
 	struct conn *c;
 
-	TAILQ_FOREACH(c, &l->conns, link)
+	LIST_FOREACH(c, &l->bucket[id % LOGIN_BUCKETS], by_id)
 		if (c->id == id && c->state != CONN_DEAD)
 			return c;
 	return NULL;

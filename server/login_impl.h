@@ -18,7 +18,12 @@
 #include "server/peer.h"
 #include "server/service.h"
 
-enum { LOGIN_LISTENERS_MAX = 256, CONN_MAGIC = 0x636f6e6e, CONN_ADDR = 64 };
+enum {
+	LOGIN_LISTENERS_MAX = 256,
+	LOGIN_BUCKETS = 4096,
+	CONN_MAGIC = 0x636f6e6e,
+	CONN_ADDR = 64
+};
 
 struct login;
 
@@ -44,6 +49,7 @@ enum conn_state {
 struct conn {
 	unsigned magic;
 	TAILQ_ENTRY(conn) link;
+	LIST_ENTRY(conn) by_id;
 	struct login *login;
 	uint64_t id;
 	enum service service;
@@ -71,6 +77,7 @@ struct login {
 	unsigned index;
 	uint64_t next_id;
 	TAILQ_HEAD(, conn) conns;
+	LIST_HEAD(, conn) bucket[LOGIN_BUCKETS]; /* by id */
 	unsigned n_conns;
 	struct listener listeners[LOGIN_LISTENERS_MAX];
 	unsigned n_listeners;

@@ -283,8 +283,10 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 
 		if (++ticks % (1u << pause) == 0)
 			(void)master_logins_start(m);
-	} else if (now > m->stop_by_ms)
-		LIST_FOREACH(c, &m->children, link)
+	}
+	LIST_FOREACH(c, &m->children, link)
+		if ((m->stopping && now > m->stop_by_ms) ||
+		    (c->end_by_ms != 0 && now > c->end_by_ms))
 			(void)kill(c->pid, SIGKILL);
 	end_if_stopped(m);
 }
@@ -420,6 +422,7 @@ master_main(const struct master_options *opt, struct conf *conf, int ready_fd)
 	m->conf = conf;
 	m->base = event_base_new();
 	LIST_INIT(&m->children);
+	LIST_INIT(&m->waiting);
 	if (getrandom(&seed, sizeof(seed), 0) < 0)
 		log_warn("getrandom failed");
 	m->limits = limits_new(seed);

@@ -40,7 +40,8 @@ struct child {
 	pid_t pid;
 	struct peer *peer;
 	bool ready, stopping;
-	unsigned index; /* a login process's slot; a holder's service */
+	int64_t end_by_ms; /* its socket has closed: it must end by then */
+	unsigned index;	   /* a login process's slot; a holder's service */
 	/* of a worker: */
 	uid_t uid;
 	gid_t gid;
@@ -49,7 +50,6 @@ struct child {
 	char *only_account; /* a worker made for one troublesome account */
 	unsigned slot;	    /* which of the workers of its uid */
 };
-
 
 /* --- connections ------------------------------------------------------------
  */
@@ -68,6 +68,7 @@ struct conn_record {
 	int64_t since_ms;
 	/* A handover that waits for its ticket's push: */
 	struct handover *waiting;
+	LIST_ENTRY(conn_record) by_waiting;
 };
 
 enum { CONN_BUCKETS = 16384 };
@@ -89,6 +90,7 @@ struct master {
 	unsigned n_workers;
 	struct service_state services[N_SERVICES];
 	struct conn_record *conns[CONN_BUCKETS];
+	LIST_HEAD(, conn_record) waiting; /* handovers without a ticket yet */
 	struct limits *limits;
 	struct tickets *tickets;
 	struct peer *auth; /* ticket socket of authdaemond */

@@ -61,6 +61,15 @@ handover_free(struct handover **hh)
 	free(h);
 }
 
+static void
+stop_waiting(struct conn_record *r)
+{
+	if (r->waiting == NULL)
+		return;
+	LIST_REMOVE(r, by_waiting);
+	handover_free(&r->waiting);
+}
+
 void
 conn_drop(struct master *m, struct conn_record *r)
 {
@@ -72,7 +81,7 @@ conn_drop(struct master *m, struct conn_record *r)
 	limits_close(m->limits, r->service, &r->addr);
 	if (r->worker != NULL && r->worker->n_sessions > 0)
 		r->worker->n_sessions--;
-	handover_free(&r->waiting);
+	stop_waiting(r);
 	free(r->user);
 	free(r);
 }
@@ -383,26 +392,24 @@ master_handover(struct child *c, struct msg_in *in)
 		return;
 	}
 	memcpy(h->ticket, ticket.p, TICKET_SIZE);
-	if (try_handover(m, r, h, clock_now()))
+	if (try_handover(m, r, h, clock_now())) {
 		handover_free(&h);
-	else
-		r->waiting = h;
-}
-
-static void
-retry_waiting(struct master *m, struct conn_record *r, void *arg)
-{
-	const int64_t *now_ms = arg;
-	struct handover *h = r->waiting;
-
-	if (h != NULL && try_handover(m, r, h, *now_ms))
-		handover_free(&r->waiting);
+		return;
+	}
+	r->waiting = h;
+	LIST_INSERT_HEAD(&m->waiting, r, by_waiting);
 }
 
 void
 master_handovers_retry(struct master *m, int64_t now_ms)
 {
-	each_conn(m, retry_waiting, &now_ms);
+	struct conn_record *r, *next;
+
+	for (r = LIST_FIRST(&m->waiting); r != NULL; r = next) {
+		next = LIST_NEXT(r, by_waiting);
+		if (try_handover(m, r, r->waiting, now_ms))
+			stop_waiting(r);
+	}
 }
 
 /* --- the end of a service, reports ------------------------------------------

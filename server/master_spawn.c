@@ -12,10 +12,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "server/child.h"
 #include "server/master.h"
+
+/* A child whose socket has closed is on its way out. */
+enum { END_MS = 5000 };
 
 /* In the child: only async-signal-safe calls. */
 static NORETURN void
@@ -52,13 +56,15 @@ on_child_end(struct peer *p, const char *why, void *arg)
 {
 	struct child *c = arg;
 
-	/* What it was comes apart when its exit status is collected; a child
-	 * that only closed its socket or broke the rules is helped along. */
-	if (strcmp(why, "closed") != 0) {
+	/* What it was comes apart when its exit status is collected.  One
+	 * that broke the rules is helped along, one that only closed its
+	 * socket may finish what it does. */
+	if (strcmp(why, "closed") == 0)
+		c->end_by_ms = clock_now() + END_MS;
+	else {
 		log_error("master: child pid=%d ended: %s", (int)c->pid, why);
 		(void)kill(c->pid, SIGKILL);
-	} else
-		(void)kill(c->pid, SIGTERM);
+	}
 	peer_free(&c->peer);
 	(void)p;
 }
