@@ -1,8 +1,7 @@
 # Each folder names its own unit tests and fuzz targets in its module.mk; here
 # is what belongs to all.
 
-TESTS += tests/fuzz/replay.sh tests/lint/layers.py tests/lint/keys.py \
-	tests/lint/calls.py tests/lint/coverage.py
+TESTS += tests/fuzz/replay.sh
 
 include tests/lint/module.mk
 

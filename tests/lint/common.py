@@ -2,32 +2,10 @@
 
 import os
 import pathlib
-import re
 import sys
 
 TOP = pathlib.Path(os.environ.get(
     "top_srcdir", pathlib.Path(__file__).resolve().parents[2]))
-CODE = ("base", "server", "auth", "maildir", "protocols", "ctl")
-
-
-def sources(folders=CODE):
-    """Every C file of the folders, as a path below TOP."""
-    for folder in folders:
-        for path in sorted((TOP / folder).rglob("*.[ch]")):
-            yield path.relative_to(TOP)
-
-
-def text_of(path):
-    return (TOP / path).read_text()
-
-
-def without_comments(text):
-    """The same lines, comments and strings emptied."""
-    def blank(match):
-        found = match.group(0)
-        return "\n" * found.count("\n") if found.startswith("/") else '""'
-    return re.sub(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"', blank, text,
-                  flags=re.S)
 
 
 class Report:

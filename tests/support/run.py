@@ -36,8 +36,10 @@ STAGE_SECONDS = 7200 if LONG else 900
 CASE = re.compile(
     r"^\[\s*(OK|FAILED|SKIPPED)\s*\] (.+)$"           # cmocka
     r"|^(ok|not ok|skip)\b[ \d-]*(.*)$", re.MULTILINE)  # the others
-GROUP_END = re.compile(r"^\[\s*(FAILED|PASSED|SKIPPED)\s*\] \d+ test",
-                       re.MULTILINE)
+# A program of make check that is pytest inside.
+PYTEST_END = re.compile(r"^(?:=+ )?(?:(\d+) failed, )?(\d+) passed"
+                        r"(?:, (\d+) skipped)?.* in [\d.]+s", re.MULTILINE)
+PYTEST_BAD = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 
 
 class Tally:
@@ -96,6 +98,19 @@ def tail(path, n=60):
 def count_log(name, result, text):
     """Count the cases in one test program's output."""
     seen = {}
+    inside = PYTEST_END.search(text)
+    if inside:
+        tally.ok(int(inside.group(2)))
+        for case in range(int(inside.group(3) or 0)):
+            tally.skip(f"{name}: {case + 1}", "see its output")
+        bad = sorted(set(PYTEST_BAD.findall(text)))
+        for case in bad:
+            tally.fail(f"{name}: {case}")
+        if bad:
+            print("    " + text[-6000:].replace("\n", "\n    "), flush=True)
+        elif result != "PASS":
+            tally.fail(name, text)
+        return
     # cmocka names the failed ones once more at the end.
     for match in CASE.finditer(text):
         word = (match.group(1) or match.group(3)).upper()
