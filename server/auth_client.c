@@ -370,6 +370,15 @@ put_value(struct buf *out, const char *s)
 	}
 }
 
+static void
+put_binding(struct buf *out, const char *name, struct slice bytes)
+{
+	if (bytes.n == 0)
+		return;
+	buf_putf(out, "\t%s=", name);
+	base64_encode(bytes, out);
+}
+
 struct auth_request *
 auth_begin(struct auth_client *c, const struct auth_start *s, auth_done *done,
     void *arg)
@@ -396,6 +405,8 @@ auth_begin(struct auth_client *c, const struct auth_start *s, auth_done *done,
 	    &c->out, "\tlport=%u\trport=%u", s->local_port, s->client_port);
 	if (s->secured)
 		buf_puts(&c->out, "\tsecured=tls");
+	put_binding(&c->out, "tls-exporter", s->exporter);
+	put_binding(&c->out, "tls-server-end-point", s->end_point);
 	if (s->has_response) {
 		buf_puts(&c->out, "\tresp=");
 		base64_encode(s->response, &c->out);

@@ -59,6 +59,7 @@ struct auth_start {
 	const char *client_addr, *local_addr;
 	uint32_t client_port, local_port;
 	bool secured;
+	struct slice exporter, end_point; /* channel bindings, or empty */
 	bool has_response;
 	struct slice response; /* decoded */
 };

@@ -345,11 +345,23 @@ want_auth_socket(void *arg)
 static void
 take_mechanisms(void *arg, const char *names)
 {
+	struct slice rest = slice_str(names), one;
 	struct login *l = arg;
-	size_t n = strlen(names);
+	struct buf plain;
 
-	if (n < sizeof(l->mechanisms))
-		memcpy(l->mechanisms, names, n + 1);
+	if (rest.n >= sizeof(l->mechanisms))
+		return;
+	memcpy(l->mechanisms_tls, names, rest.n + 1);
+	buf_init(&plain, sizeof(l->mechanisms));
+	while (slice_split(&rest, ' ', &one)) {
+		if (slice_ends(one, SLICE("-PLUS")))
+			continue;
+		if (buf_len(&plain) != 0)
+			buf_putc(&plain, ' ');
+		buf_put(&plain, one);
+	}
+	memcpy(l->mechanisms, buf_cstr(&plain), buf_len(&plain) + 1);
+	buf_fini(&plain);
 }
 
 int

@@ -317,6 +317,7 @@ handshake_on(struct conn *c)
 	c->want_write = false;
 	switch (tls_handshake(c->ssl)) {
 	case TLS_DONE:
+		c->pre->mechanisms = c->login->mechanisms_tls;
 		if (service_is_tls(c->service)) {
 			c->pre->tls = c->pre->clear_allowed = true;
 			greet(c);
@@ -437,7 +438,8 @@ on_auth_verdict(void *arg, const struct auth_result *r)
 static void
 begin_auth(struct conn *c)
 {
-	const struct auth_start s = {
+	uint8_t exporter[TLS_BINDING_MAX], end_point[TLS_BINDING_MAX];
+	struct auth_start s = {
 		.mech = c->pre->mech,
 		.service = c->pre->ops->service,
 		.client_addr = c->client_addr,
@@ -449,6 +451,12 @@ begin_auth(struct conn *c)
 		.response = secret_slice(&c->pre->response),
 	};
 
+	if (c->ssl != NULL) {
+		s.exporter =
+		    slice_of(exporter, tls_binding_exporter(c->ssl, exporter));
+		s.end_point = slice_of(
+		    end_point, tls_binding_end_point(c->ssl, end_point));
+	}
 	auth_cancel(&c->auth);
 	set_state(c, CONN_WAIT_AUTH);
 	c->auth = auth_begin(c->login->auth, &s, on_auth_verdict, c);

@@ -84,7 +84,8 @@ struct login {
 	bool accept_paused;
 	struct event *on_resume;
 	struct auth_client *auth;
-	char mechanisms[1024];
+	/* As authdaemond offers them; those that bind to TLS only there. */
+	char mechanisms[1024], mechanisms_tls[1024];
 	struct tls_config *tls[2];	 /* by family: IMAP, POP3 */
 	struct material_store *material; /* arrived since the last START */
 	struct preauth_options options[N_SERVICES];

@@ -370,3 +370,42 @@ tls_facts(const SSL *ssl, char *out, size_t n)
 	    SSL_CIPHER_get_name(SSL_get_current_cipher(ssl)));
 	return out;
 }
+
+size_t
+tls_binding_exporter(SSL *ssl, uint8_t out[TLS_BINDING_MAX])
+{
+	static const char label[] = "EXPORTER-Channel-Binding";
+	enum { EXPORTER_SIZE = 32 };
+
+	if (SSL_version(ssl) < TLS1_3_VERSION &&
+	    SSL_get_extms_support(ssl) != 1)
+		return 0;
+	return SSL_export_keying_material(ssl, out, EXPORTER_SIZE, label,
+		   sizeof(label) - 1, NULL, 0, 0) == 1
+	    ? EXPORTER_SIZE
+	    : 0;
+}
+
+size_t
+tls_binding_end_point(SSL *ssl, uint8_t out[TLS_BINDING_MAX])
+{
+	X509 *cert = SSL_get_certificate(ssl);
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	int md_nid = NID_undef;
+	const EVP_MD *md;
+	unsigned n = 0;
+
+	if (cert == NULL ||
+	    OBJ_find_sigid_algs(X509_get_signature_nid(cert), &md_nid, NULL) !=
+		1)
+		return 0;
+	/* RFC 5929 4.1: MD5 and SHA-1 are replaced by SHA-256. */
+	if (md_nid == NID_md5 || md_nid == NID_sha1)
+		md_nid = NID_sha256;
+	md = EVP_get_digestbynid(md_nid);
+	if (md == NULL || X509_digest(cert, md, digest, &n) != 1 ||
+	    n > TLS_BINDING_MAX)
+		return 0;
+	memcpy(out, digest, n);
+	return n;
+}

@@ -10,6 +10,7 @@
 #define NET_TLS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include <openssl/ssl.h>
 
@@ -64,5 +65,16 @@ void tls_shutdown(SSL *ssl);
 const char *tls_reason(char *out, size_t n);
 /* "TLSv1.3 TLS_AES_256_GCM_SHA384" of a finished handshake. */
 const char *tls_facts(const SSL *ssl, char *out, size_t n);
+
+enum { TLS_BINDING_MAX = 64 };
+
+/*
+ * Channel bindings of a finished handshake, for SCRAM's -PLUS mechanisms.
+ * Each returns the bytes written, 0 when there is none: tls-exporter
+ * (RFC 9266) needs TLS 1.3 or an extended master secret;
+ * tls-server-end-point (RFC 5929 4) is a hash of our certificate.
+ */
+size_t tls_binding_exporter(SSL *ssl, uint8_t out[TLS_BINDING_MAX]);
+size_t tls_binding_end_point(SSL *ssl, uint8_t out[TLS_BINDING_MAX]);
 
 #endif
