@@ -26,7 +26,9 @@ pop3_unit_tests = tests/unit/test_pop3_session tests/unit/test_pop3_stuff \
 	tests/unit/test_preauth_imap tests/unit/test_preauth_pop3
 check_PROGRAMS += $(pop3_unit_tests)
 TESTS += $(pop3_unit_tests)
-preauth_fixture = tests/unit/preauth_fixture.c tests/unit/preauth_fixture.h
+preauth_login = tests/support/preauth_login.c tests/support/preauth_login.h
+preauth_fixture = tests/unit/preauth_fixture.c tests/unit/preauth_fixture.h \
+	$(preauth_login)
 tests_unit_test_preauth_imap_SOURCES = tests/unit/test_preauth_imap.c \
 	$(preauth_fixture)
 tests_unit_test_preauth_imap_LDADD = libpreauth.a libbase.a -lcmocka
@@ -52,3 +54,12 @@ if !FUZZING
 tests_fuzz_fuzz_pop3_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_preauth_SOURCES += tests/fuzz/replay.c
 endif
+
+# One engine, one driver a protocol.
+transcript = tests/support/transcript.c tests/support/transcript.h
+pop3_transcripts = tests/transcripts/run_preauth
+check_PROGRAMS += $(pop3_transcripts)
+TESTS += $(pop3_transcripts)
+tests_transcripts_run_preauth_SOURCES = tests/transcripts/run_preauth.c \
+	$(transcript) $(preauth_login)
+tests_transcripts_run_preauth_LDADD = libpreauth.a libbase.a

@@ -1,18 +1,13 @@
 /*
- * preauth_fixture: a login process without sockets: feeds a preauth, plays
- * authdaemond, and writes down what comes out.
+ * preauth_fixture: a case of a preauth's tests.
  *
- * The record holds the output as it is, and between <> what the login process
- * would do: <AUTH mech user>, <OK tag|unparsed input>, <ABORT>, <TLS>,
- * <CLOSE> or <LOGOUT>.
- *
- * The user table: alice has the password "secret word"; the names down, limit
- * and disabled fail in these ways whatever the password is.
+ * The record holds the output as it is, between <> what the login process
+ * would do (preauth_login.h), and after a login <OK tag|unparsed input>.
  */
 #ifndef TESTS_UNIT_PREAUTH_FIXTURE_H
 #define TESTS_UNIT_PREAUTH_FIXTURE_H
 
-#include "protocols/preauth.h"
+#include "tests/support/preauth_login.h"
 
 struct preauth_case {
 	const char *name;
@@ -31,10 +26,8 @@ enum { PREAUTH_LINE_MAX = 200, PREAUTH_LITERAL_MAX = 40, PREAUTH_COMMANDS = 5 };
 
 extern struct preauth_options preauth_fixture_options;
 
-typedef struct preauth *preauth_fixture_new(const struct preauth_options *opt);
-
 /* Run the case whole, byte by byte, and cut in two at every byte. */
 void preauth_fixture_check(
-    preauth_fixture_new *make, const struct preauth_case *c);
+    preauth_login_new *make, const struct preauth_case *c);
 
 #endif

@@ -1,0 +1,611 @@
+#include "tests/support/transcript.h"
+
+#include <sys/stat.h>
+
+#include <dirent.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/ascii.h"
+#include "base/mem.h"
+#include "base/num.h"
+
+enum {
+	FILE_MAX = 1024 * 1024,
+	BYTES_MAX = 64 * 1024 * 1024, /* of one C line, repeats written out */
+	VARS_MAX = 32,
+	EXPECT_MAX = 4096, /* S lines in a row */
+};
+
+struct var {
+	struct slice name; /* in the file */
+	struct slice value;
+	char *copy;
+};
+
+/* Expected lines of one connection, up to the next line that isn't S. */
+struct expect {
+	struct slice pattern;
+	size_t line;
+	bool any_order, met;
+};
+
+struct transcript {
+	const struct transcript_driver *d;
+	const char *path;
+	bool verbose;
+	struct slice rest; /* of the file */
+	size_t line;	   /* number of the present one */
+	bool failed;
+	bool open[TRANSCRIPT_CONNS];
+	struct var vars[VARS_MAX];
+	size_t n_vars;
+	struct slice message; /* path of the message being read; n 0: none */
+	struct buf bytes;     /* of the message */
+	struct expect expect[EXPECT_MAX];
+	size_t n_expect;
+	int expect_conn;
+};
+
+/* --- reports ------------------------------------------------------------- */
+
+static void
+show(FILE *f, struct slice s)
+{
+	for (size_t i = 0; i < s.n && i < 400; i++) {
+		if (s.p[i] >= 0x20 && s.p[i] < 0x7f)
+			(void)fputc(s.p[i], f);
+		else
+			(void)fprintf(f, "<%02x>", s.p[i]);
+	}
+	if (s.n > 400)
+		(void)fprintf(f, "... %zu bytes", s.n);
+}
+
+static void
+fail_at(struct transcript *t, size_t line, const char *what, struct slice want,
+    struct slice got)
+{
+	if (t->failed)
+		return;
+	t->failed = true;
+	printf("not ok %s:%zu: %s\n", t->path, line, what);
+	printf("  expected: ");
+	show(stdout, want);
+	printf("\n  got:      ");
+	show(stdout, got);
+	printf("\n");
+}
+
+static void
+broken(struct transcript *t, const char *what, struct slice line)
+{
+	fail_at(t, t->line, what, slice_str("a line of a transcript"), line);
+}
+
+static void
+trace(const struct transcript *t, const char *who, int conn, struct slice s)
+{
+	if (!t->verbose)
+		return;
+	printf("%d%s ", conn, who);
+	show(stdout, s);
+	printf("\n");
+}
+
+/* --- <…> and $name ------------------------------------------------------- */
+
+static bool
+is_name_char(uint8_t c)
+{
+	return (c >= 'a' && c <= 'z') || ascii_is_digit(c);
+}
+
+static bool
+is_word_char(uint8_t c)
+{
+	return c > 0x20 && c < 0x7f && c != '(' && c != ')' && c != '[' &&
+	    c != ']' && c != '"';
+}
+
+/* The name after a '$', or the empty slice. */
+static struct slice
+var_name(struct slice after)
+{
+	size_t n = 0;
+
+	while (n < after.n && is_name_char(after.p[n]))
+		n++;
+	return slice_first(after, n);
+}
+
+static struct var *
+var_find(struct transcript *t, struct slice name)
+{
+	for (size_t i = 0; i < t->n_vars; i++)
+		if (slice_eq(t->vars[i].name, name))
+			return &t->vars[i];
+	return NULL;
+}
+
+static void
+var_set(struct transcript *t, struct slice name, struct slice value)
+{
+	struct var *v = &t->vars[t->n_vars++];
+
+	assert(t->n_vars <= VARS_MAX);
+	v->name = name;
+	v->copy = slice_dup(value);
+	v->value = slice_of(v->copy, value.n);
+}
+
+/* "<0d 0a>": append the bytes; how much of s that was, 0 if it isn't one. */
+static size_t
+put_hex(struct slice s, struct buf *out)
+{
+	size_t close = slice_find(s, '>'), i = 1;
+	size_t had = buf_len(out);
+
+	if (close == s.n || close < 3)
+		return 0;
+	while (i + 1 < close && ascii_hex(s.p[i]) >= 0 &&
+	    ascii_hex(s.p[i + 1]) >= 0) {
+		buf_putc(out,
+		    (uint8_t)(ascii_hex(s.p[i]) * 16 + ascii_hex(s.p[i + 1])));
+		i += 2;
+		if (i == close)
+			return close + 1;
+		if (s.p[i] != ' ')
+			break;
+		i++;
+	}
+	buf_truncate(out, had);
+	return 0;
+}
+
+/* "<x*9000>" likewise. */
+static size_t
+put_repeat(struct slice s, struct buf *out)
+{
+	size_t close = slice_find(s, '>');
+	uint32_t n;
+
+	if (close == s.n || close < 4 || s.p[2] != '*' ||
+	    !num_u32(slice_of(s.p + 3, close - 3), &n) || n > BYTES_MAX)
+		return 0;
+	for (uint32_t i = 0; i < n; i++)
+		buf_putc(out, s.p[1]);
+	return close + 1;
+}
+
+static size_t
+put_special(struct slice s, struct buf *out)
+{
+	size_t n = put_hex(s, out);
+
+	return n != 0 ? n : put_repeat(s, out);
+}
+
+/* What a C line sends. */
+static void
+write_out(struct transcript *t, struct slice s, struct buf *out)
+{
+	while (s.n != 0) {
+		const struct var *v;
+		struct slice name;
+		size_t n = 0;
+
+		if (s.p[0] == '<')
+			n = put_special(s, out);
+		if (s.p[0] == '$') {
+			name = var_name(slice_skip(s, 1));
+			v = var_find(t, name);
+			if (name.n != 0 && v != NULL) {
+				buf_put(out, v->value);
+				n = name.n + 1;
+			}
+		}
+		if (n == 0) {
+			buf_putc(out, s.p[0]);
+			n = 1;
+		}
+		s = slice_skip(s, n);
+	}
+}
+
+/* --- matching ------------------------------------------------------------ */
+
+/* Take one element of the pattern off the front of both; false: no match. */
+static bool
+match_one(struct transcript *t, struct slice *pattern, struct slice *line)
+{
+	struct slice name;
+	const struct var *v;
+	size_t n;
+
+	if (pattern->p[0] == '<') {
+		struct buf b;
+		bool ok;
+
+		buf_init(&b, BYTES_MAX);
+		n = put_special(*pattern, &b);
+		ok = n == 0 || slice_starts(*line, buf_slice(&b));
+		if (n != 0 && ok) {
+			*line = slice_skip(*line, buf_len(&b));
+			*pattern = slice_skip(*pattern, n);
+		}
+		buf_fini(&b);
+		if (n != 0)
+			return ok;
+	}
+	name = var_name(slice_skip(*pattern, 1));
+	if (pattern->p[0] == '$' && name.n != 0) {
+		for (n = 0; n < line->n && is_word_char(line->p[n]);)
+			n++;
+		v = var_find(t, name);
+		if (v != NULL && !slice_starts(*line, v->value))
+			return false;
+		if (v != NULL)
+			n = v->value.n;
+		else if (n == 0)
+			return false;
+		else
+			var_set(t, name, slice_first(*line, n));
+		*line = slice_skip(*line, n);
+		*pattern = slice_skip(*pattern, name.n + 1);
+		return true;
+	}
+	if (line->n == 0 || line->p[0] != pattern->p[0])
+		return false;
+	*line = slice_skip(*line, 1);
+	*pattern = slice_skip(*pattern, 1);
+	return true;
+}
+
+/* Forget variables set by an attempt that failed. */
+static void
+vars_cut(struct transcript *t, size_t n)
+{
+	while (t->n_vars > n)
+		free(t->vars[--t->n_vars].copy);
+}
+
+/*
+ * Whether the line is what the pattern says.  <any> is a star: after a
+ * mismatch the last one is made to take a byte more.
+ */
+static bool
+matches(struct transcript *t, struct slice pattern, struct slice line)
+{
+	static const struct slice any = SLICE_INIT("<any>");
+	struct slice star = { NULL, 0 }, star_line = { NULL, 0 };
+	size_t vars = t->n_vars, star_vars = vars;
+
+	while (pattern.n != 0 || line.n != 0) {
+		if (slice_starts(pattern, any)) {
+			pattern = star = slice_skip(pattern, any.n);
+			star_line = line;
+			star_vars = t->n_vars;
+			continue;
+		}
+		if (pattern.n != 0 && match_one(t, &pattern, &line))
+			continue;
+		vars_cut(t, star_vars);
+		if (star.p == NULL || star_line.n == 0) {
+			vars_cut(t, vars);
+			return false;
+		}
+		star_line = slice_skip(star_line, 1);
+		line = star_line;
+		pattern = star;
+	}
+	return true;
+}
+
+/* --- S lines ------------------------------------------------------------- */
+
+/* The server's next line without its CRLF; false: there is no whole line. */
+static bool
+take_line(struct transcript *t, int conn, struct slice *line, size_t *n)
+{
+	struct slice out = buf_slice(t->d->output(conn));
+	size_t lf = slice_find(out, '\n');
+
+	*n = lf + 1;
+	*line = slice_first(out, lf);
+	if (lf == out.n)
+		return false;
+	if (slice_ends(*line, SLICE("\r")))
+		line->n--;
+	else
+		line->n++; /* shows, and matches nothing but <any> */
+	return true;
+}
+
+/* The expectation that the line meets: a free S* line, or the next S line. */
+static struct expect *
+expect_find(struct transcript *t, struct slice line)
+{
+	struct expect *next = NULL;
+
+	for (size_t i = 0; i < t->n_expect; i++) {
+		struct expect *e = &t->expect[i];
+		if (e->met)
+			continue;
+		if (!e->any_order && next != NULL)
+			continue;
+		if (!e->any_order)
+			next = e;
+		if (matches(t, e->pattern, line))
+			return e;
+	}
+	return NULL;
+}
+
+/* Compare what was expected so far with what the server says. */
+static void
+settle(struct transcript *t)
+{
+	int conn = t->expect_conn;
+
+	for (size_t left = t->n_expect; left != 0 && !t->failed; left--) {
+		struct slice line;
+		struct expect *e, *first = t->expect;
+		size_t n;
+		bool whole = take_line(t, conn, &line, &n);
+
+		while (first->met)
+			first++;
+		e = whole ? expect_find(t, line) : NULL;
+		if (e == NULL) {
+			fail_at(t, first->line, "another reply", first->pattern,
+			    line);
+			break;
+		}
+		e->met = true;
+		trace(t, "S", conn, line);
+		buf_drain(t->d->output(conn), n);
+	}
+	t->n_expect = 0;
+}
+
+static void
+nothing_left(struct transcript *t, int conn)
+{
+	struct slice out = buf_slice(t->d->output(conn));
+
+	if (out.n != 0)
+		fail_at(t, t->line, "a reply that nobody expected",
+		    slice_str(""), out);
+}
+
+/* --- lines of the file --------------------------------------------------- */
+
+static void
+message_done(struct transcript *t)
+{
+	if (t->message.n == 0)
+		return;
+	t->d->message(t->message, buf_slice(&t->bytes));
+	t->message.n = 0;
+	buf_reset(&t->bytes);
+}
+
+static void
+connect_once(struct transcript *t, int conn)
+{
+	message_done(t);
+	if (t->open[conn])
+		return;
+	t->open[conn] = true;
+	t->d->open(conn);
+}
+
+static void
+client_line(struct transcript *t, int conn, uint8_t kind, struct slice text)
+{
+	struct buf b;
+
+	settle(t);
+	if (t->failed)
+		return;
+	connect_once(t, conn);
+	nothing_left(t, conn);
+	trace(t, "C", conn, text);
+	if (kind == '!') {
+		if (!t->failed && !t->d->act(conn, text))
+			broken(t, "can't do that", text);
+		return;
+	}
+	buf_init(&b, BYTES_MAX);
+	write_out(t, text, &b);
+	if (kind == ':')
+		buf_puts(&b, "\r\n");
+	if (!t->failed)
+		t->d->send(conn, buf_slice(&b));
+	buf_fini(&b);
+}
+
+static void
+server_line(struct transcript *t, int conn, uint8_t kind, struct slice text)
+{
+	if (t->n_expect != 0 && t->expect_conn != conn)
+		settle(t);
+	if (t->failed)
+		return;
+	connect_once(t, conn);
+	if (kind == '!') {
+		settle(t);
+		nothing_left(t, conn);
+		if (!t->failed && !t->d->state(conn, text))
+			fail_at(t, t->line, "it isn't so", text, slice_str(""));
+		return;
+	}
+	if (t->n_expect == EXPECT_MAX) {
+		broken(t, "too many lines", text);
+		return;
+	}
+	t->expect_conn = conn;
+	t->expect[t->n_expect++] = (struct expect){
+		.pattern = text, .line = t->line, .any_order = kind == '*'
+	};
+}
+
+static void
+fixture_line(struct transcript *t, struct slice line)
+{
+	struct slice value = line, word;
+
+	if (line.p[0] == '|') {
+		if (t->message.n == 0)
+			broken(t, "a line of no message", line);
+		line = slice_skip(line, 1);
+		write_out(t, slice_skip(line, slice_starts(line, SLICE(" "))),
+		    &t->bytes);
+		buf_putc(&t->bytes, '\n');
+		return;
+	}
+	message_done(t);
+	(void)slice_split(&value, ':', &word);
+	value = slice_trim(value);
+	if (value.n == 0)
+		broken(t, "no such line", line);
+	else if (slice_eq(word, SLICE("message")))
+		t->message = value;
+	else if (!t->d->fixture(word, value))
+		broken(t, "no such fixture", line);
+}
+
+static void
+file_line(struct transcript *t, struct slice line)
+{
+	struct slice rest = line;
+	int conn = 1;
+
+	if (line.n == 0 || line.p[0] == '#')
+		return;
+	if (rest.p[0] >= '1' && rest.p[0] <= '9') {
+		conn = rest.p[0] - '0';
+		rest = slice_skip(rest, 1);
+	}
+	if (rest.n >= 2 && (rest.p[0] == 'C' || rest.p[0] == 'S') &&
+	    slice_has(
+		rest.p[0] == 'C' ? SLICE(":-!") : SLICE(":*!"), rest.p[1])) {
+		struct slice text = slice_skip(rest, 2);
+		text = slice_skip(text, slice_starts(text, SLICE(" ")));
+		if (rest.p[0] == 'C')
+			client_line(t, conn, rest.p[1], text);
+		else
+			server_line(t, conn, rest.p[1], text);
+	} else {
+		fixture_line(t, line);
+	}
+}
+
+/* --- files --------------------------------------------------------------- */
+
+static bool
+run_bytes(const struct transcript_driver *d, const char *path,
+    struct slice bytes, bool verbose)
+{
+	struct transcript *t = MEM_NEW(struct transcript);
+	struct slice line;
+	bool ok;
+
+	t->d = d;
+	t->path = path;
+	t->verbose = verbose;
+	t->rest = bytes;
+	buf_init(&t->bytes, BYTES_MAX);
+	d->begin(path);
+	while (!t->failed && slice_split(&t->rest, '\n', &line)) {
+		t->line++;
+		file_line(t, line);
+	}
+	settle(t);
+	for (int i = 1; i < TRANSCRIPT_CONNS; i++)
+		if (t->open[i])
+			nothing_left(t, i);
+	d->end();
+	ok = !t->failed;
+	if (ok)
+		printf("ok %s\n", path);
+	vars_cut(t, 0);
+	buf_fini(&t->bytes);
+	free(t);
+	return ok;
+}
+
+static bool
+run_file(const struct transcript_driver *d, const char *path, bool verbose)
+{
+	FILE *f = fopen(path, "rb");
+	uint8_t *p;
+	size_t n;
+	bool ok;
+
+	if (f == NULL) {
+		printf("not ok %s: can't be opened\n", path);
+		return false;
+	}
+	p = mem_alloc(FILE_MAX);
+	n = fread(p, 1, FILE_MAX, f);
+	(void)fclose(f);
+	ok = n < FILE_MAX && run_bytes(d, path, slice_of(p, n), verbose);
+	free(p);
+	return ok;
+}
+
+static int
+is_transcript(const struct dirent *e)
+{
+	return slice_ends(slice_str(e->d_name), SLICE(".txt"));
+}
+
+static bool
+run_path(const struct transcript_driver *d, const char *path, bool verbose,
+    size_t *n)
+{
+	struct dirent **names;
+	int found = scandir(path, &names, is_transcript, alphasort);
+	bool ok = true;
+
+	if (found < 0) {
+		++*n;
+		return run_file(d, path, verbose);
+	}
+	for (int i = 0; i < found; i++) {
+		char *file = mem_printf("%s/%s", path, names[i]->d_name);
+		++*n;
+		ok = run_file(d, file, verbose) && ok;
+		free(file);
+		free(names[i]);
+	}
+	free(names);
+	return ok;
+}
+
+int
+transcript_main(int argc, char **argv, const struct transcript_driver *driver)
+{
+	const char *src = getenv("top_srcdir");
+	bool ok = true, verbose = false;
+	size_t n = 0;
+
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "-v") == 0)
+			verbose = true;
+		else
+			ok = run_path(driver, argv[i], verbose, &n) && ok;
+	}
+	for (size_t i = 0; n == 0 && driver->directories[i] != NULL; i++) {
+		char *path = mem_printf("%s/tests/transcripts/%s",
+		    src != NULL ? src : ".", driver->directories[i]);
+		size_t some = 0;
+		ok = run_path(driver, path, verbose, &some) && some != 0 && ok;
+		free(path);
+	}
+	return ok ? 0 : 1;
+}
