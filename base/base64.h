@@ -5,7 +5,7 @@
  * Memory: output is appended to the caller's buf.
  *
  * For SASL and other protocol tokens, where every deviation is an error.
- * The forgiving decoder for mail bodies is protocols/mime/base64_stream.
+ * The forgiving decoder for mail bodies is protocols/mime/transfer.
  */
 #ifndef BASE_BASE64_H
 #define BASE_BASE64_H

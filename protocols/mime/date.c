@@ -292,7 +292,8 @@ mime_date_parse(struct slice value, struct mime_date *date)
 	if (!is_valid(&d))
 		return false;
 	d.epoch = mime_date_days(d.year, d.month, d.day) * 86400 +
-	    d.hour * 3600 + d.minute * 60 + d.second - (int64_t)d.zone_min * 60;
+	    (int64_t)d.hour * 3600 + (int64_t)d.minute * 60 + d.second -
+	    (int64_t)d.zone_min * 60;
 	*date = d;
 	return true;
 }

@@ -31,15 +31,9 @@ line_chop(struct slice s)
 static void
 field_split(struct slice line, struct slice *name, struct slice *value)
 {
-	size_t n = 0, colon;
+	size_t colon, n = mime_lex_field_name(line, &colon);
 
-	while (n < line.n && line.p[n] > 0x20 && line.p[n] < 0x7f &&
-	    line.p[n] != ':')
-		n++;
-	/* RFC 5322 4.5: white space before the colon is obsolete, not wrong */
-	for (colon = n; colon < line.n && mime_is_space(line.p[colon]);)
-		colon++;
-	if (n == 0 || colon == line.n || line.p[colon] != ':') {
+	if (n == 0) {
 		*name = slice_of(NULL, 0);
 		*value = line;
 		return;

@@ -1,5 +1,22 @@
 #include "protocols/mime/lex.h"
 
+size_t
+mime_lex_field_name(struct slice line, size_t *colon)
+{
+	size_t n = 0, at;
+
+	while (n < line.n && line.p[n] > 0x20 && line.p[n] < 0x7f &&
+	    line.p[n] != ':')
+		n++;
+	/* RFC 5322 4.5: white space before the colon is obsolete, not wrong */
+	for (at = n; at < line.n && mime_is_space(line.p[at]);)
+		at++;
+	if (at == line.n || line.p[at] != ':')
+		return 0;
+	*colon = at;
+	return n;
+}
+
 bool
 mime_lex_space(struct slice *in)
 {

@@ -24,6 +24,12 @@ mime_is_space(uint8_t c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
+/*
+ * The bytes of the name if the line begins a header field (RFC 5322 2.2),
+ * the place of its colon to *colon; 0 if it is none.
+ */
+size_t mime_lex_field_name(struct slice line, size_t *colon);
+
 /* Pass over white space; returns whether there was any. */
 bool mime_lex_space(struct slice *in);
 

@@ -1,9 +1,11 @@
 noinst_LIBRARIES += libmime.a
 libmime_a_SOURCES = \
 	protocols/mime/address.c protocols/mime/address.h \
+	protocols/mime/boundary.c protocols/mime/boundary.h \
 	protocols/mime/charset.c protocols/mime/charset.h \
 	protocols/mime/date.c protocols/mime/date.h \
 	protocols/mime/header.c protocols/mime/header.h \
+	protocols/mime/keep.c protocols/mime/keep.h \
 	protocols/mime/lex.c protocols/mime/lex.h \
 	protocols/mime/message.c protocols/mime/message.h \
 	protocols/mime/msgid.c protocols/mime/msgid.h \

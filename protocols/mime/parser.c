@@ -13,14 +13,11 @@
  */
 #include "protocols/mime/parser.h"
 
-#include <stdlib.h>
-
 #include "base/mem.h"
 #include "protocols/mime/lex.h"
 #include "protocols/mime/param.h"
 
 enum { PARSER_MAGIC = 0x6d707273 };
-enum { MAX_REPEATED = 64 }; /* address fields kept of one header */
 
 enum state {
 	IN_HEADER, /* of cur */
@@ -38,31 +35,8 @@ enum mode {
 const struct mime_options mime_options_default = {
 	.max_depth = 100,
 	.max_parts = 10000,
-	.max_field = 64 * 1024,
-	.max_text = 1024 * 1024,
-};
-
-static const struct slice field_names[MIME_N_FIELDS] = {
-	[MIME_F_CONTENT_TYPE] = SLICE_INIT("content-type"),
-	[MIME_F_CONTENT_TRANSFER_ENCODING] =
-	    SLICE_INIT("content-transfer-encoding"),
-	[MIME_F_CONTENT_ID] = SLICE_INIT("content-id"),
-	[MIME_F_CONTENT_DESCRIPTION] = SLICE_INIT("content-description"),
-	[MIME_F_CONTENT_DISPOSITION] = SLICE_INIT("content-disposition"),
-	[MIME_F_CONTENT_LANGUAGE] = SLICE_INIT("content-language"),
-	[MIME_F_CONTENT_LOCATION] = SLICE_INIT("content-location"),
-	[MIME_F_CONTENT_MD5] = SLICE_INIT("content-md5"),
-	[MIME_F_DATE] = SLICE_INIT("date"),
-	[MIME_F_SUBJECT] = SLICE_INIT("subject"),
-	[MIME_F_IN_REPLY_TO] = SLICE_INIT("in-reply-to"),
-	[MIME_F_MESSAGE_ID] = SLICE_INIT("message-id"),
-	[MIME_F_REFERENCES] = SLICE_INIT("references"),
-	[MIME_F_FROM] = SLICE_INIT("from"),
-	[MIME_F_SENDER] = SLICE_INIT("sender"),
-	[MIME_F_REPLY_TO] = SLICE_INIT("reply-to"),
-	[MIME_F_TO] = SLICE_INIT("to"),
-	[MIME_F_CC] = SLICE_INIT("cc"),
-	[MIME_F_BCC] = SLICE_INIT("bcc"),
+	.max_field = 65536,
+	.max_text = 1048576,
 };
 
 /* --- positions ----------------------------------------------------------- */
@@ -153,6 +127,15 @@ part_append(struct mime_parser *p, uint32_t parent, struct mime_pos at)
 	return m->n_parts++;
 }
 
+/* Whether an entry is a message, not a part of a multipart. */
+static bool
+is_whole(const struct mime_parser *p, uint32_t part)
+{
+	uint32_t parent = part_of(p, part)->parent;
+
+	return parent == MIME_NONE || part_of(p, parent)->kind == MIME_MESSAGE;
+}
+
 /* Go into the header of a new entry. */
 static void
 header_begin(struct mime_parser *p, uint32_t part)
@@ -160,9 +143,7 @@ header_begin(struct mime_parser *p, uint32_t part)
 	p->cur = part;
 	p->state = IN_HEADER;
 	p->first_line = true;
-	p->keeping = false;
-	p->seen = 0;
-	p->n_repeated = 0;
+	mime_keep_begin(&p->keep, part, is_whole(p, part));
 }
 
 /* Open the only child of a message/rfc822 part. */
@@ -179,7 +160,7 @@ message_open(struct mime_parser *p, struct mime_pos at)
 static void
 child_open(struct mime_parser *p, struct mime_pos at)
 {
-	struct mime_open *top = &p->open[p->n_open - 1];
+	struct mime_open *top = &p->bounds.v[p->bounds.n - 1];
 	uint32_t child = part_append(p, top->part, at);
 	struct mime_part *part;
 	struct slice type, subtype;
@@ -247,72 +228,6 @@ encoding_of(struct slice value)
 	return MIME_ENCODING_UNKNOWN;
 }
 
-/* Find the boundary parameter and put it into bounds; false if unusable. */
-static bool
-boundary_take(
-    struct mime_parser *p, struct slice rest, uint32_t *off, uint32_t *n)
-{
-	struct mime_params params;
-	struct slice value;
-	bool usable;
-
-	mime_params_parse(&params, rest);
-	usable = mime_params_get(&params, SLICE("boundary"), &value);
-	if (usable) {
-		/* RFC 2046 5.1.1: a boundary doesn't end in white space */
-		while (value.n != 0 && mime_is_space(value.p[value.n - 1]))
-			value.n--;
-		usable = value.n != 0 && value.n <= MIME_BOUNDARY_MAX;
-	}
-	if (usable) {
-		*off = (uint32_t)p->bounds.n;
-		*n = (uint32_t)value.n;
-		buf_put(&p->bounds, value);
-		usable = buf_ok(&p->bounds);
-	}
-	mime_params_fini(&params);
-	return usable;
-}
-
-static const uint32_t HASH_SEED = 0x811c9dc5U;
-
-/* FNV-1a, continued. */
-static uint32_t
-hash_add(uint32_t hash, struct slice s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		hash = (hash ^ s.p[i]) * 0x01000193U;
-	return hash;
-}
-
-static struct slice
-boundary_of(const struct mime_parser *p, const struct mime_open *o)
-{
-	return slice_of(p->bounds.p + o->off, o->n);
-}
-
-static void
-open_push(struct mime_parser *p, uint32_t off, uint32_t n)
-{
-	if (p->n_open == p->cap_open) {
-		p->cap_open = p->cap_open == 0 ? 4 : p->cap_open * 2;
-		p->open = mem_realloc(p->open, p->cap_open, sizeof(*p->open));
-	}
-	p->open[p->n_open] = (struct mime_open){ p->cur, MIME_NONE, off, n, 0 };
-	p->open[p->n_open].hash =
-	    hash_add(HASH_SEED, boundary_of(p, &p->open[p->n_open]));
-	p->n_open++;
-}
-
-static void
-open_truncate(struct mime_parser *p, size_t n)
-{
-	if (n == p->n_open)
-		return;
-	buf_truncate(&p->bounds, p->open[n].off);
-	p->n_open = n;
-}
-
 /* Read Content-Type; what follows the subtype goes to *rest. */
 static void
 type_settle(struct mime_parser *p, struct slice *rest)
@@ -336,21 +251,25 @@ static void
 multipart_settle(struct mime_parser *p, struct slice rest)
 {
 	struct mime_part *part = part_of(p, p->cur);
-	uint32_t off, n;
+	struct slice boundary = slice_of(NULL, 0);
+	struct mime_params params;
 
-	if (!boundary_take(p, rest, &off, &n)) {
+	mime_params_parse(&params, rest);
+	(void)mime_params_get(&params, SLICE("boundary"), &boundary);
+	/* RFC 2046 5.1.1: a boundary doesn't end in white space */
+	while (boundary.n != 0 && mime_is_space(boundary.p[boundary.n - 1]))
+		boundary.n--;
+	if (boundary.n == 0 || boundary.n > MIME_BOUNDARY_MAX) {
 		part->type_n = part->subtype_n = 0;
 		part->in_digest = false;
-		return;
-	}
-	if (part->depth >= p->opt.max_depth ||
+	} else if (part->depth >= p->opt.max_depth ||
 	    p->msg->n_parts >= p->opt.max_parts) {
-		buf_truncate(&p->bounds, off);
 		part->capped = p->msg->capped = true;
-		return;
+	} else {
+		part->kind = MIME_MULTIPART;
+		mime_boundaries_push(&p->bounds, p->cur, boundary);
 	}
-	part->kind = MIME_MULTIPART;
-	open_push(p, off, n);
+	mime_params_fini(&params);
 }
 
 /* Whether cur is an encapsulated message that can be looked into. */
@@ -381,7 +300,7 @@ header_end(struct mime_parser *p, struct mime_pos at)
 
 	span_end(&part->header, at);
 	span_begin(&part->body, at);
-	p->keeping = false;
+	mime_keep_end(&p->keep);
 	p->state = IN_BODY;
 	if (p->opt.header_only) {
 		type_settle(p, &rest);
@@ -419,47 +338,6 @@ headers_cut(struct mime_parser *p, struct mime_pos at)
 
 /* --- delimiters ---------------------------------------------------------- */
 
-enum delimiter { DELIMITER_NONE, DELIMITER_OPEN, DELIMITER_CLOSE };
-
-/*
- * Whether the line is a delimiter of an open multipart, whose level goes to
- * *level.  The hashes keep a hundred open multiparts from making every line
- * of dashes a hundred comparisons.
- */
-static enum delimiter
-delimiter_find(const struct mime_parser *p, struct slice line, size_t *level)
-{
-	struct slice name, stem;
-	uint32_t name_hash, stem_hash;
-	bool closes;
-
-	if (p->rest || p->n_open == 0 || !slice_starts(line, SLICE("--")))
-		return DELIMITER_NONE;
-	name = slice_skip(line, 2);
-	while (name.n != 0 && mime_is_space(name.p[name.n - 1]))
-		name.n--;
-	closes = slice_ends(name, SLICE("--"));
-	stem = slice_first(name, closes ? name.n - 2 : name.n);
-	stem_hash = hash_add(HASH_SEED, stem);
-	name_hash = hash_add(stem_hash, slice_skip(name, stem.n));
-	for (size_t i = p->n_open; i-- > 0;) {
-		const struct mime_open *o = &p->open[i];
-		*level = i;
-		if (o->hash == name_hash && slice_eq(boundary_of(p, o), name))
-			return DELIMITER_OPEN;
-		if (closes && o->hash == stem_hash &&
-		    slice_eq(boundary_of(p, o), stem))
-			return DELIMITER_CLOSE;
-	}
-	/* RFC 2046 5.1.1: rubbish behind a close delimiter, innermost only */
-	*level = p->n_open - 1;
-	stem = boundary_of(p, &p->open[*level]);
-	return slice_starts(name, stem) &&
-		slice_starts(slice_skip(name, stem.n), SLICE("--"))
-	    ? DELIMITER_CLOSE
-	    : DELIMITER_NONE;
-}
-
 /*
  * Deal with the line if it's a delimiter; next is the position behind it.
  * Returns whether it was one.
@@ -468,147 +346,26 @@ static bool
 delimiter_take(struct mime_parser *p, struct slice line, struct mime_pos next)
 {
 	size_t level;
-	enum delimiter d = delimiter_find(p, line, &level);
+	enum mime_delimiter d = MIME_DELIMITER_NONE;
 	struct mime_pos end = before_delimiter(p);
 
-	if (d == DELIMITER_NONE)
+	if (!p->rest)
+		d = mime_boundaries_match(&p->bounds, line, &level);
+	if (d == MIME_DELIMITER_NONE)
 		return false;
 	headers_cut(p, end);
-	parts_close(p, p->open[level].part, end);
+	parts_close(p, p->bounds.v[level].part, end);
 	p->state = IN_BODY;
-	if (d == DELIMITER_OPEN) {
-		open_truncate(p, level + 1);
+	if (d == MIME_DELIMITER_OPEN) {
+		mime_boundaries_truncate(&p->bounds, level + 1);
 		child_open(p, next);
 	} else {
-		open_truncate(p, level);
+		mime_boundaries_truncate(&p->bounds, level);
 	}
 	return true;
 }
 
 /* --- header lines -------------------------------------------------------- */
-
-/* Bytes of the field name if the line is a field (RFC 5322 2.2), else 0. */
-static size_t
-field_name_len(struct slice line)
-{
-	size_t n = 0, colon;
-
-	while (n < line.n && line.p[n] > 0x20 && line.p[n] < 0x7f &&
-	    line.p[n] != ':')
-		n++;
-	/* RFC 5322 4.5: white space before the colon is obsolete, not wrong */
-	for (colon = n; colon < line.n && mime_is_space(line.p[colon]);)
-		colon++;
-	return colon < line.n && line.p[colon] == ':' ? n : 0;
-}
-
-static bool
-is_repeatable(enum mime_field id)
-{
-	return id >= MIME_F_FROM;
-}
-
-/* Whether cur is a message, not a part of a multipart. */
-static bool
-cur_is_message(const struct mime_parser *p)
-{
-	uint32_t parent = part_of(p, p->cur)->parent;
-
-	return parent == MIME_NONE || part_of(p, parent)->kind == MIME_MESSAGE;
-}
-
-/* Whether the field of this name is to be kept; its id to *id. */
-static bool
-field_wanted(struct mime_parser *p, struct slice name, enum mime_field *id)
-{
-	int n = cur_is_message(p) ? MIME_N_FIELDS : MIME_F_DATE, i;
-
-	for (i = 0; i < n; i++)
-		if (slice_ieq(name, field_names[i]))
-			break;
-	if (i == n)
-		return false;
-	*id = (enum mime_field)i;
-	if (is_repeatable(*id))
-		return p->n_repeated++ < MAX_REPEATED;
-	/* of what may stand once (RFC 5322 3.6) the first counts */
-	if ((p->seen & 1U << i) != 0)
-		return false;
-	p->seen |= 1U << i;
-	return true;
-}
-
-static void
-field_append(struct mime_parser *p, struct slice value)
-{
-	struct mime_message *m = p->msg;
-	struct mime_kept *k = &m->kept[m->n_kept - 1];
-	bool structural = k->id == MIME_F_CONTENT_TYPE ||
-	    k->id == MIME_F_CONTENT_TRANSFER_ENCODING;
-	size_t max = structural ? m->text.max : p->opt.max_text;
-	size_t room = max > m->text.n ? max - m->text.n : 0;
-
-	if (room > p->opt.max_field - k->n)
-		room = p->opt.max_field - k->n;
-	if (value.n > room) {
-		k->cut = true;
-		value.n = room;
-	}
-	buf_put(&m->text, value);
-	k->n += (uint32_t)value.n;
-}
-
-static void
-field_begin(struct mime_parser *p, enum mime_field id)
-{
-	struct mime_message *m = p->msg;
-
-	if (m->n_kept == m->cap_kept) {
-		m->cap_kept = m->cap_kept == 0 ? 16 : m->cap_kept * 2;
-		m->kept = mem_realloc(m->kept, m->cap_kept, sizeof(*m->kept));
-	}
-	m->kept[m->n_kept++] =
-	    (struct mime_kept){ .off = (uint32_t)m->text.n, .id = (uint8_t)id };
-	part_of(p, p->cur)->n_fields++;
-	p->keeping = true;
-}
-
-/* The end of a long line: its CR, if any, was taken for data. */
-static void
-field_chop(struct mime_parser *p)
-{
-	struct mime_message *m = p->msg;
-	struct mime_kept *k;
-
-	if (!p->keeping || p->last != '\r')
-		return;
-	k = &m->kept[m->n_kept - 1];
-	if (!k->cut && k->n != 0) {
-		k->n--;
-		buf_truncate(&m->text, m->text.n - 1);
-	}
-}
-
-/* A header line, or as much of a long one as was kept, without its end. */
-static void
-header_line(struct mime_parser *p, struct slice line)
-{
-	size_t n;
-	enum mime_field id;
-
-	if (line.n != 0 && (line.p[0] == ' ' || line.p[0] == '\t')) {
-		/* RFC 5322 2.2.3: unfolding takes only the line break away */
-		if (p->keeping)
-			field_append(p, line);
-		return;
-	}
-	p->keeping = false;
-	n = field_name_len(line);
-	if (n == 0 || !field_wanted(p, slice_first(line, n), &id))
-		return;
-	field_begin(p, id);
-	field_append(p, slice_skip(line, slice_find(line, ':') + 1));
-}
 
 /*
  * Before the first line of a header: if the header is missing, end it here.
@@ -618,9 +375,11 @@ static bool
 header_missing(struct mime_parser *p, struct slice line)
 {
 	bool first = p->first_line;
+	size_t colon;
 
 	p->first_line = false;
-	if (!first || cur_is_message(p) || field_name_len(line) != 0)
+	if (!first || is_whole(p, p->cur) ||
+	    mime_lex_field_name(line, &colon) != 0)
 		return false;
 	header_end(p, p->line);
 	if (p->state != IN_HEADER)
@@ -653,7 +412,7 @@ line_whole(struct mime_parser *p, bool has_eol)
 	if (line.n == 0 && has_eol)
 		header_end(p, next);
 	else if (!header_missing(p, line))
-		header_line(p, line);
+		mime_keep_line(&p->keep, line);
 }
 
 /* A line is longer than what is kept: it's no delimiter and not empty. */
@@ -665,8 +424,8 @@ line_overflow(struct mime_parser *p)
 	p->mode = LINE_SKIP;
 	if (p->state != IN_HEADER || header_missing(p, line))
 		return;
-	header_line(p, line);
-	if (p->keeping)
+	mime_keep_line(&p->keep, line);
+	if (p->keep.keeping)
 		p->mode = LINE_FIELD;
 }
 
@@ -676,7 +435,7 @@ line_mode(const struct mime_parser *p, uint8_t first)
 {
 	if (p->state == IN_HEADER)
 		return LINE_KEEP;
-	if (p->state == IN_BODY && p->n_open != 0 && !p->rest && first == '-')
+	if (p->state == IN_BODY && p->bounds.n != 0 && !p->rest && first == '-')
 		return LINE_KEEP;
 	return LINE_SKIP;
 }
@@ -696,7 +455,7 @@ line_take(struct mime_parser *p, struct slice in)
 		memcpy(p->kept + p->n_kept, bytes.p, bytes.n);
 		p->n_kept += bytes.n;
 	} else if (p->mode == LINE_FIELD) {
-		field_append(p, bytes);
+		mime_keep_more(&p->keep, bytes);
 	}
 	if (bytes.n == in.n)
 		return bytes.n;
@@ -706,8 +465,8 @@ line_take(struct mime_parser *p, struct slice in)
 	}
 	if (p->mode == LINE_KEEP)
 		line_whole(p, true);
-	else if (p->mode == LINE_FIELD)
-		field_chop(p);
+	else if (p->mode == LINE_FIELD && p->last == '\r')
+		mime_keep_chop(&p->keep);
 	advance_eol(p);
 	return bytes.n + 1;
 }
@@ -723,14 +482,16 @@ mime_parser_init(struct mime_parser *p, struct mime_message *m,
 	*p = (struct mime_parser){ .magic = PARSER_MAGIC,
 		.opt = opt != NULL ? *opt : mime_options_default,
 		.msg = m };
+	p->keep.msg = m;
+	p->keep.max_field = p->opt.max_field;
+	p->keep.max_text = p->opt.max_text;
 	assert(m->n_parts == 0 && p->opt.max_parts > 0);
 	assert(p->opt.max_depth < UINT16_MAX);
 	if (__builtin_mul_overflow(p->opt.max_text, 4, &text_max) ||
 	    text_max > UINT32_MAX)
 		text_max = UINT32_MAX;
 	buf_init(&m->text, text_max);
-	buf_init(
-	    &p->bounds, (size_t)(p->opt.max_depth + 1) * MIME_BOUNDARY_MAX);
+	mime_boundaries_init(&p->bounds, p->opt.max_depth);
 	header_begin(p, part_append(p, MIME_NONE, p->pos));
 }
 
@@ -774,9 +535,7 @@ void
 mime_parser_abort(struct mime_parser *p)
 {
 	MAGIC_CHECK(p, PARSER_MAGIC);
-	free(p->open);
-	buf_fini(&p->bounds);
-	p->open = NULL;
+	mime_boundaries_fini(&p->bounds);
 	p->magic = 0;
 }
 

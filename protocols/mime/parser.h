@@ -32,14 +32,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/buf.h"
 #include "base/slice.h"
+#include "protocols/mime/boundary.h"
+#include "protocols/mime/keep.h"
 #include "protocols/mime/message.h"
 
-enum {
-	MIME_BOUNDARY_MAX = 512, /* RFC 2046 allows 70 */
-	MIME_LINE_KEEP = 1024,	 /* of a line, to know what it is */
-};
+enum { MIME_LINE_KEEP = 1024 }; /* of a line, to know what it is */
 
 struct mime_options {
 	uint32_t max_depth; /* of parts within parts */
@@ -58,14 +56,6 @@ struct mime_pos {
 	uint64_t off, wire, lines;
 };
 
-/* An open multipart. */
-struct mime_open {
-	uint32_t part;
-	uint32_t last;	 /* its newest child, or MIME_NONE */
-	uint32_t off, n; /* its boundary in bounds */
-	uint32_t hash;	 /* of the boundary */
-};
-
 struct mime_parser { /* private */
 	uint32_t magic;
 	struct mime_options opt;
@@ -75,14 +65,11 @@ struct mime_parser { /* private */
 	uint8_t eol;	      /* bytes of the line break before this line */
 	uint8_t last;	      /* byte before pos */
 	uint8_t state, mode;
-	bool first_line; /* of a header */
-	bool rest;	 /* beyond the cap on parts: only count */
-	uint32_t cur;	 /* innermost open part */
-	struct mime_open *open;
-	size_t n_open, cap_open;
-	struct buf bounds;
-	bool keeping; /* the field under way is kept */
-	uint32_t seen, n_repeated;
+	bool first_line;	       /* of a header */
+	bool rest;		       /* beyond the cap on parts: only count */
+	uint32_t cur;		       /* innermost open part */
+	struct mime_boundaries bounds; /* of the open multiparts */
+	struct mime_keep keep;
 	size_t n_kept;
 	uint8_t kept[MIME_LINE_KEEP]; /* beginning of this line */
 };

@@ -162,7 +162,7 @@ qp_escape(struct mime_decoder *d, uint8_t c, struct buf *out)
 		int high = ascii_hex(d->held[1]);
 		d->n = 0;
 		d->state = QP_TEXT;
-		buf_putc(out, (uint8_t)(high << 4 | digit));
+		buf_putc(out, (uint8_t)(high * 16 + digit));
 		return true;
 	}
 	if (d->state == QP_EQUALS && (c == ' ' || c == '\t') &&

@@ -182,6 +182,54 @@ static const struct structure_case structure_cases[] = {
 	    " title*1*=%2A%2A; title*2=\"isn't it!\"; u*0=\"x\"; u*1=y\n\n",
 	    "(\"a\" \"b\" (\"title*\" \"us-ascii'en'This%20is%20%2A%2Aisn%27t"
 	    "%20it!\" \"u\" \"xy\") NIL NIL \"7BIT\" 0" EXT },
+	{ "RFC 2046 5.1.1: implicit and explicit typing",
+	    "From: Nathaniel Borenstein <nsb@bellcore.com>\n"
+	    "MIME-Version: 1.0\n"
+	    "Content-type: multipart/mixed; boundary=\"simple boundary\"\n\n"
+	    "This is the preamble.\n\n--simple boundary\n\n"
+	    "It does NOT end with a linebreak.\n--simple boundary\n"
+	    "Content-type: text/plain; charset=us-ascii\n\n"
+	    "It DOES end with a linebreak.\n\n--simple boundary--\n\n"
+	    "This is the epilogue.\n",
+	    "((" TEXT "33 0" EXT
+	    "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL "
+	    "\"7BIT\" 31 1" EXT
+	    " \"mixed\" (\"boundary\" \"simple boundary\") NIL NIL NIL)" },
+	{ "RFC 2049 A: a complex multipart",
+	    "MIME-Version: 1.0\nContent-Type: multipart/mixed;\n"
+	    "              boundary=unique-boundary-1\n\npreamble\n\n"
+	    "--unique-boundary-1\n\n  ... Some text appears here ...\n\n"
+	    "--unique-boundary-1\nContent-type: text/plain; "
+	    "charset=US-ASCII\n\nparts.\n\n"
+	    "--unique-boundary-1\nContent-Type: multipart/parallel; "
+	    "boundary=unique-boundary-2\n\n"
+	    "--unique-boundary-2\nContent-Type: audio/basic\n"
+	    "Content-Transfer-Encoding: base64\n\naudio\n\n"
+	    "--unique-boundary-2\nContent-Type: image/jpeg\n"
+	    "Content-Transfer-Encoding: base64\n\nimage\n\n"
+	    "--unique-boundary-2--\n\n"
+	    "--unique-boundary-1\nContent-type: text/enriched\n\n"
+	    "<bigger>cool?</bigger>\n\n"
+	    "--unique-boundary-1\nContent-Type: message/rfc822\n\n"
+	    "From: (mailbox in US-ASCII)\nTo: (address in US-ASCII)\n"
+	    "Subject: (subject in US-ASCII)\n"
+	    "Content-Type: Text/plain; charset=ISO-8859-1\n"
+	    "Content-Transfer-Encoding: Quoted-printable\n\n"
+	    "  ... Additional text in ISO-8859-1 goes here ...\n\n"
+	    "--unique-boundary-1--\n",
+	    "((" TEXT "34 1" EXT
+	    "(\"text\" \"plain\" (\"charset\" \"US-ASCII\") NIL NIL "
+	    "\"7BIT\" 8 1" EXT
+	    "((\"audio\" \"basic\" NIL NIL NIL \"base64\" 7" EXT
+	    "(\"image\" \"jpeg\" NIL NIL NIL \"base64\" 7" EXT
+	    " \"parallel\" (\"boundary\" \"unique-boundary-2\") NIL NIL NIL)"
+	    "(\"text\" \"enriched\" (\"CHARSET\" \"US-ASCII\") NIL NIL "
+	    "\"7BIT\" 24 1" EXT
+	    "(\"message\" \"rfc822\" NIL NIL NIL \"7BIT\" 232 "
+	    "(NIL \"(subject in US-ASCII)\" NIL NIL NIL NIL NIL NIL NIL NIL) "
+	    "(\"Text\" \"plain\" (\"charset\" \"ISO-8859-1\") NIL NIL "
+	    "\"Quoted-printable\" 51 1" EXT " 7" EXT
+	    " \"mixed\" (\"boundary\" \"unique-boundary-1\") NIL NIL NIL)" },
 	{ "8 bit and quotes in strings",
 	    "Content-Type: a/b; n=\"q\\\"\\\\\"\nContent-Description: \xc3\xa4\n\n",
 	    "(\"a\" \"b\" (\"n\" \"q\\\"\\\\\") NIL {2}\r\n\xc3\xa4 \"7BIT\" 0"
