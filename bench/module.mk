@@ -1,1 +1,1 @@
-# the benchmark
+EXTRA_DIST += bench/bench.py
