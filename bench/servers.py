@@ -1,0 +1,368 @@
+"""Postern, Dovecot and Courier: fetched, configured, started, ended.
+
+Each is a subclass of Server.  Dovecot and Courier are Debian's packages,
+unpacked below the work folder; they see them laid over /usr and /etc, in a
+mount namespace of their own, so that nothing is installed and packages that
+conflict don't meet.
+"""
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from imap import Imap, Refused
+
+HERE = Path(__file__).resolve().parent
+PASSWORD = "bench-password"
+MAIL_UID = 5000  # needs no line in /etc/passwd
+START_SECONDS = 30
+
+
+class Missing(Exception):
+    """A server can't be had here; the text says why."""
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def quiet(argv, cwd=None):
+    """Run to the end; Missing with the end of the output if it fails."""
+    try:
+        subprocess.run(argv, cwd=cwd, check=True, text=True,
+                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                       stderr=subprocess.STDOUT)
+    except FileNotFoundError as error:
+        raise Missing(str(error)) from None
+    except subprocess.CalledProcessError as error:
+        raise Missing(f"{' '.join(map(str, argv[:4]))}: "
+                      f"{error.output[-600:].strip()}") from None
+
+
+def make_table(path, users):
+    """The one table of users that all three servers read."""
+    path.unlink(missing_ok=True)
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.executescript(
+            (HERE.parent / "etc/postfix_users.sqlite.sql").read_text())
+        for user, home in users:
+            db.execute("INSERT INTO postfix_users (email, clear, uid, gid,"
+                       " homedir, maildir) VALUES (?, ?, ?, ?, ?, ?)",
+                       (user, PASSWORD, MAIL_UID, MAIL_UID, str(home),
+                        "Maildir/"))
+        db.commit()
+    path.chmod(0o644)
+
+
+class Server:
+    """A server to measure: prepare(), start(), measure, stop()."""
+
+    name = "?"
+    packages = []       # of Debian, unpacked with what they need
+    mounts = False      # whether it runs on top of those
+
+    def __init__(self, work):
+        self.work = work
+        self.run = work / "run" / self.name.lower()
+        self.home = self.run / "mail"
+        self.table = self.run / "users.sqlite"
+        self.log = self.run / "log"
+        self.root = work / "root" / self.name.lower()
+        self.port = 0
+        self.process = None
+
+    # --- before ---
+
+    def prepare(self):
+        """Fetch or build the programs."""
+        if self.packages:
+            self.unpack()
+
+    def unpack(self):
+        """Download and unpack the packages and what is not installed."""
+        said = subprocess.run(
+            ["apt-get", "-s", "--no-install-recommends", "install",
+             *self.packages], capture_output=True, text=True).stdout
+        names = {line.split()[1] for line in said.splitlines()
+                 if line.startswith("Inst ")} | set(self.packages)
+        stamp = self.root / ".packages"
+        if stamp.exists() and names <= set(stamp.read_text().split()):
+            return
+        debs = self.work / "packages" / self.name.lower()
+        for folder in (debs, self.root):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+        quiet(["apt-get", "download", *sorted(names)], cwd=debs)
+        for deb in debs.glob("*.deb"):
+            quiet(["dpkg", "-x", deb, self.root])
+        stamp.write_text("\n".join(sorted(names)))
+
+    def version(self):
+        return self.name
+
+    # --- running ---
+
+    def configure(self):
+        """Write the configuration; the nurse's commands."""
+        raise NotImplementedError
+
+    def start(self, users):
+        """Start on a free port; users are (name, home directory)."""
+        self.port = free_port()
+        make_table(self.table, users)
+        spec = {"commands": self.configure()}
+        if self.mounts:
+            spec["overlays"] = {
+                "/usr": [str(self.root / "usr")],
+                "/etc": [str(self.run / "etc"), str(self.root / "etc")],
+            }
+            spec["empties"] = ["/run"]
+        path = self.run / "nurse.json"
+        path.write_text(json.dumps(spec))
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                ["unshare", "--mount", "--propagation", "private",
+                 sys.executable, str(HERE / "nurse.py"), str(path)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.wait(users[0][0])
+
+    def wait(self, user):
+        """Until somebody can log in."""
+        end = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                client = Imap(self.port)
+                client.login(user, PASSWORD)
+                client.logout()
+                return
+            except (OSError, Refused) as error:
+                if self.process.poll() is not None or \
+                        time.monotonic() > end:
+                    self.stop()
+                    said = self.log.read_text(errors="replace")[-800:]
+                    raise Missing(f"doesn't start: {error}\n{said}") from None
+                time.sleep(0.1)
+
+    def stop(self):
+        if self.process is not None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait()
+            self.process = None
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def client(self, user):
+        client = Imap(self.port)
+        client.login(user, PASSWORD)
+        return client
+
+
+class Dovecot(Server):
+    """Debian's, tuned as its documentation advises for speed on Maildir."""
+
+    name = "Dovecot"
+    packages = ["dovecot-core", "dovecot-imapd", "dovecot-sqlite"]
+    mounts = True
+
+    def version(self):
+        said = subprocess.run(
+            [self.root / "usr/sbin/dovecot", "--version"],
+            capture_output=True, text=True,
+            env=dict(os.environ, LD_LIBRARY_PATH=f"{self.root}/usr/lib/"
+                     f"dovecot:{self.root}/usr/lib/x86_64-linux-gnu"))
+        return f"Dovecot {said.stdout.split(' ')[0]}"
+
+    def configure(self):
+        conf = self.run / "etc" / "bench-dovecot"
+        conf.mkdir(parents=True, exist_ok=True)
+        (conf / "sql.conf").write_text(f"""\
+driver = sqlite
+connect = {self.table}
+default_pass_scheme = PLAIN
+password_query = SELECT email AS user, clear AS password, \
+ uid AS userdb_uid, gid AS userdb_gid, homedir AS userdb_home, \
+ 'maildir:' || homedir || '/' || maildir AS userdb_mail \
+ FROM postfix_users WHERE email = '%u'
+""")
+        (conf / "dovecot.conf").write_text(f"""\
+protocols = imap
+listen = 127.0.0.1
+base_dir = /run/dovecot
+log_path = {self.log}
+ssl = no
+disable_plaintext_auth = no
+auth_mechanisms = plain
+auth_cache_size = 10 M
+first_valid_uid = 1
+default_internal_user = daemon
+default_internal_group = daemon
+default_login_user = nobody
+default_client_limit = 5000
+default_process_limit = 1000
+default_vsz_limit = 0
+mail_max_userip_connections = 0
+mail_fsync = optimized
+maildir_very_dirty_syncs = yes
+imap_hibernate_timeout = 5s
+passdb {{
+  driver = sql
+  args = {conf}/sql.conf
+}}
+userdb {{
+  driver = prefetch
+}}
+service imap-login {{
+  service_count = 0
+  process_min_avail = {os.cpu_count()}
+  inet_listener imap {{
+    port = {self.port}
+  }}
+  inet_listener imaps {{
+    port = 0
+  }}
+}}
+service imap {{
+  process_min_avail = 4
+  process_limit = 2000
+  unix_listener imap-master {{
+    user = daemon
+  }}
+}}
+service imap-hibernate {{
+  unix_listener imap-hibernate {{
+    mode = 0666
+  }}
+}}
+service anvil {{
+  chroot =
+}}
+service stats {{
+  unix_listener stats-writer {{
+    mode = 0666
+  }}
+}}
+namespace inbox {{
+  inbox = yes
+  separator = .
+  prefix = INBOX.
+}}
+""")
+        return [["/usr/sbin/dovecot", "-F", "-c", str(conf / "dovecot.conf")]]
+
+
+class Courier(Server):
+    """Debian's, as it is shipped; there is little that could be tuned."""
+
+    name = "Courier"
+    packages = ["courier-imap", "courier-authlib-sqlite"]
+    mounts = True
+
+    def version(self):
+        stamp = self.work / "packages" / "courier"
+        deb = next(stamp.glob("courier-imap_*"), None)
+        return f"Courier-IMAP {deb.name.split('_')[1].split('+')[0]}" \
+            if deb else self.name
+
+    def configure(self):
+        conf = self.run / "etc" / "courier"
+        conf.mkdir(parents=True, exist_ok=True)
+        shipped = self.root / "etc" / "courier"
+        (conf / "imapd").write_text(
+            (shipped / "imapd").read_text()
+            + "MAXDAEMONS=5000\nMAXPERIP=5000\nIMAP_USELOCKS=1\n")
+        (conf / "authdaemonrc").write_text(
+            (shipped / "authdaemonrc").read_text()
+            + 'authmodulelist="authsqlite"\n')
+        (conf / "authsqliterc").write_text(f"""\
+SQLITE_DATABASE {self.table}
+SQLITE_USER_TABLE postfix_users
+SQLITE_CLEAR_PWFIELD clear
+SQLITE_UID_FIELD uid
+SQLITE_GID_FIELD gid
+SQLITE_LOGIN_FIELD email
+SQLITE_HOME_FIELD homedir
+SQLITE_MAILDIR_FIELD maildir
+""")
+        return [
+            {"wait": ["mkdir", "-p", "/run/courier/authdaemon"]},
+            ["sh", "-c", "set -a; . /etc/courier/authdaemonrc; "
+             "exec /usr/lib/courier/courier-authlib/authdaemond"],
+            ["sh", "-c", "set -a; . /etc/courier/imapd-ssl; "
+             ". /etc/courier/imapd; IMAP_STARTTLS=NO; umask $IMAP_UMASK; "
+             "exec /usr/sbin/couriertcpd -address=127.0.0.1 "
+             "-maxprocs=$MAXDAEMONS -maxperip=$MAXPERIP $TCPDOPTS "
+             f"{self.port} /usr/lib/courier/courier/imaplogin "
+             "/usr/bin/imapd Maildir"],
+        ]
+
+
+class Postern(Server):
+    """This source folder, built as a package would be."""
+
+    name = "Postern"
+
+    def prepare(self):
+        build = self.work / "build"
+        build.mkdir(parents=True, exist_ok=True)
+        if not (build / "Makefile").exists():
+            quiet([HERE.parent / "configure",
+                   f"--prefix={self.work / 'postern'}"], cwd=build)
+        quiet(["make", f"-j{os.cpu_count()}", "install"], cwd=build)
+
+    def version(self):
+        said = subprocess.run([self.work / "postern/sbin/posternd", "-V"],
+                              capture_output=True, text=True).stdout
+        return said.strip() or self.name
+
+    def configure(self):
+        conf = self.run / "etc"
+        for folder in ("etc", "run", "run/empty", "auth"):
+            (self.run / folder).mkdir(parents=True, exist_ok=True)
+        shutil.chown(self.run / "auth", "daemon", "daemon")
+        files = {
+            "imapd": f"""\
+ADDRESS=127.0.0.1
+PORT={self.port}
+IMAPDSTART=YES
+MAXPERIP=5000
+PIDFILE={self.run}/run/imapd.pid
+IMAP_TLS_REQUIRED=0
+""",
+            "postern": f"""\
+RUNDIR={self.run}/run
+LOGIN_CHROOT={self.run}/run/empty
+LOGIN_USER=nobody
+AUTH_USER=daemon
+""",
+            "authdaemonrc": f"""\
+authmodulelist="authsqlite"
+authdaemonvar="{self.run}/auth"
+""",
+            "authsqliterc": f"""\
+SQLITE_DATABASE {self.table}
+SQLITE_USER_TABLE postfix_users
+SQLITE_CLEAR_PWFIELD clear
+SQLITE_LOGIN_FIELD email
+SQLITE_HOME_FIELD homedir
+SQLITE_MAILDIR_FIELD maildir
+""",
+        }
+        for name, text in files.items():
+            (conf / name).write_text(text)
+        sbin = self.work / "postern" / "sbin"
+        return [[str(sbin / name), "-c", str(conf), "-f"]
+                for name in ("authdaemond", "posternd")]
+
+
+ALL = [Postern, Dovecot, Courier]
