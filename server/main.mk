@@ -49,3 +49,10 @@ tests_unit_test_server_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
 tests_unit_test_server_LDADD = libipc.a libbase.a $(EVENT_LIBS) \
 	-lcmocka -lpthread
 TESTS += tests/unit/test_ipc tests/unit/test_server
+
+check_PROGRAMS += tests/unit/test_tls
+tests_unit_test_tls_SOURCES = tests/unit/test_tls.c \
+	server/net/relay.c server/net/tls.c
+tests_unit_test_tls_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(OPENSSL_CFLAGS)
+tests_unit_test_tls_LDADD = libbase.a $(EVENT_LIBS) $(OPENSSL_LIBS) -lcmocka
+TESTS += tests/unit/test_tls
