@@ -320,16 +320,13 @@ lock_rundir(struct master *m, struct err *e)
 {
 	const struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	const char *dir = conf_str(m->conf, CONF_POSTERN_RUNDIR);
+	const char *chroot_dir = conf_str(m->conf, CONF_POSTERN_LOGIN_CHROOT);
 	char *path;
 
 	if (mkdir(dir, 0755) < 0 && errno != EEXIST)
 		return err_sys(e, "RUNDIR %s", dir);
-	path = mem_printf("%s/empty", dir);
-	if (mkdir(path, 0755) < 0 && errno != EEXIST) {
-		free(path);
-		return err_sys(e, "RUNDIR %s", dir);
-	}
-	free(path);
+	if (geteuid() == 0 && mkdir(chroot_dir, 0755) < 0 && errno != EEXIST)
+		return err_sys(e, "LOGIN_CHROOT %s", chroot_dir);
 	path = mem_printf("%s/posternd.pid", dir);
 	m->lock_fd =
 	    open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
