@@ -96,7 +96,8 @@ install-data-local: $(noinst_SCRIPTS)
 	$(INSTALL_DATA) $(srcdir)/etc/postfix_users.sql \
 	    $(srcdir)/etc/postfix_users.sqlite.sql \
 	    $(DESTDIR)$(datadir)/postern/
-	$(MKDIR_P) $(DESTDIR)$(POSTERN_AUTHDAEMONVAR)
+	$(MKDIR_P) $(DESTDIR)$(POSTERN_AUTHDAEMONVAR) \
+	    $(DESTDIR)$(POSTERN_LOCALSTATEDIR)/run
 	-chmod 750 $(DESTDIR)$(POSTERN_AUTHDAEMONVAR)
 	if test -z "$(DESTDIR)" && test "`id -u`" = 0; then \
 		chown $(POSTERN_MAILUSER):$(POSTERN_MAILGROUP) \

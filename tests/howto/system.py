@@ -8,6 +8,7 @@ import shutil
 import signal
 import smtplib
 import subprocess
+import tempfile
 import time
 
 import postern
@@ -50,6 +51,13 @@ def run(argv, **kwargs):
                           text=True, timeout=120, **kwargs)
     assert done.returncode == 0, (argv, done.stdout, done.stderr)
     return done.stdout
+
+
+def postconf(*args):
+    """Postfix's answer without a configuration of this machine."""
+    with tempfile.TemporaryDirectory() as empty:
+        pathlib.Path(empty, "main.cf").write_text("compatibility_level=3.6\n")
+        return run([tool("postconf"), "-c", empty, *args]).strip()
 
 
 class MariaDB:
@@ -129,9 +137,9 @@ class Postfix:
         self.write_maps(db)
 
     def write_main(self, home):
-        daemons = run([tool("postconf"), "-dh", "daemon_directory"]).strip()
-        meta = run([tool("postconf"), "-dh", "meta_directory"]).strip()
-        shlib = run([tool("postconf"), "-dh", "shlib_directory"]).strip()
+        daemons = postconf("-dh", "daemon_directory")
+        meta = postconf("-dh", "meta_directory")
+        shlib = postconf("-dh", "shlib_directory")
         maps = "mysql:" + str(self.conf)
         (self.conf / "main.cf").write_text(f"""\
 compatibility_level = 3.6
@@ -253,7 +261,7 @@ def missing():
         return "mariadbd is missing: apt-get install mariadb-server"
     if tool("postfix") is None:
         return "postfix is missing: apt-get install postfix postfix-mysql"
-    if "mysql" not in run([tool("postconf"), "-m"]).split():
+    if "mysql" not in postconf("-m").split():
         return "Postfix knows no mysql: apt-get install postfix-mysql"
     try:
         pwd.getpwnam("mysql")
