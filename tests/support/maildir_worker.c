@@ -19,7 +19,7 @@
 enum {
 	OUTPUT_MAX = 64 * 1024 * 1024,
 	TURNS_MAX = 1000 * 1000, /* then something turns in circles */
-	SOON_MS = 1000,		 /* a deadline so near is waited for */
+	SOON_MS = 100,		 /* a deadline so near is waited for */
 };
 
 struct conn {
