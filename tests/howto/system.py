@@ -179,7 +179,10 @@ smtpd_recipient_restrictions = check_recipient_access
 
     def write_master(self):
         rows = [f"127.0.0.1:{self.port} inet n - n - - smtpd"]
-        rows += [f"{name} unix {private} - n {wake} {most} {program}"
+        # local and virtual become the user they deliver to.
+        rows += [f"{name} unix {private} "
+                 f"{'n' if name in ('local', 'virtual') else '-'} "
+                 f"n {wake} {most} {program}"
                  for name, private, wake, most, program in (
                      ("pickup", "n", "1", "1", "pickup"),
                      ("cleanup", "n", "-", "0", "cleanup"),
