@@ -19,16 +19,15 @@ enum { LIST_MAX = 64 * 1024 * 1024 };
 struct courier_conn {
 	struct front *front;
 	struct conn *conn;
-	struct job *job;
+	struct question *question;
 	enum query_op op;
 	bool asked; /* the request was taken; what follows is ignored */
-	int64_t asked_at;
 	struct buf out;
 	struct buf list; /* parts of an enumeration */
 };
 
 static void
-on_answer(void *arg, const struct answer *a)
+on_answer(void *arg, const struct answer *a, int64_t begun)
 {
 	struct courier_conn *cc = arg;
 	struct answer whole = *a;
@@ -38,12 +37,12 @@ on_answer(void *arg, const struct answer *a)
 		buf_put(&cc->list, a->extra);
 		return;
 	}
-	cc->job = NULL;
+	cc->question = NULL;
 	if (cc->op == QUERY_ENUMERATE)
 		whole.extra = buf_slice(&cc->list);
 	courier_reply(cc->op, &whole, &cc->out);
 	if (a->verdict == VERDICT_REJECTED && cc->op != QUERY_LOOKUP)
-		wait = cc->asked_at + cc->front->failure_ms - clock_now();
+		wait = begun + cc->front->failure_ms - clock_now();
 	if (wait > 0)
 		conn_set_timer(cc->conn, wait);
 	else
@@ -55,7 +54,7 @@ answer_at_once(struct courier_conn *cc, enum verdict v)
 {
 	struct answer a = { .verdict = v };
 
-	on_answer(cc, &a);
+	on_answer(cc, &a, clock_now());
 }
 
 static void
@@ -64,7 +63,6 @@ ask(struct courier_conn *cc, const struct courier_request *req)
 	char service[64];
 
 	cc->asked = true;
-	cc->asked_at = clock_now();
 	cc->op = req->query.op;
 	log_debug("received auth request, service=%s",
 	    log_safe(req->query.service, service, sizeof(service)));
@@ -75,8 +73,9 @@ ask(struct courier_conn *cc, const struct courier_request *req)
 		answer_at_once(cc, VERDICT_REJECTED);
 		return;
 	}
-	cc->job = pool_ask(cc->front->pool, &req->query, on_answer, cc);
-	if (cc->job == NULL)
+	cc->question =
+	    asking_ask(cc->front->asking, &req->query, on_answer, cc);
+	if (cc->question == NULL)
 		answer_at_once(cc, VERDICT_TEMPORARY);
 }
 
@@ -141,8 +140,8 @@ on_free(struct conn *c)
 {
 	struct courier_conn *cc = c->arg;
 
-	if (cc->job != NULL)
-		pool_cancel(cc->job);
+	if (cc->question != NULL)
+		asking_cancel(cc->question);
 	if (cc->out.p != NULL)
 		secret_wipe(cc->out.p, cc->out.cap);
 	buf_fini(&cc->out);

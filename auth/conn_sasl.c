@@ -131,13 +131,13 @@ static const struct conn_ops ops = {
 /* --- what the session asks for ------------------------------------------ */
 
 static void
-on_answer(void *arg, const struct answer *a)
+on_answer(void *arg, const struct answer *a, int64_t begun)
 {
 	struct sasl_request *r = arg;
 	struct sasl_conn *sc = r->session->arg;
 
 	r->asked_as = NULL;
-	sasl_session_answer(r, a, clock_now());
+	sasl_session_answer(r, a, begun);
 	settle(sc);
 }
 
@@ -147,7 +147,7 @@ host_ask(void *arg, struct sasl_request *r, const struct query *q)
 	static const struct answer busy = { .verdict = VERDICT_TEMPORARY };
 	struct sasl_conn *sc = arg;
 
-	r->asked_as = pool_ask(sc->front->pool, q, on_answer, r);
+	r->asked_as = asking_ask(sc->front->asking, q, on_answer, r);
 	if (r->asked_as == NULL)
 		sasl_session_answer(r, &busy, clock_now());
 }
@@ -157,7 +157,16 @@ host_forget(void *arg, struct sasl_request *r)
 {
 	(void)arg;
 	if (r->asked_as != NULL)
-		pool_cancel(r->asked_as);
+		asking_cancel(r->asked_as);
+}
+
+static void
+host_judged(void *arg, struct sasl_request *r, bool good)
+{
+	struct sasl_conn *sc = arg;
+
+	asking_note(sc->front->asking, secret_slice(&r->mech.user),
+	    secret_slice(&r->rip), good);
 }
 
 static bool
@@ -170,9 +179,17 @@ host_ticket(void *arg, struct sasl_request *r, const struct answer *a,
 	    secret_slice(&r->rip), a, ticket);
 }
 
-static const struct sasl_host login_host = { host_ask, host_forget,
-	host_ticket };
-static const struct sasl_host sasl_host = { host_ask, host_forget, NULL };
+static const struct sasl_host login_host = {
+	.ask = host_ask,
+	.forget = host_forget,
+	.judged = host_judged,
+	.ticket = host_ticket,
+};
+static const struct sasl_host sasl_host = {
+	.ask = host_ask,
+	.forget = host_forget,
+	.judged = host_judged,
+};
 
 void
 sasl_conn_new(struct front *f, int fd, bool login)

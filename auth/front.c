@@ -217,6 +217,7 @@ take_config(struct front_loop *loop, struct msg_in *m)
 {
 	struct front *f = &loop->front;
 	uint32_t timeout_ms, n_helpers;
+	struct asking_options o;
 	struct msg_out ready;
 
 	f->failure_ms = msg_get_u32(m);
@@ -224,7 +225,13 @@ take_config(struct front_loop *loop, struct msg_in *m)
 	n_helpers = msg_get_u32(m);
 	log_set_level((enum log_level)msg_get_u32(m));
 	f->has_clear = msg_get_u32(m) != 0;
+	o.penalty_ms = msg_get_u32(m);
+	o.cache.good_ms = msg_get_u32(m);
+	o.cache.bad_ms = msg_get_u32(m);
+	o.cache.outage_ms = msg_get_u32(m);
 	tickets_set_secret(f->tickets, msg_get_bytes(m));
+	o.trusted = msg_get_bytes(m);
+	asking_configure(f->asking, &o);
 	pool_configure(f->pool, n_helpers, timeout_ms);
 	if (loop->configured)
 		return;
@@ -349,6 +356,7 @@ loop_init(struct front_loop *loop, int keeper_sock)
 	conns_init(&f->conns, f->base);
 	f->tickets = tickets_new(f->base);
 	f->pool = pool_new(f->base, &pool_host, f);
+	f->asking = asking_new(f->base, f->pool);
 	TAILQ_INIT(&loop->listeners);
 	loop->space = mem_alloc(MSG_SIZE_MAX);
 	loop->keeper_readable = event_new(f->base, keeper_sock,
@@ -372,6 +380,7 @@ loop_fini(struct front_loop *loop)
 	while ((l = TAILQ_FIRST(&loop->listeners)) != NULL)
 		listener_free(loop, l);
 	conns_fini(&f->conns);
+	asking_free(&f->asking);
 	pool_free(&f->pool);
 	tickets_free(&f->tickets);
 	event_free(loop->keeper_readable);

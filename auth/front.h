@@ -13,6 +13,7 @@
 
 #include <event2/event.h>
 
+#include "auth/asking.h"
 #include "auth/conn.h"
 #include "auth/pool.h"
 #include "auth/protocol_sasl.h"
@@ -34,6 +35,7 @@ struct front {
 	int keeper;
 	struct conns conns;
 	struct pool *pool;
+	struct asking *asking;
 	struct tickets *tickets;
 	int64_t failure_ms;
 	bool has_clear; /* some table may hold clear passwords */

@@ -345,6 +345,13 @@ set_salt_secret(struct keeper *k)
 
 /* --- the front ---------------------------------------------------------- */
 
+/* A time key, in ms. */
+static void
+put_ms(struct msg_out *m, const struct conf *c, enum conf_key key)
+{
+	msg_put_u32(m, (uint32_t)(conf_num(c, key) * 1000));
+}
+
 static bool
 send_config(struct keeper *k)
 {
@@ -361,7 +368,12 @@ send_config(struct keeper *k)
 	msg_put_u32(&m, settings_helpers(&k->settings));
 	msg_put_u32(&m, level);
 	msg_put_u32(&m, settings_has_clear(&k->settings));
+	put_ms(&m, c, CONF_POSTERN_AUTH_PENALTY);
+	put_ms(&m, c, CONF_POSTERN_AUTH_CACHE_TIME);
+	put_ms(&m, c, CONF_POSTERN_AUTH_CACHE_FAILED_TIME);
+	put_ms(&m, c, CONF_POSTERN_AUTH_CACHE_OUTAGE_TIME);
 	msg_put_bytes(&m, secret_slice(&k->secret));
+	msg_put_str(&m, conf_str(c, CONF_POSTERN_AUTH_TRUSTED));
 	return msg_send(k->front, &m) == 0;
 }
 

@@ -3,6 +3,7 @@ libauth_a_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS) $(OPENSSL_CFLAGS) \
 	$(SQLITE_CFLAGS) $(MYSQL_CFLAGS) $(CRYPT_CFLAGS)
 libauth_a_SOURCES = \
 	auth/answer.c auth/answer.h \
+	auth/cache.c auth/cache.h \
 	auth/cram.c auth/cram.h \
 	auth/mech.c auth/mech.h auth/mech_cram.c auth/mech_login.c \
 	auth/mech_plain.c auth/mech_scram.c \
@@ -13,7 +14,8 @@ libauth_a_SOURCES = \
 	auth/protocol_sasl.c auth/protocol_sasl.h auth/sasl_line.c \
 	auth/scram.c auth/scram.h \
 	auth/settings.c auth/settings.h \
-	auth/sql.c auth/sql.h
+	auth/sql.c auth/sql.h \
+	auth/throttle.c auth/throttle.h
 if AUTHMYSQL
 libauth_a_SOURCES += auth/module_mysql.c
 endif
@@ -21,6 +23,7 @@ endif
 sbin_PROGRAMS += sbin/authdaemond
 sbin_authdaemond_CPPFLAGS = $(libauth_a_CPPFLAGS)
 sbin_authdaemond_SOURCES = \
+	auth/asking.c auth/asking.h \
 	auth/conn.c auth/conn.h auth/conn_courier.c auth/conn_sasl.c \
 	auth/front.c auth/front.h \
 	auth/helper.c auth/helper.h \
@@ -43,7 +46,7 @@ libauth_a_test_libs = libauth.a libconf.a libipc.a libbase.a $(MYSQL_LIBS) \
 	$(SQLITE_LIBS) $(CRYPT_LIBS) $(OPENSSL_LIBS)
 auth_unit_tests = tests/unit/test_auth_courier tests/unit/test_auth_passwd \
 	tests/unit/test_auth_sasl tests/unit/test_auth_scram \
-	tests/unit/test_auth_sql
+	tests/unit/test_auth_sql tests/unit/test_auth_throttle
 check_PROGRAMS += $(auth_unit_tests)
 TESTS += $(auth_unit_tests)
 tests_unit_test_auth_courier_SOURCES = tests/unit/test_auth_courier.c
@@ -56,6 +59,9 @@ tests_unit_test_auth_scram_SOURCES = tests/unit/test_auth_scram.c
 tests_unit_test_auth_scram_LDADD = $(libauth_a_test_libs) -lcmocka
 tests_unit_test_auth_sql_SOURCES = tests/unit/test_auth_sql.c
 tests_unit_test_auth_sql_LDADD = $(libauth_a_test_libs) -lcmocka
+
+tests_unit_test_auth_throttle_SOURCES = tests/unit/test_auth_throttle.c
+tests_unit_test_auth_throttle_LDADD = $(libauth_a_test_libs) -lcmocka
 
 auth_fuzz_targets = tests/fuzz/fuzz_auth_courier tests/fuzz/fuzz_auth_sasl
 check_PROGRAMS += $(auth_fuzz_targets)

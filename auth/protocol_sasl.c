@@ -255,10 +255,22 @@ ask(struct sasl_request *r)
 	s->host->ask(s->arg, r, &q);
 }
 
+/* Tell of a verdict that no answer of the user table shows. */
+static void
+note_judgement(struct sasl_request *r, enum mech_next next)
+{
+	struct sasl_session *s = r->session;
+
+	if (s->host->judged != NULL && r->mech.mech->answered != NULL &&
+	    r->mech.user.n != 0 && (next == MECH_ACCEPT || next == MECH_REJECT))
+		s->host->judged(s->arg, r, next == MECH_ACCEPT);
+}
+
 /* Go on as the mechanism says. */
 static void
 follow(struct sasl_request *r, enum mech_next next)
 {
+	note_judgement(r, next);
 	switch (next) {
 	case MECH_CHALLENGE:
 		put_challenge(r);
@@ -279,12 +291,13 @@ follow(struct sasl_request *r, enum mech_next next)
 }
 
 void
-sasl_session_answer(struct sasl_request *r, const struct answer *a, int64_t now)
+sasl_session_answer(
+    struct sasl_request *r, const struct answer *a, int64_t begun)
 {
-	(void)now;
 	MAGIC_CHECK(r->session, SASL_SESSION_MAGIC);
 	assert(r->asked);
 	r->asked = false;
+	r->judged = begun;
 	secret_fini(&r->mech.password);
 	switch (a->verdict) {
 	case VERDICT_OK:

@@ -101,6 +101,8 @@ struct sasl_host {
 	void (*ask)(void *arg, struct sasl_request *r, const struct query *q);
 	/* The answer isn't wanted any more. */
 	void (*forget)(void *arg, struct sasl_request *r);
+	/* A mechanism decided itself (SCRAM); may be NULL. */
+	void (*judged)(void *arg, struct sasl_request *r, bool good);
 	/*
 	 * Make a ticket for the account and hand it to the master.  False:
 	 * no master is there.  NULL: this socket gives no tickets.
@@ -154,9 +156,12 @@ void sasl_session_fini(struct sasl_session *s);
 bool sasl_session_line(
     struct sasl_session *s, uint8_t *line, size_t n, int64_t now) MUST_USE;
 
-/* The answer to what was asked for r, which may end with it. */
+/*
+ * The answer to what was asked for r, which may end with it.  begun: when the
+ * user table began to look; a refusal is told a fixed time after that.
+ */
 void sasl_session_answer(
-    struct sasl_request *r, const struct answer *a, int64_t now);
+    struct sasl_request *r, const struct answer *a, int64_t begun);
 
 /*
  * Send what is due and expire what is old.  Returns when to call again, in

@@ -136,8 +136,7 @@ check_meaning(struct check *k)
 	if (strcmp(k->info->name, "DEBUG_LOGIN") == 0 &&
 	    strcmp(value, "2") == 0)
 		conf_say(k->src, CONF_WARNING, k->var->line,
-		    "DEBUG_LOGIN=2: passwords are not logged (see "
-		    "AUTH_LOG_PASSWORDS in postern)");
+		    "DEBUG_LOGIN=2: passwords are not logged");
 }
 
 static void

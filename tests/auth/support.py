@@ -65,7 +65,8 @@ class Authdaemond:
             authdaemonvar={self.var}
             DEBUG_LOGIN=1
             """)
-        values = {"AUTH_FAILURE_DELAY": FAILURE_MS, "AUTH_USER": ""}
+        values = {"AUTH_FAILURE_DELAY": FAILURE_MS, "AUTH_USER": "",
+                  "AUTH_PENALTY": 0, "AUTH_CACHE_FAILED_TIME": 0}
         values.update(postern)
         self.write("postern", "".join(f"{k}={v}\n" for k, v in values.items()))
 

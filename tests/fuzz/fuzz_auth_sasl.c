@@ -63,7 +63,9 @@ on_ticket(void *arg, struct sasl_request *r, const struct answer *a,
 	return a->uid != 0;
 }
 
-static const struct sasl_host host = { on_ask, on_forget, on_ticket };
+static const struct sasl_host host = {
+	.ask = on_ask, .forget = on_forget, .ticket = on_ticket
+};
 
 static void
 answer(struct table *t, struct slice line, int64_t now)
@@ -133,6 +135,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct sasl_options o = { .pid = 1,
 		.cuid = 1,
 		.failure_ms = 2000,
+		.has_clear = true,
+		.can_bind = true,
 		.close_on_temporary = size % 2 != 0 };
 	struct table t = { .n = 0 };
 	struct sasl_session s;

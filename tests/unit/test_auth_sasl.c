@@ -64,13 +64,17 @@ on_ticket(void *arg, struct sasl_request *r, const struct answer *a,
 	return t->has_master;
 }
 
-static const struct sasl_host login_host = { on_ask, on_forget, on_ticket };
-static const struct sasl_host postfix_host = { on_ask, on_forget, NULL };
+static const struct sasl_host login_host = {
+	.ask = on_ask, .forget = on_forget, .ticket = on_ticket
+};
+static const struct sasl_host postfix_host = { .ask = on_ask,
+	.forget = on_forget };
 
 struct fixture {
 	struct table table;
 	struct sasl_session s;
 	int64_t now;
+	int64_t begun; /* the last line came */
 };
 
 static void
@@ -93,6 +97,7 @@ say(struct fixture *f, const char *text)
 	uint8_t *line = mem_alloc(strlen(text) + 1);
 	bool ok;
 
+	f->begun = f->now;
 	memcpy(line, text, strlen(text) + 1);
 	ok = sasl_session_line(&f->s, line, strlen(text), f->now);
 	free(line);
@@ -128,7 +133,7 @@ answer(struct fixture *f, enum verdict v)
 
 	a.field[ACCOUNT_ADDRESS] = SLICE("joe@example.com");
 	assert_non_null(f->table.asked);
-	sasl_session_answer(f->table.asked, &a, f->now);
+	sasl_session_answer(f->table.asked, &a, f->begun);
 	f->table.asked = NULL;
 }
 

@@ -1,0 +1,52 @@
+/*
+ * asking: a client's question on its way to the user table.
+ *
+ * Layer:  auth, uses libevent, pool, cache, throttle.
+ * Memory: a question ends with its callback or with asking_cancel().
+ *
+ * Between a protocol and the helpers: who guesses waits first, what is known
+ * isn't asked again, and what came out is remembered.
+ */
+#ifndef AUTH_ASKING_H
+#define AUTH_ASKING_H
+
+#include <event2/event.h>
+
+#include "auth/answer.h"
+#include "auth/cache.h"
+#include "auth/pool.h"
+#include "base/defs.h"
+
+struct asking;
+struct question;
+
+struct asking_options {
+	int64_t penalty_ms; /* longest wait; 0: nobody waits */
+	struct slice trusted;
+	struct cache_times cache;
+};
+
+struct asking *asking_new(struct event_base *base, struct pool *pool) MUST_USE;
+void asking_free(struct asking **k);
+/* Takes copies.  What is cached is dropped. */
+void asking_configure(struct asking *k, const struct asking_options *o);
+
+/*
+ * As pool_done, with the time when the user table could have begun to look:
+ * what a refusal's own delay counts from.
+ */
+typedef void asking_done(void *arg, const struct answer *a, int64_t begun);
+
+/* Ask; NULL when too much is being asked.  Never calls back at once. */
+struct question *asking_ask(struct asking *k, const struct query *q,
+    asking_done *done, void *arg) MUST_USE;
+void asking_cancel(struct question *q);
+
+/*
+ * What came out of an exchange whose last word isn't the user table's
+ * (SCRAM), for the counting.
+ */
+void asking_note(
+    struct asking *k, struct slice user, struct slice rip, bool good);
+
+#endif

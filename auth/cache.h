@@ -1,0 +1,49 @@
+/*
+ * cache: verdicts that needn't be asked for again.
+ *
+ * Layer:  auth, uses base, answer, libcrypto.  No I/O; the time is passed in.
+ * Memory: at most CACHE_ENTRIES answers; wiped when they go.
+ *
+ * The key is a keyed hash of name, service and password, so
+ * that another password is another question, and none can be read from here.
+ * A success of a user with another password than before, a changed password
+ * and a reload drop what was known of the user, or of all.
+ */
+#ifndef AUTH_CACHE_H
+#define AUTH_CACHE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "auth/answer.h"
+#include "base/defs.h"
+
+enum { CACHE_ENTRIES = 8192 };
+
+struct cache_times {
+	int64_t good_ms;   /* a success is believed so long; 0: never */
+	int64_t bad_ms;	   /* a refusal */
+	int64_t outage_ms; /* a success, while the user table is away */
+};
+
+struct cache;
+
+struct cache *cache_new(const uint8_t key[32]) MUST_USE;
+void cache_free(struct cache **c);
+/* New times; everything known is dropped. */
+void cache_configure(struct cache *c, const struct cache_times *times);
+
+/*
+ * What is known about this question of QUERY_LOGIN.  outage: the user table
+ * was asked and is away.  *a borrows from the cache until its next change;
+ * PASSWD2 of it is the query's password.
+ */
+bool cache_find(struct cache *c, const struct query *q, bool outage,
+    int64_t now, struct answer *a) MUST_USE;
+/* Remember a verdict of the user table. */
+void cache_learn(struct cache *c, const struct query *q, const struct answer *a,
+    int64_t now);
+/* Forget all of a user. */
+void cache_forget(struct cache *c, struct slice user);
+
+#endif

@@ -1,0 +1,155 @@
+"""Penalties for guessing, and the cache of verdicts."""
+
+import time
+
+import pytest
+
+import support
+from support import JOE, record
+
+
+@pytest.fixture
+def own(directory, table):
+    """Make an authdaemond with these keys of postern."""
+    made = []
+
+    def make(**postern):
+        d = support.Authdaemond(f"{directory}/l{time.monotonic_ns()}",
+                                "authsqlite", **postern)
+        d.write("authsqliterc", table.rc())
+        made.append(d)
+        return d.start()
+    table.add(JOE, clear="secret")
+    yield make
+    for d in made:
+        d.stop()
+
+
+def login(daemon, password, rip="192.0.2.7", user=JOE):
+    request = support.auth_request(user, password)
+    begun = time.monotonic()
+    answer = daemon.courier(f"TCPREMOTEIP={rip}\n".encode() + request)
+    return answer, time.monotonic() - begun
+
+
+def test_guesses_have_to_wait(own):
+    d = own(AUTH_PENALTY=1, AUTH_FAILURE_DELAY=0)
+    support.in_threads(
+        12, lambda i: login(d, f"guess {i}", user=f"user{i}"))
+    answer, seconds = login(d, "secret")
+    assert answer == record() and seconds > 0.9
+    # Somebody else doesn't wait, nor does a trusted network.
+    for rip in ("198.51.100.1", "127.0.0.1", "::1"):
+        answer, seconds = login(d, "secret", rip)
+        assert answer == record() and seconds < 0.4
+
+
+def test_an_old_password_is_no_guess(own):
+    d = own(AUTH_PENALTY=5, AUTH_FAILURE_DELAY=0)
+    for _ in range(30):
+        assert login(d, "old")[0] == b"FAIL\n"
+    answer, seconds = login(d, "secret")
+    assert answer == record() and seconds < 0.4
+
+
+def test_guesses_by_scram_count(own):
+    from test_mechanisms import scram
+    d = own(AUTH_PENALTY=1, AUTH_FAILURE_DELAY=0, AUTH_TRUSTED='""')
+    with d.sasl() as c:
+        c.handshake()
+        for i in range(10):
+            line, _ = scram(c, i, "SCRAM-SHA-256", JOE, f"guess {i}",
+                            "rip=192.0.2.7")
+            assert line.startswith("FAIL")
+        begun = time.monotonic()
+        c.plain(99, JOE, "secret", "rip=192.0.2.9", "nologin")
+        assert c.line().startswith("OK")
+        assert time.monotonic() - begun > 0.9
+
+
+def test_the_wait_holds_nothing_up(own):
+    """Attempts that wait take no helper from others."""
+    d = own(AUTH_PENALTY=3, AUTH_FAILURE_DELAY=0)
+    support.in_threads(
+        15, lambda i: login(d, f"guess {i}", user=f"user{i}"))
+    waiting = [d.connect() for _ in range(50)]
+    for s in waiting:
+        s.sendall(b"TCPREMOTEIP=192.0.2.7\n" +
+                  support.auth_request("x", "y"))
+    answer, seconds = login(d, "secret", "198.51.100.1")
+    assert answer == record() and seconds < 0.4
+    for s in waiting:
+        s.close()
+
+
+# --- the cache ---------------------------------------------------------------
+
+def test_nothing_is_cached_unless_asked_for(own, table):
+    d = own()
+    assert login(d, "secret")[0] == record()
+    table.add(JOE, clear="n3w")
+    assert login(d, "secret")[0] == b"FAIL\n"
+    assert login(d, "n3w")[0] == record(PASSWD2="n3w")
+    table.add(JOE, clear="secret")
+
+
+def test_cache(own, table):
+    d = own(AUTH_CACHE_TIME=60)
+    assert login(d, "secret")[0] == record()
+    table.add(JOE, clear="n3w")
+    assert login(d, "secret")[0] == record()
+    # The new password works at once, and with it the old one's time is over.
+    assert login(d, "n3w")[0] == record(PASSWD2="n3w")
+    assert login(d, "secret")[0] == b"FAIL\n"
+    table.add(JOE, clear="secret")
+
+
+def test_cache_and_passwd(own, table):
+    d = own(AUTH_CACHE_TIME=60)
+    table.add("changer", clear="old")
+    assert login(d, "old", user="changer")[0].startswith(b"UID=")
+    assert d.courier(b"PASSWD imap\tchanger\told\tn3w\n") == b"OK\n"
+    assert login(d, "old", user="changer")[0] == b"FAIL\n"
+    assert login(d, "n3w", user="changer")[0].startswith(b"UID=")
+
+
+def test_cache_and_reload(own, table):
+    d = own(AUTH_CACHE_TIME=60)
+    assert login(d, "secret")[0] == record()
+    table.add(JOE, clear="n3w")
+    d.reload()
+    support.wait_for(lambda: login(d, "secret")[0] == b"FAIL\n", "the end")
+    table.add(JOE, clear="secret")
+
+
+def test_a_wrong_password_is_not_asked_again(own, table):
+    d = own(AUTH_CACHE_FAILED_TIME=10)
+    assert login(d, "n3w")[0] == b"FAIL\n"
+    tries = d.log().count("trying this module")
+    for _ in range(5):
+        assert login(d, "n3w")[0] == b"FAIL\n"
+    assert d.log().count("trying this module") == tries
+    assert login(d, "secret")[0] == record()
+
+
+def test_known_users_get_in_during_an_outage(own):
+    d = own(AUTH_CACHE_OUTAGE_TIME=3600)
+    assert login(d, "secret")[0] == record()
+    rc = (d.conf / "authsqliterc").read_text()
+    d.conf.joinpath("authsqliterc").write_text(
+        rc.replace("users.sqlite", "away.sqlite"))
+    assert login(d, "secret")[0] == record()
+    assert login(d, "wrong")[0] == b""
+    assert login(d, "secret", user="nobody")[0] == b""
+    assert "gets in by what was known" in d.log()
+    d.conf.joinpath("authsqliterc").write_text(rc)
+    assert login(d, "wrong")[0] == b"FAIL\n"
+
+
+def test_nobody_gets_in_during_an_outage_unless_asked_for(own):
+    d = own()
+    assert login(d, "secret")[0] == record()
+    rc = (d.conf / "authsqliterc").read_text()
+    d.conf.joinpath("authsqliterc").write_text(
+        rc.replace("users.sqlite", "away.sqlite"))
+    assert login(d, "secret")[0] == b""
