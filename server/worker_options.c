@@ -64,6 +64,8 @@ fill_pop3(struct protocol_options *o, const struct conf *c, enum service s)
 	struct pop3_options *p = &o->pop3[s];
 
 	p->sasl = keep(o, conf_service_str(c, f, CONF_POP3D_POP3AUTH));
+	p->sasl_tls = keep(o, conf_service_str(c, f, CONF_POP3D_POP3AUTH_TLS));
+	p->bad_max = (unsigned)conf_num(c, CONF_POSTERN_BAD_COMMANDS_MAX);
 	p->user = true;
 	p->stls = conf_service_bool(c, f, CONF_POP3D_SSL_POP3_STARTTLS);
 	p->timeout_ms = 1000 * conf_num(c, CONF_POSTERN_POP3_AUTOLOGOUT);

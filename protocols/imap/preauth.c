@@ -226,6 +226,9 @@ run(struct preauth *p)
 	while (e == PREAUTH_WAIT && !more &&
 	    (c->state == PRE_COMMAND || c->state == PRE_EXCHANGE))
 		e = take_line(c, &more);
+	/* limits that were raised meanwhile find a buffer of the old size */
+	if (more && buf_len(&p->in) == p->in.max)
+		(void)imap_preauth_hang_up(c, "Command line too long.");
 	if (c->state == PRE_TLS && e == PREAUTH_WAIT)
 		preauth_discard(p);
 	if (!buf_ok(&p->out))

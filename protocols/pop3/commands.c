@@ -5,10 +5,21 @@
 /* arg: what stands behind the command's blank, p NULL if there is none. */
 typedef void command_fn(struct pop3_session *p, struct slice arg);
 
+void
+pop3_bad_command(struct pop3_session *p, const char *text)
+{
+	if (++p->bad < p->opt->bad_max) {
+		pop3_reply(p, text);
+		return;
+	}
+	pop3_reply(p, "-ERR Too many bad commands.");
+	(void)pop3_end(p, SESSION_DISCONNECTED);
+}
+
 static void
 invalid(struct pop3_session *p)
 {
-	pop3_reply(p, "-ERR Invalid command.");
+	pop3_bad_command(p, "-ERR Invalid command.");
 }
 
 /* The message that arg names; NULL, and answered, if there is none. */
@@ -162,11 +173,18 @@ do_uidl(struct pop3_session *p, struct slice arg)
 static void
 do_capa(struct pop3_session *p, struct slice arg)
 {
+	struct slice sasl;
+
 	if (arg.p != NULL) {
 		invalid(p);
 		return;
 	}
-	pop3_capa_put(&(struct pop3_capa){ .sasl = slice_str(p->opt->sasl),
+	sasl = slice_str(p->opt->sasl);
+	if (p->tls && slice_trim(slice_str(p->opt->sasl_tls)).n != 0)
+		sasl = slice_str(p->opt->sasl_tls);
+	if (slice_trim(sasl).n == 0)
+		sasl = SLICE("PLAIN");
+	pop3_capa_put(&(struct pop3_capa){ .sasl = slice_trim(sasl),
 			  .user = p->opt->user,
 			  .stls = p->opt->stls && !p->tls },
 	    &p->s.out);
@@ -206,6 +224,7 @@ void
 pop3_command(struct pop3_session *p, struct slice line)
 {
 	struct slice arg, name;
+	unsigned bad = p->bad;
 
 	/* Blanks at the end are common, and can't mean anything here. */
 	while (slice_ends(line, SLICE(" ")))
@@ -215,6 +234,8 @@ pop3_command(struct pop3_session *p, struct slice line)
 	for (size_t i = 0; i < NELEMS(commands); i++)
 		if (slice_ieq(name, commands[i].name)) {
 			commands[i].fn(p, arg);
+			if (p->bad == bad)
+				p->bad = 0;
 			return;
 		}
 	invalid(p);

@@ -330,6 +330,9 @@ run(struct preauth *p)
 	while (e == PREAUTH_WAIT && !more &&
 	    (c->state == COMMAND || c->state == RESPONSE))
 		e = take_line(c, &more);
+	/* limits that were raised meanwhile find a buffer of the old size */
+	if (more && buf_len(&p->in) == p->in.max)
+		(void)hang_up(c, "-ERR Line too long.");
 	if (c->state == TLS && e == PREAUTH_WAIT)
 		preauth_discard(p);
 	if (!buf_ok(&p->out))

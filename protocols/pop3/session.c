@@ -228,7 +228,7 @@ command_fn(struct pop3_session *p)
 	p->waiting = false;
 	if (lf == in.n) {
 		p->skipping = true;
-		pop3_reply(p, "-ERR Line too long.");
+		pop3_bad_command(p, "-ERR Line too long.");
 		return STEP_NEXT;
 	}
 	line = slice_first(in, lf);

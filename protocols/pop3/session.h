@@ -26,11 +26,14 @@
 #include "protocols/session.h"
 
 struct pop3_options {
-	const char *sasl;   /* mechanisms for CAPA's SASL line; "": no line */
+	/* POP3AUTH and POP3AUTH_TLS as configured, for CAPA's SASL line; an
+	 * empty sasl_tls stands for sasl, an empty sasl for PLAIN. */
+	const char *sasl, *sasl_tls;
 	bool user;	    /* USER and PASS can be used before login */
 	bool stls;	    /* STLS is offered before login without TLS */
 	int64_t timeout_ms; /* autologout; RFC 1939 3: at least 10 minutes */
 	size_t line_max;    /* bytes of a command line with its CRLF, >= 255 */
+	unsigned bad_max;   /* bad commands in a row, then the end */
 	bool log_deletions; /* a DELETED line for every message QUIT removes */
 };
 

@@ -65,6 +65,7 @@ struct pop3_session {
 	bool skipping;	     /* inside of a line that was too long */
 	enum session_end why;
 	uint64_t top, retr; /* bytes of files sent */
+	unsigned bad;	    /* bad commands in a row */
 
 	/* the command in progress */
 	size_t at;    /* LIST, UIDL, DELETED lines: index of the next */
@@ -99,6 +100,8 @@ bool pop3_retry(struct pop3_session *p, int rc);
 
 /* Act on one line of the client. */
 void pop3_command(struct pop3_session *p, struct slice line);
+/* Answer what is no command; ends the session when there are too many. */
+void pop3_bad_command(struct pop3_session *p, const char *text);
 /* RETR (UINT64_MAX lines, not top) or TOP: answer, and begin to send. */
 void pop3_message_begin(struct pop3_session *p, const struct pop3_item *item,
     bool top, uint64_t lines);

@@ -106,9 +106,11 @@ static void
 play(unsigned how, struct slice message, struct slice in, size_t piece,
     struct buf *out)
 {
-	static const struct pop3_options options = {
-		.sasl = "", .timeout_ms = 600 * 1000, .line_max = 255
-	};
+	static const struct pop3_options options = { .sasl = "",
+		.sasl_tls = "",
+		.bad_max = 10,
+		.timeout_ms = 600 * 1000,
+		.line_max = 255 };
 	struct session_peer peer = {
 		.user = "u", .client_addr = "::1", .tls = "", .ident = "pop3d"
 	};

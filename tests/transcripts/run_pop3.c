@@ -3,7 +3,9 @@
 #include "tests/support/maildir_worker.h"
 
 static const struct pop3_options options = {
-	.sasl = "PLAIN",
+	.sasl = "PLAIN LOGIN",
+	.sasl_tls = "",
+	.bad_max = 10,
 	.user = true,
 	.stls = true,
 	.timeout_ms = 600 * 1000,

@@ -40,7 +40,9 @@ on_log(void *arg, enum log_level level, const char *ident, const char *line)
 }
 
 static struct pop3_options options = {
-	.sasl = "PLAIN",
+	.sasl = "",
+	.sasl_tls = "",
+	.bad_max = 10,
 	.user = true,
 	.timeout_ms = TIMEOUT_MS,
 	.line_max = LINE_MAX,
@@ -453,6 +455,27 @@ test_autologout(void **state)
 }
 
 static void
+test_bad_commands(void **state)
+{
+	struct worker w;
+
+	(void)state;
+	fill();
+	worker_begin(&w);
+	worker_serve(&w);
+	for (int i = 0; i < 8; i++)
+		expect(&w, "X\r\n", INVALID);
+	expect(&w, X250 X10 "\r\n", "-ERR Line too long.\r\n");
+	expect(&w, "DELE 1\r\n", "+OK Deleted.\r\n");
+	for (int i = 0; i < 9; i++)
+		expect(&w, "NOOP 1\r\n", INVALID);
+	expect(&w, "X\r\nQUIT\r\n", "-ERR Too many bad commands.\r\n");
+	assert_int_equal(w.last, STEP_DONE);
+	assert_false(fake.v[0].gone);
+	worker_fini(&w);
+}
+
+static void
 test_ended_from_outside(void **state)
 {
 	struct worker w;
@@ -599,6 +622,7 @@ main(void)
 		cmocka_unit_test(test_read_breaks),
 		cmocka_unit_test(test_removal_fails),
 		cmocka_unit_test(test_autologout),
+		cmocka_unit_test(test_bad_commands),
 		cmocka_unit_test(test_ended_from_outside),
 		cmocka_unit_test(test_ended_in_update),
 		cmocka_unit_test(test_freed_at_work),
