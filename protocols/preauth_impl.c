@@ -73,6 +73,7 @@ preauth_line(const struct preauth *p, struct slice *line, size_t *n)
 	if (lf == in.n)
 		return buf_len(&p->in) >= p->opt->line_max ? PARSE_LIMIT
 							   : PARSE_MORE;
+	assert(in.p != NULL);
 	*n = lf + 1;
 	if (lf > 0 && in.p[lf - 1] == '\r')
 		lf--;
@@ -87,7 +88,10 @@ preauth_tls_record(const struct preauth *p)
 	static const uint8_t record[] = { 0x16, 0x03 };
 	struct slice in = slice_first(buf_slice(&p->in), sizeof(record));
 
-	if (p->tls || in.n == 0 || memcmp(in.p, record, in.n) != 0)
+	if (p->tls || in.n == 0)
+		return PARSE_BAD;
+	assert(in.p != NULL);
+	if (memcmp(in.p, record, in.n) != 0)
 		return PARSE_BAD;
 	return in.n < sizeof(record) ? PARSE_MORE : PARSE_OK;
 }

@@ -46,6 +46,7 @@ quote_open(struct slice line)
 {
 	bool open = false;
 
+	assert(line.p != NULL);
 	for (size_t i = 0; i < line.n; i++) {
 		if (open && line.p[i] == '\\')
 			i++;
@@ -133,6 +134,7 @@ gather(struct imap_preauth *c, bool *more)
 	*more = in.n < c->have || in.n == 0;
 	if (*more)
 		return PREAUTH_WAIT;
+	assert(in.p != NULL);
 	if (!c->begun && c->commands++ >= c->p.opt->commands_max)
 		return imap_preauth_hang_up(
 		    c, "Too many commands without a login.");
