@@ -1,1 +1,1 @@
-EXTRA_DIST += bench/bench.py
+EXTRA_DIST += bench
