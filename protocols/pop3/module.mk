@@ -57,9 +57,15 @@ endif
 
 # One engine, one driver a protocol.
 transcript = tests/support/transcript.c tests/support/transcript.h
-pop3_transcripts = tests/transcripts/run_preauth
+pop3_transcripts = tests/transcripts/run_pop3 tests/transcripts/run_preauth
 check_PROGRAMS += $(pop3_transcripts)
 TESTS += $(pop3_transcripts)
+maildir_worker = tests/support/maildir_worker.c \
+	tests/support/maildir_worker.h $(transcript)
+tests_transcripts_run_pop3_SOURCES = tests/transcripts/run_pop3.c \
+	$(maildir_worker)
+tests_transcripts_run_pop3_LDADD = libpop3.a libmaildir.a libbase.a \
+	$(SQLITE_LIBS)
 tests_transcripts_run_preauth_SOURCES = tests/transcripts/run_preauth.c \
 	$(transcript) $(preauth_login)
 tests_transcripts_run_preauth_LDADD = libpreauth.a libbase.a
