@@ -1,0 +1,471 @@
+/*
+ * login: what a client, authdaemond and the master see of a login process, in
+ * the clear.
+ */
+#include <sys/socket.h>
+
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/unit/login_fixture.h"
+
+static void
+contains(const char *text, const char *part)
+{
+	if (strstr(text, part) == NULL)
+		fail_msg("'%s' is not in '%s'", part, text);
+}
+
+/* A client that was let in and greeted. */
+static uint64_t
+greeted(struct client *c, struct login_fixture *f, enum service s)
+{
+	uint64_t id;
+
+	client_connect(c, f, s);
+	id = master_admit(f, s);
+	client_expect(c, service_is_pop3(s) ? "+OK" : "* OK [CAPABILITY ");
+	return id;
+}
+
+static void
+greets_when_admitted(void **state)
+{
+	struct login_fixture f;
+	struct client c;
+	uint64_t id;
+	struct msg_in m;
+
+	(void)state;
+	login_begin(&f, "", "");
+	login_start(&f, false);
+	client_connect(&c, &f, SERVICE_IMAPD);
+	id = master_expect_open(&f, SERVICE_IMAPD);
+	master_send_verdict(&f, id, CONN_OK);
+	contains(client_line(&c), "AUTH=PLAIN");
+	client_say(&c, "a LOGOUT\r\n");
+	client_expect(&c, "* BYE");
+	client_expect(&c, "a OK");
+	client_expect_end(&c);
+	client_close(&c);
+	m = master_expect(&f, MSG_CONN_CLOSE);
+	assert_true(msg_get_u64(&m) == id);
+	master_expect_log(&f, "imapd: LOGOUT, ip=[::ffff:127.0.0.1], port=[");
+	login_end(&f);
+}
+
+static void
+tells_why_it_refuses(void **state)
+{
+	static const struct {
+		enum service service;
+		enum conn_verdict verdict;
+		const char *words;
+	} cases[] = {
+		{ SERVICE_IMAPD, CONN_PER_ADDRESS,
+		    "* BYE [UNAVAILABLE] Too many connections from your "
+		    "address" },
+		{ SERVICE_IMAPD, CONN_TOTAL,
+		    "* BYE [UNAVAILABLE] Too many connections" },
+		{ SERVICE_POP3D, CONN_PER_ADDRESS,
+		    "-ERR [SYS/TEMP] Too many connections from your address" },
+		{ SERVICE_POP3D, CONN_STOPPING, "-ERR [SYS/TEMP] " },
+	};
+	struct login_fixture f;
+	struct client c;
+
+	(void)state;
+	login_begin(&f, "", "");
+	login_start(&f, false);
+	for (size_t i = 0; i < NELEMS(cases); i++) {
+		client_connect(&c, &f, cases[i].service);
+		master_send_verdict(&f,
+		    master_expect_open(&f, cases[i].service), cases[i].verdict);
+		client_expect(&c, cases[i].words);
+		client_expect_end(&c);
+		client_close(&c);
+	}
+	login_end(&f);
+}
+
+static void
+hands_the_socket_over(void **state)
+{
+	static const char said[] =
+	    "a1 LOGIN joe@example.com secret\r\na2 SELECT INBOX\r\na3 NO";
+	struct login_fixture f;
+	struct handover h;
+	struct client c;
+	const char *line;
+	uint64_t id;
+	unsigned auth_id;
+
+	(void)state;
+	login_begin(&f, "", "");
+	login_start(&f, false);
+	id = greeted(&c, &f, SERVICE_IMAPD);
+	client_say(&c, said);
+	auth_id = auth_expect(&f, &line);
+	contains(line,
+	    "\tPLAIN\tservice=imap\tlip=::ffff:127.0.0.1"
+	    "\trip=::ffff:127.0.0.1\tlport=");
+	contains(line, "\trport=");
+	/* resp= is the last field: NUL joe@example.com NUL secret */
+	contains(line, "\tresp=AGpvZUBleGFtcGxlLmNvbQBzZWNyZXQ=");
+	auth_say(&f,
+	    "OK\t%u\tuser=joe@example.com\t"
+	    "ticket=000102030405060708090a0b0c0d0e0f",
+	    auth_id);
+	master_expect_handover(&f, &h);
+	assert_true(h.id == id);
+	for (int i = 0; i < TEST_TICKET_SIZE; i++)
+		assert_int_equal(h.ticket[i], i);
+	assert_string_equal(h.tag, "a1");
+	assert_string_equal(h.command, "LOGIN");
+	assert_string_equal(h.facts, "");
+	assert_string_equal(h.unparsed, "a2 SELECT INBOX\r\na3 NO");
+	assert_int_equal(h.rcvd, sizeof(said) - 1);
+	assert_true(h.sent > 0);
+	/* Not a byte more is read by the login process. */
+	client_say(&c, "OP\r\n");
+	master_send_handover_done(&f, id, CONN_OK, "");
+	assert_int_equal(recv(h.fd, h.unparsed, sizeof(h.unparsed), 0), 4);
+	assert_int_equal(send(h.fd, "a1 OK\r\n", 7, 0), 7);
+	client_expect(&c, "a1 OK");
+	(void)close(h.fd);
+	/* Now the login process has let go of it, too. */
+	client_expect_end(&c);
+	client_close(&c);
+	/* No CONN_CLOSE of that one: the next one's is the first. */
+	id = greeted(&c, &f, SERVICE_IMAPD);
+	client_close(&c);
+	{
+		struct msg_in m = master_expect(&f, MSG_CONN_CLOSE);
+
+		assert_true(msg_get_u64(&m) == id);
+	}
+	login_end(&f);
+}
+
+static void
+hands_pop3_over(void **state)
+{
+	struct login_fixture f;
+	struct handover h;
+	struct client c;
+	const char *line;
+	unsigned id;
+
+	(void)state;
+	login_begin(&f, "", "");
+	login_start(&f, false);
+	(void)greeted(&c, &f, SERVICE_POP3D);
+	client_say(&c, "USER joe\r\nPASS a b\r\nSTAT\r\n");
+	client_expect(&c, "+OK");
+	id = auth_expect(&f, &line);
+	contains(line, "\tPLAIN\tservice=pop3\t");
+	auth_say(&f,
+	    "OK\t%u\tuser=joe\tticket=00000000000000000000000000000000", id);
+	master_expect_handover(&f, &h);
+	assert_string_equal(h.tag, "");
+	assert_string_equal(h.command, "PASS");
+	assert_string_equal(h.unparsed, "STAT\r\n");
+	(void)close(h.fd);
+	client_close(&c);
+	login_end(&f);
+}
+
+static void
+tells_failures_apart(void **state)
+{
+	struct login_fixture f;
+	struct client c;
+	const char *line;
+	unsigned id;
+
+	(void)state;
+	login_begin(&f, "", "");
+	login_start(&f, false);
+	(void)greeted(&c, &f, SERVICE_IMAPD);
+	client_say(&c, "a LOGIN joe wrong\r\nb LOGIN joe wrong\r\n");
+	id = auth_expect(&f, &line);
+	auth_say(&f, "FAIL\t%u\tuser=joe", id);
+	client_expect(&c, "a NO [AUTHENTICATIONFAILED]");
+	master_expect_log(&f,
+	    "imapd: LOGIN FAILED, user=joe, "
+	    "ip=[::ffff:127.0.0.1], port=[");
+	id = auth_expect(&f, &line);
+	auth_say(&f, "FAIL\t%u\tuser=joe\ttemp\tcode=temp_fail", id);
+	client_expect(&c, "b NO [UNAVAILABLE]");
+	master_expect_log(&f, "authentication error: Input/output error");
+	client_close(&c);
+	login_end(&f);
+}
+
+static void
+carries_an_exchange(void **state)
+{
+	struct login_fixture f;
+	struct handover h;
+	struct client c;
+	const char *line;
+	unsigned id;
+
+	(void)state;
+	login_begin(&f, "", "");
+	login_start(&f, false);
+	(void)greeted(&c, &f, SERVICE_IMAPD);
+	client_say(&c, "a AUTHENTICATE LOGIN\r\n");
+	id = auth_expect(&f, &line);
+	assert_null(strstr(line, "resp="));
+	auth_say(&f, "CONT\t%u\tVXNlcm5hbWU6", id);
+	client_expect(&c, "+ VXNlcm5hbWU6");
+	client_say(&c, "*\r\n");
+	client_expect(&c, "a BAD");
+	assert_int_equal(strncmp(auth_line(&f), "CANCEL\t", 7), 0);
+	master_expect_log(&f, "LOGIN FAILED, ");
+	client_say(&c, "b AUTHENTICATE LOGIN\r\n");
+	id = auth_expect(&f, &line);
+	auth_say(&f, "CONT\t%u\tVXNlcm5hbWU6", id);
+	client_expect(&c, "+ VXNlcm5hbWU6");
+	client_say(&c, "am9l\r\n");
+	contains(auth_line(&f), "\tam9l");
+	auth_say(&f,
+	    "OK\t%u\tuser=joe\tticket=00000000000000000000000000000000", id);
+	master_expect_handover(&f, &h);
+	assert_string_equal(h.tag, "b");
+	assert_string_equal(h.command, "AUTHENTICATE");
+	(void)close(h.fd);
+	client_close(&c);
+	login_end(&f);
+}
+
+static void
+survives_without_authdaemond(void **state)
+{
+	struct login_fixture f;
+	struct client c;
+	const char *line;
+
+	(void)state;
+	login_begin(&f, "", "");
+	login_start(&f, false);
+	(void)greeted(&c, &f, SERVICE_IMAPD);
+	/* It goes in the middle of a request … */
+	client_say(&c, "a LOGIN joe secret\r\n");
+	(void)auth_expect(&f, &line);
+	(void)close(f.auth);
+	f.auth = -1;
+	client_expect(&c, "a NO [UNAVAILABLE]");
+	(void)master_expect(&f, MSG_AUTH_WANTED);
+	/* … can't be reached … */
+	master_send_u32(&f, MSG_AUTH_DOWN, 111);
+	client_say(&c, "b LOGIN joe secret\r\n");
+	client_expect(&c, "b NO [UNAVAILABLE]");
+	(void)master_expect(&f, MSG_AUTH_WANTED);
+	/* … and comes back. */
+	auth_connect(&f, "PLAIN");
+	client_say(&c, "c NOOP\r\n");
+	client_expect(&c, "c OK");
+	client_say(&c, "d LOGIN joe secret\r\n");
+	auth_accept(&f, 7);
+	(void)master_expect(&f, MSG_HANDOVER);
+	client_close(&c);
+	login_end(&f);
+}
+
+static void
+ends_a_socket_that_breaks_the_protocol(void **state)
+{
+	static const char *const bad[] = { "OK\tx\tuser=joe", "CONT\t",
+		"FAIL\t99999999999" };
+	struct login_fixture f;
+	struct client c;
+	const char *line;
+
+	(void)state;
+	login_begin(&f, "", "");
+	login_start(&f, false);
+	for (size_t i = 0; i < NELEMS(bad); i++) {
+		(void)greeted(&c, &f, SERVICE_IMAPD);
+		client_say(&c, "a LOGIN joe secret\r\n");
+		(void)auth_expect(&f, &line);
+		auth_say(&f, "%s", bad[i]);
+		client_expect(&c, "a NO [UNAVAILABLE]");
+		(void)master_expect(&f, MSG_AUTH_WANTED);
+		client_close(&c);
+		auth_connect(&f, "PLAIN");
+	}
+	login_end(&f);
+}
+
+static void
+goes_on_when_a_handover_is_refused(void **state)
+{
+	struct login_fixture f;
+	struct handover h;
+	struct client c;
+
+	(void)state;
+	login_begin(&f, "", "");
+	login_start(&f, false);
+	(void)greeted(&c, &f, SERVICE_IMAPD);
+	client_say(&c, "a LOGIN joe secret\r\nb NOOP\r\n");
+	auth_accept(&f, 1);
+	master_expect_handover(&f, &h);
+	(void)close(h.fd);
+	master_send_handover_done(
+	    &f, h.id, CONN_DENIED, "IMAP access disabled for this account.");
+	client_expect(&c, "a NO [AUTHORIZATIONFAILED] IMAP access disabled");
+	client_expect(&c, "b OK");
+	client_say(&c, "c LOGIN joe secret\r\n");
+	auth_accept(&f, 2);
+	master_expect_handover(&f, &h);
+	(void)close(h.fd);
+	master_send_handover_done(&f, h.id, CONN_UNAVAILABLE, "no worker");
+	client_expect(&c, "c NO [UNAVAILABLE]");
+	client_close(&c);
+	login_end(&f);
+}
+
+static void
+guards_passwords(void **state)
+{
+	struct login_fixture f;
+	struct client c;
+	const char *line;
+
+	(void)state;
+	login_begin(&f, "", "IMAP_TLS_REQUIRED=1\n");
+	login_start(&f, true);
+	client_connect(&c, &f, SERVICE_IMAPD);
+	(void)master_admit(&f, SERVICE_IMAPD);
+	line = client_line(&c);
+	contains(line, " LOGINDISABLED");
+	contains(line, " STARTTLS");
+	client_say(&c, "a LOGIN joe secret\r\n");
+	client_expect(&c, "a NO [PRIVACYREQUIRED]");
+	client_close(&c);
+	login_end(&f);
+}
+
+static void
+bounds_the_time_to_log_in(void **state)
+{
+	struct login_fixture f;
+	struct client imap, pop3;
+
+	(void)state;
+	login_begin(&f, "LOGIN_TIMEOUT=1\n", "");
+	login_start(&f, false);
+	(void)greeted(&imap, &f, SERVICE_IMAPD);
+	(void)greeted(&pop3, &f, SERVICE_POP3D);
+	client_say(&imap, "a LOG"); /* dripping doesn't help */
+	client_expect(&imap, "* BYE");
+	client_expect_end(&imap);
+	/* RFC 1939 3: POP3 closes without a word. */
+	client_expect_end(&pop3);
+	client_close(&imap);
+	client_close(&pop3);
+	login_end(&f);
+}
+
+static void
+stops_one_service(void **state)
+{
+	struct login_fixture f;
+	struct client imap, pop3, late;
+
+	(void)state;
+	login_begin(&f, "", "");
+	login_start(&f, false);
+	(void)greeted(&imap, &f, SERVICE_IMAPD);
+	(void)greeted(&pop3, &f, SERVICE_POP3D);
+	master_send_u32(&f, MSG_SERVICE_STOP, SERVICE_IMAPD);
+	client_expect(&imap, "* BYE [UNAVAILABLE]");
+	client_expect_end(&imap);
+	client_say(&pop3, "CAPA\r\n");
+	client_expect(&pop3, "+OK");
+	client_connect(&late, &f, SERVICE_POP3D);
+	(void)master_admit(&f, SERVICE_POP3D);
+	client_expect(&late, "+OK");
+	client_close(&imap);
+	client_close(&pop3);
+	client_close(&late);
+	login_end(&f);
+}
+
+static void
+shuts_down(void **state)
+{
+	struct login_fixture f;
+	struct client c;
+
+	(void)state;
+	login_begin(&f, "", "");
+	login_start(&f, false);
+	(void)greeted(&c, &f, SERVICE_IMAPD);
+	master_send_empty(&f, MSG_SHUTDOWN);
+	client_expect(&c, "* BYE");
+	client_expect_end(&c);
+	client_close(&c);
+	assert_int_equal(login_wait(&f), 0);
+	login_end(&f);
+}
+
+static void
+answers_nonsense(void **state)
+{
+	struct login_fixture f;
+	struct client c;
+	char *line = malloc(20001);
+
+	(void)state;
+	assert_non_null(line);
+	memset(line, 'x', 20000);
+	line[20000] = '\0';
+	login_begin(&f, "", "");
+	login_start(&f, false);
+	(void)greeted(&c, &f, SERVICE_IMAPD);
+	client_say(&c, line);
+	client_expect(&c, "* BAD");
+	client_expect(&c, "* BYE");
+	client_close(&c);
+	(void)greeted(&c, &f, SERVICE_IMAPD);
+	client_say(&c, "a LOGIN {99999999}\r\n");
+	client_expect(&c, "a BAD [TOOBIG]");
+	client_close(&c);
+	(void)greeted(&c, &f, SERVICE_POP3D);
+	client_write(&c, slice_of("\x16\x03\x01\x02\x00\x01\x00\x01", 8));
+	client_expect(&c, "-ERR");
+	client_close(&c);
+	/* Another one is served all the same. */
+	(void)greeted(&c, &f, SERVICE_IMAPD);
+	client_close(&c);
+	free(line);
+	login_end(&f);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(greets_when_admitted),
+		cmocka_unit_test(tells_why_it_refuses),
+		cmocka_unit_test(hands_the_socket_over),
+		cmocka_unit_test(hands_pop3_over),
+		cmocka_unit_test(tells_failures_apart),
+		cmocka_unit_test(carries_an_exchange),
+		cmocka_unit_test(survives_without_authdaemond),
+		cmocka_unit_test(ends_a_socket_that_breaks_the_protocol),
+		cmocka_unit_test(goes_on_when_a_handover_is_refused),
+		cmocka_unit_test(guards_passwords),
+		cmocka_unit_test(bounds_the_time_to_log_in),
+		cmocka_unit_test(stops_one_service),
+		cmocka_unit_test(shuts_down),
+		cmocka_unit_test(answers_nonsense),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
