@@ -327,6 +327,24 @@ log_verdict(
 		log_debug("%s: REJECT - try next module", m->name);
 }
 
+/* Not the account's own password: one of those for single programs? */
+static enum verdict
+try_app_password(struct chain *c, const struct auth_module *m, void *self,
+    const struct module_call *call, struct account *out)
+{
+	enum verdict v;
+
+	if (call->query->op != QUERY_LOGIN || m->app_password == NULL)
+		return VERDICT_REJECTED;
+	v = m->app_password(self, call, out);
+	if (v != VERDICT_OK)
+		return v;
+	account_set(out, ACCOUNT_PASSWD, slice_of("", 0));
+	account_set(out, ACCOUNT_PASSWD2, call->query->password);
+	account_merge_options(out, slice_str(c->default_options));
+	return VERDICT_OK;
+}
+
 static enum verdict
 ask_module(
     struct chain *c, int i, const struct module_call *call, struct account *out)
@@ -341,9 +359,11 @@ ask_module(
 		return VERDICT_SLOW;
 	v = m->check != NULL ? m->check(self, call, out)
 			     : m->lookup(self, call, out);
-	if (v == VERDICT_OK)
+	if (v == VERDICT_OK) {
 		v = judge(c, call->query, out, m->check == NULL);
-	else if (v == VERDICT_REJECTED && call->query->op == QUERY_LOGIN &&
+		if (v == VERDICT_REJECTED)
+			v = try_app_password(c, m, self, call, out);
+	} else if (v == VERDICT_REJECTED && call->query->op == QUERY_LOGIN &&
 	    m->check == NULL)
 		v = burn(c, call->query);
 	if (v == VERDICT_OK && call->query->op == QUERY_PASSWD &&

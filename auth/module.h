@@ -54,6 +54,12 @@ struct auth_module {
 	 * one; may be NULL. */
 	enum verdict (*change)(void *self, const struct module_call *call,
 	    const struct account *account);
+	/*
+	 * Whether the password is one of the account's app passwords; if so
+	 * the account is marked so, and the use noted.  May be NULL.
+	 */
+	enum verdict (*app_password)(void *self, const struct module_call *call,
+	    struct account *account);
 	/* Called when there has been nothing to do; may be NULL. */
 	void (*idle)(void *self);
 };

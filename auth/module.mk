@@ -3,12 +3,14 @@ libauth_a_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS) $(OPENSSL_CFLAGS) \
 	$(SQLITE_CFLAGS) $(MYSQL_CFLAGS) $(CRYPT_CFLAGS)
 libauth_a_SOURCES = \
 	auth/answer.c auth/answer.h \
+	auth/app_password.c auth/app_password.h \
 	auth/cache.c auth/cache.h \
 	auth/cram.c auth/cram.h \
 	auth/mech.c auth/mech.h auth/mech_cram.c auth/mech_login.c \
 	auth/mech_plain.c auth/mech_scram.c \
 	auth/module.c auth/module.h auth/module_pam.c auth/module_sqlite.c \
 	auth/module_userdb.c \
+	auth/network.c auth/network.h \
 	auth/passwd.c auth/passwd.h \
 	auth/protocol_courier.c auth/protocol_courier.h \
 	auth/protocol_sasl.c auth/protocol_sasl.h auth/sasl_line.c \

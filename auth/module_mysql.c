@@ -22,6 +22,7 @@
 
 #include <mysql.h>
 
+#include "auth/app_password.h"
 #include "auth/module.h"
 #include "auth/sql.h"
 #include "base/clock.h"
@@ -54,6 +55,7 @@ struct mysql_module {
 	size_t n_servers;
 	struct sql_options options;
 	const struct conf *conf;
+	bool slow_allowed;
 	MYSQL *db; /* NULL: not connected */
 	int64_t last_used;
 	int64_t down_until;
@@ -123,6 +125,7 @@ module_open(const struct settings *settings)
 
 	m->magic = MAGIC;
 	m->conf = settings->conf;
+	m->slow_allowed = settings->slow;
 	sql_options_mysql(&m->options, m->conf);
 	add_servers(m);
 	return m;
@@ -431,6 +434,59 @@ lookup(void *self, const struct module_call *call, struct account *out)
 }
 
 static void
+put_app_lookup(struct mysql_module *m, const void *arg, struct buf *sql)
+{
+	const struct account *account = arg;
+
+	sql_put_app_lookup(&m->options, account_get(account, ACCOUNT_ADDRESS),
+	    (struct sql_escaper){ escape, m->db }, sql);
+}
+
+static void
+put_app_used(struct mysql_module *m, const void *arg, struct buf *sql)
+{
+	const struct secret *id = arg;
+
+	sql_put_app_used(&m->options, secret_slice(id), sql);
+}
+
+static enum verdict
+app_password(
+    void *self, const struct module_call *call, struct account *account)
+{
+	struct mysql_module *m = self;
+	struct slice row[APP_N_COLUMNS];
+	enum verdict v = VERDICT_REJECTED;
+	struct secret id = { 0 };
+	MYSQL_RES *result;
+
+	if (m->options.app_table[0] == '\0')
+		return VERDICT_REJECTED;
+	if (!run(m, call->deadline, put_app_lookup, account))
+		return VERDICT_TEMPORARY;
+	result = mysql_store_result(m->db);
+	if (result == NULL) {
+		log_error("authmysql: no result: %s", mysql_error(m->db));
+		disconnect(m);
+		return VERDICT_TEMPORARY;
+	}
+	while (v == VERDICT_REJECTED && take_row(result, row, APP_N_COLUMNS)) {
+		v = app_password_check(row, call->query, m->slow_allowed);
+		if (v != VERDICT_OK)
+			continue;
+		app_password_used(account, call->query, row[APP_LABEL]);
+		if (slice_eq(row[APP_STALE], SLICE("1")))
+			secret_set(&id, row[APP_ID]);
+	}
+	mysql_free_result(result);
+	/* That the use can't be noted is no reason to refuse. */
+	if (id.n != 0)
+		(void)!run(m, call->deadline, put_app_used, &id);
+	secret_fini(&id);
+	return v;
+}
+
+static void
 put_enumerate(struct mysql_module *m, const void *arg, struct buf *sql)
 {
 	(void)arg;
@@ -512,5 +568,6 @@ const struct auth_module module_mysql = {
 	.lookup = lookup,
 	.enumerate = enumerate,
 	.change = change,
+	.app_password = app_password,
 	.idle = module_idle,
 };

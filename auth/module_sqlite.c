@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/app_password.h"
 #include "auth/module.h"
 #include "auth/sql.h"
 #include "base/clock.h"
@@ -32,6 +33,7 @@ struct sqlite_module {
 	dev_t dev; /* of the open file */
 	ino_t ino;
 	int64_t deadline; /* of the running statement */
+	bool slow_allowed;
 };
 
 static void *
@@ -41,6 +43,7 @@ module_open(const struct settings *settings)
 	struct sqlite_module *m = MEM_NEW(struct sqlite_module);
 
 	m->magic = MAGIC;
+	m->slow_allowed = settings->slow;
 	m->path = conf_str(conf, CONF_AUTHSQLITERC_SQLITE_DATABASE);
 	sql_options_sqlite(&m->options, conf);
 	return m;
@@ -213,6 +216,77 @@ lookup(void *self, const struct module_call *call, struct account *out)
 	return result;
 }
 
+/* Note the use; that it can't be written is no reason to refuse. */
+static void
+note_app_use(struct sqlite_module *m, struct slice id)
+{
+	sqlite3_stmt *stmt;
+	struct buf sql;
+
+	buf_init(&sql, SQL_STATEMENT_MAX);
+	sql_put_app_used(&m->options, id, &sql);
+	stmt = prepare(m, &sql);
+	if (stmt != NULL && sqlite3_step(stmt) != SQLITE_DONE)
+		log_warn("authsqlite: last use isn't noted: %s",
+		    sqlite3_errmsg(m->db));
+	(void)sqlite3_finalize(stmt);
+	buf_fini(&sql);
+}
+
+/* Walk the rows of a user's app passwords. */
+static enum verdict
+try_app_rows(struct sqlite_module *m, sqlite3_stmt *stmt,
+    const struct module_call *call, struct account *account, struct secret *id)
+{
+	enum verdict v = VERDICT_REJECTED;
+	int step = SQLITE_DONE;
+
+	while (v == VERDICT_REJECTED &&
+	    (step = sqlite3_step(stmt)) == SQLITE_ROW) {
+		struct slice row[APP_N_COLUMNS];
+
+		take_row(stmt, row, APP_N_COLUMNS);
+		v = app_password_check(row, call->query, m->slow_allowed);
+		if (v == VERDICT_OK) {
+			app_password_used(account, call->query, row[APP_LABEL]);
+			if (slice_eq(row[APP_STALE], SLICE("1")))
+				secret_set(id, row[APP_ID]);
+		}
+	}
+	if (step == SQLITE_ROW || step == SQLITE_DONE)
+		return v;
+	log_error("authsqlite: %s: %s", m->path, sqlite3_errmsg(m->db));
+	return VERDICT_TEMPORARY;
+}
+
+static enum verdict
+app_password(
+    void *self, const struct module_call *call, struct account *account)
+{
+	struct sqlite_module *m = self;
+	enum verdict v = VERDICT_TEMPORARY;
+	struct secret id = { 0 };
+	sqlite3_stmt *stmt;
+	struct buf sql;
+
+	if (m->options.app_table[0] == '\0')
+		return VERDICT_REJECTED;
+	if (!is_ready(m, call))
+		return VERDICT_TEMPORARY;
+	buf_init(&sql, SQL_STATEMENT_MAX);
+	sql_put_app_lookup(&m->options, account_get(account, ACCOUNT_ADDRESS),
+	    (struct sql_escaper){ escape, NULL }, &sql);
+	stmt = prepare(m, &sql);
+	if (stmt != NULL)
+		v = try_app_rows(m, stmt, call, account, &id);
+	(void)sqlite3_finalize(stmt);
+	if (id.n != 0)
+		note_app_use(m, secret_slice(&id));
+	secret_fini(&id);
+	buf_fini(&sql);
+	return v;
+}
+
 static enum verdict
 enumerate(
     void *self, const struct module_call *call, module_sink *sink, void *arg)
@@ -290,4 +364,5 @@ const struct auth_module module_sqlite = {
 	.lookup = lookup,
 	.enumerate = enumerate,
 	.change = change,
+	.app_password = app_password,
 };

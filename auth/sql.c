@@ -1,5 +1,6 @@
 #include "auth/sql.h"
 
+#include "auth/app_password.h"
 #include "base/ascii.h"
 #include "base/num.h"
 
@@ -25,6 +26,9 @@ sql_options_mysql(struct sql_options *o, const struct conf *c)
 		.select_clause = GET(MYSQL_SELECT_CLAUSE),
 		.enumerate_clause = GET(MYSQL_ENUMERATE_CLAUSE),
 		.chpass_clause = GET(MYSQL_CHPASS_CLAUSE),
+		.app_table = GET(MYSQL_APP_PASSWORD_TABLE),
+		.now = "NOW()",
+		.minute_ago = "NOW() - INTERVAL 1 MINUTE",
 	};
 #undef GET
 }
@@ -51,6 +55,9 @@ sql_options_sqlite(struct sql_options *o, const struct conf *c)
 		.select_clause = GET(SQLITE_SELECT_CLAUSE),
 		.enumerate_clause = GET(SQLITE_ENUMERATE_CLAUSE),
 		.chpass_clause = GET(SQLITE_CHPASS_CLAUSE),
+		.app_table = GET(SQLITE_APP_PASSWORD_TABLE),
+		.now = "datetime('now')",
+		.minute_ago = "datetime('now', '-1 minute')",
 	};
 #undef GET
 }
@@ -293,6 +300,37 @@ sql_put_change(const struct sql_options *o, const struct query *q,
 	buf_puts(out, "' AND (");
 	put_field(out, o->where, "1=1");
 	buf_putc(out, ')');
+}
+
+/* --- app passwords ---------------------------------------------------------
+ */
+
+void
+sql_put_app_lookup(const struct sql_options *o, struct slice address,
+    struct sql_escaper esc, struct buf *out)
+{
+	buf_putf(out,
+	    "SELECT id, label, hash, scope, networks, "
+	    "last_used IS NULL OR last_used < %s FROM %s WHERE email = '",
+	    o->minute_ago, o->app_table);
+	put_escaped(out, esc, address);
+	buf_putf(out,
+	    "' AND (expires IS NULL OR expires > %s) ORDER BY id LIMIT %d",
+	    o->now, APP_PASSWORDS_MAX);
+}
+
+void
+sql_put_app_used(const struct sql_options *o, struct slice id, struct buf *out)
+{
+	uint64_t n = 0;
+
+	/* Not a number: no row has it. */
+	if (!num_u64(id, &n))
+		n = 0;
+	buf_putf(out,
+	    "UPDATE %s SET last_used = %s, first_used = COALESCE(first_used, "
+	    "%s) WHERE id = %llu",
+	    o->app_table, o->now, o->now, (unsigned long long)n);
 }
 
 /* --- rows ------------------------------------------------------------------

@@ -31,6 +31,9 @@ struct sql_options {
 	const char *where;
 	const char *default_domain;
 	const char *select_clause, *enumerate_clause, *chpass_clause;
+	const char *app_table; /* of app passwords; "": there are none */
+	/* The time, and one minute before it, in this database's words. */
+	const char *now, *minute_ago;
 };
 
 /* Append text as it may stand between single quotes. */
@@ -61,6 +64,13 @@ void sql_put_enumerate(const struct sql_options *o, struct buf *out);
 void sql_put_change(const struct sql_options *o, const struct query *q,
     struct slice login, struct slice crypted, struct sql_escaper esc,
     struct buf *out);
+
+/* The statement that finds a user's app passwords (enum app_column). */
+void sql_put_app_lookup(const struct sql_options *o, struct slice address,
+    struct sql_escaper esc, struct buf *out);
+/* The statement that notes the use of one; id: as it came, a number. */
+void sql_put_app_used(
+    const struct sql_options *o, struct slice id, struct buf *out);
 
 enum sql_column {
 	SQL_LOGIN,

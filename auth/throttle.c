@@ -1,15 +1,14 @@
 #include "auth/throttle.h"
 
-#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
+#include "auth/network.h"
 #include "base/ascii.h"
 #include "base/mem.h"
-#include "base/num.h"
 #include "base/secret.h"
 
 enum {
@@ -17,7 +16,6 @@ enum {
 	WAYS = 4,      /* places that a key may be in */
 	PASSWORDS = 4, /* wrong ones that are remembered for a key */
 	TRUSTED_MAX = 64,
-	V4_BITS = 96,
 };
 
 struct entry {
@@ -26,11 +24,6 @@ struct entry {
 	uint32_t score;
 	uint32_t next; /* place in tried[] */
 	uint64_t tried[PASSWORDS];
-};
-
-struct network {
-	uint8_t b[16];
-	unsigned bits;
 };
 
 struct throttle {
@@ -70,66 +63,6 @@ throttle_free(struct throttle **t)
 	*t = NULL;
 }
 
-/* --- addresses --------------------------------------------------------------
- */
-
-/* IPv4 in its mapped form, so that both kinds of socket give the same. */
-static bool
-parse_address(struct slice text, uint8_t out[16])
-{
-	char s[INET6_ADDRSTRLEN];
-
-	if (text.n == 0 || text.n >= sizeof(s) || slice_has(text, '\0'))
-		return false;
-	memcpy(s, text.p, text.n);
-	s[text.n] = '\0';
-	memset(out, 0, 16);
-	out[10] = out[11] = 0xff;
-	return inet_pton(AF_INET, s, out + 12) == 1 ||
-	    inet_pton(AF_INET6, s, out) == 1;
-}
-
-static bool
-is_v4(const uint8_t b[16])
-{
-	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
-
-	return memcmp(b, mapped, sizeof(mapped)) == 0;
-}
-
-static void
-mask(uint8_t b[16], unsigned bits)
-{
-	for (unsigned i = 0; i < 16; i++) {
-		unsigned keep = bits > 8 * i ? bits - 8 * i : 0;
-
-		if (keep < 8)
-			b[i] = (uint8_t)(b[i] & (0xff00 >> keep));
-	}
-}
-
-static void
-add_trusted(struct throttle *t, struct slice word)
-{
-	struct network *n = &t->trusted[t->n_trusted];
-	struct slice bits = word, address;
-	uint32_t v;
-
-	if (t->n_trusted == TRUSTED_MAX || !slice_split(&bits, '/', &address) ||
-	    !parse_address(address, n->b))
-		return;
-	n->bits = 128;
-	if (bits.p != NULL) {
-		unsigned base = is_v4(n->b) ? V4_BITS : 0;
-
-		if (!num_u32(bits, &v) || v > 128 - base)
-			return;
-		n->bits = base + v;
-	}
-	mask(n->b, n->bits);
-	t->n_trusted++;
-}
-
 void
 throttle_configure(struct throttle *t, int64_t max_ms, struct slice trusted)
 {
@@ -138,21 +71,17 @@ throttle_configure(struct throttle *t, int64_t max_ms, struct slice trusted)
 	MAGIC_CHECK(t, MAGIC);
 	t->max_ms = max_ms;
 	t->n_trusted = 0;
-	while (slice_split(&trusted, ' ', &word))
-		add_trusted(t, slice_trim(word));
+	while (t->n_trusted < TRUSTED_MAX && slice_split(&trusted, ' ', &word))
+		if (network_parse(slice_trim(word), &t->trusted[t->n_trusted]))
+			t->n_trusted++;
 }
 
 static bool
 is_trusted(const struct throttle *t, const uint8_t address[16])
 {
-	for (size_t i = 0; i < t->n_trusted; i++) {
-		uint8_t b[16];
-
-		memcpy(b, address, sizeof(b));
-		mask(b, t->trusted[i].bits);
-		if (memcmp(b, t->trusted[i].b, sizeof(b)) == 0)
+	for (size_t i = 0; i < t->n_trusted; i++)
+		if (network_has(&t->trusted[i], address))
 			return true;
-	}
 	return false;
 }
 
@@ -198,9 +127,9 @@ keys_of(const struct throttle *t, const struct attempt *a)
 
 	if (a->password.n != 0)
 		k.password = hash(t, 'p', a->user, a->password);
-	if (parse_address(a->rip, b)) {
+	if (network_address(a->rip, b)) {
 		k.trusted = is_trusted(t, b);
-		mask(b, is_v4(b) ? V4_BITS + 24 : 64);
+		network_mask(b, network_is_v4(b) ? NETWORK_V4_BITS + 24 : 64);
 		k.network = hash(t, 'a', slice_of("", 0), slice_of(b, 16));
 		k.pair = hash(t, 'b', a->user, slice_of(b, 16));
 	}

@@ -51,3 +51,18 @@ CREATE TABLE IF NOT EXISTS postfix_users (
   access  ENUM('Y','N') NOT NULL DEFAULT 'Y', -- may read mail
   postfix ENUM('Y','N') NOT NULL DEFAULT 'Y'  -- may get mail
 );
+
+-- Passwords for single programs: MYSQL_APP_PASSWORD_TABLE in authmysqlrc.
+-- authdaemond needs UPDATE on it to note the uses.
+CREATE TABLE IF NOT EXISTS postfix_app_passwords (
+  id         INT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+  email      VARCHAR(255) NOT NULL,           -- as in postfix_users
+  label      VARCHAR(64)  NOT NULL,           -- "phone"; shown in the log
+  hash       VARCHAR(255) NOT NULL,           -- {SHA512}..., as crypt
+  scope      VARCHAR(64)  NOT NULL DEFAULT '', -- imap,pop3,smtp; '': all
+  networks   VARCHAR(255) NOT NULL DEFAULT '', -- 192.0.2.0/24 ...; '': all
+  expires    DATETIME NULL,
+  first_used DATETIME NULL,
+  last_used  DATETIME NULL,                   -- to the minute
+  UNIQUE (email, label)
+);

@@ -17,3 +17,17 @@ CREATE TABLE IF NOT EXISTS postfix_users (
   access  TEXT NOT NULL DEFAULT 'Y' CHECK (access IN ('Y', 'N')),
   postfix TEXT NOT NULL DEFAULT 'Y' CHECK (postfix IN ('Y', 'N'))
 );
+
+-- Passwords for single programs: SQLITE_APP_PASSWORD_TABLE in authsqliterc.
+CREATE TABLE IF NOT EXISTS postfix_app_passwords (
+  id         INTEGER PRIMARY KEY,
+  email      TEXT NOT NULL COLLATE NOCASE,     -- as in postfix_users
+  label      TEXT NOT NULL,                    -- "phone"; shown in the log
+  hash       TEXT NOT NULL,                    -- {SHA512}..., as crypt
+  scope      TEXT NOT NULL DEFAULT '',         -- imap,pop3,smtp; '': all
+  networks   TEXT NOT NULL DEFAULT '',         -- 192.0.2.0/24 ...; '': all
+  expires    TEXT,                             -- UTC, 2030-12-31 23:59:59
+  first_used TEXT,
+  last_used  TEXT,                             -- to the minute
+  UNIQUE (email, label)
+);
