@@ -1,6 +1,6 @@
 noinst_LIBRARIES += libauth.a
 libauth_a_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS) $(OPENSSL_CFLAGS) \
-	$(SQLITE_CFLAGS) $(MYSQL_CFLAGS) $(CRYPT_CFLAGS)
+	$(SQLITE_CFLAGS) $(MYSQL_CFLAGS) $(CRYPT_CFLAGS) $(ARGON2_CFLAGS)
 libauth_a_SOURCES = \
 	auth/answer.c auth/answer.h \
 	auth/app_password.c auth/app_password.h \
@@ -41,11 +41,11 @@ sbin_authdaemond_SOURCES += auth/pam.c auth/pam.h
 endif
 sbin_authdaemond_LDADD = libauth.a libconf.a libipc.a libbase.a \
 	$(EVENT_LIBS) $(MYSQL_LIBS) $(PAM_LIBS) $(SQLITE_LIBS) $(CRYPT_LIBS) \
-	$(OPENSSL_LIBS)
+	$(ARGON2_LIBS) $(OPENSSL_LIBS)
 
 # --- tests ------------------------------------------------------------------
 libauth_a_test_libs = libauth.a libconf.a libipc.a libbase.a $(MYSQL_LIBS) \
-	$(SQLITE_LIBS) $(CRYPT_LIBS) $(OPENSSL_LIBS)
+	$(SQLITE_LIBS) $(CRYPT_LIBS) $(ARGON2_LIBS) $(OPENSSL_LIBS)
 auth_unit_tests = tests/unit/test_auth_courier tests/unit/test_auth_passwd \
 	tests/unit/test_auth_sasl tests/unit/test_auth_scram \
 	tests/unit/test_auth_sql tests/unit/test_auth_throttle

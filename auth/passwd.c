@@ -1,3 +1,5 @@
+#include "config.h"
+
 #include "auth/passwd.h"
 
 #include <sys/random.h>
@@ -5,9 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef WITH_ARGON2
+# include <argon2.h>
+#endif
 #include <crypt.h>
 #include <openssl/evp.h>
 
+#include "auth/answer.h"
 #include "base/ascii.h"
 #include "base/base64.h"
 #include "base/buf.h"
@@ -183,6 +189,25 @@ check_scram_sha256(struct slice text, struct slice given)
 	return check_scram(text, given, SCRAM_SHA256);
 }
 
+#ifdef WITH_ARGON2
+/* The text of the reference implementation: $argon2id$v=19$m=…,t=…,p=…$…$… */
+static bool
+check_argon2id(struct slice text, struct slice given)
+{
+	char *encoded;
+	bool ok;
+
+	if (slice_has(text, '\0') || given.n > PASSWORD_MAX)
+		return false;
+	encoded = slice_dup(text);
+	ok = argon2id_verify(encoded, given.p, given.n) == ARGON2_OK;
+	free(encoded);
+	return ok;
+}
+
+static bool make_argon2id(struct slice password, struct buf *out);
+#endif
+
 static bool make_md5(struct slice password, struct buf *out);
 static bool make_md5raw(struct slice password, struct buf *out);
 static bool make_sha1(struct slice password, struct buf *out);
@@ -206,6 +231,9 @@ static const struct form {
 	{ SLICE_INIT("{SCRAM-SHA-1}"), check_scram_sha1, make_scram_sha1 },
 	{ SLICE_INIT("{SCRAM-SHA-256}"), check_scram_sha256,
 	    make_scram_sha256 },
+#ifdef WITH_ARGON2
+	{ SLICE_INIT("{ARGON2ID}"), check_argon2id, make_argon2id },
+#endif
 	{ SLICE_INIT("{CRYPT}"), check_libcrypt, NULL },
 };
 
@@ -315,6 +343,25 @@ make_scram_sha256(struct slice password, struct buf *out)
 	return make_scram(SCRAM_SHA256, password, out);
 }
 
+#ifdef WITH_ARGON2
+static bool
+make_argon2id(struct slice password, struct buf *out)
+{
+	/* RFC 9106 4: the second recommended option. */
+	enum { TIME = 3, MEMORY_KIB = 64 * 1024, LANES = 4, HASH_LEN = 32 };
+	uint8_t salt[16];
+	char encoded[256];
+
+	if (getrandom(salt, sizeof(salt), 0) != (ssize_t)sizeof(salt) ||
+	    argon2id_hash_encoded(TIME, MEMORY_KIB, LANES, password.p,
+		password.n, salt, sizeof(salt), HASH_LEN, encoded,
+		sizeof(encoded)) != ARGON2_OK)
+		return false;
+	buf_puts(out, encoded);
+	return true;
+}
+#endif
+
 bool
 passwd_scram_keys(
     struct slice stored, enum scram_hash h, struct scram_keys *out)
@@ -419,6 +466,8 @@ passwd_is_slow(struct slice crypted)
 {
 	const struct form *form = form_of(crypted);
 
+	if (slice_istarts(crypted, SLICE("{ARGON2ID}")))
+		return true;
 	if (form != NULL && form->check != check_libcrypt)
 		return is_slow_scram(crypted);
 	if (form != NULL)

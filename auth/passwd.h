@@ -5,7 +5,8 @@
  * Stored forms: anything that crypt(3) of libxcrypt knows ($1$ $5$ $6$ $2b$
  * $y$ …, also behind {CRYPT}), and Courier's {MD5} {MD5RAW} {SHA} {SSHA}
  * {SHA256} {SHA512}, whose names are taken in either case; {SCRAM-SHA-1} and
- * {SCRAM-SHA-256} with the keys of RFC 5802 (scram.h).
+ * {SCRAM-SHA-256} with the keys of RFC 5802 (scram.h); {ARGON2ID} where
+ * libargon2 was there when Postern was built.
  * Comparison takes a time that doesn't depend on where two values differ.
  */
 #ifndef AUTH_PASSWD_H

@@ -1,4 +1,6 @@
 /* Every form a stored password may have. */
+#include "config.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -99,6 +101,42 @@ test_make(void **state)
 	}
 }
 
+#ifdef WITH_ARGON2
+static void
+test_argon2id(void **state)
+{
+	static const struct slice stored =
+	    SLICE_INIT("{ARGON2ID}$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHQ$"
+		       "TnDEl2tJgYtaYZt0/5f59Jf56vkIG4EtQACv6SLO2cI");
+	struct secret made = { 0 };
+
+	(void)state;
+	assert_true(passwd_check_crypt(stored, SLICE("secret")));
+	assert_false(passwd_check_crypt(stored, SLICE("wrong")));
+	assert_false(passwd_check_crypt(
+	    slice_first(stored, stored.n - 1), SLICE("secret")));
+	assert_true(passwd_is_slow(stored));
+	assert_true(passwd_make_crypt(stored, SLICE("n3w"), &made));
+	assert_true(passwd_check_crypt(secret_slice(&made), SLICE("n3w")));
+	secret_fini(&made);
+}
+#endif
+
+static void
+test_slow(void **state)
+{
+	static const char *const slow[] = { "$6$x", "$5$x", "$2b$05$x",
+		"$y$j9T$x", "{CRYPT}$6$x" };
+	static const char *const quick[] = { "", "{SHA512}x", "$1$x",
+		"abJnggxhB/yWI", "{CRYPT}$1$x", "{SCRAM-SHA-1}x" };
+
+	(void)state;
+	for (size_t i = 0; i < NELEMS(slow); i++)
+		assert_true(passwd_is_slow(slice_str(slow[i])));
+	for (size_t i = 0; i < NELEMS(quick); i++)
+		assert_false(passwd_is_slow(slice_str(quick[i])));
+}
+
 static void
 test_columns(void **state)
 {
@@ -147,6 +185,10 @@ main(void)
 		cmocka_unit_test(test_known),
 		cmocka_unit_test(test_every_damage),
 		cmocka_unit_test(test_make),
+#ifdef WITH_ARGON2
+		cmocka_unit_test(test_argon2id),
+#endif
+		cmocka_unit_test(test_slow),
 		cmocka_unit_test(test_columns),
 		cmocka_unit_test(test_nul),
 		cmocka_unit_test(test_model),
