@@ -92,6 +92,8 @@ min_version(const struct login *l, enum conf_file service)
 	    : TLS1_VERSION;
 }
 
+static const char *const family_name[] = { "IMAP", "POP3" };
+
 /* A bad certificate is logged and left out; the others serve. */
 static struct tls_config *
 make_tls(struct login *l, unsigned family)
@@ -103,7 +105,9 @@ make_tls(struct login *l, unsigned family)
 		.ciphers = conf_service_str(l->conf, service,
 		    family == 0 ? CONF_IMAPD_SSL_TLS_CIPHER_LIST
 				: CONF_POP3D_SSL_TLS_CIPHER_LIST),
-		.alpn = family == 0 ? "imap" : "pop3",
+		.alpn = conf_service_str(l->conf, service,
+		    family == 0 ? CONF_IMAPD_SSL_TLS_ALPN
+				: CONF_POP3D_SSL_TLS_ALPN),
 	};
 	struct tls_config *c = tls_config_new(&opt);
 	const struct material *m, *key;
@@ -117,12 +121,12 @@ make_tls(struct login *l, unsigned family)
 		if (tls_config_add(c, m->name, secret_slice(&m->bytes),
 			secret_slice(key != NULL ? &key->bytes : &m->bytes),
 			&e) != 0)
-			log_error("tls: %s: %s", opt.alpn, e.text);
+			log_error("tls: %s: %s", family_name[family], e.text);
 	}
 	if ((m = find(l, family, KIND_TICKET_KEYS, "")) != NULL)
 		tls_config_ticket_keys(c, secret_slice(&m->bytes));
 	if (tls_config_usable(c) && tls_config_warm(c, &e) != 0)
-		log_error("tls: %s: %s", opt.alpn, e.text);
+		log_error("tls: %s: %s", family_name[family], e.text);
 	return c;
 }
 
@@ -141,8 +145,14 @@ make_options(struct login *l, enum service s)
 	enum conf_key required = pop3 ? CONF_POP3D_SSL_POP3_TLS_REQUIRED
 				      : CONF_IMAPD_SSL_IMAP_TLS_REQUIRED;
 
-	o->capability = conf_service_str(l->conf, file, plain);
-	o->capability_tls = conf_service_str(l->conf, file, tls);
+	/* Unset, IMAP_CAPABILITY has Courier's default, which is a filter for
+	 * an admin to edit, not what Postern can. */
+	o->capability = pop3 || conf_service_is_set(l->conf, file, plain)
+	    ? conf_service_str(l->conf, file, plain)
+	    : NULL;
+	o->capability_tls = pop3 || conf_service_is_set(l->conf, file, tls)
+	    ? conf_service_str(l->conf, file, tls)
+	    : NULL;
 	o->greeting_name = "Postern";
 	o->offer_starttls = tls_config_usable(l->tls[pop3]) &&
 	    conf_service_bool(l->conf, file, start);

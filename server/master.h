@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "server/conf/conf.h"
+#include "server/conf/conf_words.h"
 #include "server/net/limits.h"
 #include "server/peer.h"
 #include "server/service.h"
@@ -161,6 +162,8 @@ void master_worker_died(struct child *c, int status);
 int master_service_on(struct master *m, enum service s, struct err *e);
 void master_service_off(struct master *m, enum service s);
 void master_holder_died(struct child *c);
+int master_service_tcpdopts(const struct master *m, enum service s,
+    struct conf_tcpdopts *out, struct err *e);
 const char *master_service_pidfile(const struct master *m, enum service s);
 /* Whether it is to be switched on at start. */
 bool master_service_wanted(const struct master *m, enum service s);

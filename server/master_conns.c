@@ -133,6 +133,8 @@ conns_set_limits(struct master *m)
 {
 	for (int s = 0; s < N_SERVICES; s++) {
 		bool pop3 = service_is_pop3((enum service)s);
+		struct conf_tcpdopts opts = { .max_per_c = 0 };
+		struct err e;
 		struct limits_rule rule = {
 			.per_address = (uint32_t)conf_service_num(m->conf,
 			    (enum conf_file)s,
@@ -143,6 +145,8 @@ conns_set_limits(struct master *m)
 				 : CONF_IMAPD_MAXDAEMONS),
 		};
 
+		if (master_service_tcpdopts(m, (enum service)s, &opts, &e) == 0)
+			rule.per_network = opts.max_per_c;
 		limits_set(m->limits, (unsigned)s, &rule);
 	}
 }

@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "protocols/session.h"
 #include "server/conf/conf_addrs.h"
+#include "server/conf/conf_words.h"
 #include "server/master.h"
 
 enum { BACKLOG = 1024 };
@@ -22,6 +23,25 @@ enum { BACKLOG = 1024 };
 struct service_keys {
 	enum conf_key address, port, pidfile, start;
 };
+
+/* TCPDOPTS of a service's protocol. */
+int
+master_service_tcpdopts(const struct master *m, enum service s,
+    struct conf_tcpdopts *out, struct err *e)
+{
+	enum conf_key key =
+	    service_is_pop3(s) ? CONF_POP3D_TCPDOPTS : CONF_IMAPD_TCPDOPTS;
+	int r = conf_tcpdopts_parse(out,
+	    conf_service_str(m->conf, (enum conf_file)s, key), NULL, NULL, e);
+
+	if (r != 0)
+		return r;
+	/* To go on without these would let somebody in, or lie about who. */
+	if (out->access[0] != '\0' || out->haproxy)
+		return err_set(e, ERR_INVALID,
+		    "TCPDOPTS: this version has no -access and no -haproxy");
+	return 0;
+}
 
 static const struct service_keys keys[N_SERVICES] = {
 	[SERVICE_IMAPD] = { CONF_IMAPD_ADDRESS, CONF_IMAPD_PORT,
@@ -51,7 +71,7 @@ master_service_pidfile(const struct master *m, enum service s)
 }
 
 static int
-listen_on(const struct conf_addr *a, struct err *e)
+listen_on(const struct conf_addr *a, int backlog, struct err *e)
 {
 	struct sockaddr_in6 six = { .sin6_family = AF_INET6,
 		.sin6_port = htons(a->port) };
@@ -80,7 +100,7 @@ listen_on(const struct conf_addr *a, struct err *e)
 		    a->addr[0] == '\0' ? &off : &on, sizeof(on));
 	r = is_four ? bind(fd, (const struct sockaddr *)&four, sizeof(four))
 		    : bind(fd, (const struct sockaddr *)&six, sizeof(six));
-	if (r < 0 || listen(fd, BACKLOG) < 0) {
+	if (r < 0 || listen(fd, backlog) < 0) {
 		r = err_sys(e, "listen on %s port %u",
 		    a->addr[0] != '\0' ? a->addr : "all addresses", a->port);
 		(void)close(fd);
@@ -101,14 +121,19 @@ static int
 open_listeners(struct master *m, enum service s, struct err *e)
 {
 	struct service_state *state = &m->services[s];
+	struct conf_tcpdopts opts;
 	struct conf_addrs addrs;
-	int fd;
+	int fd, backlog;
+
+	if (master_service_tcpdopts(m, s, &opts, e) != 0)
+		return e->code;
+	backlog = opts.backlog != 0 ? (int)opts.backlog : BACKLOG;
 
 	if (conf_addrs_parse(&addrs, conf_str(m->conf, keys[s].address),
 		conf_str(m->conf, keys[s].port), e) != 0)
 		return e->code;
 	for (size_t i = 0; i < addrs.n && i < LISTENERS_MAX; i++) {
-		if ((fd = listen_on(&addrs.item[i], e)) < 0) {
+		if ((fd = listen_on(&addrs.item[i], backlog, e)) < 0) {
 			close_listeners(state);
 			return fd;
 		}

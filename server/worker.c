@@ -179,7 +179,7 @@ static void
 make_store(struct worker *w)
 {
 	static char host[256];
-	const char *set = conf_any(w->conf, CONF_FILE_IMAPD, "HOSTNAME");
+	const char *set = conf_str(w->conf, CONF_IMAPD_HOSTNAME);
 	struct store_options o = {
 		.hostname = host,
 		.syncer = syncpool_syncer(w->syncpool),
@@ -195,7 +195,7 @@ make_store(struct worker *w)
 	};
 	const struct timeval t = { TICK_MS / 1000, 0 };
 
-	if (set != NULL && *set != '\0')
+	if (*set != '\0')
 		(void)log_safe(slice_str(set), host, sizeof(host));
 	else if (gethostname(host, sizeof(host) - 1) < 0)
 		memcpy(host, "localhost", sizeof("localhost"));

@@ -242,7 +242,10 @@ def used_keys():
 
 # Keys that count inside of server/conf itself, not by being asked for.
 USED_BY_CONF = {
-}
+    f"CONF_{file}_{key}"  # conf_tls_minimum()
+    for file in ("IMAPD_SSL", "POP3D_SSL")
+    for key in ("TLS_PROTOCOL", "TLS_STARTTLS_PROTOCOL")
+} | {"CONF_POSTERN_TLS_ALLOW_OLD"}
 
 
 def test_keys_that_count_are_used():
