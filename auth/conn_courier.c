@@ -21,7 +21,8 @@ struct courier_conn {
 	struct conn *conn;
 	struct question *question;
 	enum query_op op;
-	bool asked; /* the request was taken; what follows is ignored */
+	bool is_ours; /* root or our own user asks */
+	bool asked;   /* the request was taken; what follows is ignored */
 	struct buf out;
 	struct buf list; /* parts of an enumeration */
 };
@@ -40,6 +41,13 @@ on_answer(void *arg, const struct answer *a, int64_t begun)
 	cc->question = NULL;
 	if (cc->op == QUERY_ENUMERATE)
 		whole.extra = buf_slice(&cc->list);
+	/* What the client sent itself it may see again; what is stored isn't
+	 * everybody's business. */
+	if (cc->op != QUERY_LOGIN && !cc->is_ours &&
+	    !cc->front->pre_passwords) {
+		whole.field[ACCOUNT_PASSWD] = slice_of("", 0);
+		whole.field[ACCOUNT_PASSWD2] = slice_of("", 0);
+	}
 	courier_reply(cc->op, &whole, &cc->out);
 	if (a->verdict == VERDICT_REJECTED && cc->op != QUERY_LOOKUP)
 		wait = begun + cc->front->failure_ms - clock_now();
@@ -164,6 +172,7 @@ courier_conn_new(struct front *f, int fd)
 	struct courier_conn *cc = MEM_NEW(struct courier_conn);
 
 	cc->front = f;
+	cc->is_ours = front_peer_is_ours(fd);
 	buf_init(&cc->out, LIST_MAX);
 	buf_init(&cc->list, LIST_MAX);
 	cc->conn =

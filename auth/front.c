@@ -42,12 +42,8 @@ loop_of(struct front *f)
 
 /* --- accepting ---------------------------------------------------------- */
 
-/*
- * Tickets are for who comes from root's master, or, without root, for
- * processes of the same user.
- */
-static bool
-login_peer_may(int fd)
+bool
+front_peer_is_ours(int fd)
 {
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
@@ -65,8 +61,10 @@ take_client(struct listener *l, int fd)
 		tickets_accept(f->tickets, fd);
 		return;
 	}
+	/* Tickets are for who comes from root's master, or, without root,
+	 * for processes of the same user. */
 	if (f->conns.n >= FRONT_CONNS_MAX ||
-	    (l->kind == SOCKET_LOGIN && !login_peer_may(fd))) {
+	    (l->kind == SOCKET_LOGIN && !front_peer_is_ours(fd))) {
 		log_warn("%s: connection refused: %s", l->path,
 		    f->conns.n >= FRONT_CONNS_MAX ? "too many"
 						  : "not the master's");
@@ -225,6 +223,7 @@ take_config(struct front_loop *loop, struct msg_in *m)
 	n_helpers = msg_get_u32(m);
 	log_set_level((enum log_level)msg_get_u32(m));
 	f->has_clear = msg_get_u32(m) != 0;
+	f->pre_passwords = msg_get_u32(m) != 0;
 	o.penalty_ms = msg_get_u32(m);
 	o.cache.good_ms = msg_get_u32(m);
 	o.cache.bad_ms = msg_get_u32(m);

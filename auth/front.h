@@ -38,7 +38,8 @@ struct front {
 	struct asking *asking;
 	struct tickets *tickets;
 	int64_t failure_ms;
-	bool has_clear; /* some table may hold clear passwords */
+	bool has_clear;	    /* some table may hold clear passwords */
+	bool pre_passwords; /* of PRE are for everybody */
 	uint32_t next_cuid;
 	bool stopping;
 };
@@ -48,6 +49,9 @@ void front_run(int keeper_sock) NORETURN;
 
 /* What became of a question may end the process that is stopping. */
 void front_check_stop(struct front *f);
+
+/* Whether the other end is root's or this process's own user's. */
+bool front_peer_is_ours(int fd) MUST_USE;
 
 /* --- connections, by protocol -----------------------------------------------
  */

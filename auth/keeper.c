@@ -368,6 +368,7 @@ send_config(struct keeper *k)
 	msg_put_u32(&m, settings_helpers(&k->settings));
 	msg_put_u32(&m, level);
 	msg_put_u32(&m, settings_has_clear(&k->settings));
+	msg_put_u32(&m, conf_bool(c, CONF_POSTERN_AUTH_PRE_PASSWORDS));
 	put_ms(&m, c, CONF_POSTERN_AUTH_PENALTY);
 	put_ms(&m, c, CONF_POSTERN_AUTH_CACHE_TIME);
 	put_ms(&m, c, CONF_POSTERN_AUTH_CACHE_FAILED_TIME);

@@ -6,6 +6,7 @@ import pwd
 import select
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -220,6 +221,42 @@ def test_rights(directory, table):
         assert sock.st_uid == nobody.pw_uid
     finally:
         d.stop()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root")
+def test_passwords_of_pre(directory, table):
+    """AUTH_PRE_PASSWORDS=0: only root and authdaemond's user see them."""
+    d = support.Authdaemond(directory + "/pre", "authsqlite",
+                            AUTH_USER="nobody", AUTH_PRE_PASSWORDS=0)
+    d.write("authsqliterc", table.rc())
+    os.chmod(table.path, 0o644)
+    d.start()
+    os.chmod(d.var, 0o755)
+    pre = b"PRE . imap " + JOE.encode() + b"\n"
+    try:
+        assert d.courier(pre) == record()
+        assert as_user("nobody", d, pre) == record()
+        assert as_user("daemon", d, pre) == record(PASSWD2=None)
+        assert as_user("daemon", d, support.auth_request(JOE, "secret")) == \
+            record()
+    finally:
+        d.stop()
+
+
+def as_user(name, daemon, request):
+    """What a process of another user is answered."""
+    user = pwd.getpwnam(name)
+    code = ("import socket, sys\n"
+            "s = socket.socket(socket.AF_UNIX)\n"
+            "s.connect(sys.argv[1])\n"
+            "s.sendall(sys.stdin.buffer.read())\n"
+            "while data := s.recv(9000): sys.stdout.buffer.write(data)\n")
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(daemon.var / "socket")],
+        input=request, capture_output=True, user=user.pw_uid,
+        group=user.pw_gid, extra_groups=[], timeout=30)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root: the process can't "
