@@ -1,0 +1,50 @@
+#include "protocols/imap/session_impl.h"
+
+/*
+ * What is implemented, Courier's words first and in Courier's order; those
+ * an admin may have taken out of IMAP_CAPABILITY are marked.
+ */
+static const struct {
+	const char *word;
+	bool filtered;
+} words[] = {
+	{ "IMAP4rev1", false }, /* RFC 3501 */
+	{ "UIDPLUS", true },	/* RFC 4315 */
+	{ "CHILDREN", true },	/* RFC 3348 */
+	{ "NAMESPACE", true },	/* RFC 2342 */
+	{ "IDLE", true },	/* RFC 2177 */
+	{ "ID", false },	/* RFC 2971 */
+	{ "ENABLE", false },	/* RFC 5161 */
+	{ "LITERAL+", false },	/* RFC 7888 */
+	{ "SASL-IR", false },	/* RFC 4959 */
+	{ "UNSELECT", false },	/* RFC 3691 */
+	{ "MOVE", false },	/* RFC 6851 */
+};
+
+static bool
+is_configured(const char *filter, const char *word)
+{
+	struct slice rest = slice_str(filter), one;
+
+	while (slice_split(&rest, ' ', &one))
+		if (slice_ieq(one, slice_str(word)))
+			return true;
+	return false;
+}
+
+void
+imap_put_capability(const struct imap_session *i, struct buf *out)
+{
+	const char *filter =
+	    i->tls ? i->opt->capability_tls : i->opt->capability;
+	bool all = filter == NULL || filter[0] == '\0';
+
+	buf_puts(out, "CAPABILITY");
+	for (size_t k = 0; k < NELEMS(words); k++) {
+		if (!all && words[k].filtered &&
+		    !is_configured(filter, words[k].word))
+			continue;
+		buf_putc(out, ' ');
+		buf_puts(out, words[k].word);
+	}
+}

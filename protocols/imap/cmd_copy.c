@@ -1,0 +1,137 @@
+/* COPY, RFC 3501 6.4.7; MOVE, RFC 6851; COPYUID, RFC 4315 3. */
+#include "maildir/change.h"
+#include "protocols/imap/session_impl.h"
+#include "protocols/imap/writer.h"
+
+struct copy_args {
+	struct imap_set set;
+	struct slice target;
+	bool bad_name, move;
+	struct change_copy *change;
+};
+
+enum parse
+imap_parse_copy(struct imap_session *i, struct imap_lex *lx)
+{
+	struct copy_args *a = IMAP_ARGS(i, struct copy_args);
+	enum parse r;
+
+	a->move = slice_eq(i->cmd->name, SLICE("MOVE"));
+	if ((r = imap_lex_space(lx)) != PARSE_OK ||
+	    (r = imap_parse_set(i, lx, &a->set)) != PARSE_OK ||
+	    (r = imap_lex_space(lx)) != PARSE_OK ||
+	    (r = imap_parse_mailbox(i, lx, &a->target, &a->bad_name)) !=
+		PARSE_OK)
+		return r;
+	return imap_lex_crlf(lx);
+}
+
+static void
+copy_cleanup(struct imap_session *i)
+{
+	struct copy_args *a = i->args;
+
+	change_copy_free(&a->change);
+}
+
+static enum step
+copy_fail(struct imap_session *i, int rc, const struct err *e)
+{
+	/* RFC 3501 6.4.7 */
+	if (rc == ERR_NOT_FOUND || rc == ERR_INVALID)
+		return imap_finish(
+		    i, "NO", "[TRYCREATE] Mailbox does not exist.");
+	return imap_fail(i, "copying", rc, e);
+}
+
+static void
+put_copyuid(struct buf *out, const struct copy_result *r)
+{
+	struct imap_put_set w;
+
+	buf_putf(out, "[COPYUID %u ", r->uidvalidity);
+	imap_put_set_begin(&w, out);
+	for (size_t k = 0; k < r->n; k++)
+		imap_put_set_add(&w, r->from[k]);
+	imap_put_set_end(&w);
+	buf_putc(out, ' ');
+	imap_put_set_begin(&w, out);
+	for (size_t k = 0; k < r->n; k++)
+		imap_put_set_add(&w, r->to[k]);
+	imap_put_set_end(&w);
+	buf_puts(out, "] ");
+}
+
+static enum step
+copied(struct imap_session *i, const struct copy_result *r)
+{
+	const struct copy_args *a = i->args;
+	struct buf code;
+	enum step st;
+
+	if (r->n == 0) {
+		/* RFC 2180 4.4.1 */
+		return imap_finish(
+		    i, "NO", "[EXPUNGEISSUED] The messages no longer exist.");
+	}
+	buf_init(&code, i->reply.max);
+	put_copyuid(&code, r);
+	/* a list that long has more gaps than any client will look at */
+	if (!buf_ok(&code))
+		buf_reset(&code);
+	if (a->move && buf_len(&code) != 0) {
+		/* RFC 6851 4.3: before the EXPUNGE responses */
+		buf_puts(&i->s.out, "* OK ");
+		buf_put(&i->s.out, buf_slice(&code));
+		buf_puts(&i->s.out, "Moved.\r\n");
+		buf_reset(&code);
+	}
+	st = imap_finish(i, "OK", "%s%s completed.", buf_cstr(&code),
+	    (const char *)i->cmd->name.p);
+	buf_fini(&code);
+	return st;
+}
+
+static enum step
+copying_fn(struct imap_session *i)
+{
+	struct copy_args *a = i->args;
+	const struct copy_result *r;
+	enum step st = change_copy_step(a->change, i->s.waker, i->now, i->wall);
+
+	if (st != STEP_DONE)
+		return st;
+	r = change_copy_result(a->change);
+	if (r->result != 0)
+		return copy_fail(i, r->result, NULL);
+	return copied(i, r);
+}
+
+static const struct imap_step step_copying = { "copying", copying_fn, true };
+
+static enum step
+copy_fn(struct imap_session *i)
+{
+	struct copy_args *a = i->args;
+	struct err e = { .code = 0 };
+	uint32_t *uids;
+	size_t n;
+	int rc;
+
+	if (a->bad_name)
+		return copy_fail(i, ERR_NOT_FOUND, NULL);
+	uids = imap_set_all_uids(i, &a->set, &n);
+	if (n == 0)
+		return imap_finish(i, "OK", "%s completed, no messages.",
+		    (const char *)i->cmd->name.p);
+	rc = change_copy_begin(
+	    i->mailbox, a->target, uids, n, a->move, &a->change, &e);
+	if (imap_retry(i, rc))
+		return STEP_WAIT_PEER;
+	if (rc != 0)
+		return copy_fail(i, rc, &e);
+	i->cleanup = copy_cleanup;
+	return imap_goto(i, &step_copying);
+}
+
+const struct imap_step imap_step_copy = { "COPY", copy_fn, false };

@@ -1,0 +1,340 @@
+/*
+ * FETCH, RFC 3501 6.4.5: from message to message.
+ *
+ * Messages are taken in batches: those of a batch that have no \Seen and are
+ * to get it are marked first, so that their responses can tell of it.  A
+ * message is looked at before its response begins; one that is gone has none,
+ * and the command ends with NO (RFC 2180 4.1.2).
+ */
+#include <inttypes.h>
+
+#include "protocols/imap/fetch.h"
+#include "protocols/imap/writer.h"
+
+static const struct imap_step step_look, step_put;
+
+static void
+fetch_cleanup(struct imap_session *i)
+{
+	struct fetch_args *a = i->args;
+
+	imap_fetch_close(i);
+	change_flags_free(&a->change);
+	if (a->newest != NULL)
+		view_unref(&a->newest);
+}
+
+/* --- responses ----------------------------------------------------------- */
+
+static void
+put_flags_item(struct imap_session *i, struct fetch_args *a)
+{
+	const struct message *m = view_get(i->view, a->seq);
+
+	buf_puts(&i->s.out, "FLAGS ");
+	imap_put_flags(
+	    i, &i->s.out, a->newest == i->view ? m : imap_newest(a->newest, m));
+}
+
+/* ENVELOPE, BODY, BODYSTRUCTURE: a piece of their text. */
+static enum step
+put_text(struct imap_session *i, struct fetch_args *a, size_t kind)
+{
+	struct slice rest = slice_skip(buf_slice(&a->texts[kind]), a->text_at);
+	struct slice piece = slice_first(rest, STEP_SLICE_OUTPUT);
+
+	if (a->text_at == 0)
+		buf_putc(&i->s.out, ' ');
+	buf_put(&i->s.out, piece);
+	a->text_at += piece.n;
+	if (piece.n < rest.n)
+		return STEP_NEXT;
+	a->text_at = 0;
+	return STEP_DONE;
+}
+
+static enum step
+put_item(struct imap_session *i, const struct fetch_item *it, int *rc)
+{
+	struct fetch_args *a = i->args;
+	struct buf *out = &i->s.out;
+
+	switch (it->kind) {
+	case FETCH_UID:
+		buf_putf(out, " %" PRIu32, a->uid);
+		return STEP_DONE;
+	case FETCH_INTERNALDATE:
+		buf_putc(out, ' ');
+		imap_put_date_time(out, a->info.internal_ms);
+		return STEP_DONE;
+	case FETCH_SIZE:
+		buf_putf(out, " %" PRIu64, a->wire_size);
+		return STEP_DONE;
+	case FETCH_ENVELOPE:
+		return put_text(i, a, CACHE_ENVELOPE);
+	case FETCH_BODY:
+		return put_text(i, a, CACHE_BODY);
+	case FETCH_BODYSTRUCTURE:
+		return put_text(i, a, CACHE_BODYSTRUCTURE);
+	case FETCH_SECTION:
+		return imap_fetch_section(i, it, rc);
+	case FETCH_FLAGS:
+		break;
+	}
+	assert(it->kind != FETCH_FLAGS); /* put_name() has done it */
+	return STEP_DONE;
+}
+
+/* What stands before an item's value. */
+static bool
+put_name(
+    struct imap_session *i, struct fetch_args *a, const struct fetch_item *it)
+{
+	if (a->item != 0)
+		buf_putc(&i->s.out, ' ');
+	if (it->kind == FETCH_FLAGS) {
+		put_flags_item(i, a);
+		return false;
+	}
+	buf_put(&i->s.out, it->name);
+	return true;
+}
+
+static enum step
+message_done(struct imap_session *i, struct fetch_args *a)
+{
+	/* RFC 3501 6.4.5: a flag that was set by this is told of */
+	if (!a->flags && imap_set_has(&a->marked, a->seq)) {
+		buf_putc(&i->s.out, ' ');
+		put_flags_item(i, a);
+	}
+	buf_puts(&i->s.out, ")\r\n");
+	i->half = false;
+	imap_fetch_close(i);
+	return imap_goto(i, &step_look);
+}
+
+/* A literal that can't be completed: nothing can be said after it. */
+static enum step
+broken(struct imap_session *i, struct fetch_args *a, int rc)
+{
+	struct err e = { .code = 0 };
+
+	(void)err_set(&e, rc, "message %" PRIu32 ": %s", a->uid,
+	    rc == ERR_STALE ? "file is not what it was" : err_name(rc));
+	imap_log_error(i, "sending a message", rc, &e);
+	mailbox_set_wire_size(i->mailbox, a->uid, UINT64_MAX);
+	return imap_bye(i, SESSION_ERROR, NULL);
+}
+
+static enum step
+put_fn(struct imap_session *i)
+{
+	struct fetch_args *a = i->args;
+	enum step st;
+	int rc = 0;
+
+	while (a->item < a->n_items) {
+		const struct fetch_item *it = &a->items[a->item];
+
+		if (imap_output_full(i))
+			return STEP_WAIT_OUTPUT;
+		if (!a->named)
+			a->named = put_name(i, a, it);
+		st = a->named ? put_item(i, it, &rc) : STEP_DONE;
+		if (rc != 0)
+			return broken(i, a, rc);
+		if (st != STEP_DONE)
+			return st;
+		a->named = false;
+		a->item++;
+	}
+	return message_done(i, a);
+}
+
+static const struct imap_step step_put = { "FETCH response", put_fn, false };
+
+/* --- messages ------------------------------------------------------------ */
+
+/* There can be no response for it. */
+static enum step
+no_response(struct imap_session *i, struct fetch_args *a, int rc)
+{
+	if (rc == ERR_NOT_FOUND)
+		a->n_missing++;
+	else
+		a->n_unread++;
+	imap_fetch_close(i);
+	return STEP_NEXT;
+}
+
+static enum step
+next_message(struct imap_session *i, struct fetch_args *a)
+{
+	uint32_t seq = imap_set_next(&a->set, a->next);
+
+	if (seq == 0 || (a->end != 0 && seq >= a->end)) {
+		a->next = seq == 0 ? 0 : a->end;
+		return imap_goto(i, &imap_step_fetch);
+	}
+	a->seq = seq;
+	a->next = seq + 1;
+	return STEP_DONE;
+}
+
+static enum step
+look_fn(struct imap_session *i)
+{
+	struct fetch_args *a = i->args;
+	enum step st;
+	int rc;
+
+	if (imap_output_full(i))
+		return STEP_WAIT_OUTPUT;
+	if (a->uid == 0) {
+		if (imap_spend(i, 256))
+			return STEP_YIELD;
+		st = next_message(i, a);
+		if (st != STEP_DONE)
+			return st;
+	}
+	st = imap_fetch_look(i, &rc);
+	if (st != STEP_DONE)
+		return st;
+	if (a->fd >= 0 && imap_spend(i, 8192))
+		i->budget = 1; /* pause behind this message */
+	if (rc != 0)
+		return no_response(i, a, rc);
+	a->item = 0;
+	a->named = false;
+	buf_putf(&i->s.out, "* %" PRIu32 " FETCH (", a->seq);
+	i->half = true;
+	return imap_goto(i, &step_put);
+}
+
+static const struct imap_step step_look = { "FETCH look", look_fn, false };
+
+/* --- \Seen --------------------------------------------------------------- */
+
+static enum step
+begin_messages(struct imap_session *i, struct fetch_args *a)
+{
+	if (a->newest != NULL)
+		view_unref(&a->newest);
+	a->newest = mailbox_view(i->mailbox);
+	imap_sync_keywords(i);
+	return imap_goto(i, &step_look);
+}
+
+static enum step
+syncing_fn(struct imap_session *i)
+{
+	enum step st = imap_sync_step(i);
+
+	return st == STEP_DONE ? begin_messages(i, i->args) : st;
+}
+
+static const struct imap_step step_syncing = { "FETCH sync", syncing_fn, true };
+
+static enum step
+marking_fn(struct imap_session *i)
+{
+	struct fetch_args *a = i->args;
+	const uint32_t *modified;
+	size_t n_modified, missing;
+	int rc;
+	enum step st =
+	    change_flags_step(a->change, i->s.waker, i->now, i->wall);
+
+	if (st != STEP_DONE)
+		return st;
+	rc = change_flags_result(a->change, &modified, &n_modified, &missing);
+	change_flags_free(&a->change);
+	if (rc != 0) { /* what is lost is a mark */
+		imap_log_error(i, "setting \\Seen", rc, NULL);
+		a->marked.n = 0;
+	}
+	imap_sync_begin(i, false, &a->marked);
+	return imap_goto(i, &step_syncing);
+}
+
+static const struct imap_step step_marking = { "FETCH seen", marking_fn, true };
+
+/* Gather the messages of the next batch that aren't \Seen. */
+static size_t
+gather_unseen(struct imap_session *i, struct fetch_args *a, uint32_t *uids)
+{
+	struct view *newest = mailbox_view(i->mailbox);
+	uint32_t seq = imap_set_next(&a->set, a->next);
+	size_t n = 0;
+
+	a->marked.v = a->marked_v;
+	a->marked.n = 0;
+	while (seq != 0 && n < FETCH_BATCH) {
+		const struct message *m = view_get(i->view, seq);
+
+		if ((imap_newest(newest, m)->flags & MESSAGE_SEEN) == 0) {
+			a->marked_v[n] = (struct imap_range){ seq, seq };
+			uids[n++] = m->uid;
+		}
+		seq = imap_set_next(&a->set, seq + 1);
+	}
+	a->marked.n = n;
+	a->end = seq;
+	view_unref(&newest);
+	return n;
+}
+
+static enum step
+begin_marking(struct imap_session *i, struct fetch_args *a)
+{
+	const struct flags_change what = { .how = FLAGS_ADD,
+		.flags = MESSAGE_SEEN,
+		.unchanged_since = UINT64_MAX };
+	uint32_t uids[FETCH_BATCH];
+	struct err e = { .code = 0 };
+	size_t n = gather_unseen(i, a, uids);
+	int rc;
+
+	if (n == 0)
+		return begin_messages(i, a);
+	rc = change_flags_begin(i->mailbox, uids, n, &what, &a->change, &e);
+	if (imap_retry(i, rc))
+		return STEP_WAIT_PEER;
+	if (rc != 0) {
+		imap_log_error(i, "setting \\Seen", rc, &e);
+		a->marked.n = 0;
+		return begin_messages(i, a);
+	}
+	return imap_goto(i, &step_marking);
+}
+
+/* --- batches ------------------------------------------------------------- */
+
+static enum step
+fetch_done(struct imap_session *i, const struct fetch_args *a)
+{
+	if (a->n_unread != 0)
+		return imap_finish(i, "NO",
+		    "[SERVERBUG] Some of the messages cannot be read.");
+	if (a->n_missing != 0)
+		return imap_finish(i, "NO",
+		    "[EXPUNGEISSUED] Some of the messages no longer exist.");
+	return imap_finish(i, "OK", "FETCH completed.");
+}
+
+static enum step
+fetch_fn(struct imap_session *i)
+{
+	struct fetch_args *a = i->args;
+
+	i->cleanup = fetch_cleanup;
+	if (a->next == 0 || imap_set_next(&a->set, a->next) == 0)
+		return fetch_done(i, a);
+	if (a->seen && !i->read_only)
+		return begin_marking(i, a);
+	a->end = 0;
+	return begin_messages(i, a);
+}
+
+const struct imap_step imap_step_fetch = { "FETCH", fetch_fn, false };

@@ -1,0 +1,194 @@
+/* LIST and LSUB, RFC 3501 6.3.8 and 6.3.9; RFC 3348 (CHILDREN). */
+#include "protocols/imap/pattern.h"
+#include "protocols/imap/session_impl.h"
+#include "protocols/imap/writer.h"
+
+struct list_args {
+	struct slice pattern; /* reference and pattern, UTF-8 */
+	bool root;	      /* pattern "": only the separator is asked for */
+	bool nothing;	      /* it can match no name */
+	bool lsub, percent;
+	struct mailbox_list list;
+	size_t at;
+};
+
+static enum parse
+parse_pattern(struct imap_session *i, struct imap_lex *lx, struct list_args *a)
+{
+	struct slice reference, pattern;
+	struct buf wire;
+	enum parse r;
+
+	if ((r = imap_lex_space(lx)) != PARSE_OK ||
+	    (r = imap_parse_astring(i, lx, &reference)) != PARSE_OK ||
+	    (r = imap_lex_space(lx)) != PARSE_OK ||
+	    (r = imap_lex_list_mailbox(lx, &pattern)) != PARSE_OK)
+		return r;
+	pattern = imap_unquote(lx, pattern, &i->arena);
+	a->root = pattern.n == 0;
+	a->percent = slice_has(pattern, '%');
+	buf_init(&wire, IMAP_PATTERN_MAX);
+	buf_put(&wire, reference);
+	buf_put(&wire, pattern);
+	a->nothing = !buf_ok(&wire) ||
+	    !imap_name_decode(i, buf_slice(&wire), &a->pattern);
+	buf_fini(&wire);
+	return PARSE_OK;
+}
+
+enum parse
+imap_parse_list(struct imap_session *i, struct imap_lex *lx)
+{
+	struct list_args *a = IMAP_ARGS(i, struct list_args);
+	enum parse r = parse_pattern(i, lx, a);
+
+	if (r != PARSE_OK)
+		return r;
+	a->lsub = slice_eq(i->cmd->name, SLICE("LSUB"));
+	return imap_lex_crlf(lx);
+}
+
+static void
+list_cleanup(struct imap_session *i)
+{
+	struct list_args *a = i->args;
+
+	mailbox_list_fini(&a->list);
+}
+
+/* --- one line ------------------------------------------------------------ */
+
+static void
+put_attrs(struct buf *out, const struct list_args *a, unsigned attrs)
+{
+	static const struct {
+		unsigned bit;
+		const char *name;
+	} names[] = {
+		{ MAILBOX_NOSELECT, "\\Noselect" },
+		{ MAILBOX_MARKED, "\\Marked" },
+		{ MAILBOX_UNMARKED, "\\Unmarked" },
+	};
+	bool first = true;
+
+	buf_putc(out, '(');
+	for (size_t k = 0; k < NELEMS(names); k++) {
+		if ((attrs & names[k].bit) == 0)
+			continue;
+		buf_putf(out, "%s%s", first ? "" : " ", names[k].name);
+		first = false;
+	}
+	/* RFC 3348 3 */
+	if (!a->lsub)
+		buf_putf(out, "%s\\Has%sChildren", first ? "" : " ",
+		    (attrs & MAILBOX_HAS_CHILDREN) != 0 ? "" : "No");
+	buf_putc(out, ')');
+}
+
+static void
+put_line(struct imap_session *i, struct slice name, unsigned attrs)
+{
+	const struct list_args *a = i->args;
+	struct buf *out = &i->s.out;
+
+	buf_puts(out, a->lsub ? "* LSUB " : "* LIST ");
+	put_attrs(out, a, attrs);
+	buf_puts(out, " \".\" ");
+	imap_put_mailbox(out, name);
+	buf_puts(out, "\r\n");
+}
+
+/* --- LSUB ---------------------------------------------------------------- */
+
+static bool
+is_subscribed(const struct mailbox_list *l, struct slice name)
+{
+	for (size_t k = 0; k < l->n; k++)
+		if (slice_eq(l->v[k].name, name))
+			return true;
+	return false;
+}
+
+/* Whether name is parent or stands below it. */
+static bool
+is_below(struct slice name, struct slice parent)
+{
+	return slice_starts(name, parent) &&
+	    (name.n == parent.n || name.p[parent.n] == '.');
+}
+
+/*
+ * RFC 3501 6.3.9: with "%" a name that matches no further than one of its
+ * parents is told of by that parent, as \Noselect, once.  Names are sorted,
+ * so that those below one parent stand together.
+ */
+static void
+put_parents(struct imap_session *i, const struct list_args *a)
+{
+	struct slice name = a->list.v[a->at].name;
+	struct slice before =
+	    a->at != 0 ? a->list.v[a->at - 1].name : SLICE("");
+
+	for (size_t n = 1; n < name.n; n++) {
+		struct slice parent = slice_first(name, n);
+
+		if (name.p[n] != '.' || is_below(before, parent) ||
+		    !imap_pattern_match(a->pattern, parent) ||
+		    is_subscribed(&a->list, parent))
+			continue;
+		put_line(i, parent, MAILBOX_NOSELECT);
+	}
+}
+
+/* --- the steps ----------------------------------------------------------- */
+
+static enum step
+listing_fn(struct imap_session *i)
+{
+	struct list_args *a = i->args;
+
+	for (; a->at < a->list.n; a->at++) {
+		const struct mailbox_entry *e = &a->list.v[a->at];
+
+		if (imap_output_full(i))
+			return STEP_WAIT_OUTPUT;
+		if (imap_spend(i, e->name.n * (a->pattern.n + 1)))
+			return STEP_YIELD;
+		if (imap_pattern_match(a->pattern, e->name))
+			put_line(i, e->name, e->attrs);
+		else if (a->lsub && a->percent)
+			put_parents(i, a);
+	}
+	return imap_finish(
+	    i, "OK", "%s completed.", (const char *)i->cmd->name.p);
+}
+
+static const struct imap_step step_listing = { "listing", listing_fn, false };
+
+static enum step
+list_fn(struct imap_session *i)
+{
+	struct list_args *a = i->args;
+	struct err e = { .code = 0 };
+	int rc;
+
+	/* RFC 3501 6.3.8: the separator, and the root of the reference */
+	if (a->root) {
+		imap_put_untagged(&i->s.out, "%s (\\Noselect) \".\" \"\"",
+		    (const char *)i->cmd->name.p);
+		a->nothing = true;
+	}
+	if (a->nothing)
+		return imap_finish(
+		    i, "OK", "%s completed.", (const char *)i->cmd->name.p);
+	rc = a->lsub ? account_subscriptions(i->account, &a->list, &e)
+		     : account_list(i->account, &a->list, &e);
+	if (imap_retry(i, rc))
+		return STEP_WAIT_PEER;
+	if (rc != 0)
+		return imap_fail(i, "listing mailboxes", rc, &e);
+	i->cleanup = list_cleanup;
+	return imap_goto(i, &step_listing);
+}
+
+const struct imap_step imap_step_list = { "LIST", list_fn, false };

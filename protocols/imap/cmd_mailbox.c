@@ -1,0 +1,199 @@
+/* CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE. */
+#include "protocols/imap/session_impl.h"
+#include "protocols/imap/writer.h"
+
+struct name_args {
+	struct slice name, to;
+	bool bad_name;
+};
+
+static enum parse
+parse_names(struct imap_session *i, struct imap_lex *lx, bool two)
+{
+	struct name_args *a = IMAP_ARGS(i, struct name_args);
+	bool bad_to = false;
+	enum parse r;
+
+	if ((r = imap_lex_space(lx)) != PARSE_OK ||
+	    (r = imap_parse_mailbox(i, lx, &a->name, &a->bad_name)) != PARSE_OK)
+		return r;
+	if (two &&
+	    ((r = imap_lex_space(lx)) != PARSE_OK ||
+		(r = imap_parse_mailbox(i, lx, &a->to, &bad_to)) != PARSE_OK))
+		return r;
+	a->bad_name = a->bad_name || bad_to;
+	return imap_lex_crlf(lx);
+}
+
+/* ERR_* of an account_… call to the end of the command. */
+static enum step
+finish(struct imap_session *i, int rc, const struct err *e)
+{
+	const char *name = (const char *)i->cmd->name.p;
+
+	if (imap_retry(i, rc))
+		return STEP_WAIT_PEER;
+	if (rc != 0)
+		return imap_fail(i, name, rc, e);
+	return imap_finish(i, "OK", "%s completed.", name);
+}
+
+/* A name without the separator that may end it. */
+static struct slice
+without_separator(struct slice name)
+{
+	if (slice_ends(name, SLICE(".")))
+		name.n--;
+	return name;
+}
+
+/* --- CREATE, RFC 3501 6.3.3 ---------------------------------------------- */
+
+enum parse
+imap_parse_create(struct imap_session *i, struct imap_lex *lx)
+{
+	return parse_names(i, lx, false);
+}
+
+static enum step
+create_fn(struct imap_session *i)
+{
+	struct name_args *a = i->args;
+	struct err e = { .code = 0 };
+
+	if (a->bad_name)
+		return imap_bad_name(i);
+	/* RFC 3501 6.3.3: a trailing separator says that children will be
+	 * made; the name created is without it */
+	return finish(
+	    i, account_create(i->account, without_separator(a->name), &e), &e);
+}
+
+const struct imap_step imap_step_create = { "CREATE", create_fn, false };
+
+/* --- DELETE, RFC 3501 6.3.4 ---------------------------------------------- */
+
+enum parse
+imap_parse_delete(struct imap_session *i, struct imap_lex *lx)
+{
+	return parse_names(i, lx, false);
+}
+
+static enum step
+delete_fn(struct imap_session *i)
+{
+	struct name_args *a = i->args;
+	struct err e = { .code = 0 };
+
+	if (a->bad_name)
+		return imap_fail(i, "DELETE", ERR_NOT_FOUND, NULL);
+	if (slice_eq(a->name, SLICE("INBOX")))
+		return imap_finish(
+		    i, "NO", "[CANNOT] INBOX cannot be deleted.");
+	if (i->mailbox != NULL && slice_eq(a->name, mailbox_name(i->mailbox)))
+		return imap_finish(
+		    i, "NO", "[INUSE] The selected mailbox cannot be deleted.");
+	return finish(i, account_delete(i->account, a->name, &e), &e);
+}
+
+const struct imap_step imap_step_delete = { "DELETE", delete_fn, false };
+
+/* --- RENAME, RFC 3501 6.3.5 ---------------------------------------------- */
+
+enum parse
+imap_parse_rename(struct imap_session *i, struct imap_lex *lx)
+{
+	return parse_names(i, lx, true);
+}
+
+/*
+ * The name that the selected mailbox has after the renaming, in the arena;
+ * false if it keeps its own.  INBOX and its children keep theirs: only its
+ * messages move.
+ */
+static bool
+selected_name(
+    struct imap_session *i, const struct name_args *a, struct slice *name)
+{
+	struct slice own, rest;
+	uint8_t *p;
+
+	if (i->mailbox == NULL || slice_eq(a->name, SLICE("INBOX")))
+		return false;
+	own = mailbox_name(i->mailbox);
+	rest = slice_skip(own, a->name.n);
+	if (!slice_starts(own, a->name) || (rest.n != 0 && rest.p[0] != '.'))
+		return false;
+	p = arena_alloc(&i->arena, a->to.n + rest.n + 1);
+	assert(p != NULL);
+	memcpy(p, a->to.p, a->to.n);
+	if (rest.n != 0)
+		memcpy(p + a->to.n, rest.p, rest.n);
+	*name = slice_of(p, a->to.n + rest.n);
+	return true;
+}
+
+/*
+ * The selected mailbox under its new name.  UIDs went along with it, so the
+ * view that the client knows still is good; what changed is told as ever.
+ */
+static void
+reselect(struct imap_session *i, struct slice name)
+{
+	struct mailbox *m = NULL;
+	struct err e = { .code = 0 };
+
+	if (!mailbox_gone(i->mailbox) ||
+	    mailbox_open(i->account, name, &m, &e) != 0)
+		return; /* the end of the command sees to it */
+	mailbox_unlisten(&i->listener);
+	mailbox_close(&i->mailbox);
+	imap_selected(i, m, i->read_only);
+	i->changed = true;
+}
+
+static enum step
+rename_fn(struct imap_session *i)
+{
+	struct name_args *a = i->args;
+	struct err e = { .code = 0 };
+	struct slice selected;
+	bool is_selected;
+	int rc;
+
+	if (a->bad_name)
+		return imap_bad_name(i);
+	a->to = without_separator(a->to);
+	is_selected = selected_name(i, a, &selected);
+	rc = account_rename(i->account, a->name, a->to, &e);
+	if (rc == 0 && is_selected)
+		reselect(i, selected);
+	return finish(i, rc, &e);
+}
+
+const struct imap_step imap_step_rename = { "RENAME", rename_fn, false };
+
+/* --- SUBSCRIBE and UNSUBSCRIBE, RFC 3501 6.3.6, 6.3.7 --------------------- */
+
+enum parse
+imap_parse_subscribe(struct imap_session *i, struct imap_lex *lx)
+{
+	return parse_names(i, lx, false);
+}
+
+static enum step
+subscribe_fn(struct imap_session *i)
+{
+	struct name_args *a = i->args;
+	struct err e = { .code = 0 };
+	bool on = slice_eq(i->cmd->name, SLICE("SUBSCRIBE"));
+
+	if (a->bad_name)
+		return imap_bad_name(i);
+	return finish(i,
+	    account_subscribe(i->account, without_separator(a->name), on, &e),
+	    &e);
+}
+
+const struct imap_step imap_step_subscribe = { "SUBSCRIBE", subscribe_fn,
+	false };

@@ -1,0 +1,159 @@
+/* SELECT, EXAMINE, CLOSE, UNSELECT. */
+#include "maildir/change.h"
+#include "protocols/imap/session_impl.h"
+#include "protocols/imap/writer.h"
+
+/* --- SELECT and EXAMINE, RFC 3501 6.3.1, 6.3.2 --------------------------- */
+
+struct select_args {
+	struct slice name;
+	bool bad_name, read_only;
+	struct mailbox *mailbox; /* while it isn't the selected one */
+};
+
+enum parse
+imap_parse_select(struct imap_session *i, struct imap_lex *lx)
+{
+	struct select_args *a = IMAP_ARGS(i, struct select_args);
+	enum parse r;
+
+	a->read_only = slice_eq(i->cmd->name, SLICE("EXAMINE"));
+	if ((r = imap_lex_space(lx)) != PARSE_OK ||
+	    (r = imap_parse_mailbox(i, lx, &a->name, &a->bad_name)) != PARSE_OK)
+		return r;
+	return imap_lex_crlf(lx);
+}
+
+static void
+select_cleanup(struct imap_session *i)
+{
+	struct select_args *a = i->args;
+
+	if (a->mailbox != NULL)
+		mailbox_close(&a->mailbox);
+}
+
+static enum step
+refresh_fn(struct imap_session *i)
+{
+	struct select_args *a = i->args;
+	int rc = 0;
+	enum step st = mailbox_refresh(
+	    a->mailbox, !a->read_only, i->s.waker, i->now, i->wall, &rc);
+
+	if (st != STEP_DONE)
+		return st;
+	if (imap_retry(i, rc))
+		return STEP_WAIT_PEER;
+	if (rc != 0)
+		return imap_fail(i, "reading a mailbox", rc, NULL);
+	imap_selected(i, a->mailbox, a->read_only);
+	a->mailbox = NULL;
+	imap_sync_select(i);
+	return imap_finish(
+	    i, "OK", "[READ-%s] Ok", a->read_only ? "ONLY" : "WRITE");
+}
+
+static const struct imap_step step_refresh = { "SELECT refresh", refresh_fn,
+	false };
+
+static enum step
+select_fn(struct imap_session *i)
+{
+	struct select_args *a = i->args;
+	struct err e = { .code = 0 };
+	int rc;
+
+	/* RFC 3501 6.3.1: if it fails, no mailbox is selected */
+	imap_deselect(i);
+	if (a->bad_name)
+		return imap_fail(i, "SELECT", ERR_NOT_FOUND, NULL);
+	rc = mailbox_open(i->account, a->name, &a->mailbox, &e);
+	if (imap_retry(i, rc))
+		return STEP_WAIT_PEER;
+	if (rc == ERR_INVALID)
+		rc = ERR_NOT_FOUND;
+	if (rc != 0)
+		return imap_fail(i, "opening a mailbox", rc, &e);
+	i->cleanup = select_cleanup;
+	return imap_goto(i, &step_refresh);
+}
+
+const struct imap_step imap_step_select = { "SELECT", select_fn, false };
+
+/* --- CLOSE, RFC 3501 6.4.2; UNSELECT, RFC 3691 2 ------------------------- */
+
+struct close_args {
+	struct change_expunge *expunge;
+};
+
+static void
+close_cleanup(struct imap_session *i)
+{
+	struct close_args *a = i->args;
+
+	change_expunge_free(&a->expunge);
+}
+
+static enum step
+closed(struct imap_session *i)
+{
+	const char *name = (const char *)i->cmd->name.p;
+
+	if (i->cleanup != NULL)
+		i->cleanup(i);
+	i->cleanup = NULL;
+	imap_deselect(i);
+	return imap_finish(i, "OK", "%s completed.", name);
+}
+
+static enum step
+closing_fn(struct imap_session *i)
+{
+	struct close_args *a = i->args;
+	size_t n = 0;
+	int rc;
+	enum step st =
+	    change_expunge_step(a->expunge, i->s.waker, i->now, i->wall);
+
+	if (st != STEP_DONE)
+		return st;
+	rc = change_expunge_result(a->expunge, &n);
+	/* it is closed whatever came of that: CLOSE has no NO */
+	if (rc != 0)
+		imap_log_error(i, "EXPUNGE of CLOSE", rc, NULL);
+	return closed(i);
+}
+
+static const struct imap_step step_closing = { "CLOSE expunge", closing_fn,
+	true };
+
+static enum step
+close_fn(struct imap_session *i)
+{
+	struct close_args *a = IMAP_ARGS(i, struct close_args);
+	struct err e = { .code = 0 };
+	int rc;
+
+	if (i->read_only)
+		return closed(i);
+	rc = change_expunge_begin(i->mailbox, NULL, 0, &a->expunge, &e);
+	if (imap_retry(i, rc))
+		return STEP_WAIT_PEER;
+	if (rc != 0) {
+		imap_log_error(i, "EXPUNGE of CLOSE", rc, &e);
+		return closed(i);
+	}
+	i->cleanup = close_cleanup;
+	return imap_goto(i, &step_closing);
+}
+
+const struct imap_step imap_step_close = { "CLOSE", close_fn, false };
+
+static enum step
+unselect_fn(struct imap_session *i)
+{
+	return closed(i);
+}
+
+const struct imap_step imap_step_unselect = { "UNSELECT", unselect_fn, false };

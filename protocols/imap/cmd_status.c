@@ -1,0 +1,145 @@
+/* STATUS, RFC 3501 6.3.10. */
+#include "protocols/imap/session_impl.h"
+#include "protocols/imap/writer.h"
+
+enum status_item {
+	STATUS_MESSAGES,
+	STATUS_RECENT,
+	STATUS_UIDNEXT,
+	STATUS_UIDVALIDITY,
+	STATUS_UNSEEN,
+	STATUS_N_ITEMS,
+};
+
+static const struct slice item_names[STATUS_N_ITEMS] = {
+	[STATUS_MESSAGES] = SLICE_INIT("MESSAGES"),
+	[STATUS_RECENT] = SLICE_INIT("RECENT"),
+	[STATUS_UIDNEXT] = SLICE_INIT("UIDNEXT"),
+	[STATUS_UIDVALIDITY] = SLICE_INIT("UIDVALIDITY"),
+	[STATUS_UNSEEN] = SLICE_INIT("UNSEEN"),
+};
+
+struct status_args {
+	struct slice name;
+	bool bad_name;
+	bool want[STATUS_N_ITEMS];
+	struct mailbox *mailbox;
+};
+
+static enum parse
+parse_item(struct imap_lex *lx, struct status_args *a)
+{
+	struct slice name;
+	enum parse r = imap_lex_atom(lx, &name);
+
+	if (r != PARSE_OK)
+		return r;
+	for (size_t k = 0; k < STATUS_N_ITEMS; k++) {
+		if (slice_ieq(item_names[k], name)) {
+			a->want[k] = true;
+			return PARSE_OK;
+		}
+	}
+	lx->why = "unknown status item";
+	return PARSE_BAD;
+}
+
+enum parse
+imap_parse_status(struct imap_session *i, struct imap_lex *lx)
+{
+	struct status_args *a = IMAP_ARGS(i, struct status_args);
+	enum parse r;
+
+	if ((r = imap_lex_space(lx)) != PARSE_OK ||
+	    (r = imap_parse_mailbox(i, lx, &a->name, &a->bad_name)) !=
+		PARSE_OK ||
+	    (r = imap_lex_space(lx)) != PARSE_OK ||
+	    (r = imap_lex_open(lx)) != PARSE_OK)
+		return r;
+	do {
+		if ((r = parse_item(lx, a)) != PARSE_OK)
+			return r;
+	} while (imap_lex_take(lx, ' '));
+	if ((r = imap_lex_close(lx)) != PARSE_OK)
+		return r;
+	return imap_lex_crlf(lx);
+}
+
+static void
+status_cleanup(struct imap_session *i)
+{
+	struct status_args *a = i->args;
+
+	if (a->mailbox != NULL)
+		mailbox_close(&a->mailbox);
+}
+
+static void
+put_status(struct imap_session *i, const struct status_args *a)
+{
+	struct buf *out = &i->s.out;
+	struct mailbox_counts c;
+	uint32_t values[STATUS_N_ITEMS];
+	bool first = true;
+
+	mailbox_counts(a->mailbox, &c);
+	values[STATUS_MESSAGES] = c.messages;
+	values[STATUS_RECENT] = c.recent;
+	values[STATUS_UIDNEXT] = c.uidnext;
+	values[STATUS_UIDVALIDITY] = mailbox_uidvalidity(a->mailbox);
+	values[STATUS_UNSEEN] = c.unseen;
+	buf_puts(out, "* STATUS ");
+	imap_put_mailbox(out, a->name);
+	buf_puts(out, " (");
+	for (size_t k = 0; k < STATUS_N_ITEMS; k++) {
+		if (!a->want[k])
+			continue;
+		buf_putf(out, "%s%s %u", first ? "" : " ",
+		    (const char *)item_names[k].p, values[k]);
+		first = false;
+	}
+	buf_puts(out, ")\r\n");
+}
+
+static enum step
+refresh_fn(struct imap_session *i)
+{
+	struct status_args *a = i->args;
+	int rc = 0;
+	enum step st = mailbox_refresh(
+	    a->mailbox, false, i->s.waker, i->now, i->wall, &rc);
+
+	if (st != STEP_DONE)
+		return st;
+	if (imap_retry(i, rc))
+		return STEP_WAIT_PEER;
+	if (rc != 0)
+		return imap_fail(i, "reading a mailbox", rc, NULL);
+	put_status(i, a);
+	return imap_finish(i, "OK", "STATUS completed.");
+}
+
+static const struct imap_step step_refresh = { "STATUS refresh", refresh_fn,
+	false };
+
+static enum step
+status_fn(struct imap_session *i)
+{
+	struct status_args *a = i->args;
+	struct err e = { .code = 0 };
+	int rc;
+
+	if (a->bad_name)
+		return imap_fail(i, "STATUS", ERR_NOT_FOUND, NULL);
+	rc = mailbox_open(i->account, a->name, &a->mailbox, &e);
+	if (imap_retry(i, rc))
+		return STEP_WAIT_PEER;
+	if (rc == ERR_INVALID)
+		rc = ERR_NOT_FOUND;
+	if (rc != 0)
+		return imap_fail(i, "opening a mailbox", rc, &e);
+	i->cleanup = status_cleanup;
+	return imap_goto(i, &step_refresh);
+}
+
+const struct imap_step imap_step_status = { "STATUS", status_fn, false };

@@ -1,0 +1,117 @@
+/*
+ * imap_fetch: the arguments of FETCH, and the engine behind them.
+ * RFC 3501 6.4.5.
+ *
+ * Layer:  protocols/imap.
+ *
+ *   fetch_items.c  the arguments
+ *   cmd_fetch.c    from message to message; \Seen
+ *   fetch_look.c   what must be known of a message before its response
+ *   fetch_body.c   sections, streamed from the file
+ */
+#ifndef IMAP_FETCH_H
+#define IMAP_FETCH_H
+
+#include "maildir/change.h"
+#include "protocols/imap/session_impl.h"
+#include "protocols/mime/header.h"
+#include "protocols/mime/section.h"
+#include "protocols/mime/wire.h"
+
+enum fetch_kind {
+	FETCH_UID,
+	FETCH_FLAGS,
+	FETCH_INTERNALDATE,
+	FETCH_SIZE,
+	FETCH_ENVELOPE,
+	FETCH_BODY,
+	FETCH_BODYSTRUCTURE,
+	FETCH_SECTION,
+};
+
+struct fetch_item {
+	enum fetch_kind kind;
+	struct slice name; /* as it is told in the response */
+	/* of a section: */
+	enum mime_section what;
+	uint32_t *path;
+	size_t n_path;
+	bool fields, not ; /* HEADER.FIELDS, HEADER.FIELDS.NOT */
+	bool partial;
+	uint64_t from, count; /* 0 and UINT64_MAX: all */
+	struct slice *names;
+	size_t n_names;
+};
+
+enum {
+	FETCH_ITEMS_MAX = 1000,
+	FETCH_NAMES_MAX = 10000, /* of one list of header fields */
+	FETCH_BATCH = 32,	 /* messages marked \Seen at a time */
+	FETCH_TEXT_MAX = 16 * 1024 * 1024,
+};
+
+/* Texts that the cache holds. */
+enum { FETCH_N_TEXTS = CACHE_BODYSTRUCTURE + 1 };
+
+struct fetch_args {
+	struct imap_set set;
+	struct fetch_item *items;
+	size_t n_items, cap_items;
+	bool seen;  /* sets \Seen */
+	bool flags; /* FLAGS is among the items */
+	bool needs_info, needs_file, needs_size;
+	bool needs_text[FETCH_N_TEXTS]; /* ENVELOPE, BODY, BODYSTRUCTURE */
+	bool needs_header, needs_parts; /* of the message, for sections */
+
+	/* a batch */
+	uint32_t next; /* where to look for its next message */
+	uint32_t end;  /* its first message that isn't; 0: all are */
+	struct view *newest;
+	struct change_flags *change;
+	struct imap_range marked_v[FETCH_BATCH];
+	struct imap_set marked; /* \Seen was set on these */
+
+	/* a message */
+	uint32_t seq, uid;
+	struct message_info info;
+	int fd;
+	uint64_t file_size, wire_size;
+	struct mime_source source;
+	struct buf texts[FETCH_N_TEXTS];
+	size_t n_missing, n_unread;
+
+	/* an item */
+	size_t item;
+	bool named; /* its name is out */
+	size_t text_at;
+	bool streaming;
+	struct mime_wire wire;
+	struct mime_span span;
+	struct mime_filter filter;
+	bool filtering, overflow;
+	uint64_t filter_at;		   /* bytes of the header read */
+	uint64_t window_skip, window_left; /* second pass */
+	struct buf scratch;
+};
+
+/* --- fetch_look.c -------------------------------------------------------- */
+
+/*
+ * Get hold of all that the response to one message needs.  STEP_DONE: *rc is
+ * 0, or why there can be no response.
+ */
+enum step imap_fetch_look(struct imap_session *i, int *rc);
+/* Close the message. */
+void imap_fetch_close(struct imap_session *i);
+
+/* --- fetch_body.c -------------------------------------------------------- */
+
+/*
+ * Put out a section, in pieces: STEP_DONE when it's complete, STEP_NEXT (call
+ * again), STEP_YIELD, STEP_WAIT_OUTPUT.  *rc other than 0: it can't be
+ * completed, and the literal is half out.
+ */
+enum step imap_fetch_section(
+    struct imap_session *i, const struct fetch_item *it, int *rc);
+
+#endif

@@ -1,0 +1,100 @@
+/* Looking into a message, in slices. */
+#include <stdlib.h>
+
+#include "base/fsx.h"
+#include "base/mem.h"
+#include "protocols/imap/session_impl.h"
+
+enum { CHUNK = 32 * 1024 };
+
+void
+imap_look_forget(struct imap_session *i)
+{
+	struct imap_parsed *p = &i->parsed;
+
+	if (p->parser != NULL)
+		mime_parser_abort(p->parser);
+	free(p->parser);
+	p->parser = NULL;
+	if (p->uid != 0)
+		mime_message_fini(&p->msg);
+	p->uid = 0;
+}
+
+void
+imap_look_drop(struct imap_session *i)
+{
+	if (i->parsed.parser != NULL)
+		imap_look_forget(i);
+}
+
+void
+imap_look_begin(struct imap_session *i, uint32_t uid, int fd, bool whole)
+{
+	struct imap_parsed *p = &i->parsed;
+	struct mime_options opt = i->opt->mime;
+
+	assert(p->parser == NULL);
+	if (p->uid == uid && (p->whole || !whole))
+		return;
+	imap_look_forget(i);
+	opt.header_only = !whole;
+	mime_message_init(&p->msg);
+	p->uid = uid;
+	p->whole = whole;
+	p->parser = MEM_NEW(struct mime_parser);
+	mime_parser_init(p->parser, &p->msg, &opt);
+	p->fd = fd;
+	p->at = 0;
+}
+
+static void
+finish(struct imap_session *i)
+{
+	struct imap_parsed *p = &i->parsed;
+
+	mime_parser_finish(p->parser);
+	free(p->parser);
+	p->parser = NULL;
+	if (p->whole)
+		mailbox_set_wire_size(i->mailbox, p->uid, p->msg.all.wire);
+}
+
+/* Feed it; 0, ERR_SYS, or 1 when it has seen enough. */
+static int
+feed(struct imap_parsed *p)
+{
+	uint8_t chunk[CHUNK];
+	ssize_t got = fsx_pread(p->fd, chunk, sizeof(chunk), (off_t)p->at);
+
+	if (got < 0)
+		return ERR_SYS;
+	if (got == 0)
+		return 1;
+	p->at += (uint64_t)got;
+	mime_parser_feed(p->parser, slice_of(chunk, (size_t)got));
+	return mime_parser_done(p->parser) ? 1 : 0;
+}
+
+enum step
+imap_look_step(struct imap_session *i, int *rc)
+{
+	struct imap_parsed *p = &i->parsed;
+	struct err e = { .code = 0 };
+
+	*rc = 0;
+	while (p->parser != NULL) {
+		int r = feed(p);
+
+		if (r < 0) {
+			*rc = err_sys(&e, "reading message %u", p->uid);
+			imap_log_error(i, "reading a message", *rc, &e);
+			imap_look_forget(i);
+		} else if (r == 1) {
+			finish(i);
+		} else if (imap_spend(i, CHUNK)) {
+			return STEP_YIELD;
+		}
+	}
+	return STEP_DONE;
+}

@@ -1,0 +1,111 @@
+/*
+ * Mailbox names between the wire and the store.
+ * RFC 3501 5.1: INBOX without regard to case, hierarchy, modified UTF-7.
+ *
+ * In the store every name is complete: "INBOX", "INBOX.Sent".  A client may
+ * leave "INBOX." out of its arguments; what it is told never does.
+ */
+#include "base/ascii.h"
+#include "base/utf7.h"
+#include "protocols/imap/nstring.h"
+#include "protocols/imap/session_impl.h"
+#include "protocols/imap/writer.h"
+
+enum { NAME_MAX_WIRE = 4096 };
+
+enum parse
+imap_parse_astring(
+    struct imap_session *i, struct imap_lex *lx, struct slice *out)
+{
+	struct slice s;
+	enum parse r = imap_lex_astring(lx, &s);
+
+	if (r == PARSE_OK)
+		*out = imap_unquote(lx, s, &i->arena);
+	return r;
+}
+
+bool
+imap_name_decode(struct imap_session *i, struct slice wire, struct slice *out)
+{
+	struct buf utf8;
+	bool ok;
+
+	if (wire.n > NAME_MAX_WIRE)
+		return false;
+	buf_init(&utf8, (size_t)3 * NAME_MAX_WIRE);
+	ok = utf7_to_utf8(wire, &utf8);
+	if (ok)
+		*out = arena_dup(&i->arena, buf_slice(&utf8));
+	buf_fini(&utf8);
+	return ok;
+}
+
+/* Put before + after together in the arena. */
+static struct slice
+join(struct imap_session *i, struct slice before, struct slice after)
+{
+	uint8_t *p = arena_alloc(&i->arena, before.n + after.n + 1);
+
+	assert(p != NULL);
+	memcpy(p, before.p, before.n);
+	if (after.n != 0)
+		memcpy(p + before.n, after.p, after.n);
+	return slice_of(p, before.n + after.n);
+}
+
+/* The store's name; false if there can be none. */
+static bool
+complete(struct imap_session *i, struct slice utf8, struct slice *name)
+{
+	const struct slice inbox = SLICE("INBOX");
+
+	/* '#' begins the name of a namespace (RFC 3501 5.1.2), '~' and '/'
+	 * are somebody's idea of our file system. */
+	if (utf8.n == 0 || utf8.p[0] == '#' || utf8.p[0] == '~' ||
+	    utf8.p[0] == '/')
+		return false;
+	for (size_t k = 0; k < utf8.n; k++)
+		if (ascii_is_control(utf8.p[k]))
+			return false;
+	if (slice_istarts(utf8, inbox) &&
+	    (utf8.n == inbox.n || utf8.p[inbox.n] == '.'))
+		*name = join(i, inbox, slice_skip(utf8, inbox.n));
+	else
+		*name = join(i, SLICE("INBOX."), utf8);
+	return true;
+}
+
+enum parse
+imap_parse_mailbox(
+    struct imap_session *i, struct imap_lex *lx, struct slice *name, bool *bad)
+{
+	struct slice wire, utf8;
+	enum parse r = imap_parse_astring(i, lx, &wire);
+
+	if (r != PARSE_OK)
+		return r;
+	*name = SLICE("");
+	*bad = !imap_name_decode(i, wire, &utf8) || !complete(i, utf8, name);
+	return PARSE_OK;
+}
+
+void
+imap_put_mailbox(struct buf *out, struct slice name)
+{
+	struct buf wire;
+
+	buf_init(&wire, (size_t)4 * NAME_MAX_WIRE);
+	/* a name on disk may be no UTF-8: then no client could name it */
+	if (utf8_to_utf7(name, &wire))
+		imap_put_string(out, buf_slice(&wire));
+	else
+		imap_put_text(out, name);
+	buf_fini(&wire);
+}
+
+enum step
+imap_bad_name(struct imap_session *i)
+{
+	return imap_fail(i, "naming", ERR_INVALID, NULL);
+}

@@ -1,0 +1,105 @@
+/*
+ * imap_search: the keys of SEARCH, and the engine behind them.
+ * RFC 3501 6.4.4.
+ *
+ * Layer:  protocols/imap.
+ *
+ *   search_keys.c  the arguments, made into a program
+ *   search_eval.c  one message against the program
+ *   search_text.c  header and body text of one message
+ *   cmd_search.c   from message to message
+ *
+ * The program is a list of tests.  Each names the test that follows when it
+ * is true, and the one when it is false; NOT, OR and lists are in these
+ * references only.  So the state of an evaluation is the number of a test,
+ * and a search may pause anywhere.  Tests that cost nothing come before those
+ * that need the file, wherever the keys leave the order open.
+ */
+#ifndef IMAP_SEARCH_H
+#define IMAP_SEARCH_H
+
+#include "protocols/imap/fold.h"
+#include "protocols/imap/session_impl.h"
+#include "protocols/mime/text.h"
+
+enum search_op {
+	SEARCH_ALL,
+	SEARCH_FLAG,	/* has the flag */
+	SEARCH_KEYWORD, /* has the keyword */
+	SEARCH_RECENT,
+	SEARCH_SET, /* its number is in the set */
+	SEARCH_BEFORE,
+	SEARCH_ON,
+	SEARCH_SINCE,
+	SEARCH_LARGER,
+	SEARCH_SMALLER,
+	SEARCH_SENTBEFORE,
+	SEARCH_SENTON,
+	SEARCH_SENTSINCE,
+	SEARCH_HEADER,
+	SEARCH_BODY,
+	SEARCH_TEXT,
+};
+
+enum { SEARCH_MATCH = -1, SEARCH_NO_MATCH = -2 };
+
+struct search_test {
+	enum search_op op;
+	uint32_t flag;
+	struct slice name; /* keyword; header field */
+	struct imap_set set;
+	int64_t days;
+	uint32_t size;
+	struct imap_needle needle;
+	int32_t yes, no; /* the next test, or SEARCH_… */
+};
+
+/* Text of a message, on its way (search_text.c). */
+struct search_text {
+	bool begun, in_body;
+	uint32_t part; /* of the table of parts */
+	uint64_t at;   /* bytes of the part's header or body seen */
+	struct imap_finder finder;
+	struct mime_text text; /* while in_body */
+	struct buf held;       /* header bytes not yet looked at */
+};
+
+struct search_args {
+	bool bad_charset;
+	struct slice charset;
+	struct search_test *tests;
+	size_t n_tests;
+	int32_t start;
+
+	struct view *newest;
+	uint32_t seq; /* of the message under way */
+	bool begun;   /* "* SEARCH" is out */
+	/* one message */
+	const struct message *m; /* NULL: none under way */
+	int32_t at;		 /* its next test */
+	bool has_info;
+	struct message_info info;
+	int fd;
+	uint64_t file_size;
+	struct search_text text;
+};
+
+/*
+ * Evaluate the message under way further: STEP_YIELD, or STEP_DONE and
+ * *match.
+ */
+enum step imap_search_eval(struct imap_session *i, bool *match);
+/* Release what one message holds. */
+void imap_search_close(struct imap_session *i);
+
+/*
+ * The tests that need the file, which is open: STEP_DONE and *match, or
+ * STEP_YIELD.  What can't be read doesn't match.
+ */
+enum step imap_search_header(
+    struct imap_session *i, const struct search_test *t, bool *match);
+enum step imap_search_text(
+    struct imap_session *i, const struct search_test *t, bool *match);
+void imap_search_text_close(struct imap_session *i);
+
+#endif

@@ -1,0 +1,176 @@
+/* One message against the program of a SEARCH. */
+#include <unistd.h>
+
+#include "protocols/imap/search.h"
+
+void
+imap_search_close(struct imap_session *i)
+{
+	struct search_args *a = i->args;
+
+	imap_search_text_close(i);
+	imap_look_drop(i);
+	if (a->fd >= 0)
+		(void)close(a->fd);
+	a->fd = -1;
+	a->m = NULL;
+	a->has_info = false;
+}
+
+static bool
+has_keyword(struct imap_session *i, const struct message *m, struct slice name)
+{
+	size_t n, index = mailbox_keyword_find(i->mailbox, name);
+	const uint16_t *set;
+
+	if (index == SIZE_MAX || m->keywords == 0)
+		return false;
+	set = mailbox_keyword_set(i->mailbox, m->keywords, &n);
+	for (size_t k = 0; k < n; k++)
+		if (set[k] == index)
+			return true;
+	return false;
+}
+
+static int64_t
+floor_days(int64_t ms)
+{
+	const int64_t day = 86400000;
+
+	return ms >= 0 ? ms / day : -((-ms + day - 1) / day);
+}
+
+/* Tests on what the index knows; a->info is there. */
+static bool
+info_test(const struct search_args *a, const struct search_test *t)
+{
+	/* RFC 3501 6.4.4: disregarding time and timezone; UTC, as FETCH
+	 * shows INTERNALDATE */
+	int64_t days = floor_days(a->info.internal_ms);
+
+	if (t->op == SEARCH_BEFORE)
+		return days < t->days;
+	if (t->op == SEARCH_ON)
+		return days == t->days;
+	if (t->op == SEARCH_SINCE)
+		return days >= t->days;
+	if (t->op == SEARCH_LARGER)
+		return a->info.wire_size > t->size;
+	assert(t->op == SEARCH_SMALLER);
+	return a->info.wire_size < t->size;
+}
+
+static bool
+plain_test(struct imap_session *i, const struct search_test *t)
+{
+	const struct search_args *a = i->args;
+
+	if (t->op == SEARCH_FLAG)
+		return (a->m->flags & t->flag) != 0;
+	if (t->op == SEARCH_KEYWORD)
+		return has_keyword(i, a->m, t->name);
+	if (t->op == SEARCH_RECENT)
+		return imap_is_recent(i, a->m->uid);
+	if (t->op == SEARCH_SET)
+		return imap_set_has(&t->set, a->seq);
+	assert(t->op == SEARCH_ALL);
+	return true;
+}
+
+static bool
+open_file(struct imap_session *i, struct search_args *a)
+{
+	struct err e = { .code = 0 };
+	int rc;
+
+	if (a->fd >= 0)
+		return true;
+	rc = mailbox_open_message(
+	    i->mailbox, a->m->uid, &a->fd, &a->file_size, &e);
+	if (rc == 0)
+		return true;
+	a->fd = -1;
+	if (rc != ERR_NOT_FOUND)
+		imap_log_error(i, "opening a message", rc, &e);
+	return false;
+}
+
+/* The wire size, counted if nobody has done so before. */
+static enum step
+need_size(struct imap_session *i, struct search_args *a, bool *ok)
+{
+	enum step st;
+	int rc = 0;
+
+	*ok = true;
+	if (a->info.wire_size != UINT64_MAX)
+		return STEP_DONE;
+	if (!open_file(i, a)) {
+		*ok = false;
+		return STEP_DONE;
+	}
+	if (i->parsed.parser == NULL)
+		imap_look_begin(i, a->m->uid, a->fd, true);
+	st = imap_look_step(i, &rc);
+	if (st != STEP_DONE)
+		return st;
+	*ok = rc == 0;
+	if (rc == 0)
+		a->info.wire_size = i->parsed.msg.all.wire;
+	return STEP_DONE;
+}
+
+/* STEP_DONE: *ok, the message is there, and *match. */
+static enum step
+run_test(
+    struct imap_session *i, const struct search_test *t, bool *ok, bool *match)
+{
+	struct search_args *a = i->args;
+	enum step st = STEP_DONE;
+
+	*ok = true;
+	if (t->op < SEARCH_BEFORE) {
+		*match = plain_test(i, t);
+		return STEP_DONE;
+	}
+	if (t->op >= SEARCH_SENTBEFORE) {
+		*ok = open_file(i, a);
+		if (!*ok)
+			return STEP_DONE;
+		return t->op >= SEARCH_BODY ? imap_search_text(i, t, match)
+					    : imap_search_header(i, t, match);
+	}
+	if (!a->has_info) {
+		*ok =
+		    mailbox_message_info(i->mailbox, a->m->uid, &a->info) == 0;
+		a->has_info = *ok;
+	}
+	if (*ok && (t->op == SEARCH_LARGER || t->op == SEARCH_SMALLER))
+		st = need_size(i, a, ok);
+	if (st == STEP_DONE && *ok)
+		*match = info_test(a, t);
+	return st;
+}
+
+enum step
+imap_search_eval(struct imap_session *i, bool *match)
+{
+	struct search_args *a = i->args;
+	bool ok, yes = false;
+
+	while (a->at >= 0) {
+		const struct search_test *t = &a->tests[a->at];
+		enum step st = run_test(i, t, &ok, &yes);
+
+		if (st != STEP_DONE)
+			return st;
+		if (!ok) /* gone: it matches nothing, NOT included */
+			a->at = SEARCH_NO_MATCH;
+		else
+			a->at = yes ? t->yes : t->no;
+		if (imap_spend(i, 32) && a->at >= 0)
+			return STEP_YIELD;
+	}
+	*match = a->at == SEARCH_MATCH;
+	return STEP_DONE;
+}

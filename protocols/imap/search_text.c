@@ -1,0 +1,341 @@
+/*
+ * Text of a message for SEARCH: header fields with their encoded words
+ * decoded, body text with its transfer encoding and charset decoded.
+ *
+ * A header is read in pieces that end between two fields, so that a header of
+ * any size needs little memory; a field longer than that is looked at in
+ * pieces.
+ */
+#include "base/fsx.h"
+#include "protocols/imap/search.h"
+#include "protocols/mime/date.h"
+#include "protocols/mime/header.h"
+#include "protocols/mime/words.h"
+
+enum {
+	HEAD_CHUNK = 16 * 1024,
+	HELD_MAX = 64 * 1024,
+	BODY_CHUNK = 32 * 1024,
+	DECODED_MAX = 1024 * 1024,
+};
+
+/* --- reading headers ----------------------------------------------------- */
+
+struct header_reader {
+	struct imap_session *i;
+	uint64_t off, len; /* the stretch of the file */
+	bool end;
+};
+
+/* Read more into held; false at the end or on failure. */
+static bool
+read_more(struct header_reader *r)
+{
+	struct search_args *a = r->i->args;
+	struct search_text *s = &a->text;
+	uint64_t left = r->len - s->at;
+	size_t want = left < HEAD_CHUNK ? (size_t)left : HEAD_CHUNK;
+	uint8_t *to;
+	ssize_t got;
+
+	if (want == 0)
+		return false;
+	to = buf_reserve(&s->held, want);
+	if (to == NULL)
+		return false;
+	got = fsx_pread(a->fd, to, want, (off_t)(r->off + s->at));
+	if (got <= 0)
+		return false;
+	buf_advance(&s->held, (size_t)got);
+	s->at += (uint64_t)got;
+	return true;
+}
+
+/*
+ * The next field, valid until the next call.  False at the end of the header.
+ * A field is complete when another line follows that doesn't continue it.
+ */
+static bool
+next_field(struct header_reader *r, struct mime_header_field *f, size_t *used)
+{
+	struct search_args *a = r->i->args;
+	struct search_text *s = &a->text;
+
+	buf_drain(&s->held, *used);
+	*used = 0;
+	for (;;) {
+		struct slice rest = buf_slice(&s->held);
+		size_t had = rest.n;
+		bool any = mime_header_next(&rest, f);
+
+		if (rest.n > 1 || r->end || had >= HELD_MAX - HEAD_CHUNK) {
+			*used = had - rest.n;
+			return any;
+		}
+		if (!read_more(r))
+			r->end = true;
+	}
+}
+
+/* The text of a field's value. */
+static void
+decode_value(struct slice raw, struct buf *out)
+{
+	struct buf plain;
+
+	buf_init(&plain, DECODED_MAX);
+	mime_unfold(raw, &plain);
+	mime_words_decode(buf_slice(&plain), out);
+	buf_fini(&plain);
+}
+
+static bool
+value_has(struct slice raw, const struct imap_needle *needle)
+{
+	struct imap_finder f;
+	struct buf text;
+	bool found;
+
+	buf_init(&text, DECODED_MAX);
+	decode_value(raw, &text);
+	imap_finder_init(&f, needle);
+	found = imap_finder_feed(&f, buf_slice(&text));
+	buf_fini(&text);
+	return found;
+}
+
+/* --- HEADER, FROM, …, SENTON, … ------------------------------------------ */
+
+static bool
+date_test(const struct search_test *t, struct slice raw)
+{
+	struct mime_date d;
+	struct buf plain;
+	int64_t days;
+	bool ok;
+
+	buf_init(&plain, HELD_MAX);
+	mime_unfold(raw, &plain);
+	ok = mime_date_parse(buf_slice(&plain), &d);
+	buf_fini(&plain);
+	if (!ok)
+		return false;
+	/* RFC 3501 6.4.4: disregarding time and timezone */
+	days = mime_date_days(d.year, d.month, d.day);
+	if (t->op == SEARCH_SENTBEFORE)
+		return days < t->days;
+	if (t->op == SEARCH_SENTON)
+		return days == t->days;
+	return days >= t->days;
+}
+
+static void
+begin_text(struct search_text *s, const struct search_test *t)
+{
+	*s = (struct search_text){ .begun = true };
+	if (t->needle.back != NULL)
+		imap_finder_init(&s->finder, &t->needle);
+	buf_init(&s->held, HELD_MAX + HEAD_CHUNK);
+}
+
+void
+imap_search_text_close(struct imap_session *i)
+{
+	struct search_args *a = i->args;
+	struct search_text *s = &a->text;
+
+	if (!s->begun)
+		return;
+	if (s->in_body)
+		mime_text_fini(&s->text);
+	buf_fini(&s->held);
+	s->begun = false;
+	s->in_body = false;
+}
+
+enum step
+imap_search_header(
+    struct imap_session *i, const struct search_test *t, bool *match)
+{
+	struct search_args *a = i->args;
+	struct header_reader r = { .i = i, .len = a->file_size };
+	struct mime_header_field f;
+	bool date = t->op != SEARCH_HEADER, found = false, done = false;
+	struct slice name = date ? SLICE("Date") : t->name;
+	size_t used = 0, work = HEAD_CHUNK;
+
+	if (!a->text.begun)
+		begin_text(&a->text, t);
+	while (!done && next_field(&r, &f, &used)) {
+		work += f.raw.n;
+		if (f.name.n != 0 && slice_ieq(f.name, name)) {
+			found = date ? date_test(t, f.value)
+				     : value_has(f.value, &t->needle);
+			/* RFC 5322 3.6: there is one Date */
+			done = date || found;
+		} else if (imap_spend(i, f.raw.n)) {
+			buf_drain(&a->text.held, used);
+			return STEP_YIELD;
+		}
+	}
+	(void)imap_spend(i, work);
+	imap_search_text_close(i);
+	*match = found;
+	return STEP_DONE;
+}
+
+/* --- BODY and TEXT ------------------------------------------------------- */
+
+/* Whether a part's header is text to be searched, and its body. */
+static bool
+header_counts(
+    const struct mime_message *m, uint32_t part, const struct search_test *t)
+{
+	uint32_t parent = m->parts[part].parent;
+
+	if (parent == MIME_NONE)
+		return t->op == SEARCH_TEXT;
+	/* of an encapsulated message, which is body text of the outer one */
+	return m->parts[parent].kind == MIME_MESSAGE;
+}
+
+static bool
+body_counts(const struct mime_message *m, uint32_t part)
+{
+	return m->parts[part].kind == MIME_LEAF && !m->parts[part].capped &&
+	    mime_part_is(m, part, SLICE("text"));
+}
+
+/* A slice of the header of the part; true when it's done. */
+static bool
+search_head(struct imap_session *i, const struct mime_span *span)
+{
+	struct search_args *a = i->args;
+	struct search_text *s = &a->text;
+	struct header_reader r = { .i = i, .off = span->off, .len = span->len };
+	struct mime_header_field f;
+	struct buf text;
+	size_t used = 0;
+	bool more;
+
+	buf_init(&text, DECODED_MAX);
+	while ((more = next_field(&r, &f, &used)) && !s->finder.found) {
+		buf_reset(&text);
+		buf_put(&text, f.name);
+		buf_puts(&text, ": ");
+		decode_value(f.value, &text);
+		buf_putc(&text, '\n');
+		(void)imap_finder_feed(&s->finder, buf_slice(&text));
+		if (imap_spend(i, f.raw.n))
+			break;
+	}
+	buf_drain(&s->held, used);
+	buf_fini(&text);
+	return !more || s->finder.found;
+}
+
+static void
+begin_body(struct imap_session *i, struct search_text *s)
+{
+	const struct mime_message *m = &i->parsed.msg;
+	struct buf charset;
+
+	buf_init(&charset, 256);
+	mime_part_charset(m, s->part, &charset);
+	(void)mime_text_init(&s->text,
+	    (enum mime_encoding)m->parts[s->part].encoding,
+	    buf_slice(&charset));
+	buf_fini(&charset);
+	s->in_body = true;
+	s->at = 0;
+}
+
+/* A slice of the body of the part; true when it's done. */
+static bool
+search_body(struct imap_session *i, const struct mime_span *span)
+{
+	struct search_args *a = i->args;
+	struct search_text *s = &a->text;
+	uint8_t chunk[BODY_CHUNK];
+	uint64_t left = span->len - s->at;
+	size_t want = left < sizeof(chunk) ? (size_t)left : sizeof(chunk);
+	struct buf text;
+	ssize_t got = 0;
+
+	if (want != 0)
+		got = fsx_pread(a->fd, chunk, want, (off_t)(span->off + s->at));
+	buf_init(&text, DECODED_MAX);
+	if (got > 0) {
+		s->at += (uint64_t)got;
+		mime_text_feed(&s->text, slice_of(chunk, (size_t)got), &text);
+	} else {
+		mime_text_finish(&s->text, &text);
+	}
+	(void)imap_finder_feed(&s->finder, buf_slice(&text));
+	buf_fini(&text);
+	return got <= 0 || s->finder.found;
+}
+
+/* A slice of the part under way; true when all of it has been seen. */
+static bool
+search_part(struct imap_session *i, const struct search_test *t)
+{
+	struct search_args *a = i->args;
+	struct search_text *s = &a->text;
+	const struct mime_message *m = &i->parsed.msg;
+	const struct mime_part *p = &m->parts[s->part];
+
+	if (!s->in_body) {
+		if (header_counts(m, s->part, t) && !search_head(i, &p->header))
+			return false;
+		if (s->finder.found || !body_counts(m, s->part))
+			return true;
+		begin_body(i, s);
+		return false;
+	}
+	if (!search_body(i, &p->body))
+		return false;
+	mime_text_fini(&s->text);
+	s->in_body = false;
+	return true;
+}
+
+static void
+next_part(struct search_text *s)
+{
+	s->part++;
+	s->at = 0;
+	buf_reset(&s->held);
+	/* text doesn't go on from one part to the next */
+	s->finder.at = 0;
+	s->finder.n_held = 0;
+}
+
+enum step
+imap_search_text(
+    struct imap_session *i, const struct search_test *t, bool *match)
+{
+	struct search_args *a = i->args;
+	struct search_text *s = &a->text;
+	enum step st;
+	int rc = 0;
+
+	if (!s->begun) {
+		if (i->parsed.parser == NULL)
+			imap_look_begin(i, a->m->uid, a->fd, true);
+		st = imap_look_step(i, &rc);
+		if (st != STEP_DONE)
+			return st;
+		if (rc == 0)
+			begin_text(s, t);
+	}
+	while (rc == 0 && !s->finder.found && s->part < i->parsed.msg.n_parts) {
+		if (search_part(i, t))
+			next_part(s);
+		if (imap_spend(i, 1024 + (s->in_body ? BODY_CHUNK : 0)))
+			return STEP_YIELD;
+	}
+	*match = rc == 0 && s->finder.found;
+	imap_search_text_close(i);
+	return STEP_DONE;
+}

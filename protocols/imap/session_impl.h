@@ -1,0 +1,365 @@
+/*
+ * imap_session_impl: the session's struct and its steps, for the files of
+ * this folder.
+ *
+ * Layer:  protocols/imap.
+ *
+ *   session.c     the runner, the worker's calls, log lines
+ *   input.c       from bytes to one whole command
+ *   command.c     the table of commands, the end of a command, its reply
+ *   sync.c        what changed in the mailbox, told where it is allowed
+ *   cmd_*.c       commands; fetch_*.c and search_*.c are their engines
+ *
+ * The life of a command: input.c gathers it in line and has it parsed by the
+ * row's parse function, which must take all of it and change nothing; then
+ * its step runs, as often as it asks for, and ends with imap_finish().  That
+ * tells what changed, writes the tagged reply, calls cleanup and resets the
+ * arena, in which all that belongs to the command lives.
+ */
+#ifndef IMAP_SESSION_IMPL_H
+#define IMAP_SESSION_IMPL_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "maildir/mailbox.h"
+#include "protocols/imap/lex.h"
+#include "protocols/imap/seqset.h"
+#include "protocols/imap/session.h"
+#include "protocols/mime/message.h"
+#include "protocols/mime/wire.h"
+
+struct imap_session;
+
+/*
+ * A step calls imap_goto() or imap_finish() and returns STEP_NEXT, or returns
+ * why it must be called again.
+ */
+struct imap_step {
+	const char *name;
+	enum step (*fn)(struct imap_session *i);
+	/* An end from outside waits for it: something is half done. */
+	bool critical;
+};
+
+enum imap_state {
+	IMAP_AUTHENTICATED = 1,
+	IMAP_SELECTED = 2,
+	IMAP_ANY = 3,
+	IMAP_NOT_AUTHENTICATED = 4, /* never, here: BAD */
+};
+
+enum imap_command_flag {
+	IMAP_USES_SEQ = 1,	  /* its arguments are sequence numbers */
+	IMAP_MAY_EXPUNGE = 2,	  /* EXPUNGE may be told at its end */
+	IMAP_CHANGES_MAILBOX = 4, /* not in a mailbox opened by EXAMINE */
+	IMAP_HAS_UID = 8,	  /* also as UID command */
+	IMAP_ONLY_UID = 16,	  /* only as UID command (UID EXPUNGE) */
+	IMAP_REFRESH = 32,	  /* look at the disk before its reply */
+};
+
+struct imap_command {
+	struct slice name;
+	/* The arguments, with their CRLF; sets i->args. */
+	enum parse (*parse)(struct imap_session *i, struct imap_lex *lx);
+	const struct imap_step *step;
+	unsigned states; /* enum imap_state */
+	unsigned flags;	 /* enum imap_command_flag */
+	const char *rfc; /* where it is specified */
+};
+
+/* \Recent of this session (RFC 3501 2.3.2): UIDs from … below to. */
+enum { IMAP_RECENT_MAX = 64 };
+struct imap_recent {
+	struct {
+		uint32_t from, to;
+	} v[IMAP_RECENT_MAX];
+	size_t n;
+};
+
+/* The telling of changes, half way (sync.c). */
+struct imap_sync {
+	struct view *to; /* NULL: none is under way */
+	struct view_diff diff;
+	const struct imap_set *skip;
+	uint32_t n_expunged;
+	uint8_t phase;
+	bool may_expunge;
+};
+
+/* The message looked into last: clients ask for it part by part. */
+struct imap_parsed {
+	uint32_t uid; /* 0: none */
+	bool whole;   /* not only its header */
+	struct mime_message msg;
+	struct mime_parser *parser; /* while it is being looked into */
+	int fd;			    /* borrowed, as long as parser */
+	uint64_t at;
+};
+
+/* What of a command is still to come when it's over. */
+enum imap_left {
+	IMAP_LEFT_NONE,
+	IMAP_LEFT_LINE,	   /* the rest of a line */
+	IMAP_LEFT_LITERAL, /* i->literal, if it comes unasked, and a line */
+};
+
+/* Where the last partial fetch ended, for the next one. */
+struct imap_mark {
+	uint32_t uid; /* 0: none */
+	uint64_t off, len;
+	struct mime_wire_mark mark;
+};
+
+enum { IMAP_MAGIC = 0x696d6170, IMAP_ID_MAX = 30 };
+
+struct imap_session {
+	struct session s; /* must be first */
+	unsigned magic;
+	const struct imap_options *opt;
+	const struct imap_step *step;
+
+	/* who: copies */
+	char *user, *client_addr, *login_tag, *login_command;
+	const char *ident;
+	uint32_t client_port;
+	bool tls;
+	uint64_t id, rcvd_before, sent_before;
+	struct account *account;
+
+	int64_t now, wall;   /* of this run */
+	int64_t started;     /* when the session began */
+	int64_t idle_since;  /* good while waiting */
+	int64_t retry_until; /* somebody holds the store: when to give up */
+	size_t budget;	     /* of work, in this run */
+	bool waiting;	     /* for the client */
+	bool eof;	     /* no more input will come */
+	bool ending;	     /* an end from outside is to be obeyed */
+	bool half; /* a response is half out: nothing may come between */
+	enum session_end why;
+	uint64_t headers, bodies; /* bytes fetched, for the log */
+
+	/* the selected mailbox; NULL: none */
+	struct mailbox *mailbox;
+	bool read_only;
+	bool changed; /* the store says so */
+	bool idling;  /* and it may be told at any time */
+	struct mailbox_listener listener;
+	struct view *view; /* what the client has been told */
+	uint32_t recent_told;
+	size_t n_keywords; /* told in FLAGS */
+	struct imap_recent recent;
+	struct imap_sync sync;
+	struct imap_parsed parsed;
+	struct imap_mark mark;
+
+	/* the command as it comes (input.c) */
+	struct buf line;
+	size_t n_line;	   /* bytes of lines, without literals */
+	size_t line_at;	   /* where the line under way begins */
+	size_t n_literal;  /* bytes of literals */
+	size_t n_literals; /* number of them */
+	size_t scanned;	   /* bytes of the input without a line break */
+	uint64_t want;	   /* bytes of a literal still to come */
+	uint64_t skip;	   /* bytes of a refused literal still to come */
+	bool skipping;	   /* up to the end of a refused command's line */
+	unsigned n_bad;
+
+	/* the command in progress */
+	struct arena arena;
+	const struct imap_command *cmd;
+	struct slice tag;
+	bool uid; /* as UID command */
+	void *args;
+	bool stream; /* its literal goes to the step, not to line */
+	struct imap_literal literal;
+	enum imap_left left;
+	void (*cleanup)(struct imap_session *i);
+	struct buf reply; /* text of the tagged reply */
+	const char *reply_state;
+	uint8_t finish_phase;
+};
+
+/* --- session.c ----------------------------------------------------------- */
+
+enum step imap_goto(struct imap_session *i, const struct imap_step *step);
+/* Over: BYE with this text (NULL: without), then the end. */
+enum step imap_bye(
+    struct imap_session *i, enum session_end why, const char *text);
+/* Wait for the client; ends at eof and at autologout. */
+enum step imap_wait_input(struct imap_session *i);
+/*
+ * Account for work done (bytes looked at); true when the slice is used up
+ * and STEP_YIELD is due.
+ */
+bool imap_spend(struct imap_session *i, size_t work);
+/* Whether so much output waits that a step should pause. */
+bool imap_output_full(const struct imap_session *i);
+/* Log a failure of the environment, once. */
+void imap_log_error(
+    struct imap_session *i, const char *what, int rc, const struct err *e);
+/*
+ * After ERR_BUSY: true, and the same step is to return STEP_WAIT_PEER, until
+ * it has gone on for too long.
+ */
+bool imap_retry(struct imap_session *i, int rc) MUST_USE;
+void imap_log_line(struct imap_session *i, const char *event, const char *fmt,
+    ...) PRINTF_LIKE(3, 4);
+
+/* --- input.c ------------------------------------------------------------- */
+
+extern const struct imap_step imap_step_command;
+
+/* The command is over; what is left of it (i->left) is passed over. */
+void imap_input_done(struct imap_session *i);
+
+/* --- command.c ----------------------------------------------------------- */
+
+/* What the parse of a whole command comes to. */
+enum imap_verdict {
+	IMAP_RUN,     /* go to its step */
+	IMAP_WANT,    /* gather the literal i->literal */
+	IMAP_REFUSED, /* replied; pass over what is left of it */
+};
+/* Parse what is in i->line and check it against the table. */
+enum imap_verdict imap_command_parse(struct imap_session *i);
+/* The tagged BAD for it, counted; text is a constant. */
+void imap_bad(struct imap_session *i, const char *text);
+/*
+ * The command is over: tell what changed, then "tag state text".  state:
+ * "OK", "NO", "BAD".
+ */
+enum step imap_finish(struct imap_session *i, const char *state,
+    const char *fmt, ...) PRINTF_LIKE(3, 4);
+/*
+ * The command failed with ERR_*: NO with what a client can know of it
+ * (RFC 5530), and a log line if it's ours.
+ */
+enum step imap_fail(
+    struct imap_session *i, const char *what, int rc, const struct err *e);
+/* Release what belongs to the command in progress. */
+void imap_command_clear(struct imap_session *i);
+/* The command's args: zeroed, in the arena. */
+void *imap_args(struct imap_session *i, size_t size);
+#define IMAP_ARGS(i, type) ((type *)imap_args((i), sizeof(type)))
+
+/* --- sync.c -------------------------------------------------------------- */
+
+/*
+ * Begin to tell what changed since the client was told last.  Without
+ * may_expunge, nothing is told if that included an expunge (RFC 3501 7.4.1).
+ * skip: sequence numbers whose flags are told elsewhere, or NULL.
+ */
+void imap_sync_begin(
+    struct imap_session *i, bool may_expunge, const struct imap_set *skip);
+/* STEP_DONE, STEP_YIELD, STEP_WAIT_OUTPUT. */
+enum step imap_sync_step(struct imap_session *i);
+/* The untagged responses of SELECT: FLAGS, EXISTS, RECENT, …  */
+void imap_sync_select(struct imap_session *i);
+/* FLAGS again if there are new keywords (RFC 3501 7.2.6). */
+void imap_sync_keywords(struct imap_session *i);
+/* No mailbox is selected any more. */
+void imap_deselect(struct imap_session *i);
+/* Listen to the mailbox; its view is told by imap_sync_select. */
+void imap_selected(struct imap_session *i, struct mailbox *m, bool read_only);
+
+/* A sequence-set (or UIDs), resolved; PARSE_BAD for numbers beyond the end. */
+enum parse imap_parse_set(
+    struct imap_session *i, struct imap_lex *lx, struct imap_set *out) MUST_USE;
+/*
+ * UIDs of the messages of a resolved set from *next on, at most max, into
+ * uids; moves *next on (0 at the end).  Returns how many.
+ */
+size_t imap_set_uids(const struct imap_session *i, const struct imap_set *set,
+    uint32_t *next, uint32_t *uids, size_t max);
+/* All of them, in the arena; NULL (and *n 0) if there are none. */
+uint32_t *imap_set_all_uids(
+    struct imap_session *i, const struct imap_set *set, size_t *n);
+
+/* --- look.c -------------------------------------------------------------- */
+
+/*
+ * Begin to look into a message (whole: not only its header), unless that was
+ * the last thing done; fd must stay open meanwhile.
+ */
+void imap_look_begin(struct imap_session *i, uint32_t uid, int fd, bool whole);
+/*
+ * Go on; STEP_YIELD, or STEP_DONE: i->parsed is complete, or *rc is ERR_SYS
+ * (logged).  Done at once when nothing is under way.
+ */
+enum step imap_look_step(struct imap_session *i, int *rc);
+/* Give up what is under way. */
+void imap_look_drop(struct imap_session *i);
+/* Forget the message. */
+void imap_look_forget(struct imap_session *i);
+
+/* --- flags.c ------------------------------------------------------------- */
+
+struct imap_flags {
+	uint32_t flags; /* enum message_flag */
+	struct slice *keywords;
+	size_t n_keywords;
+};
+/* flag-list in parentheses, or (bare) flags without. */
+enum parse imap_parse_flags(struct imap_session *i, struct imap_lex *lx,
+    bool bare, struct imap_flags *out) MUST_USE;
+/* Append "(\Seen …)" of a message. */
+void imap_put_flags(
+    struct imap_session *i, struct buf *out, const struct message *m);
+/* Append all flags known in the mailbox; star: and "\*". */
+void imap_put_known_flags(struct imap_session *i, struct buf *out, bool star);
+bool imap_is_recent(const struct imap_session *i, uint32_t uid);
+/* The message's newest state, or what the client knows of it. */
+const struct message *imap_newest(
+    const struct view *newest, const struct message *m);
+
+/* --- names.c ------------------------------------------------------------- */
+
+/*
+ * A mailbox argument: from the wire to the store's name, in the arena.
+ * *bad: no such name can be; then the command is answered NO.
+ */
+enum parse imap_parse_mailbox(struct imap_session *i, struct imap_lex *lx,
+    struct slice *name, bool *bad) MUST_USE;
+/* An astring or pattern without its escapes. */
+enum parse imap_parse_astring(
+    struct imap_session *i, struct imap_lex *lx, struct slice *out) MUST_USE;
+/* From modified UTF-7 to UTF-8; false if it's neither. */
+bool imap_name_decode(
+    struct imap_session *i, struct slice wire, struct slice *out) MUST_USE;
+/* Append a name as an astring in modified UTF-7. */
+void imap_put_mailbox(struct buf *out, struct slice name);
+enum step imap_bad_name(struct imap_session *i);
+
+/* --- capability.c -------------------------------------------------------- */
+
+/* Append "CAPABILITY IMAP4rev1 …". */
+void imap_put_capability(const struct imap_session *i, struct buf *out);
+
+/* --- the commands -------------------------------------------------------- */
+
+enum parse imap_parse_none(struct imap_session *i, struct imap_lex *lx);
+
+#define IMAP_COMMAND_FUNCTIONS(name)                                           \
+ enum parse imap_parse_##name(struct imap_session *i, struct imap_lex *lx);    \
+ extern const struct imap_step imap_step_##name
+
+extern const struct imap_step imap_step_capability, imap_step_noop,
+    imap_step_logout, imap_step_namespace, imap_step_close, imap_step_unselect,
+    imap_step_idle, imap_step_expunge;
+IMAP_COMMAND_FUNCTIONS(id);
+IMAP_COMMAND_FUNCTIONS(enable);
+IMAP_COMMAND_FUNCTIONS(select);
+IMAP_COMMAND_FUNCTIONS(create);
+IMAP_COMMAND_FUNCTIONS(delete);
+IMAP_COMMAND_FUNCTIONS(rename);
+IMAP_COMMAND_FUNCTIONS(subscribe);
+IMAP_COMMAND_FUNCTIONS(list);
+IMAP_COMMAND_FUNCTIONS(status);
+IMAP_COMMAND_FUNCTIONS(append);
+IMAP_COMMAND_FUNCTIONS(search);
+IMAP_COMMAND_FUNCTIONS(fetch);
+IMAP_COMMAND_FUNCTIONS(store);
+IMAP_COMMAND_FUNCTIONS(copy);
+IMAP_COMMAND_FUNCTIONS(uid_expunge);
+
+#endif

@@ -1,0 +1,304 @@
+/*
+ * What changed in the selected mailbox, told where it is allowed.
+ *
+ * i->view is what the client has been told: it gives each sequence number its
+ * meaning, and commands work on it.  It changes here and nowhere else
+ * (RFC 3501 7.4.1), in one pass over the differences between it and the
+ * newest view:
+ *
+ *   1. EXPUNGE for what is gone, from the front, each number counted after
+ *      the expunges told before it;
+ *   2. EXISTS and RECENT, after which the numbers are those of the new view;
+ *   3. FLAGS, if there are new keywords;
+ *   4. FETCH with FLAGS for what is otherwise than it was.
+ *
+ * Where EXPUNGE isn't allowed and there are some, nothing at all is told:
+ * numbers of the two views would mix.  Any of it may be cut into slices, as
+ * numbers are right after each response.
+ */
+#include "protocols/imap/session_impl.h"
+#include "protocols/imap/writer.h"
+
+enum { SYNC_EXPUNGES, SYNC_EXISTS, SYNC_FLAGS };
+
+/* --- \Recent ------------------------------------------------------------- */
+
+static void
+add_recent(struct imap_session *i, uint32_t from, uint32_t to)
+{
+	struct imap_recent *r = &i->recent;
+
+	if (from >= to)
+		return;
+	if (r->n != 0 && r->v[r->n - 1].to >= from) {
+		r->v[r->n - 1].to = to;
+		return;
+	}
+	if (r->n == IMAP_RECENT_MAX) { /* forget what is least recent */
+		memmove(&r->v[0], &r->v[1], sizeof(r->v) - sizeof(r->v[0]));
+		r->n--;
+	}
+	r->v[r->n].from = from;
+	r->v[r->n].to = to;
+	r->n++;
+}
+
+/* Messages that came between the two views are recent to somebody: to us? */
+static void
+claim_recent(struct imap_session *i, uint32_t from, const struct view *to)
+{
+	/* RFC 3501 6.3.2: EXAMINE must not take \Recent away from others */
+	uint32_t first = mailbox_recent_from(i->mailbox, !i->read_only);
+
+	add_recent(i, first > from ? first : from, view_uidnext(to));
+}
+
+static uint32_t
+count_recent(const struct imap_session *i, const struct view *v)
+{
+	uint32_t n = 0;
+
+	for (size_t k = 0; k < i->recent.n; k++)
+		n += view_lower_bound(v, i->recent.v[k].to) -
+		    view_lower_bound(v, i->recent.v[k].from);
+	return n;
+}
+
+/* --- selecting ----------------------------------------------------------- */
+
+static void
+on_mailbox_changed(void *arg)
+{
+	struct imap_session *i = arg;
+
+	MAGIC_CHECK(i, IMAP_MAGIC);
+	i->changed = true;
+	if (i->idling)
+		waker_call(i->s.waker);
+}
+
+void
+imap_deselect(struct imap_session *i)
+{
+	imap_look_forget(i);
+	i->mark.uid = 0;
+	if (i->mailbox == NULL)
+		return;
+	if (i->sync.to != NULL)
+		view_unref(&i->sync.to);
+	mailbox_unlisten(&i->listener);
+	if (i->view != NULL)
+		view_unref(&i->view);
+	mailbox_close(&i->mailbox);
+	i->recent.n = 0;
+	i->changed = false;
+}
+
+void
+imap_selected(struct imap_session *i, struct mailbox *m, bool read_only)
+{
+	assert(i->mailbox == NULL);
+	i->mailbox = m;
+	i->read_only = read_only;
+	i->changed = false;
+	i->listener.waker.fn = on_mailbox_changed;
+	i->listener.waker.arg = i;
+	mailbox_listen(m, &i->listener);
+}
+
+static void
+tell_flags(struct imap_session *i)
+{
+	struct buf *out = &i->s.out;
+
+	i->n_keywords = mailbox_n_keywords(i->mailbox);
+	buf_puts(out, "* FLAGS ");
+	imap_put_known_flags(i, out, false);
+	buf_puts(out, "\r\n* OK [PERMANENTFLAGS ");
+	if (i->read_only)
+		buf_puts(out, "()");
+	else
+		imap_put_known_flags(i, out, i->opt->keywords);
+	buf_puts(out, "] Limited\r\n");
+}
+
+void
+imap_sync_keywords(struct imap_session *i)
+{
+	if (mailbox_n_keywords(i->mailbox) > i->n_keywords)
+		tell_flags(i);
+}
+
+static uint32_t
+first_unseen(const struct view *v)
+{
+	uint32_t n = view_count(v);
+
+	for (uint32_t seq = 1; seq <= n; seq++)
+		if ((view_get(v, seq)->flags & MESSAGE_SEEN) == 0)
+			return seq;
+	return 0;
+}
+
+/* RFC 3501 6.3.1 */
+void
+imap_sync_select(struct imap_session *i)
+{
+	struct buf *out = &i->s.out;
+	uint32_t unseen;
+
+	assert(i->view == NULL);
+	i->view = mailbox_view(i->mailbox);
+	claim_recent(i, 0, i->view);
+	i->recent_told = count_recent(i, i->view);
+	tell_flags(i);
+	imap_put_untagged(out, "%u EXISTS", view_count(i->view));
+	imap_put_untagged(out, "%u RECENT", i->recent_told);
+	unseen = first_unseen(i->view);
+	if (unseen != 0)
+		imap_put_untagged(
+		    out, "OK [UNSEEN %u] First unseen message.", unseen);
+	imap_put_untagged(
+	    out, "OK [UIDVALIDITY %u] Ok", mailbox_uidvalidity(i->mailbox));
+	imap_put_untagged(
+	    out, "OK [UIDNEXT %u] Predicted next UID.", view_uidnext(i->view));
+}
+
+/* --- changes ------------------------------------------------------------- */
+
+static bool
+has_expunges(const struct view *from, const struct view *to)
+{
+	struct view_diff d;
+	uint32_t seq;
+	const struct message *m;
+	enum view_change c;
+
+	view_diff_init(&d, from, to);
+	while ((c = view_diff_next(&d, &seq, &m)) != VIEW_SAME_END)
+		if (c == VIEW_EXPUNGED)
+			return true;
+	return false;
+}
+
+void
+imap_sync_begin(
+    struct imap_session *i, bool may_expunge, const struct imap_set *skip)
+{
+	struct imap_sync *s = &i->sync;
+
+	assert(s->to == NULL);
+	if (i->mailbox == NULL)
+		return;
+	s->to = mailbox_view(i->mailbox);
+	if (s->to == i->view ||
+	    (!may_expunge && has_expunges(i->view, s->to))) {
+		view_unref(&s->to);
+		return;
+	}
+	s->skip = skip;
+	s->n_expunged = 0;
+	s->phase = SYNC_EXPUNGES;
+	view_diff_init(&s->diff, i->view, s->to);
+}
+
+static enum step
+go_on(struct imap_session *i)
+{
+	if (imap_output_full(i))
+		return STEP_WAIT_OUTPUT;
+	return imap_spend(i, 64) ? STEP_YIELD : STEP_NEXT;
+}
+
+static enum step
+tell_expunges(struct imap_session *i)
+{
+	struct imap_sync *s = &i->sync;
+	enum view_change c;
+	uint32_t seq;
+	const struct message *m;
+	enum step st;
+
+	while ((st = go_on(i)) == STEP_NEXT) {
+		c = view_diff_next(&s->diff, &seq, &m);
+		if (c == VIEW_SAME_END) {
+			s->phase = SYNC_EXISTS;
+			return STEP_NEXT;
+		}
+		if (c != VIEW_EXPUNGED)
+			continue;
+		imap_put_untagged(&i->s.out, "%u EXPUNGE", seq - s->n_expunged);
+		s->n_expunged++;
+	}
+	return st;
+}
+
+static enum step
+tell_exists(struct imap_session *i)
+{
+	struct imap_sync *s = &i->sync;
+	uint32_t count = view_count(s->to);
+	uint32_t left = view_count(i->view) - s->n_expunged, recent;
+
+	assert(count >= left);
+	if (view_uidnext(s->to) != view_uidnext(i->view))
+		claim_recent(i, view_uidnext(i->view), s->to);
+	recent = count_recent(i, s->to);
+	if (count != left)
+		imap_put_untagged(&i->s.out, "%u EXISTS", count);
+	if (recent != i->recent_told)
+		imap_put_untagged(&i->s.out, "%u RECENT", recent);
+	i->recent_told = recent;
+	imap_sync_keywords(i);
+	view_diff_init(&s->diff, i->view, s->to);
+	s->phase = SYNC_FLAGS;
+	return STEP_NEXT;
+}
+
+static enum step
+tell_changed_flags(struct imap_session *i)
+{
+	struct imap_sync *s = &i->sync;
+	struct buf *out = &i->s.out;
+	enum view_change c;
+	uint32_t seq;
+	const struct message *m;
+	enum step st;
+
+	while ((st = go_on(i)) == STEP_NEXT) {
+		c = view_diff_next(&s->diff, &seq, &m);
+		if (c == VIEW_SAME_END)
+			return STEP_DONE;
+		if (c != VIEW_FLAGS ||
+		    (s->skip != NULL && imap_set_has(s->skip, seq)))
+			continue;
+		buf_putf(out, "* %u FETCH (UID %u FLAGS ", seq, m->uid);
+		imap_put_flags(i, out, m);
+		buf_puts(out, ")\r\n");
+	}
+	return st;
+}
+
+enum step
+imap_sync_step(struct imap_session *i)
+{
+	struct imap_sync *s = &i->sync;
+	enum step st = STEP_NEXT;
+
+	if (s->to == NULL)
+		return STEP_DONE;
+	while (st == STEP_NEXT) {
+		if (s->phase == SYNC_EXPUNGES)
+			st = tell_expunges(i);
+		else if (s->phase == SYNC_EXISTS)
+			st = tell_exists(i);
+		else
+			st = tell_changed_flags(i);
+	}
+	if (st == STEP_DONE) {
+		view_unref(&i->view);
+		i->view = s->to;
+		s->to = NULL;
+	}
+	return st;
+}
