@@ -72,3 +72,9 @@ tests_unit_test_login_SOURCES = tests/unit/test_login.c
 tests_unit_test_login_LDADD = $(login_test_libs)
 tests_unit_test_login_tls_SOURCES = tests/unit/test_login_tls.c
 tests_unit_test_login_tls_LDADD = $(login_test_libs)
+
+check_PROGRAMS += tests/unit/test_sandbox
+tests_unit_test_sandbox_SOURCES = tests/unit/test_sandbox.c server/sandbox.c
+tests_unit_test_sandbox_CFLAGS = $(AM_CFLAGS) $(SECCOMP_CFLAGS)
+tests_unit_test_sandbox_LDADD = libbase.a $(SECCOMP_LIBS) -lcmocka
+TESTS += tests/unit/test_sandbox
