@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "auth/sandbox.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -397,6 +398,8 @@ front_run(int keeper_sock)
 	struct front_loop *loop = MEM_NEW(struct front_loop);
 
 	loop_init(loop, keeper_sock);
+	if (!sandbox_front())
+		log_warn("the front runs without a sandbox");
 	(void)event_base_dispatch(loop->front.base);
 	loop_fini(loop);
 	libevent_global_shutdown();

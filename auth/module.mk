@@ -1,6 +1,7 @@
 noinst_LIBRARIES += libauth.a
 libauth_a_CPPFLAGS = $(AM_CPPFLAGS) $(EVENT_CFLAGS) $(OPENSSL_CFLAGS) \
-	$(SQLITE_CFLAGS) $(MYSQL_CFLAGS) $(CRYPT_CFLAGS) $(ARGON2_CFLAGS)
+	$(SQLITE_CFLAGS) $(MYSQL_CFLAGS) $(CRYPT_CFLAGS) $(ARGON2_CFLAGS) \
+	$(SECCOMP_CFLAGS)
 libauth_a_SOURCES = \
 	auth/answer.c auth/answer.h \
 	auth/app_password.c auth/app_password.h \
@@ -34,13 +35,14 @@ sbin_authdaemond_SOURCES = \
 	auth/main.c \
 	auth/pidfile.c auth/pidfile.h \
 	auth/pool.c auth/pool.h \
+	auth/sandbox.c auth/sandbox.h \
 	auth/sockets.c auth/sockets.h \
 	auth/tickets.c
 if AUTHPAM
 sbin_authdaemond_SOURCES += auth/pam.c auth/pam.h
 endif
 sbin_authdaemond_LDADD = libauth.a libconf.a libipc.a libbase.a \
-	$(EVENT_LIBS) $(MYSQL_LIBS) $(PAM_LIBS) $(SQLITE_LIBS) $(CRYPT_LIBS) \
+	$(EVENT_LIBS) $(MYSQL_LIBS) $(PAM_LIBS) $(SECCOMP_LIBS) $(SQLITE_LIBS) $(CRYPT_LIBS) \
 	$(ARGON2_LIBS) $(OPENSSL_LIBS)
 
 # --- tests ------------------------------------------------------------------

@@ -259,6 +259,19 @@ def as_user(name, daemon, request):
     return done.stdout
 
 
+def test_sandbox(own):
+    """The front is behind a filter of system calls (but not in a build with
+    sanitizers)."""
+    pid, = own.children_named("authd-front")
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    libraries = subprocess.run(["ldd", support.program()],
+                               capture_output=True, text=True).stdout
+    if "asan" in libraries:
+        pytest.skip("built with sanitizers")
+    assert "Seccomp:\t2" in status and "NoNewPrivs:\t1" in status
+    assert "without a sandbox" not in own.log()
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root: the process can't "
                     "be looked into by its own user")
 def test_descriptors(own):
