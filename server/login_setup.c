@@ -8,10 +8,11 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/secret.h"
+#include "protocols/imap/capability.h"
 #include "server/conf/conf_words.h"
 #include "server/login_impl.h"
 
-enum { MATERIAL_MAX = 4096 };
+enum { MATERIAL_MAX = 4096, CAPABILITY_MAX = 4096 };
 
 enum material_kind { KIND_CERT, KIND_KEY, KIND_TRUST, KIND_TICKET_KEYS };
 
@@ -130,6 +131,38 @@ make_tls(struct login *l, unsigned family)
 	return c;
 }
 
+/*
+ * What a preauth may say of itself: for POP3 the mechanisms as configured;
+ * for IMAP the words of what Postern can that the configuration lets through,
+ * and its AUTH= words.  Unset, IMAP_CAPABILITY has Courier's default, which
+ * is for an admin to edit and no list of what we can.  The string lives as
+ * long as the configuration.
+ */
+static const char *
+capability(struct login *l, enum conf_file file, enum conf_key key, bool pop3)
+{
+	const char *set = conf_service_str(l->conf, file, key);
+	struct slice rest, word;
+	struct buf out;
+	char *words;
+
+	if (pop3)
+		return set;
+	if (!conf_service_is_set(l->conf, file, key))
+		set = "";
+	buf_init(&out, CAPABILITY_MAX);
+	imap_capability_words(set, &out);
+	rest = slice_str(set);
+	while (slice_split(&rest, ' ', &word))
+		if (slice_istarts(word, SLICE("AUTH="))) {
+			buf_putc(&out, ' ');
+			buf_put(&out, word);
+		}
+	words = slice_dup(buf_slice(&out));
+	buf_fini(&out);
+	return words;
+}
+
 static void
 make_options(struct login *l, enum service s)
 {
@@ -145,14 +178,8 @@ make_options(struct login *l, enum service s)
 	enum conf_key required = pop3 ? CONF_POP3D_SSL_POP3_TLS_REQUIRED
 				      : CONF_IMAPD_SSL_IMAP_TLS_REQUIRED;
 
-	/* Unset, IMAP_CAPABILITY has Courier's default, which is a filter for
-	 * an admin to edit, not what Postern can. */
-	o->capability = pop3 || conf_service_is_set(l->conf, file, plain)
-	    ? conf_service_str(l->conf, file, plain)
-	    : NULL;
-	o->capability_tls = pop3 || conf_service_is_set(l->conf, file, tls)
-	    ? conf_service_str(l->conf, file, tls)
-	    : NULL;
+	o->capability = capability(l, file, plain, pop3);
+	o->capability_tls = capability(l, file, tls, pop3);
 	o->greeting_name = "Postern";
 	o->offer_starttls = tls_config_usable(l->tls[pop3]) &&
 	    conf_service_bool(l->conf, file, start);

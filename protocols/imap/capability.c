@@ -1,4 +1,6 @@
-#include "protocols/imap/session_impl.h"
+#include "protocols/imap/capability.h"
+
+#include "base/defs.h"
 
 /*
  * What is implemented, Courier's words first and in Courier's order; those
@@ -33,13 +35,10 @@ is_configured(const char *filter, const char *word)
 }
 
 void
-imap_put_capability(const struct imap_session *i, struct buf *out)
+imap_capability_words(const char *filter, struct buf *out)
 {
-	const char *filter =
-	    i->tls ? i->opt->capability_tls : i->opt->capability;
 	bool all = filter == NULL || filter[0] == '\0';
 
-	buf_puts(out, "CAPABILITY");
 	for (size_t k = 0; k < NELEMS(words); k++) {
 		if (!all && words[k].filtered &&
 		    !is_configured(filter, words[k].word))

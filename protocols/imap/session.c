@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "protocols/imap/capability.h"
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
 
@@ -348,4 +349,12 @@ imap_session_new(const struct imap_options *opt,
 	i->now = i->started = now_ms;
 	i->why = SESSION_DISCONNECTED;
 	return &i->s;
+}
+
+void
+imap_put_capability(const struct imap_session *i, struct buf *out)
+{
+	buf_puts(out, "CAPABILITY");
+	imap_capability_words(
+	    i->tls ? i->opt->capability_tls : i->opt->capability, out);
 }

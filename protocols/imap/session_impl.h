@@ -330,7 +330,7 @@ bool imap_name_decode(
 void imap_put_mailbox(struct buf *out, struct slice name);
 enum step imap_bad_name(struct imap_session *i);
 
-/* --- capability.c -------------------------------------------------------- */
+/* --- session.c ----------------------------------------------------------- */
 
 /* Append "CAPABILITY IMAP4rev1 …". */
 void imap_put_capability(const struct imap_session *i, struct buf *out);

@@ -3,6 +3,7 @@ noinst_LIBRARIES += libpreauth.a
 libpreauth_a_SOURCES = \
 	protocols/preauth.h \
 	protocols/preauth_impl.c protocols/preauth_impl.h \
+	protocols/imap/capability.c protocols/imap/capability.h \
 	protocols/imap/preauth.c protocols/imap/preauth.h \
 	protocols/imap/preauth_cmd.c protocols/imap/preauth_cmd.h \
 	protocols/imap/lex.c protocols/imap/lex.h \
