@@ -131,9 +131,16 @@ on_conn_dead(evutil_socket_t fd, short what, void *arg)
 static void
 log_gone(struct conn *c)
 {
-	log_line_as(ident(c), LOG_LEVEL_DEBUG,
-	    "Disconnected, ip=[%s], port=[%u], time=%lld", c->client_addr,
-	    c->client_port, (long long)(clock_now() - c->began_ms) / 1000);
+	if (service_is_pop3(c->service))
+		log_line_as(ident(c), LOG_LEVEL_DEBUG,
+		    "Disconnected, ip=[%s], port=[%u]", c->client_addr,
+		    c->client_port);
+	else
+		log_line_as(ident(c), LOG_LEVEL_DEBUG,
+		    "Disconnected, ip=[%s], port=[%u], time=%lld%s",
+		    c->client_addr, c->client_port,
+		    (long long)(clock_now() - c->began_ms) / 1000,
+		    c->ssl != NULL ? ", starttls=1" : "");
 }
 
 static void
@@ -347,12 +354,26 @@ handshake_on(struct conn *c)
 /* --- authentication
  * --------------------------------------------------------------- */
 
+/*
+ * The name that a client typed.  A comma or a bracket in it could pass for a
+ * field of ours, and have those who read the log block another's address.
+ */
+static const char *
+typed_user(const struct conn *c, char *out, size_t n)
+{
+	(void)log_safe(slice_str(c->pre->user), out, n);
+	for (char *p = out; *p != '\0'; p++)
+		if (*p == ',' || *p == '[' || *p == ']')
+			*p = '.';
+	return out;
+}
+
 static void
 log_failure(struct conn *c)
 {
 	char user[300];
 
-	(void)log_safe(slice_str(c->pre->user), user, sizeof(user));
+	(void)typed_user(c, user, sizeof(user));
 	if (strcmp(c->pre->command, "LOGIN") == 0 ||
 	    strcmp(c->pre->command, "PASS") == 0)
 		log_line_as(ident(c), LOG_LEVEL_INFO,

@@ -203,6 +203,30 @@ tells_failures_apart(void **state)
 	login_end(&f);
 }
 
+/* A name must not pass for a field that fail2ban reads. */
+static void
+keeps_names_out_of_log_fields(void **state)
+{
+	struct login_fixture f;
+	struct client c;
+	const char *line;
+	unsigned id;
+
+	(void)state;
+	login_begin(&f, "", "");
+	login_start(&f, false);
+	(void)greeted(&c, &f, SERVICE_IMAPD);
+	client_say(&c, "a LOGIN \"x, ip=[192.0.2.9], port=[1]\" wrong\r\n");
+	id = auth_expect(&f, &line);
+	auth_say(&f, "FAIL\t%u", id);
+	client_expect(&c, "a NO");
+	master_expect_log(&f,
+	    "LOGIN FAILED, user=x. ip=.192.0.2.9.. port=.1., "
+	    "ip=[::ffff:127.0.0.1], port=[");
+	client_close(&c);
+	login_end(&f);
+}
+
 static void
 carries_an_exchange(void **state)
 {
@@ -456,6 +480,7 @@ main(void)
 		cmocka_unit_test(hands_the_socket_over),
 		cmocka_unit_test(hands_pop3_over),
 		cmocka_unit_test(tells_failures_apart),
+		cmocka_unit_test(keeps_names_out_of_log_fields),
 		cmocka_unit_test(carries_an_exchange),
 		cmocka_unit_test(survives_without_authdaemond),
 		cmocka_unit_test(ends_a_socket_that_breaks_the_protocol),
