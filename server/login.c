@@ -381,6 +381,10 @@ login_main(unsigned index)
 	child_set_limits();
 	TAILQ_INIT(&l->conns);
 	l->index = index;
+	/* Sessions of workers outlive a login process, and its successor must
+	 * not give their ids again.  Milliseconds of the wall clock outrun any
+	 * count of connections, and fit below the index until 2^48 of them. */
+	l->next_id = (uint64_t)clock_wall();
 	l->base = event_base_new();
 	l->master = peer_new(
 	    l->base, CHILD_CONTROL_FD, ROLE_LOGIN, ROLE_MASTER, &handler, l);

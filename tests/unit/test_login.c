@@ -55,6 +55,27 @@ greets_when_admitted(void **state)
 	login_end(&f);
 }
 
+/* Sessions outlive the process that let them in. */
+static void
+gives_no_id_again(void **state)
+{
+	struct login_fixture f;
+	struct client c;
+	uint64_t first;
+
+	(void)state;
+	login_begin(&f, "", "");
+	login_start(&f, false);
+	first = greeted(&c, &f, SERVICE_IMAPD);
+	client_close(&c);
+	login_end(&f);
+	login_begin(&f, "", "");
+	login_start(&f, false);
+	assert_true(greeted(&c, &f, SERVICE_IMAPD) != first);
+	client_close(&c);
+	login_end(&f);
+}
+
 static void
 tells_why_it_refuses(void **state)
 {
@@ -476,6 +497,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(greets_when_admitted),
+		cmocka_unit_test(gives_no_id_again),
 		cmocka_unit_test(tells_why_it_refuses),
 		cmocka_unit_test(hands_the_socket_over),
 		cmocka_unit_test(hands_pop3_over),
