@@ -129,6 +129,11 @@ disconnect(struct auth_client *c, const char *why)
 static void
 flush(struct auth_client *c)
 {
+	/* A line was cut short, and nothing more would ever be queued. */
+	if (c->fd >= 0 && !buf_ok(&c->out)) {
+		disconnect(c, "does not read");
+		return;
+	}
 	while (c->fd >= 0 && c->ready && buf_len(&c->out) != 0) {
 		struct slice s = buf_slice(&c->out);
 		ssize_t n = TEMP_FAILURE_RETRY(
