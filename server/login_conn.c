@@ -297,10 +297,14 @@ static void
 begin_tls(struct conn *c)
 {
 	struct tls_config *t = c->login->tls[service_is_pop3(c->service)];
+	struct slice local = slice_str(c->local_addr);
 
+	/* TLS_CERTFILE.192.0.2.1: an address as an admin writes it. */
+	if (slice_starts(local, SLICE("::ffff:")))
+		local = slice_skip(local, 7);
 	c->tls_next = false;
 	if (!tls_config_usable(t) ||
-	    (c->ssl = tls_accept(t, c->fd, c->local_addr)) == NULL) {
+	    (c->ssl = tls_accept(t, c->fd, (const char *)local.p)) == NULL) {
 		log_line_as(ident(c), LOG_LEVEL_ERROR,
 		    "ip=[%s], TLS is not configured", c->client_addr);
 		set_state(c, CONN_DEAD);

@@ -300,6 +300,27 @@ shows_the_certificate_of_the_name(void **state)
 	login_end(&f);
 }
 
+static void
+shows_the_certificate_of_the_address(void **state)
+{
+	struct login_fixture f;
+	struct client c;
+
+	(void)state;
+	login_begin(&f, "", "");
+	master_send_config(&f);
+	master_send_certificate(&f, 0, "", "imap.test");
+	master_send_certificate(&f, 0, "127.0.0.1", "of.address");
+	master_send_listener(&f, SERVICE_IMAPD_SSL);
+	master_send_empty(&f, MSG_START);
+	auth_connect(&f, "PLAIN");
+	(void)master_expect(&f, MSG_READY);
+	(void)greeted(&c, &f);
+	assert_string_equal(client_certificate(&c), "of.address");
+	client_close(&c);
+	login_end(&f);
+}
+
 /* RFC 7301 3.2: none in common ends the handshake. */
 static void
 insists_on_its_protocol(void **state)
@@ -444,6 +465,7 @@ main(void)
 		cmocka_unit_test(drops_what_was_injected),
 		cmocka_unit_test(refuses_under_tls),
 		cmocka_unit_test(shows_the_certificate_of_the_name),
+		cmocka_unit_test(shows_the_certificate_of_the_address),
 		cmocka_unit_test(insists_on_its_protocol),
 		cmocka_unit_test(survives_what_is_no_tls),
 		cmocka_unit_test(reloads_without_dropping_anybody),
