@@ -575,6 +575,10 @@ conn_settle(struct conn *c)
 		    event_get_callback(c->on_io), c);
 		(void)event_add(c->on_io, NULL);
 	}
+	/* What OpenSSL has decrypted already makes no descriptor readable. */
+	if ((want & EV_READ) != 0 && c->ssl != NULL && c->state == CONN_TALK &&
+	    SSL_pending(c->ssl) > 0)
+		event_active(c->on_io, EV_READ, 1);
 }
 
 static void
@@ -619,7 +623,8 @@ on_conn_io(evutil_socket_t fd, short what, void *arg)
 	MAGIC_CHECK(c, CONN_MAGIC);
 	if (c->state == CONN_HANDSHAKE)
 		handshake_on(c);
-	else if (c->state == CONN_TALK && (what & EV_WRITE) == 0)
+	else if (c->state == CONN_TALK &&
+	    ((what & EV_WRITE) == 0 || c->read_wants_write))
 		talk_on(c);
 	else if (c->state == CONN_TALK)
 		conn_run(c);

@@ -343,6 +343,33 @@ insists_on_its_protocol(void **state)
 	login_end(&f);
 }
 
+/* A record longer than one read: the rest waits inside OpenSSL. */
+static void
+reads_on_after_a_long_record(void **state)
+{
+	struct login_fixture f;
+	struct client c;
+	const char *line;
+	unsigned id;
+	char said[6000];
+
+	(void)state;
+	(void)snprintf(said, sizeof(said),
+	    "a LOGIN joe %04000d\r\nb LOGIN joe %01000d\r\n", 1, 2);
+	login_begin(&f, "", "");
+	login_start(&f, true);
+	(void)greeted(&c, &f);
+	client_say(&c, said);
+	id = auth_expect(&f, &line);
+	auth_say(&f, "FAIL\t%u", id);
+	client_expect(&c, "a NO");
+	id = auth_expect(&f, &line);
+	auth_say(&f, "FAIL\t%u", id);
+	client_expect(&c, "b NO");
+	client_close(&c);
+	login_end(&f);
+}
+
 static void
 survives_what_is_no_tls(void **state)
 {
@@ -467,6 +494,7 @@ main(void)
 		cmocka_unit_test(shows_the_certificate_of_the_name),
 		cmocka_unit_test(shows_the_certificate_of_the_address),
 		cmocka_unit_test(insists_on_its_protocol),
+		cmocka_unit_test(reads_on_after_a_long_record),
 		cmocka_unit_test(survives_what_is_no_tls),
 		cmocka_unit_test(reloads_without_dropping_anybody),
 		cmocka_unit_test(lets_relays_finish_at_shutdown),
