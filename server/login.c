@@ -1,5 +1,6 @@
 #include "server/login.h"
 
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <arpa/inet.h>
@@ -19,8 +20,11 @@
 
 enum {
 	ACCEPTS_A_TURN = 16,
-	/* After an accept() for want of descriptors. */
+	/* After an accept() for want of descriptors, or of room. */
 	PAUSE_MS = 100,
+	/* Descriptors that are no client's, and those of a TLS session. */
+	FDS_OWN = 64,
+	FDS_PER_CONN = 2,
 	STOP_MS = 5000,
 };
 
@@ -80,9 +84,15 @@ on_listener_ready(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
 		socklen_t n = sizeof(from), to_n = sizeof(to);
-		int conn = accept4(fd, (struct sockaddr *)&from, &n,
-		    SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int conn;
 
+		if (listener->login->n_conns >= listener->login->conns_max) {
+			/* A sibling takes the next ones, or they wait. */
+			listeners_pause(listener->login);
+			return;
+		}
+		conn = accept4(fd, (struct sockaddr *)&from, &n,
+		    SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (conn < 0) {
 			if (errno == EMFILE || errno == ENFILE ||
 			    errno == ENOBUFS || errno == ENOMEM) {
@@ -208,6 +218,23 @@ close_sandbox(struct login *l, struct err *e)
 	return sandbox_enter(SANDBOX_LOGIN, e);
 }
 
+/* LOGIN_MAX_CONNECTIONS, or as many as there are descriptors for. */
+static void
+set_conns_max(struct login *l)
+{
+	int64_t max = conf_num(l->conf, CONF_POSTERN_LOGIN_MAX_CONNECTIONS);
+	struct rlimit files;
+
+	if (l->started)
+		return;
+	l->conns_max = (unsigned)max;
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 &&
+	    files.rlim_cur > FDS_OWN + FDS_PER_CONN &&
+	    (files.rlim_cur - FDS_OWN) / FDS_PER_CONN < (rlim_t)max)
+		l->conns_max =
+		    (unsigned)((files.rlim_cur - FDS_OWN) / FDS_PER_CONN);
+}
+
 static void
 start(struct login *l)
 {
@@ -220,6 +247,7 @@ start(struct login *l)
 		peer_flush(l->master, 1000);
 		exit(1);
 	}
+	set_conns_max(l);
 	if (!first)
 		return;
 	l->started = true;

@@ -78,7 +78,7 @@ struct login {
 	uint64_t next_id;
 	TAILQ_HEAD(, conn) conns;
 	LIST_HEAD(, conn) bucket[LOGIN_BUCKETS]; /* by id */
-	unsigned n_conns;
+	unsigned n_conns, conns_max;
 	struct listener listeners[LOGIN_LISTENERS_MAX];
 	unsigned n_listeners;
 	bool accept_paused;

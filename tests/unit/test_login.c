@@ -441,6 +441,31 @@ stops_one_service(void **state)
 	login_end(&f);
 }
 
+/* The next one waits in the listen queue, or for a sibling. */
+static void
+takes_no_more_than_it_may(void **state)
+{
+	struct login_fixture f;
+	struct client first, second;
+	struct msg_in m;
+
+	(void)state;
+	login_begin(&f, "LOGIN_MAX_CONNECTIONS=1\n", "");
+	login_start(&f, false);
+	(void)greeted(&first, &f, SERVICE_IMAPD);
+	client_connect(&second, &f, SERVICE_IMAPD);
+	client_say(&first, "a NOOP\r\n");
+	client_expect(&first, "a OK");
+	client_close(&first);
+	/* The close comes first, then the next is let in. */
+	m = master_expect(&f, MSG_CONN_CLOSE);
+	assert_true(msg_get_u64(&m) != 0);
+	(void)master_admit(&f, SERVICE_IMAPD);
+	client_expect(&second, "* OK");
+	client_close(&second);
+	login_end(&f);
+}
+
 static void
 shuts_down(void **state)
 {
@@ -510,6 +535,7 @@ main(void)
 		cmocka_unit_test(guards_passwords),
 		cmocka_unit_test(bounds_the_time_to_log_in),
 		cmocka_unit_test(stops_one_service),
+		cmocka_unit_test(takes_no_more_than_it_may),
 		cmocka_unit_test(shuts_down),
 		cmocka_unit_test(answers_nonsense),
 	};
