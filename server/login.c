@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -321,6 +322,14 @@ shut_down(struct login *l)
 }
 
 static void
+on_sigterm(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	shut_down(arg);
+}
+
+static void
 on_master_message(struct peer *p, struct msg_in *in, void *arg)
 {
 	struct login *l = arg;
@@ -407,6 +416,9 @@ login_main(unsigned index)
 
 	log_set_ident("login");
 	child_set_limits();
+	/* ^C and a hang-up reach all of a terminal; the master decides. */
+	(void)signal(SIGINT, SIG_IGN);
+	(void)signal(SIGHUP, SIG_IGN);
 	TAILQ_INIT(&l->conns);
 	l->index = index;
 	/* Sessions of workers outlive a login process, and its successor must
@@ -418,6 +430,8 @@ login_main(unsigned index)
 	    l->base, CHILD_CONTROL_FD, ROLE_LOGIN, ROLE_MASTER, &handler, l);
 	child_log_to(l->master);
 	l->on_resume = event_new(l->base, -1, 0, on_accept_resume, l);
+	l->on_sigterm = evsignal_new(l->base, SIGTERM, on_sigterm, l);
+	(void)event_add(l->on_sigterm, NULL);
 	l->auth = auth_client_new(l->base, &hooks, AUTH_MS);
 	(void)event_base_dispatch(l->base);
 	peer_flush(l->master, 1000);

@@ -82,7 +82,7 @@ struct login {
 	struct listener listeners[LOGIN_LISTENERS_MAX];
 	unsigned n_listeners;
 	bool accept_paused;
-	struct event *on_resume;
+	struct event *on_resume, *on_sigterm;
 	struct auth_client *auth;
 	/* As authdaemond offers them; those that bind to TLS only there. */
 	char mechanisms[1024], mechanisms_tls[1024];

@@ -484,6 +484,29 @@ shuts_down(void **state)
 	login_end(&f);
 }
 
+/* Signals that reach every process of a terminal or of a service unit. */
+static void
+ends_cleanly_by_signal(void **state)
+{
+	struct login_fixture f;
+	struct client c;
+
+	(void)state;
+	login_begin(&f, "", "");
+	login_start(&f, false);
+	(void)greeted(&c, &f, SERVICE_IMAPD);
+	assert_int_equal(kill(f.pid, SIGINT), 0);
+	assert_int_equal(kill(f.pid, SIGHUP), 0);
+	client_say(&c, "a NOOP\r\n");
+	client_expect(&c, "a OK");
+	assert_int_equal(kill(f.pid, SIGTERM), 0);
+	client_expect(&c, "* BYE");
+	client_expect_end(&c);
+	client_close(&c);
+	assert_int_equal(login_wait(&f), 0);
+	login_end(&f);
+}
+
 static void
 answers_nonsense(void **state)
 {
@@ -537,6 +560,7 @@ main(void)
 		cmocka_unit_test(stops_one_service),
 		cmocka_unit_test(takes_no_more_than_it_may),
 		cmocka_unit_test(shuts_down),
+		cmocka_unit_test(ends_cleanly_by_signal),
 		cmocka_unit_test(answers_nonsense),
 	};
 
