@@ -24,6 +24,8 @@ enum {
 	READ_SIZE = 4096,
 	RUNS_A_TURN = 64,
 	DRAIN_MS = 10 * 1000,
+	/* For the client to take our last words. */
+	LINGER_MS = 2 * 1000,
 	/* authdaemond and the master answer sooner, or are gone. */
 	PEER_MS = 60 * 1000,
 };
@@ -164,8 +166,23 @@ drain(struct conn *c)
 	if (c->state == CONN_DEAD)
 		return;
 	set_state(c, CONN_DRAIN);
-	if (buf_len(&c->pre->out) == 0)
-		set_state(c, CONN_DEAD);
+}
+
+/*
+ * All is said.  Closing a socket that has unread bytes makes the kernel send
+ * a reset, which can take the last words away from the client: so only our
+ * half is closed, and what comes is read until its end.
+ */
+static void
+linger(struct conn *c)
+{
+	if (c->lingering)
+		return;
+	c->lingering = true;
+	if (c->ssl != NULL)
+		tls_shutdown(c->ssl);
+	(void)shutdown(c->fd, SHUT_WR);
+	set_timer(c, LINGER_MS);
 }
 
 void
@@ -553,10 +570,8 @@ conn_settle(struct conn *c)
 		set_state(c, CONN_DEAD);
 		return;
 	}
-	if (buf_len(&c->pre->out) == 0 && c->state == CONN_DRAIN) {
-		set_state(c, CONN_DEAD);
-		return;
-	}
+	if (buf_len(&c->pre->out) == 0 && c->state == CONN_DRAIN)
+		linger(c);
 	if (buf_len(&c->pre->out) == 0 && c->tls_next) {
 		/* RFC 3501 6.2.1: nothing that came in clear counts. */
 		buf_reset(&c->pre->in);

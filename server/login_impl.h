@@ -68,6 +68,7 @@ struct conn {
 	int64_t began_ms;
 	uint64_t rcvd, sent;
 	bool read_wants_write, want_write;
+	bool lingering; /* CONN_DRAIN: our half is closed */
 };
 
 struct login {

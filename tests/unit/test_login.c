@@ -507,6 +507,29 @@ ends_cleanly_by_signal(void **state)
 	login_end(&f);
 }
 
+/* What the client still sends must not take our last words away. */
+static void
+closes_without_a_reset(void **state)
+{
+	struct login_fixture f;
+	struct client c;
+	char more[8192];
+
+	(void)state;
+	memset(more, 'x', sizeof(more));
+	login_begin(&f, "", "");
+	login_start(&f, false);
+	(void)greeted(&c, &f, SERVICE_IMAPD);
+	client_say(&c, "a LOGOUT\r\n");
+	for (int i = 0; i < 64; i++)
+		client_write(&c, slice_of(more, sizeof(more)));
+	client_expect(&c, "* BYE");
+	client_expect(&c, "a OK");
+	assert_int_equal(client_read(&c, more, sizeof(more)), 0);
+	client_close(&c);
+	login_end(&f);
+}
+
 static void
 answers_nonsense(void **state)
 {
@@ -561,6 +584,7 @@ main(void)
 		cmocka_unit_test(takes_no_more_than_it_may),
 		cmocka_unit_test(shuts_down),
 		cmocka_unit_test(ends_cleanly_by_signal),
+		cmocka_unit_test(closes_without_a_reset),
 		cmocka_unit_test(answers_nonsense),
 	};
 
