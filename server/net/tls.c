@@ -121,11 +121,22 @@ bio_of(struct slice s)
 	return BIO_new_mem_buf(s.p, (int)s.n);
 }
 
+/* Without this OpenSSL would ask on the terminal, and wait. */
+static int
+no_passphrase(char *buf, int size, int rwflag, void *arg)
+{
+	(void)buf;
+	(void)size;
+	(void)rwflag;
+	(void)arg;
+	return 0;
+}
+
 static bool
 use_key(SSL_CTX *ctx, struct slice pem)
 {
 	BIO *bio = bio_of(pem);
-	EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+	EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
 	bool ok = key != NULL && SSL_CTX_use_PrivateKey(ctx, key) == 1;
 
 	EVP_PKEY_free(key);
