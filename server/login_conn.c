@@ -327,6 +327,8 @@ begin_tls(struct conn *c)
 		set_state(c, CONN_DEAD);
 		return;
 	}
+	(void)SSL_set_min_proto_version(
+	    c->ssl, login_min_version(c->login, c->service));
 	set_state(c, CONN_HANDSHAKE);
 }
 
@@ -774,8 +776,10 @@ clear_allowed(const struct conn *c)
 	    ? CONF_POP3D_SSL_POP3_TLS_REQUIRED
 	    : CONF_IMAPD_SSL_IMAP_TLS_REQUIRED;
 
-	if (conf_is_set(c->login->conf, key))
-		return !conf_bool(c->login->conf, key);
+	const enum conf_file file = (enum conf_file)c->service;
+
+	if (conf_service_is_set(c->login->conf, file, key))
+		return !conf_service_bool(c->login->conf, file, key);
 	return is_loopback(c->client_addr);
 }
 

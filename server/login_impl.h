@@ -112,5 +112,7 @@ struct conn *conn_by_id(struct login *l, uint64_t id);
 void login_take_material(struct login *l, struct msg_in *in);
 /* Make contexts and options of what has arrived; 0 or ERR_*. */
 int login_apply(struct login *l, struct err *e) MUST_USE;
+/* The lowest version of TLS for a service: TLS1_2_VERSION, … */
+int login_min_version(const struct login *l, enum service s);
 
 #endif

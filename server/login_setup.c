@@ -83,14 +83,20 @@ find(const struct login *l, unsigned family, enum material_kind kind,
 	return NULL;
 }
 
-static int
-min_version(const struct login *l, enum conf_file service)
+int
+login_min_version(const struct login *l, enum service s)
 {
-	return conf_tls_minimum(l->conf, service) >= CONF_TLS_1_3
-	    ? TLS1_3_VERSION
-	    : conf_tls_minimum(l->conf, service) == CONF_TLS_1_2
-	    ? TLS1_2_VERSION
-	    : TLS1_VERSION;
+	switch (conf_tls_minimum(l->conf, (enum conf_file)s)) {
+	case CONF_TLS_1_0:
+		return TLS1_VERSION;
+	case CONF_TLS_1_1:
+		return TLS1_1_VERSION;
+	case CONF_TLS_1_2:
+		return TLS1_2_VERSION;
+	case CONF_TLS_1_3:
+		break;
+	}
+	return TLS1_3_VERSION;
 }
 
 static const char *const family_name[] = { "IMAP", "POP3" };
@@ -101,8 +107,12 @@ make_tls(struct login *l, unsigned family)
 {
 	const enum conf_file service =
 	    family == 0 ? CONF_FILE_IMAPD_SSL : CONF_FILE_POP3D_SSL;
+	const enum service plain = family == 0 ? SERVICE_IMAPD : SERVICE_POP3D;
+	int implicit = login_min_version(l, (enum service)service);
+	int starttls = login_min_version(l, plain);
 	const struct tls_options opt = {
-		.min_version = min_version(l, service),
+		/* Each connection's is that of its own service. */
+		.min_version = implicit < starttls ? implicit : starttls,
 		.ciphers = conf_service_str(l->conf, service,
 		    family == 0 ? CONF_IMAPD_SSL_TLS_CIPHER_LIST
 				: CONF_POP3D_SSL_TLS_CIPHER_LIST),

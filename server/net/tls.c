@@ -94,6 +94,9 @@ context_new(struct tls_config *c)
 	if (ctx == NULL)
 		return NULL;
 	(void)SSL_CTX_set_min_proto_version(ctx, c->opt.min_version);
+	/* The old versions sign with SHA-1, which other levels refuse. */
+	if (c->opt.min_version < TLS1_2_VERSION)
+		SSL_CTX_set_security_level(ctx, 0);
 	(void)SSL_CTX_set_options(ctx,
 	    SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
 		SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_IGNORE_UNEXPECTED_EOF);

@@ -247,6 +247,43 @@ drops_what_was_injected(void **state)
 	login_end(&f);
 }
 
+/* A client that speaks TLS 1.2 at most. */
+static bool
+speaks_tls12(struct client *c)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+
+	(void)SSL_CTX_set_max_proto_version(ctx, TLS1_2_VERSION);
+	c->ssl = SSL_new(ctx);
+	SSL_CTX_free(ctx);
+	(void)SSL_set_fd(c->ssl, c->fd);
+	return SSL_connect(c->ssl) == 1;
+}
+
+static void
+keeps_each_services_version(void **state)
+{
+	struct login_fixture f;
+	struct client c;
+
+	(void)state;
+	login_begin(
+	    &f, "", "TLS_PROTOCOL=TLSv1.2\nTLS_STARTTLS_PROTOCOL=TLSv1.3\n");
+	login_start(&f, true);
+	client_connect(&c, &f, SERVICE_IMAPD_SSL);
+	(void)master_admit(&f, SERVICE_IMAPD_SSL);
+	assert_true(speaks_tls12(&c));
+	client_close(&c);
+	client_connect(&c, &f, SERVICE_IMAPD);
+	(void)master_admit(&f, SERVICE_IMAPD);
+	client_expect(&c, "* OK");
+	client_say(&c, "a STARTTLS\r\n");
+	client_expect(&c, "a OK");
+	assert_false(speaks_tls12(&c));
+	client_close(&c);
+	login_end(&f);
+}
+
 static void
 refuses_under_tls(void **state)
 {
@@ -490,6 +527,7 @@ main(void)
 		cmocka_unit_test(cuts_a_client_that_never_reads),
 		cmocka_unit_test(starts_tls),
 		cmocka_unit_test(drops_what_was_injected),
+		cmocka_unit_test(keeps_each_services_version),
 		cmocka_unit_test(refuses_under_tls),
 		cmocka_unit_test(shows_the_certificate_of_the_name),
 		cmocka_unit_test(shows_the_certificate_of_the_address),
