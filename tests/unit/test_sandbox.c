@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <errno.h>
@@ -127,6 +128,28 @@ do_setuid(void)
 }
 
 static bool
+do_run_memory(void)
+{
+	return mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
+		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED;
+}
+
+static bool
+do_make_runnable(void)
+{
+	void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return mprotect(p, 4096, PROT_READ | PROT_EXEC) == 0;
+}
+
+static bool
+do_tgkill(void)
+{
+	return syscall(SYS_tgkill, getppid(), getppid(), 0) == 0;
+}
+
+static bool
 do_kill(void)
 {
 	return kill(getppid(), 0) == 0;
@@ -149,6 +172,9 @@ static const struct {
 	{ "bind", do_bind, ENDED, ENDED },
 	{ "setuid", do_setuid, ENDED, ENDED },
 	{ "kill", do_kill, ENDED, ENDED },
+	{ "tgkill", do_tgkill, ENDED, ENDED },
+	{ "run memory", do_run_memory, ENDED, ENDED },
+	{ "make runnable", do_make_runnable, ENDED, ENDED },
 };
 
 static void
