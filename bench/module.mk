@@ -1,1 +1,3 @@
-EXTRA_DIST += bench
+# Not the folder's name: it is a target as well.
+EXTRA_DIST += bench/bench.py bench/cases.py bench/imap.py bench/mails.py \
+	bench/nurse.py bench/servers.py bench/usage.py
