@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <malloc.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -264,6 +265,14 @@ on_master_end(struct peer *p, const char *why, void *arg)
 	shut_down(w);
 }
 
+static void
+on_sigterm(evutil_socket_t sig, short what, void *arg)
+{
+	(void)sig;
+	(void)what;
+	shut_down(arg);
+}
+
 static struct worker *
 worker_new(void)
 {
@@ -281,6 +290,12 @@ worker_new(void)
 	w->master = peer_new(
 	    w->base, CHILD_CONTROL_FD, ROLE_WORKER, ROLE_MASTER, &handler, w);
 	child_log_to(w->master);
+	/* A signal to the whole process group is the master's to answer; by
+	 * itself SIGTERM ends this worker with BYE. */
+	(void)signal(SIGINT, SIG_IGN);
+	(void)signal(SIGHUP, SIG_IGN);
+	w->on_sigterm = evsignal_new(w->base, SIGTERM, on_sigterm, w);
+	(void)event_add(w->on_sigterm, NULL);
 	return w;
 }
 
@@ -299,6 +314,7 @@ worker_free(struct worker *w)
 		event_free(w->on_watch);
 	if (w->on_tick != NULL)
 		event_free(w->on_tick);
+	event_free(w->on_sigterm);
 	peer_flush(w->master, 1000);
 	child_log_to(NULL);
 	peer_free(&w->master);

@@ -48,7 +48,7 @@ struct worker {
 	TAILQ_HEAD(, stream) streams;
 	unsigned n_streams;
 	char *page; /* shared with the master: the account at work */
-	struct event *on_watch, *on_tick;
+	struct event *on_watch, *on_tick, *on_sigterm;
 	struct protocol_options *options; /* made from conf */
 	int64_t idle_since_ms;
 	bool stopping;
