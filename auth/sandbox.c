@@ -68,6 +68,15 @@ static const int allowed[] = {
 	SCMP_SYS(connect),
 };
 
+/* socket(AF_UNIX, SOCK_DGRAM with whatever flags, …) */
+static const struct scmp_arg_cmp unix_datagram[] = {
+	{ .arg = 0, .op = SCMP_CMP_EQ, .datum_a = AF_UNIX },
+	{ .arg = 1,
+	    .op = SCMP_CMP_MASKED_EQ,
+	    .datum_a = 0xf,
+	    .datum_b = SOCK_DGRAM },
+};
+
 bool
 sandbox_front(void)
 {
@@ -79,9 +88,8 @@ sandbox_front(void)
 	for (size_t i = 0; ok && i < NELEMS(allowed); i++)
 		ok = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed[i], 0) == 0;
 	ok = ok &&
-	    seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
-		SCMP_A0(SCMP_CMP_EQ, AF_UNIX),
-		SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, SOCK_DGRAM)) == 0 &&
+	    seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket),
+		NELEMS(unix_datagram), unix_datagram) == 0 &&
 	    seccomp_load(ctx) == 0;
 	if (ctx != NULL)
 		seccomp_release(ctx);

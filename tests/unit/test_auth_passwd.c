@@ -13,6 +13,9 @@
 #include "auth/passwd.h"
 
 /* clang-format off */
+static const char sha512_of_secret[] =
+	"{SHA512}vSsar3708Jvp9Szi2NWZZ02Bqp1qRCFpbcTZPdBhnWgs5WtNZKnvCXdhztmeD2cm"
+	"W192CF5bDufKRpayrW/isg==";
 static const char *const of_secret[] = {
 	"{MD5}Xr4ilOzQ4PCOq3aQ0qbuaQ==",
 	"{MD5RAW}5ebe2294ecd0e0f08eab7690d2a6ee69",
@@ -20,8 +23,7 @@ static const char *const of_secret[] = {
 	"{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=",
 	"{sha}5en6G6MezRroT3XKqkdPOmY/BfQ=",
 	"{SHA256}K7gNU3sdo+OL0wNhqoVWhr3g6s1xYv72ol/pe/Unols=",
-	"{SHA512}vSsar3708Jvp9Szi2NWZZ02Bqp1qRCFpbcTZPdBhnWgs5WtNZKnvCXdhztmeD2cm"
-	    "W192CF5bDufKRpayrW/isg==",
+	sha512_of_secret,
 	"$1$abcdefgh$cHJi5PXp/ki/ktXzqlk6I1",
 	"{CRYPT}$1$abcdefgh$cHJi5PXp/ki/ktXzqlk6I1",
 };
