@@ -1,6 +1,7 @@
 """authmysql against a real MariaDB: the howto's table, and the server's
 deaths.  A database that is away is a temporary failure, never a refusal."""
 
+import pathlib
 import signal
 import threading
 import time
@@ -186,6 +187,51 @@ def test_mistakes(mysql_daemon, mariadb, old, new, log):
     mysql_daemon.write("authmysqlrc", mariadb.rc().replace(old, new))
     assert mysql_daemon.login() == b""
     assert log in mysql_daemon.log()
+
+
+@pytest.fixture
+def over_tcp(mariadb):
+    """authmysqlrc for a connection by TCP, which must use TLS."""
+    mariadb.sql("ALTER USER 'postfix'@'localhost' REQUIRE SSL;")
+    yield "".join(line for line in mariadb.rc().splitlines(True)
+                  if "MYSQL_SOCKET" not in line).replace(
+                      "MYSQL_PORT 0", f"MYSQL_PORT {mariadb.port}").replace(
+                          "MYSQL_SERVER localhost", "MYSQL_SERVER 127.0.0.1")
+    mariadb.sql("ALTER USER 'postfix'@'localhost' REQUIRE NONE;")
+
+
+def test_tls(mysql_daemon, mariadb, over_tcp):
+    mysql_daemon.write("authmysqlrc", over_tcp + (
+        f"MYSQL_SSL_CACERT {mariadb.base}/cert.pem\n"))
+    assert mysql_daemon.login() == record()
+    # Without it the server says no.
+    mysql_daemon.write("authmysqlrc", over_tcp)
+    assert mysql_daemon.login() == b""
+
+
+def test_tls_with_a_foreign_certificate(
+        mysql_daemon, mariadb, over_tcp, directory):
+    """Somebody else's server doesn't get the password."""
+    other = support.MariaDB.__new__(support.MariaDB)
+    other.base = pathlib.Path(directory) / "foreign"
+    other.base.mkdir()
+    other.make_certificate()
+    mysql_daemon.write("authmysqlrc", over_tcp + (
+        f"MYSQL_SSL_CACERT {other.base}/cert.pem\n"))
+    before = mysql_daemon.log()
+    assert mysql_daemon.login() == b""
+    assert "certificate" in mysql_daemon.log()[len(before):].lower()
+
+
+def test_character_set(mysql_daemon, mariadb):
+    """A name is escaped for the connection's character set."""
+    mysql_daemon.write("authmysqlrc",
+                       mariadb.rc() + "MYSQL_CHARACTER_SET latin1\n")
+    assert mysql_daemon.login() == record()
+    assert mysql_daemon.login("x' OR '1'='1") == b"FAIL\n"
+    mysql_daemon.write("authmysqlrc",
+                       mariadb.rc() + "MYSQL_CHARACTER_SET nosuchset\n")
+    assert mysql_daemon.login() == b""
 
 
 def test_several_servers(mysql_daemon, mariadb):
