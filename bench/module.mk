@@ -1,3 +1,3 @@
-# Not the folder's name: it is a target as well.
+# the benchmark: make bench
 EXTRA_DIST += bench/bench.py bench/cases.py bench/imap.py bench/mails.py \
 	bench/nurse.py bench/servers.py bench/usage.py

@@ -70,7 +70,8 @@ def main():
             subprocess.run(command["wait"], check=True,
                            stdin=subprocess.DEVNULL)
         else:
-            os.posix_spawnp(command[0], command, os.environ)
+            # Courier signals its whole process group when it ends.
+            os.posix_spawnp(command[0], command, os.environ, setsid=True)
     while True:
         try:
             os.wait()

@@ -8,6 +8,7 @@ conflict don't meet.
 import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -17,11 +18,12 @@ import sys
 import time
 from pathlib import Path
 
+import mails
 from imap import Imap, Refused
 
 HERE = Path(__file__).resolve().parent
 PASSWORD = "bench-password"
-MAIL_UID = 5000  # needs no line in /etc/passwd
+MAIL_UID = 5000
 START_SECONDS = 30
 
 
@@ -121,6 +123,7 @@ class Server:
         make_table(self.table, users)
         spec = {"commands": self.configure()}
         if self.mounts:
+            self.name_mail_user()
             spec["overlays"] = {
                 "/usr": [str(self.root / "usr")],
                 "/etc": [str(self.run / "etc"), str(self.root / "etc")],
@@ -132,8 +135,23 @@ class Server:
             self.process = subprocess.Popen(
                 ["unshare", "--mount", "--propagation", "private",
                  sys.executable, str(HERE / "nurse.py"), str(path)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True)
         self.wait(users[0][0])
+
+    def name_mail_user(self):
+        """
+        A line for its uid in the passwd that this server sees: without one,
+        Courier's library for watching folders waits a second at each login.
+        """
+        etc = self.run / "etc"
+        etc.mkdir(exist_ok=True)
+        for name, line in (("passwd", f"bench:x:{MAIL_UID}:{MAIL_UID}::"
+                            f"{self.home}:/bin/false"),
+                           ("group", f"bench:x:{MAIL_UID}:")):
+            kept = [kept for kept in Path("/etc", name).read_text()
+                    .splitlines() if kept.split(":")[2] != str(MAIL_UID)]
+            (etc / name).write_text("\n".join([*kept, line]) + "\n")
 
     def wait(self, user):
         """Until somebody can log in."""
@@ -166,6 +184,16 @@ class Server:
         client = Imap(self.port)
         client.login(user, PASSWORD)
         return client
+
+
+    def deliver(self, account, n, mark):
+        """Put n messages into INBOX as a delivery agent does."""
+        maildir = self.home / account / "Maildir"
+        for i in range(n):
+            path = maildir / "tmp" / f"{int(time.time())}.M{i}P{mark}.bench"
+            path.write_bytes(mails.message(random.Random(i), i))
+            os.chown(path, MAIL_UID, MAIL_UID)
+            path.rename(maildir / "new" / path.name)
 
 
 class Dovecot(Server):
@@ -285,6 +313,8 @@ class Courier(Server):
             (shipped / "authdaemonrc").read_text()
             + 'authmodulelist="authsqlite"\n')
         (conf / "authsqliterc").write_text(f"""\
+##NAME: LOCATION:0
+##NAME: MARKER:0
 SQLITE_DATABASE {self.table}
 SQLITE_USER_TABLE postfix_users
 SQLITE_CLEAR_PWFIELD clear
