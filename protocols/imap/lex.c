@@ -159,8 +159,9 @@ imap_lex_word(struct imap_lex *lx, struct slice word)
 {
 	struct slice rest = slice_skip(lx->in, lx->pos);
 
-	if (!slice_istarts(rest, word) ||
-	    (rest.n > word.n && imap_is_atom_char(rest.p[word.n])))
+	/* at the end of the input it may be the beginning of a longer one */
+	if (!slice_istarts(rest, word) || rest.n == word.n ||
+	    imap_is_atom_char(rest.p[word.n]))
 		return false;
 	lx->pos += word.n;
 	return true;
@@ -372,6 +373,8 @@ imap_lex_nstring(struct imap_lex *lx, struct slice *out, bool *nil)
 {
 	enum parse r;
 
+	if (slice_istarts(SLICE("NIL"), slice_skip(lx->in, lx->pos)))
+		return PARSE_MORE;
 	if (imap_lex_word(lx, SLICE("NIL"))) {
 		*out = slice_of(NULL, 0);
 		*nil = true;

@@ -43,3 +43,28 @@ libimap_a_SOURCES = \
 	protocols/imap/sync.c \
 	protocols/imap/writer.c \
 	protocols/imap/writer.h
+
+# --- tests ------------------------------------------------------------------
+imap_unit_tests = tests/unit/test_imap_lex tests/unit/test_imap_parts
+check_PROGRAMS += $(imap_unit_tests)
+TESTS += $(imap_unit_tests)
+IMAP_LIBS = libimap.a libimapmime.a libmime.a
+tests_unit_test_imap_lex_SOURCES = tests/unit/test_imap_lex.c
+tests_unit_test_imap_lex_LDADD = libimap.a libbase.a -lcmocka
+tests_unit_test_imap_parts_SOURCES = tests/unit/test_imap_parts.c
+tests_unit_test_imap_parts_LDADD = $(IMAP_LIBS) libbase.a -lcmocka
+
+check_PROGRAMS += tests/transcripts/run_imap
+TESTS += tests/transcripts/run_imap
+tests_transcripts_run_imap_SOURCES = tests/transcripts/run_imap.c \
+	$(maildir_worker)
+tests_transcripts_run_imap_LDADD = $(IMAP_LIBS) libmaildir.a libbase.a \
+	$(SQLITE_LIBS)
+
+check_PROGRAMS += tests/fuzz/fuzz_imap_lex
+tests_fuzz_fuzz_imap_lex_SOURCES = tests/fuzz/fuzz_imap_lex.c
+tests_fuzz_fuzz_imap_lex_LDADD = $(IMAP_LIBS) libbase.a
+tests_fuzz_fuzz_imap_lex_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+if !FUZZING
+tests_fuzz_fuzz_imap_lex_SOURCES += tests/fuzz/replay.c
+endif

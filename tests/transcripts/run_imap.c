@@ -1,0 +1,72 @@
+/*
+ * Transcripts of IMAP sessions, over a Maildir.  The login command that waits
+ * is "L LOGIN"; of the fixture are also line-max, literals-max, message-max,
+ * nesting-max, set-max, keywords (yes, no) and capability.
+ */
+#include <stdlib.h>
+
+#include "base/num.h"
+#include "protocols/imap/session.h"
+#include "tests/support/maildir_worker.h"
+
+static struct imap_options options;
+static char *capability;
+
+static struct session *
+make(const struct session_peer *peer, struct account *account, int64_t now_ms)
+{
+	return imap_session_new(&options, peer, account, "L", "LOGIN", now_ms);
+}
+
+static void
+reset(void)
+{
+	options = imap_options_default;
+	free(capability);
+	capability = NULL;
+}
+
+static bool
+fixture(struct slice word, struct slice value)
+{
+	uint32_t n = 0;
+
+	if (slice_eq(word, SLICE("capability"))) {
+		capability = slice_dup(value);
+		options.capability = capability;
+		return true;
+	}
+	if (slice_eq(word, SLICE("keywords"))) {
+		options.keywords = slice_eq(value, SLICE("yes"));
+		return true;
+	}
+	if (!num_u32(value, &n))
+		return false;
+	if (slice_eq(word, SLICE("line-max")))
+		options.line_max = n;
+	else if (slice_eq(word, SLICE("literals-max")))
+		options.literals_max = n;
+	else if (slice_eq(word, SLICE("message-max")))
+		options.message_max = n;
+	else if (slice_eq(word, SLICE("nesting-max")))
+		options.nesting_max = n;
+	else if (slice_eq(word, SLICE("set-max")))
+		options.set_max = n;
+	else
+		return false;
+	return true;
+}
+
+int
+main(int argc, char **argv)
+{
+	static const char *const directories[] = { "imap", NULL };
+	static const struct maildir_worker w = { .directories = directories,
+		.make = make,
+		.fixture = fixture,
+		.reset = reset };
+	int status = maildir_worker_main(argc, argv, &w);
+
+	free(capability);
+	return status;
+}
