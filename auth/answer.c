@@ -2,6 +2,9 @@
 
 #include "base/ascii.h"
 
+/* What numbers and the lengths of strings take in a message. */
+enum { FIELDS_ROOM = 256 };
+
 void
 account_init(struct account *a)
 {
@@ -140,10 +143,21 @@ answer_of_account(const struct account *a)
 	return out;
 }
 
+/* Room for n bytes at once: growing would leave copies of what is secret. */
+static void
+make_room(struct msg_out *m, size_t n)
+{
+	if (n < MSG_SIZE_MAX / 2)
+		(void)!buf_reserve(&m->b, n);
+}
+
 void
 query_pack(const struct query *q, uint32_t id, struct msg_out *m)
 {
 	msg_begin(m, MSG_AUTHD_QUERY, id);
+	make_room(m,
+	    q->module.n + q->service.n + q->mechanism.n + q->user.n +
+		q->password.n + q->extra.n + q->rip.n + FIELDS_ROOM);
 	msg_put_u32(m, q->op);
 	msg_put_u32(m, q->budget_ms);
 	msg_put_bytes(m, q->module);
@@ -176,7 +190,12 @@ query_unpack(struct msg_in *m, struct query *q)
 void
 answer_pack(const struct answer *a, uint32_t id, struct msg_out *m)
 {
+	size_t n = a->extra.n + FIELDS_ROOM;
+
+	for (size_t f = 0; f < ACCOUNT_N_FIELDS; f++)
+		n += a->field[f].n;
 	msg_begin(m, MSG_AUTHD_ANSWER, id);
+	make_room(m, n);
 	msg_put_u32(m, a->verdict);
 	msg_put_u32(m, a->uid);
 	msg_put_u32(m, a->gid);

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/log_out.h"
 #include "base/mem.h"
 #include "server/ipc/msg.h"
 
@@ -311,6 +312,8 @@ take_message(struct front_loop *loop, struct msg_in *m)
 		take_config(loop, m);
 	else if (m->type == MSG_AUTHD_HELPER)
 		take_helper(loop, m);
+	else if (m->type == MSG_AUTHD_LOG)
+		log_out_take(m->fd);
 	else if (m->type == MSG_AUTHD_STOP)
 		stop(loop);
 }

@@ -28,6 +28,7 @@
 #include "base/clock.h"
 #include "base/fsx.h"
 #include "base/log.h"
+#include "base/log_out.h"
 #include "base/mem.h"
 #include "server/ipc/msg.h"
 
@@ -393,12 +394,28 @@ make_pair(int *own, int *other)
 	return true;
 }
 
+/* A file that was rotated is another one; the front can't open it. */
+static bool
+send_log(struct keeper *k)
+{
+	struct msg_out m;
+	int fd = log_out_file();
+
+	if (fd < 0)
+		return true;
+	msg_begin(&m, MSG_AUTHD_LOG, 0);
+	m.fd = fd;
+	return msg_send(k->front, &m) == 0;
+}
+
 static void
 spawn_front(struct keeper *k)
 {
 	int own, other;
 	pid_t pid;
 
+	/* If this doesn't work it is tried again, but not at once. */
+	k->front_after = clock_now() + FRONT_PAUSE_MS;
 	if (!make_pair(&own, &other))
 		return;
 	pid = fork();
@@ -576,7 +593,7 @@ reload(struct keeper *k, bool all)
 	(void)find_user(k);
 	if (!make_sockets(k))
 		log_error("not every socket is there");
-	if (k->front >= 0 && !send_config(k))
+	if (k->front >= 0 && (!send_config(k) || !send_log(k)))
 		log_error("the front doesn't take its settings");
 	log_start(k);
 }

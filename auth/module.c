@@ -24,7 +24,7 @@ static const struct auth_module *const all[] = {
 	&module_userdb,
 };
 
-enum { LINKS_MAX = 16 };
+enum { LINKS_MAX = 16, UID_NOBODY = 65534 };
 
 struct chain {
 	uint32_t magic;
@@ -37,6 +37,7 @@ struct chain {
 	const char *default_options;
 	uint32_t uid_min, gid_min;
 	struct slice salt_secret;
+	bool warned_of_nobody;
 	bool slow; /* this helper may work on slow hashes */
 };
 
@@ -283,6 +284,20 @@ check_paths(const struct query *q, const struct account *a, const char **why)
 	return false;
 }
 
+/* The default of old schemas: it works, but every mailbox has one owner whom
+ * the system uses for what has none. */
+static void
+warn_of_nobody(struct chain *c, const struct query *q, const struct account *a)
+{
+	char safe[128];
+
+	if (a->uid != UID_NOBODY || c->warned_of_nobody)
+		return;
+	c->warned_of_nobody = true;
+	log_warn("account %s has uid %u, the system's nobody",
+	    log_safe(q->user, safe, sizeof(safe)), UID_NOBODY);
+}
+
 /* Is the account usable, and does what was asked agree with it?  compare:
  * the module hasn't done that itself. */
 static enum verdict
@@ -298,6 +313,7 @@ judge(struct chain *c, const struct query *q, struct account *a, bool compare)
 		    log_safe(q->user, safe, sizeof(safe)), why);
 		return VERDICT_TEMPORARY;
 	}
+	warn_of_nobody(c, q, a);
 	v = compare ? judge_op(c, q, a) : VERDICT_OK;
 	if (v == VERDICT_OK)
 		account_merge_options(a, slice_str(c->default_options));

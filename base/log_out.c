@@ -172,3 +172,20 @@ log_out_forget(void)
 {
 	target.fd = -1;
 }
+
+int
+log_out_file(void)
+{
+	return target.is_syslog ? -1 : target.fd;
+}
+
+void
+log_out_take(int fd)
+{
+	if (target.is_syslog || target.fd < 0) {
+		(void)close(fd);
+		return;
+	}
+	(void)close(target.fd);
+	target.fd = fd;
+}

@@ -19,6 +19,11 @@
  * opened (lines are then dropped).  May be called again.
  */
 int log_out_open(const char *where, struct slice facility);
+/* The descriptor of the log if it is a file; -1.  For a process that may open
+ * files to hand to one that may not, when the file was rotated. */
+int log_out_file(void);
+/* Go on in this file if it was a file before; takes over the descriptor. */
+void log_out_take(int fd);
 /* The descriptor was closed by somebody else (in a new process). */
 void log_out_forget(void);
 

@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/secret.h"
 
 /* Header: type and request id, both u32.  All numbers are in host order: the
  * two ends are one machine and one build. */
@@ -86,6 +87,9 @@ msg_finish(struct msg_out *m)
 void
 msg_out_fini(struct msg_out *m)
 {
+	/* Some carry passwords. */
+	if (m->b.p != NULL)
+		secret_wipe(m->b.p, m->b.cap);
 	buf_fini(&m->b);
 	m->fd = -1;
 }

@@ -121,6 +121,28 @@ def test_reload_takes_sockets_and_settings(own, directory):
     support.wait_for(lambda: not os.path.exists(extra), "its end")
 
 
+def test_log_file_that_is_rotated(directory, table):
+    """After SIGHUP every process writes to the new file."""
+    d = support.Authdaemond(directory + "/rot", "authsqlite")
+    d.write("authsqliterc", table.rc())
+    with open(d.conf / "postern", "a", encoding="ascii") as f:
+        f.write(f"LOG={d.log_path}\n")
+    assert run(d, "start").returncode == 0
+    try:
+        assert d.login() == record()
+        old = d.log_path.rename(d.base / "log.1")
+        assert run(d, "restart").returncode == 0
+        support.wait_for(d.log_path.exists, "the new log")
+        support.wait_for(lambda: d.login() == record() and
+                         "received auth request" in d.log() and
+                         "trying this module" in d.log(), "lines in it")
+        size = old.stat().st_size
+        assert d.login() == record()
+        assert old.stat().st_size == size
+    finally:
+        assert run(d, "stop").returncode == 0
+
+
 def test_reload_with_an_error_changes_nothing(own):
     own.write("postern", "AUTH_FAILURE_DELAY=soon\n")
     own.process.send_signal(signal.SIGHUP)
