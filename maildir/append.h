@@ -43,7 +43,7 @@ enum step append_commit(
 /* 0 or ERR_*; then the UIDs given, in order. */
 int append_result(const struct append *p, uint32_t *uidvalidity,
     const uint32_t **uids, size_t *n);
-/* Ends it; before STEP_DONE everything written is removed again. */
+/* Ends it; before the commit of step 5 everything written is removed again. */
 void append_free(struct append **p);
 
 #endif

@@ -40,10 +40,19 @@ bool mailbox_gone(const struct mailbox *m);
 enum step mailbox_refresh(struct mailbox *m, bool move_new, struct waker waker,
     int64_t now_ms, int64_t wall_ms, int *result);
 
+/*
+ * Whoever gave a waker with this arg to mailbox_refresh() or
+ * mailbox_pop3_list() and goes away before it was called must say so.
+ */
+void mailbox_forget_waker(struct mailbox *m, void *arg);
+
 /* The newest view, with a reference for the caller. */
 struct view *mailbox_view(struct mailbox *m) MUST_USE;
 
-/* Be called whenever mailbox_view() would give another view than before. */
+/*
+ * Be called whenever mailbox_view() would give another view than before, or
+ * (a watch saw something) would do so after a mailbox_refresh().
+ */
 struct mailbox_listener {
 	struct waker waker;
 	struct mailbox_listener *next, **prev;

@@ -1,1 +1,34 @@
-# maildir: see HACKING.md
+noinst_LIBRARIES += libmaildir.a
+libmaildir_a_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
+libmaildir_a_SOURCES = \
+	maildir/account.c \
+	maildir/append.c maildir/append.h \
+	maildir/cache.c \
+	maildir/change.h \
+	maildir/chunk.c maildir/chunk.h \
+	maildir/copy.c \
+	maildir/db.c maildir/db.h \
+	maildir/dir.c maildir/dir.h \
+	maildir/edit.c maildir/edit.h \
+	maildir/expunge.c \
+	maildir/file_name.c maildir/file_name.h \
+	maildir/flags.c \
+	maildir/import_courier.c \
+	maildir/index.c maildir/index.h \
+	maildir/internal.h \
+	maildir/keywords.c \
+	maildir/mailbox.c maildir/mailbox.h \
+	maildir/message.c \
+	maildir/name.c maildir/name.h \
+	maildir/open.c \
+	maildir/pop3.c \
+	maildir/quota.c \
+	maildir/rename.c \
+	maildir/scan.c \
+	maildir/store.c maildir/store.h \
+	maildir/subscription.c maildir/subscription.h \
+	maildir/sync.c maildir/sync.h \
+	maildir/tidy.c \
+	maildir/view.c maildir/view.h \
+	maildir/watch.c \
+	maildir/work.c maildir/work.h

@@ -1,0 +1,494 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fsx.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "maildir/dir.h"
+#include "maildir/edit.h"
+#include "maildir/name.h"
+#include "maildir/subscription.h"
+
+static int
+open_call(void *arg, struct err *e)
+{
+	return account_open(arg, e);
+}
+
+static int
+open_wait(struct account *a, struct err *e)
+{
+	return account_retry(open_call, a, e);
+}
+
+static int
+invalid(struct err *e, int rc)
+{
+	return rc == 0 ? 0 : err_set(e, rc, "mailbox name: %s", err_name(rc));
+}
+
+/* --- listing -------------------------------------------------------------- */
+
+/* Names while they are collected: slices are offsets until the end. */
+struct collect {
+	struct buf names;
+	struct entry_at {
+		size_t at, n;
+		unsigned attrs;
+	} * v;
+	size_t n, cap;
+};
+
+enum { NAMES_MAX_BYTES = 64 * 1024 * 1024 };
+
+static void
+collect_add(struct collect *c, struct slice name, unsigned attrs)
+{
+	size_t at = buf_len(&c->names);
+
+	buf_put(&c->names, name);
+	if (!buf_ok(&c->names))
+		return;
+	if (c->n == c->cap) {
+		c->cap = c->cap * 2 + 16;
+		c->v = mem_realloc(c->v, c->cap, sizeof(*c->v));
+	}
+	c->v[c->n++] = (struct entry_at){ at, name.n, attrs };
+}
+
+static int
+order_entries(const void *a, const void *b)
+{
+	const struct mailbox_entry *x = a, *y = b;
+	bool ix = name_is_inbox(x->name), iy = name_is_inbox(y->name);
+
+	if (ix != iy)
+		return ix ? -1 : 1;
+	return slice_cmp(x->name, y->name);
+}
+
+static bool
+is_below(struct slice name, struct slice parent)
+{
+	return name.n > parent.n && name.p[parent.n] == '.' &&
+	    slice_starts(name, parent);
+}
+
+/* Sort, fold doubles together, and see who has children. */
+static void
+collect_finish(struct collect *c, struct mailbox_list *out)
+{
+	size_t n = 0;
+
+	out->v = mem_alloc((c->n + 1) * sizeof(*out->v));
+	for (size_t i = 0; i < c->n; i++)
+		out->v[i] = (struct mailbox_entry){
+			slice_of(
+			    buf_slice(&c->names).p + c->v[i].at, c->v[i].n),
+			c->v[i].attrs
+		};
+	if (c->n != 0)
+		qsort(out->v, c->n, sizeof(*out->v), order_entries);
+	for (size_t i = 0; i < c->n; i++) {
+		if (n != 0 && slice_eq(out->v[n - 1].name, out->v[i].name)) {
+			unsigned both = out->v[n - 1].attrs | out->v[i].attrs;
+
+			/* \Noselect only if nobody knows better */
+			if (!(out->v[n - 1].attrs & out->v[i].attrs &
+				MAILBOX_NOSELECT))
+				both &= ~(unsigned)MAILBOX_NOSELECT;
+			out->v[n - 1].attrs = both;
+		} else {
+			out->v[n++] = out->v[i];
+		}
+	}
+	/* Bytes below '.' sort between a parent and its children, so the
+	 * entry behind isn't always a child: look as far as the prefix goes. */
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = i + 1;
+		     k < n && slice_starts(out->v[k].name, out->v[i].name); k++)
+			if (is_below(out->v[k].name, out->v[i].name)) {
+				out->v[i].attrs |= MAILBOX_HAS_CHILDREN;
+				break;
+			}
+	out->n = n;
+	out->store = c->names.p;
+	free(c->v);
+}
+
+static bool
+has_new(int root_fd, const char *dir)
+{
+	struct dir_reader r;
+	struct slice name;
+	struct buf path;
+	bool found = false;
+	int rc;
+
+	buf_init(&path, 1024);
+	buf_puts(&path, dir);
+	buf_puts(&path, dir[0] != '\0' ? "/new" : "new");
+	rc = dir_reader_open(&r, root_fd, buf_cstr(&path));
+	buf_fini(&path);
+	if (rc < 0)
+		return false;
+	while (!found && dir_reader_next(&r, &name))
+		found = name.p[0] != '.';
+	dir_reader_close(&r);
+	return found;
+}
+
+static unsigned
+marked(int root_fd, const char *dir)
+{
+	return has_new(root_fd, dir) ? MAILBOX_MARKED : MAILBOX_UNMARKED;
+}
+
+static bool
+is_mailbox(int root_fd, const char *dir)
+{
+	struct stat st;
+	struct buf path;
+	bool result;
+
+	buf_init(&path, 1024);
+	buf_puts(&path, dir);
+	result =
+	    fsx_stat(root_fd, buf_cstr(&path), &st) == 0 && S_ISDIR(st.st_mode);
+	buf_puts(&path, "/cur");
+	result = result && fsx_stat(root_fd, buf_cstr(&path), &st) == 0 &&
+	    S_ISDIR(st.st_mode);
+	buf_fini(&path);
+	return result;
+}
+
+static int
+collect_dirs(struct account *a, struct collect *c, struct err *e)
+{
+	struct dir_reader r;
+	struct slice dir;
+	struct buf name;
+
+	if (dir_reader_open(&r, a->root_fd, ".") < 0)
+		return err_sys(e, "read %s", a->path);
+	buf_init(&name, 4096);
+	while (dir_reader_next(&r, &dir)) {
+		const char *path = (const char *)dir.p;
+
+		if (!name_is_dir(dir) || !is_mailbox(a->root_fd, path))
+			continue;
+		buf_reset(&name);
+		name_put_from_dir(a->root_fd, dir, &name);
+		collect_add(c, buf_slice(&name), marked(a->root_fd, path));
+	}
+	buf_fini(&name);
+	dir_reader_close(&r);
+	return 0;
+}
+
+static void
+collect_parents(struct collect *c)
+{
+	size_t n = c->n;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t at = c->v[i].at;
+
+		for (size_t k = sizeof("INBOX"); k < c->v[i].n; k++) {
+			struct slice all = buf_slice(&c->names);
+			char *parent;
+
+			if (all.p[at + k] != '.')
+				continue;
+			parent = slice_dup(slice_of(all.p + at, k));
+			collect_add(c, slice_str(parent), MAILBOX_NOSELECT);
+			free(parent);
+		}
+	}
+}
+
+int
+account_list(struct account *a, struct mailbox_list *out, struct err *e)
+{
+	struct collect c = { 0 };
+	struct mailbox_list subscribed;
+	int rc;
+
+	if ((rc = open_wait(a, e)) != 0)
+		return rc;
+	buf_init(&c.names, NAMES_MAX_BYTES);
+	collect_add(&c, SLICE("INBOX"), marked(a->root_fd, ""));
+	if ((rc = collect_dirs(a, &c, e)) != 0 ||
+	    (rc = account_subscriptions(a, &subscribed, e)) != 0)
+		goto fail;
+	for (size_t i = 0; i < subscribed.n; i++)
+		collect_add(&c, subscribed.v[i].name,
+		    MAILBOX_SUBSCRIBED | MAILBOX_NOSELECT);
+	mailbox_list_fini(&subscribed);
+	collect_parents(&c);
+	collect_finish(&c, out);
+	return 0;
+fail:
+	buf_fini(&c.names);
+	free(c.v);
+	return rc;
+}
+
+int
+account_subscriptions(
+    struct account *a, struct mailbox_list *out, struct err *e)
+{
+	struct collect c = { 0 };
+	struct buf file;
+	struct slice rest, name;
+	int rc;
+
+	if ((rc = open_wait(a, e)) != 0)
+		return rc;
+	buf_init(&file, NAMES_MAX_BYTES);
+	if ((rc = subscription_read(a->root_fd, &file, e)) != 0)
+		goto out;
+	buf_init(&c.names, NAMES_MAX_BYTES);
+	rest = buf_slice(&file);
+	while (slice_split(&rest, '\n', &name))
+		if (name_valid(name))
+			collect_add(&c, name, MAILBOX_SUBSCRIBED);
+	collect_finish(&c, out);
+out:
+	buf_fini(&file);
+	return rc;
+}
+
+void
+mailbox_list_fini(struct mailbox_list *l)
+{
+	free(l->v);
+	free(l->store);
+	*l = (struct mailbox_list){ 0 };
+}
+
+int
+account_subscribe(struct account *a, struct slice name, bool on, struct err *e)
+{
+	struct file_unique u;
+	int rc;
+
+	if ((rc = open_wait(a, e)) != 0)
+		return rc;
+	if (!name_valid(name))
+		return invalid(e, ERR_INVALID);
+	u = store_unique(a->store, a->store->wall_ms);
+	return subscription_set(a->root_fd, name, on, &u, e);
+}
+
+int
+account_exists(struct account *a, struct slice name, struct err *e)
+{
+	struct buf dir;
+	int rc;
+
+	if ((rc = open_wait(a, e)) != 0)
+		return rc;
+	buf_init(&dir, 1024);
+	rc = name_to_dir(a->root_fd, name, &dir);
+	if (rc == 0 && buf_len(&dir) != 0 &&
+	    !is_mailbox(a->root_fd, buf_cstr(&dir)))
+		rc = ERR_NOT_FOUND;
+	buf_fini(&dir);
+	return invalid(e, rc);
+}
+
+/* --- create --------------------------------------------------------------- */
+
+/* A path below tmp/ for something that is put together or torn down there. */
+static void
+put_tmp(struct account *a, struct buf *out, const char *prefix)
+{
+	struct file_unique u = store_unique(a->store, a->store->wall_ms);
+
+	buf_puts(out, "tmp/");
+	buf_puts(out, prefix);
+	file_name_tmp(out, &u);
+}
+
+/* Give a directory what makes it a mailbox. */
+static int
+fill_dir(struct account *a, const char *path, struct err *e)
+{
+	int fd = fsx_open_dir(a->root_fd, path), mark, rc;
+
+	if (fd < 0)
+		return err_sys(e, "open %s", path);
+	rc = account_make_dirs(fd, e);
+	if (rc == 0) {
+		mark = fsx_create(fd, "maildirfolder", 0600);
+		if (mark >= 0)
+			(void)close(mark);
+		else if (errno != EEXIST)
+			rc = err_sys(e, "create %s/maildirfolder", path);
+	}
+	(void)close(fd);
+	return rc;
+}
+
+static int
+make_dir(struct account *a, const char *dir, struct err *e)
+{
+	struct buf tmp;
+	int rc;
+
+	/* It appears whole, or not at all. */
+	buf_init(&tmp, 1024);
+	put_tmp(a, &tmp, "postern-deleted.");
+	if (fsx_mkdir(a->root_fd, buf_cstr(&tmp), 0700) < 0)
+		rc = err_sys(e, "mkdir %s", buf_cstr(&tmp));
+	else if ((rc = fill_dir(a, buf_cstr(&tmp), e)) == 0 &&
+	    fsx_rename(a->root_fd, buf_cstr(&tmp), a->root_fd, dir) < 0)
+		rc = err_sys(e, "rename to %s", dir);
+	if (rc != 0)
+		a->sweep = true;
+	buf_fini(&tmp);
+	return rc;
+}
+
+struct row_call {
+	struct account *a;
+	struct slice dir;
+	int64_t id;
+	bool fresh; /* what an earlier directory of the name left is void */
+};
+
+static int
+delete_row(struct account *a, int64_t id, uint32_t validity, struct slice dir,
+    struct err *e)
+{
+	sqlite3_stmt *s = db_stmt(&a->db, DB_USED_SET);
+	int rc;
+
+	db_bind_blob(s, 1, dir);
+	db_bind_i64(s, 2, validity);
+	if ((rc = db_run(&a->db, s, e)) != 0)
+		return rc;
+	s = db_stmt(&a->db, DB_MAILBOX_DELETE);
+	db_bind_i64(s, 1, id);
+	return db_run(&a->db, s, e);
+}
+
+/* Within a transaction: the row of a directory, and its UIDVALIDITY.
+ * 1: there; 0: not. */
+static int
+get_row(struct account *a, struct slice dir, int64_t *id, uint32_t *validity,
+    struct err *e)
+{
+	sqlite3_stmt *s = db_stmt(&a->db, DB_MAILBOX_FIND);
+	int rc;
+
+	db_bind_blob(s, 1, dir);
+	if ((rc = db_step(&a->db, s, e)) != 1)
+		return rc;
+	*id = sqlite3_column_int64(s, 0);
+	(void)sqlite3_reset(s);
+	s = db_stmt(&a->db, DB_MAILBOX_GET);
+	db_bind_i64(s, 1, *id);
+	if ((rc = db_step(&a->db, s, e)) != 1)
+		return rc < 0 ? rc : ERR_DAMAGED;
+	*validity = db_column_u32(s, 0);
+	(void)sqlite3_reset(s);
+	return 1;
+}
+
+static int
+drop_row(void *arg, struct err *e)
+{
+	struct row_call *c = arg;
+	uint32_t validity;
+	int rc = account_open(c->a, e);
+
+	if (rc != 0 || (rc = db_begin(&c->a->db, e)) != 0)
+		return account_db_failed(c->a, rc);
+	rc = get_row(c->a, c->dir, &c->id, &validity, e);
+	if (rc == 1)
+		rc = delete_row(c->a, c->id, validity, c->dir, e);
+	if (rc == 0)
+		rc = db_commit(&c->a->db, e);
+	else
+		db_rollback(&c->a->db);
+	return account_db_failed(c->a, rc);
+}
+
+static int
+make_row(void *arg, struct err *e)
+{
+	struct row_call *c = arg;
+	int rc = account_open(c->a, e);
+
+	if (rc == 0)
+		rc = mailbox_row(c->a, c->dir, &c->id, e);
+	return account_db_failed(c->a, rc);
+}
+
+int
+account_create(struct account *a, struct slice name, struct err *e)
+{
+	struct row_call c = { .a = a };
+	struct buf dir;
+	int rc;
+
+	if ((rc = open_wait(a, e)) != 0)
+		return rc;
+	buf_init(&dir, 1024);
+	rc = name_to_dir(a->root_fd, name, &dir);
+	c.dir = buf_slice(&dir);
+	if (rc == 0 && (c.dir.n == 0 || is_mailbox(a->root_fd, buf_cstr(&dir))))
+		rc = ERR_EXISTS;
+	else if (rc == 0)
+		rc = fill_dir(a, buf_cstr(&dir), e);
+	else if (rc == ERR_NOT_FOUND &&
+	    (rc = account_retry(drop_row, &c, e)) == 0)
+		rc = make_dir(a, buf_cstr(&dir), e);
+	if (rc == 0)
+		rc = account_retry(make_row, &c, e);
+	buf_fini(&dir);
+	return rc == ERR_INVALID || rc == ERR_EXISTS ? invalid(e, rc) : rc;
+}
+
+/* --- delete --------------------------------------------------------------- */
+
+int
+account_delete(struct account *a, struct slice name, struct err *e)
+{
+	struct row_call c = { .a = a };
+	struct mailbox *m;
+	struct buf dir, tmp;
+	int rc;
+
+	if ((rc = open_wait(a, e)) != 0)
+		return rc;
+	if (name_is_inbox(name))
+		return invalid(e, ERR_INVALID);
+	buf_init(&dir, 1024);
+	buf_init(&tmp, 1024);
+	if ((rc = name_to_dir(a->root_fd, name, &dir)) != 0) {
+		(void)invalid(e, rc);
+		goto out;
+	}
+	c.dir = buf_slice(&dir);
+	put_tmp(a, &tmp, "postern-deleted.");
+	if (fsx_rename(a->root_fd, buf_cstr(&dir), a->root_fd, buf_cstr(&tmp)) <
+	    0) {
+		rc = err_sys(e, "rename %s", buf_cstr(&dir));
+		goto out;
+	}
+	if ((m = mailbox_find_dir(a, c.dir)) != NULL)
+		mailbox_set_gone(m);
+	rc = account_retry(drop_row, &c, e);
+	a->sweep = tidy_sweep(a);
+	if (quota_active(a) && quota_recount(a, NULL) != 0)
+		log_warn("maildir: quota not counted path=%s", a->path);
+out:
+	buf_fini(&tmp);
+	buf_fini(&dir);
+	return rc;
+}

@@ -1,0 +1,111 @@
+/*
+ * chunk: some hundred messages, packed, in memory and in the database.
+ *
+ * Layer:  maildir, uses base.
+ * Memory: a chunk is shared by views and immutable once it is in one; its
+ *         body (what never changes of a message) is shared by the versions of
+ *         a chunk.  Both are reference counted, within one thread.
+ * On disk a chunk is three blobs, integers little-endian, each ended by a
+ * check sum of 8 bytes:
+ *   fixed  36 bytes a message: uid 4, internal_ms 8, save_ms 8, file_size 8,
+ *          wire_size 8
+ *   names  for each: length 2, base name, length 2, odd info part
+ *   state  20 bytes a message: place 8, keyword set 4, modseq 8
+ */
+#ifndef MAILDIR_CHUNK_H
+#define MAILDIR_CHUNK_H
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/slice.h"
+#include "maildir/view.h"
+
+enum { CHUNK_MAX = 256 };
+
+#define SIZE_UNKNOWN UINT64_MAX
+#define TIME_UNKNOWN INT64_MIN
+
+struct fixed {
+	int64_t internal_ms; /* TIME_UNKNOWN: file not yet looked at */
+	int64_t save_ms;
+	uint64_t file_size, wire_size; /* SIZE_UNKNOWN */
+};
+
+struct body {
+	unsigned refs;
+	uint32_t n, cap;
+	bool dirty; /* a fixed was filled in and not yet written */
+	struct fixed *fixed;
+	uint32_t *at; /* base i: at[2i] … at[2i+1], odd: … at[2i+2] */
+	struct buf names;
+};
+
+struct chunk {
+	unsigned refs;
+	uint32_t first;	 /* key: uid of its first message when it was made */
+	uint64_t change; /* the mailbox's change that wrote it */
+	uint32_t n, cap;
+	struct message *m;
+	uint64_t *place;
+	struct body *body;
+	/* while an edit owns it: */
+	bool own, dirty_body;
+	uint32_t n_removed; /* messages whose uid was set to 0 */
+};
+
+struct chunk *chunk_new(uint32_t first) MUST_USE;
+struct chunk *chunk_ref(struct chunk *c);
+void chunk_unref(struct chunk **c);
+/* A copy to be changed; its body is shared. */
+struct chunk *chunk_clone(const struct chunk *c) MUST_USE;
+
+struct slice chunk_base(const struct chunk *c, uint32_t i);
+struct slice chunk_odd(const struct chunk *c, uint32_t i);
+struct fixed *chunk_fixed(const struct chunk *c, uint32_t i);
+
+/* Changes, of an owned chunk only. */
+void chunk_append(struct chunk *c, const struct message *m, uint64_t place,
+    struct slice base, struct slice odd, const struct fixed *fixed);
+void chunk_set_place(
+    struct chunk *c, uint32_t i, uint64_t place, struct slice odd);
+/* Drop the messages with uid 0. */
+void chunk_compact(struct chunk *c);
+
+void chunk_encode_fixed(const struct chunk *c, struct buf *out);
+void chunk_encode_names(const struct chunk *c, struct buf *out);
+void chunk_encode_state(const struct chunk *c, struct buf *out);
+/* NULL: the blobs aren't what was written. */
+struct chunk *chunk_decode(uint32_t first, struct slice fixed,
+    struct slice names, struct slice state) MUST_USE;
+
+/* --- views, from the inside ---------------------------------------------- */
+
+struct view {
+	unsigned refs;
+	uint32_t count, uidnext;
+	uint64_t highest_modseq;
+	size_t n_chunks;
+	struct chunk **v;
+	uint32_t *start; /* sequence number of each chunk's first message */
+};
+
+/* A view of these chunks, none empty; takes over their references. */
+struct view *view_new(struct chunk **v, size_t n, uint32_t uidnext,
+    uint64_t highest_modseq) MUST_USE;
+/* Without the messages from uidnext on. */
+struct view *view_below(struct view *v, uint32_t uidnext) MUST_USE;
+/* Where a sequence number (1 … count) is. */
+struct chunk *view_at(const struct view *v, uint32_t seq, uint32_t *i);
+/* Index of the last chunk whose first is <= uid, or 0. */
+size_t chunks_find(struct chunk *const *v, size_t n, uint32_t uid);
+
+/* Little-endian integers, and the sum over a blob. */
+void le_put(struct buf *b, uint64_t v, unsigned n_bytes);
+uint64_t le_get(const uint8_t *p, unsigned n_bytes);
+uint64_t blob_sum(struct slice s);
+/* Append the sum of all that b holds; check and cut it off. */
+void blob_seal(struct buf *b);
+bool blob_open(struct slice *s) MUST_USE;
+
+#endif

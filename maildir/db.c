@@ -1,0 +1,471 @@
+#include "maildir/db.h"
+
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <string.h>
+
+enum { SCHEMA_VERSION = 1 };
+
+#define MAILBOX_COLUMNS                                                        \
+ "uidvalidity, uidnext, modseq, modseq_bound, change, recent_uid, "            \
+ "n_keywords, n_sets, new_ino, new_mtime, cur_ino, cur_mtime, pop3_next, "     \
+ "pop3_uidvalidity"
+
+/* clang-format off */
+static const char *const texts[DB_N_STATEMENTS] = {
+[DB_BEGIN] = "BEGIN IMMEDIATE",
+[DB_BEGIN_READ] = "BEGIN",
+[DB_COMMIT] = "COMMIT",
+[DB_ROLLBACK] = "ROLLBACK",
+[DB_DATA_VERSION] = "PRAGMA data_version",
+[DB_META_GET] = "SELECT value FROM meta WHERE key = ?1",
+[DB_META_SET] = "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)",
+[DB_MAILBOX_GET] =
+    "SELECT " MAILBOX_COLUMNS ", dir FROM mailbox WHERE id = ?1",
+[DB_MAILBOX_FIND] = "SELECT id FROM mailbox WHERE dir = ?1",
+[DB_MAILBOX_INSERT] =
+    "INSERT INTO mailbox (dir, uidvalidity, uidnext, modseq, modseq_bound, "
+    "change, recent_uid, n_keywords, n_sets, new_ino, new_mtime, cur_ino, "
+    "cur_mtime, pop3_next, pop3_uidvalidity) "
+    "VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, 0, 1, 0, 0, 0, 0, 0, 0)",
+[DB_MAILBOX_UPDATE] =
+    "UPDATE mailbox SET (" MAILBOX_COLUMNS ") = "
+    "(?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) "
+    "WHERE id = ?1",
+[DB_MAILBOX_RENAME] = "UPDATE mailbox SET dir = ?2 WHERE id = ?1",
+[DB_MAILBOX_DELETE] = "DELETE FROM mailbox WHERE id = ?1",
+[DB_MAILBOX_JUMP] =
+    "UPDATE mailbox SET uidnext = min(uidnext + ?1, 4294967295), "
+    "modseq = modseq_bound + ?2, modseq_bound = modseq_bound + ?2, "
+    "pop3_next = CASE pop3_next WHEN 0 THEN 0 ELSE pop3_next + ?1 END, "
+    "change = change + 1",
+[DB_MAILBOX_SET_VALIDITY] =
+    "UPDATE mailbox SET uidvalidity = ?2, change = change + 1 WHERE id = ?1",
+[DB_NAMES_BELOW] =
+    "SELECT id, dir FROM mailbox WHERE substr(dir, 1, length(?1)) = ?1",
+[DB_USED_GET] = "SELECT uidvalidity FROM used WHERE dir = ?1",
+[DB_USED_SET] =
+    "INSERT INTO used (dir, uidvalidity) VALUES (?1, ?2) ON CONFLICT (dir) "
+    "DO UPDATE SET uidvalidity = max(uidvalidity, excluded.uidvalidity)",
+[DB_CHUNK_LIST] =
+    "SELECT key, change FROM chunk_state WHERE key BETWEEN ?1 AND ?2 "
+    "ORDER BY key",
+[DB_CHUNK_GET] =
+    "SELECT f.fixed, n.names, s.state FROM chunk_state s "
+    "JOIN chunk_names n ON n.key = s.key JOIN chunk_fixed f ON f.key = s.key "
+    "WHERE s.key = ?1",
+[DB_CHUNK_PUT_FIXED] =
+    "INSERT OR REPLACE INTO chunk_fixed (key, fixed) VALUES (?1, ?2)",
+[DB_CHUNK_PUT_NAMES] =
+    "INSERT OR REPLACE INTO chunk_names (key, names) VALUES (?1, ?2)",
+[DB_CHUNK_PUT_STATE] =
+    "INSERT OR REPLACE INTO chunk_state (key, change, state) "
+    "VALUES (?1, ?2, ?3)",
+[DB_CHUNK_DEL_FIXED] = "DELETE FROM chunk_fixed WHERE key BETWEEN ?1 AND ?2",
+[DB_CHUNK_DEL_NAMES] = "DELETE FROM chunk_names WHERE key BETWEEN ?1 AND ?2",
+[DB_CHUNK_DEL_STATE] = "DELETE FROM chunk_state WHERE key BETWEEN ?1 AND ?2",
+[DB_KEYWORD_LIST] =
+    "SELECT no, name FROM keyword WHERE mailbox = ?1 AND no >= ?2 "
+    "ORDER BY no",
+[DB_KEYWORD_PUT] =
+    "INSERT OR REPLACE INTO keyword (mailbox, no, name) VALUES (?1, ?2, ?3)",
+[DB_SET_LIST] =
+    "SELECT no, members FROM keyword_set WHERE mailbox = ?1 AND no >= ?2 "
+    "ORDER BY no",
+[DB_SET_PUT] =
+    "INSERT OR REPLACE INTO keyword_set (mailbox, no, members) "
+    "VALUES (?1, ?2, ?3)",
+[DB_VANISHED_PUT] =
+    "INSERT INTO vanished (mailbox, modseq, first, last) "
+    "VALUES (?1, ?2, ?3, ?4)",
+[DB_POP3_LIST] =
+    "SELECT key, ids FROM pop3 WHERE key BETWEEN ?1 AND ?2 ORDER BY key",
+[DB_POP3_PUT] = "INSERT OR REPLACE INTO pop3 (key, ids) VALUES (?1, ?2)",
+[DB_POP3_DEL] = "DELETE FROM pop3 WHERE key BETWEEN ?1 AND ?2",
+[DB_CACHE_GET] = "SELECT bytes FROM cache WHERE key = ?1 AND kind = ?2",
+[DB_CACHE_PUT] =
+    "INSERT OR REPLACE INTO cache (key, kind, bytes) VALUES (?1, ?2, ?3)",
+[DB_CACHE_DEL] = "DELETE FROM cache WHERE key BETWEEN ?1 AND ?2",
+};
+/* clang-format on */
+
+/*
+ * Keys of chunks and of pop3 are (mailbox id << 32 | first uid).  Blobs are
+ * described in chunk.h and pop3.c.  dir is the name of the directory, as
+ * bytes; used keeps the UIDVALIDITY that a name had when it was given up.
+ */
+static const char schema[] =
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;"
+    "CREATE TABLE mailbox (id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " dir BLOB NOT NULL UNIQUE, uidvalidity INTEGER NOT NULL,"
+    " uidnext INTEGER NOT NULL, modseq INTEGER NOT NULL,"
+    " modseq_bound INTEGER NOT NULL, change INTEGER NOT NULL,"
+    " recent_uid INTEGER NOT NULL, n_keywords INTEGER NOT NULL,"
+    " n_sets INTEGER NOT NULL, new_ino INTEGER NOT NULL,"
+    " new_mtime INTEGER NOT NULL, cur_ino INTEGER NOT NULL,"
+    " cur_mtime INTEGER NOT NULL, pop3_next INTEGER NOT NULL,"
+    " pop3_uidvalidity INTEGER NOT NULL);"
+    "CREATE TABLE used (dir BLOB PRIMARY KEY, uidvalidity INTEGER NOT NULL)"
+    " WITHOUT ROWID;"
+    "CREATE TABLE chunk_fixed (key INTEGER PRIMARY KEY, fixed BLOB NOT NULL);"
+    "CREATE TABLE chunk_names (key INTEGER PRIMARY KEY, names BLOB NOT NULL);"
+    "CREATE TABLE chunk_state (key INTEGER PRIMARY KEY,"
+    " change INTEGER NOT NULL, state BLOB NOT NULL);"
+    "CREATE TABLE keyword (mailbox INTEGER, no INTEGER, name BLOB NOT NULL,"
+    " PRIMARY KEY (mailbox, no)) WITHOUT ROWID;"
+    "CREATE TABLE keyword_set (mailbox INTEGER, no INTEGER,"
+    " members BLOB NOT NULL, PRIMARY KEY (mailbox, no)) WITHOUT ROWID;"
+    "CREATE TABLE vanished (mailbox INTEGER NOT NULL, modseq INTEGER NOT NULL,"
+    " first INTEGER NOT NULL, last INTEGER NOT NULL);"
+    "CREATE INDEX vanished_by_modseq ON vanished (mailbox, modseq);"
+    "CREATE TABLE pop3 (key INTEGER PRIMARY KEY, ids BLOB NOT NULL);"
+    "CREATE TRIGGER mailbox_gone AFTER DELETE ON mailbox BEGIN"
+    " DELETE FROM chunk_fixed WHERE key BETWEEN old.id << 32"
+    "  AND (old.id << 32) + 4294967295;"
+    " DELETE FROM chunk_names WHERE key BETWEEN old.id << 32"
+    "  AND (old.id << 32) + 4294967295;"
+    " DELETE FROM chunk_state WHERE key BETWEEN old.id << 32"
+    "  AND (old.id << 32) + 4294967295;"
+    " DELETE FROM pop3 WHERE key BETWEEN old.id << 32"
+    "  AND (old.id << 32) + 4294967295;"
+    " DELETE FROM keyword WHERE mailbox = old.id;"
+    " DELETE FROM keyword_set WHERE mailbox = old.id;"
+    " DELETE FROM vanished WHERE mailbox = old.id;"
+    "END;"
+    "PRAGMA user_version = 1;";
+
+static const char cache_schema[] =
+    "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value)"
+    " WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS cache (key INTEGER, kind INTEGER,"
+    " bytes BLOB NOT NULL, PRIMARY KEY (key, kind)) WITHOUT ROWID;";
+
+int
+db_error(struct db *db, int rc, struct err *e)
+{
+	int sys = db->h != NULL ? sqlite3_system_errno(db->h) : 0;
+	int code = ERR_SYS;
+
+	switch (rc & 0xff) {
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		code = ERR_BUSY;
+		break;
+	case SQLITE_FULL:
+		code = ERR_SPACE;
+		break;
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+		code = ERR_DAMAGED;
+		break;
+	case SQLITE_READONLY:
+		code = rc == SQLITE_READONLY_DBMOVED ? ERR_STALE : ERR_DENIED;
+		break;
+	case SQLITE_PERM:
+	case SQLITE_AUTH:
+		code = ERR_DENIED;
+		break;
+	case SQLITE_IOERR:
+	case SQLITE_CANTOPEN:
+		if (sys == ENOSPC || sys == EDQUOT)
+			code = ERR_SPACE;
+		else if (rc == SQLITE_IOERR_SHORT_READ)
+			code = ERR_DAMAGED;
+		break;
+	case SQLITE_ERROR:
+	case SQLITE_SCHEMA:
+		/* a table or column that ought to be there isn't */
+		code = ERR_DAMAGED;
+		break;
+	default:
+		break;
+	}
+	(void)err_set(e, code, "database: %s",
+	    db->h != NULL ? sqlite3_errmsg(db->h) : sqlite3_errstr(rc));
+	if (e != NULL)
+		e->sys = sys;
+	return code;
+}
+
+int
+db_exec(struct db *db, const char *sql, struct err *e)
+{
+	int rc = sqlite3_exec(db->h, sql, NULL, NULL, NULL);
+
+	return rc == SQLITE_OK ? 0 : db_error(db, rc, e);
+}
+
+sqlite3_stmt *
+db_stmt(struct db *db, enum db_sql which)
+{
+	sqlite3_stmt **s = &db->stmt[which];
+
+	if (*s == NULL &&
+	    sqlite3_prepare_v3(db->h, texts[which], -1,
+		SQLITE_PREPARE_PERSISTENT, s, NULL) != SQLITE_OK)
+		return NULL;
+	(void)sqlite3_reset(*s);
+	(void)sqlite3_clear_bindings(*s);
+	return *s;
+}
+
+int
+db_step(struct db *db, sqlite3_stmt *s, struct err *e)
+{
+	int rc = s != NULL ? sqlite3_step(s) : sqlite3_errcode(db->h), code;
+
+	if (rc == SQLITE_ROW)
+		return 1;
+	code = rc == SQLITE_DONE
+	    ? 0
+	    : db_error(db, sqlite3_extended_errcode(db->h), e);
+	if (s != NULL)
+		(void)sqlite3_reset(s);
+	return code;
+}
+
+int
+db_run(struct db *db, sqlite3_stmt *s, struct err *e)
+{
+	int rc;
+
+	do
+		rc = db_step(db, s, e);
+	while (rc == 1);
+	return rc;
+}
+
+int
+db_begin(struct db *db, struct err *e)
+{
+	int rc;
+
+	assert(!db->in_txn);
+	rc = db_run(db, db_stmt(db, DB_BEGIN), e);
+	db->in_txn = rc == 0;
+	return rc;
+}
+
+void
+db_rollback(struct db *db)
+{
+	if (db->in_txn && !sqlite3_get_autocommit(db->h) &&
+	    db_run(db, db_stmt(db, DB_ROLLBACK), NULL) != 0)
+		(void)sqlite3_exec(db->h, "ROLLBACK", NULL, NULL, NULL);
+	db->in_txn = false;
+}
+
+int
+db_commit(struct db *db, struct err *e)
+{
+	int rc;
+
+	assert(db->in_txn);
+	rc = db_run(db, db_stmt(db, DB_COMMIT), e);
+	if (rc != 0)
+		db_rollback(db);
+	db->in_txn = false;
+	return rc;
+}
+
+int
+db_version(struct db *db, int64_t *version, struct err *e)
+{
+	sqlite3_stmt *s = db_stmt(db, DB_DATA_VERSION);
+	int rc = db_step(db, s, e);
+
+	if (rc <= 0)
+		return rc < 0 ? rc : ERR_DAMAGED;
+	*version = sqlite3_column_int64(s, 0);
+	(void)sqlite3_reset(s);
+	return 0;
+}
+
+void
+db_bind_blob(sqlite3_stmt *s, int at, struct slice v)
+{
+	/* An empty blob, not NULL: sqlite3_bind_blob of NULL binds NULL. */
+	if (s != NULL)
+		(void)sqlite3_bind_blob64(s, at,
+		    v.n != 0 ? (const void *)v.p : "", v.n, SQLITE_STATIC);
+}
+
+void
+db_bind_i64(sqlite3_stmt *s, int at, int64_t v)
+{
+	if (s != NULL)
+		(void)sqlite3_bind_int64(s, at, v);
+}
+
+void
+db_bind_u64(sqlite3_stmt *s, int at, uint64_t v)
+{
+	db_bind_i64(s, at, (int64_t)v);
+}
+
+struct slice
+db_column_blob(sqlite3_stmt *s, int at)
+{
+	const void *p = sqlite3_column_blob(s, at);
+
+	return slice_of(p, (size_t)sqlite3_column_bytes(s, at));
+}
+
+uint64_t
+db_column_u64(sqlite3_stmt *s, int at)
+{
+	return (uint64_t)sqlite3_column_int64(s, at);
+}
+
+uint32_t
+db_column_u32(sqlite3_stmt *s, int at)
+{
+	return (uint32_t)sqlite3_column_int64(s, at);
+}
+
+int
+db_meta_get(struct db *db, const char *key, int64_t *v, struct err *e)
+{
+	sqlite3_stmt *s = db_stmt(db, DB_META_GET);
+	int rc;
+
+	if (s != NULL)
+		(void)sqlite3_bind_text(s, 1, key, -1, SQLITE_STATIC);
+	if ((rc = db_step(db, s, e)) != 1)
+		return rc;
+	*v = sqlite3_column_int64(s, 0);
+	(void)sqlite3_reset(s);
+	return 1;
+}
+
+int
+db_meta_set(struct db *db, const char *key, int64_t v, struct err *e)
+{
+	sqlite3_stmt *s = db_stmt(db, DB_META_SET);
+
+	if (s != NULL)
+		(void)sqlite3_bind_text(s, 1, key, -1, SQLITE_STATIC);
+	db_bind_i64(s, 2, v);
+	return db_run(db, s, e);
+}
+
+/* A number that a PRAGMA gives; <0: ERR_*. */
+static int
+pragma_number(struct db *db, const char *sql, struct err *e)
+{
+	sqlite3_stmt *s = NULL;
+	int rc = sqlite3_prepare_v2(db->h, sql, -1, &s, NULL), v = 0;
+
+	if (rc != SQLITE_OK)
+		return db_error(db, sqlite3_extended_errcode(db->h), e);
+	rc = sqlite3_step(s);
+	if (rc == SQLITE_ROW)
+		v = sqlite3_column_int(s, 0);
+	else if (rc != SQLITE_DONE)
+		v = db_error(db, sqlite3_extended_errcode(db->h), e);
+	(void)sqlite3_finalize(s);
+	return v;
+}
+
+int
+db_schema(struct db *db, struct err *e)
+{
+	int rc = pragma_number(db, "PRAGMA user_version", e);
+
+	if (rc < 0 || rc == SCHEMA_VERSION)
+		return rc < 0 ? rc : 0;
+	if (rc > SCHEMA_VERSION)
+		return err_set(e, ERR_INVALID,
+		    "database: made by a newer version (%d)", rc);
+	if ((rc = db_begin(db, e)) != 0)
+		return rc;
+	/* somebody else may have made it meanwhile */
+	rc = pragma_number(db, "PRAGMA user_version", e);
+	if (rc == 0)
+		rc = db_exec(db, schema, e);
+	if (rc < 0) {
+		db_rollback(db);
+		return rc;
+	}
+	return db_commit(db, e);
+}
+
+int
+db_cache_schema(struct db *db, struct err *e)
+{
+	return db_exec(db, cache_schema, e);
+}
+
+bool
+db_file(const char *path, uint64_t *ino)
+{
+	struct stat st;
+
+	if (lstat(path, &st) < 0 || !S_ISREG(st.st_mode))
+		return false;
+	*ino = st.st_ino;
+	return true;
+}
+
+static int
+set_up(struct db *db, bool remote, bool disposable, struct err *e)
+{
+	sqlite3_stmt *s = NULL;
+	int rc;
+
+	(void)sqlite3_extended_result_codes(db->h, 1);
+	(void)sqlite3_busy_timeout(db->h, 0);
+	(void)sqlite3_db_config(
+	    db->h, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	(void)sqlite3_db_config(db->h, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+	(void)sqlite3_db_config(db->h, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+	rc = sqlite3_prepare_v2(db->h,
+	    remote ? "PRAGMA journal_mode = TRUNCATE"
+		   : "PRAGMA journal_mode = WAL",
+	    -1, &s, NULL);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_step(s);
+	if (rc != SQLITE_ROW) {
+		rc = db_error(db, sqlite3_extended_errcode(db->h), e);
+		(void)sqlite3_finalize(s);
+		return rc != 0 ? rc : ERR_SYS;
+	}
+	db->wal = sqlite3_stricmp(
+		      (const char *)sqlite3_column_text(s, 0), "wal") == 0;
+	(void)sqlite3_finalize(s);
+	return db_exec(db,
+	    disposable ? "PRAGMA synchronous = OFF; PRAGMA cache_size = -256"
+		: db->wal
+		? "PRAGMA synchronous = NORMAL; PRAGMA cache_size = -512"
+		: "PRAGMA synchronous = FULL; PRAGMA cache_size = -512",
+	    e);
+}
+
+int
+db_open(struct db *db, const char *path, bool remote, bool disposable,
+    struct err *e)
+{
+	int rc;
+
+	*db = (struct db){ 0 };
+	rc = sqlite3_open_v2(path, &db->h,
+	    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
+		SQLITE_OPEN_NOFOLLOW,
+	    NULL);
+	rc = rc != SQLITE_OK ? db_error(db, sqlite3_extended_errcode(db->h), e)
+			     : set_up(db, remote, disposable, e);
+	if (rc != 0)
+		db_close(db);
+	return rc;
+}
+
+void
+db_close(struct db *db)
+{
+	db_rollback(db);
+	for (size_t i = 0; i < DB_N_STATEMENTS; i++)
+		(void)sqlite3_finalize(db->stmt[i]);
+	(void)sqlite3_close(db->h);
+	*db = (struct db){ 0 };
+}

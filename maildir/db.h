@@ -1,0 +1,119 @@
+/*
+ * db: one SQLite database, opened the way the store needs it.
+ *
+ * Layer:  maildir, uses base and SQLite.
+ * Nothing here waits: a database that somebody else holds gives ERR_BUSY, and
+ * the caller tries again in a later step.  No statement and no transaction is
+ * left open when the caller yields.
+ */
+#ifndef MAILDIR_DB_H
+#define MAILDIR_DB_H
+
+#include <sys/types.h>
+
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/slice.h"
+
+/* Every statement there is; its text stands in db.c. */
+enum db_sql {
+	DB_BEGIN,
+	DB_BEGIN_READ,
+	DB_COMMIT,
+	DB_ROLLBACK,
+	DB_DATA_VERSION,
+	DB_META_GET,
+	DB_META_SET,
+	DB_MAILBOX_GET,
+	DB_MAILBOX_FIND,
+	DB_MAILBOX_INSERT,
+	DB_MAILBOX_UPDATE,
+	DB_MAILBOX_RENAME,
+	DB_MAILBOX_DELETE,
+	DB_MAILBOX_JUMP,
+	DB_MAILBOX_SET_VALIDITY,
+	DB_NAMES_BELOW,
+	DB_USED_GET,
+	DB_USED_SET,
+	DB_CHUNK_LIST,
+	DB_CHUNK_GET,
+	DB_CHUNK_PUT_FIXED,
+	DB_CHUNK_PUT_NAMES,
+	DB_CHUNK_PUT_STATE,
+	DB_CHUNK_DEL_FIXED,
+	DB_CHUNK_DEL_NAMES,
+	DB_CHUNK_DEL_STATE,
+	DB_KEYWORD_LIST,
+	DB_KEYWORD_PUT,
+	DB_SET_LIST,
+	DB_SET_PUT,
+	DB_VANISHED_PUT,
+	DB_POP3_LIST,
+	DB_POP3_PUT,
+	DB_POP3_DEL,
+	DB_CACHE_GET,
+	DB_CACHE_PUT,
+	DB_CACHE_DEL,
+	DB_N_STATEMENTS,
+};
+
+struct db {
+	sqlite3 *h;
+	sqlite3_stmt *stmt[DB_N_STATEMENTS];
+	bool wal; /* else a rollback journal, synced by SQLite itself */
+	bool in_txn;
+};
+
+/*
+ * Open or create the file at an absolute path.  disposable: nothing is synced.
+ * 0, or ERR_BUSY, ERR_DAMAGED (not a database), ERR_SPACE, ERR_DENIED, ….
+ */
+int db_open(struct db *db, const char *path, bool remote, bool disposable,
+    struct err *e) MUST_USE;
+/* Idempotent; the log is not checkpointed. */
+void db_close(struct db *db);
+
+/* A prepared statement, reset and unbound; NULL when it can't be prepared,
+ * which db_step reports. */
+sqlite3_stmt *db_stmt(struct db *db, enum db_sql which);
+/* 1: a row; 0: the end; else ERR_*.  Unless it is 1 the statement is reset. */
+int db_step(struct db *db, sqlite3_stmt *s, struct err *e) MUST_USE;
+/* Step to the end and reset. */
+int db_run(struct db *db, sqlite3_stmt *s, struct err *e) MUST_USE;
+/* Run statements that need no arguments. */
+int db_exec(struct db *db, const char *sql, struct err *e) MUST_USE;
+/* The ERR_* of an SQLite result. */
+int db_error(struct db *db, int rc, struct err *e);
+
+/* BEGIN IMMEDIATE, COMMIT; a commit that fails has been rolled back. */
+int db_begin(struct db *db, struct err *e) MUST_USE;
+int db_commit(struct db *db, struct err *e) MUST_USE;
+void db_rollback(struct db *db);
+
+/* A number that changes when another connection commits. */
+int db_version(struct db *db, int64_t *version, struct err *e) MUST_USE;
+
+void db_bind_blob(sqlite3_stmt *s, int at, struct slice v);
+void db_bind_i64(sqlite3_stmt *s, int at, int64_t v);
+void db_bind_u64(sqlite3_stmt *s, int at, uint64_t v);
+struct slice db_column_blob(sqlite3_stmt *s, int at);
+uint64_t db_column_u64(sqlite3_stmt *s, int at);
+uint32_t db_column_u32(sqlite3_stmt *s, int at);
+
+/* Account-wide values by name. */
+int db_meta_get(struct db *db, const char *key, int64_t *v,
+    struct err *e) MUST_USE; /* 1: there; 0: not */
+int db_meta_set(
+    struct db *db, const char *key, int64_t v, struct err *e) MUST_USE;
+
+/* Make or migrate the tables; ERR_INVALID: made by a newer version. */
+int db_schema(struct db *db, struct err *e) MUST_USE;
+int db_cache_schema(struct db *db, struct err *e) MUST_USE;
+
+/* The file number tells whether path is still the file that is open. */
+bool db_file(const char *path, uint64_t *ino);
+
+#endif

@@ -1,0 +1,68 @@
+/*
+ * edit: one change of a mailbox's messages, in one transaction.
+ *
+ * Layer:  maildir, uses base.
+ * Between begin and commit or abort nothing may yield.  At begin, what other
+ * processes changed is read first, so that the change is made to the newest
+ * state; only chunks that changed are written.  All changes of one edit get
+ * one mod-sequence.
+ */
+#ifndef MAILDIR_EDIT_H
+#define MAILDIR_EDIT_H
+
+#include "maildir/internal.h"
+
+struct uid_range {
+	uint32_t first, last;
+};
+
+/* A message removed: the index of base names must forget it. */
+struct edit_gone {
+	uint32_t uid;
+	char *base; /* a copy */
+	size_t n;
+};
+
+struct edit {
+	struct mailbox *m;
+	struct chunk **v; /* references */
+	size_t n, cap;
+	uint32_t uidnext;
+	uint64_t modseq; /* of what this edit changes */
+	bool modseq_used, changed;
+	struct edit_gone *gone;
+	size_t n_gone, cap_gone;
+	size_t n_keywords, n_sets; /* at begin */
+	int32_t n_new;		   /* change of the messages in new/ */
+};
+
+/* 0, or ERR_BUSY, ERR_STALE (the mailbox is gone), ….  Then nothing is open. */
+int edit_begin(struct edit *ed, struct mailbox *m, struct err *e) MUST_USE;
+/* Where a message is now; false: it isn't there (any more). */
+bool edit_find(const struct edit *ed, uint32_t uid, size_t *at, uint32_t *i);
+/* Set place (and info part, if odd) and keywords of a message. */
+void edit_set(struct edit *ed, size_t at, uint32_t i, uint64_t place,
+    struct slice odd, uint32_t keywords);
+void edit_remove(struct edit *ed, size_t at, uint32_t i);
+/* A new message.  ERR_LIMIT: no UID is left. */
+int edit_append(struct edit *ed, const struct file_name *name,
+    uint32_t keywords, const struct fixed *fixed, uint32_t *uid,
+    struct err *e) MUST_USE;
+/*
+ * Write and commit.  On success the mailbox has the new state, but UIDs it
+ * gave are not shown before the caller has seen to their durability.  On
+ * failure all is as before.
+ */
+int edit_commit(struct edit *ed, struct err *e) MUST_USE;
+void edit_abort(struct edit *ed);
+
+/* The key of a mailbox's row in the chunk tables. */
+int64_t chunk_key(const struct mailbox *m, uint32_t first);
+/* Write all of a chunk, or its fixed part, as it is; within a transaction. */
+int chunk_write(struct mailbox *m, struct chunk *c, struct err *e) MUST_USE;
+int chunk_write_fixed(
+    struct mailbox *m, struct chunk *c, struct err *e) MUST_USE;
+/* Bind the columns of the mailbox's row for DB_MAILBOX_UPDATE. */
+int mailbox_row_write(struct mailbox *m, struct err *e) MUST_USE;
+
+#endif

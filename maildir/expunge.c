@@ -1,0 +1,222 @@
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/fsx.h"
+#include "base/mem.h"
+#include "maildir/change.h"
+#include "maildir/work.h"
+
+enum { EXPUNGE_MAGIC = 0x45787067 };
+
+enum expunge_state { EXPUNGE_WORK, EXPUNGE_SYNC, EXPUNGE_DONE };
+
+struct change_expunge {
+	unsigned magic;
+	struct mailbox *m;
+	enum expunge_state state;
+	bool any; /* whatever the flags */
+	struct uid_work work;
+	size_t n_removed;
+	int64_t quota_bytes, quota_messages;
+	struct durable durable;
+	int result;
+};
+
+static void
+begin(struct mailbox *m, const uint32_t *uids, size_t n, bool any,
+    struct change_expunge **out)
+{
+	struct change_expunge *c = MEM_NEW(struct change_expunge);
+
+	c->magic = EXPUNGE_MAGIC;
+	c->m = m;
+	c->any = any;
+	m->refs++;
+	m->account->refs++;
+	uid_work_init(&c->work, m, uids, n);
+	*out = c;
+}
+
+static uint32_t *
+all_deleted(const struct view *v, size_t *n)
+{
+	uint32_t *uids = mem_alloc(((size_t)v->count + 1) * sizeof(*uids));
+
+	*n = 0;
+	for (size_t k = 0; k < v->n_chunks; k++)
+		for (uint32_t i = 0; i < v->v[k]->n; i++)
+			if (v->v[k]->m[i].flags & MESSAGE_DELETED)
+				uids[(*n)++] = v->v[k]->m[i].uid;
+	return uids;
+}
+
+int
+change_expunge_begin(struct mailbox *m, const uint32_t *uids, size_t n,
+    struct change_expunge **out, struct err *e)
+{
+	uint32_t *own = NULL;
+
+	MAGIC_CHECK(m, MAILBOX_MAGIC);
+	if (m->gone)
+		return err_set(e, ERR_STALE, "mailbox is gone");
+	/* Only what the sessions have been shown. */
+	if (uids == NULL)
+		uids = own = all_deleted(m->shown, &n);
+	begin(m, uids, n, false, out);
+	free(own);
+	return 0;
+}
+
+int
+change_remove_begin(struct mailbox *m, const uint32_t *uids, size_t n,
+    struct change_expunge **out, struct err *e)
+{
+	MAGIC_CHECK(m, MAILBOX_MAGIC);
+	if (m->gone)
+		return err_set(e, ERR_STALE, "mailbox is gone");
+	begin(m, uids, n, true, out);
+	return 0;
+}
+
+static int
+remove_one(struct change_expunge *c, struct edit *ed, uint32_t uid)
+{
+	struct chunk *ch;
+	struct buf name;
+	uint32_t i;
+	size_t at;
+	uint64_t size;
+	bool counts;
+	int fd, rc = 0;
+
+	if (!edit_find(ed, uid, &at, &i))
+		return 0;
+	ch = ed->v[at];
+	/* Somebody may have taken the flag back. */
+	if (!c->any && !(ch->m[i].flags & MESSAGE_DELETED))
+		return 0;
+	fd = mailbox_dir_fd(c->m, ch->place[i] & PLACE_NEW ? DIR_NEW : DIR_CUR);
+	if (fd < 0)
+		return err_of_errno(errno);
+	counts = quota_counts(c->m, ch->place[i]);
+	size = counts ? quota_size(c->m, ch, i) : 0;
+	buf_init(&name, 1024);
+	if (fsx_unlink(fd, message_name(&name, ch, i)) < 0)
+		rc = errno;
+	buf_fini(&name);
+	if (rc == ENOENT) {
+		uid_work_again(&c->work, uid);
+		return 0;
+	}
+	if (rc != 0)
+		return err_of_errno(rc);
+	edit_remove(ed, at, i);
+	c->quota_bytes -= (int64_t)size;
+	c->quota_messages -= counts;
+	c->n_removed++;
+	return 0;
+}
+
+static int
+work_slice(struct change_expunge *c)
+{
+	struct uid_work *w = &c->work;
+	struct edit ed;
+	size_t n = 0;
+	int rc = edit_begin(&ed, c->m, NULL), commit;
+
+	if (rc != 0)
+		return rc;
+	c->quota_bytes = c->quota_messages = 0;
+	for (; w->at < w->n && n < WORK_SLICE && rc == 0; n++)
+		rc = remove_one(c, &ed, w->uids[w->at++]);
+	/* What was unlinked before a failure is gone all the same. */
+	commit = edit_commit(&ed, NULL);
+	if (commit != 0)
+		scan_distrust(c->m);
+	mailbox_publish(c->m);
+	quota_note(c->m->account, c->quota_bytes, c->quota_messages);
+	return rc != 0 ? rc : commit;
+}
+
+static enum step
+step_work(struct change_expunge *c, struct waker waker, int64_t now_ms,
+    int64_t wall_ms)
+{
+	struct uid_work *w = &c->work;
+	bool done = false;
+	int rc = 0;
+
+	if (w->at < w->n) {
+		rc = work_slice(c);
+		if (rc == ERR_BUSY &&
+		    work_still_busy(&w->busy_since_ms, now_ms))
+			return STEP_YIELD;
+		w->busy_since_ms = 0;
+		if (rc == 0 && w->at < w->n)
+			return STEP_YIELD;
+	}
+	if (rc == 0) {
+		enum step step =
+		    uid_work_refill(w, waker, now_ms, wall_ms, &done, &rc);
+
+		if (step != STEP_NEXT)
+			return step;
+	}
+	if (rc == 0 && !done)
+		return STEP_NEXT;
+	c->result = rc;
+	c->state = rc == 0 &&
+		(c->m->account->store->opt.fsync_always || c->m->unsynced)
+	    ? EXPUNGE_SYNC
+	    : EXPUNGE_DONE;
+	return STEP_NEXT;
+}
+
+enum step
+change_expunge_step(struct change_expunge *c, struct waker waker,
+    int64_t now_ms, int64_t wall_ms)
+{
+	enum step step = STEP_NEXT;
+
+	MAGIC_CHECK(c, EXPUNGE_MAGIC);
+	c->m->account->store->wall_ms = wall_ms;
+	while (step == STEP_NEXT && c->state != EXPUNGE_DONE) {
+		if (c->state == EXPUNGE_WORK) {
+			step = step_work(c, waker, now_ms, wall_ms);
+			continue;
+		}
+		if (!c->durable.started)
+			c->m->unsynced = false;
+		step = durable_step(&c->durable, c->m,
+		    c->m->account->store->opt.fsync_always, waker, &c->result);
+		if (step != STEP_DONE)
+			return step;
+		c->state = EXPUNGE_DONE;
+	}
+	return c->state == EXPUNGE_DONE ? STEP_DONE : step;
+}
+
+int
+change_expunge_result(const struct change_expunge *c, size_t *n_removed)
+{
+	MAGIC_CHECK(c, EXPUNGE_MAGIC);
+	*n_removed = c->n_removed;
+	return c->result;
+}
+
+void
+change_expunge_free(struct change_expunge **pc)
+{
+	struct change_expunge *c = *pc;
+
+	*pc = NULL;
+	if (c == NULL)
+		return;
+	MAGIC_CHECK(c, EXPUNGE_MAGIC);
+	durable_fini(&c->durable);
+	uid_work_fini(&c->work);
+	mailbox_close(&c->m);
+	c->magic = 0;
+	free(c);
+}

@@ -1,0 +1,350 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fsx.h"
+#include "base/mem.h"
+#include "maildir/change.h"
+#include "maildir/work.h"
+
+enum { FLAGS_MAGIC = 0x466c6167 };
+
+enum flags_state { FLAGS_WORK, FLAGS_SYNC, FLAGS_DONE };
+
+struct change_flags {
+	unsigned magic;
+	struct mailbox *m;
+	enum flags_state state;
+	struct uid_work work;
+	struct flags_change what;
+	struct slice *keywords; /* copies */
+	uint32_t *modified;
+	size_t n_modified, missing;
+	int64_t quota_bytes, quota_messages; /* of the running transaction */
+	bool need_sync;
+	struct durable durable;
+	int result;
+};
+
+int
+change_flags_begin(struct mailbox *m, const uint32_t *uids, size_t n,
+    const struct flags_change *what, struct change_flags **out, struct err *e)
+{
+	struct change_flags *c;
+
+	MAGIC_CHECK(m, MAILBOX_MAGIC);
+	if (m->gone)
+		return err_set(e, ERR_STALE, "mailbox is gone");
+	c = MEM_NEW(struct change_flags);
+	c->magic = FLAGS_MAGIC;
+	c->m = m;
+	m->refs++;
+	m->account->refs++;
+	uid_work_init(&c->work, m, uids, n);
+	c->what = *what;
+	c->what.flags &= MESSAGE_FLAGS_ALL;
+	c->keywords = mem_alloc((what->n_keywords + 1) * sizeof(struct slice));
+	for (size_t i = 0; i < what->n_keywords; i++)
+		c->keywords[i] =
+		    slice_of(slice_dup(what->keywords[i]), what->keywords[i].n);
+	c->what.keywords = c->keywords;
+	c->modified = mem_alloc((n + 1) * sizeof(*uids));
+	*out = c;
+	return 0;
+}
+
+/* Keyword sets before and after, so that each pair is worked out once. */
+struct set_change {
+	bool known;
+	uint32_t from, to;
+};
+
+static int
+add_members(
+    struct change_flags *c, const uint16_t *old, size_t n_old, uint32_t *out)
+{
+	struct mailbox *m = c->m;
+	size_t n = n_old + c->what.n_keywords;
+	struct slice *names = mem_alloc((n + 1) * sizeof(*names));
+	int rc;
+
+	for (size_t i = 0; i < n_old; i++)
+		names[i] = mailbox_keyword(m, old[i]);
+	for (size_t i = n_old; i < n; i++)
+		names[i] = c->keywords[i - n_old];
+	rc = keyword_set_of_names(m, names, n, out, NULL);
+	free(names);
+	return rc;
+}
+
+static int
+remove_members(
+    struct change_flags *c, const uint16_t *old, size_t n_old, uint32_t *out)
+{
+	struct mailbox *m = c->m;
+	uint16_t *left = mem_alloc((n_old + 1) * sizeof(*left));
+	size_t n = 0;
+	int rc;
+
+	for (size_t i = 0; i < n_old; i++) {
+		struct slice name = mailbox_keyword(m, old[i]);
+		bool gone = false;
+
+		for (size_t k = 0; k < c->what.n_keywords; k++)
+			gone = gone || slice_ieq(name, c->keywords[k]);
+		if (!gone)
+			left[n++] = old[i];
+	}
+	rc = keyword_set_intern(m, left, n, out, NULL);
+	free(left);
+	return rc;
+}
+
+static int
+change_set(struct change_flags *c, uint32_t from, struct set_change *memo)
+{
+	struct mailbox *m = c->m;
+	const uint16_t *old;
+	size_t n_old;
+	uint32_t to = from;
+	int rc = 0;
+
+	if (memo->known && memo->from == from)
+		return 0;
+	old = mailbox_keyword_set(m, from, &n_old);
+	switch (c->what.how) {
+	case FLAGS_REPLACE:
+		rc = keyword_set_of_names(
+		    m, c->keywords, c->what.n_keywords, &to, NULL);
+		break;
+	case FLAGS_ADD:
+		if (c->what.n_keywords != 0)
+			rc = add_members(c, old, n_old, &to);
+		break;
+	case FLAGS_REMOVE:
+		if (c->what.n_keywords != 0 && n_old != 0)
+			rc = remove_members(c, old, n_old, &to);
+		break;
+	}
+	if (rc == 0)
+		*memo = (struct set_change){ true, from, to };
+	return rc;
+}
+
+static uint32_t
+new_flags(const struct flags_change *what, uint32_t old)
+{
+	switch (what->how) {
+	case FLAGS_REPLACE:
+		return what->flags;
+	case FLAGS_ADD:
+		return old | what->flags;
+	case FLAGS_REMOVE:
+		return old & ~what->flags;
+	}
+	return old;
+}
+
+/* What is marked \Deleted doesn't count. */
+static void
+count_quota(
+    struct change_flags *c, const struct chunk *ch, uint32_t i, uint64_t to)
+{
+	bool before = quota_counts(c->m, ch->place[i]);
+	bool after = quota_counts(c->m, to);
+	int64_t size;
+
+	if (before == after)
+		return;
+	size = (int64_t)quota_size(c->m, ch, i);
+	c->quota_bytes += after ? size : -size;
+	c->quota_messages += after ? 1 : -1;
+}
+
+/* 0, or errno: the file in its new place. */
+static int
+rename_file(struct mailbox *m, const struct chunk *ch, uint32_t i, uint64_t to)
+{
+	struct buf from, target;
+	int from_fd =
+	    mailbox_dir_fd(m, ch->place[i] & PLACE_NEW ? DIR_NEW : DIR_CUR);
+	int to_fd = mailbox_dir_fd(m, DIR_CUR), rc = 0;
+
+	if (from_fd < 0 || to_fd < 0)
+		return errno;
+	buf_init(&from, 1024);
+	buf_init(&target, 1024);
+	(void)message_name(&from, ch, i);
+	file_name_put(&target, chunk_base(ch, i), to, slice_of(NULL, 0));
+	if (fsx_rename_new(from_fd, buf_cstr(&from), to_fd, buf_cstr(&target)) <
+	    0)
+		rc = errno;
+	buf_fini(&from);
+	buf_fini(&target);
+	return rc;
+}
+
+static int
+change_one(struct change_flags *c, struct edit *ed, uint32_t uid,
+    struct set_change *memo)
+{
+	const struct message *m;
+	struct chunk *ch;
+	uint64_t to;
+	uint32_t i, flags;
+	size_t at;
+	int rc;
+
+	if (!edit_find(ed, uid, &at, &i)) {
+		c->missing++;
+		return 0;
+	}
+	ch = ed->v[at];
+	m = &ch->m[i];
+	/* RFC 7162 3.1.3: the others are changed all the same */
+	if (m->modseq > c->what.unchanged_since && m->modseq != ed->modseq) {
+		c->modified[c->n_modified++] = uid;
+		return 0;
+	}
+	if ((rc = change_set(c, m->keywords, memo)) != 0)
+		return rc;
+	flags = new_flags(&c->what, m->flags);
+	to = ch->place[i];
+	if (flags != m->flags) {
+		to = place_with_flags(to, flags);
+		rc = rename_file(c->m, ch, i, to);
+		if (rc == ENOENT || rc == EEXIST) {
+			uid_work_again(&c->work, uid);
+			return 0;
+		}
+		if (rc != 0)
+			return err_of_errno(rc);
+		count_quota(c, ch, i, to);
+	}
+	edit_set(ed, at, i, to, chunk_odd(ch, i), memo->to);
+	return 0;
+}
+
+/* One transaction over a part of the list. */
+static int
+work_slice(struct change_flags *c)
+{
+	struct uid_work *w = &c->work;
+	struct set_change memo = { 0 };
+	struct edit ed;
+	size_t n = 0;
+	int rc = edit_begin(&ed, c->m, NULL);
+
+	if (rc != 0)
+		return rc;
+	c->quota_bytes = c->quota_messages = 0;
+	for (; w->at < w->n && n < WORK_SLICE && rc == 0; n++)
+		rc = change_one(c, &ed, w->uids[w->at++], &memo);
+	/* What was renamed before a failure is kept: it is on disk. */
+	if (rc == 0) {
+		rc = edit_commit(&ed, NULL);
+	} else if (edit_commit(&ed, NULL) != 0) {
+		scan_distrust(c->m);
+	}
+	if (rc != 0)
+		scan_distrust(c->m);
+	mailbox_publish(c->m);
+	quota_note(c->m->account, c->quota_bytes, c->quota_messages);
+	return rc;
+}
+
+static enum step
+step_work(
+    struct change_flags *c, struct waker waker, int64_t now_ms, int64_t wall_ms)
+{
+	struct uid_work *w = &c->work;
+	bool done = false;
+	int rc = 0;
+
+	if (w->at < w->n) {
+		rc = work_slice(c);
+		if (rc == ERR_BUSY &&
+		    work_still_busy(&w->busy_since_ms, now_ms))
+			return STEP_YIELD;
+		w->busy_since_ms = 0;
+		if (rc == 0 && w->at < w->n)
+			return STEP_YIELD;
+	}
+	if (rc == 0) {
+		enum step step =
+		    uid_work_refill(w, waker, now_ms, wall_ms, &done, &rc);
+
+		if (step != STEP_NEXT)
+			return step;
+	}
+	if (rc == 0 && !done)
+		return STEP_NEXT;
+	c->result = rc;
+	c->missing += w->n_again;
+	c->state = rc == 0 &&
+		(c->m->account->store->opt.fsync_always || c->m->unsynced)
+	    ? FLAGS_SYNC
+	    : FLAGS_DONE;
+	return STEP_NEXT;
+}
+
+enum step
+change_flags_step(
+    struct change_flags *c, struct waker waker, int64_t now_ms, int64_t wall_ms)
+{
+	enum step step = STEP_NEXT;
+
+	MAGIC_CHECK(c, FLAGS_MAGIC);
+	c->m->account->store->wall_ms = wall_ms;
+	while (step == STEP_NEXT && c->state != FLAGS_DONE) {
+		if (c->state == FLAGS_WORK) {
+			step = step_work(c, waker, now_ms, wall_ms);
+			continue;
+		}
+		if (!c->durable.started)
+			c->m->unsynced = false;
+		step = durable_step(&c->durable, c->m,
+		    c->m->account->store->opt.fsync_always, waker, &c->result);
+		if (step != STEP_DONE)
+			return step;
+		c->state = FLAGS_DONE;
+	}
+	return c->state == FLAGS_DONE ? STEP_DONE : step;
+}
+
+int
+change_flags_result(const struct change_flags *c, const uint32_t **modified,
+    size_t *n_modified, size_t *missing)
+{
+	MAGIC_CHECK(c, FLAGS_MAGIC);
+	*modified = c->modified;
+	*n_modified = c->n_modified;
+	*missing = c->missing;
+	return c->result;
+}
+
+void
+change_flags_free(struct change_flags **pc)
+{
+	struct change_flags *c = *pc;
+
+	*pc = NULL;
+	if (c == NULL)
+		return;
+	MAGIC_CHECK(c, FLAGS_MAGIC);
+	durable_fini(&c->durable);
+	uid_work_fini(&c->work);
+	for (size_t i = 0; i < c->what.n_keywords; i++) {
+		union {
+			const uint8_t *in;
+			void *out;
+		} own = { c->keywords[i].p };
+
+		free(own.out);
+	}
+	free(c->keywords);
+	free(c->modified);
+	mailbox_close(&c->m);
+	c->magic = 0;
+	free(c);
+}

@@ -1,0 +1,125 @@
+#include "maildir/index.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "maildir/chunk.h"
+
+struct slot {
+	uint32_t hash, uid; /* uid 0: free */
+};
+
+struct index {
+	struct slot *v;
+	size_t cap, n; /* cap: a power of two */
+};
+
+static uint32_t
+hash_of(struct slice base)
+{
+	uint64_t h = blob_sum(base);
+
+	return (uint32_t)(h ^ h >> 32);
+}
+
+static void
+insert(struct index *x, uint32_t hash, uint32_t uid)
+{
+	size_t at = hash & (x->cap - 1);
+
+	while (x->v[at].uid != 0)
+		at = (at + 1) & (x->cap - 1);
+	x->v[at] = (struct slot){ hash, uid };
+	x->n++;
+}
+
+static void
+grow(struct index *x, size_t cap)
+{
+	struct slot *old = x->v;
+	size_t n = x->cap;
+
+	x->v = mem_zalloc(cap, sizeof(*x->v));
+	x->cap = cap;
+	x->n = 0;
+	for (size_t i = 0; i < n; i++)
+		if (old[i].uid != 0)
+			insert(x, old[i].hash, old[i].uid);
+	free(old);
+}
+
+struct index *
+index_new(const struct view *v)
+{
+	struct index *x = MEM_NEW(struct index);
+	size_t cap = 64;
+
+	while (cap * 3 / 4 <= (size_t)v->count + 1)
+		cap *= 2;
+	grow(x, cap);
+	for (size_t k = 0; k < v->n_chunks; k++)
+		for (uint32_t i = 0; i < v->v[k]->n; i++)
+			insert(x, hash_of(chunk_base(v->v[k], i)),
+			    v->v[k]->m[i].uid);
+	return x;
+}
+
+void
+index_free(struct index **x)
+{
+	if (*x != NULL)
+		free((*x)->v);
+	free(*x);
+	*x = NULL;
+}
+
+void
+index_add(struct index *x, struct slice base, uint32_t uid)
+{
+	if (x->n + 1 >= x->cap * 3 / 4)
+		grow(x, x->cap * 2);
+	insert(x, hash_of(base), uid);
+}
+
+void
+index_remove(struct index *x, struct slice base, uint32_t uid)
+{
+	uint32_t hash = hash_of(base);
+	size_t mask = x->cap - 1, at = hash & mask, next;
+
+	while (x->v[at].uid != uid) {
+		if (x->v[at].uid == 0)
+			return;
+		at = (at + 1) & mask;
+	}
+	/* Move back what the gap would hide from its place of first choice. */
+	for (next = (at + 1) & mask; x->v[next].uid != 0;
+	     next = (next + 1) & mask) {
+		size_t home = x->v[next].hash & mask;
+
+		if (((next - home) & mask) >= ((next - at) & mask)) {
+			x->v[at] = x->v[next];
+			at = next;
+		}
+	}
+	x->v[at].uid = 0;
+	x->n--;
+}
+
+uint32_t
+index_find(const struct index *x, const struct view *v, struct slice base)
+{
+	uint32_t hash = hash_of(base), i, seq;
+	size_t at = hash & (x->cap - 1);
+	const struct chunk *c;
+
+	for (; x->v[at].uid != 0; at = (at + 1) & (x->cap - 1)) {
+		if (x->v[at].hash != hash ||
+		    (seq = view_find(v, x->v[at].uid)) == 0)
+			continue;
+		c = view_at(v, seq, &i);
+		if (slice_eq(chunk_base(c, i), base))
+			return x->v[at].uid;
+	}
+	return 0;
+}

@@ -1,0 +1,335 @@
+/*
+ * internal: the structs that the files of maildir/ share.
+ *
+ * Layer:  maildir.  Not for anybody outside.
+ * Memory: a store owns its accounts, an account its mailboxes.  Both are
+ *         reference counted by their users and stay for a while after the
+ *         last one has left, so that the next one finds them warm.
+ */
+#ifndef MAILDIR_INTERNAL_H
+#define MAILDIR_INTERNAL_H
+
+#include <sys/stat.h>
+
+#include "base/buf.h"
+#include "maildir/chunk.h"
+#include "maildir/db.h"
+#include "maildir/file_name.h"
+#include "maildir/index.h"
+#include "maildir/mailbox.h"
+#include "maildir/store.h"
+#include "maildir/sync.h"
+
+enum {
+	STORE_MAGIC = 0x53746f72,
+	ACCOUNT_MAGIC = 0x41636374,
+	MAILBOX_MAGIC = 0x4d626f78,
+
+	ACCOUNT_BUCKETS = 256,
+	WATCH_BUCKETS = 256,
+	MAILBOX_KEEP = 8,      /* of an account, without users */
+	GRANULARITY_MS = 2000, /* G: how wrong a directory's mtime may be */
+	EVENTS_MAX = 65536,    /* names waiting at a mailbox */
+	BUSY_MAX_MS = 10000,   /* then ERR_BUSY is handed up */
+	MODSEQ_BLOCK = 65536,
+	UIDNEXT_JUMP_BOOT = 1000,
+	UIDNEXT_JUMP_RESTORED = 1 << 20,
+	TMP_AGE_S = 36 * 3600,
+};
+
+#define DB_NAME	   "postern.db"
+#define WAL_NAME   DB_NAME "-wal"
+#define LOCK_NAME  "postern.lock"
+#define CACHE_NAME "postern.cache"
+#define LAST_NAME  "postern.uidvalidity"
+
+struct store {
+	unsigned magic;
+	struct store_options opt;
+	char *host; /* escaped for file names */
+	int watch_fd;
+	bool watch_full; /* said that watches ran out */
+	struct watched_dir *watches[WATCH_BUCKETS]; /* by watch descriptor */
+	struct account *accounts[ACCOUNT_BUCKETS];
+	unsigned n_open; /* databases */
+	uint64_t unique; /* counter for file names */
+	uint64_t tick;
+	int64_t now_ms, wall_ms; /* as last handed in */
+};
+
+struct cache_entry {
+	uint64_t key;
+	enum cache_kind kind;
+	size_t at, n; /* bytes in the queue's buf */
+};
+
+struct account {
+	unsigned magic, refs;
+	struct store *store;
+	struct account *next; /* of the bucket */
+	char *path, *quota;
+	int root_fd;  /* -1: not opened */
+	int lock_fd;  /* shared lock, as long as the database is open */
+	bool remote;  /* file system */
+	struct db db; /* db.h NULL: closed */
+	uint64_t db_ino;
+	uint64_t identity; /* of the database, for the cache */
+	int wal_fd;
+	bool root_dirty;    /* directory entries of the database not synced */
+	bool damaged;	    /* to be set aside at the next open */
+	uint32_t n_opened;  /* times the database was opened */
+	uint64_t file_tick; /* when it was last seen to be still there */
+	bool wal_failed;    /* a sync failed: only a checkpoint helps */
+	uint64_t used;	    /* store's tick of the last use */
+	int64_t tmp_checked_ms;
+	bool sweep; /* there may be deleted trees below tmp/ */
+	bool quota_warned;
+
+	struct db cache;
+	bool cache_failed;
+	struct buf cache_bytes;
+	struct cache_entry *cache_queue;
+	size_t n_cache_queue;
+
+	struct mailbox *mailboxes;
+};
+
+/* A name that came or went, as a watch saw it. */
+struct dir_event {
+	char *name;
+	bool present;
+};
+
+struct watched_dir {
+	struct mailbox *m; /* the mailbox it belongs to */
+	bool is_new;
+	int wd; /* -1: not watched */
+	struct watched_dir *next, **prev;
+
+	/* What is known of the directory, when its mtime was the one below. */
+	uint64_t ino;
+	int64_t mtime_ns;
+	bool clean;    /* it can't have changed since without another mtime */
+	bool complete; /* the watch has seen all since it was fully known */
+	struct dir_event *events;
+	size_t n_events, cap_events;
+	int fd; /* for *at(); -1 */
+	uint64_t fd_ino;
+};
+
+struct keyword_set {
+	uint16_t *v;
+	size_t n;
+};
+
+struct waker_list {
+	struct waker *v;
+	size_t n, cap;
+};
+
+struct scan;
+
+struct mailbox {
+	unsigned magic, refs;
+	struct account *account;
+	struct mailbox *next; /* of the account */
+	char *name;	      /* complete, UTF-8 */
+	char *dir;	      /* directory below the root, "" for INBOX */
+	bool gone;
+
+	int64_t id; /* row */
+	uint32_t uidvalidity, uidnext;
+	uint64_t modseq, modseq_bound, change;
+	uint32_t recent_uid;
+	uint32_t pop3_next, pop3_uidvalidity;
+	int64_t version;       /* of the database, when memory was compared */
+	int64_t busy_since_ms; /* others hold the database; 0: no */
+	bool meta_dirty; /* of the row, something worth writing some time */
+
+	struct view *head;  /* what is committed */
+	struct view *shown; /* what sessions may see: UIDs that are durable */
+	uint32_t durable_uidnext;
+	bool unsynced;	/* a commit that must be durable before the next OK */
+	uint32_t n_new; /* messages in new/, or UINT32_MAX: not counted */
+	struct index *index; /* base name -> uid; NULL: not made */
+
+	struct slice *keywords;
+	size_t n_keywords;
+	struct keyword_set *sets;
+	size_t n_sets;
+
+	struct watched_dir dirs[2]; /* new/, cur/ */
+	struct scan *scan;
+	uint32_t *suspects; /* missing in the last reading, ascending */
+	size_t n_suspects;
+	int64_t suspects_mtime[2];
+	struct mailbox_listener *listeners;
+
+	struct sync pop3_sync;
+	struct waker_list pop3_wakers;
+	uint64_t used;
+};
+
+enum { DIR_NEW, DIR_CUR };
+
+/* --- store.c -------------------------------------------------------------- */
+
+/* Mark a use; databases unused for long get closed. */
+void account_touch(struct account *a);
+/* The tree and the database, closed. */
+void account_close_db(struct account *a);
+/* What a failed database call means for the account; returns rc.  A damaged
+ * or replaced database is closed, so that the next use rebuilds it. */
+int account_db_failed(struct account *a, int rc);
+/* A unique name for a file of ours. */
+struct file_unique store_unique(struct store *s, int64_t wall_ms);
+/* Make the UIDVALIDITY of a new mailbox; within a transaction. */
+int account_next_uidvalidity(struct account *a, uint32_t at_least,
+    uint32_t *out, struct err *e) MUST_USE;
+/* Add the descriptors that a durable commit needs to f. */
+int account_sync_fds(
+    struct account *a, struct sync_fds *f, struct err *e) MUST_USE;
+/* A sync of those has ended.  0, or ERR_* when it is not durable. */
+int account_synced(struct account *a, int error) MUST_USE;
+
+/* Run fn until it is through with what others hold, for calls that can't be
+ * steps; at most some 100 ms. */
+int account_retry(
+    int (*fn)(void *arg, struct err *e), void *arg, struct err *e) MUST_USE;
+
+/* --- open.c --------------------------------------------------------------- */
+
+/* Open tree and database, rebuilding what is damaged. */
+int account_open_db(struct account *a, struct err *e) MUST_USE;
+/* Make new/, cur/ and tmp/ below a directory. */
+int account_make_dirs(int fd, struct err *e) MUST_USE;
+
+/* --- mailbox.c ------------------------------------------------------------ */
+
+/* The open mailbox of a directory, or NULL. */
+struct mailbox *mailbox_find_dir(struct account *a, struct slice dir);
+/* Free one without users. */
+void mailbox_free(struct mailbox *m);
+/* Read the row and all chunks that differ from memory.  The caller has a
+ * transaction open. */
+int mailbox_reload(struct mailbox *m, struct err *e) MUST_USE;
+/* Show what is durable, and tell the listeners. */
+void mailbox_publish(struct mailbox *m);
+/* Call those who wait for a change. */
+void mailbox_wake(struct mailbox *m);
+/* Mark it stale for everybody. */
+void mailbox_set_gone(struct mailbox *m);
+/* The row for a directory; made, with UIDs imported, if it isn't there. */
+int mailbox_row(
+    struct account *a, struct slice dir, int64_t *id, struct err *e) MUST_USE;
+/* Write back what isn't urgent: sizes, directory times. */
+void mailbox_flush(struct mailbox *m);
+/* "cur" or "new" below the root, for *at() calls with the root. */
+void mailbox_put_path(
+    const struct mailbox *m, struct buf *out, const char *sub);
+/* A descriptor of new/ or cur/ (DIR_*), kept open; -1 with errno. */
+int mailbox_dir_fd(struct mailbox *m, int which);
+void mailbox_close_fds(struct mailbox *m);
+/* The name of message i of a chunk within its directory. */
+const char *message_name(struct buf *b, const struct chunk *c, uint32_t i);
+/* Where a message is; false: not there. */
+bool mailbox_find(
+    struct mailbox *m, uint32_t uid, struct chunk **c, uint32_t *i);
+/* The uid of a base name, or 0. */
+uint32_t mailbox_find_base(struct mailbox *m, struct slice base);
+
+/* --- keywords.c ----------------------------------------------------------- */
+
+void keywords_fini(struct mailbox *m);
+/* Read those numbered from what memory has. */
+int keywords_load(struct mailbox *m, size_t n_keywords, size_t n_sets,
+    struct err *e) MUST_USE;
+/* Index of a keyword, made if it isn't there; ERR_LIMIT, …. */
+int keywords_intern(struct mailbox *m, struct slice name, uint16_t *out,
+    struct err *e) MUST_USE;
+/* The set with these members (ascending), made if it isn't there. */
+int keyword_set_intern(struct mailbox *m, const uint16_t *v, size_t n,
+    uint32_t *out, struct err *e) MUST_USE;
+/* A failed transaction takes back what it made. */
+void keywords_truncate(struct mailbox *m, size_t n_keywords, size_t n_sets);
+/* The set of the named keywords. */
+int keyword_set_of_names(struct mailbox *m, const struct slice *names, size_t n,
+    uint32_t *out, struct err *e) MUST_USE;
+/* The set in m with the keywords that another mailbox's set has. */
+int keyword_set_copy(struct mailbox *m, const struct mailbox *from,
+    uint32_t set, uint32_t *out, struct err *e) MUST_USE;
+
+/* --- watch.c -------------------------------------------------------------- */
+
+void watch_init(struct store *s);
+void watch_fini(struct store *s);
+/* Watch a directory if that can be; not an error if not. */
+void watch_add(struct watched_dir *d);
+void watch_remove(struct watched_dir *d);
+/* Read all waiting events into the directories. */
+void watch_drain(struct store *s);
+void watch_drop_events(struct watched_dir *d);
+
+/* --- scan.c --------------------------------------------------------------- */
+
+void scan_free(struct mailbox *m);
+/* A file wasn't where it should be: the next refresh reads. */
+void scan_distrust(struct mailbox *m);
+/* Remove a waiting waker. */
+void scan_forget_waker(struct mailbox *m, void *arg);
+
+/* --- small lists ---------------------------------------------------------- */
+
+void waker_list_add(struct waker_list *l, struct waker w);
+void waker_list_forget(struct waker_list *l, void *arg);
+/* Call them all, and empty it. */
+void waker_list_call(struct waker_list *l);
+
+/* --- quota.c -------------------------------------------------------------- */
+
+/* ERR_QUOTA: these more would be too much. */
+int quota_check(struct account *a, uint64_t bytes, uint64_t messages,
+    int64_t wall_ms, struct err *e) MUST_USE;
+/* Note a change in maildirsize. */
+void quota_note(struct account *a, int64_t bytes, int64_t messages);
+/* Whether messages of the place and mailbox count. */
+bool quota_counts(const struct mailbox *m, uint64_t place);
+/* The size that counts: from the name, else as given or from the file. */
+uint64_t quota_size(struct mailbox *m, const struct chunk *c, uint32_t i);
+/* Whether anybody keeps account at all. */
+bool quota_active(struct account *a);
+/* Sum up anew. */
+int quota_recount(struct account *a, struct err *e) MUST_USE;
+
+/* --- cache.c -------------------------------------------------------------- */
+
+void cache_flush(struct account *a);
+void cache_close(struct account *a);
+/* UIDs of a mailbox went away. */
+void cache_forget(struct mailbox *m, uint32_t first, uint32_t last);
+
+/* --- import_courier.c ----------------------------------------------------- */
+
+/* UIDs of courierimapuiddb into a new row's chunks; within a transaction. */
+struct courier_uid {
+	uint32_t uid;
+	struct slice base;
+};
+struct courier_uids {
+	uint32_t uidvalidity, uidnext;
+	struct courier_uid *v;
+	size_t n;
+	char *bytes;
+};
+/* False: no such file, or not in its form. */
+bool courier_uids_read(int root_fd, const char *dir, struct courier_uids *out);
+void courier_uids_fini(struct courier_uids *c);
+
+/* --- tidy.c --------------------------------------------------------------- */
+
+/* Remove old files of a tmp/ directory, a bounded number at a time. */
+void tidy_tmp(struct account *a, const char *dir, int64_t wall_ms);
+/* Remove deleted trees; true: more is left. */
+bool tidy_sweep(struct account *a);
+
+#endif

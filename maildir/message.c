@@ -1,0 +1,243 @@
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/fsx.h"
+#include "maildir/dir.h"
+#include "maildir/internal.h"
+
+const char *
+message_name(struct buf *b, const struct chunk *c, uint32_t i)
+{
+	buf_reset(b);
+	file_name_put(b, chunk_base(c, i), c->place[i], chunk_odd(c, i));
+	return buf_cstr(b);
+}
+
+/* Where a message's file was found. */
+struct whereabouts {
+	int which; /* DIR_* */
+	struct buf name;
+};
+
+/* Try to use the file: 0, or -1 with errno. */
+typedef int attempt(struct mailbox *m, struct whereabouts *w, void *arg);
+
+/* Among names that a watch saw coming and no scan has taken yet. */
+static bool
+try_events(struct mailbox *m, struct slice base, struct whereabouts *w,
+    attempt *fn, void *arg)
+{
+	struct file_name f;
+
+	watch_drain(m->account->store);
+	for (w->which = DIR_CUR; w->which >= DIR_NEW; w->which--) {
+		const struct watched_dir *d = &m->dirs[w->which];
+
+		for (size_t i = d->n_events; i-- > 0;) {
+			struct slice name = slice_str(d->events[i].name);
+
+			file_name_parse(name, d->is_new, &f);
+			if (!d->events[i].present || !slice_eq(f.base, base))
+				continue;
+			buf_reset(&w->name);
+			buf_put(&w->name, name);
+			if (fn(m, w, arg) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool
+try_directory(struct mailbox *m, struct slice base, struct whereabouts *w,
+    attempt *fn, void *arg)
+{
+	struct dir_reader r;
+	struct slice name;
+	struct file_name f;
+	bool done = false;
+	int fd = mailbox_dir_fd(m, w->which);
+
+	if (fd < 0 || dir_reader_open(&r, fd, ".") < 0)
+		return false;
+	while (!done && dir_reader_next(&r, &name)) {
+		file_name_parse(name, w->which == DIR_NEW, &f);
+		if (!slice_eq(f.base, base))
+			continue;
+		buf_reset(&w->name);
+		buf_put(&w->name, name);
+		done = fn(m, w, arg) == 0;
+	}
+	dir_reader_close(&r);
+	return done;
+}
+
+/*
+ * Have fn use the file of a message, wherever it is now.  Somebody else may
+ * be renaming it: the watch often knows the new name, else the directories
+ * are searched.
+ */
+static int
+with_file(struct mailbox *m, uint32_t uid, attempt *fn, void *arg)
+{
+	struct whereabouts w;
+	struct chunk *c;
+	struct slice base;
+	uint32_t i;
+	int rc = 0;
+
+	if (m->gone || !mailbox_find(m, uid, &c, &i))
+		return ERR_NOT_FOUND;
+	buf_init(&w.name, 1024);
+	w.which = c->place[i] & PLACE_NEW ? DIR_NEW : DIR_CUR;
+	(void)message_name(&w.name, c, i);
+	base = chunk_base(c, i);
+	if (fn(m, &w, arg) == 0)
+		goto out;
+	rc = err_of_errno(errno);
+	if (rc != ERR_NOT_FOUND || try_events(m, base, &w, fn, arg)) {
+		rc = rc == ERR_NOT_FOUND ? 0 : rc;
+		goto out;
+	}
+	rc = 0;
+	w.which = DIR_CUR;
+	if (try_directory(m, base, &w, fn, arg))
+		goto out;
+	w.which = DIR_NEW;
+	if (!try_directory(m, base, &w, fn, arg))
+		rc = ERR_NOT_FOUND;
+out:
+	buf_fini(&w.name);
+	return rc;
+}
+
+struct opened {
+	int fd;
+	struct stat st;
+};
+
+static int
+try_open(struct mailbox *m, struct whereabouts *w, void *arg)
+{
+	struct opened *o = arg;
+	int dir = mailbox_dir_fd(m, w->which);
+
+	if (dir < 0)
+		return -1;
+	o->fd = fsx_open_read(dir, buf_cstr(&w->name), &o->st);
+	return o->fd < 0 ? -1 : 0;
+}
+
+static int
+try_stat(struct mailbox *m, struct whereabouts *w, void *arg)
+{
+	struct opened *o = arg;
+	int dir = mailbox_dir_fd(m, w->which);
+
+	return dir < 0 ? -1 : fsx_stat(dir, buf_cstr(&w->name), &o->st);
+}
+
+static int
+try_path(struct mailbox *m, struct whereabouts *w, void *arg)
+{
+	struct opened o;
+	struct buf *out = arg;
+
+	if (try_stat(m, w, &o) < 0)
+		return -1;
+	buf_puts(out, w->which == DIR_NEW ? "new/" : "cur/");
+	buf_put(out, buf_slice(&w->name));
+	return 0;
+}
+
+static int64_t
+ms_of(const struct timespec *t)
+{
+	return t->tv_sec * INT64_C(1000) + t->tv_nsec / 1000000;
+}
+
+/* Keep what a stat() told. */
+static void
+fill_in(struct mailbox *m, uint32_t uid, const struct stat *st)
+{
+	struct chunk *c;
+	struct fixed *f;
+	uint32_t i;
+
+	if (!mailbox_find(m, uid, &c, &i))
+		return;
+	f = chunk_fixed(c, i);
+	if (f->internal_ms != TIME_UNKNOWN && f->file_size != SIZE_UNKNOWN)
+		return;
+	/* The date is that of the first look: what a later touch(1) says
+	 * isn't when the message came.  RFC 3501 2.3.3 */
+	if (f->internal_ms == TIME_UNKNOWN)
+		f->internal_ms = ms_of(&st->st_mtim);
+	f->file_size = (uint64_t)st->st_size;
+	c->body->dirty = m->meta_dirty = true;
+}
+
+int
+mailbox_open_message(struct mailbox *m, uint32_t uid, int *fd,
+    uint64_t *file_size, struct err *e)
+{
+	struct opened o = { -1, { 0 } };
+	int rc;
+
+	MAGIC_CHECK(m, MAILBOX_MAGIC);
+	rc = with_file(m, uid, try_open, &o);
+	if (rc != 0)
+		return err_set(
+		    e, rc, "message %u of %s: %s", uid, m->name, err_name(rc));
+	fill_in(m, uid, &o.st);
+	*fd = o.fd;
+	*file_size = (uint64_t)o.st.st_size;
+	return 0;
+}
+
+int
+mailbox_message_path(struct mailbox *m, uint32_t uid, struct buf *out)
+{
+	MAGIC_CHECK(m, MAILBOX_MAGIC);
+	return with_file(m, uid, try_path, out);
+}
+
+int
+mailbox_message_info(struct mailbox *m, uint32_t uid, struct message_info *out)
+{
+	struct opened o;
+	struct chunk *c;
+	struct fixed *f;
+	uint32_t i;
+	int rc;
+
+	MAGIC_CHECK(m, MAILBOX_MAGIC);
+	if (!mailbox_find(m, uid, &c, &i))
+		return ERR_NOT_FOUND;
+	f = chunk_fixed(c, i);
+	if (f->internal_ms == TIME_UNKNOWN || f->file_size == SIZE_UNKNOWN) {
+		if ((rc = with_file(m, uid, try_stat, &o)) != 0)
+			return rc;
+		fill_in(m, uid, &o.st);
+	}
+	*out = (struct message_info){ f->internal_ms, f->save_ms, f->file_size,
+		f->wire_size };
+	return 0;
+}
+
+void
+mailbox_set_wire_size(struct mailbox *m, uint32_t uid, uint64_t size)
+{
+	struct chunk *c;
+	struct fixed *f;
+	uint32_t i;
+
+	MAGIC_CHECK(m, MAILBOX_MAGIC);
+	if (!mailbox_find(m, uid, &c, &i))
+		return;
+	f = chunk_fixed(c, i);
+	if (f->wire_size == size)
+		return;
+	f->wire_size = size;
+	c->body->dirty = m->meta_dirty = true;
+}

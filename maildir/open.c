@@ -1,0 +1,357 @@
+/*
+ * Opening an account.
+ *
+ * postern.db may be missing, damaged, restored from a backup, or from before
+ * a crash.  In each case mail must be served, and no UID may ever name another
+ * message than it did before:
+ *
+ *   missing   Made anew.  Each mailbox gets a new UIDVALIDITY when it is first
+ *             opened (or Courier's, see import_courier.c), larger than any
+ *             before: the last one is kept in a second, small file.
+ *   damaged   Moved aside with a loud log line, then as above.  Others may
+ *             have it open: each opener holds a shared lock on postern.lock,
+ *             and it is moved only under the exclusive one.
+ *   restored  Its inode isn't the one it has noted: UIDs may have been given
+ *             out after the copy was made.  UIDNEXT and the mod-sequences
+ *             jump far ahead.
+ *   rebooted  The last commits may be missing if the disk lied about syncs;
+ *             flag changes are never synced at all.  UIDNEXT jumps a little,
+ *             and the mod-sequences go on behind the block reserved durably.
+ */
+#include <sys/random.h>
+#include <sys/vfs.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fsx.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/num.h"
+#include "maildir/internal.h"
+
+static const char *const subdirs[] = { "tmp", "new", "cur" };
+
+int
+account_make_dirs(int fd, struct err *e)
+{
+	for (size_t i = 0; i < NELEMS(subdirs); i++)
+		if (fsx_mkdir(fd, subdirs[i], 0700) < 0 && errno != EEXIST)
+			return err_sys(e, "mkdir %s", subdirs[i]);
+	return 0;
+}
+
+/* mkdir -p. */
+static int
+make_path(const char *path, struct err *e)
+{
+	char *copy = mem_strdup(path);
+	int rc = 0;
+
+	for (char *p = copy + 1;; p++) {
+		char c = *p;
+
+		if (c != '/' && c != '\0')
+			continue;
+		*p = '\0';
+		if (fsx_mkdir(AT_FDCWD, copy, 0700) < 0 && errno != EEXIST &&
+		    c == '\0')
+			rc = err_sys(e, "mkdir %s", copy);
+		*p = c;
+		if (c == '\0')
+			break;
+	}
+	free(copy);
+	return rc;
+}
+
+static bool
+is_remote(int fd)
+{
+	static const unsigned long types[] = {
+		0x6969,	    /* NFS */
+		0x517b,	    /* SMB */
+		0xff534d42, /* CIFS */
+		0xfe534d42, /* SMB2 */
+		0x65735546, /* FUSE */
+		0x01021997, /* 9P */
+		0x00c36400, /* Ceph */
+		0x0bd00bd0, /* Lustre */
+		0x47504653, /* GPFS */
+		0x5346414f, /* AFS */
+	};
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) < 0)
+		return false;
+	for (size_t i = 0; i < NELEMS(types); i++)
+		if ((unsigned long)fs.f_type == types[i])
+			return true;
+	return false;
+}
+
+static int
+open_tree(struct account *a, struct err *e)
+{
+	struct stat st;
+	int fd, rc;
+
+	if (a->root_fd >= 0)
+		return 0;
+	/* The Maildir itself may be a symbolic link: the admin made it. */
+	fd = open(a->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT) {
+		if ((rc = make_path(a->path, e)) != 0)
+			return rc;
+		fd = open(a->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	}
+	if (fd < 0)
+		return err_sys(e, "open %s", a->path);
+	for (size_t i = 0; i < NELEMS(subdirs); i++)
+		if (fsx_stat(fd, subdirs[i], &st) < 0 &&
+		    (rc = account_make_dirs(fd, e)) != 0) {
+			(void)close(fd);
+			return rc;
+		}
+	a->root_fd = fd;
+	a->remote = is_remote(fd);
+	return 0;
+}
+
+static int
+lock_file(struct account *a, short type)
+{
+	struct flock lock = { .l_type = type, .l_whence = SEEK_SET };
+
+	return fcntl(a->lock_fd, F_OFD_SETLK, &lock);
+}
+
+static int
+take_lock(struct account *a, struct err *e)
+{
+	a->lock_fd = openat(a->root_fd, LOCK_NAME,
+	    O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (a->lock_fd < 0)
+		return err_sys(e, "open " LOCK_NAME);
+	if (lock_file(a, F_RDLCK) == 0)
+		return 0;
+	if (errno == EAGAIN || errno == EACCES)
+		return err_set(e, ERR_BUSY, "database is being rebuilt");
+	return err_sys(e, "lock " LOCK_NAME);
+}
+
+static void
+drop_lock(struct account *a)
+{
+	if (a->lock_fd >= 0)
+		(void)close(a->lock_fd);
+	a->lock_fd = -1;
+}
+
+/* Move a damaged database out of the way. */
+static int
+set_aside(struct account *a, struct err *e)
+{
+	static const char *const suffixes[] = { "", "-wal", "-shm",
+		"-journal" };
+	long long stamp = (long long)(a->store->wall_ms / 1000);
+	char from[64], to[96];
+
+	if (lock_file(a, F_WRLCK) < 0)
+		return err_set(e, ERR_BUSY,
+		    "database is damaged, and others still have it open");
+	log_error("maildir: database damaged, rebuilding path=%s "
+		  "kept=" DB_NAME ".damaged-%lld",
+	    a->path, stamp);
+	for (size_t i = 0; i < NELEMS(suffixes); i++) {
+		(void)snprintf(from, sizeof(from), DB_NAME "%s", suffixes[i]);
+		(void)snprintf(to, sizeof(to), DB_NAME ".damaged-%lld%s", stamp,
+		    suffixes[i]);
+		if (fsx_rename(a->root_fd, from, a->root_fd, to) < 0 &&
+		    errno != ENOENT)
+			return err_sys(e, "rename %s", from);
+	}
+	a->damaged = false;
+	if (lock_file(a, F_RDLCK) < 0)
+		return err_sys(e, "lock " LOCK_NAME);
+	return 0;
+}
+
+/* The absolute path of a file of the account without symbolic links. */
+static char *
+real_path(const struct account *a, const char *file)
+{
+	char *dir = realpath(a->path, NULL), *path;
+
+	path = mem_printf("%s/%s", dir != NULL ? dir : a->path, file);
+	free(dir);
+	return path;
+}
+
+/* This boot of the machine as a number; 0: unknown. */
+static int64_t
+boot_number(void)
+{
+	char text[64];
+	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return 0;
+	n = read(fd, text, sizeof(text));
+	(void)close(fd);
+	if (n <= 0)
+		return 0;
+	return (int64_t)(blob_sum(slice_of(text, (size_t)n)) >> 1 | 1);
+}
+
+static int64_t
+random_number(void)
+{
+	uint64_t v = 0;
+
+	if (getrandom(&v, sizeof(v), 0) != (ssize_t)sizeof(v))
+		v = (uint64_t)getpid() * 0x9e3779b97f4a7c15u;
+	return (int64_t)(v >> 1 | 1);
+}
+
+/* What the second file says of the last UIDVALIDITY given. */
+static int64_t
+last_uidvalidity(const struct account *a)
+{
+	char text[32];
+	int fd = fsx_open_read(a->root_fd, LAST_NAME, NULL);
+	ssize_t n;
+	uint64_t v = 0;
+
+	if (fd < 0)
+		return 0;
+	n = fsx_pread(fd, text, sizeof(text), 0);
+	(void)close(fd);
+	if (n > 0 && num_u64(slice_trim(slice_of(text, (size_t)n)), &v) &&
+	    v < UINT32_MAX)
+		return (int64_t)v;
+	return 0;
+}
+
+struct facts {
+	int64_t ino, boot, identity;
+};
+
+static int
+jump(struct account *a, int64_t uids, int64_t modseqs, struct err *e)
+{
+	sqlite3_stmt *s = db_stmt(&a->db, DB_MAILBOX_JUMP);
+
+	db_bind_i64(s, 1, uids);
+	db_bind_i64(s, 2, modseqs);
+	return db_run(&a->db, s, e);
+}
+
+static int
+note_facts(struct account *a, const struct facts *f, bool fresh, struct err *e)
+{
+	int rc;
+
+	if ((rc = db_meta_set(&a->db, "inode", f->ino, e)) != 0 ||
+	    (rc = db_meta_set(&a->db, "boot", f->boot, e)) != 0 ||
+	    (rc = db_meta_set(&a->db, "identity", f->identity, e)) != 0)
+		return rc;
+	return fresh
+	    ? db_meta_set(&a->db, "uidvalidity", last_uidvalidity(a), e)
+	    : 0;
+}
+
+/* Within a transaction: compare what the database knows of itself with what
+ * is, and see to it that nothing is ever given out twice. */
+static int
+check_facts(struct account *a, struct err *e)
+{
+	struct facts now = { (int64_t)a->db_ino, boot_number(), 0 },
+		     was = { 0 };
+	int has, rc;
+
+	if ((has = db_meta_get(&a->db, "inode", &was.ino, e)) < 0)
+		return has;
+	if ((rc = db_meta_get(&a->db, "boot", &was.boot, e)) < 0 ||
+	    (rc = db_meta_get(&a->db, "identity", &was.identity, e)) < 0)
+		return rc;
+	now.identity = was.identity;
+	if (has == 1 && was.ino == now.ino &&
+	    (was.boot == now.boot || now.boot == 0))
+		return 0;
+	if (has == 0) {
+		now.identity = random_number();
+	} else if (was.ino != now.ino) {
+		log_warn(
+		    "maildir: database restored from a copy path=%s", a->path);
+		now.identity = random_number();
+		rc = jump(a, UIDNEXT_JUMP_RESTORED, UIDNEXT_JUMP_RESTORED, e);
+	} else {
+		rc = jump(a, UIDNEXT_JUMP_BOOT, MODSEQ_BLOCK, e);
+	}
+	return rc < 0 ? rc : note_facts(a, &now, has == 0, e);
+}
+
+static int
+start_db(struct account *a, struct err *e)
+{
+	int64_t identity = 0;
+	int rc;
+
+	if ((rc = db_schema(&a->db, e)) != 0 || (rc = db_begin(&a->db, e)) != 0)
+		return rc;
+	if ((rc = check_facts(a, e)) != 0 ||
+	    (rc = db_meta_get(&a->db, "identity", &identity, e)) < 0) {
+		db_rollback(&a->db);
+		return rc;
+	}
+	a->identity = (uint64_t)identity;
+	return db_commit(&a->db, e);
+}
+
+static int
+open_once(struct account *a, struct err *e)
+{
+	char *path = real_path(a, DB_NAME);
+	int rc = db_open(&a->db, path, a->remote, false, e);
+
+	if (rc == 0 && !db_file(path, &a->db_ino))
+		rc = err_set(e, ERR_STALE, "database vanished");
+	free(path);
+	if (rc == 0)
+		rc = start_db(a, e);
+	if (rc != 0)
+		db_close(&a->db);
+	return rc;
+}
+
+int
+account_open_db(struct account *a, struct err *e)
+{
+	int rc;
+
+	if ((rc = open_tree(a, e)) != 0 || (rc = take_lock(a, e)) != 0)
+		goto fail;
+	if (a->damaged && (rc = set_aside(a, e)) != 0)
+		goto fail;
+	rc = open_once(a, e);
+	if (rc == ERR_DAMAGED) {
+		if ((rc = set_aside(a, e)) != 0)
+			goto fail;
+		rc = open_once(a, e);
+	}
+	if (rc != 0)
+		goto fail;
+	a->root_dirty = true;
+	a->wal_failed = false;
+	return 0;
+fail:
+	drop_lock(a);
+	return rc;
+}

@@ -1,0 +1,414 @@
+/*
+ * RENAME.
+ *
+ * The rows take the new names in one transaction, with the directories renamed
+ * inside of it and renamed back if it fails.  A crash in between leaves
+ * directories under the new names and rows under the old ones: those get new
+ * rows, with new UIDVALIDITYs, so no UID ever names something else.
+ *
+ * INBOX stays when it is renamed: its messages go.  Its row does too, and with
+ * it the UIDs, under a new UIDVALIDITY; INBOX gets a new row that goes on
+ * where the old one was.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fsx.h"
+#include "base/mem.h"
+#include "maildir/dir.h"
+#include "maildir/edit.h"
+#include "maildir/name.h"
+#include "maildir/subscription.h"
+
+struct pair {
+	char *from, *to; /* directories */
+	bool done;
+};
+
+struct rename_call {
+	struct account *a;
+	struct slice from, to; /* directories */
+	struct pair *v;
+	size_t n;
+};
+
+static void
+pairs_free(struct rename_call *c)
+{
+	for (size_t i = 0; i < c->n; i++) {
+		free(c->v[i].from);
+		free(c->v[i].to);
+	}
+	free(c->v);
+	c->v = NULL;
+	c->n = 0;
+}
+
+/* The directory itself, and those of its children. */
+static int
+collect(struct rename_call *c, struct err *e)
+{
+	struct dir_reader r;
+	struct slice dir;
+
+	if (dir_reader_open(&r, c->a->root_fd, ".") < 0)
+		return err_sys(e, "read %s", c->a->path);
+	while (dir_reader_next(&r, &dir)) {
+		bool self = slice_eq(dir, c->from);
+
+		if (!self &&
+		    !(dir.n > c->from.n && dir.p[c->from.n] == '.' &&
+			slice_starts(dir, c->from)))
+			continue;
+		c->v = mem_realloc(c->v, c->n + 1, sizeof(*c->v));
+		c->v[c->n] = (struct pair){ slice_dup(dir), NULL, false };
+		c->v[c->n++].to = mem_printf("%.*s%.*s", SLICE_ARG(c->to),
+		    SLICE_ARG(slice_skip(dir, c->from.n)));
+	}
+	dir_reader_close(&r);
+	return 0;
+}
+
+static int
+check_targets(struct rename_call *c, struct err *e)
+{
+	struct stat st;
+
+	for (size_t i = 0; i < c->n; i++) {
+		if (strlen(c->v[i].to) > NAME_DIR_MAX)
+			return err_set(e, ERR_INVALID, "name is too long");
+		if (fsx_stat(c->a->root_fd, c->v[i].to, &st) == 0)
+			return err_set(e, ERR_EXISTS, "%s exists", c->v[i].to);
+	}
+	return 0;
+}
+
+static void
+undo_dirs(struct rename_call *c)
+{
+	for (size_t i = c->n; i-- > 0;) {
+		if (c->v[i].done &&
+		    fsx_rename(c->a->root_fd, c->v[i].to, c->a->root_fd,
+			c->v[i].from) < 0)
+			continue;
+		c->v[i].done = false;
+	}
+}
+
+static int
+rename_dirs(struct rename_call *c, struct err *e)
+{
+	for (size_t i = 0; i < c->n; i++) {
+		if (fsx_rename(c->a->root_fd, c->v[i].from, c->a->root_fd,
+			c->v[i].to) < 0) {
+			int rc = err_sys(e, "rename %s", c->v[i].from);
+
+			undo_dirs(c);
+			return rc;
+		}
+		c->v[i].done = true;
+	}
+	return 0;
+}
+
+/* The UIDVALIDITY that a directory's name last had; 0: never used. */
+static int
+used_validity(struct account *a, struct slice dir, uint32_t *out, struct err *e)
+{
+	sqlite3_stmt *s = db_stmt(&a->db, DB_USED_GET);
+	int rc;
+
+	*out = 0;
+	db_bind_blob(s, 1, dir);
+	if ((rc = db_step(&a->db, s, e)) == 1) {
+		*out = db_column_u32(s, 0);
+		(void)sqlite3_reset(s);
+	}
+	return rc < 0 ? rc : 0;
+}
+
+static int
+note_used(struct account *a, struct slice dir, uint32_t validity, struct err *e)
+{
+	sqlite3_stmt *s = db_stmt(&a->db, DB_USED_SET);
+
+	db_bind_blob(s, 1, dir);
+	db_bind_i64(s, 2, validity);
+	return db_run(&a->db, s, e);
+}
+
+static int
+set_validity(struct account *a, int64_t id, struct err *e)
+{
+	sqlite3_stmt *s;
+	uint32_t validity;
+	int rc = account_next_uidvalidity(a, 0, &validity, e);
+
+	if (rc != 0)
+		return rc;
+	s = db_stmt(&a->db, DB_MAILBOX_SET_VALIDITY);
+	db_bind_i64(s, 1, id);
+	db_bind_i64(s, 2, validity);
+	return db_run(&a->db, s, e);
+}
+
+/* Drop a row that a directory removed by somebody else left. */
+static int
+drop_stale_row(struct account *a, struct slice dir, struct err *e)
+{
+	sqlite3_stmt *s = db_stmt(&a->db, DB_MAILBOX_FIND);
+	int64_t id;
+	int rc;
+
+	db_bind_blob(s, 1, dir);
+	if ((rc = db_step(&a->db, s, e)) != 1)
+		return rc;
+	id = sqlite3_column_int64(s, 0);
+	(void)sqlite3_reset(s);
+	s = db_stmt(&a->db, DB_MAILBOX_DELETE);
+	db_bind_i64(s, 1, id);
+	return db_run(&a->db, s, e);
+}
+
+/* 1: the row's id and UIDVALIDITY; 0: there is none. */
+static int
+find_row(struct account *a, struct slice dir, int64_t *id, uint32_t *validity,
+    struct err *e)
+{
+	sqlite3_stmt *s = db_stmt(&a->db, DB_MAILBOX_FIND);
+	int rc;
+
+	db_bind_blob(s, 1, dir);
+	if ((rc = db_step(&a->db, s, e)) != 1)
+		return rc;
+	*id = sqlite3_column_int64(s, 0);
+	(void)sqlite3_reset(s);
+	s = db_stmt(&a->db, DB_MAILBOX_GET);
+	db_bind_i64(s, 1, *id);
+	if ((rc = db_step(&a->db, s, e)) != 1)
+		return rc < 0 ? rc : ERR_DAMAGED;
+	*validity = db_column_u32(s, 0);
+	(void)sqlite3_reset(s);
+	return 1;
+}
+
+static int
+rename_row(struct account *a, const struct pair *p, struct err *e)
+{
+	struct slice from = slice_str(p->from), to = slice_str(p->to);
+	sqlite3_stmt *s;
+	uint32_t validity, used;
+	int64_t id;
+	int rc;
+
+	if ((rc = drop_stale_row(a, to, e)) != 0 ||
+	    (rc = find_row(a, from, &id, &validity, e)) != 1)
+		return rc;
+	if ((rc = used_validity(a, to, &used, e)) != 0 ||
+	    (rc = note_used(a, from, validity, e)) != 0)
+		return rc;
+	s = db_stmt(&a->db, DB_MAILBOX_RENAME);
+	db_bind_i64(s, 1, id);
+	db_bind_blob(s, 2, to);
+	if ((rc = db_run(&a->db, s, e)) != 0)
+		return rc;
+	/* RFC 3501 6.3.5: a name that was used before must not bring UIDs
+	 * back that a client may remember. */
+	return used >= validity ? set_validity(a, id, e) : 0;
+}
+
+static int
+rename_rows(void *arg, struct err *e)
+{
+	struct rename_call *c = arg;
+	int rc = account_open(c->a, e);
+
+	if (rc != 0 || (rc = db_begin(&c->a->db, e)) != 0)
+		return account_db_failed(c->a, rc);
+	for (size_t i = 0; i < c->n && rc == 0; i++)
+		rc = rename_row(c->a, &c->v[i], e);
+	if (rc == 0)
+		rc = rename_dirs(c, e);
+	if (rc != 0) {
+		db_rollback(&c->a->db);
+	} else if ((rc = db_commit(&c->a->db, e)) != 0) {
+		undo_dirs(c);
+	}
+	return account_db_failed(c->a, rc);
+}
+
+static int
+rename_tree(struct rename_call *c, struct err *e)
+{
+	int rc;
+
+	if ((rc = collect(c, e)) != 0 || (rc = check_targets(c, e)) != 0)
+		return rc;
+	if (c->n == 0)
+		return err_set(e, ERR_NOT_FOUND, "no such mailbox");
+	if ((rc = account_retry(rename_rows, c, e)) != 0)
+		return rc;
+	for (size_t i = 0; i < c->n; i++) {
+		struct mailbox *m =
+		    mailbox_find_dir(c->a, slice_str(c->v[i].from));
+
+		if (m != NULL)
+			mailbox_set_gone(m);
+	}
+	return 0;
+}
+
+/* --- INBOX ---------------------------------------------------------------- */
+
+/* Swap new/ or cur/ of INBOX with the empty one of a mailbox. */
+static int
+swap_dir(struct account *a, struct slice dir, const char *sub, struct err *e)
+{
+	char *other = mem_printf("%.*s/%s", SLICE_ARG(dir), sub);
+	int rc = 0;
+
+	/* In one step, so that a delivery always finds a directory. */
+	if (renameat2(a->root_fd, sub, a->root_fd, other, RENAME_EXCHANGE) < 0)
+		rc = err_sys(e, "exchange %s", other);
+	free(other);
+	return rc;
+}
+
+static int
+swap_dirs(struct account *a, struct slice dir, struct err *e)
+{
+	int rc = swap_dir(a, dir, "new", e);
+
+	if (rc != 0)
+		return rc;
+	rc = swap_dir(a, dir, "cur", e);
+	if (rc != 0 && swap_dir(a, dir, "new", NULL) != 0)
+		return rc;
+	return rc;
+}
+
+/* INBOX's row goes to the directory; INBOX gets one that goes on with its
+ * UIDVALIDITY, UIDNEXT and mod-sequence. */
+static int
+move_inbox_row(
+    struct rename_call *c, struct mailbox *inbox, int64_t *id, struct err *e)
+{
+	struct db *db = &c->a->db;
+	struct pair p = { mem_strdup(""), slice_dup(c->to), false };
+	sqlite3_stmt *s;
+	int at = 1, rc = rename_row(c->a, &p, e);
+
+	free(p.from);
+	free(p.to);
+	if (rc != 0 || (rc = set_validity(c->a, inbox->id, e)) != 0)
+		return rc;
+	s = db_stmt(db, DB_MAILBOX_INSERT);
+	db_bind_blob(s, at++, slice_of(NULL, 0));
+	db_bind_i64(s, at++, inbox->uidvalidity);
+	db_bind_i64(s, at++, inbox->uidnext);
+	db_bind_u64(s, at++, inbox->modseq + 1);
+	db_bind_u64(s, at++, inbox->modseq_bound + MODSEQ_BLOCK);
+	db_bind_i64(s, at++, inbox->recent_uid);
+	if ((rc = db_run(db, s, e)) != 0)
+		return rc;
+	*id = sqlite3_last_insert_rowid(db->h);
+	if (inbox->uidnext == 1)
+		return 0;
+	s = db_stmt(db, DB_VANISHED_PUT);
+	db_bind_i64(s, 1, *id);
+	db_bind_u64(s, 2, inbox->modseq + 1);
+	db_bind_i64(s, 3, 1);
+	db_bind_i64(s, 4, (int64_t)inbox->uidnext - 1);
+	return db_run(db, s, e);
+}
+
+struct inbox_call {
+	struct rename_call *c;
+	struct mailbox *inbox;
+};
+
+static int
+rename_inbox_rows(void *arg, struct err *e)
+{
+	struct inbox_call *ic = arg;
+	struct account *a = ic->c->a;
+	struct mailbox *inbox = ic->inbox;
+	int64_t id = 0;
+	int rc = account_open(a, e);
+
+	if (rc != 0 || (rc = db_begin(&a->db, e)) != 0)
+		return account_db_failed(a, rc);
+	if ((rc = mailbox_reload(inbox, e)) != 0 ||
+	    (rc = move_inbox_row(ic->c, inbox, &id, e)) != 0 ||
+	    (rc = swap_dirs(a, ic->c->to, e)) != 0) {
+		db_rollback(&a->db);
+		return account_db_failed(a, rc);
+	}
+	if ((rc = db_commit(&a->db, e)) != 0) {
+		if (swap_dirs(a, ic->c->to, NULL) != 0)
+			scan_distrust(inbox);
+		return account_db_failed(a, rc);
+	}
+	inbox->id = id;
+	inbox->version = 0;
+	inbox->change = 0;
+	keywords_fini(inbox); /* the new row has none */
+	mailbox_close_fds(inbox);
+	scan_distrust(inbox);
+	return 0;
+}
+
+static int
+rename_inbox(struct rename_call *c, struct slice to, struct err *e)
+{
+	struct inbox_call ic = { c, NULL };
+	int rc = account_create(c->a, to, e);
+
+	if (rc != 0)
+		return rc;
+	if ((rc = mailbox_open(c->a, SLICE("INBOX"), &ic.inbox, e)) != 0)
+		return rc;
+	rc = account_retry(rename_inbox_rows, &ic, e);
+	if (rc != 0 && account_delete(c->a, to, NULL) != 0)
+		rc = rc != 0 ? rc : ERR_SYS;
+	mailbox_close(&ic.inbox);
+	return rc;
+}
+
+int
+account_rename(
+    struct account *a, struct slice from, struct slice to, struct err *e)
+{
+	struct rename_call c = { .a = a };
+	struct buf from_dir, to_dir;
+	int rc, rc_to;
+
+	/* opens the account; a mere parent may be renamed as well */
+	rc = account_exists(a, from, e);
+	if (rc != 0 && rc != ERR_NOT_FOUND)
+		return rc;
+	buf_init(&from_dir, 1024);
+	buf_init(&to_dir, 1024);
+	rc = name_to_dir(a->root_fd, from, &from_dir);
+	rc_to = name_to_dir(a->root_fd, to, &to_dir);
+	c.from = buf_slice(&from_dir);
+	c.to = buf_slice(&to_dir);
+	if (rc == ERR_INVALID || rc_to == ERR_INVALID ||
+	    (c.from.n != 0 && slice_starts(c.to, c.from) && c.to.n > c.from.n &&
+		c.to.p[c.from.n] == '.'))
+		rc = err_set(e, ERR_INVALID, "no such name can be");
+	else if (rc_to == 0)
+		rc = err_set(e, ERR_EXISTS, "target exists");
+	else if (name_is_inbox(from))
+		rc = rename_inbox(&c, to, e);
+	else
+		rc = rename_tree(&c, e);
+	pairs_free(&c);
+	buf_fini(&to_dir);
+	buf_fini(&from_dir);
+	return rc;
+}

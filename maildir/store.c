@@ -1,0 +1,445 @@
+#include "maildir/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fsx.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "maildir/internal.h"
+
+enum { BUSY_TRIES = 50, BUSY_PAUSE_NS = 2000000 };
+
+struct store *
+store_new(const struct store_options *opt)
+{
+	struct store *s = MEM_NEW(struct store);
+
+	s->magic = STORE_MAGIC;
+	s->opt = *opt;
+	s->host = file_name_host(opt->hostname);
+	s->opt.hostname = s->host;
+	s->tick = 1;
+	watch_init(s);
+	return s;
+}
+
+static void
+account_free(struct account *a)
+{
+	while (a->mailboxes != NULL)
+		mailbox_free(a->mailboxes);
+	account_close_db(a);
+	if (a->root_fd >= 0)
+		(void)close(a->root_fd);
+	buf_fini(&a->cache_bytes);
+	free(a->cache_queue);
+	free(a->path);
+	free(a->quota);
+	a->magic = 0;
+	free(a);
+}
+
+void
+store_free(struct store **ps)
+{
+	struct store *s = *ps;
+
+	*ps = NULL;
+	if (s == NULL)
+		return;
+	MAGIC_CHECK(s, STORE_MAGIC);
+	for (size_t i = 0; i < ACCOUNT_BUCKETS; i++)
+		while (s->accounts[i] != NULL) {
+			struct account *a = s->accounts[i];
+
+			assert(a->refs == 0);
+			s->accounts[i] = a->next;
+			account_free(a);
+		}
+	watch_fini(s);
+	free(s->host);
+	s->magic = 0;
+	free(s);
+}
+
+int
+store_watch_fd(const struct store *s)
+{
+	return s->watch_fd;
+}
+
+void
+store_on_watch(struct store *s, int64_t now_ms)
+{
+	MAGIC_CHECK(s, STORE_MAGIC);
+	s->now_ms = now_ms;
+	watch_drain(s);
+}
+
+/* --- accounts ------------------------------------------------------------- */
+
+static size_t
+bucket_of(const char *path)
+{
+	return blob_sum(slice_str(path)) % ACCOUNT_BUCKETS;
+}
+
+struct account *
+account_get(struct store *s, const char *path, const char *quota)
+{
+	struct account **bucket = &s->accounts[bucket_of(path)], *a;
+
+	MAGIC_CHECK(s, STORE_MAGIC);
+	for (a = *bucket; a != NULL; a = a->next)
+		if (strcmp(a->path, path) == 0)
+			break;
+	if (a == NULL) {
+		a = MEM_NEW(struct account);
+		a->magic = ACCOUNT_MAGIC;
+		a->store = s;
+		a->path = mem_strdup(path);
+		a->quota = mem_strdup("");
+		a->root_fd = a->lock_fd = a->wal_fd = -1;
+		buf_init(&a->cache_bytes, SIZE_MAX / 2);
+		a->next = *bucket;
+		*bucket = a;
+	}
+	if (strcmp(a->quota, quota) != 0) {
+		free(a->quota);
+		a->quota = mem_strdup(quota);
+		a->quota_warned = false;
+	}
+	a->refs++;
+	account_touch(a);
+	return a;
+}
+
+void
+account_release(struct account **pa)
+{
+	struct account *a = *pa;
+
+	*pa = NULL;
+	if (a == NULL)
+		return;
+	MAGIC_CHECK(a, ACCOUNT_MAGIC);
+	assert(a->refs > 0);
+	a->refs--;
+}
+
+void
+account_touch(struct account *a)
+{
+	a->used = a->store->tick;
+}
+
+struct file_unique
+store_unique(struct store *s, int64_t wall_ms)
+{
+	return (struct file_unique){ wall_ms, s->unique++, s->host };
+}
+
+/* --- the database --------------------------------------------------------- */
+
+void
+account_close_db(struct account *a)
+{
+	if (a->db.h == NULL)
+		return;
+	for (struct mailbox *m = a->mailboxes; m != NULL; m = m->next)
+		mailbox_flush(m);
+	cache_flush(a);
+	cache_close(a);
+	db_close(&a->db);
+	if (a->wal_fd >= 0)
+		(void)close(a->wal_fd);
+	if (a->lock_fd >= 0)
+		(void)close(a->lock_fd);
+	a->wal_fd = a->lock_fd = -1;
+	a->store->n_open--;
+}
+
+/* What was known came from a database that isn't there any more. */
+static void
+abandon_db(struct account *a)
+{
+	for (struct mailbox *m = a->mailboxes; m != NULL; m = m->next)
+		mailbox_set_gone(m);
+	cache_close(a);
+	account_close_db(a);
+	if (a->root_fd >= 0)
+		(void)close(a->root_fd);
+	a->root_fd = -1;
+}
+
+int
+account_db_failed(struct account *a, int rc)
+{
+	if (a->db.h == NULL)
+		return rc;
+	if (rc == ERR_DAMAGED) {
+		a->damaged = true;
+		abandon_db(a);
+	}
+	return rc;
+}
+
+/* Once per tick: is the file still the one we have open? */
+static bool
+still_there(struct account *a)
+{
+	struct stat st;
+
+	if (a->file_tick == a->store->tick)
+		return true;
+	a->file_tick = a->store->tick;
+	return fsx_stat(a->root_fd, DB_NAME, &st) == 0 &&
+	    st.st_ino == a->db_ino;
+}
+
+/* Close the one unused for longest if there are too many. */
+static void
+make_room(struct store *s)
+{
+	struct account *oldest = NULL;
+
+	if (s->opt.open_max == 0 || s->n_open < s->opt.open_max)
+		return;
+	for (size_t i = 0; i < ACCOUNT_BUCKETS; i++)
+		for (struct account *a = s->accounts[i]; a != NULL; a = a->next)
+			if (a->db.h != NULL && !a->db.in_txn &&
+			    (oldest == NULL || a->used < oldest->used))
+				oldest = a;
+	if (oldest != NULL)
+		account_close_db(oldest);
+}
+
+int
+account_open(struct account *a, struct err *e)
+{
+	int rc;
+
+	MAGIC_CHECK(a, ACCOUNT_MAGIC);
+	account_touch(a);
+	if (a->db.h != NULL) {
+		if (a->db.in_txn || still_there(a))
+			return 0;
+		log_error(
+		    "maildir: database vanished, rebuilding path=%s", a->path);
+		abandon_db(a);
+	}
+	make_room(a->store);
+	if ((rc = account_open_db(a, e)) != 0)
+		return rc;
+	a->store->n_open++;
+	a->n_opened++;
+	a->file_tick = a->store->tick;
+	return 0;
+}
+
+int
+account_next_uidvalidity(
+    struct account *a, uint32_t at_least, uint32_t *out, struct err *e)
+{
+	int64_t wall =
+	    a->store->wall_ms != 0 ? a->store->wall_ms : clock_wall();
+	int64_t last = 0, v = wall / 1000;
+	struct buf name;
+	char text[32];
+	int rc;
+
+	if ((rc = db_meta_get(&a->db, "uidvalidity", &last, e)) < 0)
+		return rc;
+	if (at_least != 0)
+		v = at_least;
+	else if (v <= last)
+		v = last + 1;
+	if (v > (int64_t)UINT32_MAX)
+		return err_set(e, ERR_LIMIT, "no UIDVALIDITY is left");
+	*out = (uint32_t)v;
+	if (v <= last)
+		return 0;
+	if ((rc = db_meta_set(&a->db, "uidvalidity", v, e)) != 0)
+		return rc;
+	/* The second copy, for when the database is lost. */
+	buf_init(&name, 512);
+	buf_puts(&name, "tmp/");
+	file_name_tmp(&name,
+	    &(struct file_unique){ wall, a->store->unique++, a->store->host });
+	(void)snprintf(text, sizeof(text), "%lld\n", (long long)v);
+	rc = fsx_replace(a->root_fd, buf_cstr(&name), LAST_NAME,
+	    slice_str(text), 0600, false);
+	if (rc < 0)
+		rc = err_sys(e, "write " LAST_NAME);
+	buf_fini(&name);
+	return rc;
+}
+
+int
+account_sync_fds(struct account *a, struct sync_fds *f, struct err *e)
+{
+	int rc;
+
+	if (a->db.h == NULL && (rc = account_open(a, e)) != 0)
+		return rc;
+	if (a->wal_failed) {
+		/* What a failed sync lost is lost to any later sync as well;
+		 * a checkpoint writes it anew, to another file. */
+		rc = sqlite3_wal_checkpoint_v2(
+		    a->db.h, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+		if (rc != SQLITE_OK)
+			return db_error(&a->db, rc, e);
+		a->wal_failed = false;
+	}
+	if (a->db.wal && a->wal_fd < 0) {
+		a->wal_fd = fsx_open_read(a->root_fd, WAL_NAME, NULL);
+		if (a->wal_fd < 0)
+			return err_sys(e, "open " WAL_NAME);
+	}
+	sync_fds_add(f, a->wal_fd, true);
+	if (a->root_dirty)
+		sync_fds_add(f, a->root_fd, false);
+	return 0;
+}
+
+int
+account_synced(struct account *a, int error)
+{
+	if (error == 0) {
+		a->root_dirty = false;
+		return 0;
+	}
+	log_error("maildir: sync failed path=%s error=\"%s\"", a->path,
+	    strerrordesc_np(error));
+	a->wal_failed = true;
+	return err_of_errno(error);
+}
+
+int
+account_retry(int (*fn)(void *arg, struct err *e), void *arg, struct err *e)
+{
+	const struct timespec pause = { 0, BUSY_PAUSE_NS };
+	int rc = fn(arg, e);
+
+	for (int i = 0; rc == ERR_BUSY && i < BUSY_TRIES; i++) {
+		(void)nanosleep(&pause, NULL);
+		rc = fn(arg, e);
+	}
+	return rc;
+}
+
+/* --- periodic work -------------------------------------------------------- */
+
+static void
+tick_mailboxes(struct store *s, struct account *a, uint64_t quiet)
+{
+	struct mailbox *m, *next;
+
+	for (m = a->mailboxes; m != NULL; m = next) {
+		next = m->next;
+		if (m->used + quiet > s->tick)
+			continue;
+		if (m->refs == 0) {
+			mailbox_free(m);
+		} else {
+			mailbox_flush(m);
+			mailbox_close_fds(m);
+			index_free(&m->index);
+		}
+	}
+}
+
+/* Whether the directories changed, for mailboxes nobody asks about. */
+static void
+poll_mailboxes(struct account *a)
+{
+	struct stat st;
+	struct buf path;
+
+	if (a->root_fd < 0)
+		return;
+	buf_init(&path, 1024);
+	for (struct mailbox *m = a->mailboxes; m != NULL; m = m->next) {
+		for (int d = 0; d < 2 && m->listeners != NULL; d++) {
+			buf_reset(&path);
+			mailbox_put_path(
+			    m, &path, d == DIR_NEW ? "new" : "cur");
+			if (fsx_stat(a->root_fd, buf_cstr(&path), &st) < 0 ||
+			    st.st_mtim.tv_sec * INT64_C(1000000000) +
+				    st.st_mtim.tv_nsec !=
+				m->dirs[d].mtime_ns) {
+				mailbox_wake(m);
+				break;
+			}
+		}
+	}
+	buf_fini(&path);
+}
+
+static void
+tidy(struct account *a, int64_t wall_ms)
+{
+	if (a->root_fd < 0)
+		return;
+	if (a->sweep)
+		a->sweep = tidy_sweep(a);
+	if (wall_ms - a->tmp_checked_ms < 3600 * INT64_C(1000))
+		return;
+	a->tmp_checked_ms = wall_ms;
+	a->sweep = true;
+	for (struct mailbox *m = a->mailboxes; m != NULL; m = m->next)
+		tidy_tmp(a, m->dir, wall_ms);
+}
+
+static bool
+tick_account(struct store *s, struct account *a, bool poll, int64_t wall_ms)
+{
+	/* the tick comes about once a second */
+	uint64_t quiet = (uint64_t)(s->opt.quiet_ms / 1000) + 1;
+
+	cache_flush(a);
+	tick_mailboxes(s, a, quiet);
+	tidy(a, wall_ms);
+	if (poll)
+		poll_mailboxes(a);
+	if (a->used + quiet > s->tick)
+		return true;
+	account_close_db(a);
+	return a->refs != 0 || a->mailboxes != NULL;
+}
+
+void
+store_tick(struct store *s, int64_t now_ms, int64_t wall_ms)
+{
+	uint64_t every =
+	    s->opt.poll_ms > 0 ? (uint64_t)(s->opt.poll_ms / 1000) : 0;
+	bool poll;
+
+	MAGIC_CHECK(s, STORE_MAGIC);
+	s->now_ms = now_ms;
+	s->wall_ms = wall_ms;
+	s->tick++;
+	poll = every <= 1 || s->tick % every == 0;
+	watch_drain(s);
+	for (size_t i = 0; i < ACCOUNT_BUCKETS; i++) {
+		struct account **at = &s->accounts[i];
+
+		while (*at != NULL) {
+			struct account *a = *at;
+
+			if (tick_account(s, a, poll, wall_ms)) {
+				at = &a->next;
+				continue;
+			}
+			*at = a->next;
+			account_free(a);
+		}
+	}
+}

@@ -1,0 +1,106 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/fsx.h"
+#include "maildir/dir.h"
+#include "maildir/internal.h"
+
+enum { TIDY_FILES = 200, SWEEP_FILES = 500 };
+
+void
+tidy_tmp(struct account *a, const char *dir, int64_t wall_ms)
+{
+	struct dir_reader r;
+	struct buf path;
+	struct slice name;
+	struct stat st;
+	int rc;
+
+	buf_init(&path, 1024);
+	buf_puts(&path, dir);
+	buf_puts(&path, dir[0] != '\0' ? "/tmp" : "tmp");
+	rc = dir_reader_open(&r, a->root_fd, buf_cstr(&path));
+	buf_fini(&path);
+	if (rc < 0)
+		return;
+	for (int n = 0; n < TIDY_FILES && dir_reader_next(&r, &name); n++) {
+		const char *file = (const char *)name.p;
+
+		if (fsx_stat(dir_reader_fd(&r), file, &st) == 0 &&
+		    S_ISREG(st.st_mode) &&
+		    st.st_ctim.tv_sec + TMP_AGE_S < wall_ms / 1000 &&
+		    fsx_unlink(dir_reader_fd(&r), file) < 0)
+			break;
+	}
+	dir_reader_close(&r);
+}
+
+/* Empty a directory of its files; true: there may be more. */
+static bool
+remove_files(int dirfd, const char *name, int *budget)
+{
+	struct dir_reader r;
+	struct slice file;
+
+	if (dir_reader_open(&r, dirfd, name) < 0)
+		return false;
+	while (*budget > 0 && dir_reader_next(&r, &file)) {
+		(*budget)--;
+		if (fsx_unlink(dir_reader_fd(&r), (const char *)file.p) < 0)
+			continue;
+	}
+	dir_reader_close(&r);
+	return *budget == 0;
+}
+
+/* One deleted mailbox: its directories, then itself. */
+static bool
+remove_tree(int tmp_fd, const char *name, int *budget)
+{
+	int fd = fsx_open_dir(tmp_fd, name);
+	struct dir_reader r;
+	struct slice entry;
+	bool more = false;
+
+	if (fd < 0)
+		return false;
+	if (dir_reader_open(&r, fd, ".") == 0) {
+		while (!more && dir_reader_next(&r, &entry)) {
+			const char *sub = (const char *)entry.p;
+
+			if (fsx_unlink(fd, sub) == 0)
+				continue;
+			more = remove_files(fd, sub, budget);
+			if (!more && fsx_rmdir(fd, sub) < 0)
+				continue;
+		}
+		dir_reader_close(&r);
+	}
+	(void)close(fd);
+	if (!more && fsx_rmdir(tmp_fd, name) < 0)
+		return false;
+	return more;
+}
+
+bool
+tidy_sweep(struct account *a)
+{
+	int fd = fsx_open_dir(a->root_fd, "tmp"), budget = SWEEP_FILES;
+	struct dir_reader r;
+	struct slice name;
+	bool more = false;
+
+	if (fd < 0)
+		return false;
+	if (dir_reader_open(&r, fd, ".") == 0) {
+		while (!more && dir_reader_next(&r, &name))
+			if (slice_starts(name, SLICE("postern-deleted.")))
+				more = remove_tree(
+				    fd, (const char *)name.p, &budget);
+		dir_reader_close(&r);
+	}
+	(void)close(fd);
+	return more;
+}

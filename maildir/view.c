@@ -1,0 +1,229 @@
+#include "maildir/view.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "maildir/chunk.h"
+
+struct view *
+view_new(struct chunk **v, size_t n, uint32_t uidnext, uint64_t highest_modseq)
+{
+	struct view *view = MEM_NEW(struct view);
+
+	view->refs = 1;
+	view->uidnext = uidnext;
+	view->highest_modseq = highest_modseq;
+	view->n_chunks = n;
+	view->v = v;
+	view->start = mem_alloc(n * sizeof(*view->start));
+	for (size_t i = 0; i < n; i++) {
+		assert(v[i]->n != 0);
+		view->start[i] = view->count + 1;
+		view->count += v[i]->n;
+	}
+	return view;
+}
+
+struct view *
+view_ref(struct view *v)
+{
+	v->refs++;
+	return v;
+}
+
+void
+view_unref(struct view **pv)
+{
+	struct view *v = *pv;
+
+	*pv = NULL;
+	if (v == NULL || --v->refs != 0)
+		return;
+	for (size_t i = 0; i < v->n_chunks; i++)
+		chunk_unref(&v->v[i]);
+	free(v->v);
+	free(v->start);
+	free(v);
+}
+
+struct view *
+view_below(struct view *v, uint32_t uidnext)
+{
+	struct chunk **copy;
+	size_t n = 0;
+
+	if (v->uidnext <= uidnext)
+		return view_ref(v);
+	copy = mem_alloc(v->n_chunks * sizeof(struct chunk *));
+	for (; n < v->n_chunks; n++) {
+		struct chunk *c = v->v[n];
+
+		if (c->m[0].uid >= uidnext)
+			break;
+		if (c->m[c->n - 1].uid < uidnext) {
+			copy[n] = chunk_ref(c);
+			continue;
+		}
+		copy[n] = chunk_clone(c);
+		copy[n]->own = false;
+		while (copy[n]->m[copy[n]->n - 1].uid >= uidnext)
+			copy[n]->n--;
+	}
+	return view_new(copy, n, uidnext, v->highest_modseq);
+}
+
+uint32_t
+view_count(const struct view *v)
+{
+	return v->count;
+}
+
+uint64_t
+view_highest_modseq(const struct view *v)
+{
+	return v->highest_modseq;
+}
+
+uint32_t
+view_uidnext(const struct view *v)
+{
+	return v->uidnext;
+}
+
+/* The chunk that holds a sequence number (1 … count). */
+static size_t
+chunk_of(const struct view *v, uint32_t seq)
+{
+	size_t low = 0, high = v->n_chunks;
+
+	while (high - low > 1) {
+		size_t mid = low + (high - low) / 2;
+
+		if (v->start[mid] <= seq)
+			low = mid;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+struct chunk *
+view_at(const struct view *v, uint32_t seq, uint32_t *i)
+{
+	size_t at;
+
+	assert(seq >= 1 && seq <= v->count);
+	at = chunk_of(v, seq);
+	*i = seq - v->start[at];
+	return v->v[at];
+}
+
+const struct message *
+view_get(const struct view *v, uint32_t seq)
+{
+	uint32_t i;
+	const struct chunk *c = view_at(v, seq, &i);
+
+	return &c->m[i];
+}
+
+size_t
+chunks_find(struct chunk *const *v, size_t n, uint32_t uid)
+{
+	size_t low = 0, high = n;
+
+	while (high - low > 1) {
+		size_t mid = low + (high - low) / 2;
+
+		if (v[mid]->first <= uid)
+			low = mid;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+uint32_t
+view_lower_bound(const struct view *v, uint32_t uid)
+{
+	const struct chunk *c;
+	size_t at;
+	uint32_t low = 0, high;
+
+	if (v->n_chunks == 0)
+		return 1;
+	at = chunks_find(v->v, v->n_chunks, uid);
+	c = v->v[at];
+	high = c->n;
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+
+		if (c->m[mid].uid < uid)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return v->start[at] + low;
+}
+
+uint32_t
+view_find(const struct view *v, uint32_t uid)
+{
+	uint32_t seq = view_lower_bound(v, uid);
+
+	return seq <= v->count && view_get(v, seq)->uid == uid ? seq : 0;
+}
+
+void
+view_diff_init(
+    struct view_diff *d, const struct view *from, const struct view *to)
+{
+	*d = (struct view_diff){ from, to, 1, 1 };
+}
+
+/* Pass over what both share; false: the next messages must be compared. */
+static bool
+skip_shared(struct view_diff *d)
+{
+	const struct chunk *a, *b;
+	uint32_t i, j;
+
+	if (d->at_from > d->from->count || d->at_to > d->to->count)
+		return false;
+	a = view_at(d->from, d->at_from, &i);
+	b = view_at(d->to, d->at_to, &j);
+	if (a != b || i != j)
+		return false;
+	d->at_from += a->n - i;
+	d->at_to += a->n - i;
+	return true;
+}
+
+enum view_change
+view_diff_next(struct view_diff *d, uint32_t *seq, const struct message **m)
+{
+	for (;;) {
+		const struct message *a = NULL, *b = NULL;
+
+		if (skip_shared(d))
+			continue;
+		if (d->at_from <= d->from->count)
+			a = view_get(d->from, d->at_from);
+		if (d->at_to <= d->to->count)
+			b = view_get(d->to, d->at_to);
+		if (a == NULL && b == NULL)
+			return VIEW_SAME_END;
+		if (b == NULL || (a != NULL && a->uid < b->uid)) {
+			*seq = d->at_from++;
+			*m = a;
+			return VIEW_EXPUNGED;
+		}
+		*m = b;
+		*seq = d->at_to++;
+		if (a == NULL || b->uid < a->uid)
+			return VIEW_ADDED;
+		d->at_from++;
+		if (a->modseq != b->modseq)
+			return VIEW_FLAGS;
+	}
+}

@@ -1,0 +1,229 @@
+/*
+ * Watches on new/ and cur/ of the open mailboxes, all of them on one inotify
+ * descriptor.
+ *
+ * While a watch is unbroken since its directory was fully known ("complete"),
+ * the events say all that a reading would, so nothing need be read.  What we
+ * do ourselves comes back as events too; those fit what is known already and
+ * are dropped, so they neither wake anybody nor lead to a reading.
+ */
+#include <sys/inotify.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "maildir/internal.h"
+
+enum { READ_BYTES = 16384 };
+
+#define NAME_EVENTS (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO)
+#define SELF_EVENTS (IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT | IN_IGNORED)
+
+void
+watch_init(struct store *s)
+{
+	s->watch_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (s->watch_fd < 0)
+		log_warn("maildir: no watches, polling instead error=\"%s\"",
+		    strerrordesc_np(errno));
+}
+
+void
+watch_fini(struct store *s)
+{
+	if (s->watch_fd >= 0)
+		(void)close(s->watch_fd);
+	s->watch_fd = -1;
+}
+
+static struct watched_dir **
+bucket_of(struct store *s, int wd)
+{
+	return &s->watches[(unsigned)wd % WATCH_BUCKETS];
+}
+
+void
+watch_add(struct watched_dir *d)
+{
+	struct account *a = d->m->account;
+	struct store *s = a->store;
+	struct watched_dir **bucket;
+	struct buf path;
+
+	/* A remote file system tells nothing of what other hosts do. */
+	if (d->wd >= 0 || s->watch_fd < 0 || a->remote)
+		return;
+	buf_init(&path, 8192);
+	buf_puts(&path, a->path);
+	buf_putc(&path, '/');
+	mailbox_put_path(d->m, &path, d->is_new ? "new" : "cur");
+	d->wd = inotify_add_watch(s->watch_fd, buf_cstr(&path),
+	    NAME_EVENTS | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR |
+		IN_DONT_FOLLOW);
+	buf_fini(&path);
+	d->complete = false;
+	if (d->wd < 0) {
+		if (errno == ENOSPC && !s->watch_full) {
+			log_warn("maildir: out of watches, polling instead "
+				 "(fs.inotify.max_user_watches)");
+			s->watch_full = true;
+		}
+		return;
+	}
+	bucket = bucket_of(s, d->wd);
+	d->next = *bucket;
+	d->prev = bucket;
+	if (d->next != NULL)
+		d->next->prev = &d->next;
+	*bucket = d;
+}
+
+static struct watched_dir *
+find(struct watched_dir *d, int wd)
+{
+	while (d != NULL && d->wd != wd)
+		d = d->next;
+	return d;
+}
+
+static void
+unlink_dir(struct watched_dir *d)
+{
+	*d->prev = d->next;
+	if (d->next != NULL)
+		d->next->prev = d->prev;
+	d->wd = -1;
+	d->complete = false;
+}
+
+void
+watch_remove(struct watched_dir *d)
+{
+	struct store *s = d->m->account->store;
+	int wd = d->wd;
+
+	if (wd < 0)
+		return;
+	unlink_dir(d);
+	/* One inode has one watch, however many paths lead to it. */
+	if (find(*bucket_of(s, wd), wd) == NULL)
+		(void)inotify_rm_watch(s->watch_fd, wd);
+}
+
+void
+watch_drop_events(struct watched_dir *d)
+{
+	for (size_t i = 0; i < d->n_events; i++)
+		free(d->events[i].name);
+	free(d->events);
+	d->events = NULL;
+	d->n_events = d->cap_events = 0;
+}
+
+/* Whether an event tells nothing that isn't known. */
+static bool
+is_known(struct watched_dir *d, struct slice name, bool present)
+{
+	struct file_name f;
+	struct chunk *c;
+	uint32_t uid, i;
+	bool same;
+
+	file_name_parse(name, d->is_new, &f);
+	uid = mailbox_find_base(d->m, f.base);
+	if (uid == 0 || !mailbox_find(d->m, uid, &c, &i))
+		return !present;
+	same = c->place[i] == f.place && slice_eq(chunk_odd(c, i), f.odd);
+	return same == present;
+}
+
+static void
+broken(struct watched_dir *d)
+{
+	d->complete = false;
+	watch_drop_events(d);
+	mailbox_wake(d->m);
+}
+
+static void
+note(struct watched_dir *d, const char *name, bool present)
+{
+	if (name[0] == '.' || name[0] == '\0')
+		return;
+	if (!d->complete) {
+		mailbox_wake(d->m);
+		return;
+	}
+	if (d->n_events == 0 && d->m->scan == NULL &&
+	    is_known(d, slice_str(name), present))
+		return;
+	if (d->n_events >= EVENTS_MAX) {
+		broken(d);
+		return;
+	}
+	if (d->n_events == d->cap_events) {
+		d->cap_events = d->cap_events * 2 + 8;
+		d->events =
+		    mem_realloc(d->events, d->cap_events, sizeof(*d->events));
+	}
+	d->events[d->n_events++] =
+	    (struct dir_event){ mem_strdup(name), present };
+	mailbox_wake(d->m);
+}
+
+static void
+all_broken(struct store *s)
+{
+	log_debug("maildir: watch events were lost");
+	for (size_t i = 0; i < WATCH_BUCKETS; i++)
+		for (struct watched_dir *d = s->watches[i]; d != NULL;
+		     d = d->next)
+			broken(d);
+}
+
+static void
+on_event(struct store *s, const struct inotify_event *ev, const char *name)
+{
+	struct watched_dir *d, *next;
+
+	if (ev->mask & IN_Q_OVERFLOW) {
+		all_broken(s);
+		return;
+	}
+	for (d = find(*bucket_of(s, ev->wd), ev->wd); d != NULL;
+	     d = find(next, ev->wd)) {
+		next = d->next;
+		if (ev->mask & SELF_EVENTS) {
+			if (ev->mask & IN_IGNORED)
+				unlink_dir(d);
+			broken(d);
+		} else if (ev->len != 0 && !(ev->mask & IN_ISDIR)) {
+			note(d, name,
+			    (ev->mask & (IN_CREATE | IN_MOVED_TO)) != 0);
+		}
+	}
+}
+
+void
+watch_drain(struct store *s)
+{
+	_Alignas(struct inotify_event) char bytes[READ_BYTES];
+	ssize_t n;
+
+	if (s->watch_fd < 0)
+		return;
+	while ((n = TEMP_FAILURE_RETRY(
+		    read(s->watch_fd, bytes, sizeof(bytes)))) > 0) {
+		for (size_t at = 0; at < (size_t)n;) {
+			struct inotify_event ev;
+
+			memcpy(&ev, bytes + at, sizeof(ev));
+			on_event(s, &ev, bytes + at + sizeof(ev));
+			at += sizeof(ev) + ev.len;
+		}
+	}
+}

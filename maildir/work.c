@@ -1,0 +1,134 @@
+#include "maildir/work.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+void
+uid_work_init(
+    struct uid_work *w, struct mailbox *m, const uint32_t *uids, size_t n)
+{
+	*w = (struct uid_work){ .m = m, .n = n };
+	w->uids = mem_alloc((n + 1) * sizeof(*uids));
+	if (n != 0)
+		memcpy(w->uids, uids, n * sizeof(*uids));
+}
+
+void
+uid_work_fini(struct uid_work *w)
+{
+	mailbox_forget_waker(w->m, w);
+	free(w->uids);
+	free(w->again);
+	*w = (struct uid_work){ 0 };
+}
+
+void
+uid_work_again(struct uid_work *w, uint32_t uid)
+{
+	if (w->again == NULL)
+		w->again = mem_alloc((w->n + 1) * sizeof(*w->again));
+	assert(w->n_again < w->n);
+	w->again[w->n_again++] = uid;
+}
+
+bool
+work_still_busy(int64_t *since_ms, int64_t now_ms)
+{
+	if (*since_ms == 0)
+		*since_ms = now_ms;
+	return now_ms - *since_ms <= BUSY_MAX_MS;
+}
+
+/* The mailbox calls this one, which can be taken back by its address. */
+static void
+on_refreshed(void *arg)
+{
+	struct uid_work *w = arg;
+
+	waker_call(w->waker);
+}
+
+enum step
+uid_work_refill(struct uid_work *w, struct waker waker, int64_t now_ms,
+    int64_t wall_ms, bool *done, int *rc)
+{
+	struct mailbox *m = w->m;
+	uint32_t *uids = w->uids;
+	enum step step;
+
+	*rc = 0;
+	*done = w->n_again == 0 || w->tries >= WORK_TRIES;
+	if (*done)
+		return STEP_NEXT;
+	if (w->at == w->n) {
+		/* first the events alone; if they don't help, a reading */
+		if (w->tries > 0 && m->scan == NULL)
+			scan_distrust(m);
+		w->at = SIZE_MAX;
+	}
+	w->waker = waker;
+	step = mailbox_refresh(
+	    m, false, (struct waker){ on_refreshed, w }, now_ms, wall_ms, rc);
+	if (step != STEP_DONE)
+		return step;
+	w->tries++;
+	w->uids = w->again;
+	w->again = uids;
+	w->n = w->n_again;
+	w->n_again = 0;
+	w->at = 0;
+	return STEP_NEXT;
+}
+
+static int
+start(struct durable *d, struct mailbox *m, bool dir, struct waker waker)
+{
+	struct account *a = m->account;
+	struct sync_fds fds = { 0 };
+	int rc = account_sync_fds(a, &fds, NULL), fd;
+
+	if (rc != 0)
+		return rc;
+	if (dir) {
+		if ((fd = mailbox_dir_fd(m, DIR_CUR)) < 0)
+			return err_of_errno(errno);
+		sync_fds_add(&fds, fd, false);
+	}
+	d->started = true;
+	d->uidnext = m->uidnext;
+	sync_start(&d->sync, a->store->opt.syncer, &fds, waker);
+	return 0;
+}
+
+enum step
+durable_step(
+    struct durable *d, struct mailbox *m, bool dir, struct waker waker, int *rc)
+{
+	*rc = 0;
+	if (!d->started && (*rc = start(d, m, dir, waker)) != 0)
+		return STEP_DONE;
+	if (sync_busy(&d->sync)) {
+		sync_rewake(&d->sync, waker);
+		return STEP_WAIT_SYNC;
+	}
+	d->started = false;
+	*rc = account_synced(m->account, d->sync.error);
+	if (*rc != 0) {
+		m->unsynced = true;
+		return STEP_DONE;
+	}
+	if (m->durable_uidnext < d->uidnext && !m->gone)
+		m->durable_uidnext = d->uidnext;
+	if (!m->gone)
+		mailbox_publish(m);
+	return STEP_DONE;
+}
+
+void
+durable_fini(struct durable *d)
+{
+	sync_forget(&d->sync);
+}

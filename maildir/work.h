@@ -1,0 +1,56 @@
+/*
+ * work: what the changes of messages have in common.
+ *
+ * Layer:  maildir, uses base.
+ */
+#ifndef MAILDIR_WORK_H
+#define MAILDIR_WORK_H
+
+#include "maildir/edit.h"
+
+enum { WORK_SLICE = 100, WORK_TRIES = 3 };
+
+/*
+ * A list of UIDs to go through, and those whose files were not where they
+ * should be: other programs rename, so the mailbox is refreshed and they are
+ * tried again.
+ */
+struct uid_work {
+	struct mailbox *m;
+	struct waker waker; /* of the caller, while a refresh waits */
+	uint32_t *uids;
+	size_t n, at;
+	uint32_t *again;
+	size_t n_again;
+	int tries;
+	int64_t busy_since_ms;
+};
+
+void uid_work_init(
+    struct uid_work *w, struct mailbox *m, const uint32_t *uids, size_t n);
+void uid_work_fini(struct uid_work *w);
+/* Try this one later. */
+void uid_work_again(struct uid_work *w, uint32_t uid);
+/*
+ * To be called when at has reached n.  STEP_NEXT: there is more to go
+ * through, or *done; else a step to return.  *rc: 0 or ERR_*.
+ */
+enum step uid_work_refill(struct uid_work *w, struct waker waker,
+    int64_t now_ms, int64_t wall_ms, bool *done, int *rc);
+/* Whether a busy database is to be waited for any longer. */
+bool work_still_busy(int64_t *since_ms, int64_t now_ms);
+
+/* Making commits and a directory durable. */
+struct durable {
+	struct sync sync;
+	bool started;
+	uint32_t uidnext;
+};
+
+/* STEP_DONE: *rc tells; STEP_WAIT_SYNC.  dir: that of the messages, too. */
+enum step durable_step(struct durable *d, struct mailbox *m, bool dir,
+    struct waker waker, int *rc);
+/* Its owner goes away. */
+void durable_fini(struct durable *d);
+
+#endif
