@@ -302,8 +302,15 @@ def test_coverage_names_files_that_exist():
     assert not wrong
 
 
-@pytest.mark.parametrize("page", ["posternd.8", "authdaemond.8",
-                                  "posternctl.8", "postern.5"])
+PAGES = sorted(p.name for p in (TOP / "man").glob("*.[158]"))
+
+
+def test_manual_pages_are_installed():
+    fragment = (TOP / "man/module.mk").read_text()
+    assert not [page for page in PAGES if f"man/{page}" not in fragment]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_manual_pages_are_clean(page):
     if shutil.which("mandoc") is None:
         pytest.skip("mandoc is missing: apt-get install mandoc")
