@@ -49,8 +49,6 @@ fill_imap(struct protocol_options *o, const struct conf *c, enum service s)
 	i->bad_max = (unsigned)conf_num(c, CONF_POSTERN_BAD_COMMANDS_MAX);
 	i->message_max = (uint64_t)conf_num(c, CONF_POSTERN_MESSAGE_SIZE_MAX);
 	i->keywords = conf_service_num(c, f, CONF_IMAPD_IMAP_KEYWORDS) != 0;
-	i->log_deletions =
-	    conf_service_bool(c, f, CONF_IMAPD_IMAP_LOG_DELETIONS);
 	i->id_name = "Postern";
 	i->id_version = PACKAGE_VERSION;
 	i->mime.max_depth = (unsigned)conf_num(c, CONF_POSTERN_MIME_DEPTH_MAX);
