@@ -312,6 +312,10 @@ def test_manual_pages_are_installed():
 
 @pytest.mark.parametrize("page", PAGES)
 def test_manual_pages_are_clean(page):
+    other = re.match(r"\.so man\d/(\S+)\n$", (TOP / "man" / page).read_text())
+    if other:
+        assert other.group(1) in PAGES
+        return
     if shutil.which("mandoc") is None:
         pytest.skip("mandoc is missing: apt-get install mandoc")
     said = subprocess.run(["mandoc", "-T", "lint", TOP / "man" / page],
