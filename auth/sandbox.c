@@ -18,6 +18,8 @@ sandbox_front(void)
 # include <seccomp.h>
 # include <time.h>
 
+# include <openssl/crypto.h>
+
 static const int allowed[] = {
 	/* sockets that are there */
 	SCMP_SYS(read),
@@ -83,8 +85,10 @@ sandbox_front(void)
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	bool ok = ctx != NULL;
 
-	/* The zone's file is read before it can't be any more. */
+	/* What reads a file at its first use has it now: the time zone, and
+	 * OpenSSL its configuration. */
 	tzset();
+	(void)OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL);
 	for (size_t i = 0; ok && i < NELEMS(allowed); i++)
 		ok = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed[i], 0) == 0;
 	ok = ok &&
