@@ -32,3 +32,13 @@ libmaildir_a_SOURCES = \
 	maildir/view.c maildir/view.h \
 	maildir/watch.c \
 	maildir/work.c maildir/work.h
+
+# Tests
+MAILDIR_TEST_LIBS = libmaildir.a libbase.a $(SQLITE_LIBS) -lcmocka
+MAILDIR_FIXTURE = tests/support/maildir_fixture.c \
+	tests/support/maildir_fixture.h
+
+check_PROGRAMS += tests/unit/test_maildir
+TESTS += tests/unit/test_maildir
+tests_unit_test_maildir_SOURCES = tests/unit/test_maildir.c $(MAILDIR_FIXTURE)
+tests_unit_test_maildir_LDADD = $(MAILDIR_TEST_LIBS)

@@ -1,0 +1,381 @@
+#include "tests/support/maildir_fixture.h"
+
+#include <sys/stat.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+static unsigned serial;
+
+static int
+remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+int
+fixture_setup(void **state)
+{
+	struct fixture *f = MEM_NEW(struct fixture);
+	const char *tmp = getenv("TMPDIR");
+
+	f->root =
+	    mem_printf("%s/postern-test.XXXXXX", tmp != NULL ? tmp : "/tmp");
+	if (mkdtemp(f->root) == NULL)
+		return -1;
+	f->path = mem_printf("%s/Maildir", f->root);
+	f->wall_ms = clock_wall();
+	f->quota = "";
+	fixture_open(f);
+	*state = f;
+	return 0;
+}
+
+void
+fixture_open(struct fixture *f)
+{
+	struct store_options opt = { .hostname = "host.test",
+		.fsync_always = f->fsync_always,
+		.quiet_ms = 60000,
+		.poll_ms = 1000,
+		.open_max = 16,
+		.umask = 077 };
+
+	f->store = store_new(&opt);
+	f->account = account_get(f->store, f->path, f->quota);
+}
+
+void
+fixture_close(struct fixture *f)
+{
+	account_release(&f->account);
+	store_free(&f->store);
+}
+
+void
+fixture_reopen(struct fixture *f)
+{
+	fixture_close(f);
+	fixture_open(f);
+}
+
+int
+fixture_teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	if (f->store != NULL)
+		fixture_close(f);
+	(void)nftw(f->root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	free(f->root);
+	free(f->path);
+	free(f);
+	return 0;
+}
+
+/* --- files ---------------------------------------------------------------- */
+
+const char *
+fixture_path(const struct fixture *f, const char *name)
+{
+	static char text[8][1024];
+	static unsigned turn;
+	char *to = text[turn++ % 8];
+
+	(void)snprintf(to, sizeof(text[0]), "%s/%s", f->path, name);
+	return to;
+}
+
+void
+write_file(const char *path, const char *text)
+{
+	FILE *out = fopen(path, "w");
+
+	assert_non_null(out);
+	assert_int_equal(fwrite(text, 1, strlen(text), out), strlen(text));
+	assert_int_equal(fclose(out), 0);
+}
+
+char *
+read_file(const char *path)
+{
+	FILE *in = fopen(path, "r");
+	char *text = mem_zalloc(1, 1 << 20);
+
+	assert_non_null(in);
+	text[fread(text, 1, (1 << 20) - 1, in)] = '\0';
+	(void)fclose(in);
+	return text;
+}
+
+unsigned
+count_files(const char *dir)
+{
+	DIR *d = opendir(dir);
+	unsigned n = 0;
+	struct dirent *entry;
+
+	assert_non_null(d);
+	while ((entry = readdir(d)) != NULL)
+		n += entry->d_name[0] != '.';
+	(void)closedir(d);
+	return n;
+}
+
+void
+age_dir(const struct fixture *f, const char *dir)
+{
+	const struct timespec t[2] = { { f->wall_ms / 1000 - 100, 0 },
+		{ f->wall_ms / 1000 - 100, 0 } };
+
+	assert_int_equal(utimensat(AT_FDCWD, fixture_path(f, dir), t, 0), 0);
+}
+
+const char *
+deliver(struct fixture *f, const char *dir, const char *text)
+{
+	static char name[256];
+	char from[512], to[512];
+
+	(void)snprintf(name, sizeof(name), "%lld.P%ldQ%u.host.test",
+	    (long long)(f->wall_ms / 1000), (long)getpid(), serial++);
+	(void)snprintf(from, sizeof(from), "%stmp/%s", dir, name);
+	(void)snprintf(to, sizeof(to), "%snew/%s", dir, name);
+	write_file(fixture_path(f, from), text);
+	assert_int_equal(rename(fixture_path(f, from), fixture_path(f, to)), 0);
+	return name;
+}
+
+void
+put_cur(struct fixture *f, const char *name, const char *text)
+{
+	char path[512];
+
+	(void)snprintf(path, sizeof(path), "cur/%s", name);
+	write_file(fixture_path(f, path), text);
+}
+
+/* --- mailboxes ------------------------------------------------------------ */
+
+struct mailbox *
+open_mailbox(struct fixture *f, const char *name)
+{
+	struct mailbox *m = NULL;
+	struct err e = { 0 };
+
+	if (mailbox_open(f->account, slice_str(name), &m, &e) != 0)
+		fail_msg("open %s: %s", name, e.text);
+	return m;
+}
+
+static const struct waker nobody;
+
+int
+try_refresh(struct fixture *f, struct mailbox *m, bool move_new)
+{
+	int result = 0;
+
+	while (mailbox_refresh(m, move_new, nobody, clock_now(), f->wall_ms,
+		   &result) != STEP_DONE)
+		;
+	return result;
+}
+
+void
+refresh(struct fixture *f, struct mailbox *m)
+{
+	assert_int_equal(try_refresh(f, m, true), 0);
+}
+
+const char *
+listing(struct mailbox *m)
+{
+	static const struct {
+		uint32_t flag;
+		char letter;
+	} letters[] = { { MESSAGE_DRAFT, 'D' }, { MESSAGE_FLAGGED, 'F' },
+		{ MESSAGE_FORWARDED, 'P' }, { MESSAGE_ANSWERED, 'R' },
+		{ MESSAGE_SEEN, 'S' }, { MESSAGE_DELETED, 'T' } };
+	static char text[65536];
+	struct view *v = mailbox_view(m);
+	size_t at = 0, n;
+
+	text[0] = '\0';
+	for (uint32_t seq = 1; seq <= view_count(v) && at < 60000; seq++) {
+		const struct message *msg = view_get(v, seq);
+		const uint16_t *set = mailbox_keyword_set(m, msg->keywords, &n);
+
+		at += (size_t)sprintf(
+		    text + at, "%s%u", at != 0 ? " " : "", msg->uid);
+		if (msg->flags != 0)
+			text[at++] = ':';
+		for (size_t i = 0; i < NELEMS(letters); i++)
+			if (msg->flags & letters[i].flag)
+				text[at++] = letters[i].letter;
+		text[at] = '\0';
+		for (size_t i = 0; i < n; i++) {
+			struct slice k = mailbox_keyword(m, set[i]);
+
+			at +=
+			    (size_t)sprintf(text + at, "(%.*s)", SLICE_ARG(k));
+		}
+	}
+	view_unref(&v);
+	return text;
+}
+
+void
+assert_listing(struct mailbox *m, const char *expected)
+{
+	assert_string_equal(listing(m), expected);
+}
+
+char *
+message_text(struct mailbox *m, uint32_t uid)
+{
+	struct err e = { 0 };
+	uint64_t size;
+	char *text;
+	int fd;
+
+	if (mailbox_open_message(m, uid, &fd, &size, &e) != 0)
+		return NULL;
+	text = mem_zalloc(1, size + 1);
+	assert_int_equal(read(fd, text, size), (ssize_t)size);
+	(void)close(fd);
+	return text;
+}
+
+const char *
+message_path(struct mailbox *m, uint32_t uid)
+{
+	static char text[1024];
+	struct buf b;
+
+	buf_init(&b, sizeof(text) - 1);
+	assert_int_equal(mailbox_message_path(m, uid, &b), 0);
+	(void)snprintf(text, sizeof(text), "%.*s", SLICE_ARG(buf_slice(&b)));
+	buf_fini(&b);
+	return text;
+}
+
+/* --- changes -------------------------------------------------------------- */
+
+int
+run_append(struct fixture *f, const char *mailbox, const char *text,
+    uint32_t flags, const char *keyword, uint32_t *uid)
+{
+	struct slice k = slice_str(keyword);
+	struct append *p = NULL;
+	struct err e = { 0 };
+	uint32_t validity;
+	const uint32_t *uids = NULL;
+	size_t n = 0;
+	int rc = append_begin(f->account, slice_str(mailbox), &p, &e);
+
+	if (rc != 0)
+		return rc;
+	rc = append_message(p, flags, &k, keyword != NULL, INT64_MIN,
+	    strlen(text), f->wall_ms, &e);
+	if (rc == 0)
+		rc = append_write(p, slice_str(text), &e);
+	if (rc == 0)
+		rc = append_message_end(p, &e);
+	if (rc == 0) {
+		while (append_commit(p, nobody, clock_now(), f->wall_ms) !=
+		    STEP_DONE)
+			;
+		rc = append_result(p, &validity, &uids, &n);
+	}
+	if (rc == 0) {
+		assert_int_equal(n, 1);
+		if (uid != NULL)
+			*uid = uids[0];
+	}
+	append_free(&p);
+	return rc;
+}
+
+int
+run_flags(struct fixture *f, struct mailbox *m, const uint32_t *uids, size_t n,
+    enum flags_how how, uint32_t flags, const char *keyword)
+{
+	struct slice k = slice_str(keyword);
+	struct flags_change what = { how, flags, &k, keyword != NULL,
+		UINT64_MAX };
+	struct change_flags *c;
+	const uint32_t *modified;
+	size_t n_modified, missing;
+	int rc = change_flags_begin(m, uids, n, &what, &c, NULL);
+
+	if (rc != 0)
+		return rc;
+	while (
+	    change_flags_step(c, nobody, clock_now(), f->wall_ms) != STEP_DONE)
+		;
+	rc = change_flags_result(c, &modified, &n_modified, &missing);
+	change_flags_free(&c);
+	return rc;
+}
+
+int
+run_copy(struct fixture *f, struct mailbox *m, const uint32_t *uids, size_t n,
+    const char *target, bool move, uint32_t *to)
+{
+	struct change_copy *c;
+	const struct copy_result *r;
+	int rc =
+	    change_copy_begin(m, slice_str(target), uids, n, move, &c, NULL);
+
+	if (rc != 0)
+		return rc;
+	while (
+	    change_copy_step(c, nobody, clock_now(), f->wall_ms) != STEP_DONE)
+		;
+	r = change_copy_result(c);
+	rc = r->result;
+	for (size_t i = 0; rc == 0 && to != NULL && i < r->n; i++)
+		to[i] = r->to[i];
+	change_copy_free(&c);
+	return rc;
+}
+
+static int
+finish_expunge(struct fixture *f, struct change_expunge *c)
+{
+	size_t n_removed;
+	int rc;
+
+	while (change_expunge_step(c, nobody, clock_now(), f->wall_ms) !=
+	    STEP_DONE)
+		;
+	rc = change_expunge_result(c, &n_removed);
+	change_expunge_free(&c);
+	return rc != 0 ? rc : (int)n_removed;
+}
+
+int
+run_expunge(
+    struct fixture *f, struct mailbox *m, const uint32_t *uids, size_t n)
+{
+	struct change_expunge *c;
+	int rc = change_expunge_begin(m, uids, n, &c, NULL);
+
+	return rc != 0 ? rc : finish_expunge(f, c);
+}
+
+int
+run_remove(struct fixture *f, struct mailbox *m, const uint32_t *uids, size_t n)
+{
+	struct change_expunge *c;
+	int rc = change_remove_begin(m, uids, n, &c, NULL);
+
+	return rc != 0 ? rc : finish_expunge(f, c);
+}

@@ -1,0 +1,80 @@
+/*
+ * maildir_fixture: a Maildir in a temporary directory, and the store's steps
+ * driven to their end, for tests.
+ *
+ * Everything asserts with cmocka; a failure ends the test.
+ */
+#ifndef TESTS_MAILDIR_FIXTURE_H
+#define TESTS_MAILDIR_FIXTURE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "maildir/append.h"
+#include "maildir/change.h"
+#include "maildir/mailbox.h"
+
+struct fixture {
+	char *root; /* removed at the end */
+	char *path; /* the Maildir, not yet made */
+	struct store *store;
+	struct account *account;
+	int64_t wall_ms; /* handed to all calls; starts as now */
+	bool fsync_always;
+	const char *quota;
+};
+
+/* cmocka's setup and teardown; *state is a struct fixture. */
+int fixture_setup(void **state);
+int fixture_teardown(void **state);
+/* Close everything, and open it again as a new process would. */
+void fixture_reopen(struct fixture *f);
+void fixture_close(struct fixture *f);
+void fixture_open(struct fixture *f);
+
+/* "PATH/NAME", in a few buffers that take turns. */
+const char *fixture_path(const struct fixture *f, const char *name);
+void write_file(const char *path, const char *text);
+/* The whole file, to be freed. */
+char *read_file(const char *path);
+/* How many files a directory has. */
+unsigned count_files(const char *dir);
+/* Have a directory's mtime look old. */
+void age_dir(const struct fixture *f, const char *dir);
+
+/* Deliver as Postfix does: tmp/, then new/; returns the name. */
+const char *deliver(struct fixture *f, const char *dir, const char *text);
+/* Another program puts a message into cur/. */
+void put_cur(struct fixture *f, const char *name, const char *text);
+
+struct mailbox *open_mailbox(struct fixture *f, const char *name);
+int try_refresh(struct fixture *f, struct mailbox *m, bool move_new);
+void refresh(struct fixture *f, struct mailbox *m);
+/* UIDs with flag letters, blank-separated: "1 2:S 4:FS(kw)". */
+const char *listing(struct mailbox *m);
+void assert_listing(struct mailbox *m, const char *expected);
+/* UID of the message whose text it is, or 0. */
+char *message_text(struct mailbox *m, uint32_t uid);
+/* Name relative to the mailbox. */
+const char *message_path(struct mailbox *m, uint32_t uid);
+
+int run_append(struct fixture *f, const char *mailbox, const char *text,
+    uint32_t flags, const char *keyword, uint32_t *uid);
+int run_flags(struct fixture *f, struct mailbox *m, const uint32_t *uids,
+    size_t n, enum flags_how how, uint32_t flags, const char *keyword);
+int run_copy(struct fixture *f, struct mailbox *m, const uint32_t *uids,
+    size_t n, const char *target, bool move, uint32_t *to);
+int run_expunge(
+    struct fixture *f, struct mailbox *m, const uint32_t *uids, size_t n);
+int run_remove(
+    struct fixture *f, struct mailbox *m, const uint32_t *uids, size_t n);
+
+#endif
