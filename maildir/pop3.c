@@ -55,9 +55,8 @@ count_wire(int fd, uint64_t file_size, uint64_t *out)
 		}
 		at += (uint64_t)n;
 	}
-	/* a last line without its end gets one when it is sent */
-	if (at != 0 && last != '\n')
-		size += 2;
+	/* What RETR adds to a last line without its end isn't counted: this is
+	 * also RFC822.SIZE, and the length of the literal of BODY[]. */
 	*out = size;
 	return n < 0 || at < file_size ? -1 : 0;
 }
