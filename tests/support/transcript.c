@@ -453,6 +453,18 @@ server_line(struct transcript *t, int conn, uint8_t kind, struct slice text)
 	};
 }
 
+/* Behind the "|"; "|-" has no line end. */
+static void
+message_line(struct transcript *t, struct slice line)
+{
+	bool open = slice_starts(line, SLICE("- "));
+
+	line = slice_skip(line, open ? 2 : slice_starts(line, SLICE(" ")));
+	write_out(t, line, &t->bytes);
+	if (!open)
+		buf_putc(&t->bytes, '\n');
+}
+
 static void
 fixture_line(struct transcript *t, struct slice line)
 {
@@ -461,10 +473,7 @@ fixture_line(struct transcript *t, struct slice line)
 	if (line.p[0] == '|') {
 		if (t->message.n == 0)
 			broken(t, "a line of no message", line);
-		line = slice_skip(line, 1);
-		write_out(t, slice_skip(line, slice_starts(line, SLICE(" "))),
-		    &t->bytes);
-		buf_putc(&t->bytes, '\n');
+		message_line(t, slice_skip(line, 1));
 		return;
 	}
 	message_done(t);
