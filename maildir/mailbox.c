@@ -11,7 +11,7 @@
 #include "maildir/edit.h"
 #include "maildir/name.h"
 
-enum { KEY_UIDS = UINT32_MAX };
+#define KEY_UIDS UINT32_MAX
 
 /* --- small lists ---------------------------------------------------------- */
 

@@ -2,7 +2,8 @@
 #include "protocols/imap/date_time.h"
 #include "protocols/imap/search.h"
 
-enum { DEPTH_MAX = 2000, NONE = UINT32_MAX };
+enum { DEPTH_MAX = 2000 };
+#define NONE UINT32_MAX
 
 enum arg {
 	ARG_NONE,
