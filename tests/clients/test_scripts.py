@@ -14,8 +14,6 @@ import pytest
 import postern
 from postern import JOE, Lines, free_ports, wait_for
 
-TOP = pathlib.Path(__file__).resolve().parents[2]
-
 
 def sh(*argv, check=True, **kwargs):
     done = subprocess.run([str(a) for a in argv], capture_output=True,
@@ -42,7 +40,9 @@ class Tree:
         shutil.copytree(source, self.build, symlinks=True,
                         ignore=shutil.ignore_patterns(
                             "installed", "*.log", "*.trs", "*.build-log"))
-        sh(TOP / "configure", *options, f"--prefix={self.prefix}",
+        (srcdir,) = re.findall(r"(?m)^abs_top_srcdir = (.*)$",
+                               (source / "Makefile").read_text())
+        sh(pathlib.Path(srcdir) / "configure", *options, f"--prefix={self.prefix}",
            f"--with-piddir={self.prefix}/pids", cwd=self.build)
         sh("make", "-j2", cwd=self.build)
         sh("make", "install", cwd=self.build)

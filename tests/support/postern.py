@@ -524,3 +524,29 @@ def need(name, package):
     if path is None:
         pytest.skip(f"{name} is missing: apt-get install {package}")
     return path
+
+
+def run_mutt(server, user, work, keys):
+    """Have mutt open the user's INBOX over IMAPS and press these keys."""
+    mutt = need("mutt", "mutt")
+    (work / "home").mkdir(exist_ok=True)
+    rc = work / "muttrc"
+    rc.write_text(
+        f"set imap_user='{user}'\nset imap_pass='{PASSWORD}'\n"
+        f"set certificate_file={server.cert.with_suffix('.crt')}\n"
+        "set ssl_force_tls=yes\nset ssl_verify_host=no\n"
+        "set ssl_usesystemcerts=no\nset mbox_type=Maildir\n"
+        "set confirmcreate=no\nset confirmappend=no\nset sleep_time=0\n"
+        "set delete=yes\nset move=no\nset record=''\nset wait_key=no\n"
+        "set quit=yes\nset sort=mailbox-order\nset mark_old=no\n"
+        f"set header_cache=''\npush '{keys}'\n")
+    name = user.replace("@", "%40")
+    url = f"imaps://{name}@localhost:{server.port['imapd-ssl']}/INBOX"
+    # It wants a terminal; script(1) is one.
+    done = subprocess.run(
+        ["script", "-qec", f"{mutt} -n -F {rc} -f {url}", "/dev/null"],
+        cwd=work, stdin=subprocess.DEVNULL, capture_output=True,
+        timeout=4 * PATIENCE, check=False,
+        env={"PATH": os.environ["PATH"], "HOME": str(work / "home"),
+             "TERM": "xterm", "LC_ALL": "C.UTF-8"})
+    return done.stdout.decode(errors="replace")
