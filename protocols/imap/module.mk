@@ -61,10 +61,17 @@ tests_transcripts_run_imap_SOURCES = tests/transcripts/run_imap.c \
 tests_transcripts_run_imap_LDADD = $(IMAP_LIBS) libmaildir.a libbase.a \
 	$(SQLITE_LIBS)
 
-check_PROGRAMS += tests/fuzz/fuzz_imap_lex
+imap_fuzz_targets = tests/fuzz/fuzz_imap_lex tests/fuzz/fuzz_imap_session
+check_PROGRAMS += $(imap_fuzz_targets)
+fake_store = tests/support/fake_store.c tests/support/fake_store.h
 tests_fuzz_fuzz_imap_lex_SOURCES = tests/fuzz/fuzz_imap_lex.c
 tests_fuzz_fuzz_imap_lex_LDADD = $(IMAP_LIBS) libbase.a
 tests_fuzz_fuzz_imap_lex_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_imap_session_SOURCES = tests/fuzz/fuzz_imap_session.c \
+	$(fake_store)
+tests_fuzz_fuzz_imap_session_LDADD = $(IMAP_LIBS) libbase.a
+tests_fuzz_fuzz_imap_session_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 if !FUZZING
 tests_fuzz_fuzz_imap_lex_SOURCES += tests/fuzz/replay.c
+tests_fuzz_fuzz_imap_session_SOURCES += tests/fuzz/replay.c
 endif
