@@ -167,8 +167,8 @@ def measure_idle(running, args, problems):
 
 
 def ratio(ours, theirs):
-    return f"{ours / theirs:11.2f}" if ours is not None and theirs else \
-        f"{'-':>11}"
+    return f"{ours / theirs:12.2f}" if ours is not None and theirs else \
+        f"{'-':>12}"
 
 
 def number(value):
@@ -178,7 +178,7 @@ def number(value):
 def table(results, names, which):
     """Milliseconds of each, then the first one's in those of the others."""
     head = "".join(f"{name:>9}" for name in names)
-    ratios = "".join(f"{'to ' + name:>11}" for name in names[1:])
+    ratios = "".join(f"{'to ' + name:>12}" for name in names[1:])
     lines = [f"{'':52}{head}{ratios}"]
     for title in cases.CASES:
         values = []

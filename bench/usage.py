@@ -36,6 +36,11 @@ def processes():
             if (found := stat(pid))}
 
 
+def children(root):
+    """The pids right below root."""
+    return {pid for pid, (parent, _) in processes().items() if parent == root}
+
+
 def descendants(root):
     """The pids below root, without root itself."""
     table = processes()
