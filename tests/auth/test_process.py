@@ -286,9 +286,7 @@ def test_sandbox(own):
     sanitizers)."""
     pid, = own.children_named("authd-front")
     status = pathlib.Path(f"/proc/{pid}/status").read_text()
-    libraries = subprocess.run(["ldd", support.program()],
-                               capture_output=True, text=True).stdout
-    if "asan" in libraries:
+    if b"__asan_init" in pathlib.Path(support.program()).read_bytes():
         pytest.skip("built with sanitizers")
     assert "Seccomp:\t2" in status and "NoNewPrivs:\t1" in status
     assert "without a sandbox" not in own.log()
