@@ -42,3 +42,15 @@ check_PROGRAMS += tests/unit/test_maildir
 TESTS += tests/unit/test_maildir
 tests_unit_test_maildir_SOURCES = tests/unit/test_maildir.c $(MAILDIR_FIXTURE)
 tests_unit_test_maildir_LDADD = $(MAILDIR_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_maildir_names
+TESTS += tests/unit/test_maildir_names
+tests_unit_test_maildir_names_SOURCES = tests/unit/test_maildir_names.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_names_LDADD = $(MAILDIR_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_maildir_view
+TESTS += tests/unit/test_maildir_view
+tests_unit_test_maildir_view_SOURCES = tests/unit/test_maildir_view.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_view_LDADD = $(MAILDIR_TEST_LIBS)

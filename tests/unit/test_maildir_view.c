@@ -1,0 +1,351 @@
+/*
+ * Views, chunks and the index against plain models, with random changes.
+ */
+#include "base/mem.h"
+#include "maildir/chunk.h"
+#include "maildir/edit.h"
+#include "maildir/file_name.h"
+#include "maildir/index.h"
+#include "tests/support/maildir_fixture.h"
+
+enum { MODEL_MAX = 3000 };
+
+struct model {
+	struct message v[MODEL_MAX];
+	uint32_t n;
+};
+
+static uint64_t seed = 88172645463325252u;
+
+static uint32_t
+dice(uint32_t sides)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return (uint32_t)(seed >> 16) % sides;
+}
+
+static void
+take(struct mailbox *m, struct model *out)
+{
+	struct view *v = mailbox_view(m);
+
+	out->n = view_count(v);
+	for (uint32_t seq = 1; seq <= out->n; seq++)
+		out->v[seq - 1] = *view_get(v, seq);
+	view_unref(&v);
+}
+
+static void
+assert_same(const struct model *a, const struct model *b)
+{
+	assert_int_equal(a->n, b->n);
+	for (uint32_t i = 0; i < a->n; i++) {
+		assert_int_equal(a->v[i].uid, b->v[i].uid);
+		assert_int_equal(a->v[i].flags, b->v[i].flags);
+		assert_int_equal(a->v[i].modseq, b->v[i].modseq);
+	}
+}
+
+/* Apply the differences to what an old view had: it must give the new one. */
+static void
+check_diff(const struct view *from, const struct view *to)
+{
+	struct view_diff d;
+	const struct message *m;
+	enum view_change change;
+	struct model got = { .n = 0 }, expected = { .n = 0 };
+	uint32_t seq, at = 1;
+
+	view_diff_init(&d, from, to);
+	while ((change = view_diff_next(&d, &seq, &m)) != VIEW_SAME_END) {
+		uint32_t stop = m->uid;
+
+		while (at <= view_count(from) && view_get(from, at)->uid < stop)
+			got.v[got.n++] = *view_get(from, at++);
+		if (change == VIEW_EXPUNGED) {
+			assert_int_equal(seq, at);
+			at++;
+			continue;
+		}
+		assert_ptr_equal(m, view_get(to, seq));
+		if (change == VIEW_FLAGS)
+			at++;
+		got.v[got.n++] = *m;
+	}
+	while (at <= view_count(from))
+		got.v[got.n++] = *view_get(from, at++);
+	for (seq = 1; seq <= view_count(to); seq++)
+		expected.v[expected.n++] = *view_get(to, seq);
+	assert_same(&got, &expected);
+}
+
+static void
+check_lookups(const struct view *v)
+{
+	uint32_t before = 0;
+
+	for (uint32_t seq = 1; seq <= view_count(v); seq++) {
+		uint32_t uid = view_get(v, seq)->uid;
+
+		assert_true(uid > before);
+		assert_int_equal(view_find(v, uid), seq);
+		assert_int_equal(view_lower_bound(v, uid), seq);
+		assert_int_equal(view_lower_bound(v, before + 1), seq);
+		if (uid != before + 1)
+			assert_int_equal(view_find(v, before + 1), 0);
+		before = uid;
+	}
+	assert_int_equal(view_lower_bound(v, before + 1), view_count(v) + 1);
+	assert_int_equal(view_find(v, before + 1), 0);
+}
+
+static void
+add_some(struct edit *ed, struct model *model, uint32_t n)
+{
+	static unsigned serial;
+	const struct fixed fixed = { 1, 2, 3, 4 };
+
+	for (; n > 0 && model->n < MODEL_MAX; n--) {
+		char *name = mem_printf("%u.x", serial++);
+		struct file_name f = { .base = slice_str(name),
+			.place = PLACE_INFO };
+		uint32_t uid;
+
+		assert_int_equal(edit_append(ed, &f, 0, &fixed, &uid, NULL), 0);
+		model->v[model->n++] =
+		    (struct message){ .uid = uid, .modseq = ed->modseq };
+		free(name);
+	}
+}
+
+static void
+flag_some(struct edit *ed, struct model *model, uint32_t n)
+{
+	for (; n > 0 && model->n > 0; n--) {
+		struct message *m = &model->v[dice(model->n)];
+		uint32_t flags = dice(64), i;
+		size_t at;
+
+		if (!edit_find(ed, m->uid, &at, &i))
+			fail();
+		edit_set(ed, at, i,
+		    place_with_flags(ed->v[at]->place[i], flags),
+		    slice_of(NULL, 0), 0);
+		if (flags != m->flags)
+			m->modseq = ed->modseq;
+		m->flags = flags;
+	}
+}
+
+static void
+remove_some(struct edit *ed, struct model *model, uint32_t n)
+{
+	for (; n > 0 && model->n > 0; n--) {
+		uint32_t k = dice(model->n), i;
+		size_t at;
+
+		if (!edit_find(ed, model->v[k].uid, &at, &i))
+			fail();
+		edit_remove(ed, at, i);
+		memmove(&model->v[k], &model->v[k + 1],
+		    (model->n - k - 1) * sizeof(model->v[0]));
+		model->n--;
+	}
+}
+
+static void
+random_changes(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct model *model = MEM_NEW(struct model),
+		     *seen = MEM_NEW(struct model),
+		     *kept = MEM_NEW(struct model);
+	struct view *old = mailbox_view(m);
+
+	for (int round = 0; round < 300; round++) {
+		struct edit ed;
+		struct view *now;
+
+		assert_int_equal(edit_begin(&ed, m, NULL), 0);
+		add_some(&ed, model, dice(40));
+		flag_some(&ed, model, dice(10));
+		remove_some(&ed, model, dice(round % 50 == 49 ? 2000 : 30));
+		add_some(&ed, model, dice(4));
+		if (dice(10) == 0) {
+			edit_abort(&ed);
+			take(m, model);
+			continue;
+		}
+		assert_int_equal(edit_commit(&ed, NULL), 0);
+		m->durable_uidnext = m->uidnext;
+		mailbox_publish(m);
+		take(m, seen);
+		assert_same(model, seen);
+		now = mailbox_view(m);
+		check_diff(old, now);
+		check_diff(now, now);
+		check_lookups(now);
+		if (dice(3) == 0) {
+			view_unref(&old);
+			old = view_ref(now);
+		}
+		view_unref(&now);
+		if (dice(40) == 0) {
+			/* an old view keeps what it had */
+			take(m, kept);
+			view_unref(&old);
+			mailbox_close(&m);
+			fixture_reopen(f);
+			m = open_mailbox(f, "INBOX");
+			take(m, seen);
+			assert_same(kept, seen);
+			old = mailbox_view(m);
+		}
+	}
+	view_unref(&old);
+	mailbox_close(&m);
+	free(model);
+	free(seen);
+	free(kept);
+}
+
+static void
+view_hides_what_is_not_durable(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct model *model = MEM_NEW(struct model);
+	struct edit ed;
+
+	assert_int_equal(edit_begin(&ed, m, NULL), 0);
+	add_some(&ed, model, 700);
+	assert_int_equal(edit_commit(&ed, NULL), 0);
+	for (uint32_t durable = 701; durable > 0; durable -= 50) {
+		struct view *v;
+
+		m->durable_uidnext = durable;
+		mailbox_publish(m);
+		v = mailbox_view(m);
+		assert_int_equal(view_count(v), durable - 1);
+		assert_int_equal(view_uidnext(v), durable);
+		check_lookups(v);
+		view_unref(&v);
+		if (durable < 50)
+			break;
+	}
+	mailbox_close(&m);
+	free(model);
+}
+
+static void
+chunks_on_disk(void **state)
+{
+	struct chunk *c = chunk_new(7), *d;
+	struct buf fixed, names, state_blob;
+	struct slice blobs[3];
+
+	(void)state;
+	for (uint32_t i = 0; i < CHUNK_MAX; i++) {
+		struct message m = { .uid = 7 + 3 * i,
+			.keywords = i,
+			.modseq = UINT64_MAX - i };
+		struct fixed x = { -5, TIME_UNKNOWN, SIZE_UNKNOWN, i };
+		char *base = mem_printf("base%u", i);
+
+		chunk_append(c, &m, i % 2 ? PLACE_NEW : PLACE_INFO | PLACE_ODD,
+		    slice_str(base), i % 2 ? SLICE("") : SLICE(":2,SS"), &x);
+		free(base);
+	}
+	buf_init(&fixed, 1 << 20);
+	buf_init(&names, 1 << 20);
+	buf_init(&state_blob, 1 << 20);
+	chunk_encode_fixed(c, &fixed);
+	chunk_encode_names(c, &names);
+	chunk_encode_state(c, &state_blob);
+	blobs[0] = buf_slice(&fixed);
+	blobs[1] = buf_slice(&names);
+	blobs[2] = buf_slice(&state_blob);
+	d = chunk_decode(7, blobs[0], blobs[1], blobs[2]);
+	assert_non_null(d);
+	for (uint32_t i = 0; i < CHUNK_MAX; i++) {
+		assert_int_equal(d->m[i].uid, c->m[i].uid);
+		assert_int_equal(d->m[i].modseq, c->m[i].modseq);
+		assert_int_equal(d->m[i].keywords, i);
+		assert_int_equal(d->place[i], c->place[i]);
+		assert_true(slice_eq(chunk_base(d, i), chunk_base(c, i)));
+		assert_true(slice_eq(chunk_odd(d, i), chunk_odd(c, i)));
+		assert_memory_equal(
+		    chunk_fixed(d, i), chunk_fixed(c, i), sizeof(struct fixed));
+	}
+	chunk_unref(&d);
+	/* any damage is noticed */
+	for (int which = 0; which < 3; which++)
+		for (size_t at = 0; at < blobs[which].n; at += 37) {
+			uint8_t *p = (which == 0 ? &fixed
+				: which == 1	 ? &names
+						 : &state_blob)
+					 ->p;
+
+			p[at] ^= 0x10;
+			assert_null(
+			    chunk_decode(7, blobs[0], blobs[1], blobs[2]));
+			p[at] ^= 0x10;
+			d = NULL;
+			blobs[which].n = at;
+			assert_null(
+			    chunk_decode(7, blobs[0], blobs[1], blobs[2]));
+			blobs[0] = buf_slice(&fixed);
+			blobs[1] = buf_slice(&names);
+			blobs[2] = buf_slice(&state_blob);
+		}
+	buf_fini(&fixed);
+	buf_fini(&names);
+	buf_fini(&state_blob);
+	chunk_unref(&c);
+}
+
+static void
+index_finds_names(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct model *model = MEM_NEW(struct model);
+	struct edit ed;
+
+	for (int round = 0; round < 60; round++) {
+		assert_int_equal(edit_begin(&ed, m, NULL), 0);
+		add_some(&ed, model, dice(100));
+		remove_some(&ed, model, dice(90));
+		assert_int_equal(edit_commit(&ed, NULL), 0);
+		/* it is kept up from the first round on */
+		for (uint32_t i = 0; i < model->n; i++) {
+			struct chunk *c;
+			uint32_t k;
+
+			assert_true(mailbox_find(m, model->v[i].uid, &c, &k));
+			assert_int_equal(mailbox_find_base(m, chunk_base(c, k)),
+			    model->v[i].uid);
+		}
+		assert_int_equal(mailbox_find_base(m, SLICE("nobody")), 0);
+	}
+	mailbox_close(&m);
+	free(model);
+}
+
+int
+main(void)
+{
+#define CASE(fn)                                                               \
+ cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
+	const struct CMUnitTest tests[] = {
+		CASE(random_changes),
+		CASE(view_hides_what_is_not_durable),
+		cmocka_unit_test(chunks_on_disk),
+		CASE(index_finds_names),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
