@@ -314,6 +314,16 @@ events_init(struct master *m)
 	(void)event_add(m->tick, &t);
 }
 
+/* Whether the name still is the open file: its last owner removes it. */
+static bool
+is_file(int fd, const char *path)
+{
+	struct stat named, open_one;
+
+	return stat(path, &named) == 0 && fstat(fd, &open_one) == 0 &&
+	    named.st_ino == open_one.st_ino && named.st_dev == open_one.st_dev;
+}
+
 /* One posternd a run directory: the lock lives as long as the process. */
 static int
 lock_rundir(struct master *m, struct err *e)
@@ -322,6 +332,7 @@ lock_rundir(struct master *m, struct err *e)
 	const char *dir = conf_str(m->conf, CONF_POSTERN_RUNDIR);
 	const char *chroot_dir = conf_str(m->conf, CONF_POSTERN_LOGIN_CHROOT);
 	char *path;
+	int r = 0;
 
 	if (mkdir(dir, 0755) < 0 && errno != EEXIST)
 		return err_sys(e, "RUNDIR %s", dir);
@@ -330,12 +341,18 @@ lock_rundir(struct master *m, struct err *e)
 	path = mem_printf("%s/posternd.pid", dir);
 	m->lock_fd =
 	    open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-	free(path);
-	if (m->lock_fd < 0)
-		return err_sys(e, "RUNDIR %s", dir);
-	if (fcntl(m->lock_fd, F_SETLK, &whole) < 0)
-		return err_set(
+	if (m->lock_fd < 0) {
+		r = err_sys(e, "RUNDIR %s", dir);
+		free(path);
+		return r;
+	}
+	if (fcntl(m->lock_fd, F_SETLK, &whole) < 0 ||
+	    !is_file(m->lock_fd, path))
+		r = err_set(
 		    e, ERR_BUSY, "another posternd runs with RUNDIR %s", dir);
+	free(path);
+	if (r != 0)
+		return r;
 	if (ftruncate(m->lock_fd, 0) < 0 ||
 	    dprintf(m->lock_fd, "%d\n", (int)getpid()) < 0)
 		return err_sys(e, "RUNDIR %s", dir);
@@ -379,20 +396,29 @@ all_ready(const struct master *m)
 	return true;
 }
 
+/* Names of ours in the run directory; the lock is still held. */
+static void
+tidy_rundir(const struct master *m)
+{
+	static const char *const names[] = { "control", "posternd.pid" };
+	char *path;
+
+	for (size_t i = 0; i < NELEMS(names); i++) {
+		path = mem_printf(
+		    "%s/%s", conf_str(m->conf, CONF_POSTERN_RUNDIR), names[i]);
+		(void)unlink(path);
+		free(path);
+	}
+}
+
 static void
 master_fini(struct master *m)
 {
-	char *path =
-	    mem_printf("%s/control", conf_str(m->conf, CONF_POSTERN_RUNDIR));
-
 	if (m->on_control != NULL) {
-		(void)unlink(path);
+		tidy_rundir(m);
 		event_free(m->on_control);
 		(void)close(m->control_fd);
-		if (ftruncate(m->lock_fd, 0) < 0)
-			log_warn("can't empty the pid file");
 	}
-	free(path);
 	event_free(m->on_sigchld);
 	event_free(m->on_sigterm);
 	event_free(m->on_sigint);
