@@ -219,6 +219,7 @@ take_config(struct front_loop *loop, struct msg_in *m)
 	uint32_t timeout_ms, n_helpers;
 	struct asking_options o;
 	struct msg_out ready;
+	int64_t most;
 
 	f->failure_ms = msg_get_u32(m);
 	timeout_ms = msg_get_u32(m);
@@ -232,6 +233,10 @@ take_config(struct front_loop *loop, struct msg_in *m)
 	o.cache.outage_ms = msg_get_u32(m);
 	tickets_set_secret(f->tickets, msg_get_bytes(m));
 	o.trusted = msg_get_bytes(m);
+	/* All waits together: clients give up after 25 or 30 s. */
+	most = FRONT_ANSWER_MS - (int64_t)timeout_ms - f->failure_ms;
+	if (o.penalty_ms > most)
+		o.penalty_ms = most > 0 ? most : 0;
 	asking_configure(f->asking, &o);
 	pool_configure(f->pool, n_helpers, timeout_ms);
 	if (loop->configured)

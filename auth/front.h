@@ -25,7 +25,8 @@ enum {
 	FRONT_CONNS_MAX = 8192,
 	FRONT_COURIER_READ_MS = 10 * 1000,
 	FRONT_HANDSHAKE_MS = 10 * 1000,
-	FRONT_STOP_MS = 10 * 1000, /* for what is open at the end */
+	FRONT_ANSWER_MS = 24 * 1000, /* the latest, whatever it waits for */
+	FRONT_STOP_MS = 10 * 1000,   /* for what is open at the end */
 };
 
 struct tickets;
