@@ -47,20 +47,27 @@ refresh_fn(struct imap_session *i)
 static const struct imap_step step_refresh = { "IDLE refresh", refresh_fn,
 	false };
 
+/* Something else than DONE: the client isn't idle, and what it sent is lost. */
+static enum step
+not_done(struct imap_session *i)
+{
+	i->n_bad++;
+	i->left = IMAP_LEFT_LINE;
+	return imap_finish(i, "BAD", "Expected DONE.");
+}
+
 /* The one line that may come now. */
 static enum step
-idle_line(struct imap_session *i, struct slice line, size_t used)
+idle_line(struct imap_session *i, struct slice line)
 {
-	bool done;
+	size_t used = line.n + 1;
 
 	if (slice_ends(line, SLICE("\r")))
 		line.n--;
-	done = slice_ieq(line, SLICE("DONE"));
+	if (!slice_ieq(line, SLICE("DONE")))
+		return not_done(i);
 	buf_drain(&i->s.in, used);
-	if (done)
-		return imap_finish(i, "OK", "IDLE completed.");
-	i->n_bad++;
-	return imap_finish(i, "BAD", "Expected DONE.");
+	return imap_finish(i, "OK", "IDLE completed.");
 }
 
 static enum step
@@ -71,12 +78,9 @@ idling_fn(struct imap_session *i)
 	enum step st;
 
 	if (lf < in.n)
-		return idle_line(i, slice_first(in, lf), lf + 1);
-	if (in.n > DONE_MAX) {
-		i->n_bad++;
-		i->left = IMAP_LEFT_LINE;
-		return imap_finish(i, "BAD", "Expected DONE.");
-	}
+		return idle_line(i, slice_first(in, lf));
+	if (in.n > DONE_MAX)
+		return not_done(i);
 	if (i->mailbox != NULL && i->changed)
 		return imap_goto(i, &step_refresh);
 	st = imap_wait_input(i);
