@@ -30,7 +30,8 @@ sbin_authdaemond_SOURCES = \
 	auth/conn.c auth/conn.h auth/conn_courier.c auth/conn_sasl.c \
 	auth/front.c auth/front.h \
 	auth/helper.c auth/helper.h \
-	auth/keeper.c auth/keeper.h \
+	auth/keeper.c auth/keeper.h auth/keeper_impl.h \
+	auth/keeper_sockets.c auth/keeper_spawn.c \
 	auth/log_target.c auth/log_target.h \
 	auth/main.c \
 	auth/pidfile.c auth/pidfile.h \
