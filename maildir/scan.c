@@ -151,12 +151,15 @@ needs(struct watched_dir *d, const struct stat *st)
 	bool unchanged;
 
 	if (d->ino != st->st_ino) {
-		watch_remove(d);
-		watch_drop_events(d);
-		d->clean = false;
-		d->ino = st->st_ino;
-		if (d->fd >= 0)
+		/* 0: never seen, so the watch is one of this directory */
+		if (d->ino != 0) {
+			watch_remove(d);
+			watch_add(d);
 			mailbox_close_fds(d->m);
+		}
+		watch_drop_events(d);
+		d->clean = d->complete = false;
+		d->ino = st->st_ino;
 	}
 	unchanged = d->clean && d->mtime_ns == mtime_of(st);
 	if (unchanged && d->n_events == 0)

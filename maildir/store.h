@@ -27,6 +27,7 @@ struct store_options {
 	int64_t poll_ms;   /* look at watched directories at least so often */
 	unsigned open_max; /* databases open at a time */
 	unsigned umask;	   /* for new message files */
+	bool no_watches;   /* poll only */
 };
 
 struct store;

@@ -26,6 +26,9 @@ enum { READ_BYTES = 16384 };
 void
 watch_init(struct store *s)
 {
+	s->watch_fd = -1;
+	if (s->opt.no_watches)
+		return;
 	s->watch_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	if (s->watch_fd < 0)
 		log_warn("maildir: no watches, polling instead error=\"%s\"",

@@ -43,6 +43,8 @@ fixture_open(struct fixture *f)
 {
 	struct store_options opt = { .hostname = "host.test",
 		.fsync_always = f->fsync_always,
+		.no_watches = f->no_watches,
+		.syncer = f->syncer,
 		.quiet_ms = 60000,
 		.poll_ms = 1000,
 		.open_max = 16,

@@ -28,7 +28,8 @@ struct fixture {
 	struct store *store;
 	struct account *account;
 	int64_t wall_ms; /* handed to all calls; starts as now */
-	bool fsync_always;
+	bool fsync_always, no_watches;
+	struct syncer *syncer; /* NULL: syncs are done at once */
 	const char *quota;
 };
 

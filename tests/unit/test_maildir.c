@@ -1,5 +1,6 @@
 #include <sys/stat.h>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -86,6 +87,541 @@ everything_once(void **state)
 	mailbox_close(&m);
 }
 
+/* --- scanning ------------------------------------------------------------- */
+
+static void
+examine_moves_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	deliver(f, "", "one\n");
+	assert_int_equal(try_refresh(f, m, false), 0);
+	assert_listing(m, "1");
+	assert_int_equal(count_files(fixture_path(f, "new")), 1);
+	assert_memory_equal(message_path(m, 1), "new/", 4);
+	refresh(f, m);
+	assert_listing(m, "1");
+	assert_int_equal(count_files(fixture_path(f, "new")), 0);
+	assert_memory_equal(message_path(m, 1), "cur/", 4);
+	mailbox_close(&m);
+}
+
+static void
+order_is_that_of_arrival(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	char *text;
+
+	put_cur(f, "1000.z:2,", "third");
+	put_cur(f, "999.a:2,S", "second");
+	put_cur(f, "20.x", "first");
+	write_file(fixture_path(f, "new/5000.x"), "fourth");
+	put_cur(f, ".hidden", "never");
+	refresh(f, m);
+	assert_listing(m, "1 2:S 3 4");
+	for (uint32_t uid = 1; uid <= 4; uid++) {
+		static const char *const texts[] = { "first", "second", "third",
+			"fourth" };
+
+		text = message_text(m, uid);
+		assert_string_equal(text, texts[uid - 1]);
+		free(text);
+	}
+	mailbox_close(&m);
+}
+
+static void
+foreign_changes_are_seen(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	char *text;
+
+	put_cur(f, "1.a:2,", "one");
+	put_cur(f, "2.a:2,", "two");
+	put_cur(f, "3.a:2,", "three");
+	refresh(f, m);
+	assert_int_equal(rename(fixture_path(f, "cur/1.a:2,"),
+			     fixture_path(f, "cur/1.a:2,FSx")),
+	    0);
+	assert_int_equal(unlink(fixture_path(f, "cur/2.a:2,")), 0);
+	/* before a refresh the file is found all the same */
+	text = message_text(m, 1);
+	assert_string_equal(text, "one");
+	free(text);
+	assert_null(message_text(m, 2));
+	assert_listing(m, "1 2 3");
+	refresh(f, m);
+	assert_listing(m, "1:FS 3");
+	assert_string_equal(message_path(m, 1), "cur/1.a:2,FSx");
+	mailbox_close(&m);
+}
+
+/* The same without watches: everything by reading, and twice to believe. */
+static void
+foreign_changes_without_watches(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m;
+
+	f->no_watches = true;
+	fixture_reopen(f);
+	assert_int_equal(store_watch_fd(f->store), -1);
+	m = open_mailbox(f, "INBOX");
+	put_cur(f, "1.a:2,", "one");
+	put_cur(f, "2.a:2,", "two");
+	refresh(f, m);
+	assert_listing(m, "1 2");
+	assert_int_equal(rename(fixture_path(f, "cur/1.a:2,"),
+			     fixture_path(f, "cur/1.a:2,S")),
+	    0);
+	assert_int_equal(unlink(fixture_path(f, "cur/2.a:2,")), 0);
+	refresh(f, m);
+	assert_listing(m, "1:S");
+	deliver(f, "", "x");
+	refresh(f, m);
+	assert_listing(m, "1:S 3");
+	mailbox_close(&m);
+}
+
+static void
+doubled_base_name_is_one_message(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	put_cur(f, "1.a:2,", "one");
+	put_cur(f, "1.a:2,S", "again");
+	refresh(f, m);
+	assert_int_equal(strchr(listing(m), ' ') == NULL, 1);
+	put_cur(f, "2.a:2,", "two");
+	refresh(f, m);
+	assert_non_null(strstr(listing(m), " 2"));
+	put_cur(f, "2.a:2,T", "again");
+	refresh(f, m);
+	assert_non_null(strstr(listing(m), " 2"));
+	assert_null(strstr(listing(m), "2:T"));
+	mailbox_close(&m);
+}
+
+static void
+odd_info_parts_are_kept(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	uint32_t uid = 1;
+
+	put_cur(f, "1.a:2,SFF", "one");
+	refresh(f, m);
+	assert_listing(m, "1:FS");
+	assert_string_equal(message_path(m, 1), "cur/1.a:2,SFF");
+	mailbox_close(&m);
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	assert_string_equal(message_path(m, 1), "cur/1.a:2,SFF");
+	assert_int_equal(
+	    run_flags(f, m, &uid, 1, FLAGS_ADD, MESSAGE_DRAFT, NULL), 0);
+	assert_string_equal(message_path(m, 1), "cur/1.a:2,DFS");
+	mailbox_close(&m);
+}
+
+static void
+unsafe_files_are_not_followed(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct message_info info;
+	uint64_t size;
+	int fd;
+
+	write_file(fixture_path(f, "secret"), "secret");
+	assert_int_equal(
+	    symlink("../secret", fixture_path(f, "cur/1.link")), 0);
+	assert_int_equal(mkfifo(fixture_path(f, "cur/2.fifo"), 0600), 0);
+	refresh(f, m);
+	assert_listing(m, "1 2");
+	for (uint32_t uid = 1; uid <= 2; uid++)
+		assert_int_not_equal(
+		    mailbox_open_message(m, uid, &fd, &size, NULL), 0);
+	assert_int_equal(mailbox_message_info(m, 3, &info), ERR_NOT_FOUND);
+	mailbox_close(&m);
+}
+
+/* --- what a message is ---------------------------------------------------- */
+
+static void
+info_and_sizes(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	const struct timespec t[2] = { { 1000000000, 0 }, { 1000000000, 0 } };
+	struct message_info info;
+	uint32_t uid;
+
+	put_cur(f, "1.a:2,", "a\nb\n");
+	assert_int_equal(
+	    utimensat(AT_FDCWD, fixture_path(f, "cur/1.a:2,"), t, 0), 0);
+	refresh(f, m);
+	assert_int_equal(mailbox_message_info(m, 1, &info), 0);
+	assert_int_equal(info.internal_ms, 1000000000000);
+	assert_int_equal(info.file_size, 4);
+	assert_true(info.wire_size == UINT64_MAX);
+	mailbox_set_wire_size(m, 1, 6);
+	assert_int_equal(mailbox_message_info(m, 2, &info), ERR_NOT_FOUND);
+	assert_int_equal(
+	    run_append(f, "INBOX", "a\r\r\nb\n\rc", 0, NULL, &uid), 0);
+	assert_int_equal(mailbox_message_info(m, uid, &info), 0);
+	/* a CR CR LF -> CR LF on disk; b LF; CR c LF */
+	assert_int_equal(info.file_size, 8);
+	assert_int_equal(info.wire_size, 10);
+	mailbox_close(&m);
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	assert_int_equal(mailbox_message_info(m, 1, &info), 0);
+	assert_int_equal(info.wire_size, 6);
+	assert_int_equal(info.internal_ms, 1000000000000);
+	mailbox_close(&m);
+}
+
+static void
+cache_keeps_and_forgets(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct buf out;
+
+	deliver(f, "", "one");
+	deliver(f, "", "two");
+	refresh(f, m);
+	buf_init(&out, 1 << 20);
+	assert_false(mailbox_cache_get(m, 1, CACHE_BODY, &out));
+	mailbox_cache_put(m, 1, CACHE_BODY, SLICE("body"));
+	mailbox_cache_put(m, 1, CACHE_ENVELOPE, SLICE("envelope"));
+	mailbox_cache_put(m, 2, CACHE_BODY, SLICE(""));
+	assert_true(mailbox_cache_get(m, 1, CACHE_BODY, &out));
+	assert_string_equal(buf_cstr(&out), "body");
+	mailbox_close(&m);
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	buf_reset(&out);
+	assert_true(mailbox_cache_get(m, 1, CACHE_ENVELOPE, &out));
+	assert_true(mailbox_cache_get(m, 2, CACHE_BODY, &out));
+	assert_string_equal(buf_cstr(&out), "envelope");
+	assert_int_equal(run_remove(f, m, (const uint32_t[]){ 1 }, 1), 1);
+	assert_false(mailbox_cache_get(m, 1, CACHE_BODY, &out));
+	for (int i = 0; i < 1000; i++)
+		mailbox_cache_put(m, 2, CACHE_PARTS, SLICE("parts"));
+	mailbox_close(&m);
+	/* damaged: it begins anew */
+	fixture_close(f);
+	write_file(
+	    fixture_path(f, "postern.cache"), "this is no database at all");
+	(void)unlink(fixture_path(f, "postern.cache-wal"));
+	fixture_open(f);
+	m = open_mailbox(f, "INBOX");
+	buf_reset(&out);
+	assert_false(mailbox_cache_get(m, 2, CACHE_PARTS, &out));
+	mailbox_cache_put(m, 2, CACHE_PARTS, SLICE("new"));
+	mailbox_close(&m);
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	assert_true(mailbox_cache_get(m, 2, CACHE_PARTS, &out));
+	assert_string_equal(buf_cstr(&out), "new");
+	buf_fini(&out);
+	mailbox_close(&m);
+}
+
+/* --- changes -------------------------------------------------------------- */
+
+static void
+store_in_all_ways(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	const uint32_t uid[] = { 1 };
+	struct view *before, *after;
+
+	deliver(f, "", "one");
+	refresh(f, m);
+	before = mailbox_view(m);
+	assert_int_equal(run_flags(f, m, uid, 1, FLAGS_REPLACE,
+			     MESSAGE_SEEN | MESSAGE_FLAGGED, "Foo"),
+	    0);
+	assert_listing(m, "1:FS(Foo)");
+	after = mailbox_view(m);
+	assert_true(view_highest_modseq(after) > view_highest_modseq(before));
+	assert_true(view_get(after, 1)->modseq > view_get(before, 1)->modseq);
+	assert_int_equal(view_get(before, 1)->flags, 0);
+	view_unref(&before);
+	view_unref(&after);
+	assert_int_equal(
+	    run_flags(f, m, uid, 1, FLAGS_ADD, MESSAGE_DRAFT, "bar"), 0);
+	assert_listing(m, "1:DFS(Foo)(bar)");
+	assert_int_equal(
+	    run_flags(f, m, uid, 1, FLAGS_REMOVE, MESSAGE_SEEN, "FOO"), 0);
+	assert_listing(m, "1:DF(bar)");
+	assert_non_null(strstr(message_path(m, 1), ":2,DF"));
+	before = mailbox_view(m);
+	assert_int_equal(
+	    run_flags(f, m, uid, 1, FLAGS_ADD, MESSAGE_DRAFT, "BAR"), 0);
+	after = mailbox_view(m);
+	assert_true(view_highest_modseq(after) == view_highest_modseq(before));
+	view_unref(&before);
+	view_unref(&after);
+	assert_int_equal(run_flags(f, m, uid, 1, FLAGS_REPLACE, 0, NULL), 0);
+	assert_listing(m, "1");
+	assert_int_equal(mailbox_n_keywords(m), 2);
+	mailbox_close(&m);
+}
+
+static void
+unchanged_since(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	const uint32_t uids[] = { 1, 2, 77 };
+	struct flags_change what = { FLAGS_ADD, MESSAGE_SEEN, NULL, 0, 0 };
+	const uint32_t *modified;
+	size_t n_modified, missing;
+	struct change_flags *c;
+	struct view *v;
+
+	deliver(f, "", "one");
+	deliver(f, "", "two");
+	refresh(f, m);
+	v = mailbox_view(m);
+	what.unchanged_since = view_highest_modseq(v);
+	view_unref(&v);
+	assert_int_equal(
+	    run_flags(f, m, uids, 1, FLAGS_ADD, MESSAGE_FLAGGED, NULL), 0);
+	assert_int_equal(change_flags_begin(m, uids, 3, &what, &c, NULL), 0);
+	while (change_flags_step(c, (struct waker){ 0 }, 1, f->wall_ms) !=
+	    STEP_DONE)
+		;
+	assert_int_equal(
+	    change_flags_result(c, &modified, &n_modified, &missing), 0);
+	assert_int_equal(n_modified, 1);
+	assert_int_equal(modified[0], 1);
+	assert_int_equal(missing, 1);
+	change_flags_free(&c);
+	assert_listing(m, "1:F 2:S");
+	mailbox_close(&m);
+}
+
+static void
+store_follows_foreign_renames(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	const uint32_t uids[] = { 1, 2, 3 };
+
+	put_cur(f, "1.a:2,", "one");
+	put_cur(f, "2.a:2,", "two");
+	put_cur(f, "3.a:2,", "three");
+	refresh(f, m);
+	assert_int_equal(rename(fixture_path(f, "cur/1.a:2,"),
+			     fixture_path(f, "cur/1.a:2,F")),
+	    0);
+	assert_int_equal(unlink(fixture_path(f, "cur/2.a:2,")), 0);
+	assert_int_equal(
+	    run_flags(f, m, uids, 3, FLAGS_ADD, MESSAGE_DELETED, NULL), 0);
+	assert_listing(m, "1:FT 3:T");
+	/* taken back behind our back: it must not be expunged */
+	assert_int_equal(rename(fixture_path(f, "cur/3.a:2,T"),
+			     fixture_path(f, "cur/3.a:2,")),
+	    0);
+	assert_int_equal(run_expunge(f, m, NULL, 0), 1);
+	assert_listing(m, "3");
+	mailbox_close(&m);
+}
+
+static void
+expunge_only_what_is_named_and_deleted(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	const uint32_t two[] = { 1, 3 }, one[] = { 1, 2 };
+
+	for (int i = 0; i < 4; i++)
+		deliver(f, "", "x");
+	refresh(f, m);
+	assert_int_equal(
+	    run_flags(f, m, two, 2, FLAGS_ADD, MESSAGE_DELETED, NULL), 0);
+	assert_int_equal(run_expunge(f, m, one, 2), 1);
+	assert_listing(m, "2 3:T 4");
+	assert_int_equal(run_remove(f, m, one, 2), 1);
+	assert_listing(m, "3:T 4");
+	assert_int_equal(count_files(fixture_path(f, "cur")), 2);
+	mailbox_close(&m);
+}
+
+static void
+multiappend_is_one(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct append *p;
+	const uint32_t *uids;
+	uint32_t validity;
+	size_t n;
+
+	refresh(f, m);
+	assert_int_equal(append_begin(f->account, SLICE("INBOX"), &p, NULL), 0);
+	for (int i = 0; i < 9; i++) {
+		assert_int_equal(
+		    append_message(p, 0, NULL, 0, 1000, 4, f->wall_ms, NULL),
+		    0);
+		assert_int_equal(append_write(p, SLICE("mess"), NULL), 0);
+		assert_int_equal(append_write(p, SLICE("age\r"), NULL), 0);
+		assert_int_equal(append_write(p, SLICE("\n"), NULL), 0);
+		assert_int_equal(append_message_end(p, NULL), 0);
+	}
+	assert_listing(m, "");
+	while (
+	    append_commit(p, (struct waker){ 0 }, 1, f->wall_ms) != STEP_DONE)
+		;
+	assert_int_equal(append_result(p, &validity, &uids, &n), 0);
+	assert_int_equal(n, 9);
+	assert_int_equal(validity, mailbox_uidvalidity(m));
+	for (uint32_t i = 0; i < 9; i++)
+		assert_int_equal(uids[i], i + 1);
+	append_free(&p);
+	assert_listing(m, "1 2 3 4 5 6 7 8 9");
+	/* given up before the commit: nothing is left */
+	assert_int_equal(append_begin(f->account, SLICE("INBOX"), &p, NULL), 0);
+	assert_int_equal(
+	    append_message(p, 0, NULL, 0, 1000, 4, f->wall_ms, NULL), 0);
+	assert_int_equal(append_write(p, SLICE("mess"), NULL), 0);
+	append_free(&p);
+	assert_int_equal(count_files(fixture_path(f, "tmp")), 0);
+	assert_int_equal(append_begin(f->account, SLICE("INBOX.no"), &p, NULL),
+	    ERR_NOT_FOUND);
+	mailbox_close(&m);
+}
+
+static void
+copy_onto_itself_and_of_the_missing(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	uint32_t uids[] = { 2, 1, 9 }, to[3] = { 0 };
+	struct message_info a, b;
+
+	put_cur(f, "1.a:2,Fq", "one");
+	put_cur(f, "2.a:2,", "two");
+	refresh(f, m);
+	assert_int_equal(run_copy(f, m, uids, 3, "INBOX", false, to), 0);
+	assert_int_equal(to[0], 3);
+	assert_int_equal(to[1], 4);
+	assert_listing(m, "1:F 2 3:F 4");
+	assert_non_null(strstr(message_path(m, 3), ",S=3:2,Fq"));
+	assert_int_equal(mailbox_message_info(m, 1, &a), 0);
+	assert_int_equal(mailbox_message_info(m, 3, &b), 0);
+	assert_int_equal(a.internal_ms, b.internal_ms);
+	assert_int_equal(
+	    run_copy(f, m, uids, 3, "INBOX.no", false, to), ERR_NOT_FOUND);
+	assert_int_equal(run_copy(f, m, uids, 3, "INBOX", true, to), 0);
+	assert_listing(m, "3:F 4 5:F 6");
+	mailbox_close(&m);
+}
+
+static unsigned woken;
+
+static void
+wake(void *arg)
+{
+	(void)arg;
+	woken++;
+}
+
+static void
+listeners_are_told(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct mailbox_listener l = { .waker = { wake, NULL } };
+	const uint32_t uid[] = { 1 };
+
+	refresh(f, m);
+	mailbox_listen(m, &l);
+	woken = 0;
+	deliver(f, "", "x");
+	store_on_watch(f->store, 1);
+	assert_true(woken > 0);
+	refresh(f, m);
+	woken = 0;
+	/* what is known wakes nobody */
+	store_on_watch(f->store, 1);
+	assert_int_equal(woken, 0);
+	assert_int_equal(
+	    run_flags(f, m, uid, 1, FLAGS_ADD, MESSAGE_SEEN, NULL), 0);
+	assert_int_equal(woken, 1);
+	store_on_watch(f->store, 1);
+	assert_int_equal(woken, 1);
+	mailbox_unlisten(&l);
+	mailbox_unlisten(&l);
+	deliver(f, "", "x");
+	store_on_watch(f->store, 1);
+	assert_int_equal(woken, 1);
+	mailbox_close(&m);
+}
+
+static void
+recent_is_claimed_once(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct mailbox_counts counts;
+
+	deliver(f, "", "x");
+	deliver(f, "", "y");
+	refresh(f, m);
+	mailbox_counts(m, &counts);
+	assert_int_equal(counts.messages, 2);
+	assert_int_equal(counts.recent, 2);
+	assert_int_equal(counts.unseen, 2);
+	assert_int_equal(counts.uidnext, 3);
+	assert_int_equal(counts.size, 2);
+	assert_int_equal(mailbox_recent_from(m, false), 1);
+	assert_int_equal(mailbox_recent_from(m, true), 1);
+	assert_int_equal(mailbox_recent_from(m, true), 3);
+	mailbox_close(&m);
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	assert_int_equal(mailbox_recent_from(m, true), 3);
+	mailbox_close(&m);
+}
+
+static void
+ticks_close_and_tidy(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	int64_t now = 1;
+
+	deliver(f, "", "x");
+	refresh(f, m);
+	write_file(fixture_path(f, "tmp/old"), "left over");
+	store_tick(f->store, now, f->wall_ms);
+	assert_int_equal(count_files(fixture_path(f, "tmp")), 1);
+	f->wall_ms += 37 * 3600 * INT64_C(1000);
+	for (int i = 0; i < 100; i++)
+		store_tick(f->store, now += 1000, f->wall_ms);
+	assert_int_equal(count_files(fixture_path(f, "tmp")), 0);
+	/* closed meanwhile; it opens again by itself */
+	deliver(f, "", "y");
+	refresh(f, m);
+	assert_listing(m, "1 2");
+	mailbox_close(&m);
+	for (int i = 0; i < 100; i++)
+		store_tick(f->store, now += 1000, f->wall_ms);
+	m = open_mailbox(f, "INBOX");
+	assert_listing(m, "1 2");
+	mailbox_close(&m);
+}
+
 int
 main(void)
 {
@@ -95,6 +631,24 @@ main(void)
 		CASE(new_mail_gets_uids_in_order),
 		CASE(uids_survive_reopening),
 		CASE(everything_once),
+		CASE(examine_moves_nothing),
+		CASE(order_is_that_of_arrival),
+		CASE(foreign_changes_are_seen),
+		CASE(foreign_changes_without_watches),
+		CASE(doubled_base_name_is_one_message),
+		CASE(odd_info_parts_are_kept),
+		CASE(unsafe_files_are_not_followed),
+		CASE(info_and_sizes),
+		CASE(cache_keeps_and_forgets),
+		CASE(store_in_all_ways),
+		CASE(unchanged_since),
+		CASE(store_follows_foreign_renames),
+		CASE(expunge_only_what_is_named_and_deleted),
+		CASE(multiappend_is_one),
+		CASE(copy_onto_itself_and_of_the_missing),
+		CASE(listeners_are_told),
+		CASE(recent_is_claimed_once),
+		CASE(ticks_close_and_tidy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
