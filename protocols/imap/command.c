@@ -6,7 +6,8 @@
 
 /* clang-format off */
 #define COMMAND(name, parse, step, states, flags, rfc) \
-	{ SLICE_INIT(name), imap_parse_##parse, &imap_step_##step, states, flags, rfc }
+	{ SLICE_INIT(name), imap_parse_##parse, &imap_step_##step, states, \
+	    flags, rfc }
 
 static const struct imap_command commands[] = {
 	COMMAND("CAPABILITY", none, capability, IMAP_ANY,

@@ -100,8 +100,13 @@ pair_open(struct pair *p, struct tls_config *c, const char *sni, int max)
 	p->ctx = SSL_CTX_new(TLS_client_method());
 	(void)SSL_CTX_set_max_proto_version(p->ctx, max);
 	p->client = SSL_new(p->ctx);
-	if (sni != NULL)
-		(void)SSL_set_tlsext_host_name(p->client, sni);
+	if (sni != NULL) {
+		/* OpenSSL's macro casts the const away. */
+		char *name = mem_strdup(sni);
+
+		(void)SSL_set_tlsext_host_name(p->client, name);
+		free(name);
+	}
 	(void)SSL_set_fd(p->client, p->client_fd);
 	SSL_set_connect_state(p->client);
 	p->server = tls_accept(c, p->server_fd, "::1");
