@@ -88,6 +88,15 @@ add(struct imap_session *i, enum fetch_kind kind)
 	return it;
 }
 
+static bool
+has(const struct fetch_args *a, enum fetch_kind kind)
+{
+	for (size_t k = 0; k < a->n_items; k++)
+		if (a->items[k].kind == kind)
+			return true;
+	return false;
+}
+
 static struct slice
 simple_name(enum fetch_kind kind)
 {
@@ -309,6 +318,8 @@ one_item(struct imap_session *i, struct imap_lex *lx)
 	for (size_t k = 0; k < NELEMS(simple); k++) {
 		if (!slice_ieq(simple[k].name, name))
 			continue;
+		if (!simple[k].section && has(a, simple[k].kind))
+			return PARSE_OK; /* said twice, told once */
 		it = add(i, simple[k].kind);
 		if (it == NULL)
 			return bad(lx, "too many data items");

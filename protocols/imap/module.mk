@@ -45,10 +45,15 @@ libimap_a_SOURCES = \
 	protocols/imap/writer.h
 
 # --- tests ------------------------------------------------------------------
-imap_unit_tests = tests/unit/test_imap_lex tests/unit/test_imap_parts
+imap_unit_tests = tests/unit/test_imap_lex tests/unit/test_imap_parts \
+	tests/unit/test_imap_session
 check_PROGRAMS += $(imap_unit_tests)
 TESTS += $(imap_unit_tests)
 IMAP_LIBS = libimap.a libimapmime.a libmime.a
+fake_store = tests/support/fake_store.c tests/support/fake_store.h
+tests_unit_test_imap_session_SOURCES = tests/unit/test_imap_session.c \
+	$(fake_store)
+tests_unit_test_imap_session_LDADD = $(IMAP_LIBS) libbase.a -lcmocka
 tests_unit_test_imap_lex_SOURCES = tests/unit/test_imap_lex.c
 tests_unit_test_imap_lex_LDADD = libimap.a libbase.a -lcmocka
 tests_unit_test_imap_parts_SOURCES = tests/unit/test_imap_parts.c
@@ -63,7 +68,6 @@ tests_transcripts_run_imap_LDADD = $(IMAP_LIBS) libmaildir.a libbase.a \
 
 imap_fuzz_targets = tests/fuzz/fuzz_imap_lex tests/fuzz/fuzz_imap_session
 check_PROGRAMS += $(imap_fuzz_targets)
-fake_store = tests/support/fake_store.c tests/support/fake_store.h
 tests_fuzz_fuzz_imap_lex_SOURCES = tests/fuzz/fuzz_imap_lex.c
 tests_fuzz_fuzz_imap_lex_LDADD = $(IMAP_LIBS) libbase.a
 tests_fuzz_fuzz_imap_lex_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
