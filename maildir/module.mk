@@ -54,3 +54,9 @@ TESTS += tests/unit/test_maildir_view
 tests_unit_test_maildir_view_SOURCES = tests/unit/test_maildir_view.c \
 	$(MAILDIR_FIXTURE)
 tests_unit_test_maildir_view_LDADD = $(MAILDIR_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_maildir_account
+TESTS += tests/unit/test_maildir_account
+tests_unit_test_maildir_account_SOURCES = tests/unit/test_maildir_account.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_account_LDADD = $(MAILDIR_TEST_LIBS)

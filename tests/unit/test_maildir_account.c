@@ -1,0 +1,715 @@
+/*
+ * Accounts: mailboxes by name, subscriptions, quota, POP3's listing, and the
+ * database lost, damaged, restored or shared.
+ */
+#include <sys/stat.h>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "maildir/internal.h"
+#include "tests/support/maildir_fixture.h"
+
+static int
+create(struct fixture *f, const char *name)
+{
+	return account_create(f->account, slice_str(name), NULL);
+}
+
+static int
+rename_mailbox(struct fixture *f, const char *from, const char *to)
+{
+	return account_rename(f->account, slice_str(from), slice_str(to), NULL);
+}
+
+static const char *
+list(struct fixture *f)
+{
+	static char text[4096];
+	struct mailbox_list l;
+	size_t at = 0;
+
+	assert_int_equal(account_list(f->account, &l, NULL), 0);
+	text[0] = '\0';
+	for (size_t i = 0; i < l.n; i++) {
+		unsigned a = l.v[i].attrs;
+
+		at += (size_t)sprintf(text + at, "%s%.*s%s%s%s%s",
+		    at != 0 ? " " : "", SLICE_ARG(l.v[i].name),
+		    a & MAILBOX_NOSELECT ? "-" : "",
+		    a & MAILBOX_HAS_CHILDREN ? "+" : "",
+		    a & MAILBOX_SUBSCRIBED ? "*" : "",
+		    a & MAILBOX_MARKED ? "!" : "");
+	}
+	mailbox_list_fini(&l);
+	return text;
+}
+
+/* --- names ---------------------------------------------------------------- */
+
+static void
+create_list_delete(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_string_equal(list(f), "INBOX");
+	assert_int_equal(create(f, "INBOX.a"), 0);
+	assert_int_equal(create(f, "INBOX.a"), ERR_EXISTS);
+	assert_int_equal(create(f, "inbox"), ERR_EXISTS);
+	assert_int_equal(create(f, "INBOX.x.y.z"), 0);
+	assert_int_equal(create(f, "INBOX.a-b"), 0);
+	assert_int_equal(create(f, "INBOX.a.b"), 0);
+	assert_int_equal(create(f, "INBOX.a/b"), ERR_INVALID);
+	assert_int_equal(create(f, "Other"), ERR_INVALID);
+	assert_string_equal(list(f),
+	    "INBOX+ INBOX.a+ INBOX.a-b INBOX.a.b INBOX.x-+ INBOX.x.y-+ "
+	    "INBOX.x.y.z");
+	assert_int_equal(access(fixture_path(f, ".a/maildirfolder"), F_OK), 0);
+	deliver(f, "", "x");
+	deliver(f, ".a.b/", "x");
+	assert_int_equal(account_delete(f->account, SLICE("INBOX.a"), NULL), 0);
+	assert_int_equal(
+	    account_delete(f->account, SLICE("INBOX.a"), NULL), ERR_NOT_FOUND);
+	assert_int_equal(
+	    account_delete(f->account, SLICE("INBOX"), NULL), ERR_INVALID);
+	assert_string_equal(list(f),
+	    "INBOX+! INBOX.a-+ INBOX.a-b INBOX.a.b! INBOX.x-+ INBOX.x.y-+ "
+	    "INBOX.x.y.z");
+	assert_int_equal(
+	    account_exists(f->account, SLICE("INBOX.a"), NULL), ERR_NOT_FOUND);
+	assert_int_equal(
+	    account_exists(f->account, SLICE("INBOX.a.b"), NULL), 0);
+	assert_int_equal(account_exists(f->account, SLICE("INBOX"), NULL), 0);
+	assert_int_equal(count_files(fixture_path(f, "tmp")), 0);
+}
+
+static void
+deleted_mailbox_is_gone_and_new_again(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m;
+	uint32_t validity;
+
+	assert_int_equal(create(f, "INBOX.a"), 0);
+	m = open_mailbox(f, "INBOX.a");
+	deliver(f, ".a/", "x");
+	refresh(f, m);
+	validity = mailbox_uidvalidity(m);
+	assert_int_equal(account_delete(f->account, SLICE("INBOX.a"), NULL), 0);
+	assert_true(mailbox_gone(m));
+	assert_int_equal(try_refresh(f, m, true), ERR_STALE);
+	assert_null(message_text(m, 1));
+	mailbox_close(&m);
+	assert_int_equal(create(f, "INBOX.a"), 0);
+	m = open_mailbox(f, "INBOX.a");
+	refresh(f, m);
+	assert_listing(m, "");
+	assert_true(mailbox_uidvalidity(m) > validity);
+	mailbox_close(&m);
+}
+
+static void
+rename_keeps_uids(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m, *child;
+	uint32_t validity, child_validity, uid;
+
+	assert_int_equal(create(f, "INBOX.a"), 0);
+	assert_int_equal(create(f, "INBOX.a.b"), 0);
+	assert_int_equal(
+	    run_append(f, "INBOX.a", "x", MESSAGE_SEEN, "kw", &uid), 0);
+	assert_int_equal(run_append(f, "INBOX.a.b", "y", 0, NULL, &uid), 0);
+	m = open_mailbox(f, "INBOX.a");
+	child = open_mailbox(f, "INBOX.a.b");
+	validity = mailbox_uidvalidity(m);
+	child_validity = mailbox_uidvalidity(child);
+	assert_int_equal(rename_mailbox(f, "INBOX.a", "INBOX.c"), 0);
+	assert_true(mailbox_gone(m));
+	assert_true(mailbox_gone(child));
+	mailbox_close(&m);
+	mailbox_close(&child);
+	assert_string_equal(list(f), "INBOX+ INBOX.c+ INBOX.c.b");
+	m = open_mailbox(f, "INBOX.c");
+	child = open_mailbox(f, "INBOX.c.b");
+	refresh(f, m);
+	refresh(f, child);
+	assert_listing(m, "1:S(kw)");
+	assert_listing(child, "1");
+	assert_int_equal(mailbox_uidvalidity(m), validity);
+	assert_int_equal(mailbox_uidvalidity(child), child_validity);
+	mailbox_close(&m);
+	mailbox_close(&child);
+	assert_int_equal(
+	    rename_mailbox(f, "INBOX.c", "INBOX.c.d"), ERR_INVALID);
+	assert_int_equal(
+	    rename_mailbox(f, "INBOX.no", "INBOX.d"), ERR_NOT_FOUND);
+	assert_int_equal(create(f, "INBOX.d"), 0);
+	assert_int_equal(rename_mailbox(f, "INBOX.c", "INBOX.d"), ERR_EXISTS);
+	/* back to a name that has had this very UIDVALIDITY */
+	assert_int_equal(rename_mailbox(f, "INBOX.c", "INBOX.a"), 0);
+	m = open_mailbox(f, "INBOX.a");
+	assert_true(mailbox_uidvalidity(m) > child_validity);
+	refresh(f, m);
+	assert_listing(m, "1:S(kw)");
+	mailbox_close(&m);
+}
+
+static void
+rename_inbox_moves_messages(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *inbox = open_mailbox(f, "INBOX"), *old;
+	uint32_t validity, uid;
+
+	assert_int_equal(
+	    run_append(f, "INBOX", "x", MESSAGE_SEEN, "kw", NULL), 0);
+	assert_int_equal(create(f, "INBOX.child"), 0);
+	deliver(f, "", "y");
+	refresh(f, inbox);
+	validity = mailbox_uidvalidity(inbox);
+	assert_int_equal(rename_mailbox(f, "INBOX", "INBOX.old"), 0);
+	assert_false(mailbox_gone(inbox));
+	deliver(f, "", "z");
+	refresh(f, inbox);
+	assert_listing(inbox, "3");
+	assert_int_equal(mailbox_uidvalidity(inbox), validity);
+	old = open_mailbox(f, "INBOX.old");
+	refresh(f, old);
+	assert_listing(old, "1:S(kw) 2");
+	assert_int_not_equal(mailbox_uidvalidity(old), validity);
+	assert_int_equal(run_append(f, "INBOX", "x", 0, "other", &uid), 0);
+	assert_int_equal(uid, 4);
+	mailbox_close(&inbox);
+	mailbox_close(&old);
+	fixture_reopen(f);
+	inbox = open_mailbox(f, "INBOX");
+	refresh(f, inbox);
+	assert_listing(inbox, "3 4(other)");
+	mailbox_close(&inbox);
+	assert_string_equal(list(f), "INBOX+ INBOX.child INBOX.old");
+}
+
+static void
+subscriptions(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox_list l;
+	char *text;
+
+	assert_int_equal(create(f, "INBOX.a"), 0);
+	assert_int_equal(
+	    account_subscribe(f->account, SLICE("INBOX.a"), true, NULL), 0);
+	assert_int_equal(
+	    account_subscribe(f->account, SLICE("INBOX.gone.b"), true, NULL),
+	    0);
+	assert_int_equal(account_subscribe(f->account,
+			     SLICE("INBOX.Test\xc3\xa9"), true, NULL),
+	    0);
+	assert_int_equal(
+	    account_subscribe(f->account, SLICE("INBOX.a"), true, NULL), 0);
+	text = read_file(fixture_path(f, "courierimapsubscribed"));
+	assert_string_equal(
+	    text, "INBOX.a\nINBOX.gone.b\nINBOX.Test\xc3\xa9\n");
+	free(text);
+	assert_string_equal(list(f),
+	    "INBOX+ INBOX.Test\xc3\xa9-* INBOX.a* INBOX.gone-+ "
+	    "INBOX.gone.b-*");
+	assert_int_equal(
+	    account_subscribe(f->account, SLICE("INBOX.gone.b"), false, NULL),
+	    0);
+	assert_int_equal(
+	    account_subscribe(f->account, SLICE("INBOX.gone.b"), false, NULL),
+	    ERR_NOT_FOUND);
+	/* an older Courier's */
+	write_file(fixture_path(f, "courierimapsubscribed"),
+	    "Inbox\nINBOX.R&AOk-\nINBOX.a\n");
+	assert_int_equal(account_subscriptions(f->account, &l, NULL), 0);
+	assert_int_equal(l.n, 3);
+	assert_true(slice_eq(l.v[0].name, SLICE("INBOX")));
+	assert_true(slice_eq(l.v[1].name, SLICE("INBOX.R\xc3\xa9")));
+	mailbox_list_fini(&l);
+}
+
+/* --- quota ---------------------------------------------------------------- */
+
+static void
+quota_is_kept_and_refuses(void **state)
+{
+	struct fixture *f = *state;
+	const uint32_t uid[] = { 1 };
+	struct account_quota q;
+	struct mailbox *m;
+	char *text;
+
+	f->quota = "100S,5C";
+	fixture_reopen(f);
+	assert_int_equal(account_quota(f->account, &q, NULL), 0);
+	assert_int_equal(q.bytes_max, 100);
+	assert_int_equal(q.messages_max, 5);
+	assert_int_equal(q.bytes, 0);
+	text = read_file(fixture_path(f, "maildirsize"));
+	assert_string_equal(text, "100S,5C\n           0            0\n");
+	free(text);
+	assert_int_equal(
+	    run_append(f, "INBOX", "0123456789012345678\n", 0, NULL, NULL), 0);
+	/* a delivery that keeps no account is added at first sight */
+	deliver(f, "", "0123456789012345678\n");
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	assert_int_equal(account_quota(f->account, &q, NULL), 0);
+	assert_int_equal(q.bytes, 40);
+	assert_int_equal(q.messages, 2);
+	assert_int_equal(
+	    run_flags(f, m, uid, 1, FLAGS_ADD, MESSAGE_DELETED, NULL), 0);
+	assert_int_equal(account_quota(f->account, &q, NULL), 0);
+	assert_int_equal(q.bytes, 20);
+	assert_int_equal(run_expunge(f, m, NULL, 0), 1);
+	assert_int_equal(account_quota(f->account, &q, NULL), 0);
+	assert_int_equal(q.bytes, 20);
+	assert_int_equal(q.messages, 1);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(run_append(f, "INBOX", "012345678901234567\n",
+				     0, NULL, NULL),
+		    0);
+	assert_int_equal(run_append(f, "INBOX", "x", 0, NULL, NULL), ERR_QUOTA);
+	assert_int_equal(
+	    run_copy(f, m, (const uint32_t[]){ 2 }, 1, "INBOX", false, NULL),
+	    ERR_QUOTA);
+	assert_int_equal(count_files(fixture_path(f, "tmp")), 0);
+	assert_int_equal(count_files(fixture_path(f, "cur")), 5);
+	assert_int_equal(run_remove(f, m, (const uint32_t[]){ 2, 3 }, 2), 2);
+	assert_int_equal(account_quota(f->account, &q, NULL), 0);
+	assert_int_equal(q.bytes, 57);
+	assert_int_equal(q.messages, 3);
+	/* and it equals a recount */
+	(void)unlink(fixture_path(f, "maildirsize"));
+	assert_int_equal(account_quota(f->account, &q, NULL), 0);
+	assert_int_equal(q.bytes, 57);
+	assert_int_equal(q.messages, 3);
+	mailbox_close(&m);
+}
+
+static void
+bad_quota_is_none(void **state)
+{
+	struct fixture *f = *state;
+	struct account_quota q;
+
+	f->quota = "1000";
+	fixture_reopen(f);
+	assert_int_equal(account_quota(f->account, &q, NULL), 0);
+	assert_int_equal(q.bytes_max, 0);
+	assert_int_equal(run_append(f, "INBOX", "x", 0, NULL, NULL), 0);
+	assert_int_not_equal(access(fixture_path(f, "maildirsize"), F_OK), 0);
+}
+
+/* --- POP3 ----------------------------------------------------------------- */
+
+static struct pop3_entry *
+pop3_list(struct fixture *f, struct mailbox *m, size_t *n)
+{
+	struct pop3_entry *v = NULL;
+	int result = 0;
+
+	(void)f;
+	while (mailbox_pop3_list(m, (struct waker){ 0 }, 1, &v, n, &result) !=
+	    STEP_DONE)
+		;
+	assert_int_equal(result, 0);
+	return v;
+}
+
+static void
+pop3_ids_stay(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct pop3_entry *v;
+	char id[72];
+	size_t n;
+
+	v = pop3_list(f, m, &n);
+	assert_int_equal(n, 0);
+	free(v);
+	put_cur(f, "20.a", "a\nb");
+	put_cur(f, "3.b", "a\r\nb\n");
+	refresh(f, m);
+	v = pop3_list(f, m, &n);
+	assert_int_equal(n, 2);
+	assert_int_equal(v[0].uid, 1);
+	/* 3.b came first; a CRLF is left alone */
+	assert_int_equal(v[0].size, 6);
+	assert_int_equal(v[1].size, 4);
+	(void)snprintf(id, sizeof(id), "UID1-%u", mailbox_uidvalidity(m));
+	assert_string_equal(v[0].unique_id, id);
+	free(v);
+	assert_int_equal(run_remove(f, m, (const uint32_t[]){ 1 }, 1), 1);
+	put_cur(f, "1.c", "");
+	mailbox_close(&m);
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	v = pop3_list(f, m, &n);
+	assert_int_equal(n, 2);
+	assert_int_equal(v[0].uid, 3);
+	(void)snprintf(id, sizeof(id), "UID3-%u", mailbox_uidvalidity(m));
+	assert_string_equal(v[0].unique_id, id);
+	(void)snprintf(id, sizeof(id), "UID2-%u", mailbox_uidvalidity(m));
+	assert_string_equal(v[1].unique_id, id);
+	free(v);
+	mailbox_close(&m);
+}
+
+static void
+pop3_imports(void **state, const char *file, const char *one, const char *two,
+    const char *three, uint64_t size)
+{
+	struct fixture *f = *state;
+	struct pop3_entry *v;
+	struct mailbox *m;
+	size_t n;
+
+	m = open_mailbox(f, "INBOX");
+	put_cur(f, "1.M1P1.host,S=2:2,S", "x\n");
+	put_cur(f, "2.M'1+P1.host:2,", "y\n");
+	put_cur(f, "3.M1P1.host:2,", "z\n");
+	write_file(fixture_path(f, "courierpop3dsizelist"), file);
+	refresh(f, m);
+	v = pop3_list(f, m, &n);
+	assert_int_equal(n, 3);
+	assert_int_equal(v[0].size, size);
+	assert_string_equal(v[0].unique_id, one);
+	assert_memory_equal(v[1].unique_id, two, strlen(two));
+	assert_memory_equal(v[2].unique_id, three, strlen(three));
+	free(v);
+	mailbox_close(&m);
+}
+
+static void
+pop3_imports_version_0(void **state)
+{
+	pop3_imports(state, "1.M1P1.host,S=2:2, 40\n2.M'1+P1.host:2, 3\n",
+	    "1.M1P1.host,S=2", "2.M+271+2BP1.host", "UID1-", 40);
+}
+
+static void
+pop3_imports_version_1(void **state)
+{
+	pop3_imports(state, "/1 9\n1.M1P1.host,S=2:2, 40 5\n", "UID5", "UID9-",
+	    "UID10-", 40);
+}
+
+static void
+pop3_imports_version_2(void **state)
+{
+	pop3_imports(state,
+	    "/2 9 777\n1.M1P1.host,S=2:2, 40 5:776\n2.M'1+P1.host:2, 3 6:0\n",
+	    "UID5-776", "UID6", "UID9-777", 40);
+}
+
+static void
+pop3_imports_version_3(void **state)
+{
+	pop3_imports(state,
+	    "/3 9 777\n1.M1P1.host,S=2:2, 40 5:776:0\n"
+	    "2.M'1+P1.host:2, 3 0:0:1\nno such:2, 1 8:777:0\nrubbish\n",
+	    "UID5-776", "2.M+271+2BP1.host", "UID9-777", 40);
+}
+
+/* --- the database --------------------------------------------------------- */
+
+static void
+imports_courier_uids(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m;
+
+	assert_int_equal(create(f, "INBOX.x"), 0);
+	fixture_close(f);
+	put_cur(f, "1700000000.M1P1.host,S=4:2,S", "one\n");
+	put_cur(f, "1700000001.M1P1.host:2,T", "two\n");
+	put_cur(f, "1600000001.M1P1.host:2,", "new\n");
+	write_file(fixture_path(f, "courierimapuiddb"),
+	    "1 795329398 30\n"
+	    "7 1700000000.M1P1.host,S=4\n"
+	    "8 1500000000.vanished\n"
+	    "9 1700000001.M1P1.host\n"
+	    "12 unfinished");
+	fixture_open(f);
+	m = open_mailbox(f, "INBOX");
+	assert_int_equal(mailbox_uidvalidity(m), 795329398);
+	refresh(f, m);
+	assert_listing(m, "7:S 9:T 30");
+	mailbox_close(&m);
+}
+
+static uint32_t
+make_some(struct fixture *f)
+{
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	uint32_t validity;
+
+	deliver(f, "", "one");
+	deliver(f, "", "two");
+	refresh(f, m);
+	assert_int_equal(run_flags(f, m, (const uint32_t[]){ 2 }, 1, FLAGS_ADD,
+			     MESSAGE_FLAGGED, "kw"),
+	    0);
+	validity = mailbox_uidvalidity(m);
+	mailbox_close(&m);
+	return validity;
+}
+
+static void
+remove_database(struct fixture *f)
+{
+	(void)unlink(fixture_path(f, "postern.db"));
+	(void)unlink(fixture_path(f, "postern.db-wal"));
+	(void)unlink(fixture_path(f, "postern.db-shm"));
+}
+
+static void
+lost_database_is_rebuilt(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t validity = make_some(f);
+	struct mailbox *m;
+
+	fixture_close(f);
+	remove_database(f);
+	/* even with a clock that went back */
+	f->wall_ms -= 1000 * 1000;
+	fixture_open(f);
+	store_tick(f->store, 1, f->wall_ms);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	assert_listing(m, "1 2:F");
+	assert_true(mailbox_uidvalidity(m) > validity);
+	mailbox_close(&m);
+}
+
+static void
+database_lost_while_open(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t validity = make_some(f);
+	struct mailbox *m = open_mailbox(f, "INBOX"), *again;
+
+	remove_database(f);
+	store_tick(f->store, 1, f->wall_ms);
+	assert_int_equal(try_refresh(f, m, true), ERR_STALE);
+	assert_true(mailbox_gone(m));
+	again = open_mailbox(f, "INBOX");
+	refresh(f, again);
+	assert_listing(again, "1 2:F");
+	assert_true(mailbox_uidvalidity(again) > validity);
+	mailbox_close(&m);
+	mailbox_close(&again);
+}
+
+static void
+quiet(void *arg, enum log_level level, const char *ident, const char *line)
+{
+	(void)arg;
+	(void)level;
+	(void)ident;
+	(void)line;
+}
+
+static void
+damaged_database_is_set_aside(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t validity = make_some(f);
+	struct mailbox *m;
+	struct stat st;
+	int fd;
+
+	/* no database at all */
+	fixture_close(f);
+	remove_database(f);
+	write_file(fixture_path(f, "postern.db"),
+	    "this was a database, but it was a long time ago, and it is now "
+	    "something that nobody can read any more, however hard they try");
+	fixture_open(f);
+	store_tick(f->store, 1, f->wall_ms);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	assert_listing(m, "1 2:F");
+	assert_true(mailbox_uidvalidity(m) > validity);
+	validity = mailbox_uidvalidity(m);
+	mailbox_close(&m);
+
+	/* pages overwritten in the middle */
+	assert_int_equal(sqlite3_wal_checkpoint_v2(f->account->db.h, NULL,
+			     SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL),
+	    SQLITE_OK);
+	fixture_close(f);
+	fd = open(fixture_path(f, "postern.db"), O_RDWR);
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	for (off_t at = 4096; at < st.st_size; at += 512)
+		assert_int_equal(pwrite(fd, "rubbish rubbish", 15, at), 15);
+	(void)close(fd);
+	fixture_open(f);
+	store_tick(f->store, 1, f->wall_ms);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	assert_listing(m, "1 2:F");
+	assert_true(mailbox_uidvalidity(m) > validity);
+	mailbox_close(&m);
+	assert_true(count_files(f->path) >= 9);
+}
+
+static void
+restored_database_jumps(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t validity = make_some(f), uid;
+	char command[1024];
+	struct mailbox *m;
+	struct view *v;
+	uint64_t modseq;
+
+	assert_int_equal(sqlite3_wal_checkpoint_v2(f->account->db.h, NULL,
+			     SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL),
+	    SQLITE_OK);
+	(void)snprintf(command, sizeof(command), "cp -p %s %s.saved",
+	    fixture_path(f, "postern.db"), fixture_path(f, "postern.db"));
+	assert_int_equal(system(command), 0);
+	assert_int_equal(run_append(f, "INBOX", "lost", 0, NULL, &uid), 0);
+	assert_int_equal(uid, 3);
+	m = open_mailbox(f, "INBOX");
+	v = mailbox_view(m);
+	modseq = view_highest_modseq(v);
+	view_unref(&v);
+	mailbox_close(&m);
+	fixture_close(f);
+	remove_database(f);
+	assert_int_equal(rename(fixture_path(f, "postern.db.saved"),
+			     fixture_path(f, "postern.db")),
+	    0);
+	fixture_open(f);
+	m = open_mailbox(f, "INBOX");
+	assert_int_equal(mailbox_uidvalidity(m), validity);
+	refresh(f, m);
+	v = mailbox_view(m);
+	assert_int_equal(view_count(v), 3);
+	assert_int_equal(view_get(v, 2)->uid, 2);
+	assert_true(view_get(v, 3)->uid >= 1 << 20);
+	assert_true(view_highest_modseq(v) > modseq);
+	view_unref(&v);
+	mailbox_close(&m);
+}
+
+static void
+another_boot_jumps(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t uid;
+	struct mailbox *m;
+	struct view *v;
+	uint64_t modseq;
+
+	(void)make_some(f);
+	m = open_mailbox(f, "INBOX");
+	v = mailbox_view(m);
+	modseq = view_highest_modseq(v);
+	view_unref(&v);
+	mailbox_close(&m);
+	assert_int_equal(db_meta_set(&f->account->db, "boot", 1, NULL), 0);
+	fixture_reopen(f);
+	assert_int_equal(run_append(f, "INBOX", "x", 0, NULL, &uid), 0);
+	assert_int_equal(uid, 1003);
+	m = open_mailbox(f, "INBOX");
+	assert_non_null(strstr(listing(m), "2:F(kw) 1003"));
+	v = mailbox_view(m);
+	/* none of those that a lost commit may have had */
+	assert_true(view_get(v, 3)->modseq >= modseq + 65536 - 1000);
+	view_unref(&v);
+	mailbox_close(&m);
+	fixture_reopen(f);
+	assert_int_equal(run_append(f, "INBOX", "x", 0, NULL, &uid), 0);
+	assert_int_equal(uid, 1004);
+}
+
+/* Two stores on one tree, as two processes have them. */
+static void
+two_stores_share(void **state)
+{
+	struct fixture *f = *state, other = *f;
+	struct mailbox *a, *b;
+	const uint32_t uid[] = { 1 };
+
+	fixture_open(&other);
+	a = open_mailbox(f, "INBOX");
+	b = open_mailbox(&other, "INBOX");
+	refresh(f, a);
+	refresh(&other, b);
+	assert_int_equal(mailbox_uidvalidity(a), mailbox_uidvalidity(b));
+	for (int i = 0; i < 300; i++) {
+		deliver(f, "", "x");
+		refresh(i % 2 ? f : &other, i % 2 ? a : b);
+	}
+	refresh(f, a);
+	refresh(&other, b);
+	{
+		char *seen = mem_strdup(listing(a));
+
+		assert_string_equal(seen, listing(b));
+		free(seen);
+	}
+	assert_int_equal(
+	    run_flags(f, a, uid, 1, FLAGS_ADD, MESSAGE_SEEN, "one"), 0);
+	assert_int_equal(
+	    run_flags(&other, b, uid, 1, FLAGS_ADD, MESSAGE_FLAGGED, "two"), 0);
+	refresh(f, a);
+	assert_memory_equal(listing(a), "1:FS(one)(two) 2 ", 17);
+	assert_int_equal(run_remove(&other, b, uid, 1), 1);
+	refresh(f, a);
+	assert_memory_equal(listing(a), "2 ", 2);
+	/* gone for both */
+	assert_int_equal(create(f, "INBOX.t"), 0);
+	mailbox_close(&a);
+	mailbox_close(&b);
+	b = open_mailbox(&other, "INBOX.t");
+	assert_int_equal(account_delete(f->account, SLICE("INBOX.t"), NULL), 0);
+	assert_int_not_equal(try_refresh(&other, b, false), 0);
+	assert_true(mailbox_gone(b));
+	mailbox_close(&b);
+	fixture_close(&other);
+}
+
+int
+main(void)
+{
+#define CASE(fn)                                                               \
+ cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
+	const struct CMUnitTest tests[] = {
+		CASE(create_list_delete),
+		CASE(deleted_mailbox_is_gone_and_new_again),
+		CASE(rename_keeps_uids),
+		CASE(rename_inbox_moves_messages),
+		CASE(subscriptions),
+		CASE(quota_is_kept_and_refuses),
+		CASE(bad_quota_is_none),
+		CASE(pop3_ids_stay),
+		CASE(pop3_imports_version_0),
+		CASE(pop3_imports_version_1),
+		CASE(pop3_imports_version_2),
+		CASE(pop3_imports_version_3),
+		CASE(imports_courier_uids),
+		CASE(lost_database_is_rebuilt),
+		CASE(database_lost_while_open),
+		CASE(damaged_database_is_set_aside),
+		CASE(restored_database_jumps),
+		CASE(another_boot_jumps),
+		CASE(two_stores_share),
+	};
+
+	log_set_sink(quiet, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
