@@ -152,8 +152,9 @@ def measure_idle(running, args, problems):
                     args.idlers // 2))
             except Exception as error:
                 problems[server.name, "idle"] = f"{error}"[:200]
-        # Dovecot hands idle sessions over after five seconds.
-        time.sleep(8)
+        # Dovecot hands idle sessions over after five seconds, and ends
+        # processes that serve none after four more.
+        time.sleep(15)
         for server in running:
             pss = usage.settled_pss(server.pid)
             if first:

@@ -261,6 +261,8 @@ service imap-login {{
   }}
 }}
 service imap {{
+  service_count = 256
+  idle_kill = 4s
   process_min_avail = 4
   process_limit = 2000
   unix_listener imap-master {{
