@@ -1,6 +1,7 @@
 #include <sys/stat.h>
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -11,6 +12,7 @@ new_mail_gets_uids_in_order(void **state)
 {
 	struct fixture *f = *state;
 	struct mailbox *m = open_mailbox(f, "INBOX");
+	char *text;
 
 	refresh(f, m);
 	assert_listing(m, "");
@@ -18,7 +20,9 @@ new_mail_gets_uids_in_order(void **state)
 	deliver(f, "", "two\n");
 	refresh(f, m);
 	assert_listing(m, "1 2");
-	assert_string_equal(message_text(m, 2), "two\n");
+	text = message_text(m, 2);
+	assert_string_equal(text, "two\n");
+	free(text);
 	assert_int_equal(count_files(fixture_path(f, "new")), 0);
 	assert_int_equal(count_files(fixture_path(f, "cur")), 2);
 	deliver(f, "", "three\n");
@@ -56,13 +60,16 @@ everything_once(void **state)
 	struct fixture *f = *state;
 	struct mailbox *m = open_mailbox(f, "INBOX"), *sent;
 	uint32_t uid, to[2], all[] = { 1, 2 };
+	char *text;
 
 	refresh(f, m);
 	assert_int_equal(
 	    run_append(f, "INBOX", "a\r\nb", MESSAGE_SEEN, "kw", &uid), 0);
 	assert_int_equal(uid, 1);
 	assert_listing(m, "1:S(kw)");
-	assert_string_equal(message_text(m, 1), "a\nb\n");
+	text = message_text(m, 1);
+	assert_string_equal(text, "a\nb\n");
+	free(text);
 	assert_int_equal(
 	    account_create(f->account, SLICE("INBOX.Sent"), NULL), 0);
 	deliver(f, "", "two\n");
