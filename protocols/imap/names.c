@@ -97,10 +97,9 @@ imap_put_mailbox(struct buf *out, struct slice name)
 
 	buf_init(&wire, (size_t)4 * NAME_MAX_WIRE);
 	/* a name on disk may be no UTF-8: then no client could name it */
-	if (utf8_to_utf7(name, &wire))
-		imap_put_string(out, buf_slice(&wire));
-	else
-		imap_put_text(out, name);
+	if (!utf8_to_utf7(name, &wire))
+		imap_put_text(&wire, name);
+	imap_put_string(out, buf_slice(&wire));
 	buf_fini(&wire);
 }
 

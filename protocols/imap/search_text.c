@@ -202,8 +202,10 @@ header_counts(
 static bool
 body_counts(const struct mime_message *m, uint32_t part)
 {
+	/* message/delivery-status and the like are text for people as well */
 	return m->parts[part].kind == MIME_LEAF && !m->parts[part].capped &&
-	    mime_part_is(m, part, SLICE("text"));
+	    (mime_part_is(m, part, SLICE("text")) ||
+		mime_part_is(m, part, SLICE("message")));
 }
 
 /* A slice of the header of the part; true when it's done. */
