@@ -432,6 +432,16 @@ master_fini(struct master *m)
 	free(m);
 }
 
+/* A daemon that has started has no more to say to who started it, and must
+ * not hold that pipe or terminal open. */
+static void
+leave_stderr(const struct master *m)
+{
+	if (strcmp(conf_str(m->conf, CONF_POSTERN_LOG), "stderr") != 0 &&
+	    dup2(STDIN_FILENO, STDERR_FILENO) < 0)
+		log_warn("standard error stays open");
+}
+
 int
 master_main(const struct master_options *opt, struct conf *conf, int ready_fd)
 {
@@ -462,8 +472,10 @@ master_main(const struct master_options *opt, struct conf *conf, int ready_fd)
 	if (!failed && !m->stopping && ready_fd >= 0 &&
 	    write(ready_fd, "", 1) != 1)
 		log_warn("nobody waits for the start");
-	if (ready_fd >= 0)
+	if (ready_fd >= 0) {
 		(void)close(ready_fd);
+		leave_stderr(m);
+	}
 	if (!LIST_EMPTY(&m->children))
 		(void)event_base_dispatch(m->base);
 	log_info("stopped");

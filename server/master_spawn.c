@@ -23,7 +23,7 @@ enum { END_MS = 5000 };
 
 /* In the child: only async-signal-safe calls. */
 static NORETURN void
-exec_child(const char *const argv[], int control, int extra)
+exec_child(const char *const argv[], int control, int extra, bool foreground)
 {
 	/* Both may stand where the other has to go. */
 	int c = fcntl(control, F_DUPFD, 10);
@@ -32,6 +32,9 @@ exec_child(const char *const argv[], int control, int extra)
 
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	/* Who started a daemon through a pipe waits for its end. */
+	if (!foreground && dup2(STDIN_FILENO, STDERR_FILENO) < 0)
+		_exit(127);
 	if (c < 0 || dup2(c, CHILD_CONTROL_FD) < 0)
 		_exit(127);
 	if (x >= 0 && dup2(x, CHILD_PAGE_FD) < 0)
@@ -86,7 +89,7 @@ master_spawn(struct master *m, enum child_kind kind, const char *const argv[],
 		return NULL;
 	}
 	if ((pid = fork()) == 0)
-		exec_child(argv, pair[1], extra_fd);
+		exec_child(argv, pair[1], extra_fd, m->opt.foreground);
 	(void)close(pair[1]);
 	if (pid < 0) {
 		log_error("master: fork: %s", strerrorname_np(errno));
