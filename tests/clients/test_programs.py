@@ -2,12 +2,13 @@
 
 import mailbox
 import os
+import pwd
 import re
 import subprocess
 
 import pytest
-from postern import (JOE, PASSWORD, PATIENCE, message, need, run_mutt,
-                     wait_for)
+from postern import (JOE, PASSWORD, PATIENCE, message, need,
+                     run_mutt, wait_for)
 
 LONG = 4 * PATIENCE
 
@@ -56,7 +57,7 @@ def test_curl_pop(server, joe, work):
     assert "Subject: By POP" in run([curl, *auth, f"{url}1"], work)
     plain = f"pop3://localhost:{server.port['pop3d']}/"
     assert run([curl, *auth, "--ssl-reqd", plain], work).startswith("1 ")
-    run([curl, *auth, "-X", "DELE 1", "-l", plain], work)
+    run([curl, *auth, "-X", "DELE 1", "-I", plain], work)
     assert server.files(joe) == []
 
 
@@ -181,7 +182,18 @@ def test_getmail(server, joe, work, retriever, service):
         f"ca_certs = {server.cert.with_suffix('.crt')}\n"
         f"[destination]\ntype = Maildir\npath = {work}/out/\n"
         f"[options]\nread_all = true\ndelete = true\n")
-    run([getmail, "--getmaildir", str(work), "--rcfile", "getmailrc"], work)
+    argv = [getmail, "--getmaildir", str(work), "--rcfile", "getmailrc"]
+    if os.geteuid() == 0:
+        # It refuses to deliver as root, or as someone without a name.
+        nobody = pwd.getpwnam("nobody")
+        argv = ["setpriv", f"--reuid={nobody.pw_uid}",
+                f"--regid={nobody.pw_gid}", "--clear-groups", "--", *argv]
+        for path in (work, *work.rglob("*")):
+            os.chown(path, nobody.pw_uid, nobody.pw_gid)
+        for path in work.parents:
+            if str(path).startswith("/tmp/"):
+                path.chmod(path.stat().st_mode | 0o011)
+    run(argv, work)
     out = mailbox.Maildir(work / "out", create=False)
     assert sorted(m["Subject"] for m in out) == ["One", "Two"]
     assert server.files(joe) == []

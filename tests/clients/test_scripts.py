@@ -7,6 +7,7 @@ for a prefix of the test: only what holds a path is compiled anew.
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 
@@ -32,8 +33,7 @@ class Tree:
         self.build = base / "build"
         self.port = dict(zip(postern.SERVICES, free_ports(4)))
         source = pathlib.Path(os.environ["BUILD_DIR"])
-        options = re.findall(
-            r"'([^']*)'",
+        options = shlex.split(
             sh(source / "config.status", "--config").stdout)
         options = [o for o in options if not o.startswith(
             ("--prefix", "--with-piddir"))]
@@ -80,9 +80,10 @@ def tree(directory):
     t = Tree(directory)
     yield t
     for service in postern.SERVICES:
-        if t.etc("imapd").exists():
+        if (t.prefix / "libexec" / f"{service}.rc").exists():
             t.rc(service, "stop", check=False)
-    sh(t.prefix / "sbin/authdaemond", "stop", check=False)
+    if (t.prefix / "sbin/authdaemond").exists():
+        sh(t.prefix / "sbin/authdaemond", "stop", check=False)
 
 
 def test_missing_configuration_is_named(tree):

@@ -531,6 +531,7 @@ def run_mutt(server, user, work, keys):
     mutt = need("mutt", "mutt")
     (work / "home").mkdir(exist_ok=True)
     rc = work / "muttrc"
+    url = f"imaps://localhost:{server.port['imapd-ssl']}/"
     rc.write_text(
         f"set imap_user='{user}'\nset imap_pass='{PASSWORD}'\n"
         f"set certificate_file={server.cert.with_suffix('.crt')}\n"
@@ -539,12 +540,10 @@ def run_mutt(server, user, work, keys):
         "set confirmcreate=no\nset confirmappend=no\nset sleep_time=0\n"
         "set delete=yes\nset move=no\nset record=''\nset wait_key=no\n"
         "set quit=yes\nset sort=mailbox-order\nset mark_old=no\n"
-        f"set header_cache=''\npush '{keys}'\n")
-    name = user.replace("@", "%40")
-    url = f"imaps://{name}@localhost:{server.port['imapd-ssl']}/INBOX"
+        f"set folder={url}\nset spoolfile={url}INBOX\npush '{keys}'\n")
     # It wants a terminal; script(1) is one.
     done = subprocess.run(
-        ["script", "-qec", f"{mutt} -n -F {rc} -f {url}", "/dev/null"],
+        ["script", "-qec", f"{mutt} -n -F {rc}", "/dev/null"],
         cwd=work, stdin=subprocess.DEVNULL, capture_output=True,
         timeout=4 * PATIENCE, check=False,
         env={"PATH": os.environ["PATH"], "HOME": str(work / "home"),
