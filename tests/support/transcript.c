@@ -71,7 +71,7 @@ fail_at(struct transcript *t, size_t line, const char *what, struct slice want,
 	if (t->failed)
 		return;
 	t->failed = true;
-	printf("not ok %s:%zu: %s\n", t->path, line, what);
+	printf("FAIL %s:%zu: %s\n", t->path, line, what);
 	printf("  expected: ");
 	show(stdout, want);
 	printf("\n  got:      ");
@@ -556,13 +556,17 @@ run_file(const struct transcript_driver *d, const char *path, bool verbose)
 	bool ok;
 
 	if (f == NULL) {
-		printf("not ok %s: can't be opened\n", path);
+		printf("FAIL %s: can't be opened\n", path);
 		return false;
 	}
 	p = mem_alloc(FILE_MAX);
 	n = fread(p, 1, FILE_MAX, f);
 	(void)fclose(f);
-	ok = n < FILE_MAX && run_bytes(d, path, slice_of(p, n), verbose);
+	ok = n < FILE_MAX;
+	if (ok)
+		ok = run_bytes(d, path, slice_of(p, n), verbose);
+	else
+		printf("FAIL %s: too large\n", path);
 	free(p);
 	return ok;
 }
@@ -573,48 +577,66 @@ is_transcript(const struct dirent *e)
 	return slice_ends(slice_str(e->d_name), SLICE(".txt"));
 }
 
-static bool
+struct tally {
+	size_t passed, failed;
+};
+
+static void
+count_file(const struct transcript_driver *d, const char *path, bool verbose,
+    struct tally *t)
+{
+	if (run_file(d, path, verbose))
+		t->passed++;
+	else
+		t->failed++;
+}
+
+static void
 run_path(const struct transcript_driver *d, const char *path, bool verbose,
-    size_t *n)
+    struct tally *t)
 {
 	struct dirent **names;
 	int found = scandir(path, &names, is_transcript, alphasort);
-	bool ok = true;
 
 	if (found < 0) {
-		++*n;
-		return run_file(d, path, verbose);
+		count_file(d, path, verbose, t);
+		return;
 	}
 	for (int i = 0; i < found; i++) {
 		char *file = mem_printf("%s/%s", path, names[i]->d_name);
-		++*n;
-		ok = run_file(d, file, verbose) && ok;
+
+		count_file(d, file, verbose, t);
 		free(file);
 		free(names[i]);
 	}
 	free(names);
-	return ok;
 }
 
 int
 transcript_main(int argc, char **argv, const struct transcript_driver *driver)
 {
 	const char *src = getenv("top_srcdir");
-	bool ok = true, verbose = false;
-	size_t n = 0;
+	bool verbose = false, named = false;
+	struct tally t = { .passed = 0 };
 
 	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "-v") == 0)
+		if (strcmp(argv[i], "-v") == 0) {
 			verbose = true;
-		else
-			ok = run_path(driver, argv[i], verbose, &n) && ok;
+		} else {
+			named = true;
+			run_path(driver, argv[i], verbose, &t);
+		}
 	}
-	for (size_t i = 0; n == 0 && driver->directories[i] != NULL; i++) {
+	for (size_t i = 0; !named && driver->directories[i] != NULL; i++) {
 		char *path = mem_printf("%s/tests/transcripts/%s",
 		    src != NULL ? src : ".", driver->directories[i]);
-		size_t some = 0;
-		ok = run_path(driver, path, verbose, &some) && some != 0 && ok;
+		size_t before = t.passed + t.failed;
+
+		run_path(driver, path, verbose, &t);
+		if (t.passed + t.failed == before)
+			t.failed++; /* an empty directory tests nothing */
 		free(path);
 	}
-	return ok ? 0 : 1;
+	printf("%zu passed, %zu failed, 0 skipped\n", t.passed, t.failed);
+	return t.failed == 0 && t.passed != 0 ? 0 : 1;
 }
