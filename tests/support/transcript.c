@@ -71,7 +71,7 @@ fail_at(struct transcript *t, size_t line, const char *what, struct slice want,
 	if (t->failed)
 		return;
 	t->failed = true;
-	printf("FAIL %s:%zu: %s\n", t->path, line, what);
+	printf("not ok %s:%zu: %s\n", t->path, line, what);
 	printf("  expected: ");
 	show(stdout, want);
 	printf("\n  got:      ");
@@ -556,7 +556,7 @@ run_file(const struct transcript_driver *d, const char *path, bool verbose)
 	bool ok;
 
 	if (f == NULL) {
-		printf("FAIL %s: can't be opened\n", path);
+		printf("not ok %s: can't be opened\n", path);
 		return false;
 	}
 	p = mem_alloc(FILE_MAX);
@@ -566,7 +566,7 @@ run_file(const struct transcript_driver *d, const char *path, bool verbose)
 	if (ok)
 		ok = run_bytes(d, path, slice_of(p, n), verbose);
 	else
-		printf("FAIL %s: too large\n", path);
+		printf("not ok %s: too large\n", path);
 	free(p);
 	return ok;
 }
