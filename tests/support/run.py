@@ -200,8 +200,25 @@ def count_junit(name, path, log, status):
         tally.fail(f"{name}: pytest", tail(log))
 
 
-def pytest(name, folder):
-    """One folder of system tests on one build."""
+def courier_tools():
+    """Debian's Courier clients, unpacked and not installed; or None."""
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        return None
+    folder = WORK / "courier-tools"
+    if not (folder / "usr").is_dir():
+        log = WORK / "courier-tools.log"
+        if run(["sh", str(TOP / "tests/auth/get-courier-tools"),
+                str(folder)], log, timeout=120) != 0:
+            print("run.py: no Courier tools:\n" + tail(log, 5), flush=True)
+            return None
+    return folder
+
+
+def pytest(name, folder, only=None):
+    """One folder of system tests on one build; only: those of a name."""
+    tests = TOP / "tests" / name
+    if only is not None:
+        name = f"{name}-{only}"
     if folder is None:
         tally.fail(f"{name}: nothing to test, the build failed")
         return
@@ -214,10 +231,12 @@ def pytest(name, folder):
     log = WORK / f"{name}.log"
     env = dict(os.environ, POSTERN_PREFIX=str(folder / "installed"),
                BUILD_DIR=str(folder), PYTHONDONTWRITEBYTECODE="1")
+    if name == "auth" and (tools := courier_tools()) is not None:
+        env["COURIER_TOOLS"] = str(tools)
     started = time.monotonic()
     status = run(["/usr/bin/python3", "-m", "pytest", "-q", "-rs",
-                  f"--junitxml={xml_path}", str(TOP / "tests" / name)],
-                 log, cwd=folder, env=env)
+                  f"--junitxml={xml_path}", *(["-k", only] if only else []),
+                  str(tests)], log, cwd=folder, env=env)
     count_junit(name, xml_path, log, status)
     print(f"== {name} in {time.monotonic() - started:.0f} s", flush=True)
 
@@ -304,7 +323,7 @@ def main():
         tally.fail("autoreconf", tail(WORK / "autoreconf.log"))
         return finish(started)
     plain = sanitized = None
-    if {"gcc", "howto", "valgrind", "packages"} & set(stages):
+    if {"gcc", "auth", "howto", "valgrind", "packages"} & set(stages):
         plain = build("gcc", "CC=gcc", "--enable-werror")
     if plain and "gcc" in stages:
         check("gcc", plain)
@@ -317,9 +336,13 @@ def main():
             sanitized = plain
     if sanitized and "sanitize" in stages:
         check("sanitize", sanitized)
+    # Alone, for it compares times.
+    if "auth" in stages:
+        pytest("auth", sanitized)
+        # What a sanitizer's own system calls would break.
+        pytest("auth", plain, "sandbox")
     jobs = {"fuzz": fuzz,
             "clients": lambda: pytest("clients", sanitized),
-            "auth": lambda: pytest("auth", sanitized),
             "howto": lambda: pytest("howto", plain),
             "valgrind": lambda: valgrind(plain),
             "packages": lambda: packages(plain)}
