@@ -15,12 +15,11 @@ for program in tests/fuzz/fuzz_*; do
 	if test ! -d "$corpus"; then
 		echo "not ok fuzz $name: no $corpus"
 		status=1
-	elif find "$corpus" -type f | sort | xargs "$program" \
-	    >"$program.replay" 2>&1; then
+	elif out=$(find "$corpus" -type f | sort | xargs "$program" 2>&1); then
 		echo "ok fuzz $name"
 	else
 		echo "not ok fuzz $name"
-		cat "$program.replay"
+		echo "$out"
 		status=1
 	fi
 done
