@@ -138,6 +138,11 @@ install-configure:
 	if test -z "$(DESTDIR)"; then \
 		$(datadir)/mkimapdcert -q && $(datadir)/mkpop3dcert -q; \
 	fi
+	@id -u postern >/dev/null 2>&1 || { \
+	echo "The processes that talk to strangers need a user of their own:"; \
+	echo "  useradd --system --home-dir /nonexistent" \
+	    "--shell /usr/sbin/nologin postern"; \
+	echo "or another one that LOGIN_USER in postern names."; }
 	@echo "Programs that ask authdaemond (Postfix, maildrop) must be in"
 	@echo "group $(POSTERN_MAILGROUP), or $(POSTERN_AUTHDAEMONVAR) be of mode 755."
 
