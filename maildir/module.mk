@@ -60,3 +60,11 @@ TESTS += tests/unit/test_maildir_account
 tests_unit_test_maildir_account_SOURCES = tests/unit/test_maildir_account.c \
 	$(MAILDIR_FIXTURE)
 tests_unit_test_maildir_account_LDADD = $(MAILDIR_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_maildir_shared
+TESTS += tests/unit/test_maildir_shared
+tests_unit_test_maildir_shared_SOURCES = tests/unit/test_maildir_shared.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_shared_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=fsx_stat,--wrap=dir_reader_open
+tests_unit_test_maildir_shared_LDADD = $(MAILDIR_TEST_LIBS)

@@ -15,6 +15,12 @@
  *   reading and no event showed another one under its base name.  Where there
  *   is no watch it takes two readings without a change in between.
  *
+ * A rename is one event that the old name went and another that the new one
+ * came, and the first may be read before the second is there.  The kernel
+ * queues both while it holds the directory's lock, and takes that lock for
+ * readdir() too: so whenever a message seems to be missing, a piece of each
+ * directory is read, and what comes then are all events of that time.
+ *
  * Order of the states: READ new/, READ cur/ → TAKE the events → MOVE from
  * new/ to cur/ if wanted → CHANGE what is known, in one transaction → ADD what
  * is new, some thousand at a time → SYNC, then show.
@@ -55,8 +61,9 @@ struct found {
 
 struct scan {
 	enum scan_state state;
-	bool move_new, again, unsure;
-	int which; /* DIR_* being read */
+	bool move_new, again, unsure, settled;
+	uint64_t change; /* of the mailbox, as far as this scan knows it */
+	int which;	 /* DIR_* being read */
 	bool reading;
 	struct dir_reader r;
 	bool read[2], events[2]; /* how each was looked at */
@@ -74,6 +81,8 @@ struct scan {
 	size_t n_absent, cap_absent;
 	uint32_t *doubts;
 	size_t n_doubts, cap_doubts;
+	uint32_t *heard; /* ascending once all are there */
+	size_t n_heard, cap_heard;
 	struct found *adds;
 	size_t n_adds, added;
 
@@ -118,6 +127,7 @@ scan_free(struct mailbox *m)
 	free(s->found);
 	free(s->absent);
 	free(s->doubts);
+	free(s->heard);
 	free(s->adds);
 	free(s->wakers.v);
 	free(s);
@@ -253,6 +263,7 @@ begin(struct mailbox *m, bool move_new, int64_t wall_ms)
 		return 0;
 	m->scan = s = MEM_NEW(struct scan);
 	s->move_new = move_new;
+	s->change = m->change;
 	s->base = view_ref(m->head);
 	s->seen = mem_zalloc(s->base->count / 8 + 1, 1);
 	buf_init(&s->names, NAMES_MAX_BYTES);
@@ -316,6 +327,22 @@ is_place(const struct chunk *c, uint32_t i, const struct file_name *f)
 	return c->place[i] == f->place && slice_eq(chunk_odd(c, i), f->odd);
 }
 
+static bool
+has_uid(const uint32_t *uids, size_t n, uint32_t uid)
+{
+	size_t low = 0, high = n;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (uids[mid] < uid)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < n && uids[low] == uid;
+}
+
 static void
 on_name(struct mailbox *m, struct scan *s, struct slice name, bool in_new)
 {
@@ -327,7 +354,9 @@ on_name(struct mailbox *m, struct scan *s, struct slice name, bool in_new)
 		return;
 	file_name_parse(name, in_new, &f);
 	uid = mailbox_find_base(m, f.base);
+	/* of a suspect every sign of life is wanted */
 	if (uid != 0 && mailbox_find(m, uid, &c, &i) && is_place(c, i, &f) &&
+	    !has_uid(m->suspects, m->n_suspects, uid) &&
 	    (seq = view_find(s->base, uid)) != 0)
 		bit_set(s->seen, seq, true);
 	else
@@ -498,6 +527,23 @@ doubt_unseen(struct mailbox *m, struct scan *s)
 	}
 }
 
+/* Wait for renames under way, and for their events (see above). */
+static void
+wait_for_renames(struct mailbox *m)
+{
+	struct dir_reader r;
+	struct slice name;
+
+	for (int d = 0; d < 2; d++) {
+		int fd = mailbox_dir_fd(m, d);
+
+		if (fd < 0 || dir_reader_open(&r, fd, ".") < 0)
+			continue;
+		(void)dir_reader_next(&r, &name);
+		dir_reader_close(&r);
+	}
+}
+
 static void
 step_take(struct mailbox *m, struct scan *s, int64_t wall_ms)
 {
@@ -525,8 +571,15 @@ step_take(struct mailbox *m, struct scan *s, int64_t wall_ms)
 	}
 	for (size_t i = 0; i < s->n_absent; i++)
 		doubt_absent(m, s, &s->absent[i]);
+	for (size_t i = 0; i < m->n_suspects; i++)
+		add_doubt(s, m->suspects[i]);
 	if (s->read[0] || s->read[1])
 		doubt_unseen(m, s);
+	if (s->n_doubts != 0 && !s->settled) {
+		s->settled = true;
+		wait_for_renames(m);
+		return;
+	}
 	s->state = s->move_new ? SCAN_MOVE : SCAN_CHANGE;
 	s->moved = 0;
 }
@@ -665,6 +718,19 @@ choose(struct mailbox *m, const struct scan *s, size_t from, size_t to)
 	return NULL;
 }
 
+/* A name of it was seen: should that have gone again by now, then what tells
+ * why is still to come. */
+static void
+add_heard(struct scan *s, uint32_t uid)
+{
+	if (s->n_heard == s->cap_heard) {
+		s->cap_heard = s->cap_heard * 2 + 64;
+		s->heard =
+		    mem_realloc(s->heard, s->cap_heard, sizeof(*s->heard));
+	}
+	s->heard[s->n_heard++] = uid;
+}
+
 static void
 change_one(
     struct edit *ed, struct scan *s, uint32_t uid, size_t from, size_t to)
@@ -677,6 +743,7 @@ change_one(
 
 	if (!edit_find(ed, uid, &at, &i))
 		return;
+	add_heard(s, uid);
 	for (size_t k = from; k < to; k++) {
 		file_name_parse(
 		    found_name(s, &s->found[k]), s->found[k].in_new, &name);
@@ -684,8 +751,7 @@ change_one(
 		    place_exists(m, ed->v[at], i))
 			return;
 	}
-	/* A name that was renamed away since it was read is no news; and of
-	 * two files with one base name the known one stays. */
+	/* Of two files with one base name the known one stays. */
 	f = choose(m, s, from, to);
 	if (f == NULL || place_exists(m, ed->v[at], i))
 		return;
@@ -740,17 +806,8 @@ static bool
 missed_before(struct mailbox *m, uint32_t uid)
 {
 	struct stat st;
-	size_t low = 0, high = m->n_suspects;
 
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (m->suspects[mid] < uid)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	if (low == m->n_suspects || m->suspects[low] != uid)
+	if (!has_uid(m->suspects, m->n_suspects, uid))
 		return false;
 	for (int d = 0; d < 2; d++)
 		if (stat_dir(m, d, &st) < 0 ||
@@ -781,6 +838,11 @@ change_missing(struct edit *ed, struct scan *s)
 	uint32_t *unsure = mem_alloc((s->n_doubts + 1) * sizeof(*unsure)), i;
 	size_t n = 0, at;
 
+	if (s->n_heard != 0)
+		qsort(s->heard, s->n_heard, sizeof(*s->heard), order_uids);
+	/* a doubt itself, so that it isn't forgotten */
+	for (size_t k = 0; k < s->n_heard; k++)
+		add_doubt(s, s->heard[k]);
 	if (s->n_doubts != 0)
 		qsort(s->doubts, s->n_doubts, sizeof(*s->doubts), order_uids);
 	for (size_t k = 0; k < s->n_doubts; k++) {
@@ -790,7 +852,8 @@ change_missing(struct edit *ed, struct scan *s)
 		    !edit_find(ed, uid, &at, &i) ||
 		    place_exists(m, ed->v[at], i))
 			continue;
-		if (sure || missed_before(m, uid))
+		if (!has_uid(s->heard, s->n_heard, uid) &&
+		    (sure || missed_before(m, uid)))
 			edit_remove(ed, at, i);
 		else
 			unsure[n++] = uid;
@@ -798,6 +861,19 @@ change_missing(struct edit *ed, struct scan *s)
 	s->unsure = n != 0;
 	remember_suspects(m, unsure, n);
 	free(unsure);
+}
+
+/* Commit; what this scan changes itself is no surprise to it. */
+static int
+finish_edit(struct edit *ed, struct scan *s)
+{
+	struct mailbox *m = ed->m;
+	bool alone = m->change == s->change;
+	int rc = edit_commit(ed, NULL);
+
+	if (rc == 0 && alone)
+		s->change = m->change;
+	return rc;
 }
 
 static int
@@ -825,7 +901,7 @@ step_change(struct mailbox *m, struct scan *s)
 	change_missing(&ed, s);
 	if (s->n_adds != 0)
 		qsort_r(s->adds, s->n_adds, sizeof(*s->adds), order_adds, s);
-	if ((rc = edit_commit(&ed, NULL)) != 0)
+	if ((rc = finish_edit(&ed, s)) != 0)
 		s->state = SCAN_CHANGE;
 	else
 		mailbox_publish(m);
@@ -874,9 +950,15 @@ step_add(struct mailbox *m, struct scan *s, int64_t wall_ms)
 		int64_t size;
 
 		file_name_parse(name, s->adds[i].in_new, &f);
-		/* another process may have given it its UID meanwhile */
+		/* Somebody else may have given it its UID meanwhile, or even
+		 * have expunged it again. */
 		if (mailbox_find_base(m, f.base) != 0)
 			continue;
+		if (m->change != s->change &&
+		    !exists(m, s->adds[i].in_new, (const char *)name.p)) {
+			s->unsure = true;
+			continue;
+		}
 		rc = edit_append(&ed, &f, 0, &fixed, &uid, NULL);
 		if (quota && quota_counts(m, f.place) &&
 		    (size = uncounted_size(m, &s->adds[i], name)) != 0) {
@@ -888,7 +970,7 @@ step_add(struct mailbox *m, struct scan *s, int64_t wall_ms)
 		edit_abort(&ed);
 		return rc;
 	}
-	if ((rc = edit_commit(&ed, NULL)) != 0)
+	if ((rc = finish_edit(&ed, s)) != 0)
 		return rc;
 	s->added = end;
 	if (messages != 0)
@@ -926,9 +1008,17 @@ restart(struct mailbox *m, struct scan *s)
 	s->seen = mem_zalloc(s->base->count / 8 + 1, 1);
 	buf_reset(&s->names);
 	s->n_found = s->n_absent = s->n_doubts = s->n_adds = 0;
+	s->n_heard = 0;
+	s->settled = false;
+	s->again = true;
+	/* Under a watch the events that came meanwhile will do. */
+	if (m->dirs[DIR_NEW].complete && m->dirs[DIR_CUR].complete) {
+		s->read[0] = s->read[1] = false;
+		s->state = SCAN_TAKE;
+		return;
+	}
 	s->which = DIR_NEW;
 	s->read[0] = s->read[1] = true;
-	s->again = true;
 	s->state = SCAN_READ;
 }
 

@@ -161,7 +161,7 @@ note(struct watched_dir *d, const char *name, bool present)
 		mailbox_wake(d->m);
 		return;
 	}
-	if (d->n_events == 0 && d->m->scan == NULL &&
+	if (d->n_events == 0 && d->m->scan == NULL && d->m->n_suspects == 0 &&
 	    is_known(d, slice_str(name), present))
 		return;
 	if (d->n_events >= EVENTS_MAX) {

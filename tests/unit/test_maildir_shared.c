@@ -1,0 +1,450 @@
+/*
+ * A mailbox that other processes work on at the same time; and how much work
+ * a scan is.
+ */
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "base/fsx.h"
+#include "base/mem.h"
+#include "maildir/dir.h"
+#include "maildir/internal.h"
+#include "tests/support/maildir_fixture.h"
+
+enum { FILES = 1500, RUN_MS = 1500 };
+
+/* --- counting calls ------------------------------------------------------- */
+
+static unsigned n_stats, n_readings;
+
+int __real_fsx_stat(int dirfd, const char *name, struct stat *st);
+int __wrap_fsx_stat(int dirfd, const char *name, struct stat *st);
+int __real_dir_reader_open(struct dir_reader *r, int dirfd, const char *name);
+int __wrap_dir_reader_open(struct dir_reader *r, int dirfd, const char *name);
+
+int
+__wrap_fsx_stat(int dirfd, const char *name, struct stat *st)
+{
+	n_stats++;
+	return __real_fsx_stat(dirfd, name, st);
+}
+
+int
+__wrap_dir_reader_open(struct dir_reader *r, int dirfd, const char *name)
+{
+	n_readings++;
+	return __real_dir_reader_open(r, dirfd, name);
+}
+
+static void
+nothing_changed_is_two_stats(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	const uint32_t uid[] = { 1 };
+
+	deliver(f, "", "x");
+	refresh(f, m);
+	/* G has to pass before the directories count as clean; the watch
+	 * spares the readings even so */
+	n_readings = 0;
+	refresh(f, m);
+	assert_int_equal(n_readings, 0);
+	f->wall_ms += 3000;
+	refresh(f, m);
+	n_stats = n_readings = 0;
+	refresh(f, m);
+	assert_int_equal(n_stats, 2);
+	assert_int_equal(n_readings, 0);
+	/* neither what we do ourselves nor new mail needs a reading */
+	assert_int_equal(
+	    run_flags(f, m, uid, 1, FLAGS_ADD, MESSAGE_SEEN, NULL), 0);
+	deliver(f, "", "x");
+	n_readings = 0;
+	refresh(f, m);
+	assert_listing(m, "1:S 2");
+	assert_int_equal(n_readings, 0);
+	/* nor does another start, once all is clean */
+	f->wall_ms += 3000;
+	refresh(f, m);
+	mailbox_close(&m);
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	n_readings = 0;
+	refresh(f, m);
+	assert_int_equal(n_readings, 0);
+	assert_listing(m, "1:S 2");
+	/* a change while nobody looked does */
+	mailbox_close(&m);
+	fixture_close(f);
+	deliver(f, "", "x");
+	fixture_open(f);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	assert_listing(m, "1:S 2 3");
+	mailbox_close(&m);
+}
+
+static void
+large_mailbox(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	int64_t begin;
+	struct view *v;
+	int fd;
+
+	fd = open(fixture_path(f, "cur"), O_RDONLY | O_DIRECTORY);
+	for (int i = 0; i < 100000; i++) {
+		char name[64];
+		int file;
+
+		(void)snprintf(name, sizeof(name), "%d.M%dP1.host,S=1:2,S",
+		    1700000000 + i, i);
+		file = openat(fd, name, O_CREAT | O_WRONLY, 0600);
+		assert_true(file >= 0);
+		(void)close(file);
+	}
+	(void)close(fd);
+	f->wall_ms += 3000;
+	begin = clock_now();
+	refresh(f, m);
+	print_message("first scan of 100000: %lld ms\n",
+	    (long long)(clock_now() - begin));
+	mailbox_close(&m);
+	fixture_reopen(f);
+	begin = clock_now();
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	begin = clock_now() - begin;
+	print_message("open of 100000: %lld ms\n", (long long)begin);
+	assert_true(begin < 1000);
+	v = mailbox_view(m);
+	assert_int_equal(view_count(v), 100000);
+	view_unref(&v);
+	deliver(f, "", "x");
+	begin = clock_now();
+	refresh(f, m);
+	print_message(
+	    "one new mail: %lld ms\n", (long long)(clock_now() - begin));
+	f->wall_ms = clock_wall() + 6000;
+	refresh(f, m);
+	n_stats = n_readings = 0;
+	refresh(f, m);
+	assert_int_equal(n_stats, 2);
+	assert_int_equal(n_readings, 0);
+	mailbox_close(&m);
+}
+
+/* --- other processes ------------------------------------------------------ */
+
+static uint64_t seed = 0x2545f4914f6cdd1du;
+
+static uint32_t
+dice(uint32_t sides)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return (uint32_t)(seed >> 16) % sides;
+}
+
+static const char *const infos[] = { ":2,", ":2,S", ":2,F", ":2,FS", ":2,R" };
+
+/* Rename files back and forth as fast as can be. */
+static void
+foreign_renamer(struct fixture *f)
+{
+	uint8_t now[FILES] = { 0 };
+	int fd = open(fixture_path(f, "cur"), O_RDONLY | O_DIRECTORY);
+
+	for (;;) {
+		uint32_t i = dice(FILES), to = dice(NELEMS(infos));
+		char from_name[64], to_name[64];
+
+		(void)snprintf(from_name, sizeof(from_name), "%u.r%s", 1000 + i,
+		    infos[now[i]]);
+		(void)snprintf(
+		    to_name, sizeof(to_name), "%u.r%s", 1000 + i, infos[to]);
+		if (renameat(fd, from_name, fd, to_name) == 0)
+			now[i] = (uint8_t)to;
+	}
+}
+
+static void
+deliverer(struct fixture *f)
+{
+	for (unsigned i = 0;; i++) {
+		deliver(f, "", "delivered");
+		(void)usleep(200);
+	}
+}
+
+static pid_t
+start(struct fixture *f, void (*fn)(struct fixture *))
+{
+	pid_t pid;
+
+	(void)fflush(NULL);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		/* a failed test must not leave it behind */
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		(void)alarm(60);
+		seed ^= (uint64_t)getpid() << 20;
+		fn(f);
+		_exit(0);
+	}
+	return pid;
+}
+
+static void
+stop(pid_t pid)
+{
+	int status;
+
+	(void)kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+}
+
+/* Messages only come: each view must begin with the one before. */
+static void
+check_growth(struct mailbox *m, uint32_t *uids, uint32_t *n)
+{
+	struct view *v = mailbox_view(m);
+
+	assert_true(view_count(v) >= *n);
+	for (uint32_t seq = 1; seq <= view_count(v); seq++) {
+		uint32_t uid = view_get(v, seq)->uid;
+
+		if (seq <= *n)
+			assert_int_equal(uids[seq - 1], uid);
+		uids[seq - 1] = uid;
+	}
+	*n = view_count(v);
+	view_unref(&v);
+}
+
+/* Each file is one message, under one UID. */
+static void
+check_against_disk(struct fixture *f, struct mailbox *m)
+{
+	struct view *v = mailbox_view(m);
+	unsigned files = count_files(fixture_path(f, "cur")) +
+	    count_files(fixture_path(f, "new"));
+	char **names = mem_zalloc(view_count(v) + 1, sizeof(char *));
+
+	assert_int_equal(view_count(v), files);
+	for (uint32_t seq = 1; seq <= view_count(v); seq++) {
+		const char *path = message_path(m, view_get(v, seq)->uid);
+
+		assert_int_equal(access(fixture_path(f, path), F_OK), 0);
+		names[seq - 1] = mem_strdup(path);
+		if (strchr(path + 4, ':') != NULL)
+			names[seq - 1][strchr(path, ':') - path] = '\0';
+	}
+	for (uint32_t i = 0; i < view_count(v) && i < 2000; i++)
+		for (uint32_t k = i + 1; k < view_count(v) && k < 2000; k++)
+			assert_string_not_equal(names[i], names[k]);
+	for (uint32_t i = 0; i < view_count(v); i++)
+		free(names[i]);
+	free(names);
+	view_unref(&v);
+}
+
+static void
+renamed_while_scanned(struct fixture *f)
+{
+	struct mailbox *m;
+	uint32_t *uids = mem_zalloc(200000, sizeof(*uids)), n = 0, rounds = 0;
+	pid_t renamer, mta;
+	int64_t end;
+
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	for (unsigned i = 0; i < FILES; i++) {
+		char name[64];
+
+		(void)snprintf(name, sizeof(name), "%u.r:2,", 1000 + i);
+		put_cur(f, name, "x");
+	}
+	refresh(f, m);
+	check_growth(m, uids, &n);
+	assert_int_equal(n, FILES);
+	renamer = start(f, foreign_renamer);
+	mta = start(f, deliverer);
+	for (end = clock_now() + RUN_MS; clock_now() < end; rounds++) {
+		f->wall_ms = clock_wall();
+		/* some rounds read all, whatever is known */
+		if (rounds % 4 == 0)
+			scan_distrust(m);
+		refresh(f, m);
+		check_growth(m, uids, &n);
+		if (rounds % 8 == 0) {
+			char *text = message_text(m, uids[dice(FILES)]);
+
+			assert_non_null(text);
+			free(text);
+		}
+	}
+	stop(renamer);
+	stop(mta);
+	assert_true(n > FILES);
+	refresh(f, m);
+	check_growth(m, uids, &n);
+	check_against_disk(f, m);
+	/* what is removed now is seen to be gone */
+	for (unsigned i = 0; i < FILES; i += 100)
+		assert_int_equal(
+		    unlink(fixture_path(f, message_path(m, uids[i]))), 0);
+	refresh(f, m);
+	check_against_disk(f, m);
+	mailbox_close(&m);
+	free(uids);
+}
+
+static void
+renamer_with_watches(void **state)
+{
+	renamed_while_scanned(*state);
+}
+
+static void
+renamer_without_watches(void **state)
+{
+	struct fixture *f = *state;
+
+	f->no_watches = true;
+	renamed_while_scanned(f);
+}
+
+/* Another worker on the same account: it scans, flags and expunges. */
+static void
+other_worker(struct fixture *f)
+{
+	struct mailbox *m;
+
+	f->store = NULL;
+	fixture_open(f);
+	m = open_mailbox(f, "INBOX");
+	for (;;) {
+		struct view *v;
+		uint32_t uid[1];
+
+		f->wall_ms = clock_wall();
+		refresh(f, m);
+		v = mailbox_view(m);
+		if (view_count(v) > 20) {
+			uid[0] = view_get(v, 1 + dice(view_count(v)))->uid;
+			if (run_flags(f, m, uid, 1, FLAGS_ADD, 1u << dice(6),
+				"kw") != 0)
+				_exit(1);
+			if (dice(4) == 0 && run_remove(f, m, uid, 1) < 0)
+				_exit(2);
+			if (dice(4) == 0 &&
+			    run_append(f, "INBOX", "x", 0, "kw2", NULL) != 0)
+				_exit(3);
+		}
+		view_unref(&v);
+	}
+}
+
+/* UIDs ascend, and a base name never has two. */
+struct seen_name {
+	char *base;
+	uint32_t uid;
+};
+
+static void
+check_names(struct mailbox *m, struct seen_name *seen)
+{
+	struct view *v = view_ref(m->head);
+
+	for (uint32_t seq = 1; seq <= view_count(v); seq++) {
+		uint32_t i;
+		const struct chunk *c = view_at(v, seq, &i);
+		uint32_t uid = c->m[i].uid;
+		struct slice base = chunk_base(c, i);
+
+		assert_true(uid < 100000);
+		if (seen[uid].base == NULL)
+			seen[uid].base = slice_dup(base);
+		else
+			assert_true(slice_eq(slice_str(seen[uid].base), base));
+	}
+	view_unref(&v);
+}
+
+static void
+two_workers_and_two_mtas(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct seen_name *seen = mem_zalloc(100000, sizeof(*seen));
+	pid_t pids[3];
+	int64_t end;
+	int status;
+
+	refresh(f, m);
+	pids[0] = start(f, deliverer);
+	pids[1] = start(f, deliverer);
+	pids[2] = start(f, other_worker);
+	for (end = clock_now() + RUN_MS; clock_now() < end;) {
+		struct view *v;
+		uint32_t uid[1];
+
+		f->wall_ms = clock_wall();
+		refresh(f, m);
+		check_names(m, seen);
+		v = mailbox_view(m);
+		if (view_count(v) > 20) {
+			uid[0] = view_get(v, 1 + dice(view_count(v)))->uid;
+			assert_int_equal(run_flags(f, m, uid, 1, FLAGS_REPLACE,
+					     1u << dice(6), "other"),
+			    0);
+			if (dice(4) == 0)
+				assert_true(run_remove(f, m, uid, 1) >= 0);
+		}
+		view_unref(&v);
+		assert_int_equal(waitpid(pids[2], &status, WNOHANG), 0);
+	}
+	for (size_t i = 0; i < NELEMS(pids); i++)
+		stop(pids[i]);
+	refresh(f, m);
+	check_names(m, seen);
+	check_against_disk(f, m);
+	for (uint32_t i = 1; i < 100000; i++) {
+		/* and no base name twice */
+		for (uint32_t k = i + 1; seen[i].base != NULL && k < 100000 &&
+		     k < i + 200 && seen[k].base != NULL;
+		     k++)
+			assert_string_not_equal(seen[i].base, seen[k].base);
+		free(seen[i - 1].base);
+	}
+	free(seen[99999].base);
+	free(seen);
+	mailbox_close(&m);
+}
+
+int
+main(void)
+{
+#define CASE(fn)                                                               \
+ cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
+	const struct CMUnitTest tests[] = {
+		CASE(nothing_changed_is_two_stats),
+		CASE(large_mailbox),
+		CASE(renamer_with_watches),
+		CASE(renamer_without_watches),
+		CASE(two_workers_and_two_mtas),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
