@@ -150,11 +150,14 @@ def test_curl(empty, tmp_path):
 
 
 def test_mutt_flags_are_seen_by_others(empty, tmp_path):
+    server = empty.server
     empty.mta.sendmail(JOE, message("Keep"))
     empty.wait_files(JOE, 1)
+    # It gets its UID now: names of one second don't tell which was first.
+    with imap(server) as c:
+        c.ok("SELECT INBOX")
     empty.mta.sendmail(JOE, message("Drop"))
     empty.wait_files(JOE, 2)
-    server = empty.server
     run_mutt(server, JOE, tmp_path, "<first-entry><flag-message><last-entry>"
              "<delete-message><sync-mailbox><quit>")
     (name,) = empty.wait_files(JOE, 1)
