@@ -6,7 +6,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
+#include <pwd.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
@@ -324,6 +327,24 @@ is_file(int fd, const char *path)
 	    named.st_ino == open_one.st_ino && named.st_dev == open_one.st_dev;
 }
 
+/* LOGIN_CHROOT by default is where configure had the run directory, whatever
+ * RUNDIR says: its parent may be missing as well. */
+static int
+make_with_parent(const char *path)
+{
+	char *copy;
+	int r = mkdir(path, 0755);
+
+	if (r < 0 && errno == ENOENT) {
+		copy = mem_printf("%s", path);
+		r = mkdir(dirname(copy), 0755);
+		free(copy);
+		if (r == 0 || errno == EEXIST)
+			r = mkdir(path, 0755);
+	}
+	return r < 0 && errno != EEXIST ? -1 : 0;
+}
+
 /* One posternd a run directory: the lock lives as long as the process. */
 static int
 lock_rundir(struct master *m, struct err *e)
@@ -336,7 +357,7 @@ lock_rundir(struct master *m, struct err *e)
 
 	if (mkdir(dir, 0755) < 0 && errno != EEXIST)
 		return err_sys(e, "RUNDIR %s", dir);
-	if (geteuid() == 0 && mkdir(chroot_dir, 0755) < 0 && errno != EEXIST)
+	if (geteuid() == 0 && make_with_parent(chroot_dir) != 0)
 		return err_sys(e, "LOGIN_CHROOT %s", chroot_dir);
 	path = mem_printf("%s/posternd.pid", dir);
 	m->lock_fd =
@@ -362,8 +383,13 @@ lock_rundir(struct master *m, struct err *e)
 static int
 start_all(struct master *m, struct err *e)
 {
+	const char *user = conf_str(m->conf, CONF_POSTERN_LOGIN_USER);
 	bool any = false;
 
+	if (geteuid() == 0 && getpwnam(user) == NULL)
+		return err_set(e, ERR_NOT_FOUND,
+		    "LOGIN_USER: there is no user %s (useradd --system %s)",
+		    user, user);
 	if (lock_rundir(m, e) != 0 || master_control_open(m, e) != 0)
 		return e->code;
 	conns_set_limits(m);
@@ -463,6 +489,9 @@ master_main(const struct master_options *opt, struct conf *conf, int ready_fd)
 	events_init(m);
 	if (start_all(m, &e) != 0) {
 		log_error("%s", e.text);
+		/* Who typed the command looks here, not into the log. */
+		if (ready_fd >= 0)
+			(void)fprintf(stderr, "posternd: %s\n", e.text);
 		failed = true;
 		master_stop(m);
 	}
