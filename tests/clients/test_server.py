@@ -215,7 +215,7 @@ def test_log_lines_are_couriers(fresh):
     with pop3(s) as p:
         p.pop("QUIT")
     s.wait_log(r"LOGIN, user=joe@example\.com, ip=\[::ffff:127\.0\.0\.1\], "
-               r"port=\[\d+\]$")
+               r"port=\[\d+\]\n")
     s.wait_log(r"LOGOUT, user=joe@example\.com, ip=\[\S+\], "
                r"port=\[\d+\], top=0, retr=0, rcvd=\d+, sent=\d+, time=\d+")
     with Lines(s.connect()) as c:
@@ -280,3 +280,14 @@ def test_workers_have_no_tls_and_no_sql():
     assert "libsqlite3" in linked
     for name in ("libssl", "libcrypto", "libmariadb", "libmysqlclient"):
         assert name not in linked
+
+
+def test_a_failed_start_says_why(fresh):
+    import subprocess
+    s = started(fresh)
+    s.start()
+    done = subprocess.run(
+        s.as_user([postern.program("posternd"), "-c", str(s.conf)]),
+        capture_output=True, text=True, timeout=postern.PATIENCE)
+    assert done.returncode != 0
+    assert "another posternd runs" in done.stderr
