@@ -24,7 +24,9 @@ libmaildir_a_SOURCES = \
 	maildir/pop3.c \
 	maildir/quota.c \
 	maildir/rename.c \
-	maildir/scan.c \
+	maildir/scan.c maildir/scan.h \
+	maildir/scan_change.c \
+	maildir/scan_read.c \
 	maildir/store.c maildir/store.h \
 	maildir/subscription.c maildir/subscription.h \
 	maildir/sync.c maildir/sync.h \

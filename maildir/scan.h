@@ -1,0 +1,97 @@
+/*
+ * scan: what the files of a scan share.
+ *
+ * Layer:  maildir.  Not for anybody outside.
+ *
+ *   scan.c         what is to be done, and the end; mailbox_refresh()
+ *   scan_read.c    directories and events: what is there, what may be missing
+ *   scan_change.c  what follows from it for what is known
+ */
+#ifndef MAILDIR_SCAN_H
+#define MAILDIR_SCAN_H
+
+#include "maildir/dir.h"
+#include "maildir/edit.h"
+
+enum scan_state {
+	SCAN_READ,
+	SCAN_TAKE,
+	SCAN_MOVE,
+	SCAN_CHANGE,
+	SCAN_ADD,
+	SCAN_FINISH,
+	SCAN_SYNC,
+	SCAN_DONE,
+};
+
+/* A name that isn't just what was known. */
+struct found {
+	size_t at, n; /* in names */
+	bool in_new;
+};
+
+struct scan {
+	enum scan_state state;
+	bool move_new, again, unsure, settled;
+	uint64_t change; /* of the mailbox, as far as this scan knows it */
+	int which;	 /* DIR_* being read */
+	bool reading;
+	struct dir_reader r;
+	bool read[2], events[2]; /* how each was looked at */
+	int64_t mtime_ns[2];
+	uint64_t ino[2];
+	int64_t looked_ms[2]; /* wall time at which that began */
+
+	struct view *base; /* when the reading began */
+	uint8_t *seen;	   /* bit for each sequence number of base */
+	struct buf names;
+	struct found *found;
+	size_t n_found, cap_found;
+	size_t moved; /* found up to here are moved */
+	struct found *absent;
+	size_t n_absent, cap_absent;
+	uint32_t *doubts;
+	size_t n_doubts, cap_doubts;
+	uint32_t *heard; /* ascending once all are there */
+	size_t n_heard, cap_heard;
+	struct found *adds;
+	size_t n_adds, added;
+
+	struct sync sync;
+	uint32_t sync_uidnext;
+	struct waker_list wakers;
+};
+
+/* --- scan_read.c ---------------------------------------------------------- */
+
+/* A directory's mtime, ns. */
+int64_t scan_mtime(const struct stat *st);
+/* stat() of new/ or cur/ (DIR_*); -1 with errno. */
+int scan_stat_dir(struct mailbox *m, int which, struct stat *st);
+/* Note the state in which a directory is being looked at. */
+void scan_look_at(
+    struct scan *s, int which, const struct stat *st, int64_t wall_ms);
+/* The name that was found, NUL behind it; good until the next is added. */
+struct slice scan_name(const struct scan *s, const struct found *f);
+void scan_add_found(struct scan *s, struct slice name, bool in_new);
+/* This message may be missing. */
+void scan_add_doubt(struct scan *s, uint32_t uid);
+/* Whether the parsed name is the file that message i is known by. */
+bool scan_is_place(
+    const struct chunk *c, uint32_t i, const struct file_name *f);
+/* Whether ascending UIDs hold this one. */
+bool scan_has_uid(const uint32_t *uids, size_t n, uint32_t uid);
+
+/* The steps SCAN_READ and SCAN_TAKE. */
+int scan_step_read(struct mailbox *m, struct scan *s, int64_t wall_ms,
+    enum step *step) MUST_USE;
+void scan_step_take(struct mailbox *m, struct scan *s, int64_t wall_ms);
+
+/* --- scan_change.c -------------------------------------------------------- */
+
+/* The steps SCAN_MOVE, SCAN_CHANGE and SCAN_ADD. */
+enum step scan_step_move(struct mailbox *m, struct scan *s);
+int scan_step_change(struct mailbox *m, struct scan *s) MUST_USE;
+int scan_step_add(struct mailbox *m, struct scan *s, int64_t wall_ms) MUST_USE;
+
+#endif
