@@ -19,6 +19,7 @@ struct new_message {
 	uint32_t flags, uid;
 	struct slice *keywords;
 	size_t n_keywords;
+	bool ends_line;
 	int64_t internal_ms, wall_ms;
 	uint64_t announced, file_size, wire_size;
 	struct file_unique unique;
@@ -149,6 +150,7 @@ put_byte(struct append *p, struct new_message *msg, uint8_t c)
 	/* On the wire each line ends by CRLF. */
 	msg->wire_size += c == '\n' && p->last != '\r' ? 2 : 1;
 	p->last = c;
+	msg->ends_line = c == '\n';
 }
 
 static int
@@ -282,7 +284,7 @@ commit_one(struct append *p, struct edit *ed, struct new_message *msg)
 	struct file_name name = { .base = slice_str(msg->base),
 		.place = place_with_flags(PLACE_INFO, msg->flags) };
 	struct fixed fixed = { msg->internal_ms, msg->wall_ms, msg->file_size,
-		msg->wire_size };
+		msg->wire_size, msg->ends_line ? ENDING_LINE : ENDING_NO_LINE };
 	struct buf file;
 	uint32_t set = 0;
 	int fd = mailbox_dir_fd(p->m, DIR_CUR), rc;

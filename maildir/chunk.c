@@ -11,6 +11,7 @@ enum {
 	STATE_BYTES = 20,
 	SUM_BYTES = 8,
 	NAMES_MAX = CHUNK_MAX * 2 * 260,
+	ENDING_SHIFT = 62, /* above any size that a file can have */
 };
 
 void
@@ -277,7 +278,11 @@ chunk_encode_fixed(const struct chunk *c, struct buf *out)
 		le_put(out, (uint64_t)f->internal_ms, 8);
 		le_put(out, (uint64_t)f->save_ms, 8);
 		le_put(out, f->file_size, 8);
-		le_put(out, f->wire_size, 8);
+		le_put(out,
+		    f->wire_size == SIZE_UNKNOWN
+			? SIZE_UNKNOWN
+			: f->wire_size | (uint64_t)f->ending << ENDING_SHIFT,
+		    8);
 	}
 	blob_seal(out);
 }
@@ -326,6 +331,11 @@ decode_one(const uint8_t *fixed, const uint8_t *state, struct message *m,
 	f->save_ms = (int64_t)le_get(fixed + 12, 8);
 	f->file_size = le_get(fixed + 20, 8);
 	f->wire_size = le_get(fixed + 28, 8);
+	f->ending = ENDING_UNKNOWN;
+	if (f->wire_size != SIZE_UNKNOWN) {
+		f->ending = (enum ending)(f->wire_size >> ENDING_SHIFT);
+		f->wire_size &= (UINT64_C(1) << ENDING_SHIFT) - 1;
+	}
 	m->flags = place_flags(le_get(state, 8));
 	m->keywords = (uint32_t)le_get(state + 8, 4);
 	m->modseq = le_get(state + 12, 8);

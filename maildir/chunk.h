@@ -8,7 +8,7 @@
  * On disk a chunk is three blobs, integers little-endian, each ended by a
  * check sum of 8 bytes:
  *   fixed  36 bytes a message: uid 4, internal_ms 8, save_ms 8, file_size 8,
- *          wire_size 8
+ *          wire_size 8 (its two highest bits: enum ending)
  *   names  for each: length 2, base name, length 2, odd info part
  *   state  20 bytes a message: place 8, keyword set 4, modseq 8
  */
@@ -26,10 +26,14 @@ enum { CHUNK_MAX = 256 };
 #define SIZE_UNKNOWN UINT64_MAX
 #define TIME_UNKNOWN INT64_MIN
 
+/* Whether a file's last line has its line end: POP3 adds a missing one. */
+enum ending { ENDING_UNKNOWN, ENDING_LINE, ENDING_NO_LINE };
+
 struct fixed {
 	int64_t internal_ms; /* TIME_UNKNOWN: file not yet looked at */
 	int64_t save_ms;
 	uint64_t file_size, wire_size; /* SIZE_UNKNOWN */
+	enum ending ending;
 };
 
 struct body {

@@ -235,6 +235,9 @@ const char *message_name(struct buf *b, const struct chunk *c, uint32_t i);
 /* Where a message is; false: not there. */
 bool mailbox_find(
     struct mailbox *m, uint32_t uid, struct chunk **c, uint32_t *i);
+/* Keep what is known of a message's size. */
+void mailbox_set_size(
+    struct mailbox *m, uint32_t uid, uint64_t size, enum ending ending);
 /* The uid of a base name, or 0. */
 uint32_t mailbox_find_base(struct mailbox *m, struct slice base);
 

@@ -58,7 +58,7 @@ write_imported(struct account *a, int64_t id, const struct courier_uids *u,
     int64_t wall_ms, struct err *e)
 {
 	const struct fixed fixed = { TIME_UNKNOWN, wall_ms, SIZE_UNKNOWN,
-		SIZE_UNKNOWN };
+		SIZE_UNKNOWN, ENDING_UNKNOWN };
 	struct mailbox m = { .account = a, .id = id };
 	struct chunk *c = NULL;
 	int rc = 0;

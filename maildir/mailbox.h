@@ -132,7 +132,7 @@ void mailbox_counts(struct mailbox *m, struct mailbox_counts *out);
 
 struct pop3_entry {
 	uint32_t uid;
-	uint64_t size;	    /* wire size; computed if it wasn't known */
+	uint64_t size;	    /* octets that RETR sends, but for doubled dots */
 	char unique_id[72]; /* RFC 1939 7: 1-70 bytes 0x21-0x7e */
 };
 /*

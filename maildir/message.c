@@ -226,7 +226,8 @@ mailbox_message_info(struct mailbox *m, uint32_t uid, struct message_info *out)
 }
 
 void
-mailbox_set_wire_size(struct mailbox *m, uint32_t uid, uint64_t size)
+mailbox_set_size(
+    struct mailbox *m, uint32_t uid, uint64_t size, enum ending ending)
 {
 	struct chunk *c;
 	struct fixed *f;
@@ -236,8 +237,21 @@ mailbox_set_wire_size(struct mailbox *m, uint32_t uid, uint64_t size)
 	if (!mailbox_find(m, uid, &c, &i))
 		return;
 	f = chunk_fixed(c, i);
-	if (f->wire_size == size)
+	if (f->wire_size == size && f->ending == ending)
 		return;
 	f->wire_size = size;
+	f->ending = ending;
 	c->body->dirty = m->meta_dirty = true;
+}
+
+void
+mailbox_set_wire_size(struct mailbox *m, uint32_t uid, uint64_t size)
+{
+	struct chunk *c;
+	uint32_t i;
+
+	/* A size that changes is that of another file. */
+	if (mailbox_find(m, uid, &c, &i) &&
+	    chunk_fixed(c, i)->wire_size != size)
+		mailbox_set_size(m, uid, size, ENDING_UNKNOWN);
 }

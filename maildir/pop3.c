@@ -39,9 +39,11 @@ struct ids {
 
 /* --- sizes ---------------------------------------------------------------- */
 
-/* Octets on the wire: each line end counts two.  RFC 1939 11 */
+/* Octets on the wire: each line end counts two.  RFC 1939 11.  What RETR adds
+ * to a last line without its end isn't among them, for this is RFC822.SIZE,
+ * and the length of BODY[]'s literal, too. */
 static int
-count_wire(int fd, uint64_t file_size, uint64_t *out)
+count_wire(int fd, uint64_t file_size, struct fixed *f)
 {
 	static uint8_t bytes[READ_BYTES];
 	uint64_t at = 0, size = 0;
@@ -55,10 +57,46 @@ count_wire(int fd, uint64_t file_size, uint64_t *out)
 		}
 		at += (uint64_t)n;
 	}
-	/* What RETR adds to a last line without its end isn't counted: this is
-	 * also RFC822.SIZE, and the length of the literal of BODY[]. */
-	*out = size;
-	return n < 0 || at < file_size ? -1 : 0;
+	if (n < 0 || at < file_size)
+		return -1;
+	f->wire_size = size;
+	f->ending = size == 0 || last == '\n' ? ENDING_LINE : ENDING_NO_LINE;
+	return 0;
+}
+
+/* The same when only the file's last byte is unknown. */
+static int
+look_at_end(int fd, uint64_t file_size, struct fixed *f)
+{
+	uint8_t last = '\n';
+
+	if (file_size != 0 &&
+	    fsx_pread(fd, &last, 1, (off_t)file_size - 1) != 1)
+		return -1;
+	f->ending = last == '\n' ? ENDING_LINE : ENDING_NO_LINE;
+	return 0;
+}
+
+/* What it costs, in bytes read. */
+static int64_t
+fill_size(struct mailbox *m, uint32_t uid, struct fixed *f)
+{
+	bool known = f->wire_size != SIZE_UNKNOWN;
+	struct fixed full = *f;
+	uint64_t file_size;
+	int fd, rc;
+
+	if (mailbox_open_message(m, uid, &fd, &file_size, NULL) != 0)
+		return OPEN_COST;
+	rc = known ? look_at_end(fd, file_size, &full)
+		   : count_wire(fd, file_size, &full);
+	(void)close(fd);
+	if (rc == 0) {
+		/* the newest version of the chunk, then this one */
+		mailbox_set_size(m, uid, full.wire_size, full.ending);
+		*f = full;
+	}
+	return OPEN_COST + (known ? 0 : (int64_t)file_size);
 }
 
 /* Fill in unknown sizes; true: there are more. */
@@ -68,26 +106,15 @@ fill_sizes(struct mailbox *m)
 	int64_t budget = SIZE_SLICE;
 
 	for (uint32_t seq = 1; seq <= m->shown->count; seq++) {
-		uint32_t i, uid;
+		uint32_t i;
 		const struct chunk *c = view_at(m->shown, seq, &i);
-		uint64_t file_size, wire;
-		int fd;
+		struct fixed *f = chunk_fixed(c, i);
 
-		if (chunk_fixed(c, i)->wire_size != SIZE_UNKNOWN)
+		if (f->wire_size != SIZE_UNKNOWN && f->ending != ENDING_UNKNOWN)
 			continue;
 		if (budget <= 0)
 			return true;
-		uid = c->m[i].uid;
-		budget -= OPEN_COST;
-		if (mailbox_open_message(m, uid, &fd, &file_size, NULL) != 0)
-			continue;
-		budget -= (int64_t)file_size;
-		if (count_wire(fd, file_size, &wire) == 0) {
-			mailbox_set_wire_size(m, uid, wire);
-			/* of this version of the chunk, too */
-			chunk_fixed(c, i)->wire_size = wire;
-		}
-		(void)close(fd);
+		budget -= fill_size(m, c->m[i].uid, f);
 	}
 	return false;
 }
@@ -320,7 +347,7 @@ import_sizelist(struct mailbox *m, struct ids *l)
 struct place_in_list {
 	struct slice base;
 	uint32_t uid;
-	uint64_t wire_size;
+	uint64_t octets; /* as RETR sends them */
 };
 
 static int
@@ -329,6 +356,15 @@ order_places(const void *a, const void *b)
 	const struct place_in_list *x = a, *y = b;
 
 	return file_name_order(x->base, y->base);
+}
+
+/* RFC 1939 11: the message as it goes out, with an end to its last line. */
+static uint64_t
+octets(const struct fixed *f)
+{
+	return f->wire_size == SIZE_UNKNOWN || f->ending != ENDING_NO_LINE
+	    ? f->wire_size
+	    : f->wire_size + 2;
 }
 
 static struct place_in_list *
@@ -343,7 +379,7 @@ ordered(const struct view *v)
 			list[n++] =
 			    (struct place_in_list){ chunk_base(v->v[k], i),
 				    v->v[k]->m[i].uid,
-				    chunk_fixed(v->v[k], i)->wire_size };
+				    octets(chunk_fixed(v->v[k], i)) };
 	if (n != 0)
 		qsort(list, n, sizeof(*list), order_places);
 	return list;
@@ -450,11 +486,10 @@ build(
 		struct pop3_entry *p = &v[done];
 
 		/* no size: the file went away meanwhile */
-		if (id == NULL || list[i].wire_size == SIZE_UNKNOWN)
+		if (id == NULL || list[i].octets == SIZE_UNKNOWN)
 			continue;
 		p->uid = id->uid;
-		p->size =
-		    id->size != SIZE_UNKNOWN ? id->size : list[i].wire_size;
+		p->size = list[i].octets;
 		if (id->n == 0)
 			put_name_id(
 			    p->unique_id, sizeof(p->unique_id), list[i].base);

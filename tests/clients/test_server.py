@@ -30,6 +30,30 @@ def test_the_same_mail_over_both_protocols(server):
                  "RETR has marked the message as read")
 
 
+def test_pop3_sizes_are_what_is_sent(server):
+    """With and without a final line end, by APPEND and by delivery."""
+    user = server.add_user("sizes@example.com")
+    server.deliver("Subject: x\n\none\ntwo", email=user)
+    server.deliver("Subject: x\n\none\r\ntwo\r\n", email=user)
+    with imap(server, user) as c:
+        for text in ("Subject: y\r\n\r\nlast", "Subject: y\r\n\r\n.\r\n"):
+            c.send(f"a APPEND INBOX {{{len(text)}+}}\r\n{text}\r\n")
+            assert c.line().startswith("a OK")
+        # What IMAP says and keeps of sizes leaves POP3's right.
+        c.ok("SELECT INBOX")
+        c.ok("FETCH 1:* (RFC822.SIZE)")
+    for _ in range(2):
+        with pop3(server, user) as p:
+            listed = p.pop("LIST", multi=True)[1:-1]
+            assert len(listed) == 4
+            for row in listed:
+                n, size = row.split()
+                lines = p.pop(f"RETR {n}", multi=True)[1:-1]
+                lines = [x[1:] if x.startswith(".") else x for x in lines]
+                assert int(size) == sum(len(x) + 2 for x in lines), lines
+            p.pop("QUIT")
+
+
 def test_idle_sees_a_delivery(server):
     with imap(server, ANN) as c:
         c.ok("SELECT INBOX")
