@@ -12,18 +12,6 @@
 #include "maildir/subscription.h"
 
 static int
-open_call(void *arg, struct err *e)
-{
-	return account_open(arg, e);
-}
-
-static int
-open_wait(struct account *a, struct err *e)
-{
-	return account_retry(open_call, a, e);
-}
-
-static int
 invalid(struct err *e, int rc)
 {
 	return rc == 0 ? 0 : err_set(e, rc, "mailbox name: %s", err_name(rc));
@@ -216,7 +204,7 @@ account_list(struct account *a, struct mailbox_list *out, struct err *e)
 	struct mailbox_list subscribed;
 	int rc;
 
-	if ((rc = open_wait(a, e)) != 0)
+	if ((rc = account_open(a, e)) != 0)
 		return rc;
 	buf_init(&c.names, NAMES_MAX_BYTES);
 	collect_add(&c, SLICE("INBOX"), marked(a->root_fd, ""));
@@ -245,7 +233,7 @@ account_subscriptions(
 	struct slice rest, name;
 	int rc;
 
-	if ((rc = open_wait(a, e)) != 0)
+	if ((rc = account_open(a, e)) != 0)
 		return rc;
 	buf_init(&file, NAMES_MAX_BYTES);
 	if ((rc = subscription_read(a->root_fd, &file, e)) != 0)
@@ -275,7 +263,7 @@ account_subscribe(struct account *a, struct slice name, bool on, struct err *e)
 	struct file_unique u;
 	int rc;
 
-	if ((rc = open_wait(a, e)) != 0)
+	if ((rc = account_open(a, e)) != 0)
 		return rc;
 	if (!name_valid(name))
 		return invalid(e, ERR_INVALID);
@@ -289,7 +277,7 @@ account_exists(struct account *a, struct slice name, struct err *e)
 	struct buf dir;
 	int rc;
 
-	if ((rc = open_wait(a, e)) != 0)
+	if ((rc = account_open(a, e)) != 0)
 		return rc;
 	buf_init(&dir, 1024);
 	rc = name_to_dir(a->root_fd, name, &dir);
@@ -436,7 +424,7 @@ account_create(struct account *a, struct slice name, struct err *e)
 	struct buf dir;
 	int rc;
 
-	if ((rc = open_wait(a, e)) != 0)
+	if ((rc = account_open(a, e)) != 0)
 		return rc;
 	buf_init(&dir, 1024);
 	rc = name_to_dir(a->root_fd, name, &dir);
@@ -464,7 +452,7 @@ account_delete(struct account *a, struct slice name, struct err *e)
 	struct buf dir, tmp;
 	int rc;
 
-	if ((rc = open_wait(a, e)) != 0)
+	if ((rc = account_open(a, e)) != 0)
 		return rc;
 	if (name_is_inbox(name))
 		return invalid(e, ERR_INVALID);

@@ -192,8 +192,10 @@ int account_sync_fds(
 /* A sync of those has ended.  0, or ERR_* when it is not durable. */
 int account_synced(struct account *a, int error) MUST_USE;
 
-/* Run fn until it is through with what others hold, for calls that can't be
- * steps; at most some 100 ms. */
+/* Run fn until it is through with what others hold, for the rows of CREATE and
+ * DELETE, whose directory has been made or moved away by then: there is no way
+ * back to a retry of the whole.  At most some 100 ms; everything else hands
+ * ERR_BUSY up, and its command tries again without holding up others. */
 int account_retry(
     int (*fn)(void *arg, struct err *e), void *arg, struct err *e) MUST_USE;
 

@@ -388,9 +388,8 @@ mailbox_new(struct account *a, struct slice name, struct slice dir)
 }
 
 static int
-open_new(void *arg, struct err *e)
+open_new(struct open_call *c, struct err *e)
 {
-	struct open_call *c = arg;
 	struct mailbox *m;
 	int64_t id = 0;
 	int rc;
@@ -428,12 +427,6 @@ check_selectable(struct account *a, struct slice dir, struct err *e)
 	return rc;
 }
 
-static int
-open_account(void *arg, struct err *e)
-{
-	return account_open(arg, e);
-}
-
 int
 mailbox_open(
     struct account *a, struct slice name, struct mailbox **out, struct err *e)
@@ -442,7 +435,7 @@ mailbox_open(
 	struct buf dir;
 	int rc;
 
-	if ((rc = account_retry(open_account, a, e)) != 0)
+	if ((rc = account_open(a, e)) != 0)
 		return rc;
 	buf_init(&dir, 1024);
 	rc = name_to_dir(a->root_fd, name, &dir);
@@ -455,10 +448,10 @@ mailbox_open(
 	c.dir = buf_slice(&dir);
 	c.m = mailbox_find_dir(a, c.dir);
 	if (c.m == NULL) {
-		rc = account_retry(open_new, &c, e);
+		rc = open_new(&c, e);
 		/* damaged: it was set aside, and is made anew */
 		if (rc == ERR_DAMAGED)
-			rc = account_retry(open_new, &c, e);
+			rc = open_new(&c, e);
 	}
 	if (rc != 0)
 		goto out;

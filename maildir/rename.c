@@ -222,9 +222,8 @@ rename_row(struct account *a, const struct pair *p, struct err *e)
 }
 
 static int
-rename_rows(void *arg, struct err *e)
+rename_rows(struct rename_call *c, struct err *e)
 {
-	struct rename_call *c = arg;
 	int rc = account_open(c->a, e);
 
 	if (rc != 0 || (rc = db_begin(&c->a->db, e)) != 0)
@@ -250,7 +249,7 @@ rename_tree(struct rename_call *c, struct err *e)
 		return rc;
 	if (c->n == 0)
 		return err_set(e, ERR_NOT_FOUND, "no such mailbox");
-	if ((rc = account_retry(rename_rows, c, e)) != 0)
+	if ((rc = rename_rows(c, e)) != 0)
 		return rc;
 	for (size_t i = 0; i < c->n; i++) {
 		struct mailbox *m =
@@ -332,9 +331,8 @@ struct inbox_call {
 };
 
 static int
-rename_inbox_rows(void *arg, struct err *e)
+rename_inbox_rows(struct inbox_call *ic, struct err *e)
 {
-	struct inbox_call *ic = arg;
 	struct account *a = ic->c->a;
 	struct mailbox *inbox = ic->inbox;
 	int64_t id = 0;
@@ -370,12 +368,13 @@ rename_inbox(struct rename_call *c, struct slice to, struct err *e)
 
 	if (rc != 0)
 		return rc;
-	if ((rc = mailbox_open(c->a, SLICE("INBOX"), &ic.inbox, e)) != 0)
-		return rc;
-	rc = account_retry(rename_inbox_rows, &ic, e);
+	rc = mailbox_open(c->a, SLICE("INBOX"), &ic.inbox, e);
+	if (rc == 0)
+		rc = rename_inbox_rows(&ic, e);
 	if (rc != 0 && account_delete(c->a, to, NULL) != 0)
 		rc = rc != 0 ? rc : ERR_SYS;
-	mailbox_close(&ic.inbox);
+	if (ic.inbox != NULL)
+		mailbox_close(&ic.inbox);
 	return rc;
 }
 

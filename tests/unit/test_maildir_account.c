@@ -5,12 +5,22 @@
 #include <sys/stat.h>
 
 #include <fcntl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "maildir/internal.h"
 #include "tests/support/maildir_fixture.h"
+
+static unsigned n_sleeps;
+
+int
+nanosleep(const struct timespec *t, struct timespec *left)
+{
+	n_sleeps++;
+	return clock_nanosleep(CLOCK_MONOTONIC, 0, t, left) == 0 ? 0 : -1;
+}
 
 static int
 create(struct fixture *f, const char *name)
@@ -684,6 +694,34 @@ two_stores_share(void **state)
 	fixture_close(&other);
 }
 
+/* Who finds the database taken says so at once, with nothing changed: its
+ * command tries again, and the other sessions go on meanwhile. */
+static void
+busy_is_told_without_waiting(void **state)
+{
+	struct fixture *f = *state, other = *f;
+	struct mailbox *m = NULL;
+
+	assert_int_equal(create(f, "INBOX.a"), 0);
+	assert_int_equal(mkdir(fixture_path(f, ".b"), 0700), 0);
+	assert_int_equal(mkdir(fixture_path(f, ".b/cur"), 0700), 0);
+	fixture_open(&other);
+	assert_int_equal(account_open(other.account, NULL), 0);
+	assert_int_equal(db_begin(&other.account->db, NULL), 0);
+	n_sleeps = 0;
+	assert_int_equal(
+	    mailbox_open(f->account, SLICE("INBOX.b"), &m, NULL), ERR_BUSY);
+	assert_int_equal(rename_mailbox(f, "INBOX.a", "INBOX.c"), ERR_BUSY);
+	assert_int_equal(n_sleeps, 0);
+	assert_string_equal(list(f), "INBOX+ INBOX.a INBOX.b");
+	db_rollback(&other.account->db);
+	assert_int_equal(
+	    mailbox_open(f->account, SLICE("INBOX.b"), &m, NULL), 0);
+	assert_int_equal(rename_mailbox(f, "INBOX.a", "INBOX.c"), 0);
+	mailbox_close(&m);
+	fixture_close(&other);
+}
+
 int
 main(void)
 {
@@ -709,6 +747,7 @@ main(void)
 		CASE(restored_database_jumps),
 		CASE(another_boot_jumps),
 		CASE(two_stores_share),
+		CASE(busy_is_told_without_waiting),
 	};
 
 	log_set_sink(quiet, NULL);
