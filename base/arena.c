@@ -52,6 +52,29 @@ arena_reset(struct arena *a)
 	a->used = 0;
 }
 
+struct arena_mark
+arena_mark(const struct arena *a)
+{
+	return (struct arena_mark){ .head = a->head,
+		.n = a->head != NULL ? a->head->n : 0,
+		.used = a->used };
+}
+
+void
+arena_rewind(struct arena *a, struct arena_mark mark)
+{
+	while (a->head != mark.head) {
+		struct arena_block *b = a->head;
+
+		assert(b != NULL);
+		a->head = b->next;
+		free(b);
+	}
+	if (a->head != NULL)
+		a->head->n = mark.n;
+	a->used = mark.used;
+}
+
 void *
 arena_alloc(struct arena *a, size_t n)
 {

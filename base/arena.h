@@ -27,6 +27,17 @@ void arena_fini(struct arena *a);
 /* End the life of all that was taken; keeps one ordinary block. */
 void arena_reset(struct arena *a);
 
+/*
+ * A place to go back to: what is taken after arena_mark() ends at
+ * arena_rewind() to it (which the arena must not have been reset since).
+ */
+struct arena_mark {
+	const struct arena_block *head;
+	size_t n, used;
+};
+struct arena_mark arena_mark(const struct arena *a);
+void arena_rewind(struct arena *a, struct arena_mark mark);
+
 /* n bytes aligned for anything, uninitialised; NULL only beyond max. */
 void *arena_alloc(struct arena *a, size_t n) MUST_USE;
 /* count * size bytes, zeroed; NULL beyond max or on overflow. */

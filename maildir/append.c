@@ -9,7 +9,11 @@
 #include "base/mem.h"
 #include "maildir/work.h"
 
-enum { APPEND_MAGIC = 0x41707064, OUT_MAX = 1 << 30 };
+enum {
+	APPEND_MAGIC = 0x41707064,
+	OUT_MAX = 1 << 30,
+	OPEN_MAX = 16, /* files that stay open until they are synced */
+};
 
 struct new_message {
 	int fd; /* -1: closed */
@@ -41,8 +45,11 @@ struct append {
 	enum append_state state;
 	struct new_message *v;
 	size_t n;
-	bool open; /* the last one is being written */
-	bool cr;   /* a CR was read, and not yet what follows it */
+	uint64_t announced; /* bytes of all */
+	size_t n_open;	    /* files that are */
+	bool open;	    /* the last one is being written */
+	bool raw;	    /* as it comes */
+	bool cr;	    /* a CR was read, and not yet what follows it */
 	uint8_t last;
 	struct buf out;
 	size_t n_synced, n_syncing;
@@ -102,7 +109,7 @@ append_message(struct append *p, uint32_t flags, const struct slice *keywords,
 {
 	struct account *a;
 	struct new_message *msg;
-	uint64_t all = size;
+	uint64_t all;
 	struct buf name;
 	int rc;
 
@@ -110,9 +117,8 @@ append_message(struct append *p, uint32_t flags, const struct slice *keywords,
 	assert(p->state == APPEND_WRITING && !p->open);
 	a = p->m->account;
 	a->store->wall_ms = wall_ms;
-	for (size_t i = 0; i < p->n; i++)
-		if (__builtin_add_overflow(all, p->v[i].announced, &all))
-			return err_set(e, ERR_LIMIT, "too many bytes");
+	if (__builtin_add_overflow(p->announced, size, &all))
+		return err_set(e, ERR_LIMIT, "too many bytes");
 	if ((rc = quota_check(a, all, p->n + 1, wall_ms, e)) != 0)
 		return rc;
 	p->v = mem_realloc(p->v, p->n + 1, sizeof(*p->v));
@@ -135,8 +141,10 @@ append_message(struct append *p, uint32_t flags, const struct slice *keywords,
 	}
 	copy_keywords(msg, keywords, n_keywords);
 	p->n++;
+	p->n_open++;
+	p->announced = all;
 	p->open = true;
-	p->cr = false;
+	p->raw = p->cr = false;
 	p->last = 0;
 	return 0;
 }
@@ -176,6 +184,11 @@ append_write(struct append *p, struct slice bytes, struct err *e)
 	MAGIC_CHECK(p, APPEND_MAGIC);
 	assert(p->open);
 	msg = &p->v[p->n - 1];
+	if (p->raw) {
+		if (fsx_write_all(msg->fd, bytes) < 0)
+			return err_sys(e, "write %s", msg->tmp);
+		return 0;
+	}
 	for (size_t i = 0; i < bytes.n; i++) {
 		uint8_t c = bytes.p[i];
 
@@ -186,6 +199,43 @@ append_write(struct append *p, struct slice bytes, struct err *e)
 			put_byte(p, msg, c);
 	}
 	return flush(p, msg, e);
+}
+
+static void
+message_fini(struct append *p, struct new_message *msg)
+{
+	if (msg->fd >= 0)
+		(void)close(msg->fd);
+	/* Renamed away if it came through: then this finds nothing. */
+	if (msg->committed == NULL && fsx_unlink(p->tmp_fd, msg->tmp) < 0 &&
+	    errno != ENOENT)
+		scan_distrust(p->m);
+	for (size_t i = 0; i < msg->n_keywords; i++) {
+		union {
+			const uint8_t *in;
+			void *out;
+		} own = { msg->keywords[i].p };
+
+		free(own.out);
+	}
+	free(msg->keywords);
+	free(msg->committed);
+	free(msg->tmp);
+	free(msg->base);
+}
+
+/* A command may add a thousand messages, and descriptors are few. */
+static int
+close_some(struct append *p, struct new_message *msg, struct err *e)
+{
+	int rc;
+
+	if (p->n_open <= OPEN_MAX || p->raw)
+		return 0;
+	rc = fsx_close(msg->fd);
+	msg->fd = -1;
+	p->n_open--;
+	return rc < 0 ? err_sys(e, "close %s", msg->tmp) : 0;
 }
 
 int
@@ -201,7 +251,7 @@ append_message_end(struct append *p, struct err *e)
 	msg = &p->v[p->n - 1];
 	if (p->cr)
 		put_byte(p, msg, '\r');
-	if (p->last != '\n')
+	if (p->last != '\n' && !p->raw)
 		put_byte(p, msg, '\n');
 	p->cr = p->open = false;
 	if ((rc = flush(p, msg, e)) != 0)
@@ -214,6 +264,39 @@ append_message_end(struct append *p, struct err *e)
 	    &name, &msg->unique, st.st_dev, st.st_ino, msg->file_size);
 	msg->base = slice_dup(buf_slice(&name));
 	buf_fini(&name);
+	return close_some(p, msg, e);
+}
+
+void
+append_keep_raw(struct append *p)
+{
+	MAGIC_CHECK(p, APPEND_MAGIC);
+	assert(p->open && p->last == 0 && !p->cr);
+	p->raw = true;
+}
+
+int
+append_take_back(struct append *p, int *fd, struct err *e)
+{
+	struct new_message *msg;
+	int own, rc;
+
+	MAGIC_CHECK(p, APPEND_MAGIC);
+	assert(p->raw && !p->open && p->n != 0);
+	msg = &p->v[p->n - 1];
+	own = fsx_open_read(p->tmp_fd, msg->tmp, NULL);
+	if (own < 0)
+		return err_sys(e, "open %s", msg->tmp);
+	if (fsx_unlink(p->tmp_fd, msg->tmp) < 0) {
+		rc = err_sys(e, "unlink %s", msg->tmp);
+		(void)close(own);
+		return rc;
+	}
+	p->announced -= msg->announced;
+	p->n_open -= msg->fd >= 0;
+	p->n--;
+	message_fini(p, msg);
+	*fd = own;
 	return 0;
 }
 
@@ -254,8 +337,15 @@ step_sync_files(struct append *p, struct waker waker)
 		p->state = APPEND_COMMIT;
 		return STEP_NEXT;
 	}
-	for (size_t i = p->n_synced; i < p->n && fds.n < SYNC_JOB_MAX; i++)
-		sync_fds_add(&fds, p->v[i].fd, false);
+	for (size_t i = p->n_synced; i < p->n && fds.n < SYNC_JOB_MAX; i++) {
+		struct new_message *msg = &p->v[i];
+
+		if (msg->fd < 0)
+			msg->fd = fsx_open_read(p->tmp_fd, msg->tmp, NULL);
+		if (msg->fd < 0)
+			return fail(p, err_of_errno(errno));
+		sync_fds_add(&fds, msg->fd, false);
+	}
 	p->n_syncing = (size_t)fds.n;
 	sync_start(&p->sync, p->m->account->store->opt.syncer, &fds, waker);
 	return STEP_NEXT;
@@ -438,29 +528,6 @@ append_result(const struct append *p, uint32_t *uidvalidity,
 	*uids = p->uids;
 	*n = p->n;
 	return 0;
-}
-
-static void
-message_fini(struct append *p, struct new_message *msg)
-{
-	if (msg->fd >= 0)
-		(void)close(msg->fd);
-	/* Renamed away if it came through: then this finds nothing. */
-	if (msg->committed == NULL && fsx_unlink(p->tmp_fd, msg->tmp) < 0 &&
-	    errno != ENOENT)
-		scan_distrust(p->m);
-	for (size_t i = 0; i < msg->n_keywords; i++) {
-		union {
-			const uint8_t *in;
-			void *out;
-		} own = { msg->keywords[i].p };
-
-		free(own.out);
-	}
-	free(msg->keywords);
-	free(msg->committed);
-	free(msg->tmp);
-	free(msg->base);
 }
 
 void

@@ -37,6 +37,16 @@ int append_message(struct append *p, uint32_t flags,
 int append_write(struct append *p, struct slice bytes, struct err *e) MUST_USE;
 /* All bytes of that message were given. */
 int append_message_end(struct append *p, struct err *e) MUST_USE;
+/*
+ * Have the bytes of the message just begun written as they are, CR and last
+ * line too: it is only to be read again, see append_take_back().
+ */
+void append_keep_raw(struct append *p);
+/*
+ * Remove that message again, after its append_message_end(), and leave its
+ * file, open for reading and without a name, to the caller in *fd.
+ */
+int append_take_back(struct append *p, int *fd, struct err *e) MUST_USE;
 /* Steps 2 to 7; STEP_DONE: see the result. */
 enum step append_commit(
     struct append *p, struct waker waker, int64_t now_ms, int64_t wall_ms);

@@ -10,23 +10,24 @@ static const struct {
 	const char *word;
 	bool filtered;
 } words[] = {
-	{ "IMAP4rev1", false }, /* RFC 3501 */
-	{ "UIDPLUS", true },	/* RFC 4315 */
-	{ "CHILDREN", true },	/* RFC 3348 */
-	{ "NAMESPACE", true },	/* RFC 2342 */
-	{ "IDLE", true },	/* RFC 2177 */
-	{ "ID", false },	/* RFC 2971 */
-	{ "ENABLE", false },	/* RFC 5161 */
-	{ "LITERAL+", false },	/* RFC 7888 */
-	{ "SASL-IR", false },	/* RFC 4959 */
-	{ "UNSELECT", false },	/* RFC 3691 */
-	{ "MOVE", false },	/* RFC 6851 */
+	{ "IMAP4rev1", false },	  /* RFC 3501 */
+	{ "UIDPLUS", true },	  /* RFC 4315 */
+	{ "CHILDREN", true },	  /* RFC 3348 */
+	{ "NAMESPACE", true },	  /* RFC 2342 */
+	{ "IDLE", true },	  /* RFC 2177 */
+	{ "ID", false },	  /* RFC 2971 */
+	{ "ENABLE", false },	  /* RFC 5161 */
+	{ "LITERAL+", false },	  /* RFC 7888 */
+	{ "SASL-IR", false },	  /* RFC 4959 */
+	{ "UNSELECT", false },	  /* RFC 3691 */
+	{ "MOVE", false },	  /* RFC 6851 */
+	{ "MULTIAPPEND", false }, /* RFC 3502 */
 };
 
-static bool
-is_configured(const char *filter, const char *word)
+bool
+imap_capability_asked(const char *filter, const char *word)
 {
-	struct slice rest = slice_str(filter), one;
+	struct slice rest = slice_str(filter != NULL ? filter : ""), one;
 
 	while (slice_split(&rest, ' ', &one))
 		if (slice_ieq(one, slice_str(word)))
@@ -40,10 +41,16 @@ imap_capability_words(const char *filter, struct buf *out)
 	bool all = filter == NULL || filter[0] == '\0';
 
 	for (size_t k = 0; k < NELEMS(words); k++) {
+		const char *word = words[k].word;
+
 		if (!all && words[k].filtered &&
-		    !is_configured(filter, words[k].word))
+		    !imap_capability_asked(filter, word))
 			continue;
 		buf_putc(out, ' ');
-		buf_puts(out, words[k].word);
+		/* RFC 7888 5: never both */
+		if (slice_eq(slice_str(word), SLICE("LITERAL+")) &&
+		    imap_capability_asked(filter, "LITERAL-"))
+			word = "LITERAL-";
+		buf_puts(out, word);
 	}
 }

@@ -7,13 +7,18 @@
 #ifndef IMAP_CAPABILITY_H
 #define IMAP_CAPABILITY_H
 
+#include <stdbool.h>
+
 #include "base/buf.h"
 
 /*
  * Append the words of what is implemented, each after a blank.  filter: the
  * words of IMAP_CAPABILITY as an admin has them; those of Courier's default
  * that aren't among them are left out.  NULL or "": all are said.
+ * "LITERAL-" among them is told in place of LITERAL+ (RFC 7888 5).
  */
 void imap_capability_words(const char *filter, struct buf *out);
+/* Whether word is among the filter's. */
+bool imap_capability_asked(const char *filter, const char *word);
 
 #endif

@@ -1,41 +1,34 @@
 /*
- * APPEND, RFC 3501 6.3.11; RFC 4315 3 (APPENDUID).
+ * APPEND, RFC 3501 6.3.11; several messages at once, RFC 3502; APPENDUID,
+ * RFC 4315 3; literal8, RFC 3516 4.4; TOOBIG, RFC 7888 5 and RFC 7889 4.
  *
- * The message's bytes go from the input to the store as they come.  Whatever
+ * A message's bytes go from the input to the store as they come.  Whatever
  * can be known against it (no such mailbox, too large, over quota) is said
- * before the client is asked for them; one that sends them unasked (RFC 7888)
- * has them passed over.
+ * before the client is asked for them; one that sends them unasked has them
+ * passed over, and so has one whose message the disk didn't take.  Nothing is
+ * in the mailbox before all messages are here: append_commit() brings all of
+ * them, or none.
+ *
+ * A message that comes as a literal8 may hold bytes that no line of the store
+ * can: it is kept as it came at first and then copied, append_binary.c.
  */
-#include "maildir/append.h"
+#include "protocols/imap/append.h"
 #include "protocols/imap/date_time.h"
-#include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
 
-struct append_args {
-	struct slice name;
-	bool bad_name;
-	struct imap_flags flags;
-	int64_t internal_ms;
-	struct append *append;
-	uint64_t left; /* bytes of the literal still to come */
-	int rc;	       /* writing failed: the rest is passed over */
-	struct err e;  /* and why */
-};
+static const struct imap_step step_message, step_bytes, step_behind;
 
 /* --- arguments ----------------------------------------------------------- */
 
-enum parse
-imap_parse_append(struct imap_session *i, struct imap_lex *lx)
+/* [SP flag-list] [SP date-time] SP literal; the SP before it is taken. */
+static enum parse
+message_options(
+    struct imap_session *i, struct imap_lex *lx, struct append_args *a)
 {
-	struct append_args *a = IMAP_ARGS(i, struct append_args);
 	enum parse r;
 
+	a->flags = (struct imap_flags){ .flags = 0 };
 	a->internal_ms = INT64_MIN;
-	if ((r = imap_lex_space(lx)) != PARSE_OK ||
-	    (r = imap_parse_mailbox(i, lx, &a->name, &a->bad_name)) !=
-		PARSE_OK ||
-	    (r = imap_lex_space(lx)) != PARSE_OK)
-		return r;
 	if (imap_lex_peek(lx) == '(' &&
 	    ((r = imap_parse_flags(i, lx, false, &a->flags)) != PARSE_OK ||
 		(r = imap_lex_space(lx)) != PARSE_OK))
@@ -44,16 +37,24 @@ imap_parse_append(struct imap_session *i, struct imap_lex *lx)
 	    ((r = imap_lex_date_time(lx, &a->internal_ms)) != PARSE_OK ||
 		(r = imap_lex_space(lx)) != PARSE_OK))
 		return r;
-	r = imap_lex_literal(lx);
-	if (r != PARSE_LITERAL)
+	return imap_lex_literal(lx);
+}
+
+enum parse
+imap_parse_append(struct imap_session *i, struct imap_lex *lx)
+{
+	struct append_args *a = IMAP_ARGS(i, struct append_args);
+	enum parse r;
+
+	if ((r = imap_lex_space(lx)) != PARSE_OK ||
+	    (r = imap_parse_mailbox(i, lx, &a->name, &a->bad_name)) !=
+		PARSE_OK ||
+	    (r = imap_lex_space(lx)) != PARSE_OK)
 		return r;
-	if (lx->literal.binary) { /* RFC 3516 4.4 isn't offered */
-		lx->why = "literal8 isn't allowed here";
-		return PARSE_BAD;
-	}
-	i->stream = true;
-	a->left = lx->literal.size;
-	return PARSE_LITERAL;
+	a->mark = arena_mark(&i->arena);
+	r = message_options(i, lx, a);
+	i->stream = r == PARSE_LITERAL;
+	return r;
 }
 
 static void
@@ -61,6 +62,7 @@ append_cleanup(struct imap_session *i)
 {
 	struct append_args *a = i->args;
 
+	imap_append_binary_fini(a);
 	append_free(&a->append);
 }
 
@@ -70,10 +72,24 @@ static enum step
 append_fail(struct imap_session *i, int rc, const struct err *e)
 {
 	/* RFC 3501 6.3.11 */
-	if (rc == ERR_NOT_FOUND || rc == ERR_INVALID)
+	if (rc == ERR_NOT_FOUND)
 		return imap_finish(
 		    i, "NO", "[TRYCREATE] Mailbox does not exist.");
 	return imap_fail(i, "APPEND", rc, e);
+}
+
+static void
+put_appenduid(
+    struct buf *out, uint32_t uidvalidity, const uint32_t *uids, size_t n)
+{
+	struct imap_put_set w;
+
+	buf_putf(out, "[APPENDUID %u ", uidvalidity);
+	imap_put_set_begin(&w, out);
+	for (size_t k = 0; k < n; k++)
+		imap_put_set_add(&w, uids[k]);
+	imap_put_set_end(&w);
+	buf_putc(out, ']');
 }
 
 static enum step
@@ -83,6 +99,7 @@ commit_fn(struct imap_session *i)
 	enum step st = append_commit(a->append, i->s.waker, i->now, i->wall);
 	uint32_t uidvalidity = 0;
 	const uint32_t *uids = NULL;
+	struct buf code;
 	size_t n = 0;
 	int rc;
 
@@ -91,46 +108,133 @@ commit_fn(struct imap_session *i)
 	rc = append_result(a->append, &uidvalidity, &uids, &n);
 	if (rc != 0)
 		return append_fail(i, rc, NULL);
-	assert(n == 1);
-	return imap_finish(
-	    i, "OK", "[APPENDUID %u %u] APPEND Ok.", uidvalidity, uids[0]);
+	assert(n == a->n);
+	buf_init(&code, i->reply.max);
+	put_appenduid(&code, uidvalidity, uids, n);
+	st = imap_finish(i, "OK", "%s APPEND Ok.", buf_cstr(&code));
+	buf_fini(&code);
+	return st;
 }
 
 static const struct imap_step step_commit = { "APPEND commit", commit_fn,
 	true };
 
-/* The line break behind the literal: the end of the command. */
-static enum step
-line_end_fn(struct imap_session *i)
-{
-	struct append_args *a = i->args;
-	struct imap_lex lx = imap_lex_of(buf_slice(&i->s.in));
+/* --- what stands behind a message ---------------------------------------- */
 
-	switch (imap_lex_crlf(&lx)) {
-	case PARSE_OK:
+static enum step
+bad_behind(struct imap_session *i, const char *why)
+{
+	i->n_bad++;
+	i->left = IMAP_LEFT_LINE;
+	return imap_finish(i, "BAD", "APPEND: %s.", why);
+}
+
+/* The next message is announced by a line: its options, and a literal. */
+static enum step
+next_message(struct imap_session *i, struct append_args *a, size_t n)
+{
+	struct slice line;
+	struct imap_lex lx;
+
+	/* what belonged to the message before has been given on */
+	arena_rewind(&i->arena, a->mark);
+	line = arena_dup(&i->arena, slice_first(buf_slice(&i->s.in), n));
+	assert(line.p != NULL);
+	lx = imap_lex_of(slice_skip(line, 1));
+	switch (message_options(i, &lx, a)) {
+	case PARSE_LITERAL:
 		break;
+	case PARSE_OK:
 	case PARSE_MORE:
-		return imap_wait_input(i);
+		return bad_behind(i, "missing argument");
 	case PARSE_BAD:
 	case PARSE_LIMIT:
-	case PARSE_LITERAL:
-		i->n_bad++;
-		i->left = IMAP_LEFT_LINE;
-		return imap_finish(
-		    i, "BAD", "APPEND: unexpected argument after the message.");
+		return bad_behind(i, lx.why);
 	}
-	buf_drain(&i->s.in, lx.pos);
-	if (a->rc == 0)
-		a->rc = append_message_end(a->append, &a->e);
+	if (lx.pos != lx.in.n) /* "{1}" and a line break inside of the line */
+		return bad_behind(i, "unexpected argument after the message");
+	i->literal = lx.literal;
+	buf_drain(&i->s.in, n);
+	return imap_goto(i, &step_message);
+}
+
+/* The command ends: CRLF, or LF. */
+static enum step
+all_here(struct imap_session *i, struct append_args *a, size_t n)
+{
+	buf_drain(&i->s.in, n);
 	if (a->rc != 0)
 		return append_fail(i, a->rc, &a->e);
 	return imap_goto(i, &step_commit);
 }
 
-static const struct imap_step step_line_end = { "APPEND line end", line_end_fn,
+static enum step
+behind_fn(struct imap_session *i)
+{
+	struct append_args *a = i->args;
+	struct imap_lex lx = imap_lex_of(buf_slice(&i->s.in));
+	size_t n;
+
+	switch (imap_lex_crlf(&lx)) {
+	case PARSE_OK:
+		return all_here(i, a, lx.pos);
+	case PARSE_MORE:
+		return imap_wait_input(i);
+	case PARSE_BAD:
+	case PARSE_LIMIT:
+	case PARSE_LITERAL:
+		break;
+	}
+	if (imap_lex_peek(&lx) != ' ')
+		return bad_behind(i, "unexpected argument after the message");
+	n = slice_find(lx.in, '\n');
+	if (n > i->opt->line_max || (n == lx.in.n && n >= i->s.in.max))
+		return bad_behind(i, "line too long");
+	if (n == lx.in.n)
+		return imap_wait_input(i);
+	return next_message(i, a, n + 1);
+}
+
+static const struct imap_step step_behind = { "APPEND behind", behind_fn,
 	false };
 
 /* --- the bytes ----------------------------------------------------------- */
+
+/* What couldn't be written is passed over; nothing of it stays. */
+static void
+note_failure(struct append_args *a)
+{
+	if (a->rc == 0)
+		return;
+	imap_append_binary_fini(a);
+	append_free(&a->append);
+}
+
+static enum step
+copying_fn(struct imap_session *i)
+{
+	struct append_args *a = i->args;
+	enum step st = imap_append_binary_copy(i, a);
+
+	if (st != STEP_DONE)
+		return st;
+	note_failure(a);
+	return imap_goto(i, &step_behind);
+}
+
+static const struct imap_step step_copying = { "APPEND copy", copying_fn,
+	false };
+
+static enum step
+message_end(struct imap_session *i, struct append_args *a)
+{
+	if (a->rc == 0)
+		a->rc = append_message_end(a->append, &a->e);
+	if (a->rc == 0 && a->binary != NULL)
+		return imap_goto(i, &step_copying);
+	note_failure(a);
+	return imap_goto(i, &step_behind);
+}
 
 static enum step
 bytes_fn(struct imap_session *i)
@@ -139,16 +243,16 @@ bytes_fn(struct imap_session *i)
 	struct slice in = buf_slice(&i->s.in);
 
 	if (a->left == 0)
-		return imap_goto(i, &step_line_end);
+		return message_end(i, a);
 	if (in.n == 0)
 		return imap_wait_input(i);
 	if (in.n > a->left)
 		in.n = (size_t)a->left;
-	if (a->rc == 0) {
+	if (a->rc == 0)
 		a->rc = append_write(a->append, in, &a->e);
-		if (a->rc != 0)
-			append_free(&a->append);
-	}
+	if (a->rc == 0 && a->binary != NULL)
+		imap_append_binary_feed(a, in);
+	note_failure(a);
 	a->left -= in.n;
 	buf_drain(&i->s.in, in.n);
 	return imap_spend(i, in.n) ? STEP_YIELD : STEP_NEXT;
@@ -156,7 +260,9 @@ bytes_fn(struct imap_session *i)
 
 static const struct imap_step step_bytes = { "APPEND bytes", bytes_fn, false };
 
-/* The message isn't wanted; what the client sends unasked is passed over. */
+/* --- the announcement ---------------------------------------------------- */
+
+/* Not wanted; what the client sends unasked is passed over. */
 static enum step
 refused(struct imap_session *i, int rc, const struct err *e)
 {
@@ -164,38 +270,78 @@ refused(struct imap_session *i, int rc, const struct err *e)
 	return append_fail(i, rc, e);
 }
 
+/* What can be said against a message from its announcement alone. */
+static const char *
+objection(
+    struct imap_session *i, const struct append_args *a, const char **state)
+{
+	const struct imap_literal *lit = &i->literal;
+
+	*state = "NO";
+	/* RFC 3502 6.3.11: an error, and a way to cancel it all */
+	if (lit->size == 0)
+		return a->n == 0 ? "[CANNOT] Message is empty."
+				 : "[CANNOT] APPEND cancelled.";
+	if (lit->size > i->opt->message_max)
+		return "[TOOBIG] Message too large.";
+	if (a->n >= IMAP_APPEND_MAX)
+		return "[LIMIT] Too many messages at once.";
+	if (!lit->sync && lit->size > IMAP_LITERAL_MINUS_MAX &&
+	    imap_literal_minus(i)) {
+		*state = "BAD";
+		return "[TOOBIG] Non-synchronizing literal too large.";
+	}
+	return NULL;
+}
+
+static enum step
+message_fn(struct imap_session *i)
+{
+	struct append_args *a = i->args;
+	const char *state, *why = objection(i, a, &state);
+	struct err e = { .code = 0 };
+	int rc;
+
+	if (why != NULL) {
+		i->left = IMAP_LEFT_LITERAL;
+		return imap_finish(i, state, "%s", why);
+	}
+	if (a->rc != 0)
+		return refused(i, a->rc, &a->e);
+	rc = append_message(a->append, a->flags.flags, a->flags.keywords,
+	    a->flags.n_keywords, a->internal_ms, i->literal.size, i->wall, &e);
+	if (imap_retry(i, rc))
+		return STEP_WAIT_PEER;
+	if (rc != 0)
+		return refused(i, rc, &e);
+	if (i->literal.binary)
+		imap_append_binary_begin(i, a);
+	a->n++;
+	a->left = i->literal.size;
+	if (i->literal.sync)
+		buf_puts(&i->s.out, "+ OK\r\n");
+	return imap_goto(i, &step_bytes);
+}
+
+static const struct imap_step step_message = { "APPEND message", message_fn,
+	false };
+
 static enum step
 append_fn(struct imap_session *i)
 {
 	struct append_args *a = i->args;
 	struct err e = { .code = 0 };
-	int rc = 0;
+	int rc;
 
-	if (i->literal.size == 0) {
-		i->left = IMAP_LEFT_LITERAL;
-		return imap_finish(i, "NO", "[CANNOT] Message is empty.");
-	}
-	if (i->literal.size > i->opt->message_max) {
-		i->left = IMAP_LEFT_LITERAL;
-		return imap_finish(i, "NO", "[TOOBIG] Message too large.");
-	}
 	if (a->bad_name)
-		return refused(i, ERR_NOT_FOUND, NULL);
-	if (a->append == NULL)
-		rc = append_begin(i->account, a->name, &a->append, &e);
-	if (rc == 0) {
-		i->cleanup = append_cleanup;
-		rc = append_message(a->append, a->flags.flags,
-		    a->flags.keywords, a->flags.n_keywords, a->internal_ms,
-		    i->literal.size, i->wall, &e);
-	}
+		return refused(i, ERR_INVALID, NULL);
+	rc = append_begin(i->account, a->name, &a->append, &e);
 	if (imap_retry(i, rc))
 		return STEP_WAIT_PEER;
 	if (rc != 0)
 		return refused(i, rc, &e);
-	if (i->literal.sync)
-		buf_puts(&i->s.out, "+ OK\r\n");
-	return imap_goto(i, &step_bytes);
+	i->cleanup = append_cleanup;
+	return imap_goto(i, &step_message);
 }
 
 const struct imap_step imap_step_append = { "APPEND", append_fn, false };

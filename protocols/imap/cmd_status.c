@@ -1,4 +1,6 @@
-/* STATUS, RFC 3501 6.3.10. */
+/* STATUS, RFC 3501 6.3.10; RFC 7889 3.1 (APPENDLIMIT). */
+#include <inttypes.h>
+
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
 
@@ -8,6 +10,7 @@ enum status_item {
 	STATUS_UIDNEXT,
 	STATUS_UIDVALIDITY,
 	STATUS_UNSEEN,
+	STATUS_APPENDLIMIT, /* RFC 7889 3.1 */
 	STATUS_N_ITEMS,
 };
 
@@ -17,6 +20,7 @@ static const struct slice item_names[STATUS_N_ITEMS] = {
 	[STATUS_UIDNEXT] = SLICE_INIT("UIDNEXT"),
 	[STATUS_UIDVALIDITY] = SLICE_INIT("UIDVALIDITY"),
 	[STATUS_UNSEEN] = SLICE_INIT("UNSEEN"),
+	[STATUS_APPENDLIMIT] = SLICE_INIT("APPENDLIMIT"),
 };
 
 struct status_args {
@@ -79,7 +83,7 @@ put_status(struct imap_session *i, const struct status_args *a)
 {
 	struct buf *out = &i->s.out;
 	struct mailbox_counts c;
-	uint32_t values[STATUS_N_ITEMS];
+	uint64_t values[STATUS_N_ITEMS];
 	bool first = true;
 
 	mailbox_counts(a->mailbox, &c);
@@ -88,13 +92,14 @@ put_status(struct imap_session *i, const struct status_args *a)
 	values[STATUS_UIDNEXT] = c.uidnext;
 	values[STATUS_UIDVALIDITY] = mailbox_uidvalidity(a->mailbox);
 	values[STATUS_UNSEEN] = c.unseen;
+	values[STATUS_APPENDLIMIT] = i->opt->message_max;
 	buf_puts(out, "* STATUS ");
 	imap_put_mailbox(out, a->name);
 	buf_puts(out, " (");
 	for (size_t k = 0; k < STATUS_N_ITEMS; k++) {
 		if (!a->want[k])
 			continue;
-		buf_putf(out, "%s%s %u", first ? "" : " ",
+		buf_putf(out, "%s%s %" PRIu64, first ? "" : " ",
 		    (const char *)item_names[k].p, values[k]);
 		first = false;
 	}

@@ -110,8 +110,10 @@ want_literal(struct imap_session *i)
 {
 	const struct imap_literal *lit = &i->literal;
 
-	/* RFC 7888 4: what is too large is refused before it is sent */
-	if (lit->size > i->opt->literals_max - i->n_literal ||
+	/* RFC 7888 4, 5: what is too large is refused before it is sent */
+	if ((!lit->sync && lit->size > IMAP_LITERAL_MINUS_MAX &&
+		imap_literal_minus(i)) ||
+	    lit->size > i->opt->literals_max - i->n_literal ||
 	    i->n_literals >= LITERALS_MAX) {
 		imap_bad(i, "[TOOBIG] Literal too large.");
 		skip_literal(i, lit);

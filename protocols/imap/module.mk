@@ -1,6 +1,8 @@
 noinst_LIBRARIES += libimap.a
 libimap_a_SOURCES = \
 	protocols/imap/capability.c protocols/imap/capability.h \
+	protocols/imap/append.h \
+	protocols/imap/append_binary.c \
 	protocols/imap/cmd_append.c \
 	protocols/imap/cmd_basic.c \
 	protocols/imap/cmd_copy.c \

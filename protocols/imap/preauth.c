@@ -17,7 +17,7 @@
 #include "protocols/imap/preauth_cmd.h"
 #include "protocols/preauth_impl.h"
 
-enum { PREAUTH_MAGIC = 0x696d6c67, LITERALS = 2 };
+enum { PREAUTH_MAGIC = 0x696d6c67, LITERALS = 2, LITERAL_MINUS_MAX = 4096 };
 
 static struct imap_preauth *
 of(struct preauth *p)
@@ -77,6 +77,8 @@ announced(struct imap_preauth *c, size_t end, const struct imap_literal *lit,
 	const struct preauth_options *o = c->p.opt;
 
 	*refused = lit->size > o->literal_max ||
+	    (!lit->sync && lit->size > LITERAL_MINUS_MAX &&
+		imap_preauth_literal_minus(c)) ||
 	    c->literals + lit->size > LITERALS * o->literal_max;
 	if (*refused) {
 		(void)refuse(c, "BAD [TOOBIG] Literal too large.");

@@ -1,6 +1,7 @@
 /* RFC 3501 6.1, 6.2: what may be said before authentication. */
 #include "protocols/imap/preauth_cmd.h"
 
+#include "protocols/imap/capability.h"
 #include "protocols/preauth_impl.h"
 
 enum {
@@ -73,6 +74,7 @@ is_ours(struct slice word)
 		SLICE_INIT("STARTTLS"),
 		SLICE_INIT("LOGINDISABLED"),
 		SLICE_INIT("LITERAL+"),
+		SLICE_INIT("LITERAL-"),
 		SLICE_INIT("SASL-IR"),
 		SLICE_INIT("ID"),
 	};
@@ -83,13 +85,23 @@ is_ours(struct slice word)
 	return slice_istarts(word, SLICE("AUTH="));
 }
 
+static const char *
+configured(const struct imap_preauth *c)
+{
+	return c->p.tls ? c->p.opt->capability_tls : c->p.opt->capability;
+}
+
+bool
+imap_preauth_literal_minus(const struct imap_preauth *c)
+{
+	return imap_capability_asked(configured(c), "LITERAL-");
+}
+
 /* RFC 3501 7.2.1, without "* " and CRLF. */
 void
 imap_preauth_put_capability(struct imap_preauth *c, struct buf *out)
 {
-	const struct preauth_options *o = c->p.opt;
-	struct slice words =
-	    slice_str(c->p.tls ? o->capability_tls : o->capability);
+	struct slice words = slice_str(configured(c));
 	struct slice word, none = SLICE_INIT("IMAP4rev1");
 	struct buf mechs;
 
@@ -112,7 +124,9 @@ imap_preauth_put_capability(struct imap_preauth *c, struct buf *out)
 	if (!preauth_password_allowed(&c->p))
 		buf_puts(out, " LOGINDISABLED"); /* RFC 3501 6.2.3 */
 	preauth_put_mechs(&c->p, out, " AUTH=", buf_slice(&mechs));
-	buf_puts(out, " LITERAL+ SASL-IR ID");
+	buf_puts(
+	    out, imap_preauth_literal_minus(c) ? " LITERAL-" : " LITERAL+");
+	buf_puts(out, " SASL-IR ID");
 	buf_fini(&mechs);
 }
 

@@ -47,6 +47,8 @@ enum preauth_event imap_preauth_hang_up(
     struct imap_preauth *c, const char *why);
 /* Append the capabilities of this moment (RFC 3501 7.2.1), without "* ". */
 void imap_preauth_put_capability(struct imap_preauth *c, struct buf *out);
+/* Whether LITERAL- is told in place of LITERAL+ (RFC 7888 5). */
+bool imap_preauth_literal_minus(const struct imap_preauth *c);
 /* Forget what has been gathered of a command. */
 void imap_preauth_forget_command(struct imap_preauth *c);
 

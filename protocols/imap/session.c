@@ -351,10 +351,24 @@ imap_session_new(const struct imap_options *opt,
 	return &i->s;
 }
 
+static const char *
+capability_filter(const struct imap_session *i)
+{
+	return i->tls ? i->opt->capability_tls : i->opt->capability;
+}
+
+bool
+imap_literal_minus(const struct imap_session *i)
+{
+	return imap_capability_asked(capability_filter(i), "LITERAL-");
+}
+
 void
 imap_put_capability(const struct imap_session *i, struct buf *out)
 {
 	buf_puts(out, "CAPABILITY");
-	imap_capability_words(
-	    i->tls ? i->opt->capability_tls : i->opt->capability, out);
+	imap_capability_words(capability_filter(i), out);
+	/* RFC 7889 2: the same for all mailboxes */
+	buf_puts(out, " APPENDLIMIT=");
+	buf_putu(out, i->opt->message_max);
 }

@@ -1,8 +1,9 @@
 /*
  * imap_session: an authenticated IMAP connection, in the worker.
  * RFC 3501; RFC 2177 (IDLE), RFC 2342 (NAMESPACE), RFC 2971 (ID), RFC 3348
- * (CHILDREN), RFC 3691 (UNSELECT), RFC 4315 (UIDPLUS), RFC 5161 (ENABLE),
- * RFC 5530 (response codes), RFC 6851 (MOVE), RFC 7888 (LITERAL+).
+ * (CHILDREN), RFC 3691 (UNSELECT), RFC 3502 (MULTIAPPEND), RFC 4315 (UIDPLUS),
+ * RFC 5161 (ENABLE), RFC 5530 (response codes), RFC 6851 (MOVE), RFC 7888
+ * (LITERAL+, LITERAL-), RFC 7889 (APPENDLIMIT).
  *
  * Layer:  protocols/imap, uses base, mime, maildir.  No socket, no clock.
  * Memory: the session is on the heap and owns everything in it; ops->free

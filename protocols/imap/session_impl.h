@@ -110,6 +110,9 @@ struct imap_mark {
 	struct mime_wire_mark mark;
 };
 
+/* RFC 7888 5: of a literal that isn't waited for, with LITERAL- */
+enum { IMAP_LITERAL_MINUS_MAX = 4096 };
+
 enum { IMAP_MAGIC = 0x696d6170, IMAP_ID_MAX = 30 };
 
 struct imap_session {
@@ -332,6 +335,8 @@ enum step imap_bad_name(struct imap_session *i);
 
 /* --- session.c ----------------------------------------------------------- */
 
+/* Whether LITERAL- is told in place of LITERAL+ (RFC 7888 5). */
+bool imap_literal_minus(const struct imap_session *i);
 /* Append "CAPABILITY IMAP4rev1 …". */
 void imap_put_capability(const struct imap_session *i, struct buf *out);
 

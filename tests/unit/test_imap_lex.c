@@ -153,6 +153,30 @@ run_cut(const struct lex_case *c, size_t n)
 }
 
 static void
+test_arena_rewinds(void **state)
+{
+	struct arena a;
+	struct arena_mark empty, mark;
+	struct slice kept;
+
+	(void)state;
+	arena_init(&a, 100000);
+	empty = arena_mark(&a);
+	kept = arena_dup(&a, SLICE("kept"));
+	mark = arena_mark(&a);
+	for (int i = 0; i < 1000; i++) { /* far more than the maximum */
+		assert_non_null(arena_alloc(&a, 90000));
+		assert_non_null(arena_alloc(&a, 10));
+		arena_rewind(&a, mark);
+	}
+	assert_true(slice_eq(kept, SLICE("kept")));
+	arena_rewind(&a, empty);
+	assert_int_equal(a.used, 0);
+	assert_non_null(arena_alloc(&a, 99000));
+	arena_fini(&a);
+}
+
+static void
 run_whole(const struct lex_case *c)
 {
 	struct imap_lex lx = imap_lex_of(c->in);
@@ -256,6 +280,7 @@ main(void)
 		cmocka_unit_test(test_line_literal),
 		cmocka_unit_test(test_word),
 		cmocka_unit_test(test_long_tag),
+		cmocka_unit_test(test_arena_rewinds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,53 @@
+/*
+ * imap_append: the arguments of APPEND, and the copying of messages that
+ * came as literal8.
+ *
+ * Layer:  protocols/imap.
+ *
+ *   cmd_append.c     the command
+ *   append_binary.c  literal8
+ */
+#ifndef IMAP_APPEND_H
+#define IMAP_APPEND_H
+
+#include "base/arena.h"
+#include "maildir/append.h"
+#include "protocols/imap/session_impl.h"
+
+enum { IMAP_APPEND_MAX = 1000 }; /* messages of one command */
+
+struct append_binary;
+
+struct append_args {
+	struct slice name;
+	bool bad_name;
+	struct append *append;
+	size_t n; /* messages begun */
+	int rc;	  /* writing failed: the rest is passed over */
+	struct err e;
+
+	/* the message under way */
+	struct arena_mark mark; /* its options end at arena_rewind() to it */
+	struct imap_flags flags;
+	int64_t internal_ms;
+	uint64_t left;		      /* bytes of the literal still to come */
+	struct append_binary *binary; /* NULL: a literal */
+};
+
+/* --- append_binary.c ----------------------------------------------------- */
+
+/* The message begun last by append_message() comes as a literal8. */
+void imap_append_binary_begin(struct imap_session *i, struct append_args *a);
+/* Its bytes, which also go to append_write(). */
+void imap_append_binary_feed(struct append_args *a, struct slice in);
+/*
+ * All bytes were given, and append_message_end() called: copy the message
+ * into the form that is kept.  STEP_YIELD, STEP_WAIT_PEER, or STEP_DONE: a->rc
+ * tells, and a->binary is NULL.
+ */
+enum step imap_append_binary_copy(
+    struct imap_session *i, struct append_args *a);
+/* Give up, or nothing to do. */
+void imap_append_binary_fini(struct append_args *a);
+
+#endif
