@@ -39,6 +39,7 @@ CASE = re.compile(
 # A program of make check that is pytest inside.
 PYTEST_END = re.compile(r"^(?:=+ )?(?:(\d+) failed, )?(\d+) passed"
                         r"(?:, (\d+) skipped)?.* in [\d.]+s", re.MULTILINE)
+PYTEST_SKIP = re.compile(r"^skip (\S+): (?:Skipped: )?(.+)$", re.MULTILINE)
 PYTEST_BAD = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 
 
@@ -97,12 +98,15 @@ def tail(path, n=60):
 
 def count_log(name, result, text):
     """Count the cases in one test program's output."""
-    seen = {}
+    seen, reasons = {}, {}
     inside = PYTEST_END.search(text)
     if inside:
         tally.ok(int(inside.group(2)))
-        for case in range(int(inside.group(3) or 0)):
-            tally.skip(f"{name}: {case + 1}", "see its output")
+        told = PYTEST_SKIP.findall(text)
+        for case, why in told:
+            tally.skip(f"{name}: {case}", why)
+        for _ in range(int(inside.group(3) or 0) - len(told)):
+            tally.skip(name, "no reason given")
         bad = sorted(set(PYTEST_BAD.findall(text)))
         for case in bad:
             tally.fail(f"{name}: {case}")
@@ -117,13 +121,16 @@ def count_log(name, result, text):
         case = (match.group(2) or match.group(4) or "").strip()
         if match.group(1) and re.match(r"\d+ test", case):
             continue
+        if word == "SKIP":
+            case, _, reasons[case.partition(": ")[0]] = case.partition(": ")
         if seen.get(case) not in ("FAILED", "NOT OK"):
             seen[case] = word
     failed = [c for c, w in seen.items() if w in ("FAILED", "NOT OK")]
     tally.ok(sum(w == "OK" for w in seen.values()))
     for case, word in seen.items():
         if word in ("SKIPPED", "SKIP"):
-            tally.skip(f"{name}: {case}", "the test says so")
+            tally.skip(f"{name}: {case}",
+                       reasons.get(case) or "no reason given")
     for case in failed:
         tally.fail(f"{name}: {case}")
     if result in ("FAIL", "ERROR"):
