@@ -6,6 +6,7 @@ import pathlib
 import signal
 import time
 
+import pytest
 import postern
 from postern import ANN, JOE, Lines, imap, pop3, wait_for
 
@@ -54,8 +55,9 @@ def test_pop3_sizes_are_what_is_sent(server):
             p.pop("QUIT")
 
 
-def test_idle_sees_a_delivery(server):
-    with imap(server, ANN) as c:
+@pytest.mark.parametrize("service", ["imapd", "imapd-ssl"])
+def test_idle_sees_a_delivery(server, service):
+    with imap(server, ANN, service=service) as c:
         c.ok("SELECT INBOX")
         c.send("i IDLE\r\n")
         assert c.line().startswith("+")
@@ -174,6 +176,36 @@ def test_maxperip_says_why(fresh):
             "-ERR [SYS/TEMP]"), "refusal")
         s.wait_log(r"Maximum connection limit reached for")
     wait_for(lambda: (first("imapd") or "").startswith("* OK"), "slots back")
+
+
+def test_maxdaemons_says_why(fresh):
+    s = started(fresh, services=("imapd", "pop3d"))
+    s.set("imapd", MAXDAEMONS=2)
+    s.start()
+
+    def first(service="imapd"):
+        with Lines(s.connect(service)) as c:
+            return c.line() or ""
+    wait_for(lambda: first().startswith("* OK"), "slot free")
+    with imap(s), imap(s, ANN):
+        wait_for(lambda: first().startswith("* BYE [UNAVAILABLE]"), "refusal")
+        assert "onnections" in first()
+        assert first("pop3d").startswith("+OK")
+        s.wait_log(r"2 maximum active connections\.")
+    wait_for(lambda: first().startswith("* OK"), "slots back")
+
+
+def test_maildirpath_is_for_accounts_without_a_maildir(fresh):
+    s = fresh()
+    s.set("imapd", MAILDIRPATH="Mail/Dir")
+    home = s.home / "joe"
+    home.mkdir()
+    (home / "Mail").mkdir()
+    s.add_user(JOE, maildir="", homedir=str(home))
+    s.start()
+    with imap(s) as c:
+        c.ok("SELECT INBOX")
+    assert (home / "Mail/Dir/cur").is_dir()
 
 
 def test_pid_files_name_a_holder(fresh):
