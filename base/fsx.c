@@ -142,7 +142,8 @@ fsx_fdatasync(int fd)
 int
 fsx_set_mtime(int fd, int64_t wall_ms)
 {
-	struct timespec t = { wall_ms / 1000, wall_ms % 1000 * 1000000 };
+	struct timespec t = { (time_t)(wall_ms / 1000),
+		(long)(wall_ms % 1000 * 1000000) };
 
 	if (t.tv_nsec < 0) {
 		t.tv_nsec += 1000000000;

@@ -309,7 +309,8 @@ mailbox_reload(struct mailbox *m, struct err *e)
 	n_keywords = db_column_u64(s, 6);
 	n_sets = db_column_u64(s, 7);
 	(void)sqlite3_reset(s);
-	if ((rc = keywords_load(m, n_keywords, n_sets, e)) != 0 ||
+	if ((rc = keywords_load(m, (size_t)n_keywords, (size_t)n_sets, e)) !=
+		0 ||
 	    (rc = reload_messages(m, e)) != 0)
 		m->change = 0; /* what memory has fits nothing any more */
 	return rc;

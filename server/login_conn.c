@@ -42,7 +42,7 @@ ident(const struct conn *c)
 static void
 set_timer(struct conn *c, int64_t ms)
 {
-	const struct timeval t = { ms / 1000, ms % 1000 * 1000 };
+	const struct timeval t = clock_timeval(ms);
 
 	(void)event_add(c->on_timer, &t);
 }

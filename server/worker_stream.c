@@ -123,9 +123,7 @@ set_timer(struct stream *st)
 		(void)event_del(st->on_timer);
 		return;
 	}
-	at = at > now ? at - now : 0;
-	t.tv_sec = at / 1000;
-	t.tv_usec = at % 1000 * 1000;
+	t = clock_timeval(at > now ? at - now : 0);
 	(void)event_add(st->on_timer, &t);
 }
 

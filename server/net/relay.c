@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/mem.h"
 
 enum {
@@ -232,8 +233,7 @@ relay_new(struct event_base *base, SSL *ssl, int tls_fd, int plain_fd,
 	r->plain_fd = plain_fd;
 	r->on_end = on_end;
 	r->arg = arg;
-	r->write_timeout.tv_sec = write_timeout_ms / 1000;
-	r->write_timeout.tv_usec = write_timeout_ms % 1000 * 1000;
+	r->write_timeout = clock_timeval(write_timeout_ms);
 	buf_init(&r->to_tls, RELAY_HIGH + READ_SIZE);
 	buf_init(&r->to_plain, RELAY_HIGH + READ_SIZE);
 	r->on_tls_read = event_new(base, tls_fd, EV_READ, on_relay_ready, r);
