@@ -403,6 +403,8 @@ drop_row(void *arg, struct err *e)
 		rc = db_commit(&c->a->db, e);
 	else
 		db_rollback(&c->a->db);
+	if (rc == 0 && c->id != 0)
+		cache_forget_mailbox(c->a, c->id);
 	return account_db_failed(c->a, rc);
 }
 

@@ -2,11 +2,19 @@
  * postern.cache: what was computed from messages.
  *
  * Nothing in it is needed, nothing is synced, and all of it may be thrown
- * away.  Each entry carries a sum, since after a power loss pages of it may be
- * from different times; and the whole belongs to one postern.db, by a random
- * number, since mailbox ids begin anew in another one.
+ * away.  So it is written without a journal that would outlive a crash, and
+ * each row carries a sum instead; the sum also says which postern.db and
+ * which UIDVALIDITY the row belongs to.
  *
- * Entries wait in memory and are written many at a time.
+ * A row holds one kind of thing for the messages of GROUP neighbouring UIDs:
+ * a search through a column of 100 000 messages reads 1563 rows.  Of the rows
+ * used last some are kept unpacked in memory, for all accounts of the store
+ * together and never more than POOL_BYTES: what a session costs does not
+ * depend on what it asks for.  New entries go into these groups, and groups
+ * are written many at a time.
+ *
+ * Two processes that fill the same group at once lose entries to each other;
+ * they will be computed again.
  */
 #include <stdlib.h>
 #include <unistd.h>
@@ -17,30 +25,126 @@
 #include "maildir/edit.h"
 
 enum {
-	QUEUE_MAX = 128,
-	QUEUE_BYTES = 256 * 1024,
-	ENTRY_MAX = 1024 * 1024,
+	GROUP_BITS = 6,
+	GROUP = 1 << GROUP_BITS, /* UIDs; the bits of have */
+	KIND_BITS = 5,
+	ENTRY_MAX = 16 * 1024,
+	GROUP_BYTES = 128 * 1024,
+	POOL_BYTES = 4 * 1024 * 1024,
+	DIRTY_BYTES = 2 * 1024 * 1024, /* then they are written */
+	POOL_BUCKETS = 256,
 	SUM = 8,
 };
 
-static uint64_t
-sum_of(uint64_t key, enum cache_kind kind, struct slice bytes)
+_Static_assert(CACHE_N_KINDS <= 1 << KIND_BITS, "kinds have their bits");
+
+struct cache_group {
+	struct cache_group *next; /* of the bucket */
+	struct account *account;
+	int64_t key;
+	uint64_t salt; /* of the sum: where the row belongs */
+	uint64_t used; /* the pool's tick */
+	uint64_t have; /* which entries are there */
+	bool dirty;
+	uint32_t at[GROUP], n[GROUP];
+	size_t live; /* bytes of the entries; bytes may hold outdated ones */
+	struct buf bytes;
+};
+
+struct cache_pool {
+	struct cache_group *buckets[POOL_BUCKETS];
+	struct cache_group *last[CACHE_N_KINDS]; /* used last */
+	size_t bytes, dirty;
+	uint64_t tick;
+};
+
+struct cache_pool *
+cache_pool_new(void)
 {
-	return blob_sum(bytes) ^ (key * 0x9e3779b97f4a7c15u) ^
-	    (uint64_t)kind << 56;
+	return MEM_NEW(struct cache_pool);
 }
 
-static void
-drop_queue(struct account *a)
+void
+cache_pool_free(struct cache_pool **p)
 {
-	a->n_cache_queue = 0;
-	buf_reset(&a->cache_bytes);
+	free(*p);
+	*p = NULL;
+}
+
+/* --- keys ----------------------------------------------------------------- */
+
+static int64_t
+key_of(int64_t mailbox, uint32_t uid, enum cache_kind kind)
+{
+	uint64_t key = (uint64_t)mailbox << (32 - GROUP_BITS + KIND_BITS);
+
+	key |= (uint64_t)(uid >> GROUP_BITS) << KIND_BITS;
+	return (int64_t)(key | (uint64_t)kind);
+}
+
+static size_t
+kind_of(const struct cache_group *g)
+{
+	return (size_t)g->key & ((1U << KIND_BITS) - 1);
+}
+
+static size_t
+bucket_of(const struct account *a, int64_t key)
+{
+	uint64_t h = (uint64_t)key ^ (uint64_t)(uintptr_t)a >> 4;
+
+	return (size_t)(h * 0x9e3779b97f4a7c15u >> 32) % POOL_BUCKETS;
+}
+
+/* --- groups in memory ----------------------------------------------------- */
+
+static size_t
+cost_of(const struct cache_group *g)
+{
+	return sizeof(*g) + g->bytes.cap;
+}
+
+/* Drop the group that *at points to. */
+static void
+drop_group(struct cache_pool *p, struct cache_group **at)
+{
+	struct cache_group *g = *at;
+
+	*at = g->next;
+	p->bytes -= cost_of(g);
+	if (g->dirty)
+		p->dirty -= g->live;
+	if (p->last[kind_of(g)] == g)
+		p->last[kind_of(g)] = NULL;
+	buf_fini(&g->bytes);
+	free(g);
+}
+
+/* Drop an account's groups with keys from first to last. */
+static void
+drop_groups(struct account *a, int64_t first, int64_t last)
+{
+	struct cache_pool *p = a->store->cache_pool;
+
+	for (size_t i = 0; i < POOL_BUCKETS; i++) {
+		struct cache_group **at = &p->buckets[i];
+
+		while (*at != NULL) {
+			struct cache_group *g = *at;
+
+			if (g->account == a && g->key >= first &&
+			    g->key <= last)
+				drop_group(p, at);
+			else
+				at = &g->next;
+		}
+	}
 }
 
 void
 cache_close(struct account *a)
 {
-	drop_queue(a);
+	drop_groups(a, INT64_MIN, INT64_MAX);
 	if (a->cache.h != NULL)
 		db_close(&a->cache);
 }
@@ -58,6 +162,8 @@ discard(struct account *a)
 			continue;
 }
 
+/* --- the file ------------------------------------------------------------- */
+
 static int
 check_identity(struct account *a, struct err *e)
 {
@@ -69,7 +175,7 @@ check_identity(struct account *a, struct err *e)
 		return rc;
 	if (rc == 1 && identity == (int64_t)a->identity)
 		return 0;
-	if ((rc = db_exec(&a->cache, "DELETE FROM cache", e)) != 0)
+	if ((rc = db_exec(&a->cache, "DELETE FROM cached", e)) != 0)
 		return rc;
 	return db_meta_set(&a->cache, "identity", (int64_t)a->identity, e);
 }
@@ -97,7 +203,7 @@ is_open(struct account *a)
 
 	if (a->cache.h != NULL)
 		return true;
-	if (a->cache_failed || a->db.h == NULL)
+	if (a->cache_failed || (a->db.h == NULL && account_open(a, &e) != 0))
 		return false;
 	rc = open_cache(a, &e);
 	if (rc == ERR_DAMAGED) {
@@ -113,61 +219,256 @@ is_open(struct account *a)
 	return false;
 }
 
-static const struct cache_entry *
-find_queued(const struct account *a, uint64_t key, enum cache_kind kind)
+/*
+ * A row: the bits of have, for each entry its length in 4 bytes, the entries,
+ * the sum.  Anything else leaves the group empty.
+ */
+static void
+unpack(struct cache_group *g, struct slice row)
 {
-	for (size_t i = a->n_cache_queue; i-- > 0;)
-		if (a->cache_queue[i].key == key &&
-		    a->cache_queue[i].kind == kind)
-			return &a->cache_queue[i];
+	size_t at = 8, total = 0, n = 0;
+	uint64_t have;
+
+	if (row.n < SUM + 8)
+		return;
+	row.n -= SUM;
+	if (le_get(row.p + row.n, SUM) != (blob_sum(row) ^ g->salt))
+		return;
+	have = le_get(row.p, 8);
+	for (size_t i = 0; i < GROUP; i++) {
+		g->n[i] = 0;
+		if ((have >> i & 1) == 0)
+			continue;
+		if (row.n - at < 4)
+			return;
+		g->at[i] = (uint32_t)total;
+		g->n[i] = (uint32_t)le_get(row.p + at, 4);
+		if (g->n[i] > ENTRY_MAX)
+			return;
+		total += g->n[i];
+		at += 4;
+		n++;
+	}
+	if (row.n - at != total)
+		return;
+	buf_put(&g->bytes, slice_skip(row, at));
+	if (n == 0 || !buf_ok(&g->bytes))
+		return;
+	g->have = have;
+	g->live = total;
+}
+
+static void
+pack(const struct cache_group *g, struct buf *out)
+{
+	struct slice bytes = buf_slice(&g->bytes);
+
+	buf_reset(out);
+	le_put(out, g->have, 8);
+	for (size_t i = 0; i < GROUP; i++)
+		if ((g->have >> i & 1) != 0)
+			le_put(out, g->n[i], 4);
+	for (size_t i = 0; i < GROUP; i++)
+		if ((g->have >> i & 1) != 0)
+			buf_put(out, slice_of(bytes.p + g->at[i], g->n[i]));
+	le_put(out, blob_sum(buf_slice(out)) ^ g->salt, SUM);
+}
+
+static void
+read_group(struct cache_group *g)
+{
+	struct account *a = g->account;
+	sqlite3_stmt *s;
+	int rc;
+
+	if (!is_open(a))
+		return;
+	s = db_stmt(&a->cache, DB_CACHE_GET);
+	db_bind_i64(s, 1, g->key);
+	rc = db_step(&a->cache, s, NULL);
+	if (rc == 1) {
+		unpack(g, db_column_blob(s, 0));
+		(void)sqlite3_reset(s);
+	} else if (rc == ERR_DAMAGED) {
+		/* g is not in the pool yet: this leaves it alone */
+		discard(a);
+	}
+}
+
+static int
+write_dirty(struct account *a, struct buf *row)
+{
+	struct cache_pool *p = a->store->cache_pool;
+	int rc = 0;
+
+	for (size_t i = 0; i < POOL_BUCKETS && rc == 0; i++)
+		for (struct cache_group *g = p->buckets[i];
+		     g != NULL && rc == 0; g = g->next) {
+			sqlite3_stmt *s;
+
+			if (g->account != a || !g->dirty)
+				continue;
+			pack(g, row);
+			s = db_stmt(&a->cache, DB_CACHE_PUT);
+			db_bind_i64(s, 1, g->key);
+			db_bind_blob(s, 2, buf_slice(row));
+			rc = db_run(&a->cache, s, NULL);
+		}
+	return rc;
+}
+
+/* What could not be written is not tried again. */
+static void
+mark_clean(struct account *a)
+{
+	struct cache_pool *p = a->store->cache_pool;
+
+	for (size_t i = 0; i < POOL_BUCKETS; i++)
+		for (struct cache_group *g = p->buckets[i]; g != NULL;
+		     g = g->next)
+			if (g->account == a && g->dirty) {
+				p->dirty -= g->live;
+				g->dirty = false;
+			}
+}
+
+void
+cache_flush(struct account *a)
+{
+	struct buf row;
+	int rc = 0;
+
+	if (!a->cache_dirty)
+		return;
+	a->cache_dirty = false;
+	if (is_open(a) && (rc = db_begin(&a->cache, NULL)) == 0) {
+		buf_init(&row, GROUP_BYTES + 8 + 4 * GROUP + SUM);
+		rc = write_dirty(a, &row);
+		buf_fini(&row);
+		if (rc == 0)
+			rc = db_commit(&a->cache, NULL);
+		else
+			db_rollback(&a->cache);
+	}
+	mark_clean(a);
+	/* ERR_SPACE: it has grown to its limit, or the disk is full */
+	if (rc == ERR_DAMAGED || rc == ERR_SPACE)
+		discard(a);
+}
+
+/* --- the pool ------------------------------------------------------------- */
+
+/* Make room for so many bytes by dropping what was used longest ago. */
+static void
+make_room(struct cache_pool *p, size_t bytes)
+{
+	while (p->bytes + bytes > POOL_BYTES) {
+		struct cache_group **oldest = NULL;
+
+		for (size_t i = 0; i < POOL_BUCKETS; i++)
+			for (struct cache_group **at = &p->buckets[i];
+			     *at != NULL; at = &(*at)->next)
+				if (oldest == NULL ||
+				    (*at)->used < (*oldest)->used)
+					oldest = at;
+		if (oldest == NULL)
+			return;
+		if ((*oldest)->dirty) {
+			struct account *a = (*oldest)->account;
+
+			cache_flush(a); /* may drop groups: look again */
+			continue;
+		}
+		drop_group(p, oldest);
+	}
+}
+
+static struct cache_group *
+find_group(struct cache_pool *p, const struct account *a, int64_t key)
+{
+	struct cache_group *g = p->last[key & ((1 << KIND_BITS) - 1)];
+
+	if (g != NULL && g->key == key && g->account == a)
+		return g;
+	for (g = p->buckets[bucket_of(a, key)]; g != NULL; g = g->next)
+		if (g->key == key && g->account == a)
+			return g;
 	return NULL;
 }
 
-static bool
-get_stored(
-    struct account *a, uint64_t key, enum cache_kind kind, struct buf *out)
+static uint64_t
+salt_of(const struct mailbox *m, int64_t key)
 {
-	sqlite3_stmt *s = db_stmt(&a->cache, DB_CACHE_GET);
-	struct slice blob;
-	bool found = false;
-	int rc;
+	return ((uint64_t)key ^ m->account->identity) * 0x9e3779b97f4a7c15u ^
+	    m->uidvalidity;
+}
 
-	db_bind_u64(s, 1, key);
-	db_bind_i64(s, 2, kind);
-	rc = db_step(&a->cache, s, NULL);
-	if (rc == 1) {
-		blob = db_column_blob(s, 0);
-		if (blob.n >= SUM) {
-			blob.n -= SUM;
-			found = le_get(blob.p + blob.n, SUM) ==
-			    sum_of(key, kind, blob);
-		}
-		if (found)
-			buf_put(out, blob);
-		(void)sqlite3_reset(s);
-	} else if (rc == ERR_DAMAGED) {
-		discard(a);
+/* The group of a message, from memory or the file; made if it isn't there. */
+static struct cache_group *
+get_group(struct mailbox *m, uint32_t uid, enum cache_kind kind)
+{
+	struct account *a = m->account;
+	struct cache_pool *p = a->store->cache_pool;
+	int64_t key = key_of(m->id, uid, kind);
+	struct cache_group *g = find_group(p, a, key);
+
+	p->tick++;
+	if (g != NULL && g->salt != salt_of(m, key)) {
+		drop_groups(a, key, key); /* the UIDs were given anew */
+		g = NULL;
 	}
-	return found && buf_ok(out);
+	if (g == NULL) {
+		struct cache_group **bucket = &p->buckets[bucket_of(a, key)];
+
+		g = MEM_NEW(struct cache_group);
+		g->account = a;
+		g->key = key;
+		g->salt = salt_of(m, key);
+		buf_init(&g->bytes, 2 * GROUP_BYTES);
+		read_group(g);
+		make_room(p, cost_of(g));
+		p->bytes += cost_of(g);
+		g->next = *bucket;
+		*bucket = g;
+	}
+	g->used = p->tick;
+	p->last[kind] = g;
+	return g;
 }
 
 bool
 mailbox_cache_get(
-    struct mailbox *m, uint32_t uid, enum cache_kind kind, struct buf *out)
+    struct mailbox *m, uint32_t uid, enum cache_kind kind, struct slice *out)
 {
-	struct account *a = m->account;
-	uint64_t key = (uint64_t)chunk_key(m, uid);
-	const struct cache_entry *q;
+	const struct cache_group *g;
+	uint32_t i = uid % GROUP;
 
 	MAGIC_CHECK(m, MAILBOX_MAGIC);
 	if (m->gone)
 		return false;
-	if ((q = find_queued(a, key, kind)) != NULL) {
-		buf_put(
-		    out, slice_of(buf_slice(&a->cache_bytes).p + q->at, q->n));
-		return buf_ok(out);
+	g = get_group(m, uid, kind);
+	if ((g->have >> i & 1) == 0)
+		return false;
+	*out = slice_of(buf_slice(&g->bytes).p + g->at[i], g->n[i]);
+	return true;
+}
+
+/* Move the entries together; what was replaced goes. */
+static void
+squeeze(struct cache_group *g)
+{
+	struct buf old = g->bytes;
+
+	buf_init(&g->bytes, 2 * GROUP_BYTES);
+	for (size_t i = 0; i < GROUP; i++) {
+		struct slice s = slice_of(old.p + g->at[i], g->n[i]);
+
+		if ((g->have >> i & 1) == 0)
+			continue;
+		g->at[i] = (uint32_t)buf_len(&g->bytes);
+		buf_put(&g->bytes, s);
 	}
-	return is_open(a) && get_stored(a, key, kind, out);
+	buf_fini(&old);
 }
 
 void
@@ -175,75 +476,90 @@ mailbox_cache_put(
     struct mailbox *m, uint32_t uid, enum cache_kind kind, struct slice bytes)
 {
 	struct account *a = m->account;
+	struct cache_pool *p = a->store->cache_pool;
+	struct cache_group *g;
+	uint32_t i = uid % GROUP;
+	size_t before, was;
 
 	MAGIC_CHECK(m, MAILBOX_MAGIC);
 	if (m->gone || bytes.n > ENTRY_MAX)
 		return;
-	if (a->n_cache_queue == QUEUE_MAX ||
-	    buf_len(&a->cache_bytes) + bytes.n > QUEUE_BYTES)
-		cache_flush(a);
-	if (a->cache_queue == NULL)
-		a->cache_queue = mem_alloc(QUEUE_MAX * sizeof(*a->cache_queue));
-	a->cache_queue[a->n_cache_queue++] =
-	    (struct cache_entry){ (uint64_t)chunk_key(m, uid), kind,
-		    buf_len(&a->cache_bytes), bytes.n };
-	buf_put(&a->cache_bytes, bytes);
-}
-
-static int
-put_stored(struct account *a, const struct cache_entry *q, struct buf *b)
-{
-	sqlite3_stmt *s = db_stmt(&a->cache, DB_CACHE_PUT);
-	struct slice bytes =
-	    slice_of(buf_slice(&a->cache_bytes).p + q->at, q->n);
-
-	buf_reset(b);
-	buf_put(b, bytes);
-	le_put(b, sum_of(q->key, q->kind, bytes), SUM);
-	db_bind_u64(s, 1, q->key);
-	db_bind_i64(s, 2, q->kind);
-	db_bind_blob(s, 3, buf_slice(b));
-	return db_run(&a->cache, s, NULL);
-}
-
-void
-cache_flush(struct account *a)
-{
-	struct buf b;
-	int rc = 0;
-
-	if (a->n_cache_queue == 0)
+	g = get_group(m, uid, kind);
+	was = (g->have >> i & 1) != 0 ? g->n[i] : 0;
+	if (g->live - was + bytes.n > GROUP_BYTES)
 		return;
-	if (!is_open(a) || (rc = db_begin(&a->cache, NULL)) != 0)
-		goto out;
-	buf_init(&b, ENTRY_MAX + SUM);
-	for (size_t i = 0; i < a->n_cache_queue && rc == 0; i++)
-		rc = put_stored(a, &a->cache_queue[i], &b);
-	buf_fini(&b);
-	if (rc == 0)
-		rc = db_commit(&a->cache, NULL);
-	else
-		db_rollback(&a->cache);
-out:
-	drop_queue(a);
-	if (rc == ERR_DAMAGED)
-		discard(a);
+	before = cost_of(g);
+	if (buf_len(&g->bytes) + bytes.n > 2 * GROUP_BYTES)
+		squeeze(g);
+	if (!g->dirty)
+		p->dirty += g->live;
+	g->at[i] = (uint32_t)buf_len(&g->bytes);
+	g->n[i] = (uint32_t)bytes.n;
+	buf_put(&g->bytes, bytes);
+	g->have |= UINT64_C(1) << i;
+	g->live += bytes.n - was;
+	p->dirty += bytes.n - was;
+	p->bytes += cost_of(g) - before;
+	g->dirty = a->cache_dirty = true;
+	if (p->dirty > DIRTY_BYTES)
+		cache_flush(a);
 }
 
-void
-cache_forget(struct mailbox *m, uint32_t first, uint32_t last)
+/* --- forgetting ----------------------------------------------------------- */
+
+static void
+forget_rows(struct account *a, int64_t first, int64_t last)
 {
-	struct account *a = m->account;
 	sqlite3_stmt *s;
 
-	if (a->n_cache_queue != 0)
-		cache_flush(a);
+	drop_groups(a, first, last);
 	if (!is_open(a))
 		return;
 	s = db_stmt(&a->cache, DB_CACHE_DEL);
-	db_bind_i64(s, 1, chunk_key(m, first));
-	db_bind_i64(s, 2, chunk_key(m, last));
+	db_bind_i64(s, 1, first);
+	db_bind_i64(s, 2, last);
 	/* What stays by a failure is never asked for again. */
 	if (db_run(&a->cache, s, NULL) == ERR_DAMAGED)
 		discard(a);
+}
+
+/* Whether a message is left among the UIDs of a group. */
+static bool
+in_use(const struct mailbox *m, uint32_t uid)
+{
+	uint32_t first = uid & ~(uint32_t)(GROUP - 1), seq;
+
+	if (m->head == NULL)
+		return false;
+	seq = view_lower_bound(m->head, first);
+	return seq <= view_count(m->head) &&
+	    view_get(m->head, seq)->uid - first < GROUP;
+}
+
+/*
+ * Rows without a message go.  A row that others still need keeps what it has
+ * of those that went: their UIDs are never asked for again.
+ */
+void
+cache_forget(struct mailbox *m, uint32_t first, uint32_t last)
+{
+	if (in_use(m, first)) {
+		if (first >> GROUP_BITS == last >> GROUP_BITS)
+			return;
+		first = (first | (GROUP - 1)) + 1;
+	}
+	if (in_use(m, last)) {
+		last &= ~(uint32_t)(GROUP - 1);
+		if (last-- <= first)
+			return;
+	}
+	forget_rows(m->account, key_of(m->id, first, 0),
+	    key_of(m->id, last, (enum cache_kind)((1 << KIND_BITS) - 1)));
+}
+
+void
+cache_forget_mailbox(struct account *a, int64_t id)
+{
+	forget_rows(a, key_of(id, 0, 0),
+	    key_of(id, UINT32_MAX, (enum cache_kind)((1 << KIND_BITS) - 1)));
 }

@@ -83,10 +83,9 @@ static const char *const texts[DB_N_STATEMENTS] = {
     "SELECT key, ids FROM pop3 WHERE key BETWEEN ?1 AND ?2 ORDER BY key",
 [DB_POP3_PUT] = "INSERT OR REPLACE INTO pop3 (key, ids) VALUES (?1, ?2)",
 [DB_POP3_DEL] = "DELETE FROM pop3 WHERE key BETWEEN ?1 AND ?2",
-[DB_CACHE_GET] = "SELECT bytes FROM cache WHERE key = ?1 AND kind = ?2",
-[DB_CACHE_PUT] =
-    "INSERT OR REPLACE INTO cache (key, kind, bytes) VALUES (?1, ?2, ?3)",
-[DB_CACHE_DEL] = "DELETE FROM cache WHERE key BETWEEN ?1 AND ?2",
+[DB_CACHE_GET] = "SELECT bytes FROM cached WHERE key = ?1",
+[DB_CACHE_PUT] = "INSERT OR REPLACE INTO cached (key, bytes) VALUES (?1, ?2)",
+[DB_CACHE_DEL] = "DELETE FROM cached WHERE key BETWEEN ?1 AND ?2",
 };
 /* clang-format on */
 
@@ -138,8 +137,8 @@ static const char schema[] =
 static const char cache_schema[] =
     "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value)"
     " WITHOUT ROWID;"
-    "CREATE TABLE IF NOT EXISTS cache (key INTEGER, kind INTEGER,"
-    " bytes BLOB NOT NULL, PRIMARY KEY (key, kind)) WITHOUT ROWID;";
+    "CREATE TABLE IF NOT EXISTS cached (key INTEGER PRIMARY KEY,"
+    " bytes BLOB NOT NULL);";
 
 int
 db_error(struct db *db, int rc, struct err *e)
@@ -420,9 +419,14 @@ set_up(struct db *db, bool remote, bool disposable, struct err *e)
 	    db->h, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	(void)sqlite3_db_config(db->h, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	(void)sqlite3_db_config(db->h, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+	if (disposable && (rc = db_exec(db, "PRAGMA page_size = 8192", e)) != 0)
+		return rc;
+	/* What is disposable may be broken by a crash: it needs no journal
+	 * on the disk, and is written once only. */
 	rc = sqlite3_prepare_v2(db->h,
-	    remote ? "PRAGMA journal_mode = TRUNCATE"
-		   : "PRAGMA journal_mode = WAL",
+	    disposable	 ? "PRAGMA journal_mode = MEMORY"
+		: remote ? "PRAGMA journal_mode = TRUNCATE"
+			 : "PRAGMA journal_mode = WAL",
 	    -1, &s, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_step(s);
@@ -435,7 +439,8 @@ set_up(struct db *db, bool remote, bool disposable, struct err *e)
 		      (const char *)sqlite3_column_text(s, 0), "wal") == 0;
 	(void)sqlite3_finalize(s);
 	return db_exec(db,
-	    disposable ? "PRAGMA synchronous = OFF; PRAGMA cache_size = -256"
+	    disposable ? "PRAGMA synchronous = OFF; PRAGMA cache_size = -256;"
+			 "PRAGMA max_page_count = 524288" /* 4 GiB */
 		: db->wal
 		? "PRAGMA synchronous = NORMAL; PRAGMA cache_size = -512"
 		: "PRAGMA synchronous = FULL; PRAGMA cache_size = -512",

@@ -52,15 +52,10 @@ struct store {
 	struct watched_dir *watches[WATCH_BUCKETS]; /* by watch descriptor */
 	struct account *accounts[ACCOUNT_BUCKETS];
 	unsigned n_open; /* databases */
+	struct cache_pool *cache_pool;
 	uint64_t unique; /* counter for file names */
 	uint64_t tick;
 	int64_t now_ms, wall_ms; /* as last handed in */
-};
-
-struct cache_entry {
-	uint64_t key;
-	enum cache_kind kind;
-	size_t at, n; /* bytes in the queue's buf */
 };
 
 struct account {
@@ -87,9 +82,7 @@ struct account {
 
 	struct db cache;
 	bool cache_failed;
-	struct buf cache_bytes;
-	struct cache_entry *cache_queue;
-	size_t n_cache_queue;
+	bool cache_dirty; /* something of it waits to be written */
 
 	struct mailbox *mailboxes;
 };
@@ -308,10 +301,16 @@ int quota_recount(struct account *a, struct err *e) MUST_USE;
 
 /* --- cache.c -------------------------------------------------------------- */
 
+/* What of all caches is in memory. */
+struct cache_pool *cache_pool_new(void) MUST_USE;
+/* All accounts must have closed theirs. */
+void cache_pool_free(struct cache_pool **p);
 void cache_flush(struct account *a);
 void cache_close(struct account *a);
-/* UIDs of a mailbox went away. */
+/* UIDs of a mailbox went away; its head doesn't have them any more. */
 void cache_forget(struct mailbox *m, uint32_t first, uint32_t last);
+/* A mailbox's row went away. */
+void cache_forget_mailbox(struct account *a, int64_t id);
 
 /* --- import_courier.c ----------------------------------------------------- */
 

@@ -108,12 +108,26 @@ enum cache_kind {
 	CACHE_BODY,
 	CACHE_BODYSTRUCTURE,
 	CACHE_PARTS,
-	CACHE_HEADERS, /* header fields used by SEARCH and common header sets */
+	CACHE_FIELDS,  /* header fields that clients ask for */
+	CACHE_SUBJECT, /* text of fields, for SEARCH */
+	CACHE_FROM,
+	CACHE_TO,
+	CACHE_CC,
+	CACHE_BCC,
+	CACHE_DATE, /* keys for SORT and THREAD */
+	CACHE_BASE,
+	CACHE_ADDRESSES,
+	CACHE_THREAD,
+	CACHE_PREVIEW,
 	CACHE_N_KINDS,
 };
-/* Append it to out; false when it isn't there. */
+/*
+ * False when it isn't there, else *out, which is borrowed until the next call
+ * for this store.
+ */
 bool mailbox_cache_get(struct mailbox *m, uint32_t uid, enum cache_kind kind,
-    struct buf *out) MUST_USE;
+    struct slice *out) MUST_USE;
+/* Keep it; what is larger than 16 KiB is not kept. */
 void mailbox_cache_put(
     struct mailbox *m, uint32_t uid, enum cache_kind kind, struct slice bytes);
 

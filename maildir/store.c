@@ -23,6 +23,7 @@ store_new(const struct store_options *opt)
 
 	s->magic = STORE_MAGIC;
 	s->opt = *opt;
+	s->cache_pool = cache_pool_new();
 	s->host = file_name_host(opt->hostname);
 	s->opt.hostname = s->host;
 	s->tick = 1;
@@ -38,8 +39,6 @@ account_free(struct account *a)
 	account_close_db(a);
 	if (a->root_fd >= 0)
 		(void)close(a->root_fd);
-	buf_fini(&a->cache_bytes);
-	free(a->cache_queue);
 	free(a->path);
 	free(a->quota);
 	a->magic = 0;
@@ -63,6 +62,7 @@ store_free(struct store **ps)
 			s->accounts[i] = a->next;
 			account_free(a);
 		}
+	cache_pool_free(&s->cache_pool);
 	watch_fini(s);
 	free(s->host);
 	s->magic = 0;
@@ -107,7 +107,6 @@ account_get(struct store *s, const char *path, const char *quota)
 		a->path = mem_strdup(path);
 		a->quota = mem_strdup("");
 		a->root_fd = a->lock_fd = a->wal_fd = -1;
-		buf_init(&a->cache_bytes, SIZE_MAX / 2);
 		a->next = *bucket;
 		*bucket = a;
 	}

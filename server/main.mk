@@ -38,7 +38,8 @@ worker_SOURCES = \
 worker_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(SECCOMP_CFLAGS)
 worker_LDADD = libimap.a libimapmime.a libpop3.a libmime.a libmaildir.a \
 	libconf.a libipc.a libbase.a \
-	$(EVENT_LIBS) $(SQLITE_LIBS) $(SECCOMP_LIBS) -lpthread
+	$(EVENT_LIBS) $(SQLITE_LIBS) $(UTF8PROC_LIBS) $(SECCOMP_LIBS) \
+	-lpthread
 
 check_PROGRAMS += tests/unit/test_ipc tests/unit/test_server
 tests_unit_test_ipc_SOURCES = tests/unit/test_ipc.c

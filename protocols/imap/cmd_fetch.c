@@ -19,6 +19,8 @@ fetch_cleanup(struct imap_session *i)
 	struct fetch_args *a = i->args;
 
 	imap_fetch_close(i);
+	for (size_t k = 0; k < FETCH_N_TEXTS; k++)
+		buf_fini(&a->texts[k]);
 	change_flags_free(&a->change);
 	if (a->newest != NULL)
 		view_unref(&a->newest);

@@ -207,6 +207,8 @@ imap_command_clear(struct imap_session *i)
 	i->half = false;
 	i->tag = slice_of(NULL, 0);
 	buf_reset(&i->reply);
+	buf_fini(&i->kept_fields);
+	buf_fini(&i->kept_key);
 	arena_reset(&i->arena);
 }
 

@@ -41,6 +41,7 @@ struct fetch_item {
 	uint64_t from, count; /* 0 and UINT64_MAX: all */
 	struct slice *names;
 	size_t n_names;
+	uint64_t set; /* of HEADER.FIELDS that are kept (fields.h), or 0 */
 };
 
 enum {
@@ -62,6 +63,7 @@ struct fetch_args {
 	bool needs_info, needs_file, needs_size;
 	bool needs_text[FETCH_N_TEXTS]; /* ENVELOPE, BODY, BODYSTRUCTURE */
 	bool needs_header, needs_parts; /* of the message, for sections */
+	bool needs_fields;		/* those that are kept */
 
 	/* a batch */
 	uint32_t next; /* where to look for its next message */
@@ -78,6 +80,7 @@ struct fetch_args {
 	uint64_t file_size, wire_size;
 	struct mime_source source;
 	struct buf texts[FETCH_N_TEXTS];
+	bool has_fields; /* in i->kept_fields */
 	size_t n_missing, n_unread;
 
 	/* an item */

@@ -9,6 +9,7 @@
 
 #include "base/fsx.h"
 #include "protocols/imap/fetch.h"
+#include "protocols/imap/fields.h"
 
 enum { CHUNK = 32 * 1024, KEEP_MAX = 64 * 1024 };
 
@@ -210,6 +211,20 @@ pump_fields(struct imap_session *i, int *rc)
 	return STEP_DONE;
 }
 
+/* Fields that were chosen before the file was last looked at. */
+static void
+put_kept(struct imap_session *i, const struct fetch_item *it)
+{
+	struct slice kept = buf_slice(&i->kept_fields);
+	size_t n = imap_fields_len(kept, it->set);
+
+	buf_put(&i->s.out, SLICE(" {"));
+	buf_putu(&i->s.out, n);
+	buf_put(&i->s.out, SLICE("}\r\n"));
+	imap_fields_put(kept, it->set, &i->s.out);
+	count_bytes(i, it, n);
+}
+
 /* ------------------------------------------------------------------------- */
 
 enum step
@@ -218,6 +233,10 @@ imap_fetch_section(struct imap_session *i, const struct fetch_item *it, int *rc)
 	struct fetch_args *a = i->args;
 
 	*rc = 0;
+	if (it->set != 0 && a->has_fields) {
+		put_kept(i, it);
+		return STEP_DONE;
+	}
 	if (a->streaming)
 		return it->fields ? pump_fields(i, rc) : pump_wire(i, it, rc);
 	if (a->filtering)

@@ -1,6 +1,7 @@
 /* The arguments of FETCH, RFC 3501 6.4.5 and 9. */
 #include "base/ascii.h"
 #include "protocols/imap/fetch.h"
+#include "protocols/imap/fields.h"
 #include "protocols/imap/writer.h"
 
 /* clang-format off */
@@ -293,6 +294,8 @@ body_section(struct imap_session *i, struct imap_lex *lx, bool peek)
 		return r;
 	if (!response_name(i, it, sent))
 		return bad(lx, "data items too long");
+	if (it->fields && !it->not &&it->n_path == 0 && !it->partial)
+		it->set = imap_fields_set(it->names, it->n_names);
 	a->seen = a->seen || !peek;
 	return PARSE_OK;
 }
@@ -374,6 +377,10 @@ sum_up(struct fetch_args *a)
 			a->needs_text[CACHE_BODYSTRUCTURE] = true;
 			break;
 		case FETCH_SECTION:
+			if (it->set != 0) {
+				a->needs_fields = true;
+				break;
+			}
 			a->needs_info = a->needs_file = true;
 			if (it->n_path != 0)
 				a->needs_parts = true;
@@ -394,6 +401,8 @@ imap_parse_fetch(struct imap_session *i, struct imap_lex *lx)
 
 	a->fd = -1;
 	a->next = 1;
+	for (size_t k = 0; k < FETCH_N_TEXTS; k++)
+		buf_init(&a->texts[k], FETCH_TEXT_MAX);
 	if ((r = imap_lex_space(lx)) != PARSE_OK ||
 	    (r = imap_parse_set(i, lx, &a->set)) != PARSE_OK ||
 	    (r = imap_lex_space(lx)) != PARSE_OK)

@@ -5,9 +5,17 @@
  */
 #include <unistd.h>
 
+#include "base/fsx.h"
 #include "protocols/imap/bodystructure.h"
 #include "protocols/imap/envelope.h"
 #include "protocols/imap/fetch.h"
+#include "protocols/imap/kept.h"
+
+enum {
+	HEAD = 32 * 1024,	/* read at once of a message */
+	COUNT_MAX = 256 * 1024, /* counted in one go */
+	TEXT_KEEP = 16 * 1024,	/* memory kept from message to message */
+};
 
 void
 imap_fetch_close(struct imap_session *i)
@@ -21,32 +29,44 @@ imap_fetch_close(struct imap_session *i)
 	if (a->fd >= 0)
 		(void)close(a->fd);
 	a->fd = -1;
-	for (size_t k = 0; k < FETCH_N_TEXTS; k++)
-		buf_fini(&a->texts[k]);
+	for (size_t k = 0; k < FETCH_N_TEXTS; k++) {
+		buf_reset(&a->texts[k]);
+		if (a->texts[k].cap > TEXT_KEEP)
+			buf_fini(&a->texts[k]);
+	}
 	buf_fini(&a->scratch);
+	a->has_fields = false;
 	a->uid = 0;
 }
 
-/* --- texts --------------------------------------------------------------- */
+/* --- what is kept -------------------------------------------------------- */
 
 /* Take from the cache what is there; returns what must be looked into. */
 static void
 take_cached(
     struct imap_session *i, struct fetch_args *a, bool *header, bool *whole)
 {
+	struct slice kept;
+
 	for (size_t k = 0; k < FETCH_N_TEXTS; k++) {
 		if (!a->needs_text[k])
 			continue;
-		buf_init(&a->texts[k], FETCH_TEXT_MAX);
 		if (mailbox_cache_get(
-			i->mailbox, a->uid, (enum cache_kind)k, &a->texts[k]) &&
-		    buf_len(&a->texts[k]) != 0)
-			continue;
-		if (k == CACHE_ENVELOPE)
+			i->mailbox, a->uid, (enum cache_kind)k, &kept) &&
+		    kept.n != 0)
+			buf_put(&a->texts[k], kept);
+		else if (k == CACHE_ENVELOPE)
 			*header = true;
 		else
 			*whole = true;
 	}
+	if (!a->needs_fields)
+		return;
+	buf_reset(&i->kept_fields);
+	a->has_fields =
+	    mailbox_cache_get(i->mailbox, a->uid, CACHE_FIELDS, &kept);
+	if (a->has_fields)
+		buf_put(&i->kept_fields, kept);
 }
 
 static int
@@ -98,11 +118,81 @@ is_plausible(const struct fetch_args *a)
 	    a->wire_size / 2 <= a->file_size;
 }
 
+/* The size on the wire, counted from what follows the head. */
+static int
+count_size(struct imap_session *i, struct fetch_args *a, struct slice head)
+{
+	uint8_t chunk[HEAD];
+	struct mime_count c = { .len = 0 };
+	struct err e = { .code = 0 };
+	ssize_t got;
+
+	mime_count_feed(&c, head);
+	while (c.len < a->file_size) {
+		got = fsx_pread(a->fd, chunk, sizeof(chunk), (off_t)c.len);
+		if (got < 0) {
+			(void)err_sys(&e, "reading message %u", a->uid);
+			imap_log_error(i, "reading a message", ERR_SYS, &e);
+			return ERR_SYS;
+		}
+		if (got == 0)
+			break;
+		mime_count_feed(&c, slice_of(chunk, (size_t)got));
+	}
+	a->wire_size = c.wire;
+	mailbox_set_wire_size(i->mailbox, a->uid, c.wire);
+	return 0;
+}
+
+/* What of a message must be looked into. */
+struct looking {
+	bool header, whole, fields, size;
+};
+
+/*
+ * The beginning of the file, which mostly is all of it, read once for all
+ * who want it.
+ */
+static int
+look_at_head(struct imap_session *i, struct fetch_args *a, struct looking w)
+{
+	uint8_t head[HEAD];
+	struct err e = { .code = 0 };
+	ssize_t got = fsx_pread(a->fd, head, sizeof(head), 0);
+	struct slice s = slice_of(head, got > 0 ? (size_t)got : 0);
+
+	if (got < 0) {
+		(void)err_sys(&e, "reading message %u", a->uid);
+		imap_log_error(i, "reading a message", ERR_SYS, &e);
+		return ERR_SYS;
+	}
+	if (w.fields) {
+		a->has_fields = imap_kept_make(
+		    i, a->uid, s, s.n < sizeof(head), &i->kept_fields);
+		w.header = w.header || !a->has_fields;
+	}
+	if (w.size && !w.whole && a->file_size <= COUNT_MAX) {
+		int rc = count_size(i, a, s);
+
+		if (rc != 0)
+			return rc;
+	} else {
+		w.whole = w.whole || w.size;
+	}
+	if (w.header || w.whole) {
+		imap_look_begin(i, a->uid, a->fd, w.whole);
+		imap_look_feed(i, s);
+	}
+	return 0;
+}
+
 /* The first look: information, cache, file. */
 static int
 first_look(struct imap_session *i, struct fetch_args *a)
 {
-	bool header = a->needs_header, whole = a->needs_parts, file;
+	struct looking w = { .header = a->needs_header,
+		.whole = a->needs_parts };
+	bool file;
 	int rc;
 
 	a->wire_size = UINT64_MAX;
@@ -112,18 +202,18 @@ first_look(struct imap_session *i, struct fetch_args *a)
 			return rc;
 		a->wire_size = a->info.wire_size;
 	}
-	take_cached(i, a, &header, &whole);
-	file = a->needs_file || header || whole ||
+	take_cached(i, a, &w.header, &w.whole);
+	w.fields = a->needs_fields && !a->has_fields;
+	file = a->needs_file || w.header || w.whole || w.fields ||
 	    (a->needs_size && a->wire_size == UINT64_MAX);
 	if (!file)
 		return 0;
 	rc = open_file(i, a);
 	if (rc != 0)
 		return rc;
-	if (a->needs_size && !is_plausible(a))
-		whole = true;
-	if (header || whole)
-		imap_look_begin(i, a->uid, a->fd, whole);
+	w.size = a->needs_size && !is_plausible(a);
+	if (w.header || w.whole || w.fields || w.size)
+		return look_at_head(i, a, w);
 	return 0;
 }
 

@@ -60,6 +60,19 @@ finish(struct imap_session *i)
 		mailbox_set_wire_size(i->mailbox, p->uid, p->msg.all.wire);
 }
 
+void
+imap_look_feed(struct imap_session *i, struct slice head)
+{
+	struct imap_parsed *p = &i->parsed;
+
+	if (p->parser == NULL || p->at != 0)
+		return;
+	p->at = head.n;
+	mime_parser_feed(p->parser, head);
+	if (mime_parser_done(p->parser))
+		finish(i);
+}
+
 /* Feed it; 0, ERR_SYS, or 1 when it has seen enough. */
 static int
 feed(struct imap_parsed *p)

@@ -1,6 +1,8 @@
 noinst_LIBRARIES += libimap.a
 libimap_a_SOURCES = \
+	protocols/imap/base_subject.c protocols/imap/base_subject.h \
 	protocols/imap/capability.c protocols/imap/capability.h \
+	protocols/imap/casemap.c protocols/imap/casemap.h \
 	protocols/imap/append.h \
 	protocols/imap/append_binary.c \
 	protocols/imap/cmd_append.c \
@@ -19,13 +21,14 @@ libimap_a_SOURCES = \
 	protocols/imap/date_time.c \
 	protocols/imap/date_time.h \
 	protocols/imap/fetch.h \
+	protocols/imap/fields.c protocols/imap/fields.h \
 	protocols/imap/fetch_body.c \
 	protocols/imap/fetch_items.c \
 	protocols/imap/fetch_look.c \
 	protocols/imap/flags.c \
-	protocols/imap/fold.c \
-	protocols/imap/fold.h \
 	protocols/imap/input.c \
+	protocols/imap/kept.c protocols/imap/kept.h \
+	protocols/imap/keys.c protocols/imap/keys.h \
 	protocols/imap/lex.c \
 	protocols/imap/lex.h \
 	protocols/imap/look.c \
@@ -48,25 +51,30 @@ libimap_a_SOURCES = \
 
 # --- tests ------------------------------------------------------------------
 imap_unit_tests = tests/unit/test_imap_lex tests/unit/test_imap_parts \
-	tests/unit/test_imap_session
+	tests/unit/test_imap_session tests/unit/test_imap_keys
 check_PROGRAMS += $(imap_unit_tests)
 TESTS += $(imap_unit_tests)
 IMAP_LIBS = libimap.a libimapmime.a libmime.a
 fake_store = tests/support/fake_store.c tests/support/fake_store.h
 tests_unit_test_imap_session_SOURCES = tests/unit/test_imap_session.c \
 	$(fake_store)
-tests_unit_test_imap_session_LDADD = $(IMAP_LIBS) libbase.a -lcmocka
+tests_unit_test_imap_session_LDADD = $(IMAP_LIBS) libbase.a \
+	$(UTF8PROC_LIBS) -lcmocka
 tests_unit_test_imap_lex_SOURCES = tests/unit/test_imap_lex.c
 tests_unit_test_imap_lex_LDADD = libimap.a libbase.a -lcmocka
+tests_unit_test_imap_keys_SOURCES = tests/unit/test_imap_keys.c
+tests_unit_test_imap_keys_LDADD = $(IMAP_LIBS) libbase.a \
+	$(UTF8PROC_LIBS) -lcmocka
 tests_unit_test_imap_parts_SOURCES = tests/unit/test_imap_parts.c
-tests_unit_test_imap_parts_LDADD = $(IMAP_LIBS) libbase.a -lcmocka
+tests_unit_test_imap_parts_LDADD = $(IMAP_LIBS) libbase.a \
+	$(UTF8PROC_LIBS) -lcmocka
 
 check_PROGRAMS += tests/transcripts/run_imap
 TESTS += tests/transcripts/run_imap
 tests_transcripts_run_imap_SOURCES = tests/transcripts/run_imap.c \
 	$(maildir_worker)
 tests_transcripts_run_imap_LDADD = $(IMAP_LIBS) libmaildir.a libbase.a \
-	$(SQLITE_LIBS)
+	$(SQLITE_LIBS) $(UTF8PROC_LIBS)
 
 imap_fuzz_targets = tests/fuzz/fuzz_imap_lex tests/fuzz/fuzz_imap_session
 check_PROGRAMS += $(imap_fuzz_targets)
@@ -75,7 +83,7 @@ tests_fuzz_fuzz_imap_lex_LDADD = $(IMAP_LIBS) libbase.a
 tests_fuzz_fuzz_imap_lex_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_imap_session_SOURCES = tests/fuzz/fuzz_imap_session.c \
 	$(fake_store)
-tests_fuzz_fuzz_imap_session_LDADD = $(IMAP_LIBS) libbase.a
+tests_fuzz_fuzz_imap_session_LDADD = $(IMAP_LIBS) libbase.a $(UTF8PROC_LIBS)
 tests_fuzz_fuzz_imap_session_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 if !FUZZING
 tests_fuzz_fuzz_imap_lex_SOURCES += tests/fuzz/replay.c

@@ -18,7 +18,7 @@
 #ifndef IMAP_SEARCH_H
 #define IMAP_SEARCH_H
 
-#include "protocols/imap/fold.h"
+#include "protocols/imap/casemap.h"
 #include "protocols/imap/session_impl.h"
 #include "protocols/mime/text.h"
 
@@ -91,6 +91,13 @@ struct search_args {
 enum step imap_search_eval(struct imap_session *i, bool *match);
 /* Release what one message holds. */
 void imap_search_close(struct imap_session *i);
+
+/*
+ * A test of the header by what is kept of it; false: it needs the file.  *ok:
+ * the message can be read.
+ */
+bool imap_search_kept(
+    struct imap_session *i, const struct search_test *t, bool *ok, bool *match);
 
 /*
  * The tests that need the file, which is open: STEP_DONE and *match, or

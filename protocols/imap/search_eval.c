@@ -133,6 +133,9 @@ run_test(
 		*match = plain_test(i, t);
 		return STEP_DONE;
 	}
+	if (t->op >= SEARCH_SENTBEFORE && t->op < SEARCH_BODY &&
+	    !a->text.begun && imap_search_kept(i, t, ok, match))
+		return STEP_DONE;
 	if (t->op >= SEARCH_SENTBEFORE) {
 		*ok = open_file(i, a);
 		if (!*ok)

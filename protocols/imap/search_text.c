@@ -7,10 +7,12 @@
  * pieces.
  */
 #include "base/fsx.h"
+#include "protocols/imap/fields.h"
+#include "protocols/imap/kept.h"
+#include "protocols/imap/keys.h"
 #include "protocols/imap/search.h"
 #include "protocols/mime/date.h"
 #include "protocols/mime/header.h"
-#include "protocols/mime/words.h"
 
 enum {
 	HEAD_CHUNK = 16 * 1024,
@@ -77,29 +79,18 @@ next_field(struct header_reader *r, struct mime_header_field *f, size_t *used)
 	}
 }
 
-/* The text of a field's value. */
-static void
-decode_value(struct slice raw, struct buf *out)
-{
-	struct buf plain;
-
-	buf_init(&plain, DECODED_MAX);
-	mime_unfold(raw, &plain);
-	mime_words_decode(buf_slice(&plain), out);
-	buf_fini(&plain);
-}
-
 static bool
 value_has(struct slice raw, const struct imap_needle *needle)
 {
-	struct imap_finder f;
-	struct buf text;
+	struct buf text, prepared;
 	bool found;
 
 	buf_init(&text, DECODED_MAX);
-	decode_value(raw, &text);
-	imap_finder_init(&f, needle);
-	found = imap_finder_feed(&f, buf_slice(&text));
+	buf_init(&prepared, 4 * DECODED_MAX);
+	imap_key_decode(raw, &text);
+	imap_casemap(buf_slice(&text), &prepared);
+	found = imap_needle_in(needle, buf_slice(&prepared));
+	buf_fini(&prepared);
 	buf_fini(&text);
 	return found;
 }
@@ -107,11 +98,20 @@ value_has(struct slice raw, const struct imap_needle *needle)
 /* --- HEADER, FROM, …, SENTON, … ------------------------------------------ */
 
 static bool
+days_test(const struct search_test *t, int64_t days)
+{
+	if (t->op == SEARCH_SENTBEFORE)
+		return days < t->days;
+	if (t->op == SEARCH_SENTON)
+		return days == t->days;
+	return days >= t->days;
+}
+
+static bool
 date_test(const struct search_test *t, struct slice raw)
 {
 	struct mime_date d;
 	struct buf plain;
-	int64_t days;
 	bool ok;
 
 	buf_init(&plain, HELD_MAX);
@@ -121,19 +121,78 @@ date_test(const struct search_test *t, struct slice raw)
 	if (!ok)
 		return false;
 	/* RFC 3501 6.4.4: disregarding time and timezone */
-	days = mime_date_days(d.year, d.month, d.day);
-	if (t->op == SEARCH_SENTBEFORE)
-		return days < t->days;
-	if (t->op == SEARCH_SENTON)
-		return days == t->days;
-	return days >= t->days;
+	return days_test(t, mime_date_days(d.year, d.month, d.day));
+}
+
+/* What is kept of the field that a test looks at; CACHE_N_KINDS: nothing. */
+static enum cache_kind
+kept_kind(const struct search_test *t)
+{
+	if (t->op != SEARCH_HEADER)
+		return CACHE_DATE;
+	switch (imap_fields_number(t->name)) {
+	case -1:
+		return CACHE_N_KINDS;
+	case IMAP_F_SUBJECT:
+		return CACHE_SUBJECT;
+	case IMAP_F_FROM:
+		return CACHE_FROM;
+	case IMAP_F_TO:
+		return CACHE_TO;
+	case IMAP_F_CC:
+		return CACHE_CC;
+	case IMAP_F_BCC:
+		return CACHE_BCC;
+	default:
+		return CACHE_FIELDS;
+	}
+}
+
+static bool
+kept_has(const struct search_test *t, enum cache_kind kind, struct slice kept)
+{
+	struct slice rest = imap_fields_begin(kept);
+	struct imap_kept_field f;
+	int64_t epoch_s;
+	int32_t days;
+
+	if (kind == CACHE_DATE)
+		return imap_key_date_get(kept, &epoch_s, &days) &&
+		    days_test(t, days);
+	if (kind != CACHE_FIELDS)
+		return kept.n != 0 && imap_needle_in(&t->needle, kept);
+	while (imap_fields_next(&rest, &f))
+		if ((int)f.number == imap_fields_number(t->name) &&
+		    value_has(imap_fields_value(&f), &t->needle))
+			return true;
+	return false;
+}
+
+bool
+imap_search_kept(
+    struct imap_session *i, const struct search_test *t, bool *ok, bool *match)
+{
+	struct search_args *a = i->args;
+	enum cache_kind kind = kept_kind(t);
+	struct slice kept;
+	bool read;
+	int rc;
+
+	if (kind == CACHE_N_KINDS)
+		return false;
+	rc = imap_kept(i, a->m->uid, kind, &kept, &read);
+	*match = rc == 0 && kept_has(t, kind, kept);
+	*ok = rc == 0;
+	(void)imap_spend(i, read ? HEAD_CHUNK : kept.n);
+	/* of a header that is too long to be kept, the file has the rest */
+	return rc != ERR_LIMIT;
 }
 
 static void
 begin_text(struct search_text *s, const struct search_test *t)
 {
 	*s = (struct search_text){ .begun = true };
-	if (t->needle.back != NULL)
+	if (t->op >= SEARCH_BODY)
 		imap_finder_init(&s->finder, &t->needle);
 	buf_init(&s->held, HELD_MAX + HEAD_CHUNK);
 }
@@ -148,6 +207,7 @@ imap_search_text_close(struct imap_session *i)
 		return;
 	if (s->in_body)
 		mime_text_fini(&s->text);
+	imap_finder_fini(&s->finder);
 	buf_fini(&s->held);
 	s->begun = false;
 	s->in_body = false;
@@ -225,7 +285,7 @@ search_head(struct imap_session *i, const struct mime_span *span)
 		buf_reset(&text);
 		buf_put(&text, f.name);
 		buf_puts(&text, ": ");
-		decode_value(f.value, &text);
+		imap_key_decode(f.value, &text);
 		buf_putc(&text, '\n');
 		(void)imap_finder_feed(&s->finder, buf_slice(&text));
 		if (imap_spend(i, f.raw.n))
@@ -309,8 +369,7 @@ next_part(struct search_text *s)
 	s->at = 0;
 	buf_reset(&s->held);
 	/* text doesn't go on from one part to the next */
-	s->finder.at = 0;
-	s->finder.n_held = 0;
+	imap_finder_restart(&s->finder);
 }
 
 enum step

@@ -17,6 +17,7 @@ enum {
 	REPLY_MAX = 1024 * 1024, /* a COPYUID of every second message */
 	ARENA_MAX = 16 * 1024 * 1024,
 	WORK_SLICE = 1024 * 1024, /* bytes looked at: well below 5 ms */
+	KEPT_MAX = 512 * 1024,	  /* made of IMAP_HEADER_MAX */
 	BUSY_MS = 5000,		  /* how long the store may be busy */
 	BUSY_RETRY_MS = 50,
 	USER_LOG_MAX = 256,
@@ -331,6 +332,8 @@ imap_session_new(const struct imap_options *opt,
 	buf_init(&i->s.out, OUTPUT_MAX);
 	buf_init(&i->line, opt->line_max + opt->literals_max + 2);
 	buf_init(&i->reply, REPLY_MAX);
+	buf_init(&i->kept_fields, KEPT_MAX);
+	buf_init(&i->kept_key, KEPT_MAX);
 	arena_init(&i->arena, ARENA_MAX);
 	i->opt = opt;
 	i->step = &step_login;

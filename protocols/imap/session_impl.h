@@ -154,6 +154,7 @@ struct imap_session {
 	struct imap_sync sync;
 	struct imap_parsed parsed;
 	struct imap_mark mark;
+	struct buf kept_fields, kept_key; /* of the message at hand: kept.c */
 
 	/* the command as it comes (input.c) */
 	struct buf line;
@@ -285,6 +286,8 @@ uint32_t *imap_set_all_uids(
  * the last thing done; fd must stay open meanwhile.
  */
 void imap_look_begin(struct imap_session *i, uint32_t uid, int fd, bool whole);
+/* The message's first bytes, if they are at hand. */
+void imap_look_feed(struct imap_session *i, struct slice head);
 /*
  * Go on; STEP_YIELD, or STEP_DONE: i->parsed is complete, or *rc is ERR_SYS
  * (logged).  Done at once when nothing is under way.

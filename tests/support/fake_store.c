@@ -461,7 +461,7 @@ mailbox_open_message(struct mailbox *m, uint32_t uid, int *fd,
 
 bool
 mailbox_cache_get(
-    struct mailbox *m, uint32_t uid, enum cache_kind kind, struct buf *out)
+    struct mailbox *m, uint32_t uid, enum cache_kind kind, struct slice *out)
 {
 	(void)m;
 	(void)uid;

@@ -284,7 +284,7 @@ test_broken_file(void **state)
 {
 	(void)state;
 	settle();
-	send("1 SELECT INBOX\r\n2 FETCH 1 RFC822.SIZE\r\n");
+	send("1 SELECT INBOX\r\n2 FETCH 1 BODY\r\n");
 	/* its size is known from the first reading now */
 	fake_store.read_breaks = true;
 	send("3 FETCH 1 BODY.PEEK[]\r\n4 NOOP\r\n");

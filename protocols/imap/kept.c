@@ -1,0 +1,165 @@
+#include "protocols/imap/kept.h"
+
+#include <unistd.h>
+
+#include "base/fsx.h"
+#include "protocols/imap/fields.h"
+#include "protocols/imap/keys.h"
+
+enum { FIRST_READ = 8 * 1024 };
+
+/* The length of the header at the front of head, with its empty line; 0: it
+ * doesn't end here. */
+static size_t
+header_len(struct slice head)
+{
+	size_t at = 0;
+
+	while (at < head.n) {
+		struct slice rest = slice_skip(head, at);
+
+		if (rest.p[0] == '\n')
+			return at + 1;
+		if (rest.p[0] == '\r' && rest.n > 1 && rest.p[1] == '\n')
+			return at + 2;
+		at += slice_find(rest, '\n') + 1;
+	}
+	return 0;
+}
+
+bool
+imap_kept_make(struct imap_session *i, uint32_t uid, struct slice head,
+    bool all, struct buf *out)
+{
+	size_t n = header_len(head), at = buf_len(out);
+	struct slice header = n != 0 ? slice_first(head, n) : head;
+
+	if (n == 0 && !all)
+		return false;
+	if (!imap_fields_make(header, n != 0, out))
+		return false;
+	mailbox_cache_put(
+	    i->mailbox, uid, CACHE_FIELDS, slice_skip(buf_slice(out), at));
+	return true;
+}
+
+/* Read the beginning of a file until its header is complete. */
+static int
+read_head(struct imap_session *i, int fd, uint32_t uid, struct buf *out)
+{
+	uint8_t head[IMAP_HEADER_MAX];
+	size_t n = 0, want = FIRST_READ;
+	struct err e = { .code = 0 };
+
+	for (;;) {
+		ssize_t got = fsx_pread(fd, head + n, want - n, (off_t)n);
+
+		if (got < 0) {
+			(void)err_sys(&e, "reading message %u", uid);
+			imap_log_error(i, "reading a message", ERR_SYS, &e);
+			return ERR_SYS;
+		}
+		n += (size_t)got;
+		if (imap_kept_make(i, uid, slice_of(head, n), got == 0, out))
+			return 0;
+		if (got == 0 || n == sizeof(head))
+			break;
+		want = sizeof(head);
+	}
+	/* what there is of it */
+	while (n != 0 && !imap_fields_make(slice_of(head, n), false, out))
+		n /= 2;
+	return ERR_LIMIT;
+}
+
+static int
+make_fields(struct imap_session *i, uint32_t uid, struct buf *out)
+{
+	struct err e = { .code = 0 };
+	uint64_t size;
+	int fd, rc = mailbox_open_message(i->mailbox, uid, &fd, &size, &e);
+
+	if (rc != 0) {
+		if (rc != ERR_NOT_FOUND)
+			imap_log_error(i, "opening a message", rc, &e);
+		return rc;
+	}
+	rc = read_head(i, fd, uid, out);
+	(void)close(fd);
+	return rc;
+}
+
+static void
+make_key(enum cache_kind kind, struct slice fields, struct buf *out)
+{
+	switch (kind) {
+	case CACHE_SUBJECT:
+		imap_key_text(fields, IMAP_F_SUBJECT, out);
+		break;
+	case CACHE_FROM:
+		imap_key_text(fields, IMAP_F_FROM, out);
+		break;
+	case CACHE_TO:
+		imap_key_text(fields, IMAP_F_TO, out);
+		break;
+	case CACHE_CC:
+		imap_key_text(fields, IMAP_F_CC, out);
+		break;
+	case CACHE_BCC:
+		imap_key_text(fields, IMAP_F_BCC, out);
+		break;
+	case CACHE_DATE:
+		imap_key_date(fields, out);
+		break;
+	case CACHE_BASE:
+		imap_key_base(fields, out);
+		break;
+	case CACHE_ADDRESSES:
+		imap_key_addresses(fields, out);
+		break;
+	case CACHE_THREAD:
+		imap_key_thread(fields, out);
+		break;
+	case CACHE_ENVELOPE:
+	case CACHE_BODY:
+	case CACHE_BODYSTRUCTURE:
+	case CACHE_PARTS:
+	case CACHE_FIELDS:
+	case CACHE_PREVIEW:
+	case CACHE_N_KINDS:
+		assert(kind == CACHE_SUBJECT);
+	}
+}
+
+int
+imap_kept(struct imap_session *i, uint32_t uid, enum cache_kind kind,
+    struct slice *out, bool *read)
+{
+	struct slice fields;
+	int rc = 0;
+
+	if (read != NULL)
+		*read = false;
+	if (mailbox_cache_get(i->mailbox, uid, kind, out))
+		return 0;
+	if (kind == CACHE_FIELDS ||
+	    !mailbox_cache_get(i->mailbox, uid, CACHE_FIELDS, &fields)) {
+		if (read != NULL)
+			*read = true;
+		buf_reset(&i->kept_fields);
+		rc = make_fields(i, uid, &i->kept_fields);
+		if (rc != 0 && rc != ERR_LIMIT)
+			return rc;
+		fields = buf_slice(&i->kept_fields);
+	}
+	if (kind == CACHE_FIELDS) {
+		*out = fields;
+		return rc;
+	}
+	buf_reset(&i->kept_key);
+	make_key(kind, fields, &i->kept_key);
+	*out = buf_slice(&i->kept_key);
+	if (rc == 0)
+		mailbox_cache_put(i->mailbox, uid, kind, *out);
+	return rc;
+}
