@@ -374,7 +374,8 @@ commit_one(struct append *p, struct edit *ed, struct new_message *msg)
 	struct file_name name = { .base = slice_str(msg->base),
 		.place = place_with_flags(PLACE_INFO, msg->flags) };
 	struct fixed fixed = { msg->internal_ms, msg->wall_ms, msg->file_size,
-		msg->wire_size, msg->ends_line ? ENDING_LINE : ENDING_NO_LINE };
+		msg->wire_size, msg->ends_line ? ENDING_LINE : ENDING_NO_LINE,
+		0 };
 	struct buf file;
 	uint32_t set = 0;
 	int fd = mailbox_dir_fd(p->m, DIR_CUR), rc;

@@ -7,7 +7,8 @@
 #include "maildir/file_name.h"
 
 enum {
-	FIXED_BYTES = 36,
+	FIXED_BYTES = 44,
+	FIXED_BYTES_1 = 36, /* of schema 1 */
 	STATE_BYTES = 20,
 	SUM_BYTES = 8,
 	NAMES_MAX = CHUNK_MAX * 2 * 260,
@@ -248,6 +249,25 @@ chunk_set_place(struct chunk *c, uint32_t i, uint64_t place, struct slice odd)
 	c->place[i] = place;
 }
 
+uint64_t
+chunk_email_id(const struct chunk *c, uint32_t i)
+{
+	uint64_t id = chunk_fixed(c, i)->email_id;
+
+	if (id == 0)
+		id = blob_sum(chunk_base(c, i));
+	return id != 0 ? id : 1;
+}
+
+void
+chunk_set_saved(struct chunk *c, int64_t save_ms)
+{
+	assert(c->own && c->n_removed == 0);
+	body_remake(c, UINT32_MAX, slice_of(NULL, 0));
+	for (uint32_t i = 0; i < c->n; i++)
+		chunk_fixed(c, i)->save_ms = save_ms;
+}
+
 void
 chunk_compact(struct chunk *c)
 {
@@ -283,6 +303,7 @@ chunk_encode_fixed(const struct chunk *c, struct buf *out)
 			? SIZE_UNKNOWN
 			: f->wire_size | (uint64_t)f->ending << ENDING_SHIFT,
 		    8);
+		le_put(out, f->email_id, 8);
 	}
 	blob_seal(out);
 }
@@ -323,8 +344,8 @@ take_text(struct slice *in, struct slice *out)
 }
 
 static void
-decode_one(const uint8_t *fixed, const uint8_t *state, struct message *m,
-    struct fixed *f)
+decode_one(const uint8_t *fixed, size_t size, const uint8_t *state,
+    struct message *m, struct fixed *f)
 {
 	m->uid = (uint32_t)le_get(fixed, 4);
 	f->internal_ms = (int64_t)le_get(fixed + 4, 8);
@@ -336,6 +357,7 @@ decode_one(const uint8_t *fixed, const uint8_t *state, struct message *m,
 		f->ending = (enum ending)(f->wire_size >> ENDING_SHIFT);
 		f->wire_size &= (UINT64_C(1) << ENDING_SHIFT) - 1;
 	}
+	f->email_id = size == FIXED_BYTES ? le_get(fixed + 36, 8) : 0;
 	m->flags = place_flags(le_get(state, 8));
 	m->keywords = (uint32_t)le_get(state + 8, 4);
 	m->modseq = le_get(state + 12, 8);
@@ -347,19 +369,23 @@ chunk_decode(
 {
 	struct chunk *c;
 	uint32_t n, last = 0;
+	size_t size = FIXED_BYTES;
 
 	if (!blob_open(&fixed) || !blob_open(&names) || !blob_open(&state) ||
-	    fixed.n % FIXED_BYTES != 0 || fixed.n / FIXED_BYTES > CHUNK_MAX ||
-	    state.n != fixed.n / FIXED_BYTES * STATE_BYTES)
+	    state.n % STATE_BYTES != 0 || state.n / STATE_BYTES > CHUNK_MAX)
 		return NULL;
-	n = (uint32_t)(fixed.n / FIXED_BYTES);
+	n = (uint32_t)(state.n / STATE_BYTES);
+	if (fixed.n == n * (size_t)FIXED_BYTES_1)
+		size = FIXED_BYTES_1;
+	else if (fixed.n != n * size)
+		return NULL;
 	c = chunk_new(first);
 	for (uint32_t i = 0; i < n; i++) {
 		struct slice base, odd;
 		struct message m = { 0 };
 		struct fixed f;
 
-		decode_one(fixed.p + (size_t)i * FIXED_BYTES,
+		decode_one(fixed.p + i * size, size,
 		    state.p + (size_t)i * STATE_BYTES, &m, &f);
 		if (!take_text(&names, &base) || !take_text(&names, &odd) ||
 		    m.uid <= last || m.uid < first)

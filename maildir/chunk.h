@@ -7,8 +7,9 @@
  *         a chunk.  Both are reference counted, within one thread.
  * On disk a chunk is three blobs, integers little-endian, each ended by a
  * check sum of 8 bytes:
- *   fixed  36 bytes a message: uid 4, internal_ms 8, save_ms 8, file_size 8,
- *          wire_size 8 (its two highest bits: enum ending)
+ *   fixed  44 bytes a message: uid 4, internal_ms 8, save_ms 8, file_size 8,
+ *          wire_size 8 (its two highest bits: enum ending), email_id 8;
+ *          without email_id (36 bytes) as written before schema 2
  *   names  for each: length 2, base name, length 2, odd info part
  *   state  20 bytes a message: place 8, keyword set 4, modseq 8
  */
@@ -34,6 +35,7 @@ struct fixed {
 	int64_t save_ms;
 	uint64_t file_size, wire_size; /* SIZE_UNKNOWN */
 	enum ending ending;
+	uint64_t email_id; /* 0: that of its base name, chunk_email_id() */
 };
 
 struct body {
@@ -67,12 +69,20 @@ struct chunk *chunk_clone(const struct chunk *c) MUST_USE;
 struct slice chunk_base(const struct chunk *c, uint32_t i);
 struct slice chunk_odd(const struct chunk *c, uint32_t i);
 struct fixed *chunk_fixed(const struct chunk *c, uint32_t i);
+/*
+ * What identifies the content of a message (RFC 8474 5.1): never 0.  It comes
+ * from the base name, which no other message ever has, and goes along with
+ * copies.
+ */
+uint64_t chunk_email_id(const struct chunk *c, uint32_t i);
 
 /* Changes, of an owned chunk only. */
 void chunk_append(struct chunk *c, const struct message *m, uint64_t place,
     struct slice base, struct slice odd, const struct fixed *fixed);
 void chunk_set_place(
     struct chunk *c, uint32_t i, uint64_t place, struct slice odd);
+/* All messages were saved at that time. */
+void chunk_set_saved(struct chunk *c, int64_t save_ms);
 /* Drop the messages with uid 0. */
 void chunk_compact(struct chunk *c);
 

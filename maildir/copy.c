@@ -251,7 +251,7 @@ prepare_one(struct change_copy *c, uint32_t uid, int64_t wall_ms)
 		.place = place_with_flags(ch->place[i], ch->m[i].flags),
 		.keywords = ch->m[i].keywords,
 		.fixed = { info.internal_ms, wall_ms, info.file_size,
-		    info.wire_size, ENDING_UNKNOWN } };
+		    info.wire_size, ENDING_UNKNOWN, info.email_id } };
 	buf_init(&name, 1024);
 	file_name_tmp(&name, &u);
 	it->tmp = slice_dup(buf_slice(&name));

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { SCHEMA_VERSION = 1 };
+enum { SCHEMA_VERSION = 2 };
 
 #define MAILBOX_COLUMNS                                                        \
  "uidvalidity, uidnext, modseq, modseq_bound, change, recent_uid, "            \
@@ -22,13 +22,14 @@ static const char *const texts[DB_N_STATEMENTS] = {
 [DB_META_GET] = "SELECT value FROM meta WHERE key = ?1",
 [DB_META_SET] = "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)",
 [DB_MAILBOX_GET] =
-    "SELECT " MAILBOX_COLUMNS ", dir FROM mailbox WHERE id = ?1",
+    "SELECT " MAILBOX_COLUMNS ", dir, object_id, vanished_from, modseq_floor "
+    "FROM mailbox WHERE id = ?1",
 [DB_MAILBOX_FIND] = "SELECT id FROM mailbox WHERE dir = ?1",
 [DB_MAILBOX_INSERT] =
     "INSERT INTO mailbox (dir, uidvalidity, uidnext, modseq, modseq_bound, "
     "change, recent_uid, n_keywords, n_sets, new_ino, new_mtime, cur_ino, "
-    "cur_mtime, pop3_next, pop3_uidvalidity) "
-    "VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, 0, 1, 0, 0, 0, 0, 0, 0)",
+    "cur_mtime, pop3_next, pop3_uidvalidity, object_id) "
+    "VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, 0, 1, 0, 0, 0, 0, 0, 0, random() | 1)",
 [DB_MAILBOX_UPDATE] =
     "UPDATE mailbox SET (" MAILBOX_COLUMNS ") = "
     "(?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) "
@@ -40,8 +41,12 @@ static const char *const texts[DB_N_STATEMENTS] = {
     "modseq = modseq_bound + ?2, modseq_bound = modseq_bound + ?2, "
     "pop3_next = CASE pop3_next WHEN 0 THEN 0 ELSE pop3_next + ?1 END, "
     "change = change + 1",
+[DB_MAILBOX_DOUBT] =
+    "UPDATE mailbox SET vanished_from = modseq, modseq_floor = modseq",
 [DB_MAILBOX_SET_VALIDITY] =
     "UPDATE mailbox SET uidvalidity = ?2, change = change + 1 WHERE id = ?1",
+[DB_MAILBOX_SET_OBJECT] =
+    "UPDATE mailbox SET object_id = coalesce(?2, random() | 1) WHERE id = ?1",
 [DB_NAMES_BELOW] =
     "SELECT id, dir FROM mailbox WHERE substr(dir, 1, length(?1)) = ?1",
 [DB_USED_GET] = "SELECT uidvalidity FROM used WHERE dir = ?1",
@@ -79,6 +84,16 @@ static const char *const texts[DB_N_STATEMENTS] = {
 [DB_VANISHED_PUT] =
     "INSERT INTO vanished (mailbox, modseq, first, last) "
     "VALUES (?1, ?2, ?3, ?4)",
+[DB_VANISHED_LIST] =
+    "SELECT first, last FROM vanished WHERE mailbox = ?1 AND modseq > ?2",
+[DB_VANISHED_COUNT] = "SELECT count(*) FROM vanished WHERE mailbox = ?1",
+[DB_VANISHED_NTH] =
+    "SELECT modseq FROM vanished WHERE mailbox = ?1 ORDER BY modseq DESC "
+    "LIMIT 1 OFFSET ?2",
+[DB_VANISHED_FORGET] =
+    "DELETE FROM vanished WHERE mailbox = ?1 AND modseq <= ?2",
+[DB_VANISHED_FROM] =
+    "UPDATE mailbox SET vanished_from = ?2 WHERE id = ?1",
 [DB_POP3_LIST] =
     "SELECT key, ids FROM pop3 WHERE key BETWEEN ?1 AND ?2 ORDER BY key",
 [DB_POP3_PUT] = "INSERT OR REPLACE INTO pop3 (key, ids) VALUES (?1, ?2)",
@@ -93,6 +108,8 @@ static const char *const texts[DB_N_STATEMENTS] = {
  * Keys of chunks and of pop3 are (mailbox id << 32 | first uid).  Blobs are
  * described in chunk.h and pop3.c.  dir is the name of the directory, as
  * bytes; used keeps the UIDVALIDITY that a name had when it was given up.
+ * vanished has all expunges after the mod-sequence vanished_from; messages
+ * have at least the mod-sequence modseq_floor, whatever their chunk says.
  */
 static const char schema[] =
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;"
@@ -104,7 +121,10 @@ static const char schema[] =
     " n_sets INTEGER NOT NULL, new_ino INTEGER NOT NULL,"
     " new_mtime INTEGER NOT NULL, cur_ino INTEGER NOT NULL,"
     " cur_mtime INTEGER NOT NULL, pop3_next INTEGER NOT NULL,"
-    " pop3_uidvalidity INTEGER NOT NULL);"
+    " pop3_uidvalidity INTEGER NOT NULL,"
+    " object_id INTEGER NOT NULL DEFAULT 0,"
+    " vanished_from INTEGER NOT NULL DEFAULT 0,"
+    " modseq_floor INTEGER NOT NULL DEFAULT 0);"
     "CREATE TABLE used (dir BLOB PRIMARY KEY, uidvalidity INTEGER NOT NULL)"
     " WITHOUT ROWID;"
     "CREATE TABLE chunk_fixed (key INTEGER PRIMARY KEY, fixed BLOB NOT NULL);"
@@ -132,7 +152,18 @@ static const char schema[] =
     " DELETE FROM keyword_set WHERE mailbox = old.id;"
     " DELETE FROM vanished WHERE mailbox = old.id;"
     "END;"
-    "PRAGMA user_version = 1;";
+    "PRAGMA user_version = 2;";
+
+/* From version i + 1 to the next. */
+static const char *const migrations[SCHEMA_VERSION - 1] = {
+	"ALTER TABLE mailbox ADD COLUMN object_id INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE mailbox ADD COLUMN vanished_from INTEGER NOT NULL"
+	" DEFAULT 0;"
+	"ALTER TABLE mailbox ADD COLUMN modseq_floor INTEGER NOT NULL"
+	" DEFAULT 0;"
+	"UPDATE mailbox SET object_id = random() | 1;"
+	"PRAGMA user_version = 2;",
+};
 
 static const char cache_schema[] =
     "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value)"
@@ -367,6 +398,17 @@ pragma_number(struct db *db, const char *sql, struct err *e)
 	return v;
 }
 
+/* From that version, or what somebody else has made of it, to ours. */
+static int
+migrate(struct db *db, int version, struct err *e)
+{
+	int rc = version < 0 ? version : 0;
+
+	for (; version < SCHEMA_VERSION && rc == 0; version++)
+		rc = db_exec(db, migrations[version - 1], e);
+	return rc;
+}
+
 int
 db_schema(struct db *db, struct err *e)
 {
@@ -383,6 +425,8 @@ db_schema(struct db *db, struct err *e)
 	rc = pragma_number(db, "PRAGMA user_version", e);
 	if (rc == 0)
 		rc = db_exec(db, schema, e);
+	else
+		rc = migrate(db, rc, e);
 	if (rc < 0) {
 		db_rollback(db);
 		return rc;

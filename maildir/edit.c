@@ -303,13 +303,7 @@ each_range(struct edit *ed,
 static int
 put_vanished(struct edit *ed, struct uid_range r, struct err *e)
 {
-	sqlite3_stmt *s = db_stmt(db_of(ed), DB_VANISHED_PUT);
-
-	db_bind_i64(s, 1, ed->m->id);
-	db_bind_u64(s, 2, ed->modseq);
-	db_bind_i64(s, 3, r.first);
-	db_bind_i64(s, 4, r.last);
-	return db_run(db_of(ed), s, e);
+	return vanished_put(ed->m, ed->modseq, r, e);
 }
 
 static int
@@ -364,7 +358,8 @@ write_all(struct edit *ed, struct err *e)
 	if (ed->n_gone != 0)
 		qsort(ed->gone, ed->n_gone, sizeof(*ed->gone), order_gone);
 	if ((rc = write_chunks(ed, e)) != 0 ||
-	    (rc = each_range(ed, put_vanished, e)) != 0)
+	    (rc = each_range(ed, put_vanished, e)) != 0 ||
+	    (ed->n_gone != 0 && (rc = vanished_limit(m, e)) != 0))
 		return rc;
 	m->uidnext = ed->uidnext;
 	m->change++;

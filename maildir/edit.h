@@ -12,10 +12,6 @@
 
 #include "maildir/internal.h"
 
-struct uid_range {
-	uint32_t first, last;
-};
-
 /* A message removed: the index of base names must forget it. */
 struct edit_gone {
 	uint32_t uid;

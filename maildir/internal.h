@@ -131,6 +131,10 @@ struct mailbox {
 	bool gone;
 
 	int64_t id; /* row */
+	uint64_t object_id;
+	uint64_t vanished_from; /* mod-sequences after it: all are listed */
+	uint64_t modseq_floor;	/* no message has a smaller one */
+	uint32_t n_vanished;	/* rows; UINT32_MAX: not counted */
 	uint32_t uidvalidity, uidnext;
 	uint64_t modseq, modseq_bound, change;
 	uint32_t recent_uid;
@@ -298,6 +302,14 @@ uint64_t quota_size(struct mailbox *m, const struct chunk *c, uint32_t i);
 bool quota_active(struct account *a);
 /* Sum up anew. */
 int quota_recount(struct account *a, struct err *e) MUST_USE;
+
+/* --- vanished.c ----------------------------------------------------------- */
+
+/* Note expunged UIDs; within a transaction. */
+int vanished_put(struct mailbox *m, uint64_t modseq, struct uid_range r,
+    struct err *e) MUST_USE;
+/* Forget the oldest if there are too many; within a transaction. */
+int vanished_limit(struct mailbox *m, struct err *e) MUST_USE;
 
 /* --- cache.c -------------------------------------------------------------- */
 

@@ -58,7 +58,7 @@ write_imported(struct account *a, int64_t id, const struct courier_uids *u,
     int64_t wall_ms, struct err *e)
 {
 	const struct fixed fixed = { TIME_UNKNOWN, wall_ms, SIZE_UNKNOWN,
-		SIZE_UNKNOWN, ENDING_UNKNOWN };
+		SIZE_UNKNOWN, ENDING_UNKNOWN, 0 };
 	struct mailbox m = { .account = a, .id = id };
 	struct chunk *c = NULL;
 	int rc = 0;
@@ -165,6 +165,9 @@ load_chunk(struct mailbox *m, int64_t key, struct err *e, int *rc)
 	    db_column_blob(s, 1), db_column_blob(s, 2));
 	(void)sqlite3_reset(s);
 	*rc = c != NULL ? 0 : err_set(e, ERR_DAMAGED, "a chunk is damaged");
+	for (uint32_t i = 0; c != NULL && i < c->n; i++)
+		if (c->m[i].modseq < m->modseq_floor)
+			c->m[i].modseq = m->modseq_floor;
 	return c;
 }
 
@@ -254,6 +257,9 @@ take_row(struct mailbox *m, sqlite3_stmt *s)
 	m->recent_uid = db_column_u32(s, 5);
 	m->pop3_next = db_column_u32(s, 12);
 	m->pop3_uidvalidity = db_column_u32(s, 13);
+	m->object_id = db_column_u64(s, 15);
+	m->vanished_from = db_column_u64(s, 16);
+	m->modseq_floor = db_column_u64(s, 17);
 	if (!first)
 		return;
 	m->durable_uidnext = m->uidnext;
@@ -378,6 +384,7 @@ mailbox_new(struct account *a, struct slice name, struct slice dir)
 	m->name = slice_dup(buf_slice(&canonical));
 	buf_fini(&canonical);
 	m->dir = slice_dup(dir);
+	m->n_vanished = UINT32_MAX;
 	for (int d = 0; d < 2; d++) {
 		m->dirs[d].m = m;
 		m->dirs[d].is_new = d == DIR_NEW;
@@ -540,6 +547,13 @@ mailbox_uidvalidity(const struct mailbox *m)
 {
 	MAGIC_CHECK(m, MAILBOX_MAGIC);
 	return m->uidvalidity;
+}
+
+uint64_t
+mailbox_object_id(const struct mailbox *m)
+{
+	MAGIC_CHECK(m, MAILBOX_MAGIC);
+	return m->object_id;
 }
 
 struct slice

@@ -25,6 +25,8 @@ int mailbox_open(struct account *a, struct slice name, struct mailbox **out,
 void mailbox_close(struct mailbox **m);
 
 uint32_t mailbox_uidvalidity(const struct mailbox *m);
+/* What identifies it whatever it is called (RFC 8474 4); never 0. */
+uint64_t mailbox_object_id(const struct mailbox *m);
 /* The complete name (UTF-8). */
 struct slice mailbox_name(const struct mailbox *m);
 /* A rename or removal by anybody made the struct stale: nothing works. */
@@ -86,10 +88,13 @@ struct message_info {
 	int64_t save_ms;     /* when it came into this mailbox */
 	uint64_t file_size;  /* bytes on disk */
 	uint64_t wire_size;  /* RFC822.SIZE; UINT64_MAX: not yet known */
+	uint64_t email_id;   /* of its content (RFC 8474 5.1); never 0 */
 };
 /* ERR_NOT_FOUND: no such message any more. */
 int mailbox_message_info(
     struct mailbox *m, uint32_t uid, struct message_info *out) MUST_USE;
+/* Its email_id alone, without a look at the file; 0: no such message. */
+uint64_t mailbox_email_id(struct mailbox *m, uint32_t uid);
 /* Keep a computed wire size. */
 void mailbox_set_wire_size(struct mailbox *m, uint32_t uid, uint64_t size);
 /*
@@ -130,6 +135,20 @@ bool mailbox_cache_get(struct mailbox *m, uint32_t uid, enum cache_kind kind,
 /* Keep it; what is larger than 16 KiB is not kept. */
 void mailbox_cache_put(
     struct mailbox *m, uint32_t uid, enum cache_kind kind, struct slice bytes);
+
+/* --- expunged messages --------------------------------------------------- */
+
+struct uid_range {
+	uint32_t first, last;
+};
+/*
+ * The UIDs expunged after the mod-sequence: ascending ranges that don't touch;
+ * *v is the caller's to free().  *complete is false when that is too long ago
+ * for all of them to be known: then any UID that isn't there may be one.
+ * ERR_BUSY, ERR_STALE, ….
+ */
+int mailbox_vanished(struct mailbox *m, uint64_t since, struct uid_range **v,
+    size_t *n, bool *complete, struct err *e) MUST_USE;
 
 /* --- STATUS --------------------------------------------------------------- */
 

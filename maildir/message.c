@@ -221,8 +221,18 @@ mailbox_message_info(struct mailbox *m, uint32_t uid, struct message_info *out)
 		fill_in(m, uid, &o.st);
 	}
 	*out = (struct message_info){ f->internal_ms, f->save_ms, f->file_size,
-		f->wire_size };
+		f->wire_size, chunk_email_id(c, i) };
 	return 0;
+}
+
+uint64_t
+mailbox_email_id(struct mailbox *m, uint32_t uid)
+{
+	struct chunk *c;
+	uint32_t i;
+
+	MAGIC_CHECK(m, MAILBOX_MAGIC);
+	return mailbox_find(m, uid, &c, &i) ? chunk_email_id(c, i) : 0;
 }
 
 void

@@ -31,6 +31,7 @@ libmaildir_a_SOURCES = \
 	maildir/subscription.c maildir/subscription.h \
 	maildir/sync.c maildir/sync.h \
 	maildir/tidy.c \
+	maildir/vanished.c \
 	maildir/view.c maildir/view.h \
 	maildir/watch.c \
 	maildir/work.c maildir/work.h
@@ -62,6 +63,12 @@ TESTS += tests/unit/test_maildir_account
 tests_unit_test_maildir_account_SOURCES = tests/unit/test_maildir_account.c \
 	$(MAILDIR_FIXTURE)
 tests_unit_test_maildir_account_LDADD = $(MAILDIR_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_maildir_objects
+TESTS += tests/unit/test_maildir_objects
+tests_unit_test_maildir_objects_SOURCES = tests/unit/test_maildir_objects.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_objects_LDADD = $(MAILDIR_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_maildir_shared
 TESTS += tests/unit/test_maildir_shared

@@ -13,7 +13,8 @@
  *             and it is moved only under the exclusive one.
  *   restored  Its inode isn't the one it has noted: UIDs may have been given
  *             out after the copy was made.  UIDNEXT and the mod-sequences
- *             jump far ahead.
+ *             jump far ahead; nothing that a client has seen of flags and
+ *             expunges since can be known, so all counts as changed.
  *   rebooted  The last commits may be missing if the disk lied about syncs;
  *             flag changes are never synced at all.  UIDNEXT jumps a little,
  *             and the mod-sequences go on behind the block reserved durably.
@@ -292,6 +293,9 @@ check_facts(struct account *a, struct err *e)
 		    "maildir: database restored from a copy path=%s", a->path);
 		now.identity = random_number();
 		rc = jump(a, UIDNEXT_JUMP_RESTORED, UIDNEXT_JUMP_RESTORED, e);
+		if (rc == 0)
+			rc = db_run(
+			    &a->db, db_stmt(&a->db, DB_MAILBOX_DOUBT), e);
 	} else {
 		rc = jump(a, UIDNEXT_JUMP_BOOT, MODSEQ_BLOCK, e);
 	}

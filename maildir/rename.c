@@ -17,6 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fsx.h"
 #include "base/mem.h"
 #include "maildir/dir.h"
@@ -290,8 +291,40 @@ swap_dirs(struct account *a, struct slice dir, struct err *e)
 	return rc;
 }
 
+/* NULL: a new one. */
+static int
+set_object(struct account *a, int64_t id, const uint64_t *object, struct err *e)
+{
+	sqlite3_stmt *s = db_stmt(&a->db, DB_MAILBOX_SET_OBJECT);
+
+	db_bind_i64(s, 1, id);
+	if (object != NULL)
+		db_bind_u64(s, 2, *object);
+	return db_run(&a->db, s, e);
+}
+
+/* RFC 8514 3: for its messages it's another mailbox. */
+static int
+save_anew(struct mailbox *inbox, struct err *e)
+{
+	int64_t wall = inbox->account->store->wall_ms;
+	int rc = 0;
+
+	if (wall == 0)
+		wall = clock_wall();
+	for (size_t k = 0; k < inbox->head->n_chunks && rc == 0; k++) {
+		struct chunk *c = chunk_clone(inbox->head->v[k]);
+
+		chunk_set_saved(c, wall);
+		rc = chunk_write_fixed(inbox, c, e);
+		chunk_unref(&c);
+	}
+	return rc;
+}
+
 /* INBOX's row goes to the directory; INBOX gets one that goes on with its
- * UIDVALIDITY, UIDNEXT and mod-sequence. */
+ * UIDVALIDITY, UIDNEXT and mod-sequence, and keeps its object id: RFC 8474 4,
+ * the other is a new mailbox. */
 static int
 move_inbox_row(
     struct rename_call *c, struct mailbox *inbox, int64_t *id, struct err *e)
@@ -303,7 +336,9 @@ move_inbox_row(
 
 	free(p.from);
 	free(p.to);
-	if (rc != 0 || (rc = set_validity(c->a, inbox->id, e)) != 0)
+	if (rc != 0 || (rc = set_validity(c->a, inbox->id, e)) != 0 ||
+	    (rc = set_object(c->a, inbox->id, NULL, e)) != 0 ||
+	    (rc = save_anew(inbox, e)) != 0)
 		return rc;
 	s = db_stmt(db, DB_MAILBOX_INSERT);
 	db_bind_blob(s, at++, slice_of(NULL, 0));
@@ -315,8 +350,9 @@ move_inbox_row(
 	if ((rc = db_run(db, s, e)) != 0)
 		return rc;
 	*id = sqlite3_last_insert_rowid(db->h);
-	if (inbox->uidnext == 1)
-		return 0;
+	rc = set_object(c->a, *id, &inbox->object_id, e);
+	if (rc != 0 || inbox->uidnext == 1)
+		return rc;
 	s = db_stmt(db, DB_VANISHED_PUT);
 	db_bind_i64(s, 1, *id);
 	db_bind_u64(s, 2, inbox->modseq + 1);

@@ -352,7 +352,7 @@ int
 scan_step_add(struct mailbox *m, struct scan *s, int64_t wall_ms)
 {
 	const struct fixed fixed = { TIME_UNKNOWN, wall_ms, SIZE_UNKNOWN,
-		SIZE_UNKNOWN, ENDING_UNKNOWN };
+		SIZE_UNKNOWN, ENDING_UNKNOWN, 0 };
 	bool quota = quota_active(m->account);
 	int64_t bytes = 0, messages = 0;
 	struct edit ed;

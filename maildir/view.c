@@ -50,10 +50,16 @@ struct view *
 view_below(struct view *v, uint32_t uidnext)
 {
 	struct chunk **copy;
+	uint64_t highest = v->highest_modseq;
 	size_t n = 0;
 
 	if (v->uidnext <= uidnext)
 		return view_ref(v);
+	/* Who has seen all up to it must not have missed what is hidden. */
+	for (uint32_t seq = view_lower_bound(v, uidnext); seq <= v->count;
+	     seq++)
+		if (view_get(v, seq)->modseq <= highest)
+			highest = view_get(v, seq)->modseq - 1;
 	copy = mem_alloc(v->n_chunks * sizeof(struct chunk *));
 	for (; n < v->n_chunks; n++) {
 		struct chunk *c = v->v[n];
@@ -69,7 +75,7 @@ view_below(struct view *v, uint32_t uidnext)
 		while (copy[n]->m[copy[n]->n - 1].uid >= uidnext)
 			copy[n]->n--;
 	}
-	return view_new(copy, n, uidnext, v->highest_modseq);
+	return view_new(copy, n, uidnext, highest);
 }
 
 uint32_t

@@ -22,6 +22,8 @@ static const struct {
 	{ "UNSELECT", false },	  /* RFC 3691 */
 	{ "MOVE", false },	  /* RFC 6851 */
 	{ "MULTIAPPEND", false }, /* RFC 3502 */
+	{ "OBJECTID", false },	  /* RFC 8474 */
+	{ "SAVEDATE", false },	  /* RFC 8514 */
 };
 
 bool

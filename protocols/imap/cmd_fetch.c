@@ -80,6 +80,18 @@ put_item(struct imap_session *i, const struct fetch_item *it, int *rc)
 		return put_text(i, a, CACHE_BODYSTRUCTURE);
 	case FETCH_SECTION:
 		return imap_fetch_section(i, it, rc);
+	case FETCH_SAVEDATE:
+		buf_putc(out, ' ');
+		imap_put_date_time(out, a->info.save_ms);
+		return STEP_DONE;
+	case FETCH_EMAILID:
+		buf_putc(out, ' ');
+		imap_put_object_id(out, 'M', a->email_id);
+		return STEP_DONE;
+	case FETCH_THREADID:
+		/* RFC 8474 5.2: not supported */
+		buf_puts(out, " NIL");
+		return STEP_DONE;
 	case FETCH_FLAGS:
 		break;
 	}

@@ -55,18 +55,47 @@ imap_parse_create(struct imap_session *i, struct imap_lex *lx)
 	return parse_names(i, lx, false);
 }
 
+/* RFC 8474 4.1: the OK tells its id. */
+static enum step
+created_fn(struct imap_session *i)
+{
+	struct name_args *a = i->args;
+	struct err e = { .code = 0 };
+	struct mailbox *m = NULL;
+	struct buf id;
+	enum step st;
+	int rc = mailbox_open(i->account, a->name, &m, &e);
+
+	if (rc != 0)
+		return finish(i, rc, &e);
+	buf_init(&id, 64);
+	imap_put_object_id(&id, 'F', mailbox_object_id(m));
+	mailbox_close(&m);
+	st = imap_finish(
+	    i, "OK", "[MAILBOXID %s] CREATE completed.", buf_cstr(&id));
+	buf_fini(&id);
+	return st;
+}
+
+static const struct imap_step step_created = { "CREATE id", created_fn, false };
+
 static enum step
 create_fn(struct imap_session *i)
 {
 	struct name_args *a = i->args;
 	struct err e = { .code = 0 };
 
+	int rc;
+
 	if (a->bad_name)
 		return imap_bad_name(i);
 	/* RFC 3501 6.3.3: a trailing separator says that children will be
 	 * made; the name created is without it */
-	return finish(
-	    i, account_create(i->account, without_separator(a->name), &e), &e);
+	a->name = without_separator(a->name);
+	rc = account_create(i->account, a->name, &e);
+	if (rc != 0)
+		return finish(i, rc, &e);
+	return imap_goto(i, &step_created);
 }
 
 const struct imap_step imap_step_create = { "CREATE", create_fn, false };

@@ -1,4 +1,4 @@
-/* STATUS, RFC 3501 6.3.10; RFC 7889 3.1 (APPENDLIMIT). */
+/* STATUS, RFC 3501 6.3.10; RFC 7889 3.1 (APPENDLIMIT), RFC 8474 4.3. */
 #include <inttypes.h>
 
 #include "protocols/imap/session_impl.h"
@@ -11,6 +11,7 @@ enum status_item {
 	STATUS_UIDVALIDITY,
 	STATUS_UNSEEN,
 	STATUS_APPENDLIMIT, /* RFC 7889 3.1 */
+	STATUS_MAILBOXID,
 	STATUS_N_ITEMS,
 };
 
@@ -21,6 +22,7 @@ static const struct slice item_names[STATUS_N_ITEMS] = {
 	[STATUS_UIDVALIDITY] = SLICE_INIT("UIDVALIDITY"),
 	[STATUS_UNSEEN] = SLICE_INIT("UNSEEN"),
 	[STATUS_APPENDLIMIT] = SLICE_INIT("APPENDLIMIT"),
+	[STATUS_MAILBOXID] = SLICE_INIT("MAILBOXID"),
 };
 
 struct status_args {
@@ -93,14 +95,19 @@ put_status(struct imap_session *i, const struct status_args *a)
 	values[STATUS_UIDVALIDITY] = mailbox_uidvalidity(a->mailbox);
 	values[STATUS_UNSEEN] = c.unseen;
 	values[STATUS_APPENDLIMIT] = i->opt->message_max;
+	values[STATUS_MAILBOXID] = mailbox_object_id(a->mailbox);
 	buf_puts(out, "* STATUS ");
 	imap_put_mailbox(out, a->name);
 	buf_puts(out, " (");
 	for (size_t k = 0; k < STATUS_N_ITEMS; k++) {
 		if (!a->want[k])
 			continue;
-		buf_putf(out, "%s%s %" PRIu64, first ? "" : " ",
-		    (const char *)item_names[k].p, values[k]);
+		buf_putf(out, "%s%s ", first ? "" : " ",
+		    (const char *)item_names[k].p);
+		if (k == STATUS_MAILBOXID)
+			imap_put_object_id(out, 'F', values[k]);
+		else
+			buf_putf(out, "%" PRIu64, values[k]);
 		first = false;
 	}
 	buf_puts(out, ")\r\n");

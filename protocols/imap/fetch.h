@@ -27,6 +27,9 @@ enum fetch_kind {
 	FETCH_BODY,
 	FETCH_BODYSTRUCTURE,
 	FETCH_SECTION,
+	FETCH_SAVEDATE, /* RFC 8514 */
+	FETCH_EMAILID,	/* RFC 8474 */
+	FETCH_THREADID,
 };
 
 struct fetch_item {
@@ -60,7 +63,7 @@ struct fetch_args {
 	size_t n_items, cap_items;
 	bool seen;  /* sets \Seen */
 	bool flags; /* FLAGS is among the items */
-	bool needs_info, needs_file, needs_size;
+	bool needs_info, needs_file, needs_size, needs_email_id;
 	bool needs_text[FETCH_N_TEXTS]; /* ENVELOPE, BODY, BODYSTRUCTURE */
 	bool needs_header, needs_parts; /* of the message, for sections */
 	bool needs_fields;		/* those that are kept */
@@ -77,7 +80,7 @@ struct fetch_args {
 	uint32_t seq, uid;
 	struct message_info info;
 	int fd;
-	uint64_t file_size, wire_size;
+	uint64_t file_size, wire_size, email_id;
 	struct mime_source source;
 	struct buf texts[FETCH_N_TEXTS];
 	bool has_fields; /* in i->kept_fields */

@@ -18,6 +18,9 @@ static const struct {
 	{ SLICE_INIT("ENVELOPE"),      FETCH_ENVELOPE,	    false, false, 0 },
 	{ SLICE_INIT("BODY"),	       FETCH_BODY,	    false, false, 0 },
 	{ SLICE_INIT("BODYSTRUCTURE"), FETCH_BODYSTRUCTURE, false, false, 0 },
+	{ SLICE_INIT("SAVEDATE"),      FETCH_SAVEDATE,	    false, false, 0 },
+	{ SLICE_INIT("EMAILID"),       FETCH_EMAILID,	    false, false, 0 },
+	{ SLICE_INIT("THREADID"),      FETCH_THREADID,	    false, false, 0 },
 	{ SLICE_INIT("RFC822"),	       FETCH_SECTION, true, true,
 	    MIME_SECTION_ALL },
 	{ SLICE_INIT("RFC822.HEADER"), FETCH_SECTION, true, false,
@@ -361,7 +364,13 @@ sum_up(struct fetch_args *a)
 		case FETCH_FLAGS:
 			a->flags = true;
 			break;
+		case FETCH_EMAILID:
+			a->needs_email_id = true;
+			break;
+		case FETCH_THREADID:
+			break;
 		case FETCH_INTERNALDATE:
+		case FETCH_SAVEDATE:
 			a->needs_info = true;
 			break;
 		case FETCH_SIZE:

@@ -202,6 +202,11 @@ first_look(struct imap_session *i, struct fetch_args *a)
 			return rc;
 		a->wire_size = a->info.wire_size;
 	}
+	if (a->needs_email_id) {
+		a->email_id = mailbox_email_id(i->mailbox, a->uid);
+		if (a->email_id == 0)
+			return ERR_NOT_FOUND;
+	}
 	take_cached(i, a, &w.header, &w.whole);
 	w.fields = a->needs_fields && !a->has_fields;
 	file = a->needs_file || w.header || w.whole || w.fields ||

@@ -27,10 +27,14 @@ enum search_op {
 	SEARCH_FLAG,	/* has the flag */
 	SEARCH_KEYWORD, /* has the keyword */
 	SEARCH_RECENT,
-	SEARCH_SET, /* its number is in the set */
+	SEARCH_SET,	/* its number is in the set */
+	SEARCH_EMAILID, /* RFC 8474 */
 	SEARCH_BEFORE,
 	SEARCH_ON,
 	SEARCH_SINCE,
+	SEARCH_SAVEDBEFORE, /* RFC 8514 */
+	SEARCH_SAVEDON,
+	SEARCH_SAVEDSINCE,
 	SEARCH_LARGER,
 	SEARCH_SMALLER,
 	SEARCH_SENTBEFORE,
@@ -46,7 +50,7 @@ enum { SEARCH_MATCH = -1, SEARCH_NO_MATCH = -2 };
 struct search_test {
 	enum search_op op;
 	uint32_t flag;
-	struct slice name; /* keyword; header field */
+	struct slice name; /* keyword; header field; objectid */
 	struct imap_set set;
 	int64_t days;
 	uint32_t size;

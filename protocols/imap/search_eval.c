@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "protocols/imap/search.h"
+#include "protocols/imap/writer.h"
 
 void
 imap_search_close(struct imap_session *i)
@@ -32,6 +33,21 @@ has_keyword(struct imap_session *i, const struct message *m, struct slice name)
 	return false;
 }
 
+/* RFC 8474 7: objectids are compared with case. */
+static bool
+has_email_id(struct imap_session *i, const struct message *m, struct slice id)
+{
+	struct buf own;
+	bool same;
+
+	buf_init(&own, 64);
+	imap_put_object_id(&own, 'M', mailbox_email_id(i->mailbox, m->uid));
+	same = id.n + 2 == buf_len(&own) &&
+	    memcmp(buf_slice(&own).p + 1, id.p, id.n) == 0;
+	buf_fini(&own);
+	return same;
+}
+
 static int64_t
 floor_days(int64_t ms)
 {
@@ -46,13 +62,15 @@ info_test(const struct search_args *a, const struct search_test *t)
 {
 	/* RFC 3501 6.4.4: disregarding time and timezone; UTC, as FETCH
 	 * shows INTERNALDATE */
-	int64_t days = floor_days(a->info.internal_ms);
+	int64_t days =
+	    floor_days(t->op >= SEARCH_SAVEDBEFORE ? a->info.save_ms
+						   : a->info.internal_ms);
 
-	if (t->op == SEARCH_BEFORE)
+	if (t->op == SEARCH_BEFORE || t->op == SEARCH_SAVEDBEFORE)
 		return days < t->days;
-	if (t->op == SEARCH_ON)
+	if (t->op == SEARCH_ON || t->op == SEARCH_SAVEDON)
 		return days == t->days;
-	if (t->op == SEARCH_SINCE)
+	if (t->op == SEARCH_SINCE || t->op == SEARCH_SAVEDSINCE)
 		return days >= t->days;
 	if (t->op == SEARCH_LARGER)
 		return a->info.wire_size > t->size;
@@ -73,6 +91,8 @@ plain_test(struct imap_session *i, const struct search_test *t)
 		return imap_is_recent(i, a->m->uid);
 	if (t->op == SEARCH_SET)
 		return imap_set_has(&t->set, a->seq);
+	if (t->op == SEARCH_EMAILID)
+		return has_email_id(i, a->m, t->name);
 	assert(t->op == SEARCH_ALL);
 	return true;
 }

@@ -1,8 +1,9 @@
 /* The arguments of SEARCH, RFC 3501 6.4.4 and 9, and the program of them. */
+#include "base/ascii.h"
 #include "protocols/imap/date_time.h"
 #include "protocols/imap/search.h"
 
-enum { DEPTH_MAX = 2000 };
+enum { DEPTH_MAX = 2000, OBJECTID_MAX = 255 };
 #define NONE UINT32_MAX
 
 enum arg {
@@ -12,6 +13,7 @@ enum arg {
 	ARG_SIZE,
 	ARG_KEYWORD,
 	ARG_HEADER,
+	ARG_OBJECTID,
 	ARG_SET
 };
 
@@ -45,6 +47,14 @@ static const struct {
 	{ SLICE_INIT("SENTBEFORE"), SEARCH_SENTBEFORE, false, ARG_DATE, 0, { 0 } },
 	{ SLICE_INIT("SENTON"),	    SEARCH_SENTON, false, ARG_DATE, 0, { 0 } },
 	{ SLICE_INIT("SENTSINCE"),  SEARCH_SENTSINCE, false, ARG_DATE, 0, { 0 } },
+	/* RFC 8514: saved dates are known everywhere */
+	{ SLICE_INIT("SAVEDBEFORE"), SEARCH_SAVEDBEFORE, false, ARG_DATE, 0, { 0 } },
+	{ SLICE_INIT("SAVEDON"),    SEARCH_SAVEDON, false, ARG_DATE, 0, { 0 } },
+	{ SLICE_INIT("SAVEDSINCE"), SEARCH_SAVEDSINCE, false, ARG_DATE, 0, { 0 } },
+	{ SLICE_INIT("SAVEDATESUPPORTED"), SEARCH_ALL, false, ARG_NONE, 0, { 0 } },
+	/* RFC 8474: there are no thread ids, so none matches */
+	{ SLICE_INIT("EMAILID"),    SEARCH_EMAILID, false, ARG_OBJECTID, 0, { 0 } },
+	{ SLICE_INIT("THREADID"),   SEARCH_ALL,	   true,  ARG_OBJECTID, 0, { 0 } },
 	{ SLICE_INIT("LARGER"),	    SEARCH_LARGER, false, ARG_SIZE, 0, { 0 } },
 	{ SLICE_INIT("SMALLER"),    SEARCH_SMALLER, false, ARG_SIZE, 0, { 0 } },
 	{ SLICE_INIT("UID"),	    SEARCH_SET,	   false, ARG_SET, 0, { 0 } },
@@ -142,10 +152,14 @@ cost_of(enum search_op op)
 	case SEARCH_KEYWORD:
 	case SEARCH_RECENT:
 	case SEARCH_SET:
+	case SEARCH_EMAILID:
 		return 0;
 	case SEARCH_BEFORE:
 	case SEARCH_ON:
 	case SEARCH_SINCE:
+	case SEARCH_SAVEDBEFORE:
+	case SEARCH_SAVEDON:
+	case SEARCH_SAVEDSINCE:
 	case SEARCH_LARGER:
 	case SEARCH_SMALLER:
 		return 1;
@@ -281,6 +295,28 @@ keyword_arg(struct imap_lex *lx, struct search_test *test)
 	return PARSE_OK;
 }
 
+/* objectid, RFC 8474 7. */
+static enum parse
+objectid_arg(struct imap_lex *lx, struct search_test *test)
+{
+	size_t start = lx->pos;
+	enum parse r = imap_lex_atom(lx, &test->name);
+
+	if (r != PARSE_OK)
+		return r;
+	for (size_t k = 0; k < test->name.n; k++) {
+		uint8_t c = test->name.p[k];
+
+		if (!ascii_is_alnum(c) && c != '_' && c != '-')
+			test->name.n = 0;
+	}
+	if (test->name.n != 0 && test->name.n <= OBJECTID_MAX)
+		return PARSE_OK;
+	lx->pos = start;
+	lx->why = "not an objectid";
+	return PARSE_BAD;
+}
+
 static enum parse
 key_arg(
     struct tree *t, struct imap_lex *lx, enum arg arg, struct search_test *test)
@@ -298,6 +334,8 @@ key_arg(
 		return imap_lex_number(lx, &test->size);
 	case ARG_KEYWORD:
 		return keyword_arg(lx, test);
+	case ARG_OBJECTID:
+		return objectid_arg(lx, test);
 	case ARG_SET:
 		return set_arg(t, lx, true, &test->set);
 	case ARG_HEADER:

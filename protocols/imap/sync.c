@@ -16,6 +16,8 @@
  * numbers of the two views would mix.  Any of it may be cut into slices, as
  * numbers are right after each response.
  */
+#include <inttypes.h>
+
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
 
@@ -162,6 +164,13 @@ imap_sync_select(struct imap_session *i)
 	    out, "OK [UIDVALIDITY %u] Ok", mailbox_uidvalidity(i->mailbox));
 	imap_put_untagged(
 	    out, "OK [UIDNEXT %u] Predicted next UID.", view_uidnext(i->view));
+	/* RFC 7162 3.1.2.1 */
+	imap_put_untagged(out, "OK [HIGHESTMODSEQ %" PRIu64 "] Highest.",
+	    view_highest_modseq(i->view));
+	/* RFC 8474 4.2 */
+	buf_puts(out, "* OK [MAILBOXID ");
+	imap_put_object_id(out, 'F', mailbox_object_id(i->mailbox));
+	buf_puts(out, "] Ok\r\n");
 }
 
 /* --- changes ------------------------------------------------------------- */

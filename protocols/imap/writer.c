@@ -1,5 +1,6 @@
 #include "protocols/imap/writer.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 
 #include "protocols/imap/lex.h"
@@ -78,6 +79,12 @@ imap_put_date_time(struct buf *out, int64_t wall_ms)
 	buf_putf(out, "\"%2u-%s-%04lld %02u:%02u:%02u +0000\"", day,
 	    months[month - 1], (long long)year, second / 3600, second / 60 % 60,
 	    second % 60);
+}
+
+void
+imap_put_object_id(struct buf *out, char letter, uint64_t id)
+{
+	buf_putf(out, "(%c%016" PRIx64 ")", letter, id);
 }
 
 void

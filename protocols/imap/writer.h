@@ -28,6 +28,12 @@ void imap_put_text(struct buf *out, struct slice s);
 /* Append a date-time (RFC 3501 9) of ms since 1970, in UTC, with quotes. */
 void imap_put_date_time(struct buf *out, int64_t wall_ms);
 
+/*
+ * Append an objectid in parentheses (RFC 8474 7): the letter says of what, so
+ * that ids of different things differ and none begins with a digit.
+ */
+void imap_put_object_id(struct buf *out, char letter, uint64_t id);
+
 /* Append "tag OK text CRLF" and the like; text is ours, or a format of it. */
 void imap_put_tagged(struct buf *out, struct slice tag, const char *state,
     const char *fmt, ...) PRINTF_LIKE(4, 5);

@@ -299,6 +299,18 @@ mailbox_uidvalidity(const struct mailbox *m)
 	return m == &mailboxes[0] ? 1000 : 2000;
 }
 
+uint64_t
+mailbox_object_id(const struct mailbox *m)
+{
+	return mailbox_uidvalidity(m);
+}
+
+uint64_t
+mailbox_email_id(struct mailbox *m, uint32_t uid)
+{
+	return find(m, uid) != NULL ? uid : 0;
+}
+
 struct slice
 mailbox_name(const struct mailbox *m)
 {

@@ -29,7 +29,7 @@ struct var {
 struct expect {
 	struct slice pattern;
 	size_t line;
-	bool any_order, met;
+	bool any_order, many, met;
 };
 
 struct transcript {
@@ -324,16 +324,22 @@ take_line(struct transcript *t, int conn, struct slice *line, size_t *n)
 	return true;
 }
 
-/* The expectation that the line meets: a free S* line, or the next S line. */
+/* The expectation that the line meets: a free S* line, or the next S line, or
+ * else an S+ line. */
 static struct expect *
 expect_find(struct transcript *t, struct slice line)
 {
-	struct expect *next = NULL;
+	struct expect *next = NULL, *many = NULL;
 
 	for (size_t i = 0; i < t->n_expect; i++) {
 		struct expect *e = &t->expect[i];
 		if (e->met)
 			continue;
+		if (e->many) {
+			if (many == NULL && matches(t, e->pattern, line))
+				many = e;
+			continue;
+		}
 		if (!e->any_order && next != NULL)
 			continue;
 		if (!e->any_order)
@@ -341,7 +347,7 @@ expect_find(struct transcript *t, struct slice line)
 		if (matches(t, e->pattern, line))
 			return e;
 	}
-	return NULL;
+	return many;
 }
 
 /* Compare what was expected so far with what the server says. */
@@ -349,22 +355,28 @@ static void
 settle(struct transcript *t)
 {
 	int conn = t->expect_conn;
+	size_t left = 0;
 
-	for (size_t left = t->n_expect; left != 0 && !t->failed; left--) {
+	for (size_t i = 0; i < t->n_expect; i++)
+		left += !t->expect[i].many;
+	while (t->n_expect != 0 && !t->failed) {
 		struct slice line;
 		struct expect *e, *first = t->expect;
 		size_t n;
 		bool whole = take_line(t, conn, &line, &n);
 
-		while (first->met)
-			first++;
 		e = whole ? expect_find(t, line) : NULL;
+		if (e == NULL && left == 0)
+			break;
+		while (first->met || (first->many && left != 0))
+			first++;
 		if (e == NULL) {
 			fail_at(t, first->line, "another reply", first->pattern,
 			    line);
 			break;
 		}
-		e->met = true;
+		e->met = !e->many;
+		left -= e->met;
 		trace(t, "S", conn, line);
 		buf_drain(t->d->output(conn), n);
 	}
@@ -448,9 +460,10 @@ server_line(struct transcript *t, int conn, uint8_t kind, struct slice text)
 		return;
 	}
 	t->expect_conn = conn;
-	t->expect[t->n_expect++] = (struct expect){
-		.pattern = text, .line = t->line, .any_order = kind == '*'
-	};
+	t->expect[t->n_expect++] = (struct expect){ .pattern = text,
+		.line = t->line,
+		.any_order = kind == '*',
+		.many = kind == '+' };
 }
 
 /* Behind the "|"; "|-" has no line end. */
@@ -501,7 +514,7 @@ file_line(struct transcript *t, struct slice line)
 	}
 	if (rest.n >= 2 && (rest.p[0] == 'C' || rest.p[0] == 'S') &&
 	    slice_has(
-		rest.p[0] == 'C' ? SLICE(":-!") : SLICE(":*!"), rest.p[1])) {
+		rest.p[0] == 'C' ? SLICE(":-!") : SLICE(":*+!"), rest.p[1])) {
 		struct slice text = slice_skip(rest, 2);
 		text = slice_skip(text, slice_starts(text, SLICE(" ")));
 		if (rest.p[0] == 'C')

@@ -584,6 +584,9 @@ restored_database_jumps(void **state)
 	struct mailbox *m;
 	struct view *v;
 	uint64_t modseq;
+	struct uid_range *ranges;
+	size_t n_ranges;
+	bool complete;
 
 	assert_int_equal(sqlite3_wal_checkpoint_v2(f->account->db.h, NULL,
 			     SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL),
@@ -612,6 +615,18 @@ restored_database_jumps(void **state)
 	assert_int_equal(view_get(v, 2)->uid, 2);
 	assert_true(view_get(v, 3)->uid >= 1 << 20);
 	assert_true(view_highest_modseq(v) > modseq);
+	/* what a client saw since the copy may be otherwise now */
+	assert_true(view_get(v, 1)->modseq > modseq);
+	assert_int_equal(
+	    mailbox_vanished(m, modseq, &ranges, &n_ranges, &complete, NULL),
+	    0);
+	assert_false(complete);
+	free(ranges);
+	assert_int_equal(mailbox_vanished(m, view_highest_modseq(v), &ranges,
+			     &n_ranges, &complete, NULL),
+	    0);
+	assert_true(complete);
+	free(ranges);
 	view_unref(&v);
 	mailbox_close(&m);
 }

@@ -105,7 +105,7 @@ static void
 add_some(struct edit *ed, struct model *model, uint32_t n)
 {
 	static unsigned serial;
-	const struct fixed fixed = { 1, 2, 3, 4, ENDING_LINE };
+	const struct fixed fixed = { 1, 2, 3, 4, ENDING_LINE, 0 };
 
 	for (; n > 0 && model->n < MODEL_MAX; n--) {
 		char *name = mem_printf("%u.x", serial++);
@@ -253,7 +253,7 @@ chunks_on_disk(void **state)
 			.keywords = i,
 			.modseq = UINT64_MAX - i };
 		struct fixed x = { -5, TIME_UNKNOWN, SIZE_UNKNOWN, i,
-			(enum ending)(i % 3) };
+			(enum ending)(i % 3), i };
 		char *base = mem_printf("base%u", i);
 
 		chunk_append(c, &m, i % 2 ? PLACE_NEW : PLACE_INFO | PLACE_ODD,
@@ -283,6 +283,7 @@ chunks_on_disk(void **state)
 		assert_int_equal(chunk_fixed(d, i)->file_size, SIZE_UNKNOWN);
 		assert_int_equal(chunk_fixed(d, i)->wire_size, i);
 		assert_int_equal(chunk_fixed(d, i)->ending, i % 3);
+		assert_int_equal(chunk_fixed(d, i)->email_id, i);
 	}
 	chunk_unref(&d);
 	/* any damage is noticed */

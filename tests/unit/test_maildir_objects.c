@@ -1,0 +1,440 @@
+/*
+ * What the index alone knows of messages and mailboxes: EMAILID, MAILBOXID,
+ * save dates, expunged UIDs; and databases of an older schema.
+ */
+#include <sqlite3.h>
+
+#include "base/log.h"
+#include "maildir/internal.h"
+#include "tests/support/maildir_fixture.h"
+
+static void
+quiet(void *arg, enum log_level level, const char *ident, const char *line)
+{
+	(void)arg;
+	(void)level;
+	(void)ident;
+	(void)line;
+}
+
+static uint64_t
+email_id(struct mailbox *m, uint32_t uid)
+{
+	uint64_t id = mailbox_email_id(m, uid);
+
+	assert_true(id != 0);
+	return id;
+}
+
+static int64_t
+saved(struct mailbox *m, uint32_t uid)
+{
+	struct message_info info;
+
+	assert_int_equal(mailbox_message_info(m, uid, &info), 0);
+	assert_true(info.email_id == mailbox_email_id(m, uid));
+	return info.save_ms;
+}
+
+static uint64_t
+highest(struct mailbox *m)
+{
+	struct view *v = mailbox_view(m);
+	uint64_t modseq = view_highest_modseq(v);
+
+	view_unref(&v);
+	return modseq;
+}
+
+/* "1 3:7 …", with "?" behind it if that isn't all. */
+static const char *
+vanished(struct mailbox *m, uint64_t since)
+{
+	static char text[65536];
+	struct uid_range *v;
+	size_t n, at = 0;
+	bool complete;
+
+	assert_int_equal(
+	    mailbox_vanished(m, since, &v, &n, &complete, NULL), 0);
+	text[0] = '\0';
+	for (size_t i = 0; i < n; i++) {
+		at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%u",
+		    i != 0 ? " " : "", v[i].first);
+		if (v[i].last != v[i].first)
+			at += (size_t)snprintf(
+			    text + at, sizeof(text) - at, ":%u", v[i].last);
+		assert_true(at < sizeof(text) - 30);
+	}
+	(void)snprintf(text + at, sizeof(text) - at, "%s", complete ? "" : "?");
+	free(v);
+	return text;
+}
+
+/* --- EMAILID -------------------------------------------------------------- */
+
+static void
+email_ids_follow_copies(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX"), *t;
+	const uint32_t uids[] = { 1, 2 };
+	uint32_t to[2];
+	uint64_t one, two;
+
+	assert_int_equal(account_create(f->account, SLICE("INBOX.t"), NULL), 0);
+	deliver(f, "", "one");
+	deliver(f, "", "one");
+	refresh(f, m);
+	one = email_id(m, 1);
+	two = email_id(m, 2);
+	assert_true(one != two);
+	assert_int_equal(run_copy(f, m, uids, 2, "INBOX.t", false, to), 0);
+	t = open_mailbox(f, "INBOX.t");
+	assert_true(email_id(t, to[0]) == one);
+	assert_true(email_id(t, to[1]) == two);
+	/* the copy of a copy, and back again */
+	assert_int_equal(run_copy(f, t, to, 1, "INBOX", true, to), 0);
+	refresh(f, m);
+	assert_true(email_id(m, to[0]) == one);
+	mailbox_close(&t);
+	/* flags, a restart and a folder's new name change nothing */
+	assert_int_equal(
+	    run_flags(f, m, uids, 1, FLAGS_ADD, MESSAGE_SEEN, "kw"), 0);
+	assert_true(email_id(m, 1) == one);
+	mailbox_close(&m);
+	assert_int_equal(account_rename(f->account, SLICE("INBOX.t"),
+			     SLICE("INBOX.u"), NULL),
+	    0);
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	t = open_mailbox(f, "INBOX.u");
+	refresh(f, m);
+	refresh(f, t);
+	assert_true(email_id(m, 1) == one);
+	assert_true(email_id(m, to[0]) == one);
+	assert_true(email_id(t, 2) == two);
+	assert_true(mailbox_email_id(t, 1) == 0);
+	mailbox_close(&t);
+	mailbox_close(&m);
+}
+
+static void
+email_ids_survive_the_database(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	uint64_t one;
+
+	deliver(f, "", "one");
+	refresh(f, m);
+	one = email_id(m, 1);
+	mailbox_close(&m);
+	fixture_close(f);
+	assert_int_equal(remove(fixture_path(f, "postern.db")), 0);
+	(void)remove(fixture_path(f, "postern.db-wal"));
+	(void)remove(fixture_path(f, "postern.db-shm"));
+	fixture_open(f);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	assert_true(email_id(m, 1) == one);
+	mailbox_close(&m);
+}
+
+/* --- MAILBOXID ------------------------------------------------------------ */
+
+static uint64_t
+object_id(struct fixture *f, const char *name)
+{
+	struct mailbox *m = open_mailbox(f, name);
+	uint64_t id = mailbox_object_id(m);
+
+	mailbox_close(&m);
+	assert_true(id != 0);
+	return id;
+}
+
+static void
+mailbox_ids_follow_names(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t inbox = object_id(f, "INBOX"), a, b;
+
+	assert_int_equal(account_create(f->account, SLICE("INBOX.a"), NULL), 0);
+	assert_int_equal(
+	    account_create(f->account, SLICE("INBOX.a.b"), NULL), 0);
+	a = object_id(f, "INBOX.a");
+	b = object_id(f, "INBOX.a.b");
+	assert_true(a != b && a != inbox && b != inbox);
+	assert_int_equal(account_rename(f->account, SLICE("INBOX.a"),
+			     SLICE("INBOX.z"), NULL),
+	    0);
+	fixture_reopen(f);
+	assert_true(object_id(f, "INBOX") == inbox);
+	assert_true(object_id(f, "INBOX.z") == a);
+	assert_true(object_id(f, "INBOX.z.b") == b);
+	/* made again, it's another */
+	assert_int_equal(
+	    account_delete(f->account, SLICE("INBOX.z.b"), NULL), 0);
+	assert_int_equal(
+	    account_create(f->account, SLICE("INBOX.z.b"), NULL), 0);
+	assert_true(object_id(f, "INBOX.z.b") != b);
+}
+
+/* RFC 8474 4: the new mailbox is a new one, INBOX stays what it was. */
+static void
+renamed_inbox_keeps_its_id(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	uint64_t inbox = mailbox_object_id(m), one;
+	int64_t before;
+
+	deliver(f, "", "one");
+	refresh(f, m);
+	one = email_id(m, 1);
+	before = saved(m, 1);
+	f->wall_ms += 86400000;
+	refresh(f, m);
+	assert_int_equal(account_rename(f->account, SLICE("INBOX"),
+			     SLICE("INBOX.old"), NULL),
+	    0);
+	refresh(f, m);
+	assert_listing(m, "");
+	assert_true(mailbox_object_id(m) == inbox);
+	mailbox_close(&m);
+	for (int i = 0; i < 2; i++) {
+		m = open_mailbox(f, "INBOX.old");
+		refresh(f, m);
+		assert_true(mailbox_object_id(m) != inbox);
+		assert_true(email_id(m, 1) == one);
+		/* RFC 8514 3 */
+		assert_true(saved(m, 1) == before + 86400000);
+		mailbox_close(&m);
+		assert_true(object_id(f, "INBOX") == inbox);
+		fixture_reopen(f);
+	}
+}
+
+/* --- save dates ----------------------------------------------------------- */
+
+static void
+save_dates(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX"), *t;
+	const uint32_t uid[] = { 1 };
+	uint32_t to[1], appended;
+	int64_t first = f->wall_ms;
+
+	assert_int_equal(account_create(f->account, SLICE("INBOX.t"), NULL), 0);
+	deliver(f, "", "one");
+	refresh(f, m);
+	f->wall_ms += 1000000;
+	assert_int_equal(run_append(f, "INBOX", "x", 0, NULL, &appended), 0);
+	refresh(f, m);
+	assert_true(saved(m, 1) == first);
+	assert_true(saved(m, appended) == first + 1000000);
+	f->wall_ms += 1000000;
+	assert_int_equal(
+	    run_flags(f, m, uid, 1, FLAGS_ADD, MESSAGE_SEEN, NULL), 0);
+	assert_int_equal(run_copy(f, m, uid, 1, "INBOX.t", false, to), 0);
+	t = open_mailbox(f, "INBOX.t");
+	assert_true(saved(m, 1) == first);
+	assert_true(saved(t, to[0]) == first + 2000000);
+	mailbox_close(&m);
+	mailbox_close(&t);
+	f->wall_ms += 1000000;
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	assert_true(saved(m, 1) == first);
+	mailbox_close(&m);
+}
+
+/* --- expunged UIDs -------------------------------------------------------- */
+
+static void
+vanished_are_told(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	const uint32_t some[] = { 2, 3, 5 }, one[] = { 4 };
+	uint64_t start, middle;
+
+	for (int i = 0; i < 6; i++)
+		deliver(f, "", "x");
+	refresh(f, m);
+	start = highest(m);
+	assert_string_equal(vanished(m, 0), "");
+	assert_int_equal(run_remove(f, m, some, 3), 3);
+	middle = highest(m);
+	assert_true(middle > start);
+	assert_string_equal(vanished(m, start), "2:3 5");
+	assert_string_equal(vanished(m, middle), "");
+	assert_int_equal(run_remove(f, m, one, 1), 1);
+	assert_string_equal(vanished(m, middle), "4");
+	assert_string_equal(vanished(m, 0), "2:5");
+	mailbox_close(&m);
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	assert_string_equal(vanished(m, start), "2:5");
+	/* removed by somebody else: it has a mod-sequence all the same */
+	start = highest(m);
+	assert_int_equal(remove(fixture_path(f, message_path(m, 6))), 0);
+	refresh(f, m);
+	assert_string_equal(vanished(m, start), "6");
+	mailbox_close(&m);
+}
+
+static void
+old_vanished_are_forgotten(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct db *db = &f->account->db;
+	const uint32_t one[] = { 1 };
+	uint64_t before;
+	char sql[200];
+
+	deliver(f, "", "x");
+	refresh(f, m);
+	before = highest(m);
+	/* 9000 expunges of old */
+	(void)snprintf(sql, sizeof(sql),
+	    "WITH RECURSIVE c(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM c "
+	    "WHERE n < 9000) INSERT INTO vanished SELECT %lld, n, 10 * n, "
+	    "10 * n FROM c",
+	    (long long)m->id);
+	assert_int_equal(db_exec(db, sql, NULL), 0);
+	(void)snprintf(sql, sizeof(sql),
+	    "UPDATE mailbox SET modseq = 10000, modseq_bound = 90000, "
+	    "uidnext = 100000, change = change + 1 WHERE id = %lld",
+	    (long long)m->id);
+	assert_int_equal(db_exec(db, sql, NULL), 0);
+	assert_true(before < 10000);
+	assert_int_equal(run_remove(f, m, one, 1), 1);
+	assert_string_equal(vanished(m, 10000), "1");
+	assert_string_equal(vanished(m, 8999), "1 90000");
+	assert_non_null(strchr(vanished(m, 4000), '?'));
+	assert_null(strchr(vanished(m, 6000), '?'));
+	mailbox_close(&m);
+}
+
+/* --- older databases ------------------------------------------------------ */
+
+static void
+exec(sqlite3 *h, const char *sql)
+{
+	assert_int_equal(sqlite3_exec(h, sql, NULL, NULL, NULL), SQLITE_OK);
+}
+
+/* Cut the email_id from a blob of fixed parts. */
+static void
+cut_fixed(struct slice in, struct buf *out)
+{
+	assert_true(blob_open(&in));
+	for (size_t at = 0; at < in.n; at += 44)
+		buf_put(out, slice_of(in.p + at, 36));
+	blob_seal(out);
+}
+
+/* Have the database look as version 1 made it. */
+static void
+downgrade(struct fixture *f)
+{
+	sqlite3 *h;
+	sqlite3_stmt *get, *put;
+	struct buf b;
+
+	assert_int_equal(sqlite3_open(fixture_path(f, "postern.db"), &h), 0);
+	assert_int_equal(
+	    sqlite3_prepare_v2(
+		h, "SELECT key, fixed FROM chunk_fixed", -1, &get, NULL),
+	    SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(h,
+			     "UPDATE chunk_fixed SET fixed = ?2 WHERE key = ?1",
+			     -1, &put, NULL),
+	    SQLITE_OK);
+	buf_init(&b, 65536);
+	while (sqlite3_step(get) == SQLITE_ROW) {
+		buf_reset(&b);
+		cut_fixed(db_column_blob(get, 1), &b);
+		(void)sqlite3_reset(put);
+		(void)sqlite3_bind_int64(put, 1, sqlite3_column_int64(get, 0));
+		db_bind_blob(put, 2, buf_slice(&b));
+		assert_int_equal(sqlite3_step(put), SQLITE_DONE);
+	}
+	buf_fini(&b);
+	(void)sqlite3_finalize(get);
+	(void)sqlite3_finalize(put);
+	exec(h, "ALTER TABLE mailbox DROP COLUMN object_id");
+	exec(h, "ALTER TABLE mailbox DROP COLUMN vanished_from");
+	exec(h, "ALTER TABLE mailbox DROP COLUMN modseq_floor");
+	exec(h, "PRAGMA user_version = 1");
+	assert_int_equal(sqlite3_close(h), SQLITE_OK);
+}
+
+static void
+version_1_opens(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	const uint32_t uids[] = { 2 };
+	uint32_t to[1];
+	uint64_t one, modseq;
+	int64_t date;
+
+	for (int i = 0; i < 300; i++)
+		deliver(f, "", "x");
+	refresh(f, m);
+	assert_int_equal(run_copy(f, m, uids, 1, "INBOX", false, to), 0);
+	assert_int_equal(run_remove(f, m, uids, 1), 1);
+	one = email_id(m, 1);
+	date = saved(m, 1);
+	modseq = highest(m);
+	mailbox_close(&m);
+	fixture_close(f);
+	downgrade(f);
+	fixture_open(f);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	assert_true(mailbox_object_id(m) != 0);
+	assert_true(email_id(m, 1) == one);
+	assert_true(email_id(m, to[0]) != 0);
+	assert_true(saved(m, 1) == date);
+	assert_true(highest(m) == modseq);
+	assert_string_equal(vanished(m, 0), "2");
+	one = mailbox_object_id(m);
+	assert_int_equal(
+	    run_flags(f, m, to, 1, FLAGS_ADD, MESSAGE_SEEN, "kw"), 0);
+	deliver(f, "", "x"); /* its chunk gets written anew */
+	refresh(f, m);
+	mailbox_close(&m);
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	assert_true(mailbox_object_id(m) == one);
+	assert_true(saved(m, 300) == date);
+	mailbox_close(&m);
+}
+
+int
+main(void)
+{
+#define CASE(fn)                                                               \
+ cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
+	const struct CMUnitTest tests[] = {
+		CASE(email_ids_follow_copies),
+		CASE(email_ids_survive_the_database),
+		CASE(mailbox_ids_follow_names),
+		CASE(renamed_inbox_keeps_its_id),
+		CASE(save_dates),
+		CASE(vanished_are_told),
+		CASE(old_vanished_are_forgotten),
+		CASE(version_1_opens),
+	};
+
+	log_set_sink(quiet, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
