@@ -220,6 +220,16 @@ put_leaf(struct walk *w, uint32_t part)
 	put_part_end(w, part, text);
 }
 
+/* What stands for the parts of a multipart that has none. */
+static void
+put_no_part(struct walk *w)
+{
+	buf_puts(w->out,
+	    "(\"TEXT\" \"PLAIN\" (\"CHARSET\" \"US-ASCII\") "
+	    "NIL NIL \"7BIT\" 0 0");
+	buf_puts(w->out, w->extended ? " NIL NIL NIL NIL)" : ")");
+}
+
 /* Everything of an entry that stands before its children. */
 static void
 put_begin(struct walk *w, uint32_t part)
@@ -235,9 +245,7 @@ put_begin(struct walk *w, uint32_t part)
 		buf_putc(w->out, '(');
 		/* 1*body: the grammar wants one */
 		if (p->first == MIME_NONE)
-			buf_puts(w->out,
-			    "(\"TEXT\" \"PLAIN\" (\"CHARSET\" \"US-ASCII\") "
-			    "NIL NIL \"7BIT\" 0 0)");
+			put_no_part(w);
 		break;
 	case MIME_MESSAGE:
 		mime_part_type(w->m, part, &type, &subtype);

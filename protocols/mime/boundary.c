@@ -67,6 +67,37 @@ mime_boundaries_truncate(struct mime_boundaries *b, size_t n)
 }
 
 /*
+ * RFC 2046 5.1.1: it is enough that a line begins with the delimiter.  But one
+ * boundary often begins another, of a multipart that isn't open any more or
+ * never was, as "part1" does "part12": so a blank or "--" must follow.  The
+ * longest boundary is meant.
+ */
+static enum mime_delimiter
+match_beginning(
+    const struct mime_boundaries *b, struct slice line, size_t *level)
+{
+	enum mime_delimiter found = MIME_DELIMITER_NONE;
+	size_t longest = 0;
+
+	for (size_t i = b->n; i-- > 0;) {
+		struct slice boundary = boundary_of(b, &b->v[i]), rest;
+
+		if (boundary.n <= longest || boundary.n >= line.n ||
+		    !slice_starts(line, boundary))
+			continue;
+		rest = slice_skip(line, boundary.n);
+		if (!mime_is_space(rest.p[0]) &&
+		    !slice_starts(rest, SLICE("--")))
+			continue;
+		found = rest.p[0] == '-' ? MIME_DELIMITER_CLOSE
+					 : MIME_DELIMITER_OPEN;
+		longest = boundary.n;
+		*level = i;
+	}
+	return found;
+}
+
+/*
  * The innermost exact match wins.  The hashes keep a hundred open multiparts
  * from making every line of dashes a hundred comparisons.
  */
@@ -97,11 +128,5 @@ mime_boundaries_match(
 		    slice_eq(boundary_of(b, o), stem))
 			return MIME_DELIMITER_CLOSE;
 	}
-	/* rubbish behind a close delimiter, of the innermost one only */
-	*level = b->n - 1;
-	stem = boundary_of(b, &b->v[b->n - 1]);
-	if (slice_starts(name, stem) &&
-	    slice_starts(slice_skip(name, stem.n), SLICE("--")))
-		return MIME_DELIMITER_CLOSE;
-	return MIME_DELIMITER_NONE;
+	return match_beginning(b, name, level);
 }

@@ -105,9 +105,8 @@ mime_lex_unescape(struct slice s, struct buf *out)
 		buf_put(out, slice_of(s.p + from, s.n - from));
 }
 
-/* RFC 2045 5.1: any but space, controls and tspecials; 8 bit is tolerated */
-static bool
-is_token(uint8_t c)
+bool
+mime_lex_is_token(uint8_t c)
 {
 	static const struct slice tspecials = SLICE_INIT("()<>@,;:\\\"/[]?=");
 
@@ -120,7 +119,7 @@ mime_lex_token(struct slice *in)
 	struct slice token;
 	size_t n = 0;
 
-	while (n < in->n && is_token(in->p[n]))
+	while (n < in->n && mime_lex_is_token(in->p[n]))
 		n++;
 	token = slice_first(*in, n);
 	*in = slice_skip(*in, n);

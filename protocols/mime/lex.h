@@ -51,6 +51,8 @@ bool mime_lex_quoted(struct slice *in, struct buf *out);
 /* Append s with its quoted pairs resolved. */
 void mime_lex_unescape(struct slice s, struct buf *out);
 
+/* RFC 2045 5.1: any but space, controls, tspecials; 8 bit is tolerated. */
+bool mime_lex_is_token(uint8_t c);
 /* Take a token of RFC 2045 5.1; the empty slice if there's none. */
 struct slice mime_lex_token(struct slice *in);
 

@@ -120,6 +120,10 @@ piece_take(struct slice *in, struct piece *piece, struct buf *text)
 {
 	size_t n = 0;
 
+	/* what no name begins with */
+	while (in->n != 0 && in->p[0] != '=' && in->p[0] != ';' &&
+	    !mime_lex_is_token(in->p[0]))
+		*in = slice_skip(*in, 1);
 	while (n < in->n && in->p[n] != '=' && in->p[n] != ';')
 		n++;
 	name_split(slice_trim(slice_first(*in, n)), piece);

@@ -251,11 +251,17 @@ static void
 multipart_settle(struct mime_parser *p, struct slice rest)
 {
 	struct mime_part *part = part_of(p, p->cur);
-	struct slice boundary = slice_of(NULL, 0);
 	struct mime_params params;
+	struct slice boundary;
+	struct buf text;
 
 	mime_params_parse(&params, rest);
-	(void)mime_params_get(&params, SLICE("boundary"), &boundary);
+	buf_init(&text, 4 * MIME_BOUNDARY_MAX);
+	/* RFC 2231 makes no sense here, but is met */
+	if (!mime_params_get(&params, SLICE("boundary"), &boundary)) {
+		(void)mime_params_text(&params, SLICE("boundary"), &text);
+		boundary = buf_ok(&text) ? buf_slice(&text) : slice_of(NULL, 0);
+	}
 	/* RFC 2046 5.1.1: a boundary doesn't end in white space */
 	while (boundary.n != 0 && mime_is_space(boundary.p[boundary.n - 1]))
 		boundary.n--;
@@ -269,6 +275,7 @@ multipart_settle(struct mime_parser *p, struct slice rest)
 		part->kind = MIME_MULTIPART;
 		mime_boundaries_push(&p->bounds, p->cur, boundary);
 	}
+	buf_fini(&text);
 	mime_params_fini(&params);
 }
 

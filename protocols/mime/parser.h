@@ -12,8 +12,8 @@
  * - Lines end in LF or CRLF; a CR elsewhere is data.
  * - A delimiter line is "--", the boundary, an optional "--", blanks.  The
  *   innermost open multipart that matches exactly wins, so a boundary that is
- *   the beginning of another isn't mistaken for it.  Only if none does, a
- *   close delimiter of the innermost one with something behind it counts.
+ *   the beginning of another isn't mistaken for it.  Only if none does, it
+ *   may have something behind it, after a blank or the second "--".
  * - The delimiter of an outer multipart ends all that is open inside of it;
  *   the end of the file ends everything.
  * - A header ends at its empty line, at a delimiter or at the end; lines that

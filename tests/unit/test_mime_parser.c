@@ -79,11 +79,11 @@ static const struct structure_case structure_cases[] = {
 	{ "multipart without parts",
 	    "Content-Type: multipart/mixed; boundary=b\n\nnothing\n",
 	    "((\"TEXT\" \"PLAIN\" (\"CHARSET\" \"US-ASCII\") NIL NIL \"7BIT\" "
-	    "0 0) \"mixed\" (\"boundary\" \"b\") NIL NIL NIL)" },
+	    "0 0 NIL NIL NIL NIL) \"mixed\" (\"boundary\" \"b\") NIL NIL NIL)" },
 	{ "only a close delimiter",
 	    "Content-Type: multipart/mixed; boundary=b\n\n--b--\n",
 	    "((\"TEXT\" \"PLAIN\" (\"CHARSET\" \"US-ASCII\") NIL NIL \"7BIT\" "
-	    "0 0) \"mixed\" (\"boundary\" \"b\") NIL NIL NIL)" },
+	    "0 0 NIL NIL NIL NIL) \"mixed\" (\"boundary\" \"b\") NIL NIL NIL)" },
 	{ "missing close delimiter",
 	    "Content-Type: multipart/mixed; boundary=b\n\n--b\n\none\n--b\n\ntwo\n",
 	    "((" TEXT "3 0" EXT "(" TEXT "5 1" EXT
@@ -98,6 +98,16 @@ static const struct structure_case structure_cases[] = {
 	{ "rubbish behind a close delimiter",
 	    "Content-Type: multipart/mixed; boundary=b\n\n--b\n\none\n--b--x\n",
 	    "((" TEXT "3 0" EXT " \"mixed\" (\"boundary\" \"b\") NIL NIL NIL)" },
+	{ "something behind a delimiter",
+	    "Content-Type: multipart/mixed; boundary=b\n\n--b\n\none\n"
+	    "--b and more\n\nsecond\n--b--\n",
+	    "((" TEXT "3 0" EXT "(" TEXT "6 0" EXT
+	    " \"mixed\" (\"boundary\" \"b\") NIL NIL NIL)" },
+	{ "an extended boundary",
+	    "Content-Type: multipart/mixed; boundary*0*=us-ascii''a%3D;\n"
+	    " boundary*1=b\n\n--a=b\n\none\n--a=b--\n",
+	    "((" TEXT "3 0" EXT
+	    " \"mixed\" (\"boundary*\" \"us-ascii''a%3Db\") NIL NIL NIL)" },
 	{ "a longer line is no delimiter",
 	    "Content-Type: multipart/mixed; boundary=b\n\n--b\n\n--bb\n--b--\n",
 	    "((" TEXT "4 0" EXT " \"mixed\" (\"boundary\" \"b\") NIL NIL NIL)" },
