@@ -11,7 +11,8 @@ fuzz-targets: $(FUZZ_TARGETS)
 	@echo $(FUZZ_TARGETS)
 
 EXTRA_DIST += tests/fuzz/replay.sh tests/fuzz/fuzz.sh tests/fuzz/corpus \
-	tests/lint tests/support tests/clients tests/howto tests/transcripts \
+	tests/lint tests/support tests/clients tests/howto \
+	tests/messages tests/transcripts \
 	tests/auth tests/pytest.ini
 
 .PHONY: fuzz-targets

@@ -5,6 +5,7 @@ run.py [STAGE...]: all stages, or those named:
   sanitize  build with clang and sanitizers; make check
   auth      authdaemond from outside (sanitizers)
   clients   the installed server and real mail clients (sanitizers)
+  messages  hundreds of messages, compared with Dovecot; hostile ones (gcc)
   howto     MariaDB, Postfix and Postern as in the howto (gcc)
   fuzz      each fuzz target for a few seconds
   valgrind  unit tests of the code that parses, under valgrind
@@ -318,8 +319,9 @@ def packages(folder):
 
 
 def main():
-    stages = sys.argv[1:] or ["gcc", "sanitize", "auth", "clients", "howto",
-                              "fuzz", "valgrind", "packages"]
+    stages = sys.argv[1:] or ["gcc", "sanitize", "auth", "clients",
+                              "messages", "howto", "fuzz", "valgrind",
+                              "packages"]
     WORK.mkdir(parents=True, exist_ok=True)
     # The servers of the tests run as other users than the one who builds.
     for path in (WORK, *WORK.parents):
@@ -330,7 +332,8 @@ def main():
         tally.fail("autoreconf", tail(WORK / "autoreconf.log"))
         return finish(started)
     plain = sanitized = None
-    if {"gcc", "auth", "howto", "valgrind", "packages"} & set(stages):
+    if {"gcc", "auth", "messages", "howto", "valgrind",
+            "packages"} & set(stages):
         plain = build("gcc", "CC=gcc", "--enable-werror")
     if plain and "gcc" in stages:
         check("gcc", plain)
@@ -350,6 +353,7 @@ def main():
         pytest("auth", plain, "sandbox")
     jobs = {"fuzz": fuzz,
             "clients": lambda: pytest("clients", sanitized),
+            "messages": lambda: pytest("messages", plain),
             "howto": lambda: pytest("howto", plain),
             "valgrind": lambda: valgrind(plain),
             "packages": lambda: packages(plain)}

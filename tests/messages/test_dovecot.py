@@ -1,0 +1,118 @@
+"""Several hundred messages, as Postern and Debian's Dovecot tell them over
+IMAP from Maildirs of the same files. Every difference has a reason that
+docs/differences.md gives, or it is a fault."""
+
+import os
+import pathlib
+import re
+import shutil
+import tempfile
+
+import compare
+import explain
+import imapread
+import postern
+import pytest
+import servers
+
+DOC = pathlib.Path(__file__).parents[2] / "docs" / "differences.md"
+
+
+def own(path, uid):
+    for one in (path, *path.rglob("*")):
+        os.chown(one, uid, uid)
+
+
+@pytest.fixture(scope="module")
+def messages():
+    return compare.corpus()
+
+
+@pytest.fixture(scope="module")
+def theirs(messages):
+    """A client of Dovecot, logged in."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to lay Dovecot's files over /usr")
+    build = pathlib.Path(os.environ.get("BUILD_DIR", "build/test/gcc"))
+    server = servers.Dovecot(build.absolute().parent / "dovecot")
+    server.run.mkdir(parents=True, exist_ok=True)
+    try:
+        server.prepare()
+    except servers.Missing as error:
+        pytest.skip(f"Dovecot can't be had: {error}")
+    home = server.home / "ann"
+    shutil.rmtree(server.home, ignore_errors=True)
+    compare.fill(home / "Maildir", messages)
+    own(server.home, servers.MAIL_UID)
+    server.start([("ann", home)])
+    client = imapread.Client(server.port)
+    client.do(f"LOGIN ann {servers.PASSWORD}")
+    yield client
+    client.close()
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def server():
+    base = pathlib.Path(tempfile.mkdtemp(prefix="pn-", dir="/tmp"))
+    base.chmod(0o755)
+    s = postern.Server(base / "s")
+    s.add_user(postern.JOE)
+    yield s
+    s.stop()
+    shutil.rmtree(base, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def ours(server, messages):
+    server.prepare()
+    compare.fill(server.maildir(), messages)
+    server.start()
+    client = imapread.Client(server.port["imapd"])
+    client.do(f'LOGIN {postern.JOE} "{postern.PASSWORD}"')
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def found(ours, theirs, messages):
+    """All differences, with their classes."""
+    data = dict(messages)
+    return [(name, item, a, b, explain.explain(item, a, b, data[name]))
+            for name, item, a, b in compare.differences(ours, theirs,
+                                                        messages)]
+
+
+def test_each_difference_is_explained(found):
+    bad = [f"{name} {item}:\n  Postern {a!r:.500}\n  Dovecot {b!r:.500}"
+           for name, item, a, b, classes in found if None in classes]
+    assert not bad, "\n".join(bad[:20]) + f"\n{len(bad)} in all"
+
+
+def test_the_document_has_each_class(found):
+    told = set(re.findall(r"^\| `([^`]+)` \|", DOC.read_text(), re.M))
+    seen = set().union(*(classes for *_, classes in found))
+    assert seen == told
+
+
+def test_sizes_agree(found):
+    """What both must get right, whatever the message is."""
+    assert not [name for name, item, *_ in found if item == "RFC822.SIZE"]
+
+
+def test_every_byte_is_served(ours, messages):
+    """BODY[] is the file with CRLF for LF; RFC822.SIZE is its length."""
+    ours.do("EXAMINE INBOX")
+    got, _ = ours.fetch("1:*", "RFC822.SIZE BODY.PEEK[]")
+    for n, (name, data) in enumerate(messages, 1):
+        wire = re.sub(rb"(?<!\r)\n", b"\r\n", data)
+        assert got[n]["BODY[]"] == wire, name
+        assert int(got[n]["RFC822.SIZE"]) == len(wire), name
+
+
+def test_parts_make_the_whole(ours, messages):
+    """HEADER and TEXT are the message, cut in two."""
+    got, _ = ours.fetch("1:*", "BODY.PEEK[] BODY.PEEK[HEADER] BODY.PEEK[TEXT]")
+    for n, (name, _) in enumerate(messages, 1):
+        one = got[n]
+        assert one["BODY[HEADER]"] + one["BODY[TEXT]"] == one["BODY[]"], name
