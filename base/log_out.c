@@ -24,6 +24,12 @@ static struct {
 	unsigned dropped;
 } target = { .fd = -1 };
 
+/* Idents with a facility of their own. */
+static struct {
+	const char *ident;
+	int facility;
+} special[8];
+
 static const struct {
 	const char *name;
 	int facility;
@@ -98,6 +104,16 @@ put_time(char out[32])
 		out[0] = '\0';
 }
 
+static int
+facility_for(const char *ident)
+{
+	for (size_t i = 0; i < NELEMS(special); i++)
+		if (special[i].ident != NULL &&
+		    strcmp(special[i].ident, ident) == 0)
+			return special[i].facility;
+	return target.facility;
+}
+
 static bool
 send_line(int priority, const char *ident, const char *line)
 {
@@ -108,7 +124,7 @@ send_line(int priority, const char *ident, const char *line)
 	put_time(when);
 	if (target.is_syslog) {
 		n = snprintf(text, sizeof(text), "<%d>%s %s: %s",
-		    priority | target.facility, when, ident, line);
+		    priority | facility_for(ident), when, ident, line);
 	} else {
 		n = snprintf(
 		    text, sizeof(text), "%s %s: %s\n", when, ident, line);
@@ -165,6 +181,19 @@ log_out_open(const char *where, struct slice facility)
 		    0640);
 	log_set_sink(on_line, NULL);
 	return target.fd >= 0 || target.is_syslog ? 0 : -1;
+}
+
+void
+log_out_facility(const char *ident, struct slice facility)
+{
+	for (size_t i = 0; i < NELEMS(special); i++)
+		if (special[i].ident == NULL || special[i].ident == ident) {
+			special[i].ident = ident;
+			special[i].facility = facility.n != 0
+			    ? facility_of(facility)
+			    : target.facility;
+			return;
+		}
 }
 
 void

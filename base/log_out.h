@@ -19,6 +19,9 @@
  * opened (lines are then dropped).  May be called again.
  */
 int log_out_open(const char *where, struct slice facility);
+/* Lines under this ident go to syslog by this facility ("": the one of
+ * log_out_open()).  ident must stay valid; a few fit. */
+void log_out_facility(const char *ident, struct slice facility);
 /* The descriptor of the log if it is a file; -1.  For a process that may open
  * files to hand to one that may not, when the file was rotated. */
 int log_out_file(void);

@@ -19,6 +19,7 @@
 #include "protocols/imap/preauth.h"
 #include "protocols/pop3/preauth.h"
 #include "server/login_impl.h"
+#include "server/service_log.h"
 
 enum {
 	READ_SIZE = 4096,
@@ -30,13 +31,12 @@ enum {
 	PEER_MS = 60 * 1000,
 };
 
-static void conn_run(struct conn *c);
 static void conn_settle(struct conn *c);
 
 static const char *
 ident(const struct conn *c)
 {
-	return service_name(c->service);
+	return service_ident(c->service);
 }
 
 static void
@@ -48,8 +48,8 @@ set_timer(struct conn *c, int64_t ms)
 }
 
 /* One function sets the state, and with it the time that it may take. */
-static void
-set_state(struct conn *c, enum conn_state state)
+void
+conn_set_state(struct conn *c, enum conn_state state)
 {
 	const struct conf *conf = c->login->conf;
 	int64_t login_ms = 1000 * conf_num(conf, CONF_POSTERN_LOGIN_TIMEOUT);
@@ -130,42 +130,13 @@ on_conn_dead(evutil_socket_t fd, short what, void *arg)
 	free(c);
 }
 
-static void
-log_gone(struct conn *c)
-{
-	if (service_is_pop3(c->service))
-		log_line_as(ident(c), LOG_LEVEL_DEBUG,
-		    "Disconnected, ip=[%s], port=[%u]", c->client_addr,
-		    c->client_port);
-	else
-		log_line_as(ident(c), LOG_LEVEL_DEBUG,
-		    "Disconnected, ip=[%s], port=[%u], time=%lld%s",
-		    c->client_addr, c->client_port,
-		    (long long)(clock_now() - c->began_ms) / 1000,
-		    c->ssl != NULL ? ", starttls=1" : "");
-}
-
-static void
-log_logout(struct conn *c)
-{
-	if (service_is_pop3(c->service))
-		log_line_as(ident(c), LOG_LEVEL_INFO,
-		    "LOGOUT, ip=[%s], port=[%u]", c->client_addr,
-		    c->client_port);
-	else
-		log_line_as(ident(c), LOG_LEVEL_INFO,
-		    "LOGOUT, ip=[%s], port=[%u], rcvd=%llu, sent=%llu",
-		    c->client_addr, c->client_port, (unsigned long long)c->rcvd,
-		    (unsigned long long)c->sent);
-}
-
 /* Nothing more will be read: send what is queued, then close. */
 static void
 drain(struct conn *c)
 {
 	if (c->state == CONN_DEAD)
 		return;
-	set_state(c, CONN_DRAIN);
+	conn_set_state(c, CONN_DRAIN);
 }
 
 /*
@@ -199,7 +170,7 @@ conn_stop(struct conn *c, enum preauth_failure why)
 		break;
 	case CONN_WAIT_VERDICT:
 	case CONN_HANDSHAKE:
-		set_state(c, CONN_DEAD);
+		conn_set_state(c, CONN_DEAD);
 		break;
 	case CONN_WAIT_HANDOVER:
 	case CONN_DRAIN:
@@ -323,20 +294,21 @@ begin_tls(struct conn *c)
 	if (!tls_config_usable(t) ||
 	    (c->ssl = tls_accept(t, c->fd, (const char *)local.p)) == NULL) {
 		log_line_as(ident(c), LOG_LEVEL_ERROR,
-		    "ip=[%s], TLS is not configured", c->client_addr);
-		set_state(c, CONN_DEAD);
+		    "ip=[%s], TLS is not configured",
+		    service_log_addr(c->client_addr));
+		conn_set_state(c, CONN_DEAD);
 		return;
 	}
 	(void)SSL_set_min_proto_version(
 	    c->ssl, login_min_version(c->login, c->service));
-	set_state(c, CONN_HANDSHAKE);
+	conn_set_state(c, CONN_HANDSHAKE);
 }
 
 static void
 greet(struct conn *c)
 {
 	c->pre->ops->greet(c->pre, c->refusal);
-	set_state(c, CONN_TALK);
+	conn_set_state(c, CONN_TALK);
 }
 
 static void
@@ -354,7 +326,7 @@ handshake_on(struct conn *c)
 		} else {
 			c->pre->ops->tls_started(c->pre);
 			c->pre->tls = c->pre->clear_allowed = true;
-			set_state(c, CONN_TALK);
+			conn_set_state(c, CONN_TALK);
 		}
 		conn_run(c);
 		return;
@@ -366,145 +338,13 @@ handshake_on(struct conn *c)
 	case TLS_CLOSED:
 	case TLS_ERROR:
 		log_line_as(ident(c), LOG_LEVEL_DEBUG,
-		    "ip=[%s], couriertls: accept: %s", c->client_addr,
+		    "ip=[%s], couriertls: accept: %s",
+		    service_log_addr(c->client_addr),
 		    tls_reason(why, sizeof(why)));
-		set_state(c, CONN_DEAD);
+		conn_set_state(c, CONN_DEAD);
 		return;
 	}
 	conn_settle(c);
-}
-
-/* --- authentication
- * --------------------------------------------------------------- */
-
-/*
- * The name that a client typed.  A comma or a bracket in it could pass for a
- * field of ours, and have those who read the log block another's address.
- */
-static const char *
-typed_user(const struct conn *c, char *out, size_t n)
-{
-	(void)log_safe(slice_str(c->pre->user), out, n);
-	for (char *p = out; *p != '\0'; p++)
-		if (*p == ',' || *p == '[' || *p == ']')
-			*p = '.';
-	return out;
-}
-
-static void
-log_failure(struct conn *c)
-{
-	char user[300];
-
-	(void)typed_user(c, user, sizeof(user));
-	if (strcmp(c->pre->command, "LOGIN") == 0 ||
-	    strcmp(c->pre->command, "PASS") == 0)
-		log_line_as(ident(c), LOG_LEVEL_INFO,
-		    "LOGIN FAILED, user=%s, ip=[%s], port=[%u]", user,
-		    c->client_addr, c->client_port);
-	else
-		log_line_as(ident(c), LOG_LEVEL_INFO,
-		    "LOGIN FAILED, user=%s, method=%s, ip=[%s], port=[%u]",
-		    user, c->pre->mech, c->client_addr, c->client_port);
-}
-
-/* Plain: the socket itself goes.  TLS: it stays, and one end of a pair. */
-static void
-hand_over(struct conn *c, struct slice ticket)
-{
-	struct preauth *p = c->pre;
-	char facts[128] = "";
-	struct msg_out m;
-	int pair[2];
-
-	if (c->ssl != NULL) {
-		if (socketpair(AF_UNIX,
-			SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
-			pair) < 0) {
-			p->ops->failed(p, PREAUTH_UNAVAILABLE, NULL);
-			set_state(c, CONN_TALK);
-			return;
-		}
-		c->relay_peer = pair[0];
-		(void)tls_facts(c->ssl, facts, sizeof(facts));
-	}
-	set_state(c, CONN_WAIT_HANDOVER);
-	msg_begin(&m, MSG_HANDOVER, 0);
-	msg_put_u64(&m, c->id);
-	msg_put_bytes(&m, ticket);
-	msg_put_str(&m, p->tag);
-	msg_put_bytes(&m, buf_slice(&p->in));
-	msg_put_str(&m, facts);
-	msg_put_str(&m, p->command);
-	msg_put_u64(&m, c->rcvd);
-	msg_put_u64(&m, c->sent);
-	m.fd = c->ssl != NULL ? pair[1] : c->fd;
-	peer_send(c->login->master, &m);
-	if (c->ssl != NULL)
-		(void)close(pair[1]);
-}
-
-static void
-on_auth_verdict(void *arg, const struct auth_result *r)
-{
-	struct conn *c = arg;
-	struct preauth *p = c->pre;
-
-	MAGIC_CHECK(c, CONN_MAGIC);
-	if (r->verdict != AUTH_CONTINUE)
-		c->auth = NULL;
-	if (c->state != CONN_WAIT_AUTH)
-		return;
-	switch (r->verdict) {
-	case AUTH_CONTINUE:
-		p->ops->challenge(p, r->challenge);
-		set_state(c, CONN_TALK);
-		break;
-	case AUTH_OK:
-		hand_over(c, r->ticket);
-		break;
-	case AUTH_FAILED:
-		log_failure(c);
-		p->ops->failed(p, PREAUTH_BAD_CREDENTIALS, NULL);
-		set_state(c, CONN_TALK);
-		break;
-	case AUTH_UNAVAILABLE:
-		log_line_as(ident(c), LOG_LEVEL_ERROR,
-		    "authentication error: Input/output error, ip=[%s]",
-		    c->client_addr);
-		p->ops->failed(p, PREAUTH_UNAVAILABLE, NULL);
-		set_state(c, CONN_TALK);
-		break;
-	}
-	conn_run(c);
-}
-
-static void
-begin_auth(struct conn *c)
-{
-	uint8_t exporter[TLS_BINDING_MAX], end_point[TLS_BINDING_MAX];
-	struct auth_start s = {
-		.mech = c->pre->mech,
-		.service = c->pre->ops->service,
-		.client_addr = c->client_addr,
-		.local_addr = c->local_addr,
-		.client_port = c->client_port,
-		.local_port = c->local_port,
-		.secured = c->ssl != NULL,
-		.has_response = c->pre->has_response,
-		.response = secret_slice(&c->pre->response),
-	};
-
-	if (c->ssl != NULL) {
-		s.exporter =
-		    slice_of(exporter, tls_binding_exporter(c->ssl, exporter));
-		s.end_point = slice_of(
-		    end_point, tls_binding_end_point(c->ssl, end_point));
-	}
-	auth_cancel(&c->auth);
-	set_state(c, CONN_WAIT_AUTH);
-	c->auth = auth_begin(c->login->auth, &s, on_auth_verdict, c);
-	secret_fini(&c->pre->response);
 }
 
 /* --- the talk
@@ -518,34 +358,34 @@ act(struct conn *c, enum preauth_event ev)
 	case PREAUTH_WAIT:
 		return false;
 	case PREAUTH_AUTH:
-		begin_auth(c);
+		conn_begin_auth(c);
 		return false;
 	case PREAUTH_RESPONSE:
 		if (c->auth == NULL) {
 			c->pre->ops->failed(c->pre, PREAUTH_UNAVAILABLE, NULL);
 			return true;
 		}
-		set_state(c, CONN_WAIT_AUTH);
+		conn_set_state(c, CONN_WAIT_AUTH);
 		auth_continue(c->auth, secret_slice(&c->pre->response));
 		secret_fini(&c->pre->response);
 		return false;
 	case PREAUTH_ABORT:
 		auth_cancel(&c->auth);
-		log_failure(c);
+		conn_log_failure(c);
 		return true;
 	case PREAUTH_STARTTLS:
 		c->tls_next = true;
 		return false;
 	case PREAUTH_CLOSE:
 		if (c->pre->logged_out)
-			log_logout(c);
+			conn_log_logout(c);
 		drain(c);
 		return false;
 	}
 	return false;
 }
 
-static void
+void
 conn_run(struct conn *c)
 {
 	for (int i = 0; c->state == CONN_TALK && !c->tls_next; i++) {
@@ -569,7 +409,7 @@ conn_settle(struct conn *c)
 		return;
 	}
 	if (c->state != CONN_HANDSHAKE && !send_output(c)) {
-		set_state(c, CONN_DEAD);
+		conn_set_state(c, CONN_DEAD);
 		return;
 	}
 	if (buf_len(&c->pre->out) == 0 && c->state == CONN_DRAIN)
@@ -605,8 +445,8 @@ talk_on(struct conn *c)
 		enum received got = receive_input(c);
 
 		if (got == RECEIVED_END) {
-			log_gone(c);
-			set_state(c, CONN_DEAD);
+			conn_log_gone(c);
+			conn_set_state(c, CONN_DEAD);
 			return;
 		}
 		conn_run(c);
@@ -626,7 +466,7 @@ discard(struct conn *c)
 					   : receive_plain(c, bytes, &n);
 
 	if (got == RECEIVED_END)
-		set_state(c, CONN_DEAD);
+		conn_set_state(c, CONN_DEAD);
 	else
 		conn_settle(c);
 }
@@ -662,7 +502,7 @@ on_conn_timer(evutil_socket_t fd, short what, void *arg)
 	if (c->state == CONN_TALK)
 		conn_stop(c, PREAUTH_TIMEOUT);
 	else
-		set_state(c, CONN_DEAD);
+		conn_set_state(c, CONN_DEAD);
 }
 
 /* --- what the master says
@@ -710,7 +550,7 @@ on_relay_end(void *arg)
 	struct conn *c = arg;
 
 	MAGIC_CHECK(c, CONN_MAGIC);
-	set_state(c, CONN_DEAD);
+	conn_set_state(c, CONN_DEAD);
 }
 
 static void
@@ -722,10 +562,10 @@ handed_over(struct conn *c)
 		/* The worker's now, and counted on by the master. */
 		(void)close(c->fd);
 		c->fd = -1;
-		set_state(c, CONN_DEAD);
+		conn_set_state(c, CONN_DEAD);
 		return;
 	}
-	set_state(c, CONN_RELAY);
+	conn_set_state(c, CONN_RELAY);
 	(void)event_del(c->on_io);
 	c->relay = relay_new(l->base, c->ssl, c->fd, c->relay_peer,
 	    1000 * conf_num(l->conf, CONF_POSTERN_WRITE_TIMEOUT), on_relay_end,
@@ -753,7 +593,7 @@ conn_on_handover(struct conn *c, enum conn_verdict v, const char *reason)
 	p->ops->failed(p,
 	    v == CONN_DENIED ? PREAUTH_DISABLED : PREAUTH_UNAVAILABLE,
 	    v == CONN_DENIED ? reason : NULL);
-	set_state(c, CONN_TALK);
+	conn_set_state(c, CONN_TALK);
 	conn_run(c);
 }
 
@@ -838,9 +678,8 @@ conn_accept(struct listener *listener, int fd, const char *client_addr,
 	TAILQ_INSERT_TAIL(&l->conns, c, link);
 	LIST_INSERT_HEAD(&l->bucket[c->id % LOGIN_BUCKETS], c, by_id);
 	l->n_conns++;
-	log_line_as(ident(c), LOG_LEVEL_DEBUG, "Connection, ip=[%s], port=[%u]",
-	    c->client_addr, c->client_port);
-	set_state(c, CONN_WAIT_VERDICT);
+	conn_log_open(c);
+	conn_set_state(c, CONN_WAIT_VERDICT);
 	ask_verdict(c);
 }
 

@@ -104,6 +104,25 @@ void conn_on_handover(struct conn *c, enum conn_verdict v, const char *reason);
 /* End it, unless it has been handed over. */
 void conn_stop(struct conn *c, enum preauth_failure why);
 struct conn *conn_by_id(struct login *l, uint64_t id);
+/* One function sets the state, and with it the time that it may take. */
+void conn_set_state(struct conn *c, enum conn_state state);
+/* Have the preauth work off what has come, in CONN_TALK; then settle. */
+void conn_run(struct conn *c);
+
+/* --- login_auth.c
+ * ------------------------------------------------------------- */
+
+/* What the preauth's PREAUTH_AUTH asks for; goes on by conn_run(). */
+void conn_begin_auth(struct conn *c);
+
+/* --- login_log.c
+ * ------------------------------------------------------------- */
+
+void conn_log_open(const struct conn *c);
+/* It ended without a word, LOGOUT or QUIT. */
+void conn_log_gone(const struct conn *c);
+void conn_log_logout(const struct conn *c);
+void conn_log_failure(const struct conn *c);
 
 /* --- login_setup.c
  * ------------------------------------------------------------- */

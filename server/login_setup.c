@@ -11,6 +11,7 @@
 #include "protocols/imap/capability.h"
 #include "server/conf/conf_words.h"
 #include "server/login_impl.h"
+#include "server/service_log.h"
 
 enum { MATERIAL_MAX = 4096, CAPABILITY_MAX = 4096 };
 
@@ -218,8 +219,7 @@ login_apply(struct login *l, struct err *e)
 	}
 	if (l->conf == NULL)
 		return err_set(e, ERR_INVALID, "no configuration came");
-	log_set_level(
-	    (enum log_level)conf_num(l->conf, CONF_POSTERN_LOG_LEVEL));
+	service_log_setup(l->conf);
 	for (unsigned family = 0; family < 2; family++) {
 		tls_config_free(&l->tls[family]);
 		l->tls[family] = make_tls(l, family);

@@ -18,6 +18,7 @@
 #include "base/paths.h"
 #include "server/login.h"
 #include "server/master.h"
+#include "server/service_log.h"
 
 struct arguments {
 	struct master_options master;
@@ -204,7 +205,6 @@ server_main(int argc, char *argv[])
 		return 1;
 	}
 	occupy_low_descriptors();
-	log_set_level((enum log_level)conf_num(conf, CONF_POSTERN_LOG_LEVEL));
 	if (log_out_open(a.master.foreground ? "stderr"
 					     : conf_str(conf, CONF_POSTERN_LOG),
 		slice_str(conf_str(conf, CONF_POSTERN_LOG_FACILITY))) != 0) {
@@ -212,6 +212,7 @@ server_main(int argc, char *argv[])
 		    conf_str(conf, CONF_POSTERN_LOG), strerror(errno));
 		return 1;
 	}
+	service_log_setup(conf);
 	return master_main(&a.master, conf, ready_fd);
 }
 

@@ -17,6 +17,7 @@ posternd_SOURCES = \
 	server/master_worker.c \
 	server/peer.c server/peer.h \
 	server/service.c server/service.h \
+	server/service_log.c server/service_log.h \
 	server/tickets.c server/tickets.h \
 	$(postern_login_sources)
 posternd_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(OPENSSL_CFLAGS) \
@@ -32,6 +33,7 @@ worker_SOURCES = \
 	server/peer.c server/peer.h \
 	server/sandbox.c server/sandbox.h \
 	server/service.c server/service.h \
+	server/service_log.c server/service_log.h \
 	server/syncpool.c server/syncpool.h \
 	server/worker_options.c \
 	server/worker_stream.c
@@ -65,6 +67,7 @@ TESTS += $(login_tests)
 check_LIBRARIES += liblogintest.a
 liblogintest_a_SOURCES = $(postern_login_sources) \
 	server/child.c server/peer.c server/service.c \
+	server/service_log.c \
 	tests/unit/conf_fixture.c tests/unit/conf_fixture.h \
 	tests/unit/login_fixture.c tests/unit/login_fixture.h
 liblogintest_a_CFLAGS = $(posternd_CFLAGS)

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "server/child.h"
+#include "server/service_log.h"
 
 enum { TICK_MS = 250 };
 
@@ -153,6 +154,7 @@ master_reload(struct master *m)
 	}
 	conf_free(&m->conf);
 	m->conf = fresh;
+	service_log_setup(m->conf);
 	conns_set_limits(m);
 	buf_init(&packed, MSG_SIZE_MAX - 64);
 	conf_pack(m->conf, &packed);

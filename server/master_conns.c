@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "protocols/session.h"
 #include "server/master.h"
+#include "server/service_log.h"
 
 /* A handover waits this long for the ticket that authdaemond pushed at the
  * same time on another socket. */
@@ -154,7 +155,7 @@ conns_set_limits(struct master *m)
 static enum conn_verdict
 admit(struct master *m, const struct conn_record *r)
 {
-	const char *ident = service_name(r->service);
+	const char *ident = service_ident(r->service);
 
 	if (m->stopping || !m->services[r->service].on)
 		return CONN_STOPPING;
@@ -164,7 +165,8 @@ admit(struct master *m, const struct conn_record *r)
 	case LIMITS_PER_ADDRESS:
 	case LIMITS_PER_NETWORK:
 		log_line_as(ident, LOG_LEVEL_ALERT,
-		    "Maximum connection limit reached for %s", r->client_addr);
+		    "Maximum connection limit reached for %s",
+		    service_log_addr(r->client_addr));
 		return CONN_PER_ADDRESS;
 	case LIMITS_TOTAL:
 		log_line_as(ident, LOG_LEVEL_ALERT,
@@ -232,9 +234,9 @@ answer(struct conn_record *r, enum conn_verdict v, const char *reason)
 	struct msg_out out;
 
 	if (v != CONN_OK)
-		log_line_as(service_name(r->service), LOG_LEVEL_WARN,
-		    "handover refused, ip=[%s], port=[%u]: %s", r->client_addr,
-		    r->client_port, reason);
+		log_line_as(service_ident(r->service), LOG_LEVEL_WARN,
+		    "handover refused, ip=[%s], port=[%u]: %s",
+		    service_log_addr(r->client_addr), r->client_port, reason);
 	if (r->login == NULL || r->login->peer == NULL)
 		return;
 	msg_begin(&out, MSG_HANDOVER_DONE, 0);

@@ -17,6 +17,7 @@
 #include "server/conf/conf_addrs.h"
 #include "server/conf/conf_words.h"
 #include "server/master.h"
+#include "server/service_log.h"
 
 enum { BACKLOG = 1024 };
 
@@ -174,7 +175,7 @@ master_service_on(struct master *m, enum service s, struct err *e)
 	for (unsigned i = 0; i < m->n_logins; i++)
 		if (m->logins[i] != NULL && m->logins[i]->peer != NULL)
 			master_login_listeners(m->logins[i], s);
-	log_line_as(service_name(s), LOG_LEVEL_INFO, "service started");
+	log_line_as(service_ident(s), LOG_LEVEL_INFO, "service started");
 	return 0;
 }
 
@@ -215,7 +216,7 @@ master_service_off(struct master *m, enum service s)
 	tell_children(m, s);
 	if (state->holder != NULL && state->holder->peer != NULL)
 		peer_free(&state->holder->peer); /* it sees the end */
-	log_line_as(service_name(s), LOG_LEVEL_INFO, "service stopped");
+	log_line_as(service_ident(s), LOG_LEVEL_INFO, "service stopped");
 	if (!any_service_on(m))
 		master_stop(m);
 }

@@ -15,6 +15,7 @@
 #include "base/num.h"
 #include "server/child.h"
 #include "server/sandbox.h"
+#include "server/service_log.h"
 
 enum { TICK_MS = 1000 };
 
@@ -54,8 +55,9 @@ session_message_get(struct msg_in *in, struct session_message *m)
 	m->peer.rcvd = msg_get_u64(in);
 	m->peer.sent = msg_get_u64(in);
 	m->peer.id = m->id;
+	m->peer.client_addr = service_log_addr(m->peer.client_addr);
 	if (m->service < N_SERVICES)
-		m->peer.ident = service_name(m->service);
+		m->peer.ident = service_ident(m->service);
 	return msg_get_end(in) && m->service < N_SERVICES;
 }
 
@@ -115,7 +117,7 @@ take_configuration(struct worker *w, struct slice packed)
 	}
 	conf_free(&w->conf);
 	w->conf = c;
-	log_set_level((enum log_level)conf_num(c, CONF_POSTERN_LOG_LEVEL));
+	service_log_setup(c);
 	protocol_options_add(&w->options, c);
 }
 

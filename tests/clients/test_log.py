@@ -1,0 +1,248 @@
+"""Log lines, as old scripts, log reports and fail2ban read them."""
+
+import base64
+import contextlib
+import pathlib
+import re
+import subprocess
+
+import pytest
+import postern
+from postern import ANN, JOE, PASSWORD, Lines, imap, need, pop3, wait_for
+
+FILTER = "/etc/fail2ban/filter.d/courier-auth.conf"
+HOST = re.compile(r"(?:::ffff:)?127\.0\.0\.1")
+
+
+@pytest.fixture
+def logged(fresh, directory):
+    """A server with a log file, as LOG=path makes it."""
+    path = directory / "mail.log"
+    path.unlink(missing_ok=True)
+    path.touch()
+    path.chmod(0o666)
+    s = fresh(LOG=path)
+    s.add_user(JOE)
+    s.add_user(ANN)
+    s.spawn = daemon_spawn(s)
+    s.log = lambda: path.read_text(errors="replace")
+    s.file = path
+    return s
+
+
+def daemon_spawn(server):
+    """-f logs on standard error whatever LOG says: so without it."""
+    original = type(server).spawn
+
+    def spawn(name, *args):
+        if name != "posternd":
+            return original(server, name, *args)
+        done = subprocess.run(
+            server.as_user([postern.program(name), "-c", str(server.conf),
+                            *args]),
+            capture_output=True, text=True, cwd="/", timeout=60,
+            env=server.environment())
+        assert done.returncode == 0, done.stderr
+        server.processes[name] = Daemon(
+            int((server.run / "posternd.pid").read_text()))
+        return server.processes[name]
+    return spawn
+
+
+class Daemon:
+    """A process that is not our child, with what Server asks of one."""
+
+    def __init__(self, pid):
+        self.pid = pid
+        self.returncode = 0
+
+    def poll(self):
+        return None if pathlib.Path(f"/proc/{self.pid}").exists() else 0
+
+    def send_signal(self, number):
+        import os
+        os.kill(self.pid, number)
+
+    def wait(self, seconds=30):
+        wait_for(lambda: self.poll() is not None, "end of posternd", seconds)
+        return 0
+
+
+def fail_imap_login(server):
+    with Lines(server.connect()) as c:
+        c.line()
+        assert " NO " in c.imap(f"LOGIN {JOE} wrong")[-1]
+
+
+def plain(user=JOE, password="wrong"):
+    return base64.b64encode(f"\0{user}\0{password}".encode()).decode()
+
+
+def fail_imap_plain(server):
+    with Lines(server.connect("imapd-ssl")) as c:
+        c.line()
+        c.send(f"a AUTHENTICATE PLAIN {plain()}\r\n")
+        assert c.line().startswith("a NO")
+
+
+def fail_imap_scram(server):
+    """A wrong proof, without a word of who it is after the first message."""
+    with Lines(server.connect()) as c:
+        c.line()
+        first = base64.b64encode(b"n,,n=joe@example.com,r=abc").decode()
+        c.send(f"a AUTHENTICATE SCRAM-SHA-256 {first}\r\n")
+        challenge = c.line()
+        assert challenge.startswith("+ "), challenge
+        nonce = re.search(r"r=([^,]+)", base64.b64decode(
+            challenge[2:]).decode()).group(1)
+        proof = base64.b64encode(b"x" * 32).decode()
+        last = f"c=biws,r={nonce},p={proof}".encode()
+        c.send(base64.b64encode(last).decode() + "\r\n")
+        assert c.line().startswith("a NO")
+
+
+def fail_pop_pass(server):
+    with Lines(server.connect("pop3d")) as p:
+        p.line()
+        p.pop(f"USER {JOE}")
+        assert p.pop("PASS wrong")[0].startswith("-ERR")
+
+
+def fail_pop_auth(server):
+    with Lines(server.connect("pop3d-ssl")) as p:
+        p.line()
+        assert p.pop(f"AUTH PLAIN {plain()}")[0].startswith("-ERR")
+
+
+FAILURES = [fail_imap_login, fail_imap_plain, fail_imap_scram, fail_pop_pass,
+            fail_pop_auth]
+
+
+def fail2ban(lines, work):
+    """How many of the lines Debian's filter takes for a failed login."""
+    tool = need("fail2ban-regex", "fail2ban")
+    path = work / "lines"
+    path.write_text("".join(line + "\n" for line in lines))
+    done = subprocess.run([tool, str(path), FILTER], capture_output=True,
+                          text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return int(re.search(r"(\d+) matched", done.stdout).group(1))
+
+
+def test_fail2ban_sees_failed_logins(logged, work):
+    s = logged.start()
+    for fail in FAILURES:
+        fail(s)
+    s.wait_log(r"pop3d-ssl: LOGIN FAILED")
+    lines = [x for x in s.log().splitlines() if "LOGIN FAILED" in x]
+    assert len(lines) == len(FAILURES), lines
+    assert fail2ban(lines, work) == len(FAILURES)
+    # As syslog writes them, with the name of the machine.
+    assert fail2ban([re.sub(r"^(.{15}) ", r"\1 mail ", x) for x in lines],
+                    work) == len(FAILURES)
+    # Nothing that went well is one.
+    with imap(s) as c, pop3(s, ANN) as p:
+        c.ok("LOGOUT")
+        p.pop("QUIT")
+    s.wait_log(r"pop3d: LOGOUT")
+    others = [x for x in s.log().splitlines() if "LOGIN FAILED" not in x]
+    assert others and fail2ban(others, work) == 0
+
+
+def test_fail2ban_sees_no_temporary_failure(logged, work):
+    """A database that is away must not get anybody banned."""
+    s = logged.start()
+    s.stop_one("authdaemond")
+    for fail in FAILURES:
+        with contextlib.suppress(AssertionError):
+            fail(s)
+    s.wait_log(r"authentication error: Input/output error")
+    assert fail2ban(s.log().splitlines(), work) == 0
+
+
+def test_idents_and_addresses_as_configured(logged):
+    logged.set("imapd", LOGGEROPTS='"-name=courierimapd -facility=local1"')
+    logged.set("imapd-ssl", SSLLOGGEROPTS="-name=imaplogin")
+    logged.set("postern", LOG_IP_MAPPED=0)
+    s = logged.start()
+    fail_imap_login(s)
+    s.wait_log(r" courierimapd: LOGIN FAILED, user=joe@example\.com, "
+               r"ip=\[127\.0\.0\.1\], port=\[\d+\]\n")
+    with imap(s, service="imapd-ssl") as c:
+        c.ok("LOGOUT")
+    s.wait_log(r" imaplogin: LOGOUT, user=joe@example\.com, "
+               r"ip=\[127\.0\.0\.1\], port=\[\d+\], headers=0")
+    assert "::ffff:" not in s.log()
+
+
+def test_debug_login(logged):
+    logged.set("imapd", DEBUG_LOGIN=1)
+    s = logged.start()
+    with Lines(s.connect()) as c:
+        c.line()
+    s.wait_log(r"imapd: Connection, ip=\[::ffff:127\.0\.0\.1\], port=\[\d+\]")
+    s.wait_log(r"imapd: Disconnected, ip=\[\S+\], port=\[\d+\], time=\d+\n")
+    with Lines(s.connect("pop3d")) as c:
+        c.line()
+    s.wait_log(r"pop3d: Disconnected, ip=\[\S+\], port=\[\d+\]\n")
+
+
+def test_logout_before_login(logged):
+    s = logged.start()
+    with Lines(s.connect()) as c, Lines(s.connect("pop3d")) as p:
+        c.line()
+        c.ok("LOGOUT")
+        p.line()
+        p.pop("QUIT")
+    s.wait_log(r"imapd: LOGOUT, ip=\[\S+\], port=\[\d+\], rcvd=11, sent=\d+\n")
+    s.wait_log(r"pop3d: LOGOUT, ip=\[\S+\], port=\[\d+\]\n")
+
+
+def test_the_ends_of_sessions(logged):
+    s = logged.start()
+    s.deliver()
+    with imap(s, service="imapd-ssl") as c:
+        c.ok("SELECT INBOX")
+        c.ok("FETCH 1 (BODY.PEEK[HEADER] BODY.PEEK[TEXT])")
+    s.wait_log(r"imapd-ssl: DISCONNECTED, user=joe@example\.com, ip=\[\S+\], "
+               r"port=\[\d+\], headers=[1-9]\d*, body=[1-9]\d*, rcvd=\d+, "
+               r"sent=\d+, time=\d+, starttls=1\n")
+    with pop3(s, service="pop3d-ssl") as p:
+        p.pop("RETR 1", multi=True)
+        p.pop("TOP 1 1", multi=True)
+        p.pop("DELE 1")
+        p.pop("QUIT")
+    s.wait_log(r"pop3d-ssl: LOGIN, user=\S+, ip=\[\S+\], port=\[\d+\], "
+               r"stls=1\n")
+    s.wait_log(r"pop3d-ssl: LOGOUT, user=joe@example\.com, ip=\[\S+\], "
+               r"port=\[\d+\], top=[1-9]\d*, retr=[1-9]\d*, rcvd=\d+, "
+               r"sent=\d+, time=\d+, stls=1\n")
+    with imap(s, ANN) as c:
+        c.ok("NOOP")
+        s.ctl("service", "stop", "imapd")
+    s.wait_log(r"imapd: NOTICE: Disconnected during shutdown by signal, "
+               r"user=ann@example\.com, ip=\[\S+\], port=\[\d+\], headers=0, "
+               r"body=0, rcvd=\d+, sent=\d+, time=\d+\n")
+
+
+def test_names_of_clients_cannot_forge_lines(logged, work):
+    """No other address can be smuggled into a line that a ban is made of."""
+    s = logged.start()
+    with Lines(s.connect()) as c:
+        c.line()
+        evil = "x, ip=[192.0.2.66], user=y"
+        c.imap(f'LOGIN "{evil}" wrong')
+        c.send(f"a LOGIN {{{len(evil) + 1}+}}\r\n{evil}\n wrong\r\n")
+        c.line()
+    with Lines(s.connect("pop3d")) as p:
+        p.line()
+        p.pop("USER x\x1b, ip=[192.0.2.66]")
+        p.pop("PASS wrong")
+    s.wait_log(r"pop3d: LOGIN FAILED")
+    text = s.log()
+    assert "192.0.2.66]" not in text and "\x1b" not in text
+    tool = need("fail2ban-regex", "fail2ban")
+    done = subprocess.run([tool, "-o", "ip", str(s.file), FILTER],
+                          capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) <= {"127.0.0.1", "::ffff:127.0.0.1"}
