@@ -211,7 +211,10 @@ hold(struct question *q, int64_t ms)
 
 	q->held = true;
 	q->asking->n_held++;
-	(void)evtimer_add(q->timer, &tv);
+	if (ms <= 0)
+		event_active(q->timer, EV_TIMEOUT, 1);
+	else
+		(void)evtimer_add(q->timer, &tv);
 }
 
 /* A copy of the question, since it may have to wait. */

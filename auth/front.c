@@ -340,26 +340,15 @@ on_keeper_readable(evutil_socket_t fd, short what, void *arg)
 
 /* --- life --------------------------------------------------------------- */
 
-static struct event_base *
-new_base(void)
-{
-	struct event_config *ec = event_config_new();
-	struct event_base *base;
-
-	assert(ec != NULL);
-	(void)event_config_set_flag(ec, EVENT_BASE_FLAG_PRECISE_TIMER);
-	base = event_base_new_with_config(ec);
-	event_config_free(ec);
-	assert(base != NULL);
-	return base;
-}
-
 static void
 loop_init(struct front_loop *loop, int keeper_sock)
 {
 	struct front *f = &loop->front;
 
-	f->base = new_base();
+	/* Not with EVENT_BASE_FLAG_PRECISE_TIMER: it sets a timer of the system
+	 * at each turn, and nothing here needs it to the millisecond. */
+	f->base = event_base_new();
+	assert(f->base != NULL);
 	f->keeper = keeper_sock;
 	conns_init(&f->conns, f->base);
 	f->tickets = tickets_new(f->base);

@@ -126,7 +126,7 @@ serve_one(struct helper *h)
 	} else {
 		ok = answer_query(h, &q);
 	}
-	secret_wipe(h->space, sizeof(h->space));
+	secret_wipe(h->space, m.len);
 	return ok;
 }
 

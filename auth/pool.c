@@ -313,7 +313,7 @@ on_helper_readable(evutil_socket_t fd, short what, void *arg)
 			log_warn("helper %u: ended", h->pid);
 		helper_end(h);
 	}
-	secret_wipe(p->space, MSG_SIZE_MAX);
+	secret_wipe(p->space, r == 1 ? m.len : MSG_SIZE_MAX);
 }
 
 void

@@ -279,6 +279,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	master_auth_poll(m);
 	tickets_expire(m->tickets, now);
 	master_handovers_retry(m, now);
 	if (!m->stopping) {

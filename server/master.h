@@ -130,6 +130,8 @@ struct child *master_child_by_pid(struct master *m, pid_t pid);
 
 /* master_login.c */
 int master_logins_start(struct master *m);
+/* Processors of this machine when it was first asked. */
+unsigned master_cpus(void);
 /* Configuration, TLS material, listeners, START: at start and reload. */
 void master_login_configure(struct child *c, bool listeners);
 void master_login_listeners(struct child *c, enum service s);
@@ -170,6 +172,12 @@ bool master_service_wanted(const struct master *m, enum service s);
 
 /* master_auth.c */
 void master_auth_connect(struct master *m);
+/*
+ * Tickets are read when a handover wants one, and by the tick: one that is
+ * pushed wakes nobody.  Only while a handover waits are they listened for.
+ */
+void master_auth_poll(struct master *m);
+void master_auth_listen(struct master *m, bool on);
 /* A new connection to authdaemond's login socket, or -1 with errno. */
 int master_auth_dial(const struct master *m) MUST_USE;
 

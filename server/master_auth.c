@@ -122,6 +122,20 @@ say_hello(struct master *m)
 }
 
 void
+master_auth_poll(struct master *m)
+{
+	if (m->auth != NULL)
+		peer_poll(m->auth);
+}
+
+void
+master_auth_listen(struct master *m, bool on)
+{
+	if (m->auth != NULL)
+		peer_set_reading(m->auth, on);
+}
+
+void
 master_auth_connect(struct master *m)
 {
 	static const struct peer_handler handler = { on_auth_message,
@@ -145,6 +159,7 @@ master_auth_connect(struct master *m)
 		log_info("authdaemond: connected");
 	said = 0;
 	m->auth = peer_new(m->base, fd, ROLE_MASTER, ROLE_AUTH, &handler, m);
+	master_auth_listen(m, !LIST_EMPTY(&m->waiting));
 	say_hello(m);
 	for (unsigned i = 0; i < m->n_logins; i++)
 		if (m->logins[i] != NULL && m->logins[i]->peer != NULL)

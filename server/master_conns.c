@@ -398,12 +398,17 @@ master_handover(struct child *c, struct msg_in *in)
 		return;
 	}
 	memcpy(h->ticket, ticket.p, TICKET_SIZE);
-	if (try_handover(m, r, h, clock_now())) {
-		handover_free(&h);
-		return;
+	/* Most often it is on the socket, where it has waked nobody. */
+	if (!try_handover(m, r, h, clock_now())) {
+		master_auth_poll(m);
+		if (!try_handover(m, r, h, clock_now())) {
+			r->waiting = h;
+			LIST_INSERT_HEAD(&m->waiting, r, by_waiting);
+			master_auth_listen(m, true);
+			return;
+		}
 	}
-	r->waiting = h;
-	LIST_INSERT_HEAD(&m->waiting, r, by_waiting);
+	handover_free(&h);
 }
 
 void
@@ -416,6 +421,7 @@ master_handovers_retry(struct master *m, int64_t now_ms)
 		if (try_handover(m, r, r->waiting, now_ms))
 			stop_waiting(r);
 	}
+	master_auth_listen(m, !LIST_EMPTY(&m->waiting));
 }
 
 /* --- the end of a service, reports ------------------------------------------

@@ -216,13 +216,23 @@ login_start(struct master *m, unsigned index)
 	return 0;
 }
 
+unsigned
+master_cpus(void)
+{
+	static long n; /* asked once: it takes three system calls */
+
+	if (n == 0)
+		n = sysconf(_SC_NPROCESSORS_ONLN);
+	return n < 1 ? 1 : (unsigned)n;
+}
+
 int
 master_logins_start(struct master *m)
 {
 	int64_t n = conf_num(m->conf, CONF_POSTERN_LOGIN_PROCESSES);
 
 	if (n == 0)
-		n = sysconf(_SC_NPROCESSORS_ONLN);
+		n = master_cpus();
 	m->n_logins = n < 1 ? 1 : n > LOGINS_MAX ? LOGINS_MAX : (unsigned)n;
 	for (unsigned i = 0; i < m->n_logins; i++)
 		if (m->logins[i] == NULL && login_start(m, i) != 0)

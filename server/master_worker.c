@@ -55,7 +55,7 @@ workers_per_uid(const struct master *m)
 	int64_t n = conf_num(m->conf, CONF_POSTERN_WORKERS);
 
 	if (n == 0)
-		n = 2 * sysconf(_SC_NPROCESSORS_ONLN);
+		n = 2 * (int64_t)master_cpus();
 	return n < 1 ? 1 : (unsigned)n;
 }
 

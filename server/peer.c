@@ -146,25 +146,11 @@ on_peer_readable(evutil_socket_t fd, short what, void *arg)
 			return;
 }
 
-/*
- * Send a copy of the queued packet: msg_send() releases what it is given,
- * and a full socket must not lose it.
- */
-static int
-send_packet(const struct peer *p, const struct packet *k)
-{
-	struct msg_out copy = { .fd = k->m.fd };
-
-	buf_init(&copy.b, MSG_SIZE_MAX);
-	buf_put(&copy.b, buf_slice(&k->m.b));
-	return msg_send(p->fd, &copy);
-}
-
 static void
 drain_queue(struct peer *p)
 {
 	while (!STAILQ_EMPTY(&p->queue)) {
-		int r = send_packet(p, STAILQ_FIRST(&p->queue));
+		int r = msg_offer(p->fd, &STAILQ_FIRST(&p->queue)->m);
 
 		if (r == ERR_BUSY) {
 			(void)event_add(p->on_write, NULL);
@@ -230,19 +216,12 @@ peer_free(struct peer **pp)
 		destroy(p);
 }
 
-void
-peer_send(struct peer *p, struct msg_out *m)
+/* What the socket doesn't take now, with a descriptor of its own. */
+static void
+enqueue(struct peer *p, struct msg_out *m)
 {
-	struct packet *k;
+	struct packet *k = MEM_NEW(struct packet);
 
-	MAGIC_CHECK(p, PEER_MAGIC);
-	if (!buf_ok(&m->b) || p->why != NULL) {
-		/* Too long for a packet is our own mistake, not the peer's. */
-		assert(buf_ok(&m->b));
-		msg_out_fini(m);
-		return;
-	}
-	k = MEM_NEW(struct packet);
 	k->m = *m;
 	k->m.fd = m->fd >= 0 ? fcntl(m->fd, F_DUPFD_CLOEXEC, 5) : -1;
 	if (m->fd >= 0 && k->m.fd < 0) {
@@ -255,8 +234,44 @@ peer_send(struct peer *p, struct msg_out *m)
 	m->fd = -1;
 	if (p->queued > QUEUE_MAX)
 		over(p, "does not read");
-	else if (STAILQ_FIRST(&p->queue) == k)
-		drain_queue(p);
+	else
+		(void)event_add(p->on_write, NULL);
+}
+
+void
+peer_send(struct peer *p, struct msg_out *m)
+{
+	int r = ERR_BUSY;
+
+	MAGIC_CHECK(p, PEER_MAGIC);
+	/* Too long for a packet is our own mistake, not the peer's. */
+	assert(buf_ok(&m->b));
+	if (p->why == NULL && STAILQ_EMPTY(&p->queue))
+		r = msg_offer(p->fd, m);
+	if (p->why == NULL && r == ERR_BUSY) {
+		enqueue(p, m);
+		return;
+	}
+	msg_out_fini(m);
+	if (r != 0)
+		over(p, "send error");
+}
+
+void
+peer_set_reading(struct peer *p, bool on)
+{
+	MAGIC_CHECK(p, PEER_MAGIC);
+	if (p->why == NULL)
+		(void)(on ? event_add(p->on_read, NULL)
+			  : event_del(p->on_read));
+}
+
+void
+peer_poll(struct peer *p)
+{
+	MAGIC_CHECK(p, PEER_MAGIC);
+	if (p->why == NULL)
+		on_peer_readable(p->fd, EV_READ, p);
 }
 
 size_t

@@ -13,6 +13,7 @@
 #ifndef SERVER_PEER_H
 #define SERVER_PEER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <event2/event.h>
@@ -38,6 +39,12 @@ void peer_free(struct peer **p);
  * duplicated if it must wait, stays the caller's.
  */
 void peer_send(struct peer *p, struct msg_out *m);
+/*
+ * Whether its messages are read as they come, as they are at first; where
+ * they aren't, peer_poll() reads those that are there.
+ */
+void peer_set_reading(struct peer *p, bool on);
+void peer_poll(struct peer *p);
 /* Bytes waiting to be sent. */
 size_t peer_queued(const struct peer *p);
 /* Send what is queued, blocking up to timeout_ms; for the end of a process. */

@@ -193,7 +193,7 @@ int
 msg_parse(
     struct slice packet, enum msg_role from, enum msg_role to, struct msg_in *m)
 {
-	struct msg_in in = { .fd = -1, .rest = packet };
+	struct msg_in in = { .fd = -1, .rest = packet, .len = packet.n };
 	uint32_t type = msg_get_u32(&in);
 
 	in.id = msg_get_u32(&in);
@@ -208,7 +208,7 @@ msg_parse(
 }
 
 int
-msg_send(int sock, struct msg_out *m)
+msg_offer(int sock, const struct msg_out *m)
 {
 	union {
 		struct cmsghdr align;
@@ -217,13 +217,11 @@ msg_send(int sock, struct msg_out *m)
 	struct slice packet = buf_slice(&m->b);
 	struct iovec iov;
 	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
-	int fd = m->fd, result = 0;
+	int fd = m->fd;
 	struct msg_in check;
 
-	if (!buf_ok(&m->b)) {
-		msg_out_fini(m);
+	if (!buf_ok(&m->b))
 		return ERR_LIMIT;
-	}
 	memcpy(&check.type, packet.p, sizeof(uint32_t));
 	check = (struct msg_in){ .type = check.type,
 		.rest = slice_skip(packet, HEADER_SIZE) };
@@ -243,8 +241,15 @@ msg_send(int sock, struct msg_out *m)
 	}
 	if (TEMP_FAILURE_RETRY(
 		sendmsg(sock, &mh, MSG_NOSIGNAL | MSG_DONTWAIT)) < 0)
-		result =
-		    errno == EAGAIN || errno == ENOBUFS ? ERR_BUSY : ERR_SYS;
+		return errno == EAGAIN || errno == ENOBUFS ? ERR_BUSY : ERR_SYS;
+	return 0;
+}
+
+int
+msg_send(int sock, struct msg_out *m)
+{
+	int result = msg_offer(sock, m);
+
 	msg_out_fini(m);
 	return result;
 }

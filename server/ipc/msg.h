@@ -65,6 +65,8 @@ void msg_put_str(struct msg_out *m, const char *s);
  * (larger than a packet may be) or ERR_SYS with errno.
  */
 int msg_send(int sock, struct msg_out *m) MUST_USE;
+/* The same, but m is kept, for a sender that tries again later. */
+int msg_offer(int sock, const struct msg_out *m) MUST_USE;
 /* The packet's bytes instead of sending (for queues); then msg_out_fini(). */
 struct slice msg_finish(struct msg_out *m);
 void msg_out_fini(struct msg_out *m);
@@ -76,7 +78,8 @@ struct msg_in {
 	uint32_t id;
 	int fd; /* the reader's from now on, or -1 */
 	struct slice rest;
-	bool bad; /* sticky: a getter failed */
+	size_t len; /* of the packet, from the beginning of its space */
+	bool bad;   /* sticky: a getter failed */
 };
 
 /*

@@ -5,7 +5,8 @@ import tempfile
 
 import pytest
 
-sys.path.insert(0, os.path.dirname(__file__))
+sys.path[:0] = [os.path.dirname(__file__),
+                os.path.join(os.path.dirname(__file__), "..", "support")]
 import support  # noqa: E402
 
 

@@ -18,8 +18,8 @@ import textwrap
 import pytest
 
 import support
+from scram import Scram
 from support import JOE
-from test_mechanisms import Scram
 
 # --- Courier's clients -------------------------------------------------------
 

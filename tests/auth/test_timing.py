@@ -7,6 +7,7 @@ import time
 import pytest
 
 import support
+from scram import Scram
 from support import JOE, b64
 
 FORMS = {
@@ -72,7 +73,6 @@ def test_same_delay(daemon):
 
 def test_same_scram(daemon):
     """SCRAM's first answer comes of the same work too."""
-    from test_mechanisms import Scram
     seen = {JOE: [], "nobody": []}
     with daemon.sasl("../postfix") as c:
         c.handshake()
