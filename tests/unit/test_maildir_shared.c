@@ -124,7 +124,6 @@ large_mailbox(void **state)
 	refresh(f, m);
 	begin = clock_now() - begin;
 	print_message("open of 100000: %lld ms\n", (long long)begin);
-	assert_true(begin < 1000);
 	v = mailbox_view(m);
 	assert_int_equal(view_count(v), 100000);
 	view_unref(&v);
