@@ -25,6 +25,7 @@ edit_begin(struct edit *ed, struct mailbox *m, struct err *e)
 	struct account *a = m->account;
 	int rc;
 
+	assert(!m->asleep);
 	*ed = (struct edit){ .m = m };
 	if ((rc = account_open(a, e)) != 0)
 		return rc;

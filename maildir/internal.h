@@ -30,7 +30,8 @@ enum {
 	MAILBOX_KEEP = 8,      /* of an account, without users */
 	GRANULARITY_MS = 2000, /* G: how wrong a directory's mtime may be */
 	EVENTS_MAX = 65536,    /* names waiting at a mailbox */
-	BUSY_MAX_MS = 10000,   /* then ERR_BUSY is handed up */
+	EVENTS_MAX_ASLEEP = 64,
+	BUSY_MAX_MS = 10000, /* then ERR_BUSY is handed up */
 	MODSEQ_BLOCK = 65536,
 	UIDNEXT_JUMP_BOOT = 1000,
 	UIDNEXT_JUMP_RESTORED = 1 << 20,
@@ -129,6 +130,8 @@ struct mailbox {
 	char *name;	      /* complete, UTF-8 */
 	char *dir;	      /* directory below the root, "" for INBOX */
 	bool gone;
+	bool known;  /* the row has been read */
+	bool asleep; /* hibernated: no views, no index, no keywords */
 
 	int64_t id; /* row */
 	uint64_t object_id;
@@ -239,6 +242,13 @@ void mailbox_set_size(
     struct mailbox *m, uint32_t uid, uint64_t size, enum ending ending);
 /* The uid of a base name, or 0. */
 uint32_t mailbox_find_base(struct mailbox *m, struct slice base);
+
+/* --- hibernate.c ---------------------------------------------------------- */
+
+/* Hibernate it if everybody who uses it rests; whether it was done. */
+bool mailbox_hibernate(struct mailbox *m);
+/* See that memory is what the database has; a hibernated one wakes up. */
+int mailbox_check(struct mailbox *m, struct err *e) MUST_USE;
 
 /* --- keywords.c ----------------------------------------------------------- */
 

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "maildir/edit.h"
 #include "maildir/name.h"
+#include "maildir/record.h"
 
 #define KEY_UIDS UINT32_MAX
 
@@ -247,7 +248,7 @@ count_new(struct mailbox *m)
 static void
 take_row(struct mailbox *m, sqlite3_stmt *s)
 {
-	bool first = m->head == NULL;
+	bool first = !m->known;
 
 	m->uidvalidity = db_column_u32(s, 0);
 	m->uidnext = db_column_u32(s, 1);
@@ -260,6 +261,7 @@ take_row(struct mailbox *m, sqlite3_stmt *s)
 	m->object_id = db_column_u64(s, 15);
 	m->vanished_from = db_column_u64(s, 16);
 	m->modseq_floor = db_column_u64(s, 17);
+	m->known = true;
 	if (!first)
 		return;
 	m->durable_uidnext = m->uidnext;
@@ -302,7 +304,7 @@ mailbox_reload(struct mailbox *m, struct err *e)
 	if ((rc = db_step(db, s, e)) < 0)
 		return rc;
 	if (rc == 0 || !slice_eq(db_column_blob(s, 14), slice_str(m->dir)) ||
-	    (m->head != NULL && db_column_u32(s, 0) != validity)) {
+	    (m->known && db_column_u32(s, 0) != validity)) {
 		(void)sqlite3_reset(s);
 		mailbox_set_gone(m);
 		return err_set(e, ERR_STALE, "mailbox is gone");
@@ -455,7 +457,9 @@ mailbox_open(
 		goto out;
 	c.dir = buf_slice(&dir);
 	c.m = mailbox_find_dir(a, c.dir);
-	if (c.m == NULL) {
+	if (c.m != NULL && c.m->asleep)
+		rc = mailbox_check(c.m, e);
+	else if (c.m == NULL) {
 		rc = open_new(&c, e);
 		/* damaged: it was set aside, and is made anew */
 		if (rc == ERR_DAMAGED)
@@ -574,6 +578,7 @@ struct view *
 mailbox_view(struct mailbox *m)
 {
 	MAGIC_CHECK(m, MAILBOX_MAGIC);
+	assert(!m->asleep);
 	return view_ref(m->shown);
 }
 
@@ -632,6 +637,8 @@ void
 mailbox_listen(struct mailbox *m, struct mailbox_listener *l)
 {
 	MAGIC_CHECK(m, MAILBOX_MAGIC);
+	l->m = m;
+	l->resting = false;
 	l->next = m->listeners;
 	l->prev = &m->listeners;
 	if (l->next != NULL)
@@ -649,6 +656,7 @@ mailbox_unlisten(struct mailbox_listener *l)
 		l->next->prev = l->prev;
 	l->next = NULL;
 	l->prev = NULL;
+	record_unref(&l->record);
 }
 
 uint32_t

@@ -57,10 +57,32 @@ struct view *mailbox_view(struct mailbox *m) MUST_USE;
  */
 struct mailbox_listener {
 	struct waker waker;
+	/* Where the owner keeps the view it works on; NULL: it keeps none, and
+	 * the mailbox can't be hibernated. */
+	struct view **view;
+	struct waker asleep; /* called when that has been taken away */
+	/* the mailbox's: */
+	struct mailbox *m;
+	struct record *record; /* instead of the view, while hibernated */
+	bool resting;
 	struct mailbox_listener *next, **prev;
 };
 void mailbox_listen(struct mailbox *m, struct mailbox_listener *l);
 void mailbox_unlisten(struct mailbox_listener *l);
+
+/*
+ * Hibernation: when all that use a mailbox are listeners at rest, for so long
+ * as the store's quiet_ms says, what it holds of messages is dropped; *view of
+ * each listener becomes NULL.  Watches stay, so that wakers are called as
+ * ever.
+ *
+ * mailbox_rest(): the owner has nothing under way, and will call
+ * mailbox_rouse() before anything but mailbox_unlisten() and mailbox_close().
+ * That gives *view back, with the same sequence numbers (maildir/record.h).
+ * 0; ERR_BUSY: call again; ERR_STALE: the mailbox is gone; ….
+ */
+void mailbox_rest(struct mailbox_listener *l);
+int mailbox_rouse(struct mailbox_listener *l, struct err *e) MUST_USE;
 
 /*
  * \Recent (RFC 3501 2.3.2): the lowest UID that no session has been told of

@@ -13,6 +13,7 @@ libmaildir_a_SOURCES = \
 	maildir/expunge.c \
 	maildir/file_name.c maildir/file_name.h \
 	maildir/flags.c \
+	maildir/hibernate.c \
 	maildir/import_courier.c \
 	maildir/index.c maildir/index.h \
 	maildir/internal.h \
@@ -23,6 +24,7 @@ libmaildir_a_SOURCES = \
 	maildir/open.c \
 	maildir/pop3.c \
 	maildir/quota.c \
+	maildir/record.c maildir/record.h \
 	maildir/rename.c \
 	maildir/scan.c maildir/scan.h \
 	maildir/scan_change.c \
@@ -77,3 +79,9 @@ tests_unit_test_maildir_shared_SOURCES = tests/unit/test_maildir_shared.c \
 tests_unit_test_maildir_shared_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=fsx_stat,--wrap=dir_reader_open
 tests_unit_test_maildir_shared_LDADD = $(MAILDIR_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_maildir_hibernate
+TESTS += tests/unit/test_maildir_hibernate
+tests_unit_test_maildir_hibernate_SOURCES = \
+	tests/unit/test_maildir_hibernate.c $(MAILDIR_FIXTURE)
+tests_unit_test_maildir_hibernate_LDADD = $(MAILDIR_TEST_LIBS)

@@ -124,35 +124,6 @@ watch_dirs(struct mailbox *m)
 	return 0;
 }
 
-static int
-check_database(struct mailbox *m, struct err *e)
-{
-	struct account *a = m->account;
-	int64_t version;
-	int rc;
-
-	if ((rc = account_open(a, e)) != 0)
-		return rc;
-	if (m->gone)
-		return err_set(e, ERR_STALE, "mailbox is gone");
-	if ((rc = db_version(&a->db, &version, e)) != 0)
-		return account_db_failed(a, rc);
-	/* the number counts within one connection */
-	version += (int64_t)a->n_opened << 32;
-	if (version == m->version)
-		return 0;
-	if ((rc = db_run(&a->db, db_stmt(&a->db, DB_BEGIN_READ), e)) != 0)
-		return account_db_failed(a, rc);
-	a->db.in_txn = true;
-	rc = mailbox_reload(m, e);
-	db_rollback(&a->db);
-	if (rc != 0)
-		return account_db_failed(a, rc);
-	m->version = version;
-	mailbox_publish(m);
-	return 0;
-}
-
 /* 0: nothing to be done; 1: m->scan has been made; else ERR_*. */
 static int
 begin(struct mailbox *m, bool move_new, int64_t wall_ms)
@@ -160,7 +131,7 @@ begin(struct mailbox *m, bool move_new, int64_t wall_ms)
 	struct stat st[2];
 	enum need need[2];
 	struct scan *s;
-	int rc = check_database(m, NULL);
+	int rc = mailbox_check(m, NULL);
 
 	if (rc != 0)
 		return rc;

@@ -336,23 +336,28 @@ account_retry(int (*fn)(void *arg, struct err *e), void *arg, struct err *e)
 
 /* --- periodic work -------------------------------------------------------- */
 
-static void
+/* Whether memory was released. */
+static bool
 tick_mailboxes(struct store *s, struct account *a, uint64_t quiet)
 {
 	struct mailbox *m, *next;
+	bool released = false;
 
 	for (m = a->mailboxes; m != NULL; m = next) {
 		next = m->next;
-		if (m->used + quiet > s->tick)
+		if ((m->asleep && m->refs != 0) || m->used + quiet > s->tick)
 			continue;
 		if (m->refs == 0) {
 			mailbox_free(m);
+			released = true;
 		} else {
 			mailbox_flush(m);
 			mailbox_close_fds(m);
 			index_free(&m->index);
+			released = mailbox_hibernate(m) || released;
 		}
 	}
+	return released;
 }
 
 /* Whether the directories changed, for mailboxes nobody asks about. */
@@ -397,29 +402,49 @@ tidy(struct account *a, int64_t wall_ms)
 		tidy_tmp(a, m->dir, wall_ms);
 }
 
+/* Whether it is still needed. */
 static bool
-tick_account(struct store *s, struct account *a, bool poll, int64_t wall_ms)
+tick_account(struct store *s, struct account *a, bool poll, int64_t wall_ms,
+    bool *released)
 {
 	/* the tick comes about once a second */
 	uint64_t quiet = (uint64_t)(s->opt.quiet_ms / 1000) + 1;
 
 	cache_flush(a);
-	tick_mailboxes(s, a, quiet);
+	*released = tick_mailboxes(s, a, quiet) || *released;
 	tidy(a, wall_ms);
 	if (poll)
 		poll_mailboxes(a);
 	if (a->used + quiet > s->tick)
 		return true;
+	*released = a->db.h != NULL || *released;
 	account_close_db(a);
 	return a->refs != 0 || a->mailboxes != NULL;
 }
 
 void
+store_hibernate(struct store *s)
+{
+	MAGIC_CHECK(s, STORE_MAGIC);
+	watch_drain(s);
+	for (size_t i = 0; i < ACCOUNT_BUCKETS; i++)
+		for (struct account *a = s->accounts[i]; a != NULL;
+		     a = a->next) {
+			for (struct mailbox *m = a->mailboxes; m != NULL;
+			     m = m->next) {
+				mailbox_flush(m);
+				(void)mailbox_hibernate(m);
+			}
+			account_close_db(a);
+		}
+}
+
+bool
 store_tick(struct store *s, int64_t now_ms, int64_t wall_ms)
 {
 	uint64_t every =
 	    s->opt.poll_ms > 0 ? (uint64_t)(s->opt.poll_ms / 1000) : 0;
-	bool poll;
+	bool poll, released = false;
 
 	MAGIC_CHECK(s, STORE_MAGIC);
 	s->now_ms = now_ms;
@@ -433,7 +458,7 @@ store_tick(struct store *s, int64_t now_ms, int64_t wall_ms)
 		while (*at != NULL) {
 			struct account *a = *at;
 
-			if (tick_account(s, a, poll, wall_ms)) {
+			if (tick_account(s, a, poll, wall_ms, &released)) {
 				at = &a->next;
 				continue;
 			}
@@ -441,4 +466,5 @@ store_tick(struct store *s, int64_t now_ms, int64_t wall_ms)
 			account_free(a);
 		}
 	}
+	return released;
 }

@@ -23,7 +23,7 @@ struct store_options {
 	const char *hostname;  /* for file names; '/' and ':' get escaped */
 	struct syncer *syncer; /* outlives the store */
 	bool fsync_always;     /* STORE and EXPUNGE are synced too */
-	int64_t quiet_ms;      /* close an account's database after so long */
+	int64_t quiet_ms;      /* close databases and hibernate after so long */
 	int64_t poll_ms;   /* look at watched directories at least so often */
 	unsigned open_max; /* databases open at a time */
 	unsigned umask;	   /* for new message files */
@@ -41,8 +41,12 @@ void store_free(struct store **s);
 int store_watch_fd(const struct store *s);
 /* Read and apply the waiting watch events; calls wakers of mailboxes. */
 void store_on_watch(struct store *s, int64_t now_ms);
-/* Periodic work: polls, quiet databases, tmp/ cleaning. */
-void store_tick(struct store *s, int64_t now_ms, int64_t wall_ms);
+/* Periodic work: polls, quiet databases, hibernation, tmp/ cleaning.  Whether
+ * much memory was released, so that the heap is worth trimming. */
+bool store_tick(struct store *s, int64_t now_ms, int64_t wall_ms);
+/* Hibernate every mailbox whose users rest, and close databases, without
+ * waiting for quiet. */
+void store_hibernate(struct store *s);
 
 struct account;
 

@@ -162,9 +162,9 @@ note(struct watched_dir *d, const char *name, bool present)
 		return;
 	}
 	if (d->n_events == 0 && d->m->scan == NULL && d->m->n_suspects == 0 &&
-	    is_known(d, slice_str(name), present))
+	    !d->m->asleep && is_known(d, slice_str(name), present))
 		return;
-	if (d->n_events >= EVENTS_MAX) {
+	if (d->n_events >= (d->m->asleep ? EVENTS_MAX_ASLEEP : EVENTS_MAX)) {
 		broken(d);
 		return;
 	}

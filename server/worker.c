@@ -17,7 +17,7 @@
 #include "server/sandbox.h"
 #include "server/service_log.h"
 
-enum { TICK_MS = 1000 };
+enum { TICK_MS = 1000, TRIM_TICKS = 8 };
 
 struct start {
 	uid_t uid;
@@ -157,14 +157,17 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct worker *w = arg;
 	int64_t now = clock_now();
-	static unsigned ticks;
 
 	(void)fd;
 	(void)what;
-	store_tick(w->store, now, clock_wall());
+	if (store_tick(w->store, now, clock_wall()))
+		w->trim_due = true;
 	when_idle(w, now);
-	if (++ticks % 30 == 0)
-		(void)malloc_trim(64 * 1024);
+	/* Walking the heap takes a while. */
+	if (++w->ticks % TRIM_TICKS == 0 && w->trim_due) {
+		w->trim_due = false;
+		(void)malloc_trim(0);
+	}
 }
 
 static unsigned
@@ -334,6 +337,8 @@ main(int argc, char *argv[])
 	struct err e;
 
 	log_set_ident("worker");
+	/* The sync threads allocate next to nothing: no heaps of their own. */
+	(void)mallopt(M_ARENA_MAX, 1);
 	if (argc != 3 || !num_u32(slice_str(argv[1]), &uid) ||
 	    !num_u32(slice_str(argv[2]), &gid)) {
 		log_error("this program is run by posternd only");

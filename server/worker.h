@@ -51,6 +51,8 @@ struct worker {
 	struct event *on_watch, *on_tick, *on_sigterm;
 	struct protocol_options *options; /* made from conf */
 	int64_t idle_since_ms;
+	unsigned ticks;
+	bool trim_due; /* memory was released: worth giving back */
 	bool stopping;
 };
 

@@ -308,6 +308,7 @@ stream_free(struct stream *st)
 	st->session->ops->free(st->session);
 	TAILQ_REMOVE(&w->streams, st, link);
 	w->n_streams--;
+	w->trim_due = true;
 	w->idle_since_ms = clock_now();
 	event_free(st->on_read);
 	event_free(st->on_write);

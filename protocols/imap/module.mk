@@ -76,6 +76,22 @@ tests_transcripts_run_imap_SOURCES = tests/transcripts/run_imap.c \
 tests_transcripts_run_imap_LDADD = $(IMAP_LIBS) libmaildir.a libbase.a \
 	$(SQLITE_LIBS) $(UTF8PROC_LIBS)
 
+check_PROGRAMS += tests/unit/test_imap_hibernate
+TESTS += tests/unit/test_imap_hibernate
+tests_unit_test_imap_hibernate_SOURCES = tests/unit/test_imap_hibernate.c
+tests_unit_test_imap_hibernate_LDADD = $(IMAP_LIBS) libmaildir.a libbase.a \
+	$(SQLITE_LIBS) $(UTF8PROC_LIBS) -lcmocka
+
+# The transcripts once more, hibernated whenever nothing is left to do.
+check_PROGRAMS += tests/transcripts/run_imap_hibernated
+TESTS += tests/transcripts/run_imap_hibernated
+tests_transcripts_run_imap_hibernated_SOURCES = \
+	$(tests_transcripts_run_imap_SOURCES)
+tests_transcripts_run_imap_hibernated_CPPFLAGS = $(AM_CPPFLAGS) \
+	-DTRANSCRIPT_HIBERNATES=true
+tests_transcripts_run_imap_hibernated_LDADD = \
+	$(tests_transcripts_run_imap_LDADD)
+
 imap_fuzz_targets = tests/fuzz/fuzz_imap_lex tests/fuzz/fuzz_imap_session
 check_PROGRAMS += $(imap_fuzz_targets)
 tests_fuzz_fuzz_imap_lex_SOURCES = tests/fuzz/fuzz_imap_lex.c

@@ -225,6 +225,36 @@ settle(struct imap_session *i, enum step st)
 		if (i->parsed.uid != 0 && i->parsed.msg.n_parts > KEEP_PARTS)
 			imap_look_forget(i);
 	}
+	if (i->s.idle && i->mailbox != NULL)
+		mailbox_rest(&i->listener);
+}
+
+/* Something is to be done: have the mailbox awake. */
+static enum step
+rouse(struct imap_session *i)
+{
+	struct err e = { .code = 0 };
+	int rc = mailbox_rouse(&i->listener, &e);
+
+	if (rc == 0)
+		return STEP_NEXT;
+	if (imap_retry(i, rc))
+		return STEP_WAIT_PEER;
+	if (mailbox_gone(i->mailbox))
+		return imap_bye(
+		    i, SESSION_ERROR, "The selected mailbox was removed.");
+	imap_log_error(i, "waking a mailbox", rc, &e);
+	return imap_bye(
+	    i, SESSION_ERROR, "[UNAVAILABLE] The mailbox can't be opened.");
+}
+
+/* Whether a session at rest has something to do that needs its mailbox. */
+static bool
+must_rouse(const struct imap_session *i)
+{
+	return i->mailbox != NULL && i->listener.resting &&
+	    i->step != &step_ended &&
+	    (buf_len(&i->s.in) != 0 || (i->idling && i->changed));
 }
 
 static enum step
@@ -248,7 +278,7 @@ run(struct session *s, int64_t now_ms, int64_t wall_ms)
 		/* pipelined small commands share the slice, too */
 		if (imap_spend(i, 64))
 			return STEP_YIELD;
-		st = i->step->fn(i);
+		st = must_rouse(i) ? rouse(i) : i->step->fn(i);
 		/* steps mind imap_output_full(), far below this maximum */
 		assert(buf_ok(&s->out));
 		if (st != STEP_WAIT_INPUT)

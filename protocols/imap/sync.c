@@ -79,6 +79,16 @@ on_mailbox_changed(void *arg)
 		waker_call(i->s.waker);
 }
 
+/* The mailbox hibernates: so do we. */
+static void
+on_mailbox_asleep(void *arg)
+{
+	struct imap_session *i = arg;
+
+	MAGIC_CHECK(i, IMAP_MAGIC);
+	imap_look_forget(i);
+}
+
 void
 imap_deselect(struct imap_session *i)
 {
@@ -105,6 +115,9 @@ imap_selected(struct imap_session *i, struct mailbox *m, bool read_only)
 	i->changed = false;
 	i->listener.waker.fn = on_mailbox_changed;
 	i->listener.waker.arg = i;
+	i->listener.view = &i->view;
+	i->listener.asleep.fn = on_mailbox_asleep;
+	i->listener.asleep.arg = i;
 	mailbox_listen(m, &i->listener);
 }
 

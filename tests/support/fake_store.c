@@ -342,9 +342,15 @@ mailbox_refresh(struct mailbox *m, bool move_new, struct waker waker,
 	return STEP_DONE;
 }
 
+/* A hibernated session's view; the real thing is something else. */
+struct record {
+	struct view *view;
+};
+
 void
 mailbox_listen(struct mailbox *m, struct mailbox_listener *l)
 {
+	l->m = m;
 	l->next = m->listeners;
 	l->prev = &m->listeners;
 	if (l->next != NULL)
@@ -359,6 +365,10 @@ mailbox_unlisten(struct mailbox_listener *l)
 	*l->prev = l->next;
 	if (l->next != NULL)
 		l->next->prev = l->prev;
+	if (l->record != NULL)
+		view_unref(&l->record->view);
+	free(l->record);
+	l->record = NULL;
 	fake_store.listeners--;
 }
 
@@ -370,6 +380,35 @@ mailbox_recent_from(struct mailbox *m, bool claim)
 	if (claim)
 		m->recent_from = m->uidnext;
 	return from;
+}
+
+void
+mailbox_rest(struct mailbox_listener *l)
+{
+	l->resting = true;
+	if (!fake_store.hibernates || l->record != NULL)
+		return;
+	l->record = MEM_NEW(struct record);
+	l->record->view = *l->view;
+	*l->view = NULL;
+	waker_call(l->asleep);
+}
+
+int
+mailbox_rouse(struct mailbox_listener *l, struct err *e)
+{
+	int rc;
+
+	(void)e;
+	if (l->record != NULL) {
+		if ((rc = busy()) != 0)
+			return rc;
+		*l->view = l->record->view;
+		free(l->record);
+		l->record = NULL;
+	}
+	l->resting = false;
+	return 0;
 }
 
 size_t

@@ -306,6 +306,8 @@ settle(void)
 		for (int i = 0; i < TRANSCRIPT_CONNS; i++)
 			again = turn(&conns[i]) || again;
 	} while (again || watch() || sync_one() || pass_time());
+	if (worker->hibernates)
+		store_hibernate(store);
 }
 
 /* --- the engine's calls -------------------------------------------------- */
@@ -431,6 +433,8 @@ act(int conn, struct slice words)
 		c->eof_due = true;
 	else if (slice_eq(verb, SLICE("wait")) && num_u32(arg, &seconds))
 		offset_ms += (int64_t)seconds * 1000;
+	else if (slice_eq(verb, SLICE("hibernate")))
+		store_hibernate(store);
 	else if (slice_eq(verb, SLICE("end")))
 		ok = end_session(c, arg);
 	else if (slice_eq(verb, SLICE("remove")))
@@ -441,7 +445,7 @@ act(int conn, struct slice words)
 		ok = deliver(arg);
 	else
 		ok = false;
-	store_tick(store, now(), wall());
+	(void)store_tick(store, now(), wall());
 	settle();
 	return ok;
 }

@@ -29,13 +29,15 @@ struct maildir_worker {
 	bool (*fixture)(struct slice word, struct slice value);
 	/* A file begins: set what fixture may have changed back; or NULL. */
 	void (*reset)(void);
+	bool hibernates; /* mailboxes, whenever nothing is left to do */
 };
 
 /*
  * Run transcripts with it: main()'s result.  The driver knows the fixture
  * "message: PATH" with PATH below the Maildir ("cur/NAME", ".Sent/new/NAME"),
  * and of C!: eof; wait SECONDS; end shutdown, timeout, kick; remove PATH;
- * rename PATH PATH; deliver PATH (a small message, by tmp/).
+ * rename PATH PATH; deliver PATH (a small message, by tmp/);
+ * hibernate (all mailboxes whose sessions rest).
  */
 int maildir_worker_main(int argc, char **argv, const struct maildir_worker *w);
 

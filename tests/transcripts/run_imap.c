@@ -2,12 +2,19 @@
  * Transcripts of IMAP sessions, over a Maildir.  The login command that waits
  * is "L LOGIN"; of the fixture are also line-max, literals-max, message-max,
  * nesting-max, set-max, keywords (yes, no) and capability.
+ *
+ * Built twice: as run_imap_hibernated it hibernates the mailboxes whenever
+ * nothing is left to do, which no client may notice.
  */
 #include <stdlib.h>
 
 #include "base/num.h"
 #include "protocols/imap/session.h"
 #include "tests/support/maildir_worker.h"
+
+#ifndef TRANSCRIPT_HIBERNATES
+# define TRANSCRIPT_HIBERNATES false
+#endif
 
 static struct imap_options options;
 static char *capability;
@@ -64,7 +71,8 @@ main(int argc, char **argv)
 	static const struct maildir_worker w = { .directories = directories,
 		.make = make,
 		.fixture = fixture,
-		.reset = reset };
+		.reset = reset,
+		.hibernates = TRANSCRIPT_HIBERNATES };
 	int status = maildir_worker_main(argc, argv, &w);
 
 	free(capability);

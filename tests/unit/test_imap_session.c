@@ -264,6 +264,54 @@ test_busy_for_long(void **state)
 	expect("2 OK");
 }
 
+/* A mailbox that sleeps at every rest: commands find it, or wait for it. */
+static void
+test_hibernated(void **state)
+{
+	(void)state;
+	settle();
+	fake_store.hibernates = true;
+	send("1 SELECT INBOX\r\n");
+	expect("1 OK [READ-WRITE]");
+	assert_true(s->idle);
+	fake_store.busy = 5;
+	send("2 FETCH 1:* UID\r\n");
+	expect("* 2 FETCH (UID 2)\r\n2 OK");
+	send("3 IDLE\r\n");
+	expect("+ ");
+	fake_store.busy = 5;
+	fake_store_deliver(0, SLICE("Subject: three\n\nbody\n"));
+	assert_true(woken);
+	buf_reset(&output);
+	settle();
+	expect("* 3 EXISTS");
+	send("DONE\r\n");
+	expect("3 OK");
+	/* its end needs nothing */
+	fake_store.busy = 1000;
+	s->ops->end(s, SESSION_SHUTDOWN);
+	buf_reset(&output);
+	settle();
+	expect("* BYE");
+	assert_int_equal(last, STEP_DONE);
+	fake_store.busy = 0;
+}
+
+/* One that can't be woken can't be served. */
+static void
+test_hibernated_for_ever(void **state)
+{
+	(void)state;
+	settle();
+	fake_store.hibernates = true;
+	send("1 SELECT INBOX\r\n");
+	fake_store.busy = 1000;
+	send("2 NOOP\r\n");
+	expect("* BYE [UNAVAILABLE]");
+	assert_int_equal(last, STEP_DONE);
+	fake_store.busy = 0;
+}
+
 static void
 test_unreadable(void **state)
 {
@@ -447,6 +495,8 @@ main(void)
 		T(test_preauth),
 		T(test_busy_then_free),
 		T(test_busy_for_long),
+		T(test_hibernated),
+		T(test_hibernated_for_ever),
 		T(test_unreadable),
 		T(test_broken_file),
 		T(test_change_fails),
