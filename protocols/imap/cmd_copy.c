@@ -38,7 +38,7 @@ static enum step
 copy_fail(struct imap_session *i, int rc, const struct err *e)
 {
 	/* RFC 3501 6.4.7 */
-	if (rc == ERR_NOT_FOUND || rc == ERR_INVALID)
+	if (rc == ERR_NOT_FOUND)
 		return imap_finish(
 		    i, "NO", "[TRYCREATE] Mailbox does not exist.");
 	return imap_fail(i, "copying", rc, e);
@@ -119,7 +119,7 @@ copy_fn(struct imap_session *i)
 	int rc;
 
 	if (a->bad_name)
-		return copy_fail(i, ERR_NOT_FOUND, NULL);
+		return copy_fail(i, ERR_INVALID, NULL);
 	uids = imap_set_all_uids(i, &a->set, &n);
 	if (n == 0)
 		return imap_finish(i, "OK", "%s completed, no messages.",

@@ -330,7 +330,7 @@ fetch_done(struct imap_session *i, const struct fetch_args *a)
 {
 	if (a->n_unread != 0)
 		return imap_finish(i, "NO",
-		    "[SERVERBUG] Some of the messages cannot be read.");
+		    "[CONTACTADMIN] Some of the messages cannot be read.");
 	if (a->n_missing != 0)
 		return imap_finish(i, "NO",
 		    "[EXPUNGEISSUED] Some of the messages no longer exist.");

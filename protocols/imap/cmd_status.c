@@ -128,6 +128,9 @@ refresh_fn(struct imap_session *i)
 	if (rc != 0)
 		return imap_fail(i, "reading a mailbox", rc, NULL);
 	put_status(i, a);
+	/* RFC 3501 6.3.10: it SHOULD NOT be asked for; RFC 5530 3 */
+	if (i->mailbox == a->mailbox)
+		return imap_finish(i, "OK", "[CLIENTBUG] STATUS completed.");
 	return imap_finish(i, "OK", "STATUS completed.");
 }
 

@@ -145,8 +145,10 @@ parse_name(struct imap_session *i, struct imap_lex *lx)
 static enum imap_verdict
 parse_args(struct imap_session *i, struct imap_lex *lx)
 {
+	enum parse r = i->cmd->parse(i, lx);
+
 	/* why: a constant that names the rule of the grammar */
-	switch (i->cmd->parse(i, lx)) {
+	switch (r) {
 	case PARSE_OK:
 		assert(lx->pos == lx->in.n);
 		return IMAP_RUN;
@@ -161,7 +163,8 @@ parse_args(struct imap_session *i, struct imap_lex *lx)
 	}
 	assert(lx->why != NULL);
 	i->n_bad++;
-	imap_put_tagged(&i->s.out, i->tag, "BAD", "%s: %s.",
+	imap_put_tagged(&i->s.out, i->tag, "BAD", "%s%s: %s.",
+	    r == PARSE_LIMIT ? "[LIMIT] " : "", /* RFC 5530 3 */
 	    (const char *)i->cmd->name.p, lx->why);
 	return IMAP_REFUSED;
 }
@@ -317,6 +320,9 @@ imap_fail(struct imap_session *i, const char *what, int rc, const struct err *e)
 		{ ERR_BUSY, "[INUSE] Mailbox is in use, try again later." },
 		{ ERR_TEMPORARY, "[UNAVAILABLE] Try again later." },
 		{ ERR_STALE, "[UNAVAILABLE] Mailbox changed meanwhile." },
+		{ ERR_DAMAGED, "[CORRUPTION] Mailbox is damaged." },
+		{ ERR_FORMAT, "[CORRUPTION] Mailbox is damaged." },
+		{ ERR_SYS, "[CONTACTADMIN] The log tells what went wrong." },
 	};
 
 	if (rc == ERR_SYS || rc == ERR_DAMAGED || rc == ERR_SPACE ||

@@ -205,7 +205,8 @@ static enum step
 command_fn(struct imap_session *i)
 {
 	if (i->n_bad >= i->opt->bad_max)
-		return imap_bye(i, SESSION_ERROR, "Too many bad commands.");
+		return imap_bye(
+		    i, SESSION_ERROR, "[CLIENTBUG] Too many bad commands.");
 	return i->skipping ? skip_some(i) : gather(i);
 }
 

@@ -311,7 +311,8 @@ literal(struct imap_lex *lx, struct slice *out)
 		lx->pos = start;
 		return bad(lx, "literal8 isn't allowed here");
 	}
-	if (lx->literal.size > rest.n) {
+	/* something always follows, so an empty one without is not yet here */
+	if (lx->literal.size > rest.n || rest.n == 0) {
 		lx->pos = start;
 		return PARSE_LITERAL;
 	}

@@ -33,6 +33,7 @@ static const struct maildir_worker *worker;
 static struct conn conns[TRANSCRIPT_CONNS];
 static char *root; /* temporary directory; the Maildir is root/Maildir */
 static struct store *store;
+static char *quota; /* NULL: none */
 static int64_t offset_ms;
 static struct sync_job *jobs; /* held back, the oldest first */
 
@@ -333,6 +334,8 @@ begin(const char *path)
 	free(maildir);
 	offset_ms = 0;
 	jobs = NULL;
+	free(quota);
+	quota = NULL;
 	memset(conns, 0, sizeof(conns));
 	store = store_new(&opt);
 	if (worker->reset != NULL)
@@ -342,6 +345,11 @@ begin(const char *path)
 static bool
 fixture(struct slice word, struct slice value)
 {
+	if (slice_eq(word, SLICE("quota"))) {
+		free(quota);
+		quota = slice_dup(value);
+		return true;
+	}
 	return worker->fixture != NULL && worker->fixture(word, value);
 }
 
@@ -361,7 +369,8 @@ open_conn(int conn)
 
 	buf_init(&c->to_session, OUTPUT_MAX);
 	buf_init(&c->from_session, OUTPUT_MAX);
-	c->s = worker->make(&peer, account_get(store, maildir, ""), now());
+	c->s = worker->make(&peer,
+	    account_get(store, maildir, quota != NULL ? quota : ""), now());
 	c->s->waker = (struct waker){ wake, c };
 	c->last = STEP_YIELD;
 	free(maildir);

@@ -34,10 +34,10 @@ struct maildir_worker {
 
 /*
  * Run transcripts with it: main()'s result.  The driver knows the fixture
- * "message: PATH" with PATH below the Maildir ("cur/NAME", ".Sent/new/NAME"),
- * and of C!: eof; wait SECONDS; end shutdown, timeout, kick; remove PATH;
- * rename PATH PATH; deliver PATH (a small message, by tmp/);
- * hibernate (all mailboxes whose sessions rest).
+ * "message: PATH" with PATH below the Maildir ("cur/NAME", ".Sent/new/NAME")
+ * and "quota: LIMITS" in maildirsize's form, and of C!: eof; wait SECONDS; end
+ * shutdown, timeout, kick; remove PATH; rename PATH PATH; deliver PATH (a small
+ * message, by tmp/); hibernate (all mailboxes whose sessions rest).
  */
 int maildir_worker_main(int argc, char **argv, const struct maildir_worker *w);
 

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -323,7 +324,7 @@ test_unreadable(void **state)
 	expect("* 1 FETCH (FLAGS (\\Recent))\r\n");
 	expect("2 OK");
 	/* RFC 2180 4.1: no response that isn't true */
-	expect("3 NO [SERVERBUG]");
+	expect("3 NO [CONTACTADMIN]");
 	assert_null(strstr(buf_cstr(&output), "BODY[]"));
 }
 
@@ -357,6 +358,40 @@ test_change_fails(void **state)
 	/* a mark that couldn't be made keeps nobody from reading */
 	expect("* 1 FETCH (BODY[TEXT] {6}\r\nbody\r\n)\r\n5 OK");
 	expect("6 OK");
+}
+
+static void
+test_codes(void **state)
+{
+	static const struct {
+		int rc;
+		const char *code;
+	} codes[] = {
+		/* RFC 5530 3 */
+		{ ERR_SYS, "[CONTACTADMIN]" },
+		{ ERR_DAMAGED, "[CORRUPTION]" },
+		{ ERR_FORMAT, "[CORRUPTION]" },
+		{ ERR_DENIED, "[NOPERM]" },
+		{ ERR_SPACE, "[UNAVAILABLE]" },
+		{ ERR_QUOTA, "[OVERQUOTA]" },
+		{ ERR_LIMIT, "[LIMIT]" },
+		{ ERR_TEMPORARY, "[UNAVAILABLE]" },
+		{ ERR_STALE, "[UNAVAILABLE]" },
+		{ ERR_EXISTS, "[ALREADYEXISTS]" },
+		{ ERR_NOT_FOUND, "[TRYCREATE]" },
+		{ -99, "[SERVERBUG]" },
+	};
+	char want[64];
+
+	(void)state;
+	settle();
+	for (size_t k = 0; k < NELEMS(codes); k++) {
+		fake_store.append_rc = codes[k].rc;
+		send("1 APPEND INBOX {5+}\r\nhello\r\n");
+		(void)snprintf(want, sizeof(want), "1 NO %s", codes[k].code);
+		expect(want);
+	}
+	fake_store.append_rc = 0;
 }
 
 static void
@@ -501,6 +536,7 @@ main(void)
 		T(test_broken_file),
 		T(test_change_fails),
 		T(test_append_fails),
+		T(test_codes),
 		T(test_never_reads),
 		T(test_slices),
 		T(test_end_while_changing),
