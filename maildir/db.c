@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { SCHEMA_VERSION = 2 };
+enum { SCHEMA_VERSION = 3 };
 
 #define MAILBOX_COLUMNS                                                        \
  "uidvalidity, uidnext, modseq, modseq_bound, change, recent_uid, "            \
@@ -98,6 +98,25 @@ static const char *const texts[DB_N_STATEMENTS] = {
     "SELECT key, ids FROM pop3 WHERE key BETWEEN ?1 AND ?2 ORDER BY key",
 [DB_POP3_PUT] = "INSERT OR REPLACE INTO pop3 (key, ids) VALUES (?1, ?2)",
 [DB_POP3_DEL] = "DELETE FROM pop3 WHERE key BETWEEN ?1 AND ?2",
+[DB_POP3_TEXT_LIST] =
+    "SELECT key, texts FROM pop3_text WHERE key BETWEEN ?1 AND ?2 "
+    "ORDER BY key",
+[DB_POP3_TEXT_PUT] =
+    "INSERT OR REPLACE INTO pop3_text (key, texts) VALUES (?1, ?2)",
+[DB_PRINT_LIST] =
+    "SELECT kind, dev, ino, size, mtime FROM print WHERE mailbox = ?1",
+[DB_PRINT_PUT] =
+    "INSERT OR REPLACE INTO print (mailbox, kind, dev, ino, size, mtime) "
+    "VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+[DB_PRINT_DEL] = "DELETE FROM print WHERE mailbox = ?1 AND kind = ?2",
+[DB_EXPORTED_GET] = "SELECT change, modseq FROM exported WHERE mailbox = ?1",
+[DB_EXPORTED_PUT] =
+    "INSERT OR REPLACE INTO exported (mailbox, change, modseq) "
+    "VALUES (?1, ?2, ?3)",
+[DB_EXPORTED_NOT] =
+    "SELECT m.id, m.dir FROM mailbox m LEFT JOIN exported x "
+    "ON x.mailbox = m.id WHERE x.change IS NOT m.change AND m.id > ?1 "
+    "ORDER BY m.id LIMIT 1",
 [DB_CACHE_GET] = "SELECT bytes FROM cached WHERE key = ?1",
 [DB_CACHE_PUT] = "INSERT OR REPLACE INTO cached (key, bytes) VALUES (?1, ?2)",
 [DB_CACHE_DEL] = "DELETE FROM cached WHERE key BETWEEN ?1 AND ?2",
@@ -154,7 +173,7 @@ static const char schema[] =
     "END;"
     "PRAGMA user_version = 2;";
 
-/* From version i + 1 to the next. */
+/* From version i + 1 to the next; a new database goes all the way, too. */
 static const char *const migrations[SCHEMA_VERSION - 1] = {
 	"ALTER TABLE mailbox ADD COLUMN object_id INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE mailbox ADD COLUMN vanished_from INTEGER NOT NULL"
@@ -163,6 +182,20 @@ static const char *const migrations[SCHEMA_VERSION - 1] = {
 	" DEFAULT 0;"
 	"UPDATE mailbox SET object_id = random() | 1;"
 	"PRAGMA user_version = 2;",
+	/* texts of unique-ids, prints of foreign files, what was exported */
+	"CREATE TABLE pop3_text (key INTEGER PRIMARY KEY, texts BLOB NOT NULL);"
+	"CREATE TABLE print (mailbox INTEGER NOT NULL, kind INTEGER NOT NULL,"
+	" dev INTEGER NOT NULL, ino INTEGER NOT NULL, size INTEGER NOT NULL,"
+	" mtime INTEGER NOT NULL, PRIMARY KEY (mailbox, kind)) WITHOUT ROWID;"
+	"CREATE TABLE exported (mailbox INTEGER PRIMARY KEY,"
+	" change INTEGER NOT NULL, modseq INTEGER NOT NULL);"
+	"CREATE TRIGGER mailbox_gone_foreign AFTER DELETE ON mailbox BEGIN"
+	" DELETE FROM pop3_text WHERE key BETWEEN old.id << 32"
+	"  AND (old.id << 32) + 4294967295;"
+	" DELETE FROM print WHERE mailbox = old.id;"
+	" DELETE FROM exported WHERE mailbox = old.id;"
+	"END;"
+	"PRAGMA user_version = 3;",
 };
 
 static const char cache_schema[] =
@@ -423,10 +456,9 @@ db_schema(struct db *db, struct err *e)
 		return rc;
 	/* somebody else may have made it meanwhile */
 	rc = pragma_number(db, "PRAGMA user_version", e);
-	if (rc == 0)
-		rc = db_exec(db, schema, e);
-	else
-		rc = migrate(db, rc, e);
+	if (rc == 0 && (rc = db_exec(db, schema, e)) == 0)
+		rc = pragma_number(db, "PRAGMA user_version", e);
+	rc = migrate(db, rc, e);
 	if (rc < 0) {
 		db_rollback(db);
 		return rc;

@@ -15,6 +15,8 @@
 #include "maildir/chunk.h"
 #include "maildir/db.h"
 #include "maildir/file_name.h"
+#include "maildir/foreign.h"
+#include "maildir/import.h"
 #include "maildir/index.h"
 #include "maildir/mailbox.h"
 #include "maildir/store.h"
@@ -48,6 +50,7 @@ struct store {
 	unsigned magic;
 	struct store_options opt;
 	char *host; /* escaped for file names */
+	char *uidl_format;
 	int watch_fd;
 	bool watch_full; /* said that watches ran out */
 	struct watched_dir *watches[WATCH_BUCKETS]; /* by watch descriptor */
@@ -80,6 +83,8 @@ struct account {
 	int64_t tmp_checked_ms;
 	bool sweep; /* there may be deleted trees below tmp/ */
 	bool quota_warned;
+	bool made;    /* the database, just now */
+	bool rebuilt; /* the database was lost once: UIDs it gave are unknown */
 
 	struct db cache;
 	bool cache_failed;
@@ -165,6 +170,7 @@ struct mailbox {
 	int64_t suspects_mtime[2];
 	struct mailbox_listener *listeners;
 
+	struct imported imported;
 	struct sync pop3_sync;
 	struct waker_list pop3_wakers;
 	uint64_t used;
@@ -183,6 +189,8 @@ void account_close_db(struct account *a);
 int account_db_failed(struct account *a, int rc);
 /* A unique name for a file of ours. */
 struct file_unique store_unique(struct store *s, int64_t wall_ms);
+/* The wall time, as last handed in. */
+int64_t store_wall(const struct store *s);
 /* Make the UIDVALIDITY of a new mailbox; within a transaction. */
 int account_next_uidvalidity(struct account *a, uint32_t at_least,
     uint32_t *out, struct err *e) MUST_USE;
@@ -224,6 +232,9 @@ void mailbox_set_gone(struct mailbox *m);
 /* The row for a directory; made, with UIDs imported, if it isn't there. */
 int mailbox_row(
     struct account *a, struct slice dir, int64_t *id, struct err *e) MUST_USE;
+/* The row made anew with other UIDs; the struct is stale then. */
+int mailbox_row_remake(
+    struct mailbox *m, const struct foreign_uids *u, struct err *e) MUST_USE;
 /* Write back what isn't urgent: sizes, directory times. */
 void mailbox_flush(struct mailbox *m);
 /* "cur" or "new" below the root, for *at() calls with the root. */
@@ -333,23 +344,6 @@ void cache_close(struct account *a);
 void cache_forget(struct mailbox *m, uint32_t first, uint32_t last);
 /* A mailbox's row went away. */
 void cache_forget_mailbox(struct account *a, int64_t id);
-
-/* --- import_courier.c ----------------------------------------------------- */
-
-/* UIDs of courierimapuiddb into a new row's chunks; within a transaction. */
-struct courier_uid {
-	uint32_t uid;
-	struct slice base;
-};
-struct courier_uids {
-	uint32_t uidvalidity, uidnext;
-	struct courier_uid *v;
-	size_t n;
-	char *bytes;
-};
-/* False: no such file, or not in its form. */
-bool courier_uids_read(int root_fd, const char *dir, struct courier_uids *out);
-void courier_uids_fini(struct courier_uids *c);
 
 /* --- tidy.c --------------------------------------------------------------- */
 

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "maildir/edit.h"
+#include "maildir/import.h"
 #include "maildir/name.h"
 #include "maildir/record.h"
 
@@ -55,7 +56,7 @@ waker_list_call(struct waker_list *l)
 
 /* Put imported UIDs into the chunk tables of a new row. */
 static int
-write_imported(struct account *a, int64_t id, const struct courier_uids *u,
+write_imported(struct account *a, int64_t id, const struct foreign_uids *u,
     int64_t wall_ms, struct err *e)
 {
 	const struct fixed fixed = { TIME_UNKNOWN, wall_ms, SIZE_UNKNOWN,
@@ -82,7 +83,7 @@ write_imported(struct account *a, int64_t id, const struct courier_uids *u,
 }
 
 static int
-insert_row(struct account *a, struct slice dir, const struct courier_uids *u,
+insert_row(struct account *a, struct slice dir, const struct foreign_uids *u,
     int64_t *id, struct err *e)
 {
 	struct db *db = &a->db;
@@ -123,15 +124,15 @@ find_row(struct account *a, struct slice dir, int64_t *id, struct err *e)
 int
 mailbox_row(struct account *a, struct slice dir, int64_t *id, struct err *e)
 {
-	struct courier_uids u;
+	struct foreign_uids u;
 	char *name;
 	int rc = find_row(a, dir, id, e);
 
 	if (rc != 0)
 		return rc == 1 ? 0 : rc;
 	name = slice_dup(dir);
-	if (!courier_uids_read(a->root_fd, name, &u))
-		u = (struct courier_uids){ .uidnext = 1 };
+	if (!import_uids(a, name, &u))
+		u = (struct foreign_uids){ .uidnext = 1 };
 	free(name);
 	if ((rc = db_begin(&a->db, e)) != 0)
 		goto out;
@@ -143,7 +144,34 @@ mailbox_row(struct account *a, struct slice dir, int64_t *id, struct err *e)
 	else
 		rc = db_commit(&a->db, e);
 out:
-	courier_uids_fini(&u);
+	foreign_uids_fini(&u);
+	return rc;
+}
+
+int
+mailbox_row_remake(
+    struct mailbox *m, const struct foreign_uids *u, struct err *e)
+{
+	struct db *db = &m->account->db;
+	sqlite3_stmt *s;
+	int64_t id;
+	int rc;
+
+	if ((rc = db_begin(db, e)) != 0)
+		return rc;
+	s = db_stmt(db, DB_USED_SET);
+	db_bind_blob(s, 1, slice_str(m->dir));
+	db_bind_i64(s, 2, m->uidvalidity);
+	if ((rc = db_run(db, s, e)) == 0) {
+		s = db_stmt(db, DB_MAILBOX_DELETE);
+		db_bind_i64(s, 1, m->id);
+		rc = db_run(db, s, e);
+	}
+	if (rc == 0)
+		rc = insert_row(m->account, slice_str(m->dir), u, &id, e);
+	if (rc == 0)
+		return db_commit(db, e);
+	db_rollback(db);
 	return rc;
 }
 
@@ -415,8 +443,32 @@ open_new(struct open_call *c, struct err *e)
 		return account_db_failed(c->a, rc);
 	}
 	mailbox_publish(m);
+	if ((rc = import_check(m, true, e)) != 0) {
+		mailbox_free(m);
+		return rc;
+	}
 	c->m = m;
 	return 0;
+}
+
+static int
+open_or_share(struct open_call *c, struct err *e)
+{
+	int rc = 0;
+
+	c->m = mailbox_find_dir(c->a, c->dir);
+	if (c->m != NULL && c->m->asleep)
+		rc = mailbox_check(c->m, e);
+	if (c->m != NULL && rc == 0)
+		rc = import_check(c->m, true, e);
+	if (c->m != NULL && rc != ERR_STALE)
+		return rc;
+	rc = open_new(c, e);
+	/* damaged: it was set aside, and is made anew; stale: another server
+	 * has given other UIDs, which are taken over now */
+	if (rc == ERR_DAMAGED || rc == ERR_STALE)
+		rc = open_new(c, e);
+	return rc;
 }
 
 static int
@@ -456,16 +508,7 @@ mailbox_open(
 	if (rc != 0)
 		goto out;
 	c.dir = buf_slice(&dir);
-	c.m = mailbox_find_dir(a, c.dir);
-	if (c.m != NULL && c.m->asleep)
-		rc = mailbox_check(c.m, e);
-	else if (c.m == NULL) {
-		rc = open_new(&c, e);
-		/* damaged: it was set aside, and is made anew */
-		if (rc == ERR_DAMAGED)
-			rc = open_new(&c, e);
-	}
-	if (rc != 0)
+	if ((rc = open_or_share(&c, e)) != 0)
 		goto out;
 	c.m->refs++;
 	c.m->used = a->store->tick;

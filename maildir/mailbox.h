@@ -188,11 +188,11 @@ void mailbox_counts(struct mailbox *m, struct mailbox_counts *out);
 struct pop3_entry {
 	uint32_t uid;
 	uint64_t size;	    /* octets that RETR sends, but for doubled dots */
-	char unique_id[72]; /* RFC 1939 7: 1-70 bytes 0x21-0x7e */
+	const char *unique_id; /* RFC 1939 7; taken over ones may be longer */
 };
 /*
  * The drop listing of INBOX in Courier's order, unique-ids kept in the
- * database.  *out is the caller's to free().
+ * database.  *out is the caller's to free(), and the ids end with it.
  */
 enum step mailbox_pop3_list(struct mailbox *m, struct waker waker,
     int64_t now_ms, struct pop3_entry **out, size_t *n, int *result);

@@ -2,6 +2,8 @@ noinst_LIBRARIES += libmaildir.a
 libmaildir_a_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
 libmaildir_a_SOURCES = \
 	maildir/account.c \
+	maildir/acl.c maildir/acl.h \
+	maildir/adopt.c maildir/adopt.h \
 	maildir/append.c maildir/append.h \
 	maildir/cache.c \
 	maildir/change.h \
@@ -14,7 +16,9 @@ libmaildir_a_SOURCES = \
 	maildir/file_name.c maildir/file_name.h \
 	maildir/flags.c \
 	maildir/hibernate.c \
-	maildir/import_courier.c \
+	maildir/foreign.c maildir/foreign.h maildir/foreign_impl.h \
+	maildir/import.c maildir/import.h \
+	maildir/import_courier.c maildir/import_dovecot.c \
 	maildir/index.c maildir/index.h \
 	maildir/internal.h \
 	maildir/keywords.c \
@@ -22,7 +26,7 @@ libmaildir_a_SOURCES = \
 	maildir/message.c \
 	maildir/name.c maildir/name.h \
 	maildir/open.c \
-	maildir/pop3.c \
+	maildir/pop3.c maildir/pop3_ids.c maildir/pop3_ids.h \
 	maildir/quota.c \
 	maildir/record.c maildir/record.h \
 	maildir/rename.c \
@@ -85,3 +89,17 @@ TESTS += tests/unit/test_maildir_hibernate
 tests_unit_test_maildir_hibernate_SOURCES = \
 	tests/unit/test_maildir_hibernate.c $(MAILDIR_FIXTURE)
 tests_unit_test_maildir_hibernate_LDADD = $(MAILDIR_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_maildir_import
+TESTS += tests/unit/test_maildir_import
+tests_unit_test_maildir_import_SOURCES = tests/unit/test_maildir_import.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_import_LDADD = $(MAILDIR_TEST_LIBS)
+
+check_PROGRAMS += tests/fuzz/fuzz_foreign
+tests_fuzz_fuzz_foreign_SOURCES = tests/fuzz/fuzz_foreign.c
+tests_fuzz_fuzz_foreign_LDADD = libmaildir.a libbase.a $(SQLITE_LIBS)
+tests_fuzz_fuzz_foreign_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+if !FUZZING
+tests_fuzz_fuzz_foreign_SOURCES += tests/fuzz/replay.c
+endif

@@ -263,9 +263,14 @@ note_facts(struct account *a, const struct facts *f, bool fresh, struct err *e)
 	    (rc = db_meta_set(&a->db, "boot", f->boot, e)) != 0 ||
 	    (rc = db_meta_set(&a->db, "identity", f->identity, e)) != 0)
 		return rc;
-	return fresh
-	    ? db_meta_set(&a->db, "uidvalidity", last_uidvalidity(a), e)
-	    : 0;
+	if (!fresh)
+		return 0;
+	/* A second file without a database: there was one. */
+	a->made = true;
+	if ((rc = db_meta_set(
+		 &a->db, "rebuilt", last_uidvalidity(a) != 0, e)) != 0)
+		return rc;
+	return db_meta_set(&a->db, "uidvalidity", last_uidvalidity(a), e);
 }
 
 /* Within a transaction: compare what the database knows of itself with what
@@ -305,17 +310,19 @@ check_facts(struct account *a, struct err *e)
 static int
 start_db(struct account *a, struct err *e)
 {
-	int64_t identity = 0;
+	int64_t identity = 0, rebuilt = 0;
 	int rc;
 
 	if ((rc = db_schema(&a->db, e)) != 0 || (rc = db_begin(&a->db, e)) != 0)
 		return rc;
 	if ((rc = check_facts(a, e)) != 0 ||
-	    (rc = db_meta_get(&a->db, "identity", &identity, e)) < 0) {
+	    (rc = db_meta_get(&a->db, "identity", &identity, e)) < 0 ||
+	    (rc = db_meta_get(&a->db, "rebuilt", &rebuilt, e)) < 0) {
 		db_rollback(&a->db);
 		return rc;
 	}
 	a->identity = (uint64_t)identity;
+	a->rebuilt = rebuilt != 0;
 	return db_commit(&a->db, e);
 }
 
@@ -354,6 +361,9 @@ account_open_db(struct account *a, struct err *e)
 		goto fail;
 	a->root_dirty = true;
 	a->wal_failed = false;
+	if (a->made)
+		import_subscriptions(a);
+	a->made = false;
 	return 0;
 fail:
 	drop_lock(a);

@@ -133,6 +133,8 @@ begin(struct mailbox *m, bool move_new, int64_t wall_ms)
 	struct scan *s;
 	int rc = mailbox_check(m, NULL);
 
+	if (rc == 0)
+		rc = import_check(m, false, NULL);
 	if (rc != 0)
 		return rc;
 	for (int d = 0; d < 2; d++) {
@@ -324,6 +326,15 @@ busy(struct mailbox *m, int64_t now_ms, int *result)
 	return STEP_YIELD;
 }
 
+/* All messages are known: what another server says of them counts now. */
+static enum step
+finish(struct mailbox *m, int64_t now_ms, int *result)
+{
+	int rc = import_finish(m, NULL);
+
+	return rc == ERR_BUSY ? busy(m, now_ms, result) : end(m, rc, result);
+}
+
 enum step
 mailbox_refresh(struct mailbox *m, bool move_new, struct waker waker,
     int64_t now_ms, int64_t wall_ms, int *result)
@@ -340,8 +351,10 @@ mailbox_refresh(struct mailbox *m, bool move_new, struct waker waker,
 		rc = begin(m, move_new, wall_ms);
 		if (rc == ERR_BUSY)
 			return busy(m, now_ms, result);
-		if (rc <= 0)
+		if (rc < 0)
 			return end(m, rc, result);
+		if (rc == 0)
+			return finish(m, now_ms, result);
 	}
 	m->scan->move_new |= move_new;
 	while (m->scan->state != SCAN_DONE) {
@@ -360,5 +373,5 @@ mailbox_refresh(struct mailbox *m, bool move_new, struct waker waker,
 		if (before == SCAN_ADD && m->scan->state == SCAN_ADD)
 			return STEP_YIELD;
 	}
-	return end(m, 0, result);
+	return finish(m, now_ms, result);
 }

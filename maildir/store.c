@@ -26,6 +26,10 @@ store_new(const struct store_options *opt)
 	s->cache_pool = cache_pool_new();
 	s->host = file_name_host(opt->hostname);
 	s->opt.hostname = s->host;
+	s->uidl_format = mem_strdup(opt->dovecot_uidl_format != NULL
+		? opt->dovecot_uidl_format
+		: "%08Xu%08Xv");
+	s->opt.dovecot_uidl_format = s->uidl_format;
 	s->tick = 1;
 	watch_init(s);
 	return s;
@@ -65,6 +69,7 @@ store_free(struct store **ps)
 	cache_pool_free(&s->cache_pool);
 	watch_fini(s);
 	free(s->host);
+	free(s->uidl_format);
 	s->magic = 0;
 	free(s);
 }
@@ -137,6 +142,12 @@ void
 account_touch(struct account *a)
 {
 	a->used = a->store->tick;
+}
+
+int64_t
+store_wall(const struct store *s)
+{
+	return s->wall_ms != 0 ? s->wall_ms : clock_wall();
 }
 
 struct file_unique
@@ -247,8 +258,7 @@ int
 account_next_uidvalidity(
     struct account *a, uint32_t at_least, uint32_t *out, struct err *e)
 {
-	int64_t wall =
-	    a->store->wall_ms != 0 ? a->store->wall_ms : clock_wall();
+	int64_t wall = store_wall(a->store);
 	int64_t last = 0, v = wall / 1000;
 	struct buf name;
 	char text[32];

@@ -28,6 +28,9 @@ struct store_options {
 	unsigned open_max; /* databases open at a time */
 	unsigned umask;	   /* for new message files */
 	bool no_watches;   /* poll only */
+	/* Dovecot's pop3_uidl_format, for messages without an id of their own
+	 * when a Maildir is taken over from it */
+	const char *dovecot_uidl_format;
 };
 
 struct store;

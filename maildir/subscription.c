@@ -67,8 +67,8 @@ same_name(struct slice a, struct slice b)
 	return slice_eq(a, b) || (name_is_inbox(a) && name_is_inbox(b));
 }
 
-static int
-write_names(
+int
+subscription_replace(
     int root_fd, struct slice names, const struct file_unique *u, struct err *e)
 {
 	bool utf7 = name_tree_is_utf7(root_fd);
@@ -126,7 +126,7 @@ subscription_set(int root_fd, struct slice name, bool on,
 		buf_putc(&after, '\n');
 	}
 	if (was != on)
-		rc = write_names(root_fd, buf_slice(&after), u, e);
+		rc = subscription_replace(root_fd, buf_slice(&after), u, e);
 	if (!on && !was)
 		rc = err_set(e, ERR_NOT_FOUND, "not subscribed");
 out:

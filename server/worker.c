@@ -198,6 +198,8 @@ make_store(struct worker *w)
 		.open_max =
 		    (unsigned)conf_num(w->conf, CONF_POSTERN_ACCOUNTS_OPEN_MAX),
 		.umask = file_umask(w->conf),
+		.dovecot_uidl_format =
+		    conf_str(w->conf, CONF_POSTERN_DOVECOT_UIDL_FORMAT),
 	};
 	const struct timeval t = { TICK_MS / 1000, 0 };
 

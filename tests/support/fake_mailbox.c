@@ -153,8 +153,7 @@ mailbox_pop3_list(struct mailbox *m, struct waker waker, int64_t now_ms,
 	for (size_t i = 0; i < fake.n; i++) {
 		v[i].uid = (uint32_t)(UID_BASE + i);
 		v[i].size = wire_size(fake.v[i].bytes);
-		(void)snprintf(v[i].unique_id, sizeof(v[i].unique_id), "%s",
-		    fake.v[i].unique_id);
+		v[i].unique_id = fake.v[i].unique_id;
 	}
 	*out = v;
 	*n = fake.n;

@@ -49,6 +49,7 @@ fixture_open(struct fixture *f)
 		.quiet_ms = 60000,
 		.poll_ms = 1000,
 		.open_max = 16,
+		.dovecot_uidl_format = "%08Xu%08Xv",
 		.umask = 077 };
 
 	f->store = store_new(&opt);

@@ -384,10 +384,12 @@ pop3_imports(void **state, const char *file, const char *one, const char *two,
 	size_t n;
 
 	m = open_mailbox(f, "INBOX");
+	mailbox_close(&m);
 	put_cur(f, "1.M1P1.host,S=2:2,S", "x\n");
 	put_cur(f, "2.M'1+P1.host:2,", "y\n");
 	put_cur(f, "3.M1P1.host:2,", "z\n");
 	write_file(fixture_path(f, "courierpop3dsizelist"), file);
+	m = open_mailbox(f, "INBOX");
 	refresh(f, m);
 	v = pop3_list(f, m, &n);
 	assert_int_equal(n, 3);

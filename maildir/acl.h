@@ -1,0 +1,82 @@
+/*
+ * acl: Courier's access control lists (courierimapacl), RFC 4314 in its words.
+ *
+ * Layer:  maildir, uses base.
+ * A line is "IDENTIFIER RIGHTS", for example "owner aceilrstwx" or
+ * "-user=joe w".  Identifiers: owner, anyone, anonymous (the same), user=ID,
+ * group=NAME, administrators (= group=administrators); a leading '-' takes
+ * rights away.
+ * Memory: the entries are the struct's own.
+ */
+#ifndef MAILDIR_ACL_H
+#define MAILDIR_ACL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/slice.h"
+
+/* RFC 4314 2.1; bits in the order of their letters. */
+enum acl_right {
+	ACL_ADMINISTER = 1,	   /* a */
+	ACL_CREATE = 2,		   /* c */
+	ACL_EXPUNGE = 4,	   /* e */
+	ACL_INSERT = 8,		   /* i */
+	ACL_LOOKUP = 16,	   /* l */
+	ACL_READ = 32,		   /* r */
+	ACL_SEEN = 64,		   /* s */
+	ACL_DELETE_MESSAGES = 128, /* t */
+	ACL_WRITE = 256,	   /* w */
+	ACL_DELETE_MAILBOX = 512,  /* x */
+	ACL_ALL = 1023,
+};
+
+enum { ACL_ENTRIES_MAX = 1000, ACL_IDENTIFIER_MAX = 255 };
+
+struct acl_entry {
+	struct slice identifier; /* with its '-' */
+	unsigned rights;	 /* enum acl_right */
+};
+
+struct acl {
+	struct acl_entry *v; /* in the order of the file, none twice */
+	size_t n, cap;
+	struct arena arena;
+};
+
+void acl_init(struct acl *a);
+void acl_fini(struct acl *a);
+
+/* Letters to rights; false: an unknown letter.  RFC 2086's d stands for e, t
+ * and x (RFC 4314 2.1.1). */
+bool acl_rights_parse(struct slice letters, unsigned *rights) MUST_USE;
+/* Append the letters, in alphabetical order. */
+void acl_rights_put(struct buf *out, unsigned rights);
+
+/* Add what the lines of a file say; bad ones are passed over, and of several
+ * with one identifier the last one counts. */
+void acl_parse(struct slice bytes, struct acl *out);
+/* Append the lines. */
+void acl_put(struct buf *out, const struct acl *a);
+/* Set an identifier's rights; 0 removes it.  False: too many entries, or no
+ * identifier. */
+bool acl_set(struct acl *a, struct slice identifier, unsigned rights) MUST_USE;
+/* The entry of an identifier, or NULL. */
+const struct acl_entry *acl_find(const struct acl *a, struct slice identifier);
+
+/*
+ * The rights of a user: the union of the entries for him less the union of
+ * the negative ones.  The owner keeps l and a in any case.
+ */
+unsigned acl_effective(const struct acl *a, struct slice user, bool is_owner);
+
+/*
+ * The list that applies to the mailbox in directory dir ("" is INBOX): its
+ * own, else courierimaphieracl/NAME, else its parent's, and at last the
+ * default: the owner has all rights.
+ */
+void acl_read(int root_fd, const char *dir, struct acl *out);
+
+#endif

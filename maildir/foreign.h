@@ -1,0 +1,149 @@
+/*
+ * foreign: what Courier and Dovecot keep beside the messages.
+ *
+ * Layer:  maildir, uses base.
+ * The parsers take any bytes and end in O(n log n); lines that make no sense
+ * are passed over.  The x_read functions find the files below the root of a
+ * Maildir; only regular files are read, no symbolic link is followed, and
+ * none beyond a limit.
+ * Memory: slices of a result point into its bytes and end with the x_fini,
+ *         which may be called on a zeroed struct too.
+ */
+#ifndef MAILDIR_FOREIGN_H
+#define MAILDIR_FOREIGN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/slice.h"
+
+/* --- UIDs: courierimapuiddb, dovecot-uidlist ------------------------------ */
+
+struct foreign_uid {
+	uint32_t uid;
+	uint32_t order;	   /* Dovecot's O: place in the drop listing; 0: none */
+	struct slice base; /* name of the file without its info part */
+	struct slice uidl; /* Dovecot's P: unique-id of POP3 */
+	struct slice guid; /* Dovecot's G */
+};
+
+struct foreign_uids {
+	uint32_t uidvalidity, uidnext;
+	struct slice uidl_format; /* of Dovecot's header */
+	bool dovecot;
+	struct foreign_uid *v; /* ascending UIDs below uidnext, no name twice */
+	size_t n;
+	struct buf bytes;
+};
+
+/* False: not in the form of this file; then there is nothing to free. */
+bool courier_uids_parse(struct slice bytes, struct foreign_uids *out) MUST_USE;
+bool dovecot_uids_parse(struct slice bytes, struct foreign_uids *out) MUST_USE;
+/* Those of the mailbox in the directory dir ("" is INBOX). */
+bool courier_uids_read(
+    int root_fd, const char *dir, struct foreign_uids *out) MUST_USE;
+bool dovecot_uids_read(
+    int root_fd, const char *dir, struct foreign_uids *out) MUST_USE;
+void foreign_uids_fini(struct foreign_uids *u);
+
+/* --- keywords: courierimapkeywords/, dovecot-keywords --------------------- */
+
+struct foreign_keyword_set {
+	struct slice base;
+	size_t at, n;	 /* members: names[indexes[at … at+n)] */
+	int64_t mtime_s; /* of a pending update, else 0 */
+};
+
+struct foreign_keywords {
+	struct slice *names;
+	size_t n_names, cap_names;
+	uint16_t *indexes;
+	size_t n_indexes, cap_indexes;
+	struct foreign_keyword_set *v; /* ascending base names, none twice */
+	size_t n, cap;
+	size_t n_pending; /* updates that wait to be merged into ":list" */
+	bool too_many;	  /* Dovecot: names that have no letter were lost */
+	struct buf bytes;
+	struct arena arena; /* names from other files */
+};
+
+enum {
+	FOREIGN_KEYWORDS_MAX = 4096,
+	FOREIGN_KEYWORD_BYTES = 1024,
+};
+
+void foreign_keywords_init(struct foreign_keywords *k);
+/* The file ":list". */
+void courier_keywords_parse(struct slice bytes, struct foreign_keywords *out);
+/*
+ * The whole directory, as Courier reads it: updates that wait there replace
+ * what the list says.  False: there is no such directory.
+ */
+bool courier_keywords_read(
+    int root_fd, const char *dir, struct foreign_keywords *out) MUST_USE;
+/* Rename the updates that were merged, as Courier does. */
+void courier_keywords_merged(int root_fd, const char *dir, int64_t wall_s,
+    const struct foreign_keywords *k);
+
+/* The file dovecot-keywords: names[i] is that of the i-th letter from 'a'. */
+enum { DOVECOT_LETTERS = 26 };
+void dovecot_keywords_parse(
+    struct slice bytes, struct slice names[DOVECOT_LETTERS], bool *too_many);
+/* The same applied to the letters of the file names in cur/. */
+bool dovecot_keywords_read(
+    int root_fd, const char *dir, struct foreign_keywords *out) MUST_USE;
+void foreign_keywords_fini(struct foreign_keywords *k);
+
+/* --- POP3: courierpop3dsizelist ------------------------------------------- */
+
+enum foreign_utf8 { UTF8_UNKNOWN, UTF8_NO, UTF8_YES };
+
+struct foreign_pop3 {
+	struct slice base;
+	uint32_t n, uidvalidity; /* "UIDn-uidvalidity"; n 0: the base name */
+	uint64_t size;
+	enum foreign_utf8 utf8; /* 8-bit header fields? */
+};
+
+struct foreign_sizelist {
+	unsigned version; /* 0 … 3 */
+	uint32_t next, uidvalidity;
+	struct foreign_pop3 *v; /* in the order of the file */
+	size_t n;
+	struct buf bytes;
+};
+
+bool courier_sizelist_parse(
+    struct slice bytes, struct foreign_sizelist *out) MUST_USE;
+bool courier_sizelist_read(int root_fd, struct foreign_sizelist *out) MUST_USE;
+void foreign_sizelist_fini(struct foreign_sizelist *s);
+
+/* Take "UIDn-uidvalidity" or "UIDn" apart. */
+bool courier_uidl_parse(
+    struct slice uidl, uint32_t *n, uint32_t *uidvalidity) MUST_USE;
+/*
+ * Append the unique-id that Dovecot would make of its pop3_uidl_format, for
+ * example "%08Xu%08Xv" or "%{uid | hex(8)}".  False: the format has something
+ * that isn't known here, or the result is no unique-id.
+ */
+bool dovecot_uidl_format(struct buf *out, struct slice format,
+    const struct foreign_uid *u, uint32_t uidvalidity) MUST_USE;
+
+/* --- subscriptions -------------------------------------------------------- */
+
+/* Dovecot's subscriptions, both forms: append each name in UTF-8 with '.'
+ * between its parts and a newline behind it. */
+void dovecot_subscriptions_parse(struct slice bytes, struct buf *out);
+/* False: there is no such file. */
+bool dovecot_subscriptions_read(int root_fd, struct buf *out) MUST_USE;
+
+/* --- files ---------------------------------------------------------------- */
+
+/* Read DIR/NAME below the root into out, whose max is the limit.  False: it
+ * isn't there, isn't a regular file, or is too large. */
+bool foreign_file_read(
+    int root_fd, const char *dir, const char *name, struct buf *out) MUST_USE;
+
+#endif

@@ -1,0 +1,70 @@
+/*
+ * import: taking over what another server keeps of a mailbox.
+ *
+ * Layer:  maildir, uses base.
+ * The files of Courier and Dovecot are read when a mailbox is first opened,
+ * and again when one of them is no longer the one that was last read or
+ * written here: then the other server was here meanwhile.  What is known of
+ * each is its print: device, inode, size and mtime.
+ */
+#ifndef MAILDIR_IMPORT_H
+#define MAILDIR_IMPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+enum print_kind {
+	PRINT_COURIER_UIDS,
+	PRINT_DOVECOT_UIDS,
+	PRINT_N_UIDS,
+	PRINT_COURIER_KEYWORDS = PRINT_N_UIDS, /* the directory */
+	PRINT_COURIER_SIZELIST,		       /* INBOX only */
+	PRINT_DOVECOT_KEYWORDS,
+	PRINT_DOVECOT_IDS, /* the list of UIDs again, for what else it has */
+	PRINT_N_KINDS,
+};
+
+struct print {
+	uint64_t dev, ino, size; /* ino 0: no such file */
+	int64_t mtime_ns;
+};
+
+/* What a mailbox remembers of its foreign files. */
+struct imported {
+	bool loaded, rest;		   /* something is left for later */
+	struct print known[PRINT_N_KINDS]; /* as the database has it */
+	uint64_t tick;			   /* of the store, when looked at */
+};
+
+struct mailbox;
+struct account;
+struct foreign_uids;
+
+/*
+ * Compare the prints, and take over what must be before a scan: UIDs, and
+ * keywords of messages already known.  Some stat() calls when nothing changed;
+ * at most once in a tick of the store unless now.
+ * 0; ERR_BUSY; ERR_STALE: the other server gave another UIDVALIDITY, and the
+ * mailbox must be opened anew; ….
+ */
+int import_check(struct mailbox *m, bool now, struct err *e) MUST_USE;
+/* Take over the rest; after a scan. */
+int import_finish(struct mailbox *m, struct err *e) MUST_USE;
+
+/* The prints of what lies there now. */
+void import_look(const struct mailbox *m, struct print out[PRINT_N_KINDS]);
+/* Note one that was written here; within a transaction. */
+int import_note(struct mailbox *m, enum print_kind kind, const struct print *p,
+    struct err *e) MUST_USE;
+
+/* The list of the server that was here last, for a mailbox not yet known.
+ * False: there is none. */
+bool import_uids(const struct account *a, const char *dir,
+    struct foreign_uids *out) MUST_USE;
+
+/* Dovecot's subscriptions of an account whose database was just made. */
+void import_subscriptions(struct account *a);
+
+#endif

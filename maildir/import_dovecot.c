@@ -1,0 +1,427 @@
+/*
+ * Dovecot's files.
+ *
+ * dovecot-uidlist, version 3: "3 Vuidvalidity Nuidnext Gguid[ Pformat]\n",
+ * then "UID [Kvalue ]...:FILENAME\n".  It is appended to, so a later line
+ * with the same file counts.  Version 1 is Courier's courierimapuiddb.
+ *
+ * dovecot-keywords: "INDEX NAME\n", index 0 … 25 for the letters a … z in the
+ * info part of file names; what has no letter is in Dovecot's index only.
+ *
+ * subscriptions: a name a line; or "V\t2", an empty line, then names whose
+ * parts are separated by TABs and escaped (\001 and t, n, r, 0 or 1).
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/ascii.h"
+#include "base/mem.h"
+#include "base/num.h"
+#include "base/utf7.h"
+#include "maildir/dir.h"
+#include "maildir/file_name.h"
+#include "maildir/foreign_impl.h"
+#include "maildir/name.h"
+
+enum { UNIQUE_ID_MAX = 70, NUMBER_WIDTH_MAX = 20 };
+
+/* --- dovecot-uidlist ------------------------------------------------------ */
+
+static bool
+parse_header(struct slice line, struct foreign_uids *out)
+{
+	struct slice word;
+
+	while (slice_split(&line, ' ', &word)) {
+		struct slice value = slice_skip(word, 1);
+
+		if (word.n == 0)
+			continue;
+		if (word.p[0] == 'V' && !num_u32(value, &out->uidvalidity))
+			return false;
+		if (word.p[0] == 'N' && !num_u32(value, &out->uidnext))
+			return false;
+		if (word.p[0] == 'P')
+			out->uidl_format = value;
+	}
+	return out->uidvalidity != 0 && out->uidnext != 0;
+}
+
+/* "UID [Kvalue ]...:FILENAME" */
+static bool
+parse_entry(struct slice line, struct foreign_uid *out)
+{
+	struct slice word;
+
+	*out = (struct foreign_uid){ 0 };
+	if (!slice_split(&line, ' ', &word) || !num_u32(word, &out->uid))
+		return false;
+	while (
+	    line.n != 0 && line.p[0] != ':' && slice_split(&line, ' ', &word)) {
+		struct slice value = slice_skip(word, 1);
+
+		if (word.n == 0)
+			continue;
+		if (word.p[0] == 'P')
+			out->uidl = value;
+		else if (word.p[0] == 'G')
+			out->guid = value;
+		else if (word.p[0] == 'O' && !num_u32(value, &out->order))
+			out->order = 0;
+	}
+	return line.n != 0 && line.p[0] == ':' &&
+	    foreign_base(slice_skip(line, 1), &out->base);
+}
+
+bool
+dovecot_uids_parse(struct slice bytes, struct foreign_uids *out)
+{
+	struct foreign_uids u = { .dovecot = true };
+	struct slice line, word, rest = bytes;
+	size_t cap = 0;
+	uint32_t last = 0;
+
+	if (!foreign_line(&rest, &line) || !slice_split(&line, ' ', &word))
+		return false;
+	if (slice_eq(word, SLICE("1"))) {
+		if (!courier_uids_parse(bytes, &u))
+			return false;
+		u.dovecot = true;
+		*out = u;
+		return true;
+	}
+	if (!slice_eq(word, SLICE("3")) || !parse_header(line, &u))
+		return false;
+	while (foreign_line(&rest, &line)) {
+		struct foreign_uid one;
+
+		if (!parse_entry(line, &one) || one.uid <= last ||
+		    one.uid == UINT32_MAX)
+			continue;
+		last = one.uid;
+		foreign_uids_add(&u, &cap, &one);
+	}
+	/* lines were appended since the header was written */
+	if (u.uidnext <= last)
+		u.uidnext = last + 1;
+	foreign_uids_finish(&u);
+	*out = u;
+	return true;
+}
+
+bool
+dovecot_uids_read(int root_fd, const char *dir, struct foreign_uids *out)
+{
+	struct buf bytes;
+
+	buf_init(&bytes, FOREIGN_UIDS_BYTES);
+	if (!foreign_file_read(root_fd, dir, "dovecot-uidlist", &bytes) ||
+	    !dovecot_uids_parse(buf_slice(&bytes), out)) {
+		buf_fini(&bytes);
+		return false;
+	}
+	out->bytes = bytes;
+	return true;
+}
+
+/* --- unique-ids ----------------------------------------------------------- */
+
+static void
+put_number(struct buf *out, uint32_t v, unsigned width, bool zeros, bool hex)
+{
+	char digits[NUMBER_WIDTH_MAX + 1];
+	size_t n = 0;
+
+	do {
+		unsigned base = hex ? 16 : 10;
+
+		digits[n++] = "0123456789abcdef"[v % base];
+		v /= base;
+	} while (v != 0);
+	for (size_t i = n; i < width; i++)
+		buf_putc(out, zeros ? '0' : ' ');
+	while (n > 0)
+		buf_putc(out, (uint8_t)digits[--n]);
+}
+
+/* "u", "08Xv" behind a '%'; taken off the front of *rest. */
+static bool
+put_short(struct buf *out, struct slice *rest, const struct foreign_uid *u,
+    uint32_t uidvalidity)
+{
+	unsigned width = 0;
+	bool zeros = false, hex = false;
+	uint8_t c;
+
+	if (rest->n != 0 && rest->p[0] == '0') {
+		zeros = true;
+		*rest = slice_skip(*rest, 1);
+	}
+	while (rest->n != 0 && ascii_is_digit(rest->p[0])) {
+		width = width * 10 + (unsigned)(rest->p[0] - '0');
+		if (width > NUMBER_WIDTH_MAX)
+			return false;
+		*rest = slice_skip(*rest, 1);
+	}
+	if (rest->n != 0 && rest->p[0] == 'X') {
+		hex = true;
+		*rest = slice_skip(*rest, 1);
+	}
+	if (rest->n == 0)
+		return false;
+	c = rest->p[0];
+	*rest = slice_skip(*rest, 1);
+	switch (c) {
+	case 'u':
+		put_number(out, u->uid, width, zeros, hex);
+		return true;
+	case 'v':
+		put_number(out, uidvalidity, width, zeros, hex);
+		return true;
+	case 'f':
+		buf_put(out, u->base);
+		return true;
+	case 'g':
+		buf_put(out, u->guid.n != 0 ? u->guid : u->base);
+		return true;
+	case '%':
+		buf_putc(out, '%');
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* "uid | hex(8)" between "%{" and "}". */
+static bool
+put_long(struct buf *out, struct slice what, const struct foreign_uid *u,
+    uint32_t uidvalidity)
+{
+	struct slice name, filter = what;
+	uint32_t width = 0;
+	bool hex = false;
+
+	(void)slice_split(&filter, '|', &name);
+	name = slice_trim(name);
+	filter = slice_trim(filter);
+	if (filter.n != 0) {
+		hex = true;
+		if (!slice_starts(filter, SLICE("hex")))
+			return false;
+		filter = slice_skip(filter, 3);
+		if (filter.n != 0 &&
+		    (filter.n < 3 || filter.p[0] != '(' ||
+			filter.p[filter.n - 1] != ')' ||
+			!num_u32(
+			    slice_of(filter.p + 1, filter.n - 2), &width) ||
+			width > NUMBER_WIDTH_MAX))
+			return false;
+	}
+	if (slice_eq(name, SLICE("uid")))
+		put_number(out, u->uid, width, true, hex);
+	else if (slice_eq(name, SLICE("uidvalidity")))
+		put_number(out, uidvalidity, width, true, hex);
+	else if (slice_eq(name, SLICE("filename")) && !hex)
+		buf_put(out, u->base);
+	else if (slice_eq(name, SLICE("guid")) && !hex)
+		buf_put(out, u->guid.n != 0 ? u->guid : u->base);
+	else
+		return false;
+	return true;
+}
+
+static bool
+is_unique_id(struct slice s)
+{
+	/* RFC 1939 7: 1 to 70 characters in the range 0x21 to 0x7e */
+	if (s.n == 0 || s.n > UNIQUE_ID_MAX)
+		return false;
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] < 0x21 || s.p[i] > 0x7e)
+			return false;
+	return true;
+}
+
+bool
+dovecot_uidl_format(struct buf *out, struct slice format,
+    const struct foreign_uid *u, uint32_t uidvalidity)
+{
+	size_t before = buf_len(out);
+	struct slice rest = format, what;
+	bool ok = true;
+
+	if (u->uidl.n != 0) {
+		buf_put(out, u->uidl);
+		rest = slice_of(NULL, 0);
+	}
+	while (ok && rest.n != 0) {
+		uint8_t c = rest.p[0];
+
+		rest = slice_skip(rest, 1);
+		if (c != '%') {
+			buf_putc(out, c);
+		} else if (rest.n != 0 && rest.p[0] == '{') {
+			rest = slice_skip(rest, 1);
+			ok = slice_has(rest, '}') &&
+			    slice_split(&rest, '}', &what) &&
+			    put_long(out, what, u, uidvalidity);
+		} else {
+			ok = put_short(out, &rest, u, uidvalidity);
+		}
+	}
+	if (ok && buf_ok(out) &&
+	    is_unique_id(slice_skip(buf_slice(out), before)))
+		return true;
+	if (buf_ok(out))
+		buf_truncate(out, before);
+	return false;
+}
+
+/* --- dovecot-keywords ----------------------------------------------------- */
+
+void
+dovecot_keywords_parse(
+    struct slice bytes, struct slice names[DOVECOT_LETTERS], bool *too_many)
+{
+	struct slice line, word;
+	uint32_t i;
+
+	for (i = 0; i < DOVECOT_LETTERS; i++)
+		names[i] = slice_of(NULL, 0);
+	*too_many = false;
+	while (foreign_line(&bytes, &line)) {
+		if (!slice_split(&line, ' ', &word) || !num_u32(word, &i) ||
+		    line.n == 0 || line.n > FOREIGN_KEYWORD_BYTES)
+			continue;
+		if (i < DOVECOT_LETTERS)
+			names[i] = line;
+		else
+			*too_many = true;
+	}
+}
+
+static void
+read_letters(struct foreign_keywords *k, struct slice name,
+    const uint16_t index[DOVECOT_LETTERS])
+{
+	struct foreign_keyword_set set = { .at = k->n_indexes };
+	struct file_name f;
+
+	file_name_parse(name, false, &f);
+	if (!foreign_base(f.base, &set.base))
+		return;
+	for (unsigned i = 0; i < DOVECOT_LETTERS; i++)
+		if (f.place & place_letter((uint8_t)('a' + i)) &&
+		    index[i] != UINT16_MAX)
+			foreign_keyword_member(k, index[i]);
+	set.n = k->n_indexes - set.at;
+	if (set.n == 0)
+		return;
+	set.base = arena_dup(&k->arena, set.base);
+	foreign_keywords_add(k, &set);
+}
+
+bool
+dovecot_keywords_read(
+    int root_fd, const char *dir, struct foreign_keywords *out)
+{
+	struct slice names[DOVECOT_LETTERS], name;
+	uint16_t index[DOVECOT_LETTERS];
+	struct dir_reader r;
+	struct buf path;
+
+	foreign_keywords_init(out);
+	if (!foreign_file_read(root_fd, dir, "dovecot-keywords", &out->bytes)) {
+		foreign_keywords_fini(out);
+		return false;
+	}
+	dovecot_keywords_parse(buf_slice(&out->bytes), names, &out->too_many);
+	for (unsigned i = 0; i < DOVECOT_LETTERS; i++)
+		if (names[i].n == 0 ||
+		    !foreign_keyword_name(out, names[i], &index[i]))
+			index[i] = UINT16_MAX;
+	buf_init(&path, 2048);
+	buf_puts(&path, dir);
+	buf_puts(&path, dir[0] != '\0' ? "/cur" : "cur");
+	if (dir_reader_open(&r, root_fd, buf_cstr(&path)) == 0) {
+		while (dir_reader_next(&r, &name))
+			read_letters(out, name, index);
+		dir_reader_close(&r);
+	}
+	buf_fini(&path);
+	foreign_keywords_finish(out);
+	return true;
+}
+
+/* --- subscriptions -------------------------------------------------------- */
+
+/* A part of a name, with its escapes undone. */
+static void
+put_part(struct buf *out, struct slice part)
+{
+	static const char from[] = "tnr01", to[] = "\t\n\r\0\001";
+	struct buf raw;
+
+	buf_init(&raw, 4096);
+	for (size_t i = 0; i < part.n; i++) {
+		const char *p;
+
+		if (part.p[i] == '\001' && i + 1 < part.n &&
+		    (p = strchr(from, part.p[i + 1])) != NULL && *p != '\0') {
+			buf_putc(&raw, (uint8_t)to[p - from]);
+			i++;
+		} else {
+			buf_putc(&raw, part.p[i]);
+		}
+	}
+	name_put_decoded(out, buf_slice(&raw));
+	buf_fini(&raw);
+}
+
+void
+dovecot_subscriptions_parse(struct slice bytes, struct buf *out)
+{
+	struct slice line, part;
+	static const struct slice header = SLICE_INIT("V\t2\n");
+	bool tabs = slice_starts(bytes, header);
+
+	if (tabs)
+		bytes = slice_skip(bytes, header.n);
+	while (foreign_line(&bytes, &line)) {
+		size_t before = buf_len(out);
+
+		if (line.n == 0)
+			continue;
+		if (!tabs) {
+			name_put_decoded(out, line);
+		} else {
+			for (bool first = true; slice_split(&line, '\t', &part);
+			     first = false) {
+				if (!first)
+					buf_putc(out, '.');
+				put_part(out, part);
+			}
+		}
+		if (!buf_ok(out))
+			return;
+		/* what can't be a line, or a name */
+		if (slice_has(slice_skip(buf_slice(out), before), '\n'))
+			buf_truncate(out, before);
+		else
+			buf_putc(out, '\n');
+	}
+}
+
+bool
+dovecot_subscriptions_read(int root_fd, struct buf *out)
+{
+	struct buf bytes;
+	bool found;
+
+	buf_init(&bytes, FOREIGN_SUBSCRIPTION_BYTES);
+	found = foreign_file_read(root_fd, "", "subscriptions", &bytes);
+	if (found)
+		dovecot_subscriptions_parse(buf_slice(&bytes), out);
+	buf_fini(&bytes);
+	return found;
+}

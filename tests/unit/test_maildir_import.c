@@ -1,0 +1,609 @@
+/*
+ * Taking over from Courier and from Dovecot: the parsers, and what becomes of
+ * a mailbox.
+ */
+#include <sys/stat.h>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "maildir/acl.h"
+#include "maildir/internal.h"
+#include "tests/support/maildir_fixture.h"
+
+/* --- parsers -------------------------------------------------------------- */
+
+static const char *
+uids_text(const struct foreign_uids *u)
+{
+	static char text[4096];
+	size_t at = (size_t)sprintf(text, "%u %u", u->uidvalidity, u->uidnext);
+
+	for (size_t i = 0; i < u->n; i++) {
+		at += (size_t)sprintf(text + at, " %u:%.*s", u->v[i].uid,
+		    SLICE_ARG(u->v[i].base));
+		if (u->v[i].uidl.n != 0)
+			at += (size_t)sprintf(
+			    text + at, "(P%.*s)", SLICE_ARG(u->v[i].uidl));
+		if (u->v[i].order != 0)
+			at +=
+			    (size_t)sprintf(text + at, "(O%u)", u->v[i].order);
+	}
+	return text;
+}
+
+static void
+parses_lists_of_uids(void **state)
+{
+	static const struct {
+		bool dovecot;
+		const char *file, *expected; /* NULL: not one */
+	} cases[] = {
+		{ false, "1 77 9\n1 a,S=4\n3 b\n", "77 9 1:a,S=4 3:b" },
+		/* an info part, an unfinished line, UIDs that can't be */
+		{ false, "1 77 9\n1 a:2,S\n1 b\n9 c\n8 d\n4 x",
+		    "77 9 1:a 8:d" },
+		/* no way out of the Maildir */
+		{ false, "1 77 9\n1 ../a\n2 .a\n3 a/b\n4 \n5 ok\n",
+		    "77 9 5:ok" },
+		/* a name twice */
+		{ false, "1 77 9\n1 a\n2 b\n5 a:2,S\n", "77 9 2:b 5:a" },
+		{ false, "2 77 9\n1 a\n", NULL },
+		{ false, "1 0 9\n1 a\n", NULL },
+		{ false, "1 77\n1 a\n", NULL },
+		{ false, "1 77 9", NULL },
+		{ false, "", NULL },
+		{ true, "3 V77 N9 Gabc\n1 :a\n3 W5 S4 :b:2,FS\n",
+		    "77 9 1:a 3:b" },
+		{ true, "3 N9 V77\n1 PUID5-6 Gxy :a\n2 O4 Pabc :b\n",
+		    "77 9 1:a(PUID5-6) 2:b(Pabc)(O4)" },
+		/* appended lines, the later one of a name counts */
+		{ true, "3 V77 N3\n1 :a\n2 :b\n3 :c\n4 :a\n",
+		    "77 5 2:b 3:c 4:a" },
+		{ true, "3 V77 N3\n1 a\nx :b\n2 :\n2 :c\n", "77 3 2:c" },
+		{ true, "1 77 9\n1 a\n3 b\n", "77 9 1:a 3:b" },
+		{ true, "3 V77\n1 :a\n", NULL },
+		{ true, "2 V77 N3\n", NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < NELEMS(cases); i++) {
+		struct foreign_uids u = { 0 };
+		struct slice s = slice_str(cases[i].file);
+		bool ok = cases[i].dovecot ? dovecot_uids_parse(s, &u)
+					   : courier_uids_parse(s, &u);
+
+		assert_int_equal(ok, cases[i].expected != NULL);
+		if (ok)
+			assert_string_equal(uids_text(&u), cases[i].expected);
+		foreign_uids_fini(&u);
+	}
+}
+
+static void
+parses_sizelists(void **state)
+{
+	static const char v3[] = "/3 4 1795\n"
+				 "17.M1P1.host,S=40:2,S 40 1:1796:0\n"
+				 "with blank:2, 41 0:0:1\n"
+				 "short 2\n";
+	struct foreign_sizelist l;
+
+	(void)state;
+	assert_true(courier_sizelist_parse(slice_str(v3), &l));
+	assert_int_equal(l.version, 3);
+	assert_int_equal(l.next, 4);
+	assert_int_equal(l.uidvalidity, 1795);
+	assert_int_equal(l.n, 2);
+	assert_true(slice_eq(l.v[0].base, SLICE("17.M1P1.host,S=40")));
+	assert_int_equal(l.v[0].size, 40);
+	assert_int_equal(l.v[0].n, 1);
+	assert_int_equal(l.v[0].uidvalidity, 1796);
+	assert_int_equal(l.v[0].utf8, UTF8_NO);
+	assert_true(slice_eq(l.v[1].base, SLICE("with blank")));
+	assert_int_equal(l.v[1].n, 0);
+	assert_int_equal(l.v[1].utf8, UTF8_YES);
+	foreign_sizelist_fini(&l);
+	assert_false(courier_sizelist_parse(SLICE("/4 4 1795\n"), &l));
+	assert_false(courier_sizelist_parse(SLICE("/3 4\n"), &l));
+	assert_false(courier_sizelist_parse(SLICE(""), &l));
+}
+
+static void
+makes_dovecot_unique_ids(void **state)
+{
+	static const struct {
+		const char *format, *expected;
+	} cases[] = {
+		{ "%08Xu%08Xv", "000000012f67c376" },
+		{ "%{uid | hex(8)}%{uidvalidity | hex(8)}",
+		    "000000012f67c376" },
+		{ "UID%u-%v", "UID1-795329398" },
+		{ "%v.%u", "795329398.1" },
+		{ "%f", "17.M1.host" },
+		{ "%g", "guid-1" },
+		{ "%{guid}%%", "guid-1%" },
+		{ "%5u", NULL }, /* a blank can't be in it */
+		{ "%m", NULL },
+		{ "%{md5}", NULL },
+		{ "%{uid", NULL },
+		{ "%", NULL },
+		{ "", NULL },
+		{ "%99u", NULL },
+	};
+	const struct foreign_uid u = {
+		.uid = 1, .base = SLICE("17.M1.host"), .guid = SLICE("guid-1")
+	};
+	struct buf out;
+
+	(void)state;
+	buf_init(&out, 4096);
+	for (size_t i = 0; i < NELEMS(cases); i++) {
+		bool ok;
+
+		buf_reset(&out);
+		ok = dovecot_uidl_format(
+		    &out, slice_str(cases[i].format), &u, 795329398);
+		assert_int_equal(ok, cases[i].expected != NULL);
+		if (ok)
+			assert_string_equal(buf_cstr(&out), cases[i].expected);
+		else
+			assert_int_equal(buf_len(&out), 0);
+	}
+	buf_fini(&out);
+}
+
+static void
+parses_courier_unique_ids(void **state)
+{
+	uint32_t n, v;
+
+	(void)state;
+	assert_true(courier_uidl_parse(SLICE("UID5-6"), &n, &v));
+	assert_int_equal(n, 5);
+	assert_int_equal(v, 6);
+	assert_true(courier_uidl_parse(SLICE("UID7"), &n, &v));
+	assert_int_equal(n, 7);
+	assert_int_equal(v, 0);
+	/* not what would be written back as the same text */
+	assert_false(courier_uidl_parse(SLICE("UID05-6"), &n, &v));
+	assert_false(courier_uidl_parse(SLICE("UID5-06"), &n, &v));
+	assert_false(courier_uidl_parse(SLICE("UID0-6"), &n, &v));
+	assert_false(courier_uidl_parse(SLICE("UID5-"), &n, &v));
+	assert_false(courier_uidl_parse(SLICE("UID5-6-7"), &n, &v));
+	assert_false(courier_uidl_parse(SLICE("uid5-6"), &n, &v));
+}
+
+static void
+parses_subscriptions(void **state)
+{
+	struct buf out;
+
+	(void)state;
+	buf_init(&out, 4096);
+	dovecot_subscriptions_parse(
+	    SLICE("INBOX\nR&AOk-sum&AOk-\nA.B\nunfinished"), &out);
+	assert_string_equal(
+	    buf_cstr(&out), "INBOX\nR\xc3\xa9sum\xc3\xa9\nA.B\n");
+	buf_reset(&out);
+	dovecot_subscriptions_parse(
+	    SLICE("V\t2\n\nA\tB\nR&AOk-\tc\nx\001ny\nz\0011\n"), &out);
+	assert_string_equal(buf_cstr(&out), "A.B\nR\xc3\xa9.c\nz\001\n");
+	buf_fini(&out);
+}
+
+static void
+parses_acls(void **state)
+{
+	struct acl a;
+	struct buf out;
+
+	(void)state;
+	acl_init(&a);
+	buf_init(&out, 4096);
+	acl_parse(SLICE("owner aceilrstwx\nadministrators aceilrstwx\n"
+			"user=joe lrd\n-user=joe r\nbad\nuser=x lrq\nanyone l\n"
+			"user=joe lrwd\n"),
+	    &a);
+	acl_put(&out, &a);
+	assert_string_equal(buf_cstr(&out),
+	    "owner aceilrstwx\nadministrators aceilrstwx\n"
+	    "user=joe elrtwx\n-user=joe r\nanyone l\n");
+	assert_int_equal(acl_effective(&a, SLICE("me"), true), ACL_ALL);
+	assert_int_equal(acl_effective(&a, SLICE("joe"), false),
+	    ACL_LOOKUP | ACL_WRITE | ACL_EXPUNGE | ACL_DELETE_MESSAGES |
+		ACL_DELETE_MAILBOX);
+	assert_int_equal(acl_effective(&a, SLICE("other"), false), ACL_LOOKUP);
+	/* the owner can't lock himself out */
+	assert_true(acl_set(&a, SLICE("owner"), ACL_READ));
+	assert_int_equal(acl_effective(&a, SLICE("me"), true),
+	    ACL_READ | ACL_LOOKUP | ACL_ADMINISTER);
+	assert_true(acl_set(&a, SLICE("anyone"), 0));
+	assert_null(acl_find(&a, SLICE("anyone")));
+	assert_false(acl_set(&a, SLICE("a b"), ACL_READ));
+	buf_fini(&out);
+	acl_fini(&a);
+}
+
+/* --- Courier -------------------------------------------------------------- */
+
+/* A Maildir that no server has opened yet. */
+static void
+fresh_tree(struct fixture *f, const char *mailbox)
+{
+	struct mailbox *m;
+
+	if (strcmp(mailbox, "INBOX") != 0)
+		assert_int_equal(
+		    account_create(f->account, slice_str(mailbox), NULL), 0);
+	m = open_mailbox(f, mailbox);
+	mailbox_close(&m);
+	fixture_close(f);
+	(void)unlink(fixture_path(f, "postern.db"));
+	(void)unlink(fixture_path(f, "postern.db-wal"));
+	(void)unlink(fixture_path(f, "postern.db-shm"));
+	(void)unlink(fixture_path(f, "postern.uidvalidity"));
+}
+
+static void
+make_dir(struct fixture *f, const char *name)
+{
+	assert_int_equal(mkdir(fixture_path(f, name), 0700), 0);
+}
+
+/* As if the other server had had the mailbox for a while. */
+static void
+later(struct fixture *f)
+{
+	f->wall_ms += 60000;
+	store_tick(f->store, 1, f->wall_ms);
+}
+
+static struct mailbox *
+open_again(struct fixture *f, const char *name)
+{
+	struct mailbox *m;
+
+	later(f);
+	m = open_mailbox(f, name);
+	refresh(f, m);
+	return m;
+}
+
+static void
+keywords_of_courier(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m;
+
+	fresh_tree(f, "INBOX");
+	put_cur(f, "1.M1P1.host,S=4:2,S", "one\n");
+	put_cur(f, "2.M1P1.host:2,T", "two\n");
+	put_cur(f, "3.M1P1.host:2,", "three\n");
+	put_cur(f, "4.M1P1.host:2,", "four\n");
+	put_cur(f, "5.a:b:2,", "five\n");
+	make_dir(f, "courierimapkeywords");
+	write_file(fixture_path(f, "courierimapkeywords/:list"),
+	    "$Bar\nKw2\nFoo\n\n1.M1P1.host,S=4:0 2\n2.M1P1.host:1\n"
+	    "gone.host:1\n5.a:b:2\n4.M1P1.host:0 99\n");
+	/* waiting, merged of late, and both: the waiting one counts */
+	write_file(fixture_path(f, "courierimapkeywords/3.M1P1.host"), "New\n");
+	write_file(fixture_path(f, "courierimapkeywords/.5000000.2.M1P1.host"),
+	    "Kw2\nFOO\n");
+	write_file(fixture_path(f, "courierimapkeywords/.4000000.2.M1P1.host"),
+	    "old\n");
+	write_file(fixture_path(f, "courierimapkeywords/4.M1P1.host"), "");
+	write_file(fixture_path(f, "courierimapkeywords/.tmp.x"), "junk\n");
+	fixture_open(f);
+	m = open_again(f, "INBOX");
+	assert_listing(m, "1:S($Bar)(Foo) 2:T(Foo)(Kw2) 3(New) 4 5(Foo)");
+	mailbox_close(&m);
+}
+
+/* The list of UIDs of another mailbox than INBOX; a way out isn't followed. */
+static void
+uids_below_and_symlinks(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m;
+
+	fresh_tree(f, "INBOX.a");
+	write_file(fixture_path(f, ".a/cur/1.M1:2,F"), "one\n");
+	write_file(fixture_path(f, ".a/courierimapuiddb"), "1 77 9\n5 1.M1\n");
+	put_cur(f, "1.M1:2,", "x\n");
+	assert_int_equal(
+	    symlink(".a/courierimapuiddb", fixture_path(f, "courierimapuiddb")),
+	    0);
+	fixture_open(f);
+	m = open_again(f, "INBOX.a");
+	assert_int_equal(mailbox_uidvalidity(m), 77);
+	assert_listing(m, "5:F");
+	mailbox_close(&m);
+	m = open_again(f, "INBOX");
+	assert_int_not_equal(mailbox_uidvalidity(m), 77);
+	assert_listing(m, "1");
+	mailbox_close(&m);
+}
+
+/* Courier gave more UIDs while Postern was away. */
+static void
+adopts_new_uids(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m;
+
+	fresh_tree(f, "INBOX");
+	put_cur(f, "1.M1:2,", "one\n");
+	put_cur(f, "2.M1:2,", "two\n");
+	write_file(
+	    fixture_path(f, "courierimapuiddb"), "1 77 9\n3 1.M1\n8 2.M1\n");
+	fixture_open(f);
+	m = open_again(f, "INBOX");
+	assert_listing(m, "3 8");
+	mailbox_close(&m);
+	put_cur(f, "9.M1:2,S", "nine\n");
+	put_cur(f, "0.M1:2,S", "zero\n");
+	put_cur(f, "unseen.M1:2,S", "unseen\n");
+	(void)unlink(fixture_path(f, "courierimapuiddb"));
+	write_file(fixture_path(f, "courierimapuiddb"),
+	    "1 77 15\n3 1.M1\n8 2.M1\n11 9.M1\n12 0.M1\n");
+	m = open_again(f, "INBOX");
+	assert_int_equal(mailbox_uidvalidity(m), 77);
+	assert_listing(m, "3 8 11:S 12:S 15:S");
+	mailbox_close(&m);
+}
+
+/* Both gave the same UID, and one message got two. */
+static void
+burns_uids_given_twice(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m;
+	uint32_t uid;
+
+	fresh_tree(f, "INBOX");
+	put_cur(f, "1.M1:2,", "one\n");
+	write_file(fixture_path(f, "courierimapuiddb"), "1 77 9\n3 1.M1\n");
+	fixture_open(f);
+	m = open_again(f, "INBOX");
+	/* never exported: Courier doesn't know of it */
+	assert_int_equal(
+	    run_append(f, "INBOX", "ours\n", MESSAGE_FLAGGED, "kw", &uid), 0);
+	assert_int_equal(uid, 9);
+	assert_int_equal(run_append(f, "INBOX", "too\n", 0, NULL, &uid), 0);
+	assert_int_equal(uid, 10);
+	mailbox_close(&m);
+	put_cur(f, "9.M1:2,S", "nine\n");
+	(void)unlink(fixture_path(f, "courierimapuiddb"));
+	write_file(
+	    fixture_path(f, "courierimapuiddb"), "1 77 12\n3 1.M1\n9 9.M1\n");
+	m = open_again(f, "INBOX");
+	assert_int_equal(mailbox_uidvalidity(m), 77);
+	/* 9 names nothing any more */
+	assert_listing(m, "3 10 12:F(kw) 13:S");
+	mailbox_close(&m);
+}
+
+static void
+takes_another_uidvalidity(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m, *held;
+
+	fresh_tree(f, "INBOX");
+	put_cur(f, "1.M1:2,", "one\n");
+	write_file(fixture_path(f, "courierimapuiddb"), "1 77 9\n3 1.M1\n");
+	fixture_open(f);
+	held = open_again(f, "INBOX");
+	assert_listing(held, "3");
+	(void)unlink(fixture_path(f, "courierimapuiddb"));
+	write_file(fixture_path(f, "courierimapuiddb"), "1 66 5\n4 1.M1\n");
+	m = open_again(f, "INBOX");
+	assert_int_equal(mailbox_uidvalidity(m), 66);
+	assert_listing(m, "4");
+	/* who had it open is told */
+	assert_true(mailbox_gone(held));
+	assert_int_equal(try_refresh(f, held, false), ERR_STALE);
+	mailbox_close(&held);
+	mailbox_close(&m);
+}
+
+/* A program of Courier's sets keywords while a session is open. */
+static void
+sees_maildirkw(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	put_cur(f, "1.M1:2,", "one\n");
+	refresh(f, m);
+	assert_int_equal(
+	    run_flags(f, m, (const uint32_t[]){ 1 }, 1, FLAGS_ADD, 0, "mine"),
+	    0);
+	make_dir(f, "courierimapkeywords");
+	write_file(fixture_path(f, "courierimapkeywords/1.M1"), "theirs\n");
+	later(f);
+	refresh(f, m);
+	assert_listing(m, "1(theirs)");
+	mailbox_close(&m);
+}
+
+/* The database is lost, and Courier's list is older than the last UID. */
+static void
+lost_database_reuses_no_uid(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m;
+	uint32_t uid;
+
+	fresh_tree(f, "INBOX");
+	put_cur(f, "1.M1:2,", "one\n");
+	write_file(fixture_path(f, "courierimapuiddb"), "1 77 9\n3 1.M1\n");
+	fixture_open(f);
+	m = open_again(f, "INBOX");
+	assert_int_equal(run_append(f, "INBOX", "new\n", 0, NULL, &uid), 0);
+	assert_int_equal(uid, 9);
+	mailbox_close(&m);
+	fixture_close(f);
+	(void)unlink(fixture_path(f, "postern.db"));
+	(void)unlink(fixture_path(f, "postern.db-wal"));
+	(void)unlink(fixture_path(f, "postern.db-shm"));
+	fixture_open(f);
+	m = open_again(f, "INBOX");
+	assert_int_equal(mailbox_uidvalidity(m), 77);
+	assert_listing(m, "3 1048585");
+	mailbox_close(&m);
+}
+
+/* --- Dovecot -------------------------------------------------------------- */
+
+static char *
+pop3_text(struct mailbox *m)
+{
+	struct pop3_entry *v = NULL;
+	struct buf out;
+	char *text;
+	size_t n = 0;
+	int result = 0;
+
+	while (mailbox_pop3_list(m, (struct waker){ 0 }, 1, &v, &n, &result) !=
+	    STEP_DONE)
+		;
+	assert_int_equal(result, 0);
+	buf_init(&out, 65536);
+	for (size_t i = 0; i < n; i++)
+		buf_putf(&out, "%s%u=%s", i != 0 ? " " : "", v[i].uid,
+		    v[i].unique_id);
+	text = mem_strdup(buf_cstr(&out));
+	buf_fini(&out);
+	free(v);
+	return text;
+}
+
+static void
+assert_pop3(struct mailbox *m, const char *expected)
+{
+	char *text = pop3_text(m);
+
+	assert_string_equal(text, expected);
+	free(text);
+}
+
+static void
+all_of_dovecot(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox_list l;
+	struct mailbox *m;
+	uint32_t uid;
+
+	fresh_tree(f, "INBOX.Sent");
+	put_cur(f, "1.M1,S=4,W=5:2,Sab", "one\n");
+	put_cur(f, "2.M1:2,Tz", "two\n");
+	put_cur(f, "3.M1:2,c", "three\n");
+	put_cur(f, "4.M1:2,", "four\n");
+	put_cur(f, "5.M1:2,", "five\n");
+	write_file(fixture_path(f, "dovecot-uidlist"),
+	    "3 V795329398 N7 Gabcdef\n"
+	    "1 W5 :1.M1,S=4,W=5\n"
+	    "2 PUID7-99 :2.M1:2,T\n"
+	    "3 Psome-id O2 :3.M1\n"
+	    "4 O1 :4.M1\n"
+	    "6 :1.M1,S=4,W=5\n");
+	write_file(fixture_path(f, "dovecot-keywords"),
+	    "0 $Forwarded\n1 NonJunk\n25 last\n26 lost\n");
+	write_file(fixture_path(f, "subscriptions"),
+	    "V\t2\n\nINBOX\nSent\nOld\tR&AOk-\n");
+	fixture_open(f);
+	m = open_again(f, "INBOX");
+	assert_int_equal(mailbox_uidvalidity(m), 795329398);
+	/* 1 was dropped for 6; what isn't in the list gets the next one */
+	assert_listing(m, "2:T(last) 3 4 6:S($Forwarded)(NonJunk) 7");
+	/* O first, then by name; P, else by Dovecot's format */
+	assert_pop3(m,
+	    "4=000000042f67c376 3=some-id 6=000000062f67c376 2=UID7-99 "
+	    "7=UID1-795329398");
+	assert_int_equal(run_append(f, "INBOX", "six\n", 0, NULL, &uid), 0);
+	assert_int_equal(uid, 8);
+	refresh(f, m);
+	assert_pop3(m,
+	    "4=000000042f67c376 3=some-id 6=000000062f67c376 2=UID7-99 "
+	    "7=UID1-795329398 8=UID2-795329398");
+	mailbox_close(&m);
+	assert_int_equal(account_subscriptions(f->account, &l, NULL), 0);
+	assert_int_equal(l.n, 3);
+	assert_true(slice_eq(l.v[0].name, SLICE("INBOX")));
+	assert_true(slice_eq(l.v[1].name, SLICE("INBOX.Old.R\xc3\xa9")));
+	assert_true(slice_eq(l.v[2].name, SLICE("INBOX.Sent")));
+	mailbox_list_fini(&l);
+	/* and it is all still there without the files */
+	fixture_close(f);
+	(void)unlink(fixture_path(f, "dovecot-uidlist"));
+	(void)unlink(fixture_path(f, "dovecot-keywords"));
+	fixture_open(f);
+	m = open_again(f, "INBOX");
+	assert_listing(m, "2:T(last) 3 4 6:S($Forwarded)(NonJunk) 7 8");
+	mailbox_close(&m);
+}
+
+/* An admin who had come from Courier: pop3_uidl_format = UID%u-%v. */
+static void
+dovecot_after_courier(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m;
+
+	fresh_tree(f, "INBOX");
+	put_cur(f, "1.M1:2,", "one\n");
+	put_cur(f, "2.M1:2,", "two\n");
+	put_cur(f, "3.M1:2,", "three\n");
+	write_file(fixture_path(f, "courierimapuiddb"), "1 77 9\n3 1.M1\n");
+	write_file(fixture_path(f, "courierpop3dsizelist"),
+	    "/2 4 55\n1.M1:2, 4 1:55\n");
+	write_file(fixture_path(f, "dovecot-uidlist"),
+	    "3 V77 N9 PUID%u-%v\n3 PUID1-55 :1.M1\n8 :2.M1\n");
+	{
+		const struct timespec old[2] = { { 1000, 0 }, { 1000, 0 } };
+
+		assert_int_equal(
+		    utimensat(
+			AT_FDCWD, fixture_path(f, "courierimapuiddb"), old, 0),
+		    0);
+	}
+	fixture_open(f);
+	m = open_again(f, "INBOX");
+	assert_listing(m, "3 8 9");
+	/* 9 must not get UID8-77 */
+	assert_pop3(m, "3=UID1-55 8=UID8-77 9=UID9-77");
+	mailbox_close(&m);
+}
+
+#define CASE(name)                                                             \
+ cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(parses_lists_of_uids),
+		cmocka_unit_test(parses_sizelists),
+		cmocka_unit_test(makes_dovecot_unique_ids),
+		cmocka_unit_test(parses_courier_unique_ids),
+		cmocka_unit_test(parses_subscriptions),
+		cmocka_unit_test(parses_acls),
+		CASE(keywords_of_courier),
+		CASE(uids_below_and_symlinks),
+		CASE(adopts_new_uids),
+		CASE(burns_uids_given_twice),
+		CASE(takes_another_uidvalidity),
+		CASE(sees_maildirkw),
+		CASE(lost_database_reuses_no_uid),
+		CASE(all_of_dovecot),
+		CASE(dovecot_after_courier),
+	};
+
+	log_set_level(LOG_LEVEL_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
