@@ -52,11 +52,12 @@ account_check(const struct account *a, uint32_t uid_min, uint32_t gid_min,
 		"control character in the options",
 	};
 
-	if (a->uid == 0) {
+	/* The largest number is no id: to the system it says "as it is". */
+	if (a->uid == 0 || a->uid == UINT32_MAX) {
 		*why = "uid is 0 or not a number";
 		return false;
 	}
-	if (a->gid == 0) {
+	if (a->gid == 0 || a->gid == UINT32_MAX) {
 		*why = "gid is 0 or not a number";
 		return false;
 	}
@@ -99,6 +100,19 @@ has_option(struct slice options, struct slice name)
 	while (slice_split(&rest, ',', &piece))
 		if (slice_eq(option_name(piece), name))
 			return true;
+	return false;
+}
+
+bool
+answer_option(const struct answer *a, struct slice name, struct slice *value)
+{
+	struct slice rest = a->field[ACCOUNT_OPTIONS], piece;
+
+	while (slice_split(&rest, ',', &piece))
+		if (slice_eq(option_name(piece), name)) {
+			*value = slice_skip(piece, name.n + 1);
+			return true;
+		}
 	return false;
 }
 

@@ -75,6 +75,7 @@ struct account {
 	struct secret field[ACCOUNT_N_FIELDS];
 	struct secret extra; /* of the answer: SCRAM keys */
 	struct secret hmac;  /* states of CRAM's hash instead of a password */
+	bool by_address;     /* from another one the verdict may be another */
 };
 
 /* What comes back for a query; borrowed from the packet it came in. */
@@ -82,6 +83,8 @@ struct answer {
 	enum verdict verdict;
 	uint32_t uid, gid;
 	struct slice field[ACCOUNT_N_FIELDS];
+	/* of SCRAM: keys; of an enumeration: text; of a login: not empty, if
+	 * the verdict is right for this client address only */
 	struct slice extra;
 };
 
@@ -96,9 +99,9 @@ account_get(const struct account *a, enum account_field f)
 }
 
 /*
- * Whether the account may be handed out: uid and gid not 0 and not below
- * the minimum, a home, no
- * control character in any field but the passwords, and no newline there.
+ * Whether the account may be handed out: uid and gid not 0, not (uid_t)-1
+ * and not below the minimum, a home, no control character in any field but
+ * the passwords, and no newline there.
  * why: what is wrong, for the log.
  */
 bool account_check(const struct account *a, uint32_t uid_min, uint32_t gid_min,
@@ -109,6 +112,10 @@ bool account_check(const struct account *a, uint32_t uid_min, uint32_t gid_min,
  * (DEFAULTOPTIONS).
  */
 void account_merge_options(struct account *a, struct slice defaults);
+
+/* Whether the account has the option; *value is "" where it has none. */
+bool answer_option(
+    const struct answer *a, struct slice name, struct slice *value) MUST_USE;
 
 /* Whether name is fit to be looked up: not empty, not too long, no control
  * character (a NUL or a newline would mean something to somebody else). */

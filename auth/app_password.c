@@ -37,10 +37,13 @@ networks_have(struct slice networks, struct slice rip)
 
 enum verdict
 app_password_check(const struct slice row[APP_N_COLUMNS], const struct query *q,
-    bool slow_allowed)
+    bool slow_allowed, struct account *account)
 {
-	if (row[APP_HASH].n == 0 || !scope_has(row[APP_SCOPE], q->service) ||
-	    !networks_have(row[APP_NETWORKS], q->rip))
+	if (row[APP_HASH].n == 0 || !scope_has(row[APP_SCOPE], q->service))
+		return VERDICT_REJECTED;
+	if (slice_trim(row[APP_NETWORKS]).n != 0)
+		account->by_address = true;
+	if (!networks_have(row[APP_NETWORKS], q->rip))
 		return VERDICT_REJECTED;
 	if (!slow_allowed && passwd_is_slow(row[APP_HASH]))
 		return VERDICT_SLOW;

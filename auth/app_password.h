@@ -26,10 +26,11 @@ enum app_column {
 
 /*
  * Whether the query's password is this one.  VERDICT_SLOW: it may be, but
- * its hash isn't for a quick helper.
+ * its hash isn't for a quick helper.  Notes in the account when what comes
+ * out depends on where the client is.
  */
 enum verdict app_password_check(const struct slice row[APP_N_COLUMNS],
-    const struct query *q, bool slow_allowed) MUST_USE;
+    const struct query *q, bool slow_allowed, struct account *account) MUST_USE;
 
 /*
  * The account was entered by this one: its label goes with the options, as

@@ -147,11 +147,22 @@ tell(struct question *q, const struct answer *a)
 }
 
 static void
+log_hearsay(const struct query *q, const struct answer *known)
+{
+	struct slice label = slice_of("", 0);
+	bool app = answer_option(known, SLICE("apppassword"), &label);
+	char user[128], safe[80];
+
+	log_warn("the user table is away: %s%s%s gets in by what was known",
+	    log_safe(q->user, user, sizeof(user)), app ? ", label=" : "",
+	    log_safe(label, safe, sizeof(safe)));
+}
+
+static void
 on_answer(void *arg, const struct answer *a)
 {
 	struct question *q = arg;
 	struct answer known;
-	char user[128];
 
 	if (a->verdict == VERDICT_MORE) {
 		tell(q, a);
@@ -163,9 +174,7 @@ on_answer(void *arg, const struct answer *a)
 	if (a->verdict == VERDICT_TEMPORARY &&
 	    cache_find(
 		q->asking->cache, &q->query, true, clock_now(), &known)) {
-		log_warn("the user table is away: %s gets in by what was "
-			 "known",
-		    log_safe(q->query.user, user, sizeof(user)));
+		log_hearsay(&q->query, &known);
 		a = &known;
 	}
 	tell(q, a);

@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "base/secret.h"
 
-enum { MAGIC = 0x0cac4e00, WAYS = 4, KEY_LEN = 32 };
+enum { MAGIC = 0x0cac4e00, WAYS = 8, KEY_LEN = 32 };
 
 /* The sets are chosen by the user, so that all of one are found together. */
 struct entry {
@@ -19,6 +19,9 @@ struct entry {
 	uint8_t key[KEY_LEN];
 	enum verdict verdict;
 	int64_t learned;
+	bool by_rip; /* counts at this address only */
+	struct secret rip;
+	bool by_app; /* entered by an app password */
 	struct account account;
 };
 
@@ -43,8 +46,10 @@ cache_new(const uint8_t key[32])
 static void
 drop(struct entry *e)
 {
-	if (e->used)
+	if (e->used) {
 		account_fini(&e->account);
+		secret_fini(&e->rip);
+	}
 	*e = (struct entry){ .used = false };
 }
 
@@ -135,9 +140,17 @@ is_fresh(const struct cache *c, const struct entry *e, bool outage, int64_t now)
 {
 	int64_t age = now - e->learned;
 
+	if (e->by_app && !outage)
+		return false;
 	if (e->verdict == VERDICT_OK)
 		return age < (outage ? c->times.outage_ms : c->times.good_ms);
 	return !outage && age < c->times.bad_ms;
+}
+
+static bool
+counts_at(const struct entry *e, struct slice rip)
+{
+	return !e->by_rip || slice_eq(secret_slice(&e->rip), rip);
 }
 
 bool
@@ -155,7 +168,8 @@ cache_find(struct cache *c, const struct query *q, bool outage, int64_t now,
 	for (int i = 0; i < WAYS; i++) {
 		if (!e[i].used || e[i].user != user ||
 		    memcmp(e[i].key, key, sizeof(key)) != 0 ||
-		    !is_fresh(c, &e[i], outage, now))
+		    !is_fresh(c, &e[i], outage, now) ||
+		    !counts_at(&e[i], q->rip))
 			continue;
 		*a = answer_of_account(&e[i].account);
 		a->verdict = e[i].verdict;
@@ -182,7 +196,8 @@ place_for(struct cache *c, uint64_t user, const uint8_t key[KEY_LEN])
 	return oldest;
 }
 
-/* The keyed hash of another password of this user was good before. */
+/* The account has one password of its own: any other that was good before is
+ * its old one.  App passwords come and go beside it. */
 static void
 drop_other_successes(struct cache *c, uint64_t user)
 {
@@ -190,7 +205,7 @@ drop_other_successes(struct cache *c, uint64_t user)
 
 	for (int i = 0; i < WAYS; i++)
 		if (e[i].used && e[i].user == user &&
-		    e[i].verdict == VERDICT_OK)
+		    e[i].verdict == VERDICT_OK && !e[i].by_app)
 			drop(&e[i]);
 }
 
@@ -200,22 +215,29 @@ cache_learn(
 {
 	uint64_t user = user_key(c, q->user);
 	uint8_t key[KEY_LEN] = { 0 };
+	struct slice label;
 	struct entry *e;
+	bool by_app;
 
 	MAGIC_CHECK(c, MAGIC);
 	if (q->op != QUERY_LOGIN ||
 	    (a->verdict != VERDICT_OK && a->verdict != VERDICT_REJECTED))
 		return;
 	query_key(c, q, key);
+	by_app = a->verdict == VERDICT_OK &&
+	    answer_option(a, SLICE("apppassword"), &label);
 	e = place_for(c, user, key);
 	drop(e);
-	if (a->verdict == VERDICT_OK)
+	if (a->verdict == VERDICT_OK && !by_app)
 		drop_other_successes(c, user);
 	*e = (struct entry){ .used = true,
 		.user = user,
 		.verdict = a->verdict,
-		.learned = now };
+		.learned = now,
+		.by_rip = a->extra.n != 0,
+		.by_app = by_app };
 	memcpy(e->key, key, sizeof(key));
+	secret_set(&e->rip, q->rip);
 	account_init(&e->account);
 	if (a->verdict != VERDICT_OK)
 		return;

@@ -6,8 +6,12 @@
  *
  * The key is a keyed hash of name, service and password, so
  * that another password is another question, and none can be read from here.
- * A success of a user with another password than before, a changed password
- * and a reload drop what was known of the user, or of all.
+ * A verdict that depends on the client's address counts for that one alone;
+ * an app password is asked for each time, since its uses are noted, and is
+ * remembered for when the user table is away.
+ * A success of a user with another password than before (one of the account's
+ * own), a changed password and a reload drop what was known of the user, or
+ * of all.
  */
 #ifndef AUTH_CACHE_H
 #define AUTH_CACHE_H

@@ -396,10 +396,19 @@ is_asked(const struct auth_module *m, const struct query *q)
 	return q->module.n == 0 || slice_eq(q->module, slice_str(m->name));
 }
 
+/* For the front, which may remember the verdict. */
+static void
+note_address(const struct query *q, bool by_address, struct account *out)
+{
+	if (by_address && q->op == QUERY_LOGIN)
+		secret_set(&out->extra, SLICE("rip"));
+}
+
 enum verdict
 chain_ask(struct chain *c, const struct query *q, struct account *out)
 {
 	struct module_call call = { q, clock_now() + q->budget_ms };
+	bool by_address = false;
 
 	MAGIC_CHECK(c, CHAIN_MAGIC);
 	/* Without any module nothing can be known of anybody. */
@@ -411,12 +420,16 @@ chain_ask(struct chain *c, const struct query *q, struct account *out)
 		if (!is_asked(c->link[i].module, q))
 			continue;
 		v = ask_module(c, i, &call, out);
+		by_address = by_address || out->by_address;
+		if (v == VERDICT_OK)
+			note_address(q, by_address, out);
 		if (v == VERDICT_OK || v == VERDICT_TEMPORARY ||
 		    v == VERDICT_SLOW)
 			return v;
 		account_fini(out);
 	}
 	log_debug("FAIL, all modules rejected");
+	note_address(q, by_address, out);
 	if (q->op == QUERY_SCRAM)
 		fake_keys(c, q, out);
 	return VERDICT_REJECTED;

@@ -471,7 +471,8 @@ app_password(
 		return VERDICT_TEMPORARY;
 	}
 	while (v == VERDICT_REJECTED && take_row(result, row, APP_N_COLUMNS)) {
-		v = app_password_check(row, call->query, m->slow_allowed);
+		v = app_password_check(
+		    row, call->query, m->slow_allowed, account);
 		if (v != VERDICT_OK)
 			continue;
 		app_password_used(account, call->query, row[APP_LABEL]);

@@ -246,7 +246,8 @@ try_app_rows(struct sqlite_module *m, sqlite3_stmt *stmt,
 		struct slice row[APP_N_COLUMNS];
 
 		take_row(stmt, row, APP_N_COLUMNS);
-		v = app_password_check(row, call->query, m->slow_allowed);
+		v = app_password_check(
+		    row, call->query, m->slow_allowed, account);
 		if (v == VERDICT_OK) {
 			app_password_used(account, call->query, row[APP_LABEL]);
 			if (slice_eq(row[APP_STALE], SLICE("1")))

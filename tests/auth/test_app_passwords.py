@@ -155,3 +155,56 @@ def test_table_that_lacks(backend):
         assert login(backend, "one") == b""
     finally:
         backend.sql("ALTER TABLE elsewhere RENAME TO postfix_app_passwords")
+
+
+@pytest.fixture
+def cached(directory, table, request):
+    """authdaemond that remembers, on the SQLite table."""
+    d = support.Authdaemond(f"{directory}/{request.node.name[:20]}",
+                            "authsqlite",
+                            AUTH_CACHE_TIME=60, AUTH_CACHE_FAILED_TIME=10,
+                            AUTH_CACHE_OUTAGE_TIME=60)
+    d.write("authsqliterc", table.rc() +
+            "SQLITE_APP_PASSWORD_TABLE postfix_app_passwords\n")
+    d.start()
+    d.sql = Sqlite(table).sql
+    d.sql("DELETE FROM postfix_app_passwords")
+    yield d
+    d.stop()
+
+
+def test_the_cache_keeps_to_the_networks(cached):
+    """What got in, or didn't, at one address says nothing about another."""
+    add(cached, "office", "one", networks="'192.0.2.0/24'")
+    inside, outside = "192.0.2.7", "198.51.100.1"
+    for _ in range(2):
+        assert login(cached, "one", rip=inside) == good("one", "office")
+        assert login(cached, "one", rip=outside) == b"FAIL\n"
+    # What has nothing to do with networks is known everywhere.
+    asked = cached.log().count("trying this module")
+    assert login(cached, "secret", rip=inside) == record()
+    assert login(cached, "secret", rip=outside) == record()
+    assert cached.log().count("trying this module") == asked + 1
+
+
+def test_each_use_is_logged_and_a_deleted_one_is_gone(cached):
+    add(cached, "phone", "one")
+    for _ in range(3):
+        assert login(cached, "one") == good("one", "phone")
+    assert cached.log().count("auth: app-password") == 3
+    cached.sql("DELETE FROM postfix_app_passwords")
+    assert login(cached, "one") == b"FAIL\n"
+
+
+def test_outage(cached):
+    """Known by the own password and by an app password, side by side."""
+    add(cached, "phone", "one", networks="'192.0.2.0/24'")
+    assert login(cached, "one") == good("one", "phone")
+    assert login(cached, "secret") == record()
+    rc = (cached.conf / "authsqliterc").read_text()
+    (cached.conf / "authsqliterc").write_text(
+        rc.replace("users.sqlite", "away.sqlite"))
+    assert login(cached, "one") == good("one", "phone")
+    assert login(cached, "secret") == record()
+    assert login(cached, "one", rip="198.51.100.1") == b""
+    assert "joe@example.com, label=phone gets in by what was" in cached.log()

@@ -361,6 +361,62 @@ test_cache_revoked(void **state)
 	cache_free(&c);
 }
 
+/* App passwords: asked for each time, remembered for an outage beside the
+ * account's own and beside each other. */
+static void
+test_cache_app_passwords(void **state)
+{
+	struct cache *c = cache_new(key);
+	struct query q = query("joe", "phone");
+	struct answer a = answer(VERDICT_OK), known;
+
+	(void)state;
+	cache_configure(c, &times);
+	learn(c, "joe", "secret", VERDICT_OK, 0);
+	a.field[ACCOUNT_OPTIONS] = SLICE("x=1,apppassword=phone");
+	cache_learn(c, &q, &a, 1);
+	assert_false(cache_find(c, &q, false, 2, &known));
+	assert_true(cache_find(c, &q, true, 2, &known));
+	assert_true(knows(c, "joe", "secret", false, 2));
+	learn(c, "joe", "n3w", VERDICT_OK, 3);
+	assert_false(knows(c, "joe", "secret", false, 4));
+	assert_true(knows(c, "joe", "n3w", false, 4));
+	assert_true(cache_find(c, &q, true, 4, &known));
+	cache_free(&c);
+}
+
+/* Some verdicts are right for one address only. */
+static void
+test_cache_by_address(void **state)
+{
+	static const struct slice here = SLICE_INIT("192.0.2.7"),
+				  there = SLICE_INIT("198.51.100.1");
+
+	(void)state;
+	for (int bad = 0; bad < 2; bad++) {
+		struct cache *c = cache_new(key);
+		struct query q = query("joe", "secret");
+		struct answer a = answer(bad ? VERDICT_REJECTED : VERDICT_OK),
+			      known;
+
+		cache_configure(c, &times);
+		q.rip = here;
+		cache_learn(c, &q, &a, 0);
+		q.rip = there;
+		assert_true(cache_find(c, &q, false, 1, &known));
+		a.extra = SLICE("rip");
+		q.rip = here;
+		cache_learn(c, &q, &a, 2);
+		assert_true(cache_find(c, &q, false, 3, &known));
+		assert_int_equal(known.verdict, a.verdict);
+		q.rip = there;
+		assert_false(cache_find(c, &q, false, 3, &known));
+		q.rip = SLICE("");
+		assert_false(cache_find(c, &q, false, 3, &known));
+		cache_free(&c);
+	}
+}
+
 static void
 test_cache_bounded(void **state)
 {
@@ -395,6 +451,8 @@ main(void)
 		cmocka_unit_test(test_cache_refusals),
 		cmocka_unit_test(test_cache_forgets),
 		cmocka_unit_test(test_cache_revoked),
+		cmocka_unit_test(test_cache_app_passwords),
+		cmocka_unit_test(test_cache_by_address),
 		cmocka_unit_test(test_cache_bounded),
 	};
 
