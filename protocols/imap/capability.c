@@ -6,25 +6,33 @@
  * What is implemented, Courier's words first and in Courier's order; those
  * an admin may have taken out of IMAP_CAPABILITY are marked.
  */
+/* clang-format off */
 static const struct {
 	const char *word;
 	bool filtered;
 } words[] = {
-	{ "IMAP4rev1", false },	  /* RFC 3501 */
-	{ "UIDPLUS", true },	  /* RFC 4315 */
-	{ "CHILDREN", true },	  /* RFC 3348 */
-	{ "NAMESPACE", true },	  /* RFC 2342 */
-	{ "IDLE", true },	  /* RFC 2177 */
-	{ "ID", false },	  /* RFC 2971 */
-	{ "ENABLE", false },	  /* RFC 5161 */
-	{ "LITERAL+", false },	  /* RFC 7888 */
-	{ "SASL-IR", false },	  /* RFC 4959 */
-	{ "UNSELECT", false },	  /* RFC 3691 */
-	{ "MOVE", false },	  /* RFC 6851 */
+	{ "IMAP4rev1", false }, /* RFC 3501 */
+	{ "UIDPLUS", true }, /* RFC 4315 */
+	{ "CHILDREN", true }, /* RFC 3348 */
+	{ "NAMESPACE", true }, /* RFC 2342 */
+	{ "THREAD=ORDEREDSUBJECT", true }, /* RFC 5256 3 */
+	{ "THREAD=REFERENCES", true }, /* RFC 5256 3 */
+	{ "SORT", true }, /* RFC 5256 3 */
+	{ "IDLE", true }, /* RFC 2177 */
+	{ "ID", false }, /* RFC 2971 */
+	{ "ENABLE", false }, /* RFC 5161 */
+	{ "LITERAL+", false }, /* RFC 7888 */
+	{ "SASL-IR", false }, /* RFC 4959 */
+	{ "UNSELECT", false }, /* RFC 3691 */
+	{ "MOVE", false }, /* RFC 6851 */
+	{ "SORT=DISPLAY", false }, /* RFC 5957 */
+	{ "THREAD=REFS", false }, /* draft-ietf-morg-inthread */
+	{ "I18NLEVEL=1", false }, /* RFC 5255 */
 	{ "MULTIAPPEND", false }, /* RFC 3502 */
-	{ "OBJECTID", false },	  /* RFC 8474 */
-	{ "SAVEDATE", false },	  /* RFC 8514 */
+	{ "OBJECTID", false }, /* RFC 8474 */
+	{ "SAVEDATE", false }, /* RFC 8514 */
 };
+/* clang-format on */
 
 bool
 imap_capability_asked(const char *filter, const char *word)
@@ -47,6 +55,10 @@ imap_capability_words(const char *filter, struct buf *out)
 
 		if (!all && words[k].filtered &&
 		    !imap_capability_asked(filter, word))
+			continue;
+		/* RFC 5957 1: it says that there is SORT, too */
+		if (!all && slice_eq(slice_str(word), SLICE("SORT=DISPLAY")) &&
+		    !imap_capability_asked(filter, "SORT"))
 			continue;
 		buf_putc(out, ' ');
 		/* RFC 7888 5: never both */

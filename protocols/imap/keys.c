@@ -259,8 +259,8 @@ imap_key_address(struct slice key, enum imap_key_address which)
 
 /* --- message ids ---------------------------------------------------------- */
 
-static uint64_t
-hash_id(struct slice id)
+uint64_t
+imap_key_hash(struct slice id)
 {
 	uint64_t h = 0x2545f4914f6cdd1du ^ id.n;
 
@@ -295,7 +295,7 @@ put_ids(struct slice value, size_t max, struct buf *out)
 			buf_truncate(out, at + (n - 1) * 8);
 			n--;
 		}
-		put_le(out, hash_id(buf_slice(&id)), 8);
+		put_le(out, imap_key_hash(buf_slice(&id)), 8);
 		n++;
 		buf_reset(&id);
 	}

@@ -54,6 +54,7 @@ struct slice imap_key_address(struct slice key, enum imap_key_address which);
  * references, the oldest first.  Two of a million ids get the same number
  * once in some ten million mailboxes.
  */
+uint64_t imap_key_hash(struct slice id); /* never 0 */
 enum { IMAP_KEY_REFERENCES_MAX = 1000 }; /* the last ones count */
 void imap_key_thread(struct slice kept, struct buf *out);
 uint64_t imap_key_id(struct slice key, size_t n); /* the nth, from 0 */

@@ -15,8 +15,10 @@ libimap_a_SOURCES = \
 	protocols/imap/cmd_mailbox.c \
 	protocols/imap/cmd_search.c \
 	protocols/imap/cmd_select.c \
+	protocols/imap/cmd_sort.c \
 	protocols/imap/cmd_status.c \
 	protocols/imap/cmd_store.c \
+	protocols/imap/cmd_thread.c \
 	protocols/imap/command.c \
 	protocols/imap/date_time.c \
 	protocols/imap/date_time.h \
@@ -26,6 +28,7 @@ libimap_a_SOURCES = \
 	protocols/imap/fetch_items.c \
 	protocols/imap/fetch_look.c \
 	protocols/imap/flags.c \
+	protocols/imap/forest.c protocols/imap/forest.h \
 	protocols/imap/input.c \
 	protocols/imap/kept.c protocols/imap/kept.h \
 	protocols/imap/keys.c protocols/imap/keys.h \
@@ -37,6 +40,7 @@ libimap_a_SOURCES = \
 	protocols/imap/pattern.h \
 	protocols/imap/search.h \
 	protocols/imap/search_eval.c \
+	protocols/imap/search_find.c \
 	protocols/imap/search_keys.c \
 	protocols/imap/search_text.c \
 	protocols/imap/seqset.c \
@@ -45,13 +49,17 @@ libimap_a_SOURCES = \
 	protocols/imap/session.h \
 	protocols/imap/session_impl.h \
 	protocols/imap/sets.c \
+	protocols/imap/shared.c protocols/imap/shared.h \
+	protocols/imap/sorter.c protocols/imap/sorter.h \
 	protocols/imap/sync.c \
+	protocols/imap/thread.c protocols/imap/thread.h \
 	protocols/imap/writer.c \
 	protocols/imap/writer.h
 
 # --- tests ------------------------------------------------------------------
 imap_unit_tests = tests/unit/test_imap_lex tests/unit/test_imap_parts \
-	tests/unit/test_imap_session tests/unit/test_imap_keys
+	tests/unit/test_imap_session tests/unit/test_imap_keys \
+	tests/unit/test_imap_thread
 check_PROGRAMS += $(imap_unit_tests)
 TESTS += $(imap_unit_tests)
 IMAP_LIBS = libimap.a libimapmime.a libmime.a
@@ -64,6 +72,9 @@ tests_unit_test_imap_lex_SOURCES = tests/unit/test_imap_lex.c
 tests_unit_test_imap_lex_LDADD = libimap.a libbase.a -lcmocka
 tests_unit_test_imap_keys_SOURCES = tests/unit/test_imap_keys.c
 tests_unit_test_imap_keys_LDADD = $(IMAP_LIBS) libbase.a \
+	$(UTF8PROC_LIBS) -lcmocka
+tests_unit_test_imap_thread_SOURCES = tests/unit/test_imap_thread.c
+tests_unit_test_imap_thread_LDADD = $(IMAP_LIBS) libbase.a \
 	$(UTF8PROC_LIBS) -lcmocka
 tests_unit_test_imap_parts_SOURCES = tests/unit/test_imap_parts.c
 tests_unit_test_imap_parts_LDADD = $(IMAP_LIBS) libbase.a \

@@ -7,7 +7,8 @@
  *   search_keys.c  the arguments, made into a program
  *   search_eval.c  one message against the program
  *   search_text.c  header and body text of one message
- *   cmd_search.c   from message to message
+ *   search_find.c  from message to message, for SORT and THREAD
+ *   cmd_search.c   the same for SEARCH
  *
  * The program is a list of tests.  Each names the test that follows when it
  * is true, and the one when it is false; NOT, OR and lists are in these
@@ -87,6 +88,36 @@ struct search_args {
 	uint64_t file_size;
 	struct search_text text;
 };
+
+/*
+ * The keys of a search, up to the end of the command, made into a program;
+ * a->charset is set.
+ */
+enum parse imap_search_program(struct imap_session *i, struct imap_lex *lx,
+    struct search_args *a) MUST_USE;
+/* search-criteria of RFC 5256 5: a charset, and the keys. */
+enum parse imap_search_criteria(struct imap_session *i, struct imap_lex *lx,
+    struct search_args *a) MUST_USE;
+
+/* Sequence numbers that were found, ascending; in shared memory. */
+struct search_found {
+	uint32_t *v;
+	size_t n, cap;
+};
+/*
+ * Find all messages that match, for a command whose args begin with a struct
+ * search_args.  Begin by imap_search_begin(); STEP_YIELD, or STEP_DONE: *rc is
+ * 0 or ERR_LIMIT.
+ */
+void imap_search_begin(struct imap_session *i);
+enum step imap_search_find(
+    struct imap_session *i, struct search_found *f, int *rc);
+/* Release what a search holds. */
+void imap_search_end(struct imap_session *i);
+void imap_search_found_fini(struct search_found *f);
+
+/* The wire size of the message under way, into info, counted if it must be. */
+enum step imap_search_size(struct imap_session *i, bool *ok);
 
 /*
  * Evaluate the message under way further: STEP_YIELD, or STEP_DONE and

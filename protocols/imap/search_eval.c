@@ -116,9 +116,10 @@ open_file(struct imap_session *i, struct search_args *a)
 }
 
 /* The wire size, counted if nobody has done so before. */
-static enum step
-need_size(struct imap_session *i, struct search_args *a, bool *ok)
+enum step
+imap_search_size(struct imap_session *i, bool *ok)
 {
+	struct search_args *a = i->args;
 	enum step st;
 	int rc = 0;
 
@@ -169,7 +170,7 @@ run_test(
 		a->has_info = *ok;
 	}
 	if (*ok && (t->op == SEARCH_LARGER || t->op == SEARCH_SMALLER))
-		st = need_size(i, a, ok);
+		st = imap_search_size(i, ok);
 	if (st == STEP_DONE && *ok)
 		*match = info_test(a, t);
 	return st;

@@ -569,37 +569,66 @@ make_program(struct tree *t)
 
 /* --- the command --------------------------------------------------------- */
 
+static void
+set_charset(struct search_args *a, struct slice name)
+{
+	a->bad_charset = !mime_charset_known(name);
+	a->charset = a->bad_charset ? SLICE("UTF-8") : name;
+}
+
 static enum parse
 charset_arg(struct imap_session *i, struct imap_lex *lx, struct search_args *a)
 {
+	struct slice name;
 	enum parse r;
 
 	if (!imap_lex_word(lx, SLICE("CHARSET")))
 		return PARSE_OK;
 	if ((r = imap_lex_space(lx)) != PARSE_OK ||
-	    (r = imap_parse_astring(i, lx, &a->charset)) != PARSE_OK)
+	    (r = imap_parse_astring(i, lx, &name)) != PARSE_OK)
 		return r;
-	a->bad_charset = !mime_charset_known(a->charset);
-	if (a->bad_charset)
-		a->charset = SLICE("UTF-8");
+	set_charset(a, name);
 	return imap_lex_space(lx);
+}
+
+enum parse
+imap_search_program(
+    struct imap_session *i, struct imap_lex *lx, struct search_args *a)
+{
+	struct tree t = { .i = i, .a = a };
+	enum parse r;
+
+	a->fd = -1;
+	t.stack = arena_zalloc(&i->arena, DEPTH_MAX, sizeof(*t.stack));
+	assert(t.stack != NULL);
+	if ((r = all_keys(&t, lx)) != PARSE_OK ||
+	    (r = imap_lex_crlf(lx)) != PARSE_OK)
+		return r;
+	return make_program(&t) ? PARSE_OK : limit(lx, "too many keys");
+}
+
+enum parse
+imap_search_criteria(
+    struct imap_session *i, struct imap_lex *lx, struct search_args *a)
+{
+	struct slice name;
+	enum parse r = imap_parse_astring(i, lx, &name);
+
+	if (r != PARSE_OK || (r = imap_lex_space(lx)) != PARSE_OK)
+		return r;
+	set_charset(a, name);
+	return imap_search_program(i, lx, a);
 }
 
 enum parse
 imap_parse_search(struct imap_session *i, struct imap_lex *lx)
 {
 	struct search_args *a = IMAP_ARGS(i, struct search_args);
-	struct tree t = { .i = i, .a = a };
 	enum parse r;
 
-	a->fd = -1;
 	a->charset = SLICE("UTF-8");
-	t.stack = arena_zalloc(&i->arena, DEPTH_MAX, sizeof(*t.stack));
-	assert(t.stack != NULL);
 	if ((r = imap_lex_space(lx)) != PARSE_OK ||
-	    (r = charset_arg(i, lx, a)) != PARSE_OK ||
-	    (r = all_keys(&t, lx)) != PARSE_OK ||
-	    (r = imap_lex_crlf(lx)) != PARSE_OK)
+	    (r = charset_arg(i, lx, a)) != PARSE_OK)
 		return r;
-	return make_program(&t) ? PARSE_OK : limit(lx, "too many keys");
+	return imap_search_program(i, lx, a);
 }
