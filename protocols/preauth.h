@@ -55,8 +55,9 @@ struct preauth_ops {
 	const char *protocol; /* "IMAP", "POP3" */
 	const char *service;  /* authdaemond's service word: "imap", "pop3" */
 	/* Queue the greeting.  refusal NULL: welcome; else BYE / -ERR with it
-	 * ([UNAVAILABLE], [SYS/TEMP]) and run returns PREAUTH_CLOSE. */
-	void (*greet)(struct preauth *p, const char *refusal);
+	 * ([UNAVAILABLE], [SYS/TEMP]; when it is for_good [ALERT],
+	 * [SYS/PERM]) and run returns PREAUTH_CLOSE. */
+	void (*greet)(struct preauth *p, const char *refusal, bool for_good);
 	enum preauth_event (*run)(struct preauth *p);
 	/* A challenge of authdaemond, in base64 as it came; queues "+ …". */
 	void (*challenge)(struct preauth *p, struct slice base64);

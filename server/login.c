@@ -34,7 +34,7 @@ enum {
 
 /* Addresses as text, IPv4 as IPv4-mapped IPv6, as Courier's log has them. */
 static uint16_t
-addr_text(const struct sockaddr_storage *ss, char out[CONN_ADDR])
+sockaddr_text(const struct sockaddr_storage *ss, char out[CONN_ADDR])
 {
 	const struct sockaddr_in *four = (const void *)ss;
 	const struct sockaddr_in6 *six = (const void *)ss;
@@ -107,8 +107,8 @@ on_listener_ready(evutil_socket_t fd, short what, void *arg)
 			(void)close(conn);
 			continue;
 		}
-		port = addr_text(&from, client);
-		local_port = addr_text(&to, local);
+		port = sockaddr_text(&from, client);
+		local_port = sockaddr_text(&to, local);
 		conn_accept(listener, conn, client, port, local, local_port);
 	}
 }
@@ -275,9 +275,10 @@ take_verdict(struct login *l, struct msg_in *in)
 {
 	struct conn *c = conn_by_id(l, msg_get_u64(in));
 	uint32_t v = msg_get_u32(in);
+	const char *vars = msg_get_str(in);
 
 	if (c != NULL && msg_get_end(in))
-		conn_on_verdict(c, (enum conn_verdict)v);
+		conn_on_verdict(c, (enum conn_verdict)v, vars);
 }
 
 static void

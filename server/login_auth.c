@@ -4,10 +4,13 @@
  */
 #include <sys/socket.h>
 
+#include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "server/login_impl.h"
+#include "server/login_name.h"
+#include "server/net/access.h"
 #include "server/service_log.h"
 
 /* Plain: the socket itself goes.  TLS: it stays, and one end of a pair. */
@@ -81,6 +84,52 @@ on_auth_verdict(void *arg, const struct auth_result *r)
 	conn_run(c);
 }
 
+/* Of the access file for this address, else of the configuration. */
+static struct slice
+setting(const struct conn *c, const char *name, enum conf_key imap,
+    enum conf_key pop3)
+{
+	const struct access_rule r = { .vars = c->vars };
+	struct slice value;
+
+	if (c->vars != NULL && access_var(&r, name, &value))
+		return value;
+	return slice_str(
+	    conf_service_str(c->login->conf, (enum conf_file)c->service,
+		service_is_pop3(c->service) ? pop3 : imap));
+}
+
+/* DEFDOMAIN, in the mechanisms that say a name in the clear: the others sign
+ * theirs. */
+static void
+complete_name(struct conn *c)
+{
+	const struct defdomain d = {
+		setting(
+		    c, "DEFDOMAIN", CONF_IMAPD_DEFDOMAIN, CONF_POP3D_DEFDOMAIN),
+		setting(
+		    c, "DOMAINSEP", CONF_IMAPD_DOMAINSEP, CONF_POP3D_DOMAINSEP),
+	};
+
+	if (strcmp(c->pre->mech, "PLAIN") == 0)
+		defdomain_plain(&d, &c->pre->response);
+	else if (strcmp(c->pre->mech, "LOGIN") == 0 && c->n_responses == 0)
+		defdomain_name(&d, &c->pre->response);
+}
+
+bool
+conn_continue_auth(struct conn *c)
+{
+	if (c->auth == NULL)
+		return false;
+	complete_name(c);
+	c->n_responses++;
+	conn_set_state(c, CONN_WAIT_AUTH);
+	auth_continue(c->auth, secret_slice(&c->pre->response));
+	secret_fini(&c->pre->response);
+	return true;
+}
+
 void
 conn_begin_auth(struct conn *c)
 {
@@ -94,8 +143,12 @@ conn_begin_auth(struct conn *c)
 		.local_port = c->local_port,
 		.secured = c->ssl != NULL,
 		.has_response = c->pre->has_response,
-		.response = secret_slice(&c->pre->response),
 	};
+
+	c->n_responses = 0;
+	if (s.has_response)
+		complete_name(c);
+	s.response = secret_slice(&c->pre->response);
 
 	if (c->ssl != NULL) {
 		s.exporter =
@@ -104,6 +157,7 @@ conn_begin_auth(struct conn *c)
 		    end_point, tls_binding_end_point(c->ssl, end_point));
 	}
 	auth_cancel(&c->auth);
+	c->n_responses = s.has_response;
 	conn_set_state(c, CONN_WAIT_AUTH);
 	c->auth = auth_begin(c->login->auth, &s, on_auth_verdict, c);
 	secret_fini(&c->pre->response);

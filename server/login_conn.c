@@ -19,6 +19,7 @@
 #include "protocols/imap/preauth.h"
 #include "protocols/pop3/preauth.h"
 #include "server/login_impl.h"
+#include "server/net/proxy.h"
 #include "server/service_log.h"
 
 enum {
@@ -47,6 +48,17 @@ set_timer(struct conn *c, int64_t ms)
 	(void)event_add(c->on_timer, &t);
 }
 
+static int64_t
+proxy_ms(const struct conn *c)
+{
+	const struct conf_tcpdopts *o = &c->login->tcpdopts[c->service];
+
+	return 1000 *
+	    (o->haproxy_timeout != 0
+		    ? (int64_t)o->haproxy_timeout
+		    : conf_num(c->login->conf, CONF_POSTERN_PROXY_TIMEOUT));
+}
+
 /* One function sets the state, and with it the time that it may take. */
 void
 conn_set_state(struct conn *c, enum conn_state state)
@@ -59,6 +71,9 @@ conn_set_state(struct conn *c, enum conn_state state)
 		return;
 	c->state = state;
 	switch (state) {
+	case CONN_PROXY:
+		set_timer(c, proxy_ms(c));
+		break;
 	case CONN_HANDSHAKE:
 		set_timer(c,
 		    1000 * conf_num(conf, CONF_POSTERN_TLS_HANDSHAKE_TIMEOUT));
@@ -114,12 +129,15 @@ on_conn_dead(evutil_socket_t fd, short what, void *arg)
 	if (c->fd >= 0) {
 		(void)close(c->fd);
 		/* A socket that the worker has is counted on by the master. */
-		send_simple(c, MSG_CONN_CLOSE);
+		if (c->asked)
+			send_simple(c, MSG_CONN_CLOSE);
 	}
 	if (c->relay_peer >= 0)
 		(void)close(c->relay_peer);
 	if (c->pre != NULL)
 		c->pre->ops->free(c->pre);
+	buf_fini(&c->proxy);
+	free(c->vars);
 	event_free(c->on_io);
 	event_free(c->on_timer);
 	event_free(c->on_dead);
@@ -168,6 +186,7 @@ conn_stop(struct conn *c, enum preauth_failure why)
 		drain(c);
 		conn_settle(c);
 		break;
+	case CONN_PROXY:
 	case CONN_WAIT_VERDICT:
 	case CONN_HANDSHAKE:
 		conn_set_state(c, CONN_DEAD);
@@ -307,7 +326,7 @@ begin_tls(struct conn *c)
 static void
 greet(struct conn *c)
 {
-	c->pre->ops->greet(c->pre, c->refusal);
+	c->pre->ops->greet(c->pre, c->refusal, c->denied);
 	conn_set_state(c, CONN_TALK);
 }
 
@@ -361,14 +380,10 @@ act(struct conn *c, enum preauth_event ev)
 		conn_begin_auth(c);
 		return false;
 	case PREAUTH_RESPONSE:
-		if (c->auth == NULL) {
-			c->pre->ops->failed(c->pre, PREAUTH_UNAVAILABLE, NULL);
-			return true;
-		}
-		conn_set_state(c, CONN_WAIT_AUTH);
-		auth_continue(c->auth, secret_slice(&c->pre->response));
-		secret_fini(&c->pre->response);
-		return false;
+		if (conn_continue_auth(c))
+			return false;
+		c->pre->ops->failed(c->pre, PREAUTH_UNAVAILABLE, NULL);
+		return true;
 	case PREAUTH_ABORT:
 		auth_cancel(&c->auth);
 		conn_log_failure(c);
@@ -423,8 +438,8 @@ conn_settle(struct conn *c)
 		return;
 	if (c->want_write || c->read_wants_write)
 		want |= EV_WRITE;
-	if (c->state == CONN_HANDSHAKE || c->state == CONN_DRAIN ||
-	    (c->state == CONN_TALK && !c->tls_next))
+	if (c->state == CONN_PROXY || c->state == CONN_HANDSHAKE ||
+	    c->state == CONN_DRAIN || (c->state == CONN_TALK && !c->tls_next))
 		want |= EV_READ;
 	(void)event_del(c->on_io);
 	if (want != 0) {
@@ -471,6 +486,80 @@ discard(struct conn *c)
 		conn_settle(c);
 }
 
+/* --- the beginning
+ * -------------------------------------------------------------------- */
+
+static bool
+is_loopback(const char *addr)
+{
+	return strcmp(addr, "::1") == 0 ||
+	    strncmp(addr, "::ffff:127.", 11) == 0;
+}
+
+/* Password commands in the clear: the setting rules if there is one, else
+ * only clients on this machine may. */
+static bool
+clear_allowed(const struct conn *c)
+{
+	enum conf_key key = service_is_pop3(c->service)
+	    ? CONF_POP3D_SSL_POP3_TLS_REQUIRED
+	    : CONF_IMAPD_SSL_IMAP_TLS_REQUIRED;
+
+	const enum conf_file file = (enum conf_file)c->service;
+
+	if (conf_service_is_set(c->login->conf, file, key))
+		return !conf_service_bool(c->login->conf, file, key);
+	return is_loopback(c->client_addr);
+}
+
+static void
+ask_verdict(struct conn *c)
+{
+	struct msg_out m;
+
+	msg_begin(&m, MSG_CONN_OPEN, 0);
+	msg_put_u64(&m, c->id);
+	msg_put_u32(&m, c->service);
+	msg_put_str(&m, c->client_addr);
+	msg_put_u32(&m, c->client_port);
+	msg_put_str(&m, c->local_addr);
+	msg_put_u32(&m, c->local_port);
+	peer_send(c->login->master, &m);
+	c->asked = true;
+}
+
+/* Once it is known whose connection it is. */
+static void
+begin(struct conn *c)
+{
+	c->pre->clear_allowed = clear_allowed(c);
+	conn_log_open(c);
+	(void)event_del(c->on_io);
+	conn_set_state(c, CONN_WAIT_VERDICT);
+	ask_verdict(c);
+}
+
+static void
+proxy_on(struct conn *c)
+{
+	switch (conn_read_proxy(c)) {
+	case PARSE_MORE:
+		conn_settle(c);
+		break;
+	case PARSE_OK:
+		begin(c);
+		break;
+	case PARSE_BAD:
+	case PARSE_LITERAL:
+	case PARSE_LIMIT:
+		log_line_as(ident(c), LOG_LEVEL_WARN,
+		    "ip=[%s], port=[%u], no PROXY header",
+		    service_log_addr(c->client_addr), c->client_port);
+		conn_set_state(c, CONN_DEAD);
+		break;
+	}
+}
+
 static void
 on_conn_io(evutil_socket_t fd, short what, void *arg)
 {
@@ -478,7 +567,9 @@ on_conn_io(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	MAGIC_CHECK(c, CONN_MAGIC);
-	if (c->state == CONN_HANDSHAKE)
+	if (c->state == CONN_PROXY)
+		proxy_on(c);
+	else if (c->state == CONN_HANDSHAKE)
 		handshake_on(c);
 	else if (c->state == CONN_TALK &&
 	    ((what & EV_WRITE) == 0 || c->read_wants_write))
@@ -509,7 +600,7 @@ on_conn_timer(evutil_socket_t fd, short what, void *arg)
  * -------------------------------------------------------------- */
 
 static const char *
-verdict_words(enum conn_verdict v)
+verdict_words(const struct conn *c, enum conn_verdict v)
 {
 	switch (v) {
 	case CONN_PER_ADDRESS:
@@ -518,6 +609,10 @@ verdict_words(enum conn_verdict v)
 		return "Too many connections";
 	case CONN_STOPPING:
 		return "The server is being shut down";
+	case CONN_NO_ACCESS:
+		return c->login->tcpdopts[c->service].deny_msg[0] != '\0'
+		    ? c->login->tcpdopts[c->service].deny_msg
+		    : "Your address may not connect here";
 	case CONN_OK:
 	case CONN_UNAVAILABLE:
 	case CONN_REFUSED:
@@ -528,13 +623,16 @@ verdict_words(enum conn_verdict v)
 }
 
 void
-conn_on_verdict(struct conn *c, enum conn_verdict v)
+conn_on_verdict(struct conn *c, enum conn_verdict v, const char *vars)
 {
 	MAGIC_CHECK(c, CONN_MAGIC);
 	if (c->state != CONN_WAIT_VERDICT)
 		return;
 	if (v != CONN_OK)
-		c->refusal = verdict_words(v);
+		c->refusal = verdict_words(c, v);
+	c->denied = v == CONN_NO_ACCESS;
+	if (*vars != '\0')
+		c->vars = mem_strdup(vars);
 	if (service_is_tls(c->service)) {
 		begin_tls(c);
 		conn_settle(c);
@@ -597,32 +695,6 @@ conn_on_handover(struct conn *c, enum conn_verdict v, const char *reason)
 	conn_run(c);
 }
 
-/* --- the beginning
- * -------------------------------------------------------------------- */
-
-static bool
-is_loopback(const char *addr)
-{
-	return strcmp(addr, "::1") == 0 ||
-	    strncmp(addr, "::ffff:127.", 11) == 0;
-}
-
-/* Password commands in the clear: the setting rules if there is one, else
- * only clients on this machine may. */
-static bool
-clear_allowed(const struct conn *c)
-{
-	enum conf_key key = service_is_pop3(c->service)
-	    ? CONF_POP3D_SSL_POP3_TLS_REQUIRED
-	    : CONF_IMAPD_SSL_IMAP_TLS_REQUIRED;
-
-	const enum conf_file file = (enum conf_file)c->service;
-
-	if (conf_service_is_set(c->login->conf, file, key))
-		return !conf_service_bool(c->login->conf, file, key);
-	return is_loopback(c->client_addr);
-}
-
 static void
 copy_addr(char out[CONN_ADDR], const char *s)
 {
@@ -630,21 +702,6 @@ copy_addr(char out[CONN_ADDR], const char *s)
 
 	assert(n < CONN_ADDR);
 	memcpy(out, s, n + 1);
-}
-
-static void
-ask_verdict(struct conn *c)
-{
-	struct msg_out m;
-
-	msg_begin(&m, MSG_CONN_OPEN, 0);
-	msg_put_u64(&m, c->id);
-	msg_put_u32(&m, c->service);
-	msg_put_str(&m, c->client_addr);
-	msg_put_u32(&m, c->client_port);
-	msg_put_str(&m, c->local_addr);
-	msg_put_u32(&m, c->local_port);
-	peer_send(c->login->master, &m);
 }
 
 void
@@ -671,16 +728,18 @@ conn_accept(struct listener *listener, int fd, const char *client_addr,
 	    ? pop3_preauth_new(&l->options[c->service])
 	    : imap_preauth_new(&l->options[c->service]);
 	c->pre->mechanisms = l->mechanisms;
-	c->pre->clear_allowed = clear_allowed(c);
 	c->on_io = event_new(l->base, fd, EV_READ, on_conn_io, c);
 	c->on_timer = event_new(l->base, -1, 0, on_conn_timer, c);
 	c->on_dead = event_new(l->base, -1, 0, on_conn_dead, c);
 	TAILQ_INSERT_TAIL(&l->conns, c, link);
 	LIST_INSERT_HEAD(&l->bucket[c->id % LOGIN_BUCKETS], c, by_id);
 	l->n_conns++;
-	conn_log_open(c);
-	conn_set_state(c, CONN_WAIT_VERDICT);
-	ask_verdict(c);
+	if (conn_is_proxied(c)) {
+		buf_init(&c->proxy, PROXY_V2_MAX);
+		conn_set_state(c, CONN_PROXY);
+		conn_settle(c);
+	} else
+		begin(c);
 }
 
 struct conn *

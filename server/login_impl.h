@@ -10,9 +10,12 @@
 
 #include <event2/event.h>
 
+#include "base/parse.h"
 #include "protocols/preauth.h"
 #include "server/auth_client.h"
 #include "server/conf/conf.h"
+#include "server/conf/conf_words.h"
+#include "server/net/addr.h"
 #include "server/net/relay.h"
 #include "server/net/tls.h"
 #include "server/peer.h"
@@ -22,7 +25,8 @@ enum {
 	LOGIN_LISTENERS_MAX = 256,
 	LOGIN_BUCKETS = 4096,
 	CONN_MAGIC = 0x636f6e6e,
-	CONN_ADDR = 64
+	CONN_ADDR = 64,
+	LOGIN_TRUSTED_MAX = 256, /* networks of PROXY_TRUSTED */
 };
 
 struct login;
@@ -36,6 +40,7 @@ struct listener {
 
 /* What decides a connection's timeouts and what events mean. */
 enum conn_state {
+	CONN_PROXY,	    /* a PROXY header is to come first */
 	CONN_WAIT_VERDICT,  /* the master counts it */
 	CONN_HANDSHAKE,	    /* TLS under way */
 	CONN_TALK,	    /* the preauth has it */
@@ -62,6 +67,9 @@ struct conn {
 	const char *refusal; /* to be said after the greeting's TLS handshake */
 	struct preauth *pre;
 	struct auth_request *auth;
+	unsigned n_responses; /* that authdaemond got in this exchange */
+	char *vars; /* what the access file has for the address, or NULL */
+	struct buf proxy; /* the PROXY header so far */
 	struct relay *relay;
 	int relay_peer; /* our end's twin on its way to the worker, or -1 */
 	struct event *on_io, *on_timer, *on_dead;
@@ -69,6 +77,8 @@ struct conn {
 	uint64_t rcvd, sent;
 	bool read_wants_write, want_write;
 	bool lingering; /* CONN_DRAIN: our half is closed */
+	bool asked;	/* the master knows it */
+	bool denied;	/* refusal is for good */
 };
 
 struct login {
@@ -90,6 +100,9 @@ struct login {
 	struct tls_config *tls[2];	 /* by family: IMAP, POP3 */
 	struct material_store *material; /* arrived since the last START */
 	struct preauth_options options[N_SERVICES];
+	struct conf_tcpdopts tcpdopts[N_SERVICES];
+	struct addr_net trusted[LOGIN_TRUSTED_MAX];
+	size_t n_trusted;
 	bool started, stopping;
 };
 
@@ -99,7 +112,7 @@ struct login {
 void conn_accept(struct listener *l, int fd, const char *client_addr,
     uint16_t client_port, const char *local_addr, uint16_t local_port);
 /* The master's CONN_VERDICT and HANDOVER_DONE. */
-void conn_on_verdict(struct conn *c, enum conn_verdict v);
+void conn_on_verdict(struct conn *c, enum conn_verdict v, const char *vars);
 void conn_on_handover(struct conn *c, enum conn_verdict v, const char *reason);
 /* End it, unless it has been handed over. */
 void conn_stop(struct conn *c, enum preauth_failure why);
@@ -114,6 +127,17 @@ void conn_run(struct conn *c);
 
 /* What the preauth's PREAUTH_AUTH asks for; goes on by conn_run(). */
 void conn_begin_auth(struct conn *c);
+/* PREAUTH_RESPONSE; false when there is no exchange (any more). */
+bool conn_continue_auth(struct conn *c);
+
+/* --- login_proxy.c
+ * ------------------------------------------------------------- */
+
+/* Whether the connection begins with a PROXY header. */
+bool conn_is_proxied(const struct conn *c);
+/* Read on; PARSE_OK: it is taken, and the addresses are those that it gave.
+ * PARSE_BAD, PARSE_LIMIT: the connection must be closed. */
+enum parse conn_read_proxy(struct conn *c);
 
 /* --- login_log.c
  * ------------------------------------------------------------- */

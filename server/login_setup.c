@@ -205,6 +205,35 @@ make_options(struct login *l, enum service s)
 		 : CONF_POSTERN_IMAP_COMMANDS_PREAUTH);
 }
 
+static void
+take_tcpdopts(struct login *l, enum service s)
+{
+	const char *value = conf_service_str(l->conf, (enum conf_file)s,
+	    service_is_pop3(s) ? CONF_POP3D_TCPDOPTS : CONF_IMAPD_TCPDOPTS);
+	struct err e;
+
+	/* conf_load() has refused what can't be parsed. */
+	if (conf_tcpdopts_parse(&l->tcpdopts[s], value, NULL, NULL, &e) != 0)
+		log_error("login: %s", e.text);
+}
+
+static void
+take_trusted(struct login *l)
+{
+	struct slice rest =
+	    slice_str(conf_str(l->conf, CONF_POSTERN_PROXY_TRUSTED));
+	struct slice word;
+
+	l->n_trusted = 0;
+	while (conf_word_next(&rest, &word))
+		if (l->n_trusted == LOGIN_TRUSTED_MAX ||
+		    !addr_net_parse(&l->trusted[l->n_trusted], word))
+			log_error("PROXY_TRUSTED: %.*s is left out",
+			    SLICE_ARG(slice_first(word, 100)));
+		else
+			l->n_trusted++;
+}
+
 /*
  * Preauths point to options, which point into the configuration: so options
  * change in place, and a configuration that connections began with stays
@@ -225,7 +254,10 @@ login_apply(struct login *l, struct err *e)
 		l->tls[family] = make_tls(l, family);
 	}
 	material_free(&l->material);
-	for (int s = 0; s < N_SERVICES; s++)
+	take_trusted(l);
+	for (int s = 0; s < N_SERVICES; s++) {
 		make_options(l, (enum service)s);
+		take_tcpdopts(l, (enum service)s);
+	}
 	return 0;
 }

@@ -125,6 +125,39 @@ dump(const struct conf *conf)
 	buf_fini(&out);
 }
 
+static void
+print_access_remark(void *arg, const char *file, int line, const char *text)
+{
+	bool *good = arg;
+
+	print_remark(&(struct report){ true }, CONF_ERROR, file, line, text);
+	*good = false;
+}
+
+/* -t: the access files, which nobody but the server reads. */
+static bool
+access_check(const struct conf *conf)
+{
+	bool good = true;
+
+	for (int s = 0; s < N_SERVICES; s++) {
+		const char *path = master_access_path(conf, (enum service)s);
+		struct access *a;
+
+		/* Both services of IMAP have the same, as a rule. */
+		if (*path == '\0' || service_is_tls((enum service)s))
+			continue;
+		a = access_load(path, print_access_remark, &good);
+		if (a == NULL) {
+			(void)fprintf(
+			    stderr, "%s: error: %s\n", path, strerror(errno));
+			good = false;
+		}
+		access_free(&a);
+	}
+	return good;
+}
+
 /*
  * Detach: the parent waits until the child serves (a byte) or has ended
  * without (end of file), so that scripts can rely on our exit status.
@@ -195,9 +228,11 @@ server_main(int argc, char *argv[])
 	if (a.dump)
 		dump(conf);
 	if (a.dump || a.check) {
+		bool good = !a.check || access_check(conf);
+
 		conf_free(&conf);
 		free(dir);
-		return 0;
+		return good ? 0 : 1;
 	}
 	(void)umask(022);
 	if (!a.master.foreground && (ready_fd = detach()) < 0) {

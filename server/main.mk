@@ -8,6 +8,7 @@ posternd_SOURCES = \
 	server/child.c server/child.h \
 	server/holder.c \
 	server/master.c server/master.h \
+	server/master_access.c \
 	server/master_auth.c \
 	server/master_conns.c \
 	server/master_control.c \

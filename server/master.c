@@ -156,6 +156,7 @@ master_reload(struct master *m)
 	m->conf = fresh;
 	service_log_setup(m->conf);
 	conns_set_limits(m);
+	m->access_look_ms = 0;
 	buf_init(&packed, MSG_SIZE_MAX - 64);
 	conf_pack(m->conf, &packed);
 	LIST_FOREACH(c, &m->children, link) {
@@ -281,6 +282,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	master_auth_poll(m);
 	tickets_expire(m->tickets, now);
+	master_access_tick(m, now);
 	master_handovers_retry(m, now);
 	if (!m->stopping) {
 		/* Login processes that die at once: 1, 2, 4 … 32 ticks. */
@@ -454,6 +456,8 @@ master_fini(struct master *m)
 	event_free(m->on_sighup);
 	event_free(m->auth_retry);
 	event_free(m->tick);
+	for (int s = 0; s < N_SERVICES; s++)
+		access_free(&m->services[s].access);
 	limits_free(&m->limits);
 	tickets_free(&m->tickets);
 	conf_free(&m->conf);

@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "server/conf/conf.h"
 #include "server/conf/conf_words.h"
+#include "server/net/access.h"
 #include "server/net/limits.h"
 #include "server/peer.h"
 #include "server/service.h"
@@ -79,6 +80,12 @@ struct service_state {
 	int fds[LISTENERS_MAX];
 	int n_fds;
 	struct child *holder;
+	struct conf_tcpdopts opts;  /* as of the last conns_set_limits() */
+	struct access *access;	    /* NULL: not yet loaded */
+	uint64_t access_seen;	    /* fingerprint of its file */
+	bool access_said;	    /* that it can't be read was logged */
+	uint32_t warn_at;	    /* connections from which on to warn */
+	int64_t warned_ms, full_ms; /* when that was logged last */
 };
 
 struct master {
@@ -101,7 +108,7 @@ struct master {
 	int control_fd;
 	int lock_fd;
 	bool stopping;
-	int64_t stop_by_ms;
+	int64_t stop_by_ms, access_look_ms;
 	/* Crashes lately: for back-off and for accounts that crash workers. */
 	struct crash {
 		char account[256];
@@ -137,6 +144,19 @@ void master_login_configure(struct child *c, bool listeners);
 void master_login_listeners(struct child *c, enum service s);
 void master_login_died(struct child *c);
 void master_login_send_auth(struct child *c);
+
+/* master_access.c */
+/* The access file of a service, "": none; valid until the next call. */
+const char *master_access_path(const struct conf *c, enum service s);
+/* Read a service's access file if it has changed; 0 or ERR_SYS, when the rules
+ * of before stay. */
+int master_access_load(
+    struct master *m, enum service s, struct err *e) MUST_USE;
+/* The same for all, now and then; what fails is logged. */
+void master_access_tick(struct master *m, int64_t now_ms);
+/* Whether a client may connect; *rule: what its address has, or NULL. */
+bool master_access_allows(const struct master *m, const struct conn_record *r,
+    const struct access_rule **rule);
 
 /* master_conns.c */
 struct conn_record *conn_find(struct master *m, uint64_t id);

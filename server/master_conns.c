@@ -18,7 +18,7 @@
 
 /* A handover waits this long for the ticket that authdaemond pushed at the
  * same time on another socket. */
-enum { TICKET_WAIT_MS = 2000 };
+enum { TICKET_WAIT_MS = 2000, FULL_SAID_MS = 60 * 1000 };
 
 struct handover {
 	uint8_t ticket[TICKET_SIZE];
@@ -134,7 +134,7 @@ conns_set_limits(struct master *m)
 {
 	for (int s = 0; s < N_SERVICES; s++) {
 		bool pop3 = service_is_pop3((enum service)s);
-		struct conf_tcpdopts opts = { .max_per_c = 0 };
+		struct service_state *state = &m->services[s];
 		struct err e;
 		struct limits_rule rule = {
 			.per_address = (uint32_t)conf_service_num(m->conf,
@@ -146,21 +146,59 @@ conns_set_limits(struct master *m)
 				 : CONF_IMAPD_MAXDAEMONS),
 		};
 
-		if (master_service_tcpdopts(m, (enum service)s, &opts, &e) == 0)
-			rule.per_network = opts.max_per_c;
+		if (master_service_tcpdopts(
+			m, (enum service)s, &state->opts, &e) != 0)
+			log_error("%s", e.text); /* conf_load() checked it */
+		rule.per_network = state->opts.max_per_c;
 		limits_set(m->limits, (unsigned)s, &rule);
+		state->warn_at = state->opts.warn != 0
+		    ? state->opts.warn
+		    : rule.total - rule.total / 10;
 	}
 }
 
+/* Courier's alerts about a service that fills up: once a minute. */
+static void
+warn_full(struct master *m, enum service s, bool full)
+{
+	struct service_state *state = &m->services[s];
+	int64_t *said = full ? &state->full_ms : &state->warned_ms;
+	unsigned n = limits_count(m->limits, s);
+	int64_t now = clock_now();
+
+	if ((!full && n < state->warn_at) ||
+	    (*said != 0 && now - *said < FULL_SAID_MS))
+		return;
+	*said = now;
+	if (full)
+		log_line_as(service_ident(s), LOG_LEVEL_ALERT,
+		    "%u maximum active connections.", n);
+	else
+		log_line_as(service_ident(s), LOG_LEVEL_WARN,
+		    "%u active connections.", n);
+}
+
+/* *rule: of the access file, for a client that is let in. */
 static enum conn_verdict
-admit(struct master *m, const struct conn_record *r)
+admit(struct master *m, const struct conn_record *r,
+    const struct access_rule **rule)
 {
 	const char *ident = service_ident(r->service);
 
 	if (m->stopping || !m->services[r->service].on)
 		return CONN_STOPPING;
-	switch (limits_open(m->limits, r->service, &r->addr)) {
+	if (!master_access_allows(m, r, rule)) {
+		log_line_as(ident, LOG_LEVEL_INFO,
+		    "access denied, ip=[%s], port=[%u]",
+		    service_log_addr(r->client_addr), r->client_port);
+		return CONN_NO_ACCESS;
+	}
+	switch (*rule != NULL && (*rule)->max_per_address != 0
+		? limits_open_max(
+		      m->limits, r->service, &r->addr, (*rule)->max_per_address)
+		: limits_open(m->limits, r->service, &r->addr)) {
 	case LIMITS_OK:
+		warn_full(m, r->service, false);
 		return CONN_OK;
 	case LIMITS_PER_ADDRESS:
 	case LIMITS_PER_NETWORK:
@@ -169,11 +207,9 @@ admit(struct master *m, const struct conn_record *r)
 		    service_log_addr(r->client_addr));
 		return CONN_PER_ADDRESS;
 	case LIMITS_TOTAL:
-		log_line_as(ident, LOG_LEVEL_ALERT,
-		    "%u maximum active connections.",
-		    limits_count(m->limits, r->service));
-		return CONN_TOTAL;
+		break;
 	}
+	warn_full(m, r->service, true);
 	return CONN_TOTAL;
 }
 
@@ -193,6 +229,7 @@ master_conn_open(struct child *c, struct msg_in *in)
 {
 	struct master *m = c->master;
 	struct conn_record *r = MEM_NEW(struct conn_record), **pp;
+	const struct access_rule *rule = NULL;
 	struct msg_out out;
 	enum conn_verdict v;
 
@@ -211,10 +248,11 @@ master_conn_open(struct child *c, struct msg_in *in)
 		free(r);
 		return;
 	}
-	v = admit(m, r);
+	v = admit(m, r, &rule);
 	msg_begin(&out, MSG_CONN_VERDICT, 0);
 	msg_put_u64(&out, r->id);
 	msg_put_u32(&out, v);
+	msg_put_str(&out, v == CONN_OK && rule != NULL ? rule->vars : "");
 	if (v != CONN_OK)
 		free(r);
 	else {

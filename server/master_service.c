@@ -32,16 +32,9 @@ master_service_tcpdopts(const struct master *m, enum service s,
 {
 	enum conf_key key =
 	    service_is_pop3(s) ? CONF_POP3D_TCPDOPTS : CONF_IMAPD_TCPDOPTS;
-	int r = conf_tcpdopts_parse(out,
-	    conf_service_str(m->conf, (enum conf_file)s, key), NULL, NULL, e);
 
-	if (r != 0)
-		return r;
-	/* To go on without these would let somebody in, or lie about who. */
-	if (out->access[0] != '\0' || out->haproxy)
-		return err_set(e, ERR_INVALID,
-		    "TCPDOPTS: this version has no -access and no -haproxy");
-	return 0;
+	return conf_tcpdopts_parse(out,
+	    conf_service_str(m->conf, (enum conf_file)s, key), NULL, NULL, e);
 }
 
 static const struct service_keys keys[N_SERVICES] = {
@@ -165,7 +158,9 @@ master_service_on(struct master *m, enum service s, struct err *e)
 
 	if (state->on)
 		return 0;
-	if ((r = open_listeners(m, s, e)) != 0)
+	/* Rules that nobody could read might have kept somebody out. */
+	if ((r = master_access_load(m, s, e)) != 0 ||
+	    (r = open_listeners(m, s, e)) != 0)
 		return r;
 	if (start_holder(m, s) != 0) {
 		close_listeners(state);

@@ -43,6 +43,7 @@ enum conn_verdict {
 	CONN_UNAVAILABLE, /* no worker to be had: see the reason */
 	CONN_REFUSED,	  /* ticket unknown, used, or of another address */
 	CONN_DENIED,	  /* the account may not use this service */
+	CONN_NO_ACCESS,	  /* the access file keeps the address out */
 };
 
 #endif

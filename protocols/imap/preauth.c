@@ -205,13 +205,14 @@ take_line(struct imap_preauth *c, bool *more)
 /* --- the login process's calls ------------------------------------------- */
 
 static void
-greet(struct preauth *p, const char *refusal)
+greet(struct preauth *p, const char *refusal, bool for_good)
 {
 	struct imap_preauth *c = of(p);
 
 	if (refusal != NULL) {
 		/* RFC 3501 7.1.5: BYE as a greeting */
-		buf_putf(&p->out, "* BYE [UNAVAILABLE] %s\r\n", refusal);
+		buf_putf(&p->out, "* BYE [%s] %s\r\n",
+		    for_good ? "ALERT" : "UNAVAILABLE", refusal);
 		(void)imap_preauth_hang_up(c, NULL);
 		return;
 	}

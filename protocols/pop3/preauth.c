@@ -308,7 +308,7 @@ take_line(struct pop3_preauth *c, bool *more)
 /* --- the login process's calls ------------------------------------------- */
 
 static void
-greet(struct preauth *p, const char *refusal)
+greet(struct preauth *p, const char *refusal, bool for_good)
 {
 	struct pop3_preauth *c = of(p);
 
@@ -316,7 +316,8 @@ greet(struct preauth *p, const char *refusal)
 		buf_putf(&p->out, "+OK %s ready.\r\n", p->opt->greeting_name);
 		return;
 	}
-	buf_putf(&p->out, "-ERR [SYS/TEMP] %s\r\n", refusal);
+	buf_putf(&p->out, "-ERR [SYS/%s] %s\r\n", for_good ? "PERM" : "TEMP",
+	    refusal);
 	(void)hang_up(c, NULL);
 }
 

@@ -100,7 +100,7 @@ play(struct run *r, unsigned how, struct slice in, size_t piece)
 	r->p->tls = (how & TLS) != 0;
 	r->p->clear_allowed = (how & CLEAR) != 0;
 	r->p->mechanisms = how & SECURE ? "SCRAM-SHA-256 PLAIN" : "PLAIN LOGIN";
-	r->p->ops->greet(r->p, NULL);
+	r->p->ops->greet(r->p, NULL, false);
 	while (in.n != 0 && !r->over) {
 		size_t room = r->p->in.max - buf_len(&r->p->in);
 		struct slice next;

@@ -119,7 +119,7 @@ preauth_login_init(struct preauth_login *l, preauth_login_new *make,
 	l->p->tls = tls;
 	l->p->clear_allowed = clear_allowed;
 	l->p->mechanisms = mechanisms;
-	l->p->ops->greet(l->p, NULL);
+	l->p->ops->greet(l->p, NULL, false);
 	drain(l);
 }
 

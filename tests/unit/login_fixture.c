@@ -262,6 +262,7 @@ master_send_verdict(struct login_fixture *f, uint64_t id, enum conn_verdict v)
 	msg_begin(&m, MSG_CONN_VERDICT, 0);
 	msg_put_u64(&m, id);
 	msg_put_u32(&m, v);
+	msg_put_str(&m, "");
 	must_send(f, &m);
 }
 

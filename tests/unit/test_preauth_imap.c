@@ -247,7 +247,7 @@ test_greeting(void **state)
 
 	(void)state;
 	p->mechanisms = "PLAIN";
-	p->ops->greet(p, NULL);
+	p->ops->greet(p, NULL, false);
 	assert_true(slice_eq(buf_slice(&p->out),
 	    SLICE("* OK [CAPABILITY IMAP4rev1 IDLE STARTTLS LOGINDISABLED "
 		  "LITERAL+ SASL-IR ID] Postern ready.\r\n")));
@@ -256,7 +256,7 @@ test_greeting(void **state)
 
 	p = imap_preauth_new(&preauth_fixture_options);
 	p->mechanisms = "";
-	p->ops->greet(p, "Too many connections.");
+	p->ops->greet(p, "Too many connections.", false);
 	assert_true(slice_eq(buf_slice(&p->out),
 	    SLICE("* BYE [UNAVAILABLE] Too many connections.\r\n")));
 	assert_int_equal(p->ops->run(p), PREAUTH_CLOSE);
@@ -277,7 +277,7 @@ test_configured_capability(void **state)
 	p = imap_preauth_new(&opt);
 	p->mechanisms = "PLAIN LOGIN";
 	p->clear_allowed = true;
-	p->ops->greet(p, NULL);
+	p->ops->greet(p, NULL, false);
 	assert_true(slice_eq(buf_slice(&p->out),
 	    SLICE("* OK [CAPABILITY IMAP4rev1 AUTH=LOGIN LITERAL+ SASL-IR "
 		  "ID] Postern ready.\r\n")));
@@ -288,7 +288,7 @@ test_configured_capability(void **state)
 	p = imap_preauth_new(&opt);
 	p->mechanisms = "PLAIN LOGIN";
 	p->clear_allowed = true;
-	p->ops->greet(p, NULL);
+	p->ops->greet(p, NULL, false);
 	assert_true(slice_eq(buf_slice(&p->out),
 	    SLICE("* OK [CAPABILITY IMAP4rev1 LOGINDISABLED LITERAL+ SASL-IR "
 		  "ID] Postern ready.\r\n")));

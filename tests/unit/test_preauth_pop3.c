@@ -172,7 +172,7 @@ test_greeting(void **state)
 
 	(void)state;
 	p->mechanisms = "PLAIN";
-	p->ops->greet(p, NULL);
+	p->ops->greet(p, NULL, false);
 	assert_true(
 	    slice_eq(buf_slice(&p->out), SLICE("+OK Postern ready.\r\n")));
 	assert_int_equal(p->ops->run(p), PREAUTH_WAIT);
@@ -180,7 +180,7 @@ test_greeting(void **state)
 
 	p = pop3_preauth_new(&preauth_fixture_options);
 	p->mechanisms = "";
-	p->ops->greet(p, "Too many connections.");
+	p->ops->greet(p, "Too many connections.", false);
 	assert_true(slice_eq(buf_slice(&p->out),
 	    SLICE("-ERR [SYS/TEMP] Too many connections.\r\n")));
 	assert_int_equal(p->ops->run(p), PREAUTH_CLOSE);

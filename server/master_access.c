@@ -1,0 +1,115 @@
+/*
+ * master_access: who may connect, by access files, and how many.
+ *
+ * The files are read here, as the login processes can't, and read again when
+ * they change.  What can't be read leaves the rules that are in force.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "server/master.h"
+#include "server/service_log.h"
+
+enum { LOOK_MS = 1000 };
+
+/* -access of TCPDOPTS; for IMAP else IMAPACCESSFILE, as imapd.rc had it. */
+const char *
+master_access_path(const struct conf *c, enum service s)
+{
+	static struct conf_tcpdopts opts;
+
+	if (conf_tcpdopts_parse(&opts,
+		conf_service_str(c, (enum conf_file)s,
+		    service_is_pop3(s) ? CONF_POP3D_TCPDOPTS
+				       : CONF_IMAPD_TCPDOPTS),
+		NULL, NULL, NULL) == 0 &&
+	    opts.access[0] != '\0')
+		return opts.access;
+	return service_is_pop3(s)
+	    ? ""
+	    : conf_service_str(c, (enum conf_file)s, CONF_IMAPD_IMAPACCESSFILE);
+}
+
+static void
+report(void *arg, const char *file, int line, const char *text)
+{
+	(void)arg;
+	log_warn("%s:%d: %s; the line is left out", file, line, text);
+}
+
+int
+master_access_load(struct master *m, enum service s, struct err *e)
+{
+	struct service_state *state = &m->services[s];
+	const char *path = master_access_path(m->conf, s);
+	uint64_t seen = *path != '\0' ? access_fingerprint(path) : 0;
+	struct access *fresh;
+
+	if (state->access != NULL && seen == state->access_seen)
+		return 0;
+	fresh = *path != '\0' ? access_load(path, report, NULL) : NULL;
+	if (*path != '\0' && fresh == NULL)
+		return err_sys(e, "%s", path);
+	if (fresh == NULL) {
+		fresh = access_new();
+		access_seal(fresh);
+	}
+	if (access_count(fresh) != 0 || state->access != NULL)
+		log_line_as(service_ident(s), LOG_LEVEL_INFO,
+		    "access: rules=%zu file=%s", access_count(fresh), path);
+	access_free(&state->access);
+	state->access = fresh;
+	state->access_seen = seen;
+	return 0;
+}
+
+void
+master_access_tick(struct master *m, int64_t now_ms)
+{
+	struct err e;
+
+	if (now_ms < m->access_look_ms)
+		return;
+	m->access_look_ms = now_ms + LOOK_MS;
+	for (int s = 0; s < N_SERVICES; s++) {
+		struct service_state *state = &m->services[s];
+
+		if (!state->on)
+			continue;
+		if (master_access_load(m, (enum service)s, &e) == 0) {
+			state->access_said = false;
+			continue;
+		}
+		if (!state->access_said)
+			log_error("%s; the rules of before stay", e.text);
+		state->access_said = true;
+	}
+}
+
+static bool
+denies(const struct access_rule *r)
+{
+	return r != NULL && r->deny;
+}
+
+bool
+master_access_allows(const struct master *m, const struct conn_record *r,
+    const struct access_rule **rule)
+{
+	const struct service_state *state = &m->services[r->service];
+	struct addr local;
+
+	*rule = NULL;
+	if (state->access == NULL)
+		return true;
+	*rule = access_find(state->access, &r->addr);
+	if (denies(*rule))
+		return false;
+	if (!state->opts.access_local ||
+	    !addr_parse(&local, slice_str(r->local_addr)))
+		return true;
+	return !denies(
+	    access_find_local(state->access, &local, (uint16_t)r->local_port));
+}

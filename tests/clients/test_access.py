@@ -1,0 +1,308 @@
+"""Who may connect, and as whom: access files, PROXY headers, DEFDOMAIN."""
+
+import base64
+import os
+import socket
+import ssl
+import struct
+
+import pytest
+import postern
+from postern import ANN, JOE, PASSWORD, Lines, imap, pop3, wait_for
+
+V2 = b"\r\n\r\n\0\r\nQUIT\n"
+
+
+@pytest.fixture
+def made(fresh):
+    """A server whose access file is `access` in its directory."""
+    def make(text="", **keys):
+        s = fresh(services=("imapd", "imapd-ssl", "pop3d"), **keys)
+        s.add_user(JOE)
+        s.access = s.base / "access"
+        s.access.write_text(text)
+        s.set("imapd", IMAPACCESSFILE=s.access)
+        return s
+    return make
+
+
+def greeting(server, service="imapd", source="127.0.0.1"):
+    with socket.create_connection(("127.0.0.1", server.port[service]), 10,
+                                  source_address=(source, 0)) as sock:
+        if service.endswith("-ssl"):
+            sock = server.context().wrap_socket(sock,
+                                                server_hostname="localhost")
+        with Lines(sock) as c:
+            return c.line() or ""
+
+
+def ready(server):
+    """start() has to see greetings: the file allows this machine then."""
+    server.start()
+    return server
+
+
+def test_access_file(made):
+    s = ready(made("127.0.0.2\tdeny\n127.0.0\tallow\n"))
+    assert greeting(s).startswith("* OK")
+    for service in ("imapd", "imapd-ssl"):
+        assert greeting(s, service, "127.0.0.2").startswith("* BYE [ALERT]")
+    s.wait_log(r"access denied, ip=\[::ffff:127\.0\.0\.2\]")
+    # Courier's POP3 has no access file of its own.
+    assert greeting(s, "pop3d", "127.0.0.2").startswith("+OK")
+    # A changed file counts by itself; the session that is open stays.
+    with imap(s) as c:
+        s.access.write_text("127.0.0.1\tdeny\n")
+        wait_for(lambda: greeting(s).startswith("* BYE"), "the new rules")
+        assert greeting(s, source="127.0.0.2").startswith("* OK")
+        c.ok("NOOP")
+        # What can't be understood is told, and the others count.
+        s.access.write_text("127.0.0.2\tperhaps\n127.0.0.3\tdeny\n")
+        s.wait_log(r"access:1: .*left out")
+        wait_for(lambda: greeting(s).startswith("* OK"), "those are gone")
+        assert greeting(s, source="127.0.0.3").startswith("* BYE")
+
+
+def test_access_file_that_cannot_be_read(made):
+    s = ready(made("127.0.0.2\tdeny\n"))
+    s.access.unlink()
+    s.access.mkdir()
+    (s.access / "one").symlink_to("loop")
+    (s.access / "loop").symlink_to("one")
+    s.wait_log(r"the rules of before stay")
+    assert greeting(s, source="127.0.0.2").startswith("* BYE")
+    s.stop()
+    s.log_path.write_text("")
+    with pytest.raises(AssertionError):
+        s.start()
+    s.processes.pop("posternd")
+    assert str(s.access) in s.log()
+
+
+def test_posternd_checks_access_files(made):
+    import subprocess
+    s = made("127.0.0.2\tdeny\n\nnowhere\tdeny\n")
+    s.prepare()
+    argv = s.as_user([postern.program("posternd"), "-c", str(s.conf), "-t"])
+    bad = subprocess.run(argv, capture_output=True, text=True)
+    assert bad.returncode == 1
+    assert f"{s.access}:3: error:" in bad.stderr
+    s.access.write_text("127.0.0.2\tdeny\n")
+    good = subprocess.run(argv, capture_output=True, text=True)
+    assert good.returncode == 0, good.stderr
+
+
+def test_words_of_tcpdopts(made):
+    s = made()
+    other = s.base / "pop-access"
+    other.write_text(f"127.0.0.2\tdeny\n*.{s.port['pop3d']}\tallow\n"
+                     f"127.0.0.1.{s.port['imapd']}\tdeny\n")
+    s.set("pop3d", TCPDOPTS=f"'-nodnslookup -access={other}.dat "
+                            "-denymsg=Begone. -warn=2'")
+    s.set("imapd", TCPDOPTS="-maxperc=2")
+    ready(s)
+    assert greeting(s, "pop3d").startswith("+OK")
+    assert greeting(s, "pop3d", "127.0.0.2") == "-ERR [SYS/PERM] Begone."
+    with pop3(s), Lines(s.connect("pop3d")) as second:
+        second.line()
+        s.wait_log(r"pop3d: \w+: 2 active connections\.")
+    wait_for(lambda: greeting(s).startswith("* OK"), "slots")
+    held = []
+    for last in (1, 2):
+        sock = socket.create_connection(
+            ("127.0.0.1", s.port["imapd"]), 10,
+            source_address=(f"127.0.0.{last}", 0))
+        held.append(Lines(sock))
+        assert held[-1].line().startswith("* OK")
+    wait_for(lambda: greeting(s, source="127.0.0.3").startswith(
+        "* BYE [UNAVAILABLE]"), "the /24 is full")
+    for c in held:
+        c.close()
+
+
+def test_accesslocal(made):
+    s = made()
+    # What start() itself needs stays open until the rule is there.
+    s.set("imapd", TCPDOPTS="-accesslocal")
+    ready(s)
+    s.access.write_text(f"*.{s.port['imapd']}\tdeny\n")
+    wait_for(lambda: greeting(s).startswith("* BYE"), "denied by port")
+    assert greeting(s, "imapd-ssl").startswith("* OK")
+
+
+def test_maxcperip(made):
+    s = made("127.0.0.2\tallow,MAXCPERIP=1\n*\tallow\n")
+    ready(s)
+    with socket.create_connection(
+            ("127.0.0.1", s.port["imapd"]), 10,
+            source_address=("127.0.0.2", 0)) as sock, Lines(sock) as c:
+        assert c.line().startswith("* OK")
+        assert greeting(s, source="127.0.0.2").startswith(
+            "* BYE [UNAVAILABLE]")
+        assert greeting(s).startswith("* OK")
+
+
+# --- DEFDOMAIN ---------------------------------------------------------------
+
+def b64(text):
+    return base64.b64encode(text.encode()).decode()
+
+
+def test_defdomain(made):
+    s = made("127.0.0.2\tallow,DEFDOMAIN=@example.com\n")
+    s.set("pop3d", DEFDOMAIN="@example.com")
+    ready(s)
+    s.set("imapd", DEFDOMAIN="@example.com")
+    with Lines(s.connect()) as c:
+        c.line()
+        assert " NO " in c.imap(f'LOGIN joe "{PASSWORD}"')[-1]
+    # The access file has one for this address only.
+    with socket.create_connection(
+            ("127.0.0.1", s.port["imapd"]), 10,
+            source_address=("127.0.0.2", 0)) as sock, Lines(sock) as c:
+        c.line()
+        c.ok(f'LOGIN joe "{PASSWORD}"')
+    s.write_conf()
+    s.ctl("reload")
+    for words in ((f"AUTHENTICATE PLAIN {b64(chr(0) + 'joe' + chr(0) + PASSWORD)}",),
+                  ("AUTHENTICATE PLAIN", b64(f"\0joe\0{PASSWORD}")),
+                  ("AUTHENTICATE LOGIN", b64("joe"), b64(PASSWORD)),
+                  (f"AUTHENTICATE LOGIN {b64('joe')}", b64(PASSWORD)),
+                  (f'LOGIN joe "{PASSWORD}"',),
+                  (f'LOGIN {JOE} "{PASSWORD}"',)):
+        with Lines(s.connect()) as c:
+            c.line()
+            c.send(f"a {words[0]}\r\n")
+            for word in words[1:]:
+                assert c.line().startswith("+")
+                c.send(f"{word}\r\n")
+            line = c.line()
+            while line.startswith("*"):
+                line = c.line()
+            assert line.startswith("a OK"), (words, line)
+    with pop3(s, user="joe") as p:
+        p.pop("QUIT")
+
+
+def test_domainsep(made):
+    s = made()
+    s.set("imapd", DEFDOMAIN="@example.com", DOMAINSEP="%@")
+    ready(s)
+    with imap(s, user="joe") as c:
+        c.ok("NOOP")
+    with Lines(s.connect()) as c:
+        c.line()
+        assert " NO " in c.imap(f'LOGIN "joe%x" "{PASSWORD}"')[-1]
+    s.wait_log(r"LOGIN FAILED, user=joe%x,")
+
+
+# --- PROXY -------------------------------------------------------------------
+
+def v2(source, port, command=1):
+    packed = (socket.inet_aton(source) + socket.inet_aton("192.0.2.1")
+              + struct.pack("!HH", port, 143))
+    tlv = b"\x04\0\x03abc"
+    return (V2 + bytes([0x20 | command, 0x11])
+            + struct.pack("!H", len(packed) + len(tlv)) + packed + tlv)
+
+
+def proxied(server, header, service="imapd", source="127.0.0.1"):
+    """A connection that begins with these bytes."""
+    sock = socket.create_connection(("127.0.0.1", server.port[service]), 15,
+                                    source_address=(source, 0))
+    for piece in header if isinstance(header, list) else [header]:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.sendall(piece)
+    if service.endswith("-ssl"):
+        sock = server.context().wrap_socket(sock, server_hostname="localhost")
+    return Lines(sock)
+
+
+@pytest.fixture
+def proxy(made):
+    """Headers are taken from 127.0.0.1 on the ports of IMAP."""
+    s = made(PROXY_TRUSTED='"127.0.0.1 192.0.2.0/24"', LOG_LEVEL="debug")
+    ports = f"{s.port['imapd']},127.0.0.1.{s.port['imapd-ssl']}"
+    for name in ("imapd", "imapd-ssl"):
+        s.set(name, TCPDOPTS=f"-haproxy=timeout=2/port={ports}",
+              MAXPERIP=3)
+    # Without a header a connection to the others isn't greeted.
+    s.greets = lambda: s.listens("pop3d")
+    s.start()
+    return s
+
+
+def test_proxy_headers(proxy):
+    s = proxy
+    v1 = b"PROXY TCP4 198.51.100.7 192.0.2.1 40001 143\r\n"
+    command = f'a LOGIN {JOE} "{PASSWORD}"\r\n'.encode()
+    # IMAP_TLS_REQUIRED isn't set, so only clients of this machine may log in
+    # without TLS: now the client is somebody else.
+    with proxied(s, v1 + command) as c:
+        assert "LOGINDISABLED" in c.line()
+        assert c.line().startswith("a NO")
+        assert "198.51.100.7 40001" in s.ctl("who").stdout
+    for header, address in (
+            (v1, "::ffff:198.51.100.7"),
+            ([v1[:3], v1[3:20], v1[20:]], "::ffff:198.51.100.7"),
+            (b"PROXY TCP6 2001:db8::7 2001:db8::1 40001 143\r\n",
+             "2001:db8::7"),
+            (v2("203.0.113.9", 40002), "::ffff:203.0.113.9"),
+            ([bytes([b]) for b in v2("203.0.113.9", 40003)],
+             "::ffff:203.0.113.9")):
+        with proxied(s, header, "imapd-ssl") as c:
+            assert c.line().startswith("* OK")
+            c.ok(f'LOGIN {JOE} "{PASSWORD}"')
+            c.ok("LOGOUT")
+        wait_for(lambda a=address: f"LOGOUT, user={JOE}, ip=[{a}]" in s.log(),
+                 address)
+    # A check by the proxy itself, and a client that it doesn't know.
+    for header in (b"PROXY UNKNOWN\r\n", v2("203.0.113.9", 1, command=0)):
+        with proxied(s, header) as c:
+            c.line()
+            c.ok(f'LOGIN {JOE} "{PASSWORD}"')
+
+
+def test_proxied_clients_are_counted_apart(proxy):
+    s = proxy
+    held = []
+    for n in range(5):
+        c = proxied(s, f"PROXY TCP4 198.51.100.{n} 192.0.2.1 4000 143\r\n"
+                    .encode())
+        assert c.line().startswith("* OK")
+        held.append(c)
+    header = b"PROXY TCP4 198.51.100.0 192.0.2.1 4001 143\r\n"
+    for expected in ("* OK", "* OK", "* BYE"):
+        c = proxied(s, header)
+        held.append(c)
+        assert c.line().startswith(expected)
+    s.wait_log(r"Maximum connection limit reached for ::ffff:198\.51\.100\.0")
+    for c in held:
+        c.close()
+
+
+def test_no_header_no_service(proxy):
+    s = proxy
+    for first in (b"a NOOP\r\n", b"PROXY TCP4 nonsense\r\n", V2 + b"\x11\x11",
+                  b"PROXY " + b"x" * 200 + b"\r\n"):
+        with proxied(s, first) as c:
+            assert c.line() is None, first
+    s.wait_log(r"no PROXY header")
+    # One that says nothing is cut off; others are served meanwhile.
+    with proxied(s, b"PROX") as slow:
+        with proxied(s, b"PROXY UNKNOWN\r\n") as c:
+            assert c.line().startswith("* OK")
+        assert slow.line() is None
+
+
+def test_header_of_a_stranger_is_no_header(proxy):
+    """Only the addresses of PROXY_TRUSTED may say whose connection it is."""
+    with proxied(proxy, b"PROXY TCP4 198.51.100.7 192.0.2.1 1 143\r\n",
+                 source="127.0.0.9") as c:
+        assert c.line().startswith("* OK")
+        assert c.line().split()[1] == "BAD"
+    with proxied(proxy, b"PROXY TCP4 198.51.100.7 192.0.2.1 1 110\r\n",
+                 "pop3d") as p:
+        assert p.line().startswith("+OK")
+        assert p.line().startswith("-ERR")
+    assert "198.51.100.7" not in proxy.log()
