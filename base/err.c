@@ -16,8 +16,13 @@ err_of_errno(int sys)
 	case ENOTEMPTY:
 		return ERR_EXISTS;
 	case ENOSPC:
-	case EDQUOT:
 		return ERR_SPACE;
+	case EDQUOT:
+		return ERR_QUOTA;
+	case EMFILE:
+	case ENFILE:
+	case ENOMEM:
+		return ERR_TEMPORARY;
 	case EACCES:
 	case EPERM:
 	case EROFS:

@@ -19,8 +19,8 @@ enum err_code {
 	ERR_LIMIT = -4,	     /* larger or more than a limit allows */
 	ERR_FORMAT = -5,     /* foreign bytes that follow no known form */
 	ERR_BUSY = -6,	     /* somebody else holds it: try again later */
-	ERR_SPACE = -7,	     /* disk full or file system quota */
-	ERR_QUOTA = -8,	     /* the account's mail quota */
+	ERR_SPACE = -7,	     /* disk full */
+	ERR_QUOTA = -8,	     /* the account's mail quota, or the disk's */
 	ERR_DENIED = -9,     /* no right to do so */
 	ERR_INVALID = -10,   /* the arguments make no sense together */
 	ERR_TEMPORARY = -11, /* a service is away: try again later */
@@ -39,7 +39,8 @@ int err_set(struct err *e, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /*
  * The same from errno, which is appended as text; the code is the one that
- * fits errno (ENOENT: ERR_NOT_FOUND, ENOSPC and EDQUOT: ERR_SPACE, …).
+ * fits errno (ENOENT: ERR_NOT_FOUND, ENOSPC: ERR_SPACE, EMFILE: ERR_TEMPORARY,
+ * …).
  */
 int err_sys(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
 

@@ -134,20 +134,24 @@ marked(int root_fd, const char *dir)
 	return has_new(root_fd, dir) ? MAILBOX_MARKED : MAILBOX_UNMARKED;
 }
 
-static bool
+/* 1 or 0; ERR_* if that can't be told. */
+static int
 is_mailbox(int root_fd, const char *dir)
 {
 	struct stat st;
 	struct buf path;
-	bool result;
+	int result = 0, rc;
 
 	buf_init(&path, 1024);
 	buf_puts(&path, dir);
-	result =
-	    fsx_stat(root_fd, buf_cstr(&path), &st) == 0 && S_ISDIR(st.st_mode);
-	buf_puts(&path, "/cur");
-	result = result && fsx_stat(root_fd, buf_cstr(&path), &st) == 0 &&
-	    S_ISDIR(st.st_mode);
+	rc = fsx_stat(root_fd, buf_cstr(&path), &st);
+	if (rc == 0 && S_ISDIR(st.st_mode)) {
+		buf_puts(&path, "/cur");
+		rc = fsx_stat(root_fd, buf_cstr(&path), &st);
+		result = rc == 0 && S_ISDIR(st.st_mode);
+	}
+	if (rc < 0 && errno != ENOENT && errno != ENOTDIR)
+		result = err_of_errno(errno);
 	buf_fini(&path);
 	return result;
 }
@@ -165,7 +169,8 @@ collect_dirs(struct account *a, struct collect *c, struct err *e)
 	while (dir_reader_next(&r, &dir)) {
 		const char *path = (const char *)dir.p;
 
-		if (!name_is_dir(dir) || !is_mailbox(a->root_fd, path))
+		/* of what can't be told the listing keeps what was there */
+		if (!name_is_dir(dir) || is_mailbox(a->root_fd, path) == 0)
 			continue;
 		buf_reset(&name);
 		name_put_from_dir(a->root_fd, dir, &name);
@@ -173,6 +178,8 @@ collect_dirs(struct account *a, struct collect *c, struct err *e)
 	}
 	buf_fini(&name);
 	dir_reader_close(&r);
+	if (r.failed)
+		return err_set(e, ERR_SYS, "read %s", a->path);
 	return 0;
 }
 
@@ -281,9 +288,10 @@ account_exists(struct account *a, struct slice name, struct err *e)
 		return rc;
 	buf_init(&dir, 1024);
 	rc = name_to_dir(a->root_fd, name, &dir);
-	if (rc == 0 && buf_len(&dir) != 0 &&
-	    !is_mailbox(a->root_fd, buf_cstr(&dir)))
-		rc = ERR_NOT_FOUND;
+	if (rc == 0 && buf_len(&dir) != 0) {
+		rc = is_mailbox(a->root_fd, buf_cstr(&dir));
+		rc = rc == 1 ? 0 : rc == 0 ? ERR_NOT_FOUND : rc;
+	}
 	buf_fini(&dir);
 	return invalid(e, rc);
 }
@@ -419,11 +427,24 @@ make_row(void *arg, struct err *e)
 	return account_db_failed(c->a, rc);
 }
 
+/* Out of the way, whole, to be swept up. */
+static void
+unmake_dir(struct account *a, const char *dir)
+{
+	struct buf tmp;
+
+	buf_init(&tmp, 1024);
+	put_tmp(a, &tmp, "postern-deleted.");
+	a->sweep = fsx_rename(a->root_fd, dir, a->root_fd, buf_cstr(&tmp)) == 0;
+	buf_fini(&tmp);
+}
+
 int
 account_create(struct account *a, struct slice name, struct err *e)
 {
 	struct row_call c = { .a = a };
 	struct buf dir;
+	bool made = false;
 	int rc;
 
 	if ((rc = account_open(a, e)) != 0)
@@ -431,15 +452,19 @@ account_create(struct account *a, struct slice name, struct err *e)
 	buf_init(&dir, 1024);
 	rc = name_to_dir(a->root_fd, name, &dir);
 	c.dir = buf_slice(&dir);
-	if (rc == 0 && (c.dir.n == 0 || is_mailbox(a->root_fd, buf_cstr(&dir))))
-		rc = ERR_EXISTS;
-	else if (rc == 0)
-		rc = fill_dir(a, buf_cstr(&dir), e);
-	else if (rc == ERR_NOT_FOUND &&
-	    (rc = account_retry(drop_row, &c, e)) == 0)
+	if (rc == 0) {
+		rc = c.dir.n == 0 ? 1 : is_mailbox(a->root_fd, buf_cstr(&dir));
+		if (rc == 0)
+			rc = fill_dir(a, buf_cstr(&dir), e);
+		else if (rc == 1)
+			rc = ERR_EXISTS;
+	} else if (rc == ERR_NOT_FOUND &&
+	    (rc = account_retry(drop_row, &c, e)) == 0) {
 		rc = make_dir(a, buf_cstr(&dir), e);
-	if (rc == 0)
-		rc = account_retry(make_row, &c, e);
+		made = rc == 0;
+	}
+	if (rc == 0 && (rc = account_retry(make_row, &c, e)) != 0 && made)
+		unmake_dir(a, buf_cstr(&dir));
 	buf_fini(&dir);
 	return rc == ERR_INVALID || rc == ERR_EXISTS ? invalid(e, rc) : rc;
 }
@@ -471,12 +496,16 @@ account_delete(struct account *a, struct slice name, struct err *e)
 		rc = err_sys(e, "rename %s", buf_cstr(&dir));
 		goto out;
 	}
+	rc = account_retry(drop_row, &c, e);
+	if (rc != 0 &&
+	    fsx_rename(
+		a->root_fd, buf_cstr(&tmp), a->root_fd, buf_cstr(&dir)) == 0)
+		goto out;
 	if ((m = mailbox_find_dir(a, c.dir)) != NULL)
 		mailbox_set_gone(m);
-	rc = account_retry(drop_row, &c, e);
 	a->sweep = tidy_sweep(a);
 	if (quota_active(a) && quota_recount(a, NULL) != 0)
-		log_warn("maildir: quota not counted path=%s", a->path);
+		quota_distrust(a);
 out:
 	buf_fini(&tmp);
 	buf_fini(&dir);

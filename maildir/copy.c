@@ -152,8 +152,10 @@ link_file(struct change_copy *c, struct item *it)
 		int fd;
 
 		buf_reset(&path);
-		if (mailbox_message_path(c->from, it->from, &path) != 0) {
-			errno = ENOENT;
+		rc = mailbox_message_path(c->from, it->from, &path);
+		if (rc != 0) {
+			errno = rc == ERR_NOT_FOUND ? ENOENT : EIO;
+			rc = -1;
 			break;
 		}
 		name = buf_cstr(&path);
@@ -244,9 +246,11 @@ prepare_one(struct change_copy *c, uint32_t uid, int64_t wall_ms)
 	uint32_t i;
 	int rc;
 
-	if (!mailbox_find(c->from, uid, &ch, &i) ||
-	    mailbox_message_info(c->from, uid, &info) != 0)
+	if (!mailbox_find(c->from, uid, &ch, &i))
 		return 0;
+	rc = mailbox_message_info(c->from, uid, &info);
+	if (rc != 0)
+		return rc == ERR_NOT_FOUND ? 0 : rc;
 	*it = (struct item){ .from = uid,
 		.place = place_with_flags(ch->place[i], ch->m[i].flags),
 		.keywords = ch->m[i].keywords,

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { SCHEMA_VERSION = 3 };
 
@@ -204,6 +205,27 @@ static const char cache_schema[] =
     "CREATE TABLE IF NOT EXISTS cached (key INTEGER PRIMARY KEY,"
     " bytes BLOB NOT NULL);";
 
+/* That a file isn't there says nothing about what the caller asked for. */
+static int
+code_of_errno(int sys)
+{
+	int code = err_of_errno(sys);
+
+	return code == ERR_NOT_FOUND || code == ERR_EXISTS ? ERR_SYS : code;
+}
+
+/* SQLite opens for reading what it can't open for writing, whatever the
+ * reason was. */
+static int
+code_of_readonly(struct db *db)
+{
+	const char *path =
+	    db->h != NULL ? sqlite3_db_filename(db->h, "main") : NULL;
+
+	return path != NULL && access(path, W_OK) == 0 ? ERR_TEMPORARY
+						       : ERR_DENIED;
+}
+
 int
 db_error(struct db *db, int rc, struct err *e)
 {
@@ -223,7 +245,8 @@ db_error(struct db *db, int rc, struct err *e)
 		code = ERR_DAMAGED;
 		break;
 	case SQLITE_READONLY:
-		code = rc == SQLITE_READONLY_DBMOVED ? ERR_STALE : ERR_DENIED;
+		code = rc == SQLITE_READONLY_DBMOVED ? ERR_STALE
+						     : code_of_readonly(db);
 		break;
 	case SQLITE_PERM:
 	case SQLITE_AUTH:
@@ -231,10 +254,8 @@ db_error(struct db *db, int rc, struct err *e)
 		break;
 	case SQLITE_IOERR:
 	case SQLITE_CANTOPEN:
-		if (sys == ENOSPC || sys == EDQUOT)
-			code = ERR_SPACE;
-		else if (rc == SQLITE_IOERR_SHORT_READ)
-			code = ERR_DAMAGED;
+		code = rc == SQLITE_IOERR_SHORT_READ ? ERR_DAMAGED
+						     : code_of_errno(sys);
 		break;
 	case SQLITE_ERROR:
 	case SQLITE_SCHEMA:
@@ -513,7 +534,10 @@ set_up(struct db *db, bool remote, bool disposable, struct err *e)
 	}
 	db->wal = sqlite3_stricmp(
 		      (const char *)sqlite3_column_text(s, 0), "wal") == 0;
-	(void)sqlite3_finalize(s);
+	/* the header is written behind the row */
+	(void)sqlite3_step(s);
+	if ((rc = sqlite3_finalize(s)) != SQLITE_OK)
+		return db_error(db, rc, e);
 	return db_exec(db,
 	    disposable ? "PRAGMA synchronous = OFF; PRAGMA cache_size = -256;"
 			 "PRAGMA max_page_count = 524288" /* 4 GiB */
@@ -534,8 +558,12 @@ db_open(struct db *db, const char *path, bool remote, bool disposable,
 	    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
 		SQLITE_OPEN_NOFOLLOW,
 	    NULL);
-	rc = rc != SQLITE_OK ? db_error(db, sqlite3_extended_errcode(db->h), e)
-			     : set_up(db, remote, disposable, e);
+	if (rc != SQLITE_OK)
+		rc = db_error(db, sqlite3_extended_errcode(db->h), e);
+	else if (sqlite3_db_readonly(db->h, "main") == 1)
+		rc = db_error(db, SQLITE_READONLY, e);
+	else
+		rc = set_up(db, remote, disposable, e);
 	if (rc != 0)
 		db_close(db);
 	return rc;

@@ -75,7 +75,7 @@ struct account {
 	uint64_t identity; /* of the database, for the cache */
 	int wal_fd;
 	bool root_dirty;    /* directory entries of the database not synced */
-	bool damaged;	    /* to be set aside at the next open */
+	unsigned damaged;   /* times in a row; the second: set it aside */
 	uint32_t n_opened;  /* times the database was opened */
 	uint64_t file_tick; /* when it was last seen to be still there */
 	bool wal_failed;    /* a sync failed: only a checkpoint helps */
@@ -85,6 +85,7 @@ struct account {
 	bool quota_warned;
 	bool made;    /* the database, just now */
 	bool rebuilt; /* the database was lost once: UIDs it gave are unknown */
+	bool quota_stale; /* maildirsize is wrong, and couldn't be removed */
 
 	struct db cache;
 	bool cache_failed;
@@ -315,6 +316,10 @@ int quota_check(struct account *a, uint64_t bytes, uint64_t messages,
     int64_t wall_ms, struct err *e) MUST_USE;
 /* Note a change in maildirsize. */
 void quota_note(struct account *a, int64_t bytes, int64_t messages);
+/* When all was last counted, ns since 1970; 0: not known. */
+int64_t quota_counted_ns(struct account *a);
+/* maildirsize is wrong, which is worse than none: the next look counts. */
+void quota_distrust(struct account *a);
 /* Whether messages of the place and mailbox count. */
 bool quota_counts(const struct mailbox *m, uint64_t place);
 /* The size that counts: from the name, else as given or from the file. */

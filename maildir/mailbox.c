@@ -442,6 +442,7 @@ open_new(struct open_call *c, struct err *e)
 		mailbox_free(m);
 		return account_db_failed(c->a, rc);
 	}
+	c->a->damaged = 0;
 	mailbox_publish(m);
 	if ((rc = import_check(m, true, e)) != 0) {
 		mailbox_free(m);
@@ -464,9 +465,9 @@ open_or_share(struct open_call *c, struct err *e)
 	if (c->m != NULL && rc != ERR_STALE)
 		return rc;
 	rc = open_new(c, e);
-	/* damaged: it was set aside, and is made anew; stale: another server
-	 * has given other UIDs, which are taken over now */
-	if (rc == ERR_DAMAGED || rc == ERR_STALE)
+	/* damaged: looked at again, set aside, and made anew; stale: another
+	 * server has given other UIDs, which are taken over now */
+	for (int i = 0; (rc == ERR_DAMAGED || rc == ERR_STALE) && i < 2; i++)
 		rc = open_new(c, e);
 	return rc;
 }

@@ -48,28 +48,35 @@ try_events(struct mailbox *m, struct slice base, struct whereabouts *w,
 	return false;
 }
 
-static bool
+/* 1: done; 0: it isn't there; else ERR_*. */
+static int
 try_directory(struct mailbox *m, struct slice base, struct whereabouts *w,
     attempt *fn, void *arg)
 {
 	struct dir_reader r;
 	struct slice name;
 	struct file_name f;
-	bool done = false;
-	int fd = mailbox_dir_fd(m, w->which);
+	int fd = mailbox_dir_fd(m, w->which), rc = 0;
 
-	if (fd < 0 || dir_reader_open(&r, fd, ".") < 0)
-		return false;
-	while (!done && dir_reader_next(&r, &name)) {
+	if (fd < 0 || dir_reader_open(&r, fd, ".") < 0) {
+		rc = err_of_errno(errno);
+		return rc == ERR_NOT_FOUND ? 0 : rc;
+	}
+	while (rc == 0 && dir_reader_next(&r, &name)) {
 		file_name_parse(name, w->which == DIR_NEW, &f);
 		if (!slice_eq(f.base, base))
 			continue;
 		buf_reset(&w->name);
 		buf_put(&w->name, name);
-		done = fn(m, w, arg) == 0;
+		if (fn(m, w, arg) == 0)
+			rc = 1;
+		else if ((rc = err_of_errno(errno)) == ERR_NOT_FOUND)
+			rc = 0;
 	}
+	if (rc == 0 && r.failed)
+		rc = ERR_SYS;
 	dir_reader_close(&r);
-	return done;
+	return rc;
 }
 
 /*
@@ -99,13 +106,13 @@ with_file(struct mailbox *m, uint32_t uid, attempt *fn, void *arg)
 		rc = rc == ERR_NOT_FOUND ? 0 : rc;
 		goto out;
 	}
-	rc = 0;
 	w.which = DIR_CUR;
-	if (try_directory(m, base, &w, fn, arg))
-		goto out;
-	w.which = DIR_NEW;
-	if (!try_directory(m, base, &w, fn, arg))
-		rc = ERR_NOT_FOUND;
+	rc = try_directory(m, base, &w, fn, arg);
+	if (rc == 0) {
+		w.which = DIR_NEW;
+		rc = try_directory(m, base, &w, fn, arg);
+	}
+	rc = rc == 1 ? 0 : rc == 0 ? ERR_NOT_FOUND : rc;
 out:
 	buf_fini(&w.name);
 	return rc;

@@ -1,5 +1,7 @@
 #include "maildir/name.h"
 
+#include <errno.h>
+
 #include "base/ascii.h"
 #include "base/err.h"
 #include "base/fsx.h"
@@ -109,12 +111,23 @@ name_put_utf7_dir(struct buf *out, struct slice name)
 	return false;
 }
 
-static bool
-is_dir(int root_fd, const char *dir)
+/* 1 or 0; ERR_* if that can't be told, which isn't the same as no. */
+static int
+look_for_dir(int root_fd, const char *dir)
 {
 	struct stat st;
 
-	return fsx_stat(root_fd, dir, &st) == 0 && S_ISDIR(st.st_mode);
+	if (fsx_stat(root_fd, dir, &st) == 0)
+		return S_ISDIR(st.st_mode) ? 1 : 0;
+	return errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG
+	    ? 0
+	    : err_of_errno(errno);
+}
+
+static bool
+is_dir(int root_fd, const char *dir)
+{
+	return look_for_dir(root_fd, dir) == 1;
 }
 
 bool
@@ -158,31 +171,41 @@ reads_as_another(int root_fd, struct slice name)
 	return result;
 }
 
-int
-name_to_dir(int root_fd, struct slice name, struct buf *out)
+/* The other spelling: 0 and ERR_NOT_FOUND as name_to_dir(), or ERR_*. */
+static int
+find_utf7(int root_fd, struct slice name, struct buf *out, size_t before)
 {
-	size_t before = buf_len(out);
 	struct buf utf7;
-	int result = ERR_NOT_FOUND;
+	int rc = 0;
 
-	if (!name_valid(name) || reads_as_another(root_fd, name))
-		return ERR_INVALID;
-	name_put_utf8_dir(out, name);
-	if (name_is_inbox(name) ||
-	    is_dir(root_fd, (const char *)buf_slice(out).p + before))
-		return 0;
 	buf_init(&utf7, 4 * NAME_DIR_MAX);
 	if (name_put_utf7_dir(&utf7, name)) {
-		if (is_dir(root_fd, buf_cstr(&utf7)))
-			result = 0;
-		if (result == 0 || name_tree_is_utf7(root_fd)) {
+		rc = look_for_dir(root_fd, buf_cstr(&utf7));
+		if (rc == 1 || (rc == 0 && name_tree_is_utf7(root_fd))) {
 			buf_truncate(out, before);
 			buf_put(out, buf_slice(&utf7));
 			(void)buf_cstr(out);
 		}
 	}
 	buf_fini(&utf7);
-	return result;
+	return rc == 1 ? 0 : rc == 0 ? ERR_NOT_FOUND : rc;
+}
+
+int
+name_to_dir(int root_fd, struct slice name, struct buf *out)
+{
+	size_t before = buf_len(out);
+	int rc;
+
+	if (!name_valid(name) || reads_as_another(root_fd, name))
+		return ERR_INVALID;
+	name_put_utf8_dir(out, name);
+	if (name_is_inbox(name))
+		return 0;
+	rc = look_for_dir(root_fd, (const char *)buf_slice(out).p + before);
+	if (rc != 0)
+		return rc == 1 ? 0 : rc;
+	return find_utf7(root_fd, name, out, before);
 }
 
 bool

@@ -40,7 +40,8 @@ bool name_put_utf7_dir(struct buf *out, struct slice name) MUST_USE;
 /*
  * The directory of a mailbox in the tree at root_fd: 0, with the directory
  * appended to out (NUL-terminated, not counted); ERR_INVALID; ERR_NOT_FOUND,
- * with the one that would be made for it appended.
+ * with the one that would be made for it appended; other ERR_*: whether it is
+ * there can't be told.
  */
 int name_to_dir(int root_fd, struct slice name, struct buf *out) MUST_USE;
 

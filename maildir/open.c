@@ -10,7 +10,10 @@
  *             before: the last one is kept in a second, small file.
  *   damaged   Moved aside with a loud log line, then as above.  Others may
  *             have it open: each opener holds a shared lock on postern.lock,
- *             and it is moved only under the exclusive one.
+ *             and it is moved only under the exclusive one.  SQLite also
+ *             calls a database malformed of which it couldn't read a page, so
+ *             that is believed only when it is found again in a database that
+ *             was closed and opened anew, and whose files can be read.
  *   restored  Its inode isn't the one it has noted: UIDs may have been given
  *             out after the copy was made.  UIDNEXT and the mod-sequences
  *             jump far ahead; nothing that a client has seen of flags and
@@ -30,6 +33,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fsx.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -96,6 +100,14 @@ is_remote(int fd)
 	return false;
 }
 
+/* The Maildir itself may be a symbolic link: the admin made it. */
+static int
+open_root(const char *path)
+{
+	return (int)TEMP_FAILURE_RETRY(
+	    open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+}
+
 static int
 open_tree(struct account *a, struct err *e)
 {
@@ -104,12 +116,11 @@ open_tree(struct account *a, struct err *e)
 
 	if (a->root_fd >= 0)
 		return 0;
-	/* The Maildir itself may be a symbolic link: the admin made it. */
-	fd = open(a->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = open_root(a->path);
 	if (fd < 0 && errno == ENOENT) {
 		if ((rc = make_path(a->path, e)) != 0)
 			return rc;
-		fd = open(a->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		fd = open_root(a->path);
 	}
 	if (fd < 0)
 		return err_sys(e, "open %s", a->path);
@@ -135,8 +146,8 @@ lock_file(struct account *a, short type)
 static int
 take_lock(struct account *a, struct err *e)
 {
-	a->lock_fd = openat(a->root_fd, LOCK_NAME,
-	    O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	a->lock_fd = (int)TEMP_FAILURE_RETRY(openat(a->root_fd, LOCK_NAME,
+	    O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
 	if (a->lock_fd < 0)
 		return err_sys(e, "open " LOCK_NAME);
 	if (lock_file(a, F_RDLCK) == 0)
@@ -154,15 +165,42 @@ drop_lock(struct account *a)
 	a->lock_fd = -1;
 }
 
+/* 0 if all bytes of a file can be read, or it isn't there. */
+static int
+check_readable(struct account *a, const char *name, struct err *e)
+{
+	static char bytes[65536];
+	off_t at = 0;
+	ssize_t n;
+	int fd = fsx_open_read(a->root_fd, name, NULL), rc = 0;
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : err_sys(e, "open %s", name);
+	while ((n = fsx_pread(fd, bytes, sizeof(bytes), at)) > 0)
+		at += n;
+	if (n < 0)
+		rc = err_sys(e, "read %s", name);
+	(void)close(fd);
+	return rc;
+}
+
 /* Move a damaged database out of the way. */
 static int
 set_aside(struct account *a, struct err *e)
 {
 	static const char *const suffixes[] = { "", "-wal", "-shm",
 		"-journal" };
-	long long stamp = (long long)(a->store->wall_ms / 1000);
+	long long stamp =
+	    (long long)((a->store->wall_ms != 0 ? a->store->wall_ms
+						: clock_wall()) /
+		1000);
 	char from[64], to[96];
+	int rc;
 
+	/* A disk that can't be read now may be read later. */
+	if ((rc = check_readable(a, DB_NAME, e)) != 0 ||
+	    (rc = check_readable(a, WAL_NAME, e)) != 0)
+		return rc;
 	if (lock_file(a, F_WRLCK) < 0)
 		return err_set(e, ERR_BUSY,
 		    "database is damaged, and others still have it open");
@@ -177,7 +215,7 @@ set_aside(struct account *a, struct err *e)
 		    errno != ENOENT)
 			return err_sys(e, "rename %s", from);
 	}
-	a->damaged = false;
+	a->damaged = 0;
 	if (lock_file(a, F_RDLCK) < 0)
 		return err_sys(e, "lock " LOCK_NAME);
 	return 0;
@@ -349,9 +387,11 @@ account_open_db(struct account *a, struct err *e)
 
 	if ((rc = open_tree(a, e)) != 0 || (rc = take_lock(a, e)) != 0)
 		goto fail;
-	if (a->damaged && (rc = set_aside(a, e)) != 0)
+	if (a->damaged > 1 && (rc = set_aside(a, e)) != 0)
 		goto fail;
 	rc = open_once(a, e);
+	if (rc == ERR_DAMAGED)
+		rc = open_once(a, e);
 	if (rc == ERR_DAMAGED) {
 		if ((rc = set_aside(a, e)) != 0)
 			goto fail;

@@ -125,16 +125,26 @@ account_limits(struct account *a, struct usage *out)
 	return false;
 }
 
-static void
+/* Something went away while it was counted, as any file may. */
+static int
+unless_gone(int error)
+{
+	int rc = err_of_errno(error);
+
+	return rc == ERR_NOT_FOUND ? 0 : rc;
+}
+
+static int
 count_dir(int fd, const char *sub, struct usage *u)
 {
 	struct dir_reader r;
 	struct slice name;
 	struct stat st;
+	int rc = 0;
 
 	if (dir_reader_open(&r, fd, sub) < 0)
-		return;
-	while (dir_reader_next(&r, &name)) {
+		return unless_gone(errno);
+	while (rc == 0 && dir_reader_next(&r, &name)) {
 		struct file_name f;
 		uint64_t size;
 
@@ -145,26 +155,34 @@ count_dir(int fd, const char *sub, struct usage *u)
 			continue;
 		if (!file_name_size(f.base, &size)) {
 			if (fsx_stat(dir_reader_fd(&r), (const char *)name.p,
-				&st) < 0)
+				&st) < 0) {
+				rc = unless_gone(errno);
 				continue;
+			}
 			size = (uint64_t)st.st_size;
 		}
 		u->bytes += (int64_t)size;
 		u->messages++;
 	}
+	if (rc == 0 && r.failed)
+		rc = ERR_SYS;
 	dir_reader_close(&r);
+	return rc;
 }
 
-static void
+static int
 count_mailbox(int root_fd, const char *dir, struct usage *u)
 {
-	int fd = fsx_open_dir(root_fd, dir);
+	int fd = fsx_open_dir(root_fd, dir), rc;
 
+	/* a file, or a symbolic link, is no mailbox */
 	if (fd < 0)
-		return;
-	count_dir(fd, "new", u);
-	count_dir(fd, "cur", u);
+		return errno == ELOOP ? 0 : unless_gone(errno);
+	rc = count_dir(fd, "new", u);
+	if (rc == 0)
+		rc = count_dir(fd, "cur", u);
 	(void)close(fd);
+	return rc;
 }
 
 static int
@@ -201,18 +219,28 @@ count_all(struct account *a, struct usage *u, struct err *e)
 {
 	struct dir_reader r;
 	struct slice name;
+	int rc;
 
 	u->bytes = u->messages = 0;
-	count_mailbox(a->root_fd, ".", u);
+	rc = count_mailbox(a->root_fd, ".", u);
+	if (rc != 0)
+		return err_set(e, rc, "count %s", a->path);
 	if (dir_reader_open(&r, a->root_fd, ".") < 0)
 		return err_sys(e, "read %s", a->path);
-	while (dir_reader_next(&r, &name))
+	while (rc == 0 && dir_reader_next(&r, &name))
 		if (name_is_dir(name) && !slice_eq(name, SLICE(".Trash")))
-			count_mailbox(a->root_fd, (const char *)name.p, u);
+			rc = count_mailbox(a->root_fd, (const char *)name.p, u);
+	if (rc == 0 && r.failed)
+		rc = ERR_SYS;
 	dir_reader_close(&r);
+	/* What couldn't be counted doesn't count as nothing. */
+	if (rc != 0)
+		return err_set(e, rc, "count %s", a->path);
 	u->n_lines = 1;
 	u->too_long = false;
-	return write_file(a, u, e);
+	if ((rc = write_file(a, u, e)) == 0)
+		a->quota_stale = false;
+	return rc;
 }
 
 /*
@@ -237,7 +265,8 @@ load(struct account *a, struct usage *u, struct err *e)
 		u->bytes_max = given.bytes_max;
 		u->messages_max = given.messages_max;
 		rc = count_all(a, u, e);
-	} else if (u->too_long || u->bytes < 0 || u->messages < 0) {
+	} else if (u->too_long || u->bytes < 0 || u->messages < 0 ||
+	    a->quota_stale) {
 		rc = count_all(a, u, e);
 	}
 	return rc != 0 ? rc : 1;
@@ -279,19 +308,29 @@ void
 quota_note(struct account *a, int64_t bytes, int64_t messages)
 {
 	char line[64];
-	int fd, n;
+	int fd, n, rc;
 
 	if ((bytes == 0 && messages == 0) || a->root_fd < 0)
 		return;
-	fd = openat(a->root_fd, FILE_NAME,
-	    O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return;
 	n = snprintf(line, sizeof(line), "%12lld %12lld\n", (long long)bytes,
 	    (long long)messages);
-	if (fsx_write_all(fd, slice_of(line, (size_t)n)) < 0)
-		log_warn("maildir: quota not noted path=%s", a->path);
-	(void)close(fd);
+	fd = (int)TEMP_FAILURE_RETRY(openat(a->root_fd, FILE_NAME,
+	    O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC));
+	if (fd < 0 && errno == ENOENT)
+		return;
+	rc = fd < 0 ? -1 : fsx_write_all(fd, slice_of(line, (size_t)n));
+	if (fd >= 0 && fsx_close(fd) < 0)
+		rc = -1;
+	if (rc == 0)
+		return;
+	log_warn("maildir: quota not noted path=%s", a->path);
+	quota_distrust(a);
+}
+
+void
+quota_distrust(struct account *a)
+{
+	a->quota_stale = fsx_unlink(a->root_fd, FILE_NAME) < 0;
 }
 
 bool
@@ -302,6 +341,20 @@ quota_active(struct account *a)
 
 	return account_limits(a, &u) ||
 	    (a->root_fd >= 0 && fsx_stat(a->root_fd, FILE_NAME, &st) == 0);
+}
+
+int64_t
+quota_counted_ns(struct account *a)
+{
+	struct statx st;
+
+	/* It is made anew by counting, and else only appended to. */
+	if (a->root_fd < 0 ||
+	    statx(a->root_fd, FILE_NAME, AT_SYMLINK_NOFOLLOW, STATX_BTIME,
+		&st) < 0 ||
+	    (st.stx_mask & STATX_BTIME) == 0)
+		return 0;
+	return st.stx_btime.tv_sec * INT64_C(1000000000) + st.stx_btime.tv_nsec;
 }
 
 bool

@@ -71,6 +71,8 @@ collect(struct rename_call *c, struct err *e)
 		    SLICE_ARG(slice_skip(dir, c->from.n)));
 	}
 	dir_reader_close(&r);
+	if (r.failed)
+		return err_set(e, ERR_SYS, "read %s", c->a->path);
 	return 0;
 }
 

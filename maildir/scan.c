@@ -275,8 +275,7 @@ advance(struct mailbox *m, struct scan *s, int64_t wall_ms, enum step *step)
 	case SCAN_READ:
 		return scan_step_read(m, s, wall_ms, step);
 	case SCAN_TAKE:
-		scan_step_take(m, s, wall_ms);
-		return 0;
+		return scan_step_take(m, s, wall_ms);
 	case SCAN_MOVE:
 		*step = scan_step_move(m, s);
 		return 0;

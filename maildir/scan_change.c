@@ -332,9 +332,11 @@ scan_step_change(struct mailbox *m, struct scan *s)
 	return rc;
 }
 
-/* Mail of a deliverer that keeps no account of the quota is added by us. */
+/* Mail of a deliverer that keeps no account of the quota is added by us, unless
+ * it was there already when all was counted. */
 static int64_t
-uncounted_size(struct mailbox *m, const struct found *f, struct slice name)
+uncounted_size(struct mailbox *m, const struct found *f, struct slice name,
+    int64_t counted_ns)
 {
 	uint64_t size;
 	struct stat st;
@@ -343,7 +345,9 @@ uncounted_size(struct mailbox *m, const struct found *f, struct slice name)
 	if (file_name_size(name, &size))
 		return 0;
 	fd = mailbox_dir_fd(m, f->in_new ? DIR_NEW : DIR_CUR);
-	if (fd < 0 || fsx_stat(fd, (const char *)name.p, &st) < 0)
+	if (fd < 0 || fsx_stat(fd, (const char *)name.p, &st) < 0 ||
+	    st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec <
+		counted_ns)
 		return 0;
 	return st.st_size;
 }
@@ -354,6 +358,7 @@ scan_step_add(struct mailbox *m, struct scan *s, int64_t wall_ms)
 	const struct fixed fixed = { TIME_UNKNOWN, wall_ms, SIZE_UNKNOWN,
 		SIZE_UNKNOWN, ENDING_UNKNOWN, 0 };
 	bool quota = quota_active(m->account);
+	int64_t counted_ns = quota ? quota_counted_ns(m->account) : 0;
 	int64_t bytes = 0, messages = 0;
 	struct edit ed;
 	size_t end = s->added + ADD_SLICE;
@@ -385,7 +390,8 @@ scan_step_add(struct mailbox *m, struct scan *s, int64_t wall_ms)
 		}
 		rc = edit_append(&ed, &f, 0, &fixed, &uid, NULL);
 		if (quota && quota_counts(m, f.place) &&
-		    (size = uncounted_size(m, &s->adds[i], name)) != 0) {
+		    (size = uncounted_size(m, &s->adds[i], name, counted_ns)) !=
+			0) {
 			bytes += size;
 			messages++;
 		}

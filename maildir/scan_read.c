@@ -289,8 +289,8 @@ doubt_unseen(struct mailbox *m, struct scan *s)
 	}
 }
 
-/* Wait for renames under way, and for their events (see above). */
-static void
+/* Wait for renames under way, and for their events (see above); 0 or ERR_*. */
+static int
 wait_for_renames(struct mailbox *m)
 {
 	struct dir_reader r;
@@ -300,13 +300,14 @@ wait_for_renames(struct mailbox *m)
 		int fd = mailbox_dir_fd(m, d);
 
 		if (fd < 0 || dir_reader_open(&r, fd, ".") < 0)
-			continue;
+			return err_of_errno(errno);
 		(void)dir_reader_next(&r, &name);
 		dir_reader_close(&r);
 	}
+	return 0;
 }
 
-void
+int
 scan_step_take(struct mailbox *m, struct scan *s, int64_t wall_ms)
 {
 	watch_drain(m->account->store);
@@ -339,9 +340,9 @@ scan_step_take(struct mailbox *m, struct scan *s, int64_t wall_ms)
 		doubt_unseen(m, s);
 	if (s->n_doubts != 0 && !s->settled) {
 		s->settled = true;
-		wait_for_renames(m);
-		return;
+		return wait_for_renames(m);
 	}
 	s->state = s->move_new ? SCAN_MOVE : SCAN_CHANGE;
 	s->moved = 0;
+	return 0;
 }

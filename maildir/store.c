@@ -195,8 +195,11 @@ account_db_failed(struct account *a, int rc)
 	if (a->db.h == NULL)
 		return rc;
 	if (rc == ERR_DAMAGED) {
-		a->damaged = true;
+		a->damaged++;
 		abandon_db(a);
+	} else if (rc == ERR_DENIED || rc == ERR_TEMPORARY) {
+		/* a connection that can't write will never be able to */
+		account_close_db(a);
 	}
 	return rc;
 }

@@ -3,6 +3,7 @@
 
 TESTS += tests/fuzz/replay.sh
 
+include tests/crash/module.mk
 include tests/lint/module.mk
 
 FUZZ_TARGETS = $(filter tests/fuzz/fuzz_%,$(check_PROGRAMS))

@@ -247,13 +247,21 @@ message_text(struct mailbox *m, uint32_t uid)
 {
 	struct err e = { 0 };
 	uint64_t size;
+	ssize_t n;
 	char *text;
 	int fd;
 
 	if (mailbox_open_message(m, uid, &fd, &size, &e) != 0)
 		return NULL;
 	text = mem_zalloc(1, size + 1);
-	assert_int_equal(read(fd, text, size), (ssize_t)size);
+	for (uint64_t at = 0; at < size; at += (uint64_t)n) {
+		n = read(fd, text + at, size - at);
+		if (n <= 0) {
+			free(text);
+			text = NULL;
+			break;
+		}
+	}
 	(void)close(fd);
 	return text;
 }

@@ -1,0 +1,575 @@
+#include "tests/crash/ledger.h"
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <limits.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "maildir/internal.h"
+
+enum { SHOWN_MAX = 300, FIRST_SELECT_MS = 1000 };
+
+unsigned (*ledger_clock)(void);
+
+struct ledger *
+ledger_new(void)
+{
+	void *p = mmap(NULL, sizeof(struct ledger), PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		abort();
+	return p;
+}
+
+void
+ledger_note(struct ledger *l, const struct note *n)
+{
+	assert_true(l->n < NOTES_MAX);
+	l->v[l->n] = *n;
+	l->v[l->n].at = ledger_clock != NULL ? ledger_clock() : 0;
+	__atomic_store_n(&l->n, l->n + 1, __ATOMIC_SEQ_CST);
+}
+
+void
+make_text(char out[MESSAGE_BYTES + 1], const char *word)
+{
+	int n = sprintf(out, "Subject: %s\n\n", word);
+
+	memset(out + n, 'x', (size_t)(MESSAGE_BYTES - n));
+	out[MESSAGE_BYTES - 1] = '\n';
+	out[MESSAGE_BYTES] = '\0';
+}
+
+const char *
+word_of(const char *text)
+{
+	static char word[WORD_MAX], whole[MESSAGE_BYTES + 1];
+
+	if (text == NULL || sscanf(text, "Subject: %23s", word) != 1)
+		return NULL;
+	make_text(whole, word);
+	return strcmp(whole, text) == 0 ? word : NULL;
+}
+
+void
+ledger_show(struct ledger *l, struct mailbox *m, const char *name)
+{
+	struct view *v = mailbox_view(m);
+	struct note n = { .kind = NOTE_MODSEQ,
+		.validity = mailbox_uidvalidity(m),
+		.modseq = view_highest_modseq(v) };
+
+	(void)snprintf(n.mailbox, sizeof(n.mailbox), "%s", name);
+	ledger_note(l, &n);
+	n.kind = NOTE_SHOWN;
+	for (uint32_t seq = 1; seq <= view_count(v); seq++) {
+		const struct message *msg = view_get(v, seq);
+		char *text = message_text(m, msg->uid);
+		const char *word = word_of(text);
+
+		if (word != NULL) {
+			n.uid = msg->uid;
+			n.flags = msg->flags;
+			n.modseq = msg->modseq;
+			(void)snprintf(n.word, sizeof(n.word), "%s", word);
+			ledger_note(l, &n);
+		}
+		free(text);
+	}
+	view_unref(&v);
+}
+
+/* --- what it amounts to --------------------------------------------------- */
+
+enum fate { FATE_THERE, FATE_LEAVING, FATE_GONE };
+
+struct shown {
+	char mailbox[WORD_MAX], word[WORD_MAX];
+	uint32_t validity, uid, flags, maybe;
+	enum fate fate;
+	bool free; /* its mailbox is being, or has been, deleted */
+};
+
+struct state {
+	struct shown v[SHOWN_MAX];
+	unsigned n;
+	char words[SHOWN_MAX][WORD_MAX]; /* of deliveries */
+	unsigned n_words;
+	char moving[WORD_MAX], renaming[WORD_MAX], renaming_to[WORD_MAX];
+	char boxes[8][WORD_MAX]; /* created, still there */
+	unsigned n_boxes;
+	char subscribed[WORD_MAX], subscribing[WORD_MAX];
+	char refused[WORD_MAX], refused_from[WORD_MAX];
+	uint64_t modseq; /* of INBOX */
+	uint32_t modseq_validity;
+	unsigned flight;
+};
+
+static struct shown *
+find_shown(
+    struct state *s, const char *mailbox, uint32_t validity, uint32_t uid)
+{
+	for (unsigned i = 0; i < s->n; i++)
+		if (strcmp(s->v[i].mailbox, mailbox) == 0 &&
+		    s->v[i].uid == uid &&
+		    (validity == 0 || s->v[i].validity == validity))
+			return &s->v[i];
+	return NULL;
+}
+
+static void
+take_shown(struct state *s, const struct note *n)
+{
+	struct shown *p = find_shown(s, n->mailbox, n->validity, n->uid);
+
+	if (p == NULL) {
+		assert_true(s->n < SHOWN_MAX);
+		p = &s->v[s->n++];
+		strcpy(p->mailbox, n->mailbox);
+		strcpy(p->word, n->word);
+		p->validity = n->validity;
+		p->uid = n->uid;
+		p->flags = n->flags;
+	}
+	/* what a client sees of others' STOREs is as good as its own */
+	if (p->fate != FATE_GONE) {
+		p->maybe &= ~(p->flags ^ n->flags);
+		p->flags = n->flags;
+	}
+}
+
+static void
+rename_all(struct state *s, const char *from, const char *to)
+{
+	/* the messages of INBOX go, and get UIDs of another UIDVALIDITY */
+	for (unsigned i = 0; strcmp(from, "INBOX") == 0 && i < s->n; i++)
+		if (strcmp(s->v[i].mailbox, from) == 0 && !s->v[i].free &&
+		    s->v[i].fate == FATE_THERE) {
+			strcpy(s->words[s->n_words++], s->v[i].word);
+			s->v[i].free = true;
+		}
+	for (unsigned i = 0; i < s->n; i++)
+		if (strcmp(s->v[i].mailbox, from) == 0)
+			strcpy(s->v[i].mailbox, to);
+	for (unsigned i = 0; i < s->n_boxes; i++)
+		if (strcmp(s->boxes[i], from) == 0)
+			strcpy(s->boxes[i], to);
+}
+
+static void
+delete_box(struct state *s, const char *name)
+{
+	for (unsigned i = 0; i < s->n; i++)
+		if (strcmp(s->v[i].mailbox, name) == 0)
+			s->v[i].free = true;
+	for (unsigned i = 0; i < s->n_boxes; i++)
+		if (strcmp(s->boxes[i], name) == 0)
+			strcpy(s->boxes[i], s->boxes[--s->n_boxes]);
+}
+
+static void
+take_fate(struct state *s, const struct note *n)
+{
+	struct shown *p = find_shown(s, n->mailbox, n->validity, n->uid);
+
+	if (p == NULL)
+		return;
+	switch ((int)n->kind) {
+	case NOTE_STORING:
+		p->maybe |= n->flags;
+		break;
+	case NOTE_STORED:
+		p->flags |= n->flags;
+		p->maybe &= ~n->flags;
+		break;
+	case NOTE_LEAVING:
+		p->fate = FATE_LEAVING;
+		break;
+	case NOTE_GONE:
+		p->fate = FATE_GONE;
+		break;
+	default:
+		break;
+	}
+}
+
+static void
+take_box(struct state *s, const struct note *n)
+{
+	switch ((int)n->kind) {
+	case NOTE_RENAMING:
+		strcpy(s->renaming, n->mailbox);
+		strcpy(s->renaming_to, n->word);
+		break;
+	case NOTE_RENAMED:
+		rename_all(s, n->mailbox, n->word);
+		s->renaming[0] = '\0';
+		break;
+	case NOTE_DELETING:
+	case NOTE_DELETED:
+		delete_box(s, n->mailbox);
+		break;
+	case NOTE_CREATED:
+		strcpy(s->boxes[s->n_boxes++], n->mailbox);
+		break;
+	default:
+		break;
+	}
+}
+
+static void
+take_note(struct state *s, const struct note *n)
+{
+	switch (n->kind) {
+	case NOTE_SHOWN:
+		take_shown(s, n);
+		break;
+	case NOTE_MODSEQ:
+		if (strcmp(n->mailbox, "INBOX") == 0) {
+			s->modseq = n->modseq;
+			s->modseq_validity = n->validity;
+		}
+		break;
+	case NOTE_DELIVERED:
+		strcpy(s->words[s->n_words++], n->word);
+		break;
+	case NOTE_STORING:
+	case NOTE_STORED:
+	case NOTE_LEAVING:
+	case NOTE_GONE:
+		take_fate(s, n);
+		break;
+	case NOTE_MOVING:
+		strcpy(s->moving, n->word);
+		break;
+	case NOTE_MOVED:
+		s->moving[0] = '\0';
+		break;
+	case NOTE_RENAMING:
+	case NOTE_RENAMED:
+	case NOTE_DELETING:
+	case NOTE_DELETED:
+	case NOTE_CREATED:
+		take_box(s, n);
+		break;
+	case NOTE_SUBSCRIBING:
+		strcpy(s->subscribing, n->mailbox);
+		break;
+	case NOTE_SUBSCRIBED:
+		strcpy(s->subscribed, n->mailbox);
+		break;
+	case NOTE_REFUSED:
+		strcpy(s->refused_from, n->mailbox);
+		strcpy(s->refused, n->word);
+		break;
+	case NOTE_FLIGHT:
+		s->flight = n->uid;
+		break;
+	}
+}
+
+/* --- what is there -------------------------------------------------------- */
+
+struct present {
+	char word[WORD_MAX];
+	uint32_t uid, flags;
+	uint64_t modseq;
+};
+
+struct snapshot {
+	bool there;
+	struct present v[SHOWN_MAX];
+	unsigned n;
+	uint32_t validity, uidnext;
+	uint64_t modseq;
+};
+
+#define CHECK(what, rule, name)                                                \
+ do {                                                                          \
+  if (!(what))                                                                 \
+   fail_msg("%s: " rule ": " #what " (%s)", where, name);                      \
+ } while (0)
+
+static void
+take_snapshot(struct fixture *f, const char *name, const char *where,
+    struct snapshot *out)
+{
+	int64_t began = clock_now();
+	struct mailbox *m = NULL;
+	struct view *v;
+
+	*out = (struct snapshot){ 0 };
+	if (mailbox_open(f->account, slice_str(name), &m, NULL) != 0)
+		return;
+	CHECK(try_refresh(f, m, true) == 0, "usable", name);
+	CHECK(clock_now() - began < FIRST_SELECT_MS, "I10", name);
+	v = mailbox_view(m);
+	out->there = true;
+	out->validity = mailbox_uidvalidity(m);
+	out->uidnext = view_uidnext(v);
+	out->modseq = view_highest_modseq(v);
+	for (uint32_t seq = 1; seq <= view_count(v); seq++) {
+		struct present *p = &out->v[out->n++];
+		const char *word;
+		char *text;
+
+		p->uid = view_get(v, seq)->uid;
+		p->flags = view_get(v, seq)->flags;
+		p->modseq = view_get(v, seq)->modseq;
+		text = message_text(m, p->uid);
+		word = word_of(text);
+		CHECK(word != NULL, "I7", name);
+		strcpy(p->word, word);
+		free(text);
+	}
+	view_unref(&v);
+	mailbox_close(&m);
+}
+
+static const struct present *
+find_uid(const struct snapshot *s, uint32_t uid)
+{
+	for (unsigned i = 0; i < s->n; i++)
+		if (s->v[i].uid == uid)
+			return &s->v[i];
+	return NULL;
+}
+
+static bool
+has_word(const struct snapshot *s, const char *word)
+{
+	for (unsigned i = 0; i < s->n; i++)
+		if (strcmp(s->v[i].word, word) == 0)
+			return true;
+	return false;
+}
+
+struct box {
+	char name[WORD_MAX];
+	struct snapshot s;
+};
+
+struct check {
+	struct state s;
+	struct box box[8];
+	unsigned n;
+	const struct promise_rules *rules;
+	const char *where;
+};
+
+static const struct snapshot *
+box_of(struct check *c, struct fixture *f, const char *name)
+{
+	for (unsigned i = 0; i < c->n; i++)
+		if (strcmp(c->box[i].name, name) == 0)
+			return &c->box[i].s;
+	assert_true(c->n < NELEMS(c->box));
+	strcpy(c->box[c->n].name, name);
+	take_snapshot(f, name, c->where, &c->box[c->n].s);
+	return &c->box[c->n++].s;
+}
+
+static bool
+anywhere(struct check *c, const char *word)
+{
+	for (unsigned i = 0; i < c->n; i++)
+		if (has_word(&c->box[i].s, word))
+			return true;
+	return false;
+}
+
+/* A RENAME that was under way may be done on disk. */
+static void
+settle_rename(struct check *c, struct fixture *f)
+{
+	struct state *s = &c->s;
+
+	if (s->renaming[0] == '\0' ||
+	    (strcmp(s->renaming, "INBOX") != 0 &&
+		box_of(c, f, s->renaming)->there))
+		return;
+	if (box_of(c, f, s->renaming_to)->there &&
+	    strcmp(s->renaming, "INBOX") != 0)
+		rename_all(s, s->renaming, s->renaming_to);
+}
+
+static void
+check_shown(struct check *c, struct fixture *f, const struct shown *s)
+{
+	const char *where = c->where;
+	const struct snapshot *now = box_of(c, f, s->mailbox);
+	bool moved = c->s.renaming[0] != '\0' &&
+	    (strcmp(c->s.renaming, s->mailbox) == 0 ||
+		strcmp(c->s.renaming_to, s->mailbox) == 0);
+	const struct present *p;
+	uint32_t maybe = s->maybe;
+
+	if (!now->there && s->free)
+		return;
+	if (now->there && now->validity == s->validity) {
+		CHECK(now->uidnext > s->uid, "I4", s->word);
+		p = find_uid(now, s->uid);
+		CHECK(
+		    p == NULL || strcmp(p->word, s->word) == 0, "I3", s->word);
+	} else {
+		/* only a RENAME cut short makes UIDs anew */
+		CHECK(moved || s->free, "I3", s->word);
+		p = NULL;
+	}
+	if (s->free)
+		return;
+	if (s->fate == FATE_THERE)
+		CHECK(p != NULL || (moved && anywhere(c, s->word)), "I1",
+		    s->word);
+	if (s->fate == FATE_GONE && c->rules->stores)
+		CHECK(p == NULL, "I8", s->word);
+	if (p != NULL && c->rules->stores)
+		CHECK(((p->flags ^ s->flags) & ~maybe) == 0, "I5", s->word);
+}
+
+/* Nothing comes twice into one mailbox. */
+static void
+check_once(const struct box *b, const char *where)
+{
+	for (unsigned i = 0; i < b->s.n; i++)
+		for (unsigned k = i + 1; k < b->s.n; k++)
+			CHECK(strcmp(b->s.v[i].word, b->s.v[k].word) != 0,
+			    "once", b->s.v[i].word);
+}
+
+static bool
+was_let_go(const struct state *s, const char *word)
+{
+	for (unsigned i = 0; i < s->n; i++)
+		if (strcmp(s->v[i].word, word) == 0 &&
+		    (s->v[i].fate != FATE_THERE ||
+			(s->v[i].free &&
+			    strcmp(s->v[i].mailbox, "INBOX.U") != 0)))
+			return true;
+	return false;
+}
+
+static void
+check_others(struct check *c, struct fixture *f)
+{
+	struct state *s = &c->s;
+	const char *where = c->where;
+	struct mailbox_list list;
+	bool found = false;
+
+	for (unsigned i = 0; i < s->n_words; i++)
+		if (!was_let_go(s, s->words[i]))
+			CHECK(anywhere(c, s->words[i]), "I1", s->words[i]);
+	if (s->moving[0] != '\0')
+		CHECK(anywhere(c, s->moving), "I2", s->moving);
+	for (unsigned i = 0; i < s->n_boxes; i++)
+		CHECK(box_of(c, f, s->boxes[i])->there, "I1", s->boxes[i]);
+	if (c->rules->refused && s->refused[0] != '\0')
+		CHECK(!has_word(box_of(c, f, s->refused_from), s->refused),
+		    "refused", s->refused);
+	/* another one may be on its way out */
+	if (s->subscribed[0] == '\0' || strcmp(s->subscribed, "INBOX") == 0)
+		return;
+	assert_int_equal(account_subscriptions(f->account, &list, NULL), 0);
+	for (size_t i = 0; i < list.n; i++)
+		found =
+		    found || slice_eq(list.v[i].name, slice_str(s->subscribed));
+	mailbox_list_fini(&list);
+	CHECK(found, "subscription", s->subscribed);
+}
+
+static void
+check_quota(struct check *c, struct fixture *f)
+{
+	struct account_quota before, after;
+	const char *where = c->where;
+	uint64_t slack = c->s.flight;
+
+	CHECK(account_quota(f->account, &before, NULL) == 0, "I9", "");
+	CHECK(quota_recount(f->account, NULL) == 0, "I9", "");
+	CHECK(account_quota(f->account, &after, NULL) == 0, "I9", "");
+	CHECK(before.messages <= after.messages + slack &&
+		after.messages <= before.messages + slack,
+	    "I9", "messages");
+	CHECK(before.bytes <= after.bytes + slack * MESSAGE_BYTES &&
+		after.bytes <= before.bytes + slack * MESSAGE_BYTES,
+	    "I9", "bytes");
+}
+
+/* It goes on: with UIDs and mod-sequences never used before. */
+static void
+check_goes_on(struct check *c, struct fixture *f, const struct snapshot *before)
+{
+	struct snapshot *after = MEM_NEW(struct snapshot);
+	const char *where = c->where;
+	char text[MESSAGE_BYTES + 1];
+	const struct present *p;
+	struct mailbox *m;
+	uint32_t uid = 0;
+	int rc;
+
+	make_text(text, "afterwards");
+	rc = run_append(f, "INBOX", text, 0, NULL, &uid);
+	if (rc == ERR_QUOTA && strchr(f->quota, 'C') != NULL)
+		goto out;
+	CHECK(rc == 0, "goes on", "");
+	CHECK(uid >= before->uidnext, "I4", "");
+	m = open_mailbox(f, "INBOX");
+	CHECK(run_flags(f, m, &uid, 1, FLAGS_ADD, MESSAGE_SEEN, NULL) == 0,
+	    "goes on", "");
+	mailbox_close(&m);
+	take_snapshot(f, "INBOX", where, after);
+	CHECK(after->n == before->n + 1, "goes on", "");
+	CHECK(after->modseq > before->modseq, "I6", "");
+	p = find_uid(after, uid);
+	CHECK(p != NULL, "goes on", "");
+	if (p != NULL && c->s.modseq_validity == after->validity)
+		CHECK(p->modseq > c->s.modseq, "I6", "");
+out:
+	free(after);
+}
+
+/* What a crash left in tmp/ goes after 36 hours. */
+static void
+check_tmp(struct fixture *f, const char *where)
+{
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	f->wall_ms += 40 * 3600 * INT64_C(1000);
+	for (int i = 0; i < 3; i++)
+		store_tick(f->store, clock_now(), f->wall_ms);
+	mailbox_close(&m);
+	CHECK(count_files(fixture_path(f, "tmp")) == 0, "I10", "tmp/");
+}
+
+void
+ledger_check(const struct ledger *l, struct fixture *f,
+    const struct promise_rules *r, const char *where)
+{
+	struct check *c = MEM_NEW(struct check);
+	const struct snapshot *inbox;
+
+	c->rules = r;
+	c->where = where;
+	for (unsigned i = 0; i < l->n && l->v[i].at <= r->upto; i++)
+		take_note(&c->s, &l->v[i]);
+	inbox = box_of(c, f, "INBOX");
+	CHECK(inbox->there, "I1", "INBOX");
+	(void)box_of(c, f, "INBOX.T");
+	settle_rename(c, f);
+	for (unsigned i = 0; i < c->s.n; i++)
+		check_shown(c, f, &c->s.v[i]);
+	check_others(c, f);
+	for (unsigned i = 0; i < c->n; i++)
+		check_once(&c->box[i], where);
+	if (r->modseq && c->s.modseq_validity == inbox->validity)
+		CHECK(inbox->modseq >= c->s.modseq, "I6", "");
+	if (r->quota)
+		check_quota(c, f);
+	check_goes_on(c, f, inbox);
+	check_tmp(f, where);
+	free(c);
+}

@@ -1,0 +1,18 @@
+# Each is linked with calls.c, whose names come before the C library's; so they
+# must be seen by the libraries.
+TESTS_CRASH_SRC = tests/crash/calls.c tests/crash/calls.h \
+	tests/crash/ledger.c tests/crash/ledger.h \
+	tests/crash/script.c tests/crash/script.h $(MAILDIR_FIXTURE)
+TESTS_CRASH_LD = $(AM_LDFLAGS) -rdynamic
+
+check_PROGRAMS += tests/crash/test_kill
+TESTS += tests/crash/test_kill
+tests_crash_test_kill_SOURCES = tests/crash/test_kill.c $(TESTS_CRASH_SRC)
+tests_crash_test_kill_LDFLAGS = $(TESTS_CRASH_LD)
+tests_crash_test_kill_LDADD = $(MAILDIR_TEST_LIBS)
+
+check_PROGRAMS += tests/crash/test_fault
+TESTS += tests/crash/test_fault
+tests_crash_test_fault_SOURCES = tests/crash/test_fault.c $(TESTS_CRASH_SRC)
+tests_crash_test_fault_LDFLAGS = $(TESTS_CRASH_LD)
+tests_crash_test_fault_LDADD = $(MAILDIR_TEST_LIBS)

@@ -1,0 +1,592 @@
+#include "tests/crash/script.h"
+
+#include <sys/stat.h>
+
+#include <fcntl.h>
+#include <ftw.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+/* --- noting --------------------------------------------------------------- */
+
+static void
+note(struct world *w, enum note_kind kind, const char *mailbox,
+    const char *word, uint32_t uid, uint32_t flags)
+{
+	struct note n = { .kind = kind, .uid = uid, .flags = flags };
+
+	(void)snprintf(n.mailbox, sizeof(n.mailbox), "%s", mailbox);
+	(void)snprintf(n.word, sizeof(n.word), "%s", word);
+	ledger_note(w->l, &n);
+}
+
+/* True: it was done; else the refusal is noted. */
+static bool
+done(struct world *w, int rc)
+{
+	if (rc >= 0)
+		return true;
+	if (w->l->refused++ == 0)
+		w->l->first_code = rc;
+	if (getenv("CRASH_TRACE") != NULL)
+		(void)fprintf(stderr, "refused: %s\n", err_name(rc));
+	return false;
+}
+
+static const char *
+word_at(struct world *w, const char *mailbox, uint32_t uid)
+{
+	for (unsigned i = w->l->n; i-- > 0;)
+		if (w->l->v[i].kind == NOTE_SHOWN && w->l->v[i].uid == uid &&
+		    strcmp(w->l->v[i].mailbox, mailbox) == 0)
+			return w->l->v[i].word;
+	return "";
+}
+
+/* --- doing ---------------------------------------------------------------- */
+
+static struct mailbox *
+open_quietly(struct world *w, const char *name)
+{
+	struct mailbox *m = NULL;
+	int rc = mailbox_open(w->f->account, slice_str(name), &m, NULL);
+
+	return done(w, rc) ? m : NULL;
+}
+
+static void
+look(struct world *w, const char *name)
+{
+	struct mailbox *m = open_quietly(w, name);
+
+	if (m != NULL && done(w, try_refresh(w->f, m, true)))
+		ledger_show(w->l, m, name);
+	mailbox_close(&m);
+}
+
+static void
+append(struct world *w, const char *name, const char *word)
+{
+	char text[MESSAGE_BYTES + 1];
+	struct mailbox *m;
+	struct note n = { .kind = NOTE_SHOWN, .flags = MESSAGE_FLAGGED };
+	uint32_t uid = 0;
+	int rc;
+
+	make_text(text, word);
+	note(w, NOTE_FLIGHT, "", "", 1, 0);
+	rc = run_append(w->f, name, text, MESSAGE_FLAGGED, "kw", &uid);
+	if (!done(w, rc)) {
+		note(w, NOTE_REFUSED, name, word, 0, 0);
+		return;
+	}
+	if ((m = open_quietly(w, name)) == NULL &&
+	    (m = open_quietly(w, name)) == NULL)
+		return;
+	n.validity = mailbox_uidvalidity(m);
+	n.uid = uid;
+	strcpy(n.mailbox, name);
+	strcpy(n.word, word);
+	ledger_note(w->l, &n);
+	note(w, NOTE_FLIGHT, "", "", 0, 0);
+	mailbox_close(&m);
+}
+
+static void
+store(struct world *w, const char *name, uint32_t uid, uint32_t flag)
+{
+	struct mailbox *m = open_quietly(w, name);
+
+	note(w, NOTE_STORING, name, "", uid, flag);
+	if (m != NULL &&
+	    done(w, run_flags(w->f, m, &uid, 1, FLAGS_ADD, flag, "stored"))) {
+		note(w, NOTE_STORED, name, "", uid, flag);
+		ledger_show(w->l, m, name);
+	}
+	mailbox_close(&m);
+}
+
+static void
+copied(struct world *w, const char *target, uint32_t uid, const char *word,
+    uint32_t flags)
+{
+	struct mailbox *t = open_quietly(w, target);
+	struct note n = { .kind = NOTE_SHOWN, .uid = uid, .flags = flags };
+
+	if (t == NULL)
+		return;
+	n.validity = mailbox_uidvalidity(t);
+	strcpy(n.mailbox, target);
+	strcpy(n.word, word);
+	ledger_note(w->l, &n);
+	mailbox_close(&t);
+}
+
+static void
+copy(struct world *w, const char *name, uint32_t uid, const char *target,
+    bool move, uint32_t flags)
+{
+	struct mailbox *m = open_quietly(w, name);
+	char word[WORD_MAX];
+	uint32_t to = 0;
+
+	strcpy(word, word_at(w, name, uid));
+	if (m == NULL || word[0] == '\0')
+		goto out;
+	note(w, NOTE_FLIGHT, "", "", 1, 0);
+	if (move) {
+		note(w, NOTE_MOVING, "", word, 0, 0);
+		note(w, NOTE_LEAVING, name, "", uid, 0);
+	}
+	if (done(w, run_copy(w->f, m, &uid, 1, target, move, &to))) {
+		if (to != 0)
+			copied(w, target, to, word, flags);
+		if (move)
+			note(w, NOTE_GONE, name, "", uid, 0);
+		note(w, NOTE_FLIGHT, "", "", 0, 0);
+	} else if (!move) {
+		note(w, NOTE_REFUSED, target, word, 0, 0);
+	}
+	note(w, NOTE_MOVED, "", "", 0, 0);
+out:
+	mailbox_close(&m);
+}
+
+static void
+expunge(struct world *w, const char *name, uint32_t uid)
+{
+	struct mailbox *m = open_quietly(w, name);
+
+	if (m == NULL)
+		return;
+	note(w, NOTE_FLIGHT, "", "", 1, 0);
+	note(w, NOTE_STORING, name, "", uid, MESSAGE_DELETED);
+	if (done(w,
+		run_flags(
+		    w->f, m, &uid, 1, FLAGS_ADD, MESSAGE_DELETED, NULL))) {
+		note(w, NOTE_LEAVING, name, "", uid, 0);
+		if (done(w, run_expunge(w->f, m, &uid, 1))) {
+			note(w, NOTE_GONE, name, "", uid, 0);
+			note(w, NOTE_FLIGHT, "", "", 0, 0);
+			ledger_show(w->l, m, name);
+		}
+	}
+	mailbox_close(&m);
+}
+
+static void
+multiappend(struct world *w, const char *const *words, size_t n_words)
+{
+	char text[MESSAGE_BYTES + 1];
+	struct append *p = NULL;
+	const uint32_t *uids;
+	uint32_t validity;
+	size_t n = 0;
+	int rc = append_begin(w->f->account, SLICE("INBOX"), &p, NULL);
+
+	note(w, NOTE_FLIGHT, "", "", (uint32_t)n_words, 0);
+	for (size_t i = 0; rc == 0 && i < n_words; i++) {
+		make_text(text, words[i]);
+		rc = append_message(
+		    p, 0, NULL, 0, 1000, MESSAGE_BYTES, w->f->wall_ms, NULL);
+		if (rc == 0)
+			rc = append_write(p, slice_str(text), NULL);
+		if (rc == 0)
+			rc = append_message_end(p, NULL);
+	}
+	if (rc == 0) {
+		while (append_commit(p, (struct waker){ 0 }, clock_now(),
+			   w->f->wall_ms) != STEP_DONE)
+			;
+		rc = append_result(p, &validity, &uids, &n);
+	}
+	if (done(w, rc)) {
+		for (size_t i = 0; i < n; i++) {
+			struct note s = { .kind = NOTE_SHOWN,
+				.mailbox = "INBOX",
+				.validity = validity,
+				.uid = uids[i] };
+			strcpy(s.word, words[i]);
+			ledger_note(w->l, &s);
+		}
+		note(w, NOTE_FLIGHT, "", "", 0, 0);
+	} else {
+		note(w, NOTE_REFUSED, "INBOX", words[0], 0, 0);
+	}
+	append_free(&p);
+}
+
+static void
+put_file(struct world *w, const char *name, const char *text)
+{
+	const char *path = fixture_path(w->f, name);
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	assert_int_equal(fsync(fd), 0);
+	assert_int_equal(close(fd), 0);
+}
+
+static void
+sync_dir(struct world *w, const char *name)
+{
+	int fd =
+	    open(fixture_path(w->f, name), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(fsync(fd), 0);
+	assert_int_equal(close(fd), 0);
+}
+
+/* As Postfix does it, which isn't what is tested here. */
+static void
+deliver_durably(struct world *w, const char *dir, const char *word)
+{
+	static unsigned serial;
+	char text[MESSAGE_BYTES + 1], from[96], to[96];
+
+	(void)snprintf(from, sizeof(from), "%stmp/1700000000.P%uQ%s.host", dir,
+	    serial, word);
+	(void)snprintf(to, sizeof(to), "%snew/1700000000.P%uQ%s.host", dir,
+	    serial++, word);
+	make_text(text, word);
+	calls_pause(true);
+	put_file(w, from, text);
+	note(w, NOTE_FLIGHT, "", "", 1, 0);
+	assert_int_equal(
+	    rename(fixture_path(w->f, from), fixture_path(w->f, to)), 0);
+	(void)snprintf(to, sizeof(to), "%snew", dir);
+	sync_dir(w, to);
+	note(w, NOTE_DELIVERED, "", word, 0, 0);
+	calls_pause(false);
+}
+
+static void
+create(struct world *w, const char *name)
+{
+	if (done(w, account_create(w->f->account, slice_str(name), NULL)))
+		note(w, NOTE_CREATED, name, "", 0, 0);
+}
+
+static void
+rename_box(struct world *w, const char *from, const char *to)
+{
+	note(w, NOTE_RENAMING, from, to, 0, 0);
+	if (done(w,
+		account_rename(
+		    w->f->account, slice_str(from), slice_str(to), NULL)))
+		note(w, NOTE_RENAMED, from, to, 0, 0);
+}
+
+static void
+delete_box(struct world *w, const char *name)
+{
+	note(w, NOTE_FLIGHT, "", "", 3, 0);
+	note(w, NOTE_DELETING, name, "", 0, 0);
+	if (done(w, account_delete(w->f->account, slice_str(name), NULL))) {
+		note(w, NOTE_DELETED, name, "", 0, 0);
+		note(w, NOTE_FLIGHT, "", "", 0, 0);
+	}
+}
+
+static void
+subscribe(struct world *w, const char *name)
+{
+	note(w, NOTE_SUBSCRIBING, name, "", 0, 0);
+	if (done(w,
+		account_subscribe(w->f->account, slice_str(name), true, NULL)))
+		note(w, NOTE_SUBSCRIBED, name, "", 0, 0);
+}
+
+/* --- scripts -------------------------------------------------------------- */
+
+static void
+make_dirs(struct world *w)
+{
+	static const char *const dirs[] = { "tmp", "new", "cur" };
+
+	for (size_t i = 0; i < NELEMS(dirs); i++)
+		assert_int_equal(mkdir(fixture_path(w->f, dirs[i]), 0700), 0);
+}
+
+/* Let the clock of files go on: what is counted from now on is later. */
+static void
+wait_tick(struct world *w)
+{
+	const char *path = fixture_path(w->f, "tmp/tick");
+	struct stat first = { 0 }, st;
+	unsigned ticks = 0;
+	int fd = -1;
+
+	calls_pause(true);
+	do {
+		if (fd >= 0)
+			(void)close(fd);
+		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+		assert_true(fd >= 0 && write(fd, "x", 1) == 1);
+		assert_int_equal(fstat(fd, &st), 0);
+		if (ticks++ == 0)
+			first = st;
+	} while (st.st_mtim.tv_nsec == first.st_mtim.tv_nsec);
+	(void)close(fd);
+	assert_int_equal(unlink(path), 0);
+	calls_pause(false);
+}
+
+/* INBOX with two messages of UIDs 1 and 2, and INBOX.T. */
+static void
+some_mail(struct world *w)
+{
+	make_dirs(w);
+	deliver_durably(w, "", "mail1");
+	deliver_durably(w, "", "mail2");
+	wait_tick(w);
+	look(w, "INBOX");
+	create(w, "INBOX.T");
+	look(w, "INBOX.T");
+	note(w, NOTE_FLIGHT, "", "", 0, 0);
+}
+
+static void
+run_first(struct world *w)
+{
+	append(w, "INBOX", "first1");
+	look(w, "INBOX");
+	append(w, "INBOX", "first2");
+}
+
+static void
+run_append_store(struct world *w)
+{
+	append(w, "INBOX", "append1");
+	store(w, "INBOX", 1, MESSAGE_SEEN);
+	append(w, "INBOX.T", "append2");
+	store(w, "INBOX", 3, MESSAGE_ANSWERED);
+	look(w, "INBOX");
+}
+
+static void
+run_multiappend(struct world *w)
+{
+	static const char *const words[] = { "multi1", "multi2", "multi3",
+		"multi4", "multi5" };
+
+	multiappend(w, words, NELEMS(words));
+	look(w, "INBOX");
+}
+
+static void
+run_copy_move(struct world *w)
+{
+	copy(w, "INBOX", 1, "INBOX.T", false, 0);
+	copy(w, "INBOX", 2, "INBOX.T", true, 0);
+	look(w, "INBOX");
+}
+
+static void
+run_expunges(struct world *w)
+{
+	expunge(w, "INBOX", 1);
+	append(w, "INBOX", "append1");
+	expunge(w, "INBOX", 2);
+	look(w, "INBOX");
+}
+
+static void
+run_mailboxes(struct world *w)
+{
+	create(w, "INBOX.N");
+	append(w, "INBOX.N", "new1");
+	copy(w, "INBOX", 1, "INBOX.T", false, 0);
+	rename_box(w, "INBOX.T", "INBOX.U");
+	append(w, "INBOX.U", "new2");
+	delete_box(w, "INBOX.N");
+	create(w, "INBOX.N");
+	append(w, "INBOX.N", "new3");
+}
+
+static void
+run_rename_inbox(struct world *w)
+{
+	rename_box(w, "INBOX", "INBOX.U");
+	append(w, "INBOX", "new1");
+	look(w, "INBOX");
+	look(w, "INBOX.U");
+}
+
+static void
+prepare_deliveries(struct world *w)
+{
+	make_dirs(w);
+	deliver_durably(w, "", "mail1");
+	deliver_durably(w, "", "mail2");
+	deliver_durably(w, "", "mail3");
+	wait_tick(w);
+}
+
+static void
+run_deliveries(struct world *w)
+{
+	look(w, "INBOX");
+	deliver_durably(w, "", "mail4");
+	look(w, "INBOX");
+	deliver_durably(w, "", "mail5");
+	deliver_durably(w, "", "mail6");
+	look(w, "INBOX");
+}
+
+static void
+prepare_import(struct world *w)
+{
+	struct note n = {
+		.kind = NOTE_SHOWN, .mailbox = "INBOX", .validity = 1234567890
+	};
+
+	make_dirs(w);
+	deliver_durably(w, "", "mail1");
+	deliver_durably(w, "", "mail2");
+	for (uint32_t i = 1; i <= 2; i++) {
+		static char line[2][64];
+		char path[96], text[MESSAGE_BYTES + 1];
+
+		(void)snprintf(n.word, sizeof(n.word), "old%u", i);
+		(void)snprintf(line[i - 1], sizeof(line[0]),
+		    "%u 1600000000.M%uP1.host", 40 + i, i);
+		(void)snprintf(path, sizeof(path), "cur/%s:2,S",
+		    strchr(line[i - 1], ' ') + 1);
+		make_text(text, n.word);
+		put_file(w, path, text);
+		n.uid = 40 + i;
+		n.flags = MESSAGE_SEEN;
+		ledger_note(w->l, &n);
+	}
+	put_file(w, "courierimapuiddb",
+	    "1 1234567890 50\n41 1600000000.M1P1.host\n"
+	    "42 1600000000.M2P1.host\n");
+	wait_tick(w);
+}
+
+static void
+run_import(struct world *w)
+{
+	look(w, "INBOX");
+	append(w, "INBOX", "append1");
+	look(w, "INBOX");
+}
+
+static void
+run_small_quota(struct world *w)
+{
+	append(w, "INBOX", "append1");
+	copy(w, "INBOX", 1, "INBOX.T", false, 0);
+	append(w, "INBOX", "append2"); /* one too many */
+	expunge(w, "INBOX", 1);
+	append(w, "INBOX", "append3");
+}
+
+static void
+run_subscriptions(struct world *w)
+{
+	subscribe(w, "INBOX");
+	if (done(w,
+		account_subscribe(w->f->account, SLICE("INBOX"), false, NULL)))
+		subscribe(w, "INBOX.T");
+	look(w, "INBOX");
+}
+
+/* One life of several sessions, one after the other. */
+static void
+run_reopen(struct world *w)
+{
+	append(w, "INBOX", "append1");
+	fixture_reopen(w->f);
+	store(w, "INBOX", 1, MESSAGE_SEEN);
+	deliver_durably(w, "", "mail3");
+	fixture_reopen(w->f);
+	look(w, "INBOX");
+	expunge(w, "INBOX", 2);
+	fixture_reopen(w->f);
+	look(w, "INBOX");
+}
+
+const struct script scripts[] = {
+	{ "first", NULL, run_first, NULL, false },
+	{ "append-store", some_mail, run_append_store, NULL, false },
+	{ "append-store-always", some_mail, run_append_store, NULL, true },
+	{ "multiappend", some_mail, run_multiappend, NULL, false },
+	{ "copy-move", some_mail, run_copy_move, NULL, false },
+	{ "copy-move-always", some_mail, run_copy_move, NULL, true },
+	{ "expunge", some_mail, run_expunges, NULL, false },
+	{ "expunge-always", some_mail, run_expunges, NULL, true },
+	{ "mailboxes", some_mail, run_mailboxes, NULL, false },
+	{ "rename-inbox", some_mail, run_rename_inbox, NULL, false },
+	{ "deliveries", prepare_deliveries, run_deliveries, NULL, false },
+	{ "import", prepare_import, run_import, NULL, false },
+	{ "quota", some_mail, run_small_quota, "1300S,4C", false },
+	{ "subscriptions", some_mail, run_subscriptions, NULL, false },
+	{ "reopen", some_mail, run_reopen, NULL, false },
+};
+const size_t n_scripts = NELEMS(scripts);
+
+/* --- worlds --------------------------------------------------------------- */
+
+static int
+remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+void
+remove_tree(const char *path)
+{
+	(void)nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+void
+world_init(struct world *w)
+{
+	void *state = NULL;
+
+	assert_int_equal(fixture_setup(&state), 0);
+	w->f = state;
+	fixture_close(w->f);
+	w->l = ledger_new();
+	w->calls = calls_log_new();
+}
+
+void
+world_fini(struct world *w)
+{
+	void *state = w->f;
+
+	(void)fixture_teardown(&state);
+}
+
+void
+world_reset(struct world *w, const struct script *s)
+{
+	remove_tree(w->f->path);
+	assert_int_equal(mkdir(w->f->path, 0700), 0);
+	memset(w->l, 0, sizeof(*w->l));
+	w->f->quota = s->quota != NULL ? s->quota : "1000000S";
+	w->f->fsync_always = s->always;
+	w->f->wall_ms = clock_wall();
+}
+
+void
+world_live(
+    struct world *w, const struct script *s, const struct calls_plan *plan)
+{
+	calls_begin(w->f->path, w->calls);
+	fixture_open(w->f);
+	if (s->prepare != NULL)
+		s->prepare(w);
+	calls_arm(plan);
+	s->run(w);
+	calls_heal();
+}

@@ -1,0 +1,204 @@
+/*
+ * Each call of each script fails in each way it can, once or from then on.
+ * What was answered OK holds, what was refused left nothing behind, the error
+ * is the one that fits, and all is well as soon as the fault is over: in the
+ * same process and in the next.
+ *
+ * By default a sample is taken, another one with each error; POSTERN_LONG=1
+ * takes all.
+ */
+#include <sys/wait.h>
+
+#include <errno.h>
+#include <limits.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "tests/crash/script.h"
+
+enum { STRIDE = 23 };
+
+static struct world world;
+
+struct fault {
+	const char *name;
+	enum calls_mode mode;
+	int error;
+	/* ERR_* that fit; 0: it must not be noticed.  ERR_SYS: SQLite tells
+	 * no more of most failures. */
+	int codes[3];
+};
+
+static const struct fault faults[] = {
+	{ "ENOSPC", CALLS_FAIL, ENOSPC, { ERR_SPACE, ERR_SYS } },
+	{ "EDQUOT", CALLS_FAIL, EDQUOT, { ERR_QUOTA, ERR_SYS } },
+	{ "EIO", CALLS_FAIL, EIO, { ERR_SYS, ERR_TEMPORARY, ERR_DAMAGED } },
+	{ "EMFILE", CALLS_FAIL, EMFILE, { ERR_TEMPORARY, ERR_SYS } },
+	{ "EACCES", CALLS_FAIL, EACCES,
+	    { ERR_DENIED, ERR_TEMPORARY, ERR_SYS } },
+	{ "EINTR", CALLS_FAIL, EINTR, { 0 } },
+	{ "short", CALLS_FAIL, SHORT_COUNT, { 0 } },
+	{ "full disk", CALLS_BROKEN, ENOSPC, { ERR_SPACE, ERR_SYS } },
+	{ "broken disk", CALLS_BROKEN, EIO,
+	    { ERR_SYS, ERR_TEMPORARY, ERR_DAMAGED } },
+	{ "no descriptors", CALLS_BROKEN, EMFILE, { ERR_TEMPORARY, ERR_SYS } },
+};
+
+static void
+quiet(void *arg, enum log_level level, const char *ident, const char *line)
+{
+	(void)arg;
+	(void)level;
+	if (getenv("CRASH_TRACE") != NULL)
+		(void)fprintf(stderr, "%s: %s\n", ident, line);
+}
+
+static bool
+fits(const struct fault *x, int code)
+{
+	for (size_t i = 0; i < NELEMS(x->codes); i++)
+		if (x->codes[i] == code)
+			return true;
+	return false;
+}
+
+static void
+check(const struct fault *x, bool same, const char *where)
+{
+	const struct promise_rules rules = { .stores = true,
+		/* that the sum is wrong is known to the process that couldn't
+		 * say so */
+		.quota = same || x->mode == CALLS_FAIL,
+		.modseq = true,
+		.refused = x->mode == CALLS_FAIL,
+		.upto = UINT_MAX };
+
+	ledger_check(world.l, world.f, &rules, where);
+}
+
+/* A failed assertion ends the child, with its message. */
+static bool
+in_child(void (*fn)(void *arg), void *arg)
+{
+	int status;
+	pid_t pid;
+
+	(void)fflush(NULL);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		(void)setenv("CMOCKA_TEST_ABORT", "1", 1);
+		fn(arg);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+struct life {
+	const struct script *s;
+	const struct fault *x; /* NULL: none */
+	unsigned at;
+	char where[96];
+};
+
+static void
+live(void *arg)
+{
+	struct life *life = arg;
+	const struct fault *x = life->x;
+	const struct calls_plan plan = { x != NULL ? x->mode : CALLS_PASS,
+		life->at, x != NULL ? x->error : 0 };
+
+	world_live(&world, life->s, &plan);
+	if (x == NULL)
+		return;
+	if (world.l->refused != 0 && life->s->quota == NULL &&
+	    !fits(x, world.l->first_code))
+		fail_msg("%s: answered %s", life->where,
+		    err_name(world.l->first_code));
+	/* alternately in this process and in the next */
+	if (life->at % 2 != 0)
+		check(x, true, life->where);
+	fixture_close(world.f);
+}
+
+static void
+look_again(void *arg)
+{
+	struct life *life = arg;
+
+	fixture_open(world.f);
+	check(life->x, false, life->where);
+	fixture_close(world.f);
+}
+
+static void
+one_fault(struct life *life)
+{
+	world_reset(&world, life->s);
+	if (in_child(live, life) &&
+	    (life->at % 2 != 0 || in_child(look_again, life)))
+		return;
+	/* CRASH_ALL=1: see them all */
+	if (getenv("CRASH_ALL") == NULL)
+		fail_msg("%s", life->where);
+}
+
+static void
+each_call_fails(void **state)
+{
+	const struct script *s = *state;
+	struct life life = { .s = s };
+	const char *only = getenv("CRASH_AT");
+	unsigned stride = getenv("POSTERN_LONG") != NULL ? 1 : STRIDE, n;
+	uint8_t kind[CALLS_MAX];
+
+	world_reset(&world, s);
+	assert_true(in_child(live, &life));
+	n = world.calls->n_calls;
+	assert_true(n > 50 && n < CALLS_MAX);
+	memcpy(kind, world.calls->kind, n);
+	for (size_t e = 0; e < NELEMS(faults); e++) {
+		life.x = &faults[e];
+		for (unsigned at = 1 + (unsigned)e % stride; at <= n;
+		     at += stride) {
+			enum call c = (enum call)kind[at - 1];
+
+			if ((only != NULL && at != (unsigned)atoi(only)) ||
+			    !call_may_fail(c, life.x->error))
+				continue;
+			life.at = at;
+			(void)snprintf(life.where, sizeof(life.where),
+			    "%s: %s at %u (%s)", s->name, life.x->name, at,
+			    call_name(c));
+			one_fault(&life);
+		}
+	}
+}
+
+int
+main(int argc, char **argv)
+{
+	struct CMUnitTest tests[32];
+	int rc;
+
+	if (access("/dev/shm", W_OK) == 0)
+		(void)setenv("TMPDIR", "/dev/shm", 0);
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
+	log_set_sink(quiet, NULL);
+	world_init(&world);
+	for (size_t i = 0; i < n_scripts; i++) {
+		union {
+			const struct script *in;
+			void *out;
+		} s = { &scripts[i] };
+
+		tests[i] = (struct CMUnitTest){ scripts[i].name,
+			each_call_fails, NULL, NULL, s.out };
+	}
+	rc = _cmocka_run_group_tests("fault", tests, n_scripts, NULL, NULL);
+	world_fini(&world);
+	return rc;
+}
