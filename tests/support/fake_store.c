@@ -925,8 +925,13 @@ change_expunge_free(struct change_expunge **c)
 
 struct append {
 	struct mailbox *m;
+	struct fake_append {
+		size_t from, n; /* of bytes */
+		uint32_t flags, set;
+	} v[FAKE_MESSAGES_MAX];
+	uint32_t uids[FAKE_MESSAGES_MAX];
+	size_t n;
 	struct buf bytes;
-	uint32_t flags, set, uid;
 	bool waited;
 };
 
@@ -957,9 +962,12 @@ append_message(struct append *p, uint32_t flags, const struct slice *names,
 	(void)internal_ms;
 	(void)wall_ms;
 	(void)e;
-	p->flags = flags;
-	p->set = keyword_bits(names, n_names);
-	return size > BYTES_MAX / 2 ? ERR_QUOTA : 0;
+	if (size > BYTES_MAX / 2 || p->n == NELEMS(p->v))
+		return ERR_QUOTA;
+	p->v[p->n++] = (struct fake_append){ .from = buf_len(&p->bytes),
+		.flags = flags,
+		.set = keyword_bits(names, n_names) };
+	return 0;
 }
 
 int
@@ -968,14 +976,16 @@ append_write(struct append *p, struct slice bytes, struct err *e)
 	if (fake_store.append_rc != 0)
 		return err_set(e, fake_store.append_rc, "ordered");
 	buf_put(&p->bytes, bytes);
-	return 0;
+	return buf_ok(&p->bytes) ? 0 : ERR_SPACE;
 }
 
 int
 append_message_end(struct append *p, struct err *e)
 {
-	(void)p;
+	struct fake_append *v = &p->v[p->n - 1];
+
 	(void)e;
+	v->n = buf_len(&p->bytes) - v->from;
 	return 0;
 }
 
@@ -988,10 +998,13 @@ append_keep_raw(struct append *p)
 int
 append_take_back(struct append *p, int *fd, struct err *e)
 {
+	const struct fake_append *v = &p->v[--p->n];
+
 	*fd = memfd_create("append", MFD_CLOEXEC);
-	if (*fd < 0 || fsx_write_all(*fd, buf_slice(&p->bytes)) < 0)
+	if (*fd < 0 ||
+	    fsx_write_all(*fd, slice_skip(buf_slice(&p->bytes), v->from)) < 0)
 		return err_sys(e, "a file in memory");
-	buf_reset(&p->bytes);
+	buf_truncate(&p->bytes, v->from);
 	return 0;
 }
 
@@ -1004,7 +1017,11 @@ append_commit(
 	(void)wall_ms;
 	if (waits(&p->waited))
 		return STEP_YIELD;
-	p->uid = add(p->m, buf_slice(&p->bytes), p->flags, p->set);
+	for (size_t i = 0; i < p->n; i++)
+		p->uids[i] = add(p->m,
+		    slice_first(slice_skip(buf_slice(&p->bytes), p->v[i].from),
+			p->v[i].n),
+		    p->v[i].flags, p->v[i].set);
 	return STEP_DONE;
 }
 
@@ -1013,8 +1030,8 @@ append_result(const struct append *p, uint32_t *uidvalidity,
     const uint32_t **uids, size_t *n)
 {
 	*uidvalidity = mailbox_uidvalidity(p->m);
-	*uids = &p->uid;
-	*n = 1;
+	*uids = p->uids;
+	*n = p->n;
 	return 0;
 }
 
