@@ -61,15 +61,16 @@ def test_curl_pop(server, joe, work):
     assert server.files(joe) == []
 
 
-def test_mutt(server, joe, work):
+@pytest.mark.parametrize("program", ["mutt", "neomutt"])
+def test_mutt(server, joe, work, program):
     server.deliver(message("First"), joe)
     server.deliver(message("Second"), joe)
     shown = run_mutt(server, joe, work, f"""<first-entry><copy-message>\
 {work}/out<enter><first-entry><flag-message><last-entry><delete-message>\
-<sync-mailbox><quit>""")
+<sync-mailbox><quit>""", program)
     assert "First" in shown
     files = wait_for(lambda: len(server.files(joe)) == 1
-                     and server.files(joe), "mutt has expunged the second")
+                     and server.files(joe), f"{program} has expunged one")
     assert "F" in files[0].split(":2,")[1]
     copied = list(mailbox.Maildir(work / "out", create=False))
     assert [m["Subject"] for m in copied] == ["First"]
@@ -224,6 +225,67 @@ def test_offlineimap(server, joe, work):
             inbox[key] = mail
     run([offlineimap, "-c", str(work / "rc"), "-o", "-1"], work)
     assert sum(":2,S" in name for name in server.files(joe)) == 1
+
+
+def test_imapfilter(server, joe, work):
+    imapfilter = need("imapfilter", "imapfilter")
+    for subject in ("Keep", "Sort me", "Drop me"):
+        server.deliver(message(subject), joe)
+    (work / "config.lua").write_text(f"""
+options.create = true
+account = IMAP {{ server = 'localhost', username = '{joe}',
+    password = '{PASSWORD}', port = {server.port['imapd-ssl']},
+    ssl = 'auto' }}
+found = account.INBOX:contain_subject('Sort me')
+found:mark_flagged()
+found:move_messages(account['Sorted'])
+account.INBOX:contain_subject('Drop me'):delete_messages()
+account.INBOX:contain_from('ann'):mark_seen()
+""")
+    run([imapfilter, "-c", "config.lua", "-t",
+         str(server.cert.with_suffix(".crt"))], work)
+    assert [name.split(":2,")[1] for name in server.files(joe)] == ["S"]
+    assert [name.split(":2,")[1]
+            for name in server.files(joe, ".Sorted")] == ["F"]
+
+
+ALPINE = r"""
+set timeout 40
+spawn {alpine} -p pinerc -i
+expect {{
+    "ENTER PASSWORD" {{ send "{password}\r" ; exp_continue }}
+    "Preserve password" {{ send "n" ; exp_continue }}
+    "First" {{ }}
+    timeout {{ exit 3 }}
+}}
+send "\r"
+expect "Hello, world."
+send "d"
+expect "Second"
+send "q"
+expect "Expunge"
+send "y"
+expect eof
+"""
+
+
+def test_alpine(server, joe, work):
+    alpine = need("alpine", "alpine")
+    expect = need("expect", "expect")
+    server.deliver(message("First"), joe)
+    server.deliver(message("Second"), joe)
+    inbox = (f"{{localhost:{server.port['imapd']}/imap/tls/novalidate-cert"
+             f"/user={joe}}}INBOX")
+    (work / "pinerc").write_text(
+        f"inbox-path={inbox}\nuser-domain=example.com\n"
+        f"last-version-used=99.99\npersonal-name=Joe\n"
+        "feature-list=quit-without-confirm,no-enable-msg-view-urls\n")
+    (work / "script").write_text(
+        ALPINE.format(alpine=alpine, password=PASSWORD))
+    run([expect, "-f", "script"], work)
+    names = wait_for(lambda: len(server.files(joe)) == 1
+                     and server.files(joe), "alpine has expunged the first")
+    assert names
 
 
 def test_large_message_through_tls(server, joe, work):

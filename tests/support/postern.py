@@ -526,9 +526,10 @@ def need(name, package):
     return path
 
 
-def run_mutt(server, user, work, keys):
-    """Have mutt open the user's INBOX over IMAPS and press these keys."""
-    mutt = need("mutt", "mutt")
+def run_mutt(server, user, work, keys, program="mutt"):
+    """Have mutt (or neomutt) open the user's INBOX over IMAPS and press these
+    keys."""
+    mutt = need(program, program)
     (work / "home").mkdir(exist_ok=True)
     rc = work / "muttrc"
     url = f"imaps://localhost:{server.port['imapd-ssl']}/"

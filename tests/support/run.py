@@ -222,6 +222,29 @@ def courier_tools():
     return folder
 
 
+def imapflow():
+    """npm's imapflow as tests/clients/imapflow pins it; or None."""
+    if shutil.which("npm") is None:
+        print("run.py: no imapflow: npm is missing", flush=True)
+        return None
+    folder = WORK / "imapflow"
+    pinned = TOP / "tests/clients/imapflow/package-lock.json"
+    kept = folder / pinned.name
+    if not (folder / "node_modules").is_dir() or not kept.exists() or \
+            kept.read_bytes() != pinned.read_bytes():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        for name in ("package.json", pinned.name):
+            shutil.copy(pinned.parent / name, folder)
+        if run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
+               WORK / "imapflow.log", timeout=120, cwd=folder) != 0:
+            shutil.rmtree(folder, ignore_errors=True)
+            print("run.py: no imapflow:\n"
+                  + tail(WORK / "imapflow.log", 5), flush=True)
+            return None
+    return folder / "node_modules"
+
+
 def pytest(name, folder, only=None):
     """One folder of system tests on one build; only: those of a name."""
     tests = TOP / "tests" / name
@@ -241,6 +264,8 @@ def pytest(name, folder, only=None):
                BUILD_DIR=str(folder), PYTHONDONTWRITEBYTECODE="1")
     if name == "auth" and (tools := courier_tools()) is not None:
         env["COURIER_TOOLS"] = str(tools)
+    if name == "clients" and (library := imapflow()) is not None:
+        env["IMAPFLOW"] = str(library)
     started = time.monotonic()
     status = run(["/usr/bin/python3", "-m", "pytest", "-q", "-rs",
                   f"--junitxml={xml_path}", *(["-k", only] if only else []),
