@@ -137,8 +137,8 @@ count_files(const char *dir)
 void
 age_dir(const struct fixture *f, const char *dir)
 {
-	const struct timespec t[2] = { { f->wall_ms / 1000 - 100, 0 },
-		{ f->wall_ms / 1000 - 100, 0 } };
+	const time_t then = (time_t)(f->wall_ms / 1000 - 100);
+	const struct timespec t[2] = { { then, 0 }, { then, 0 } };
 
 	assert_int_equal(utimensat(AT_FDCWD, fixture_path(f, dir), t, 0), 0);
 }
@@ -253,9 +253,9 @@ message_text(struct mailbox *m, uint32_t uid)
 
 	if (mailbox_open_message(m, uid, &fd, &size, &e) != 0)
 		return NULL;
-	text = mem_zalloc(1, size + 1);
-	for (uint64_t at = 0; at < size; at += (uint64_t)n) {
-		n = read(fd, text + at, size - at);
+	text = mem_zalloc(1, (size_t)size + 1);
+	for (size_t at = 0; at < size; at += (size_t)n) {
+		n = read(fd, text + at, (size_t)size - at);
 		if (n <= 0) {
 			free(text);
 			text = NULL;
