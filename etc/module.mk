@@ -129,12 +129,14 @@ uninstall-local:
 
 # The certificate tools carry the paths of the build: with DESTDIR there is
 # no place where they could be run.
+# SYSCONFTOOLFLAGS: options of the script, as -n or -f.
 install-configure:
-	$(SHELL) $(srcdir)/etc/install-configure.sh \
+	$(SHELL) $(srcdir)/etc/install-configure.sh $(SYSCONFTOOLFLAGS) \
 	    $(DESTDIR)$(POSTERN_SYSCONFDIR) "" 644 $(SERVER_CONFIG)
-	$(SHELL) $(srcdir)/etc/install-configure.sh \
+	$(SHELL) $(srcdir)/etc/install-configure.sh $(SYSCONFTOOLFLAGS) \
 	    $(DESTDIR)$(POSTERN_PKGCONFDIR) "$(POSTERN_MAILGROUP)" 640 \
 	    $(AUTH_CONFIG)
+	case " $(SYSCONFTOOLFLAGS)" in *' -'*n*) exit 0 ;; esac; \
 	if test -z "$(DESTDIR)"; then \
 		$(datadir)/mkimapdcert -q && $(datadir)/mkpop3dcert -q; \
 	fi

@@ -118,6 +118,7 @@ def test_install_configure(tree):
 
 def test_install_configure_touches_nothing(tree):
     pem = (tree.prefix / "share/imapd.pem").read_bytes()
+    # An admin's own file, without a version of ours.
     tree.etc("imapd").write_text("MAXPERIP=7 # mine\n")
     tree.etc("authmysqlrc").chmod(0o600)
     tree.etc("pop3d").unlink()
