@@ -114,6 +114,8 @@ static const char *const texts[DB_N_STATEMENTS] = {
 [DB_EXPORTED_PUT] =
     "INSERT OR REPLACE INTO exported (mailbox, change, modseq) "
     "VALUES (?1, ?2, ?3)",
+[DB_MAILBOX_NEXT] =
+    "SELECT id, dir FROM mailbox WHERE id > ?1 ORDER BY id LIMIT 1",
 [DB_EXPORTED_NOT] =
     "SELECT m.id, m.dir FROM mailbox m LEFT JOIN exported x "
     "ON x.mailbox = m.id WHERE x.change IS NOT m.change AND m.id > ?1 "

@@ -214,6 +214,17 @@ foreign_keywords_init(struct foreign_keywords *k)
 }
 
 void
+foreign_keywords_keep_pending(struct foreign_keywords *k)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < k->n; i++)
+		if (k->v[i].mtime_s != 0)
+			k->v[n++] = k->v[i];
+	k->n = n;
+}
+
+void
 foreign_keywords_fini(struct foreign_keywords *k)
 {
 	free(k->names);

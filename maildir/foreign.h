@@ -72,6 +72,7 @@ struct foreign_keywords {
 enum {
 	FOREIGN_KEYWORDS_MAX = 4096,
 	FOREIGN_KEYWORD_BYTES = 1024,
+	FOREIGN_PENDING_S = 15 * 60, /* how long an update may wait */
 };
 
 void foreign_keywords_init(struct foreign_keywords *k);
@@ -87,6 +88,10 @@ bool courier_keywords_read(
 void courier_keywords_merged(int root_fd, const char *dir, int64_t wall_s,
     const struct foreign_keywords *k);
 
+/* The list has been written anew: remove the updates that are in it, and those
+ * that wait for a message that never came. */
+void courier_keywords_tidy(int root_fd, const char *dir, int64_t wall_s);
+
 /* The file dovecot-keywords: names[i] is that of the i-th letter from 'a'. */
 enum { DOVECOT_LETTERS = 26 };
 void dovecot_keywords_parse(
@@ -94,6 +99,8 @@ void dovecot_keywords_parse(
 /* The same applied to the letters of the file names in cur/. */
 bool dovecot_keywords_read(
     int root_fd, const char *dir, struct foreign_keywords *out) MUST_USE;
+/* Drop all but updates that wait to be merged. */
+void foreign_keywords_keep_pending(struct foreign_keywords *k);
 void foreign_keywords_fini(struct foreign_keywords *k);
 
 /* --- POP3: courierpop3dsizelist ------------------------------------------- */

@@ -29,6 +29,7 @@ static const char *const file_names[PRINT_N_KINDS] = {
 	[PRINT_COURIER_SIZELIST] = "courierpop3dsizelist",
 	[PRINT_DOVECOT_UIDS] = "dovecot-uidlist",
 	[PRINT_DOVECOT_KEYWORDS] = "dovecot-keywords",
+	[PRINT_COURIER_LIST] = "courierimapkeywords/:list",
 	[PRINT_DOVECOT_IDS] = "dovecot-uidlist",
 };
 
@@ -138,7 +139,9 @@ struct import {
 	struct mailbox *m;
 	struct print now[PRINT_N_KINDS];
 	bool changed[PRINT_N_KINDS]; /* and there */
+	bool list_is_new;	     /* Courier's keywords, or it is gone */
 	bool any;		     /* changed, come or gone */
+	bool waiting; /* an update is for a message that isn't there yet */
 	int64_t wall_ms;
 };
 
@@ -166,6 +169,8 @@ compare(struct import *in, int from, int to, struct err *e)
 		if (!in->any)
 			break;
 	}
+	in->list_is_new = !same_print(
+	    &im->known[PRINT_COURIER_LIST], &in->now[PRINT_COURIER_LIST]);
 	return 0;
 }
 
@@ -174,7 +179,9 @@ static bool
 is_settled(const struct import *in, int kind)
 {
 	return kind != PRINT_COURIER_KEYWORDS ||
-	    in->now[kind].mtime_ns / 1000000 + GRANULARITY_MS <= in->wall_ms;
+	    (!in->waiting &&
+		in->now[kind].mtime_ns / 1000000 + GRANULARITY_MS <=
+		    in->wall_ms);
 }
 
 static int
@@ -226,9 +233,16 @@ read_keywords(struct import *in, bool dovecot, struct foreign_keywords *out)
 	struct mailbox *m = in->m;
 	int root_fd = m->account->root_fd;
 
-	if (!dovecot)
-		return in->changed[PRINT_COURIER_KEYWORDS] &&
-		    courier_keywords_read(root_fd, m->dir, out);
+	if (!dovecot) {
+		if (!in->changed[PRINT_COURIER_KEYWORDS] ||
+		    !courier_keywords_read(root_fd, m->dir, out))
+			return false;
+		/* What a known list says was taken over or written before;
+		 * since then messages may have changed here. */
+		if (!in->list_is_new)
+			foreign_keywords_keep_pending(out);
+		return true;
+	}
 	if (!dovecot_keywords_read(root_fd, m->dir, out))
 		return false;
 	if (out->too_many)
@@ -256,7 +270,9 @@ early_keywords(struct import *in, struct err *e)
 	if (modseq == 0 || !read_keywords(in, false, &k))
 		return 0;
 	if ((rc = edit_begin(&ed, in->m, e)) == 0)
-		rc = finish(&ed, adopt_keywords(&ed, &k, modseq, e), e);
+		rc = finish(&ed,
+		    adopt_keywords(&ed, &k, in->list_is_new ? modseq : 0, e),
+		    e);
 	foreign_keywords_fini(&k);
 	return rc;
 }
@@ -322,6 +338,20 @@ import_check(struct mailbox *m, bool now, struct err *e)
 
 /* --- the rest, after a scan ----------------------------------------------- */
 
+/* Updates for messages that aren't there stay where they are for a while. */
+static void
+leave_waiting(struct import *in, struct foreign_keywords *k)
+{
+	for (size_t i = 0; i < k->n; i++) {
+		if (k->v[i].mtime_s == 0 ||
+		    mailbox_find_base(in->m, k->v[i].base) != 0)
+			continue;
+		in->waiting = in->waiting ||
+		    k->v[i].mtime_s + FOREIGN_PENDING_S > in->wall_ms / 1000;
+		k->v[i].mtime_s = 0;
+	}
+}
+
 static int
 take_rest(struct import *in, struct err *e)
 {
@@ -342,14 +372,20 @@ take_rest(struct import *in, struct err *e)
 
 	if ((rc = edit_begin(&ed, m, e)) != 0)
 		goto out;
-	if (has_keywords)
+	if (has_keywords) {
 		rc = adopt_keywords(&ed, &k, 0, e);
+		leave_waiting(in, &k);
+	}
 	if (rc == 0)
 		rc = pop3_ids_import(m, has_uids ? &u : NULL,
 		    has_list ? &l : NULL, &ed.changed, e);
 	if (rc == 0)
 		rc = note_prints(in, PRINT_N_UIDS, PRINT_N_KINDS, e);
 	rc = finish(&ed, rc, e);
+	/* They count once: what is set here later is newer. */
+	if (rc == 0 && k.n_pending != 0)
+		courier_keywords_merged(
+		    m->account->root_fd, m->dir, in->wall_ms / 1000, &k);
 out:
 	foreign_keywords_fini(&k);
 	foreign_uids_fini(&u);

@@ -22,7 +22,8 @@ enum print_kind {
 	PRINT_COURIER_KEYWORDS = PRINT_N_UIDS, /* the directory */
 	PRINT_COURIER_SIZELIST,		       /* INBOX only */
 	PRINT_DOVECOT_KEYWORDS,
-	PRINT_DOVECOT_IDS, /* the list of UIDs again, for what else it has */
+	PRINT_COURIER_LIST, /* the file ":list" in that directory */
+	PRINT_DOVECOT_IDS,  /* the list of UIDs again, for what else it has */
 	PRINT_N_KINDS,
 };
 

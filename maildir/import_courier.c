@@ -310,6 +310,25 @@ courier_keywords_merged(int root_fd, const char *dir, int64_t wall_s,
 	dir_reader_close(&r);
 }
 
+void
+courier_keywords_tidy(int root_fd, const char *dir, int64_t wall_s)
+{
+	struct dir_reader r;
+	struct updates u = { 0 };
+
+	if (!open_keywords(root_fd, dir, &r))
+		return;
+	list_updates(&r, &u);
+	for (size_t i = 0; i < u.n; i++) {
+		if (u.v[i].period != UINT64_MAX ||
+		    u.v[i].mtime_s + FOREIGN_PENDING_S < wall_s)
+			(void)!fsx_unlink(dir_reader_fd(&r), u.v[i].name);
+		free(u.v[i].name);
+	}
+	free(u.v);
+	dir_reader_close(&r);
+}
+
 /* --- courierpop3dsizelist ------------------------------------------------- */
 
 static bool

@@ -91,6 +91,10 @@ struct account {
 	bool cache_failed;
 	bool cache_dirty; /* something of it waits to be written */
 
+	struct export *export; /* under way, in the background */
+	uint64_t worked;      /* store's tick of the last use of the database */
+	uint64_t exported_at; /* worked, when the last one was complete */
+
 	struct mailbox *mailboxes;
 };
 

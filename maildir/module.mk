@@ -5,14 +5,18 @@ libmaildir_a_SOURCES = \
 	maildir/acl.c maildir/acl.h \
 	maildir/adopt.c maildir/adopt.h \
 	maildir/append.c maildir/append.h \
+	maildir/background.c maildir/background.h \
 	maildir/cache.c \
 	maildir/change.h \
 	maildir/chunk.c maildir/chunk.h \
 	maildir/copy.c \
+	maildir/courier_lock.c maildir/courier_lock.h \
 	maildir/db.c maildir/db.h \
 	maildir/dir.c maildir/dir.h \
 	maildir/edit.c maildir/edit.h \
 	maildir/expunge.c \
+	maildir/export.c maildir/export.h \
+	maildir/export_files.c maildir/export_files.h \
 	maildir/file_name.c maildir/file_name.h \
 	maildir/flags.c \
 	maildir/hibernate.c \

@@ -12,9 +12,9 @@
 #include "base/fsx.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "maildir/internal.h"
+#include "maildir/background.h"
 
-enum { BUSY_TRIES = 50, BUSY_PAUSE_NS = 2000000 };
+enum { BUSY_TRIES = 50, BUSY_PAUSE_NS = 2000000, TICK_BUDGET = 100 };
 
 struct store *
 store_new(const struct store_options *opt)
@@ -62,6 +62,7 @@ store_free(struct store **ps)
 		while (s->accounts[i] != NULL) {
 			struct account *a = s->accounts[i];
 
+			background_stop(a);
 			assert(a->refs == 0);
 			s->accounts[i] = a->next;
 			account_free(a);
@@ -241,6 +242,7 @@ account_open(struct account *a, struct err *e)
 
 	MAGIC_CHECK(a, ACCOUNT_MAGIC);
 	account_touch(a);
+	a->worked = a->used;
 	if (a->db.h != NULL) {
 		if (a->db.in_txn || still_there(a))
 			return 0;
@@ -417,17 +419,19 @@ tidy(struct account *a, int64_t wall_ms)
 
 /* Whether it is still needed. */
 static bool
-tick_account(struct store *s, struct account *a, bool poll, int64_t wall_ms,
-    bool *released)
+tick_account(
+    struct store *s, struct account *a, bool poll, int *budget, bool *released)
 {
 	/* the tick comes about once a second */
 	uint64_t quiet = (uint64_t)(s->opt.quiet_ms / 1000) + 1;
 
 	cache_flush(a);
 	*released = tick_mailboxes(s, a, quiet) || *released;
-	tidy(a, wall_ms);
+	tidy(a, s->wall_ms);
 	if (poll)
 		poll_mailboxes(a);
+	if (background_tick(a, budget, s->now_ms, s->wall_ms))
+		return true;
 	if (a->used + quiet > s->tick)
 		return true;
 	*released = a->db.h != NULL || *released;
@@ -458,6 +462,7 @@ store_tick(struct store *s, int64_t now_ms, int64_t wall_ms)
 	uint64_t every =
 	    s->opt.poll_ms > 0 ? (uint64_t)(s->opt.poll_ms / 1000) : 0;
 	bool poll, released = false;
+	int budget = TICK_BUDGET;
 
 	MAGIC_CHECK(s, STORE_MAGIC);
 	s->now_ms = now_ms;
@@ -471,7 +476,7 @@ store_tick(struct store *s, int64_t now_ms, int64_t wall_ms)
 		while (*at != NULL) {
 			struct account *a = *at;
 
-			if (tick_account(s, a, poll, wall_ms, &released)) {
+			if (tick_account(s, a, poll, &budget, &released)) {
 				at = &a->next;
 				continue;
 			}
@@ -480,4 +485,20 @@ store_tick(struct store *s, int64_t now_ms, int64_t wall_ms)
 		}
 	}
 	return released;
+}
+
+bool
+store_finish(struct store *s, int64_t now_ms, int64_t wall_ms)
+{
+	int budget = TICK_BUDGET;
+	bool more = false;
+
+	MAGIC_CHECK(s, STORE_MAGIC);
+	s->now_ms = now_ms;
+	s->wall_ms = wall_ms;
+	for (size_t i = 0; i < ACCOUNT_BUCKETS; i++)
+		for (struct account *a = s->accounts[i]; a != NULL; a = a->next)
+			more = background_finish(a, &budget, now_ms, wall_ms) ||
+			    more;
+	return more;
 }

@@ -28,6 +28,8 @@ struct store_options {
 	unsigned open_max; /* databases open at a time */
 	unsigned umask;	   /* for new message files */
 	bool no_watches;   /* poll only */
+	/* write Courier's files after a minute of quiet and at the end */
+	bool export_courier;
 	/* Dovecot's pop3_uidl_format, for messages without an id of their own
 	 * when a Maildir is taken over from it */
 	const char *dovecot_uidl_format;
@@ -47,6 +49,11 @@ void store_on_watch(struct store *s, int64_t now_ms);
 /* Periodic work: polls, quiet databases, hibernation, tmp/ cleaning.  Whether
  * much memory was released, so that the heap is worth trimming. */
 bool store_tick(struct store *s, int64_t now_ms, int64_t wall_ms);
+/*
+ * The process is about to end, no session is left: do a piece of what would
+ * have waited for quiet.  True: call it again, some ms later.
+ */
+bool store_finish(struct store *s, int64_t now_ms, int64_t wall_ms);
 /* Hibernate every mailbox whose users rest, and close databases, without
  * waiting for quiet. */
 void store_hibernate(struct store *s);

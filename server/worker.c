@@ -94,6 +94,36 @@ end_session(struct worker *w, struct msg_in *in)
 		}
 }
 
+/* What would have waited for quiet, then the end; half of the time that the
+ * master leaves is for it. */
+static void
+on_finish(evutil_socket_t fd, short what, void *arg)
+{
+	const struct timeval soon = { 0, 2000 };
+	struct worker *w = arg;
+
+	(void)fd;
+	(void)what;
+	if (w->store == NULL || clock_now() > w->finish_by_ms ||
+	    !store_finish(w->store, clock_now(), clock_wall()))
+		(void)event_base_loopexit(w->base, NULL);
+	else
+		(void)event_add(w->on_finish, &soon);
+}
+
+static void
+finish(struct worker *w)
+{
+	if (w->on_finish != NULL)
+		return;
+	w->finish_by_ms = clock_now() +
+	    (w->conf != NULL
+		    ? 500 * conf_num(w->conf, CONF_POSTERN_SHUTDOWN_TIMEOUT)
+		    : 0);
+	w->on_finish = event_new(w->base, -1, 0, on_finish, w);
+	on_finish(-1, 0, w);
+}
+
 static void
 shut_down(struct worker *w)
 {
@@ -103,7 +133,7 @@ shut_down(struct worker *w)
 	TAILQ_FOREACH(st, &w->streams, link)
 		stream_end(st, SESSION_SHUTDOWN);
 	if (w->n_streams == 0)
-		(void)event_base_loopexit(w->base, NULL);
+		finish(w);
 }
 
 static void
@@ -143,7 +173,7 @@ when_idle(struct worker *w, int64_t now)
 	if (w->n_streams != 0)
 		return;
 	if (w->stopping) {
-		(void)event_base_loopexit(w->base, NULL);
+		finish(w);
 	} else if (now - w->idle_since_ms >
 	    1000 * conf_num(w->conf, CONF_POSTERN_WORKER_IDLE_TIME)) {
 		w->idle_since_ms = now;
@@ -198,6 +228,8 @@ make_store(struct worker *w)
 		.open_max =
 		    (unsigned)conf_num(w->conf, CONF_POSTERN_ACCOUNTS_OPEN_MAX),
 		.umask = file_umask(w->conf),
+		.export_courier =
+		    conf_bool(w->conf, CONF_POSTERN_EXPORT_COURIER),
 		.dovecot_uidl_format =
 		    conf_str(w->conf, CONF_POSTERN_DOVECOT_UIDL_FORMAT),
 	};
@@ -321,6 +353,8 @@ worker_free(struct worker *w)
 		event_free(w->on_watch);
 	if (w->on_tick != NULL)
 		event_free(w->on_tick);
+	if (w->on_finish != NULL)
+		event_free(w->on_finish);
 	event_free(w->on_sigterm);
 	peer_flush(w->master, 1000);
 	child_log_to(NULL);

@@ -50,6 +50,8 @@ struct worker {
 	char *page; /* shared with the master: the account at work */
 	struct event *on_watch, *on_tick, *on_sigterm;
 	struct protocol_options *options; /* made from conf */
+	struct event *on_finish;	  /* NULL: the end isn't near */
+	int64_t finish_by_ms;
 	int64_t idle_since_ms;
 	unsigned ticks;
 	bool trim_due; /* memory was released: worth giving back */

@@ -45,6 +45,7 @@ fixture_open(struct fixture *f)
 	struct store_options opt = { .hostname = "host.test",
 		.fsync_always = f->fsync_always,
 		.no_watches = f->no_watches,
+		.export_courier = f->export_courier,
 		.syncer = f->syncer,
 		.quiet_ms = 60000,
 		.poll_ms = 1000,

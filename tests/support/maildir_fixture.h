@@ -28,7 +28,7 @@ struct fixture {
 	struct store *store;
 	struct account *account;
 	int64_t wall_ms; /* handed to all calls; starts as now */
-	bool fsync_always, no_watches;
+	bool fsync_always, no_watches, export_courier;
 	struct syncer *syncer; /* NULL: syncs are done at once */
 	const char *quota;
 };

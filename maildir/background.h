@@ -1,0 +1,24 @@
+/*
+ * background: what an account needs when nobody asks for it.
+ *
+ * Layer:  maildir, uses base.
+ * Driven by store_tick(); each call does a bounded piece.
+ */
+#ifndef MAILDIR_BACKGROUND_H
+#define MAILDIR_BACKGROUND_H
+
+#include "maildir/internal.h"
+
+/*
+ * budget: what may be done in this tick by all accounts, in steps of about
+ * 1/10 ms; what was done is taken off.  True: something is under way or due,
+ * so that the account can't be closed yet.
+ */
+bool background_tick(
+    struct account *a, int *budget, int64_t now_ms, int64_t wall_ms);
+/* The same without waiting for quiet, at the end of the process. */
+bool background_finish(
+    struct account *a, int *budget, int64_t now_ms, int64_t wall_ms);
+void background_stop(struct account *a);
+
+#endif

@@ -1,0 +1,317 @@
+#include "maildir/export.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/fsx.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "maildir/courier_lock.h"
+#include "maildir/edit.h"
+#include "maildir/export_files.h"
+#include "maildir/import.h"
+#include "maildir/name.h"
+
+enum { LOCK_MAX_MS = 10000 };
+
+enum export_state {
+	EXPORT_NEXT,
+	EXPORT_OPEN,
+	EXPORT_REFRESH,
+	EXPORT_WRITE,
+	EXPORT_SYNC,
+	EXPORT_PLACE,
+	EXPORT_DONE,
+};
+
+struct export
+{
+	struct account *a;
+	enum export_state state;
+	bool again;
+	int64_t id;	/* row of the mailbox at work */
+	struct buf dir; /* its directory */
+	struct mailbox *m;
+	uint64_t change, modseq; /* that the files will hold */
+	struct export_files files;
+	struct sync sync;
+	bool syncing;
+	int64_t busy_since_ms;
+	int result;
+	unsigned n_mailboxes;
+};
+
+struct export *
+export_new(struct account *a, bool again)
+{
+	struct export *x = MEM_NEW(struct export);
+
+	x->a = a;
+	x->again = again;
+	buf_init(&x->dir, 1024);
+	return x;
+}
+
+static void
+leave(struct export *x)
+{
+	export_files_fini(&x->files);
+	if (x->m != NULL)
+		mailbox_close(&x->m);
+	x->busy_since_ms = 0;
+	x->state = EXPORT_NEXT;
+}
+
+void
+export_free(struct export **px)
+{
+	struct export *x = *px;
+
+	*px = NULL;
+	if (x == NULL)
+		return;
+	if (x->m != NULL)
+		mailbox_forget_waker(x->m, x);
+	sync_forget(&x->sync);
+	leave(x);
+	buf_fini(&x->dir);
+	free(x);
+}
+
+int
+export_result(const struct export *x, unsigned *n_mailboxes)
+{
+	if (n_mailboxes != NULL)
+		*n_mailboxes = x->n_mailboxes;
+	return x->result;
+}
+
+/* This mailbox can't be done; the others can. */
+static void
+failed(struct export *x, int rc, const struct err *e)
+{
+	/* one that went away needs no export */
+	if (rc != ERR_NOT_FOUND && rc != ERR_STALE) {
+		log_warn("maildir: not exported path=%s mailbox=%s: %s",
+		    x->a->path, buf_cstr(&x->dir),
+		    e->text[0] != '\0' ? e->text : err_name(rc));
+		if (x->result == 0)
+			x->result = rc;
+	}
+	leave(x);
+}
+
+/* --- the steps ------------------------------------------------------------ */
+
+static int
+next(struct export *x, struct err *e)
+{
+	struct db *db = &x->a->db;
+	sqlite3_stmt *s;
+	int rc = account_open(x->a, e);
+
+	if (rc != 0)
+		return rc;
+	s = db_stmt(db, x->again ? DB_MAILBOX_NEXT : DB_EXPORTED_NOT);
+	db_bind_i64(s, 1, x->id);
+	if ((rc = db_step(db, s, e)) == 1) {
+		x->id = sqlite3_column_int64(s, 0);
+		buf_reset(&x->dir);
+		buf_put(&x->dir, db_column_blob(s, 1));
+		(void)sqlite3_reset(s);
+		x->state = EXPORT_OPEN;
+		return 0;
+	}
+	if (rc == 0)
+		x->state = EXPORT_DONE;
+	return account_db_failed(x->a, rc);
+}
+
+static int
+open_mailbox(struct export *x, struct err *e)
+{
+	struct buf name;
+	int rc;
+
+	buf_init(&name, 4096);
+	name_put_from_dir(x->a->root_fd, buf_slice(&x->dir), &name);
+	rc = mailbox_open(x->a, buf_slice(&name), &x->m, e);
+	buf_fini(&name);
+	if (rc == 0 && x->m->id != x->id)
+		rc = ERR_STALE;
+	if (rc == 0)
+		x->state = EXPORT_REFRESH;
+	return rc;
+}
+
+/* What is exported: the mailbox as it is now. */
+static int
+take_snapshot(struct export *x, struct err *e)
+{
+	struct mailbox *m = x->m;
+	int rc;
+
+	if ((rc = account_open(x->a, e)) != 0)
+		return rc;
+	x->change = m->change;
+	x->modseq = m->modseq;
+	x->state = EXPORT_WRITE;
+	return export_files_begin(&x->files, m, e);
+}
+
+static void
+start_sync(struct export *x, struct waker waker)
+{
+	struct sync_fds fds = { 0 };
+
+	export_files_sync_fds(&x->files, &fds);
+	x->syncing = true;
+	sync_start(&x->sync, x->a->store->opt.syncer, &fds, waker);
+}
+
+/* Note what is there now, in one transaction. */
+static int
+note(struct export *x, struct err *e)
+{
+	struct mailbox *m = x->m;
+	struct db *db = &x->a->db;
+	struct print now[PRINT_N_KINDS];
+	sqlite3_stmt *s;
+	int rc;
+
+	if ((rc = account_open(x->a, e)) != 0 || (rc = db_begin(db, e)) != 0)
+		return rc;
+	import_look(m, now);
+	rc = import_note(m, PRINT_COURIER_UIDS, &now[PRINT_COURIER_UIDS], e);
+	if (rc == 0)
+		rc = import_note(
+		    m, PRINT_COURIER_LIST, &now[PRINT_COURIER_LIST], e);
+	if (rc == 0 && x->files.has_sizelist)
+		rc = import_note(
+		    m, PRINT_COURIER_SIZELIST, &now[PRINT_COURIER_SIZELIST], e);
+	s = db_stmt(db, DB_EXPORTED_PUT);
+	db_bind_i64(s, 1, m->id);
+	db_bind_u64(s, 2, x->change);
+	db_bind_u64(s, 3, x->modseq);
+	if (rc == 0)
+		rc = db_run(db, s, e);
+	if (rc == 0)
+		return db_commit(db, e);
+	db_rollback(db);
+	return rc;
+}
+
+static int
+place(struct export *x, int64_t wall_ms, struct err *e)
+{
+	struct mailbox *m = x->m;
+	struct file_unique u = store_unique(x->a->store, wall_ms);
+	int root_fd = x->a->root_fd, rc;
+
+	if (m->gone)
+		return ERR_STALE;
+	if ((rc = courier_lock_take(root_fd, m->dir, &u, e)) != 0)
+		return rc;
+	rc = export_files_place(&x->files, wall_ms, e);
+	courier_lock_release(root_fd, m->dir);
+	if (rc == 0)
+		rc = account_db_failed(x->a, note(x, e));
+	if (rc == 0)
+		x->n_mailboxes++;
+	return rc;
+}
+
+static enum step
+refresh(struct export *x, struct waker waker, int64_t now_ms, int64_t wall_ms,
+    int *rc, struct err *e)
+{
+	enum step step =
+	    mailbox_refresh(x->m, false, waker, now_ms, wall_ms, rc);
+
+	if (step != STEP_DONE)
+		return step;
+	if (*rc == 0)
+		*rc = take_snapshot(x, e);
+	return STEP_NEXT;
+}
+
+static enum step
+sync_files(struct export *x, struct waker waker, int *rc, struct err *e)
+{
+	if (!x->syncing)
+		start_sync(x, waker);
+	if (sync_busy(&x->sync)) {
+		sync_rewake(&x->sync, waker);
+		return STEP_WAIT_SYNC;
+	}
+	x->syncing = false;
+	if (x->sync.error != 0)
+		*rc = err_set(e, err_of_errno(x->sync.error), "sync failed");
+	x->state = EXPORT_PLACE;
+	return STEP_YIELD;
+}
+
+static enum step
+advance(struct export *x, struct waker waker, int64_t now_ms, int64_t wall_ms,
+    int *rc, struct err *e)
+{
+	switch (x->state) {
+	case EXPORT_NEXT:
+		*rc = next(x, e);
+		return STEP_NEXT;
+	case EXPORT_OPEN:
+		*rc = open_mailbox(x, e);
+		return STEP_NEXT;
+	case EXPORT_REFRESH:
+		return refresh(x, waker, now_ms, wall_ms, rc, e);
+	case EXPORT_WRITE:
+		*rc = export_files_write(&x->files, e);
+		if (*rc != 1)
+			x->state = EXPORT_SYNC;
+		else
+			*rc = 0;
+		return STEP_YIELD;
+	case EXPORT_SYNC:
+		return sync_files(x, waker, rc, e);
+	case EXPORT_PLACE:
+		*rc = place(x, wall_ms, e);
+		if (*rc == 0)
+			leave(x);
+		return STEP_YIELD;
+	case EXPORT_DONE:
+		break;
+	}
+	return STEP_DONE;
+}
+
+enum step
+export_step(
+    struct export *x, struct waker waker, int64_t now_ms, int64_t wall_ms)
+{
+	struct err e = { 0 };
+
+	for (;;) {
+		bool listing = x->state == EXPORT_NEXT;
+		int rc = 0;
+		enum step step = advance(x, waker, now_ms, wall_ms, &rc, &e);
+
+		if (rc == ERR_BUSY) {
+			if (x->busy_since_ms == 0)
+				x->busy_since_ms = now_ms;
+			if (now_ms - x->busy_since_ms <= LOCK_MAX_MS)
+				return STEP_YIELD;
+		}
+		if (rc != 0) {
+			failed(x, rc, &e);
+			/* without the list of mailboxes nothing can be done */
+			if (listing) {
+				x->state = EXPORT_DONE;
+				return STEP_DONE;
+			}
+			return STEP_YIELD;
+		}
+		if (step != STEP_NEXT)
+			return step;
+	}
+}

@@ -1,0 +1,35 @@
+/*
+ * export: Courier's files, written from what Postern knows.
+ *
+ * Layer:  maildir, uses base.
+ * So that Courier, started on the same Maildir, shows the same UIDs, keywords
+ * and POP3 unique-ids: courierimapuiddb, courierimapkeywords/:list and
+ * courierpop3dsizelist are replaced, for each mailbox that changed since it
+ * was last exported.  Subscriptions are in Courier's file anyhow.
+ *
+ * It is never done for a session, but after a minute of quiet, at stop, or
+ * when somebody asks for it.  Order for each mailbox: refresh it; write the
+ * files to tmp/; sync them; under Courier's lock (tmp/courier.lock) rename
+ * them into place; note their prints, and what was exported.  A crash before
+ * the last leaves it to be done again.
+ */
+#ifndef MAILDIR_EXPORT_H
+#define MAILDIR_EXPORT_H
+
+#include "base/step.h"
+#include "maildir/store.h"
+
+struct export;
+
+/* Begin with an account; the caller holds a reference to it.  again: also
+ * mailboxes whose files should be right already. */
+struct export *export_new(struct account *a, bool again) MUST_USE;
+/* A piece of it; STEP_DONE: see the result. */
+enum step export_step(
+    struct export *x, struct waker waker, int64_t now_ms, int64_t wall_ms);
+/* 0, or the ERR_* of the first mailbox that couldn't be written; the number
+ * of those that were. */
+int export_result(const struct export *x, unsigned *n_mailboxes);
+void export_free(struct export **x);
+
+#endif

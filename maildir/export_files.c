@@ -1,0 +1,350 @@
+#include "maildir/export_files.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/fsx.h"
+#include "base/mem.h"
+
+#define KEYWORD_DIR "courierimapkeywords"
+
+enum { WRITE_SLICE = 2000, BYTES_MAX = 64 * 1024 * 1024, FILE_MODE = 0600 };
+
+static const char *const names[EXPORT_N_FILES] = {
+	[EXPORT_UIDS] = "courierimapuiddb",
+	[EXPORT_KEYWORDS] = KEYWORD_DIR "/:list",
+	[EXPORT_SIZELIST] = "courierpop3dsizelist",
+};
+
+/* --- begin ---------------------------------------------------------------- */
+
+/* Number the keywords that messages have. */
+static void
+number_keywords(struct export_files *f)
+{
+	const struct mailbox *m = f->m;
+	bool *used = mem_zalloc(m->n_sets + 1, sizeof(*used));
+	uint16_t last = 0;
+
+	f->n_keywords = m->n_keywords;
+	f->numbers = mem_zalloc(m->n_keywords + 1, sizeof(*f->numbers));
+	for (size_t k = 0; k < f->v->n_chunks; k++)
+		for (uint32_t i = 0; i < f->v->v[k]->n; i++)
+			if (f->v->v[k]->m[i].keywords < m->n_sets)
+				used[f->v->v[k]->m[i].keywords] = true;
+	for (size_t s = 0; s < m->n_sets; s++)
+		for (size_t i = 0; used[s] && i < m->sets[s].n; i++)
+			f->numbers[m->sets[s].v[i]] = 1;
+	for (size_t i = 0; i < m->n_keywords; i++)
+		if (f->numbers[i] != 0)
+			f->numbers[i] = ++last;
+	f->has_keywords = last != 0;
+	free(used);
+}
+
+struct ordered {
+	struct slice base;
+	uint32_t seq;
+};
+
+static int
+order_names(const void *a, const void *b)
+{
+	const struct ordered *x = a, *y = b;
+
+	return file_name_order(x->base, y->base);
+}
+
+/* The sequence numbers as a drop listing has them. */
+static void
+order_list(struct export_files *f)
+{
+	struct ordered *v = mem_alloc(((size_t)f->v->count + 1) * sizeof(*v));
+
+	f->order = mem_alloc(((size_t)f->v->count + 1) * sizeof(*f->order));
+	for (uint32_t seq = 1; seq <= f->v->count; seq++) {
+		uint32_t i;
+		const struct chunk *c = view_at(f->v, seq, &i);
+
+		v[seq - 1] = (struct ordered){ chunk_base(c, i), seq };
+	}
+	if (f->v->count != 0)
+		qsort(v, f->v->count, sizeof(*v), order_names);
+	for (uint32_t i = 0; i < f->v->count; i++)
+		f->order[i] = v[i].seq;
+	free(v);
+}
+
+int
+export_files_begin(struct export_files *f, struct mailbox *m, struct err *e)
+{
+	int rc = 0;
+
+	*f = (struct export_files){ .m = m,
+		.v = view_ref(m->shown),
+		.uidvalidity = m->uidvalidity,
+		.uidnext = m->shown->uidnext,
+		.pop3_next = m->pop3_next,
+		.pop3_uidvalidity = m->pop3_uidvalidity };
+	for (int i = 0; i < EXPORT_N_FILES; i++)
+		f->fd[i] = -1;
+	pop3_ids_init(&f->ids);
+	number_keywords(f);
+	f->has_sizelist = m->dir[0] == '\0' && m->pop3_next != 0;
+	if (f->has_sizelist) {
+		rc =
+		    account_db_failed(m->account, pop3_ids_load(m, &f->ids, e));
+		order_list(f);
+	}
+	return rc;
+}
+
+void
+export_files_fini(struct export_files *f)
+{
+	if (f->m == NULL)
+		return;
+	for (int i = 0; i < EXPORT_N_FILES; i++) {
+		if (f->fd[i] >= 0)
+			(void)close(f->fd[i]);
+		if (f->tmp[i] != NULL)
+			(void)!fsx_unlink(f->m->account->root_fd, f->tmp[i]);
+		free(f->tmp[i]);
+	}
+	view_unref(&f->v);
+	pop3_ids_fini(&f->ids);
+	free(f->order);
+	free(f->numbers);
+	*f = (struct export_files){ 0 };
+}
+
+/* --- the lines ------------------------------------------------------------ */
+
+static bool
+is_line(struct slice s)
+{
+	return s.n != 0 && !slice_has(s, '\n') && !slice_has(s, '\r');
+}
+
+static void
+put_uid(
+    struct export_files *f, struct buf *out, const struct chunk *c, uint32_t i)
+{
+	struct slice base = chunk_base(c, i);
+
+	(void)f;
+	if (!is_line(base))
+		return;
+	buf_putf(out, "%u ", c->m[i].uid);
+	buf_put(out, base);
+	buf_putc(out, '\n');
+}
+
+static void
+put_keywords(
+    struct export_files *f, struct buf *out, const struct chunk *c, uint32_t i)
+{
+	struct slice base = chunk_base(c, i);
+	size_t n;
+	const uint16_t *v = mailbox_keyword_set(f->m, c->m[i].keywords, &n);
+
+	if (n == 0 || !is_line(base))
+		return;
+	buf_put(out, base);
+	for (size_t k = 0; k < n; k++)
+		if (v[k] < f->n_keywords && f->numbers[v[k]] != 0)
+			buf_putf(out, "%c%u", k == 0 ? ':' : ' ',
+			    f->numbers[v[k]] - 1u);
+	buf_putc(out, '\n');
+}
+
+/* Courier takes what stands here for granted, sizes too. */
+static void
+put_size(
+    struct export_files *f, struct buf *out, const struct chunk *c, uint32_t i)
+{
+	const struct pop3_id *id = pop3_ids_find(&f->ids, c->m[i].uid);
+	uint64_t size = chunk_fixed(c, i)->wire_size;
+	struct buf name;
+
+	/* a text of Dovecot's can't be said in this file */
+	if (id == NULL || (id->n == 0 && id->text_n != 0) ||
+	    !is_line(chunk_base(c, i)))
+		return;
+	if (id->size != SIZE_UNKNOWN)
+		size = id->size;
+	if (size == SIZE_UNKNOWN)
+		size = quota_size(f->m, c, i);
+	buf_init(&name, 1024);
+	buf_puts(out, message_name(&name, c, i));
+	/* Courier moves it to cur/ when it opens the mailbox. */
+	if (c->place[i] & PLACE_NEW && !(c->place[i] & PLACE_INFO))
+		buf_puts(out, ":2,");
+	buf_putf(out, " %llu %u:%u:%d\n", (unsigned long long)size, id->n,
+	    id->uidvalidity, id->utf8 == UTF8_YES);
+	buf_fini(&name);
+}
+
+static void
+put_head(struct export_files *f, struct buf *out)
+{
+	switch (f->which) {
+	case EXPORT_UIDS:
+		buf_putf(out, "1 %u %u\n", f->uidvalidity, f->uidnext);
+		break;
+	case EXPORT_KEYWORDS:
+		for (size_t i = 0; i < f->n_keywords; i++)
+			if (f->numbers[i] != 0) {
+				buf_put(out, f->m->keywords[i]);
+				buf_putc(out, '\n');
+			}
+		buf_putc(out, '\n');
+		break;
+	case EXPORT_SIZELIST:
+		buf_putf(out, "/3 %u %u\n", f->pop3_next, f->pop3_uidvalidity);
+		break;
+	case EXPORT_N_FILES:
+		break;
+	}
+}
+
+/* --- writing -------------------------------------------------------------- */
+
+static int
+make_file(struct export_files *f, struct err *e)
+{
+	struct account *a = f->m->account;
+	struct file_unique u = store_unique(a->store, store_wall(a->store));
+	struct buf tmp;
+	int rc = 0;
+
+	buf_init(&tmp, 2048);
+	mailbox_put_path(f->m, &tmp, "tmp/");
+	file_name_tmp(&tmp, &u);
+	f->fd[f->which] = fsx_create(a->root_fd, buf_cstr(&tmp), FILE_MODE);
+	if (f->fd[f->which] < 0)
+		rc = err_sys(e, "create %s", buf_cstr(&tmp));
+	else
+		f->tmp[f->which] = mem_strdup(buf_cstr(&tmp));
+	buf_fini(&tmp);
+	return rc;
+}
+
+static void
+put_lines(struct export_files *f, struct buf *out)
+{
+	static void (*const put[EXPORT_N_FILES])(struct export_files *,
+	    struct buf *, const struct chunk *, uint32_t) = {
+		[EXPORT_UIDS] = put_uid,
+		[EXPORT_KEYWORDS] = put_keywords,
+		[EXPORT_SIZELIST] = put_size,
+	};
+
+	for (int n = 0; n < WRITE_SLICE && f->seq <= f->v->count; n++) {
+		uint32_t i,
+		    seq = f->which == EXPORT_SIZELIST ? f->order[f->seq - 1]
+						      : f->seq;
+		const struct chunk *c = view_at(f->v, seq, &i);
+
+		put[f->which](f, out, c, i);
+		f->seq++;
+	}
+}
+
+static bool
+is_wanted(const struct export_files *f)
+{
+	return f->which == EXPORT_UIDS ||
+	    (f->which == EXPORT_KEYWORDS && f->has_keywords) ||
+	    (f->which == EXPORT_SIZELIST && f->has_sizelist);
+}
+
+int
+export_files_write(struct export_files *f, struct err *e)
+{
+	struct buf out;
+	int rc = 0;
+
+	while (f->which < EXPORT_N_FILES && !is_wanted(f))
+		f->which++;
+	if (f->which == EXPORT_N_FILES)
+		return 0;
+	buf_init(&out, BYTES_MAX);
+	if (f->seq == 0) {
+		rc = make_file(f, e);
+		put_head(f, &out);
+		f->seq = 1;
+	}
+	put_lines(f, &out);
+	if (rc == 0 && !buf_ok(&out))
+		rc = err_set(e, ERR_LIMIT, "too large");
+	if (rc == 0 && fsx_write_all(f->fd[f->which], buf_slice(&out)) < 0)
+		rc = err_sys(e, "write %s", names[f->which]);
+	buf_fini(&out);
+	if (f->seq > f->v->count) {
+		f->which++;
+		f->seq = 0;
+	}
+	return rc != 0 ? rc : 1;
+}
+
+void
+export_files_sync_fds(struct export_files *f, struct sync_fds *fds)
+{
+	for (int i = 0; i < EXPORT_N_FILES; i++)
+		sync_fds_add(fds, f->fd[i], true);
+}
+
+static int
+place_one(struct export_files *f, enum export_file which, struct err *e)
+{
+	int root_fd = f->m->account->root_fd, rc = 0;
+	struct buf to;
+
+	buf_init(&to, 2048);
+	mailbox_put_path(f->m, &to, names[which]);
+	if (f->tmp[which] != NULL) {
+		if (fsx_rename(root_fd, f->tmp[which], root_fd, buf_cstr(&to)) <
+		    0) {
+			rc = err_sys(e, "rename %s", names[which]);
+		} else {
+			free(f->tmp[which]);
+			f->tmp[which] = NULL;
+		}
+	} else if (which == EXPORT_KEYWORDS &&
+	    fsx_unlink(root_fd, buf_cstr(&to)) < 0 && errno != ENOENT &&
+	    errno != ENOTDIR) {
+		rc = err_sys(e, "remove %s", names[which]);
+	}
+	buf_fini(&to);
+	return rc;
+}
+
+int
+export_files_place(struct export_files *f, int64_t wall_ms, struct err *e)
+{
+	struct account *a = f->m->account;
+	struct buf dir;
+	struct stat st;
+	int rc = 0;
+
+	if (f->has_keywords) {
+		buf_init(&dir, 2048);
+		mailbox_put_path(f->m, &dir, KEYWORD_DIR);
+		if (fsx_mkdir(a->root_fd, buf_cstr(&dir), 0700) < 0 &&
+		    errno != EEXIST)
+			rc = err_sys(e, "mkdir %s", buf_cstr(&dir));
+		else if (fsx_stat(a->root_fd, buf_cstr(&dir), &st) < 0 ||
+		    !S_ISDIR(st.st_mode))
+			rc = err_set(e, ERR_INVALID, "%s is no directory",
+			    buf_cstr(&dir));
+		buf_fini(&dir);
+	}
+	for (int i = 0; i < EXPORT_N_FILES && rc == 0; i++)
+		rc = place_one(f, (enum export_file)i, e);
+	/* What had been merged into the old list is in the new one. */
+	if (rc == 0)
+		courier_keywords_tidy(a->root_fd, f->m->dir, wall_ms / 1000);
+	return rc;
+}

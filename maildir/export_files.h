@@ -1,0 +1,47 @@
+/*
+ * export_files: the three files of one mailbox, written piece by piece.
+ *
+ * Layer:  maildir, uses base.
+ */
+#ifndef MAILDIR_EXPORT_FILES_H
+#define MAILDIR_EXPORT_FILES_H
+
+#include "maildir/pop3_ids.h"
+
+enum export_file {
+	EXPORT_UIDS,
+	EXPORT_KEYWORDS,
+	EXPORT_SIZELIST,
+	EXPORT_N_FILES,
+};
+
+struct export_files {
+	struct mailbox *m; /* NULL: not begun */
+	struct view *v;
+	uint32_t uidvalidity, uidnext;
+	uint32_t pop3_next, pop3_uidvalidity;
+	bool has_keywords; /* else there shall be no ":list" */
+	bool has_sizelist;
+	struct pop3_ids ids;
+	uint32_t *order;   /* sequence numbers in the order of the list */
+	uint16_t *numbers; /* of each keyword in the list, from 1; 0: unused */
+	size_t n_keywords; /* of numbers */
+	int fd[EXPORT_N_FILES]; /* below tmp/, -1: not made */
+	char *tmp[EXPORT_N_FILES];
+	enum export_file which; /* being written */
+	uint32_t seq;		/* the next message */
+};
+
+/* Take the mailbox as it is shown now, which stays open until the fini. */
+int export_files_begin(
+    struct export_files *f, struct mailbox *m, struct err *e) MUST_USE;
+/* A piece.  1: there is more; 0: all is written; else ERR_*. */
+int export_files_write(struct export_files *f, struct err *e) MUST_USE;
+void export_files_sync_fds(struct export_files *f, struct sync_fds *fds);
+/* Rename them into place. */
+int export_files_place(
+    struct export_files *f, int64_t wall_ms, struct err *e) MUST_USE;
+/* What was not placed is removed.  A zeroed one may be handed in. */
+void export_files_fini(struct export_files *f);
+
+#endif
