@@ -195,7 +195,8 @@ fsx_replace(int dirfd, const char *tmp_name, const char *name,
 	}
 	if (fsx_close(fd) < 0 || fsx_rename(dirfd, tmp_name, dirfd, name) < 0)
 		goto fail;
-	return 0;
+	/* too late to go back: the new file is there */
+	return sync ? fsx_fsync(dirfd) : 0;
 fail:
 	keep = errno;
 	(void)unlinkat(dirfd, tmp_name, 0);

@@ -62,9 +62,9 @@ ssize_t fsx_pread(int fd, void *p, size_t n, off_t off) MUST_USE;
 int fsx_close(int fd) MUST_USE;
 
 /*
- * Replace name below dirfd by a file with these bytes: written under tmp_name
- * (same file system), synced if sync, renamed over.  The old file stays
- * whole if anything fails.
+ * Replace name in dirfd by a file with these bytes: written under tmp_name
+ * (same file system), synced if sync, renamed over, and the directory synced if
+ * sync.  The old file stays whole if anything but that last fails.
  */
 int fsx_replace(int dirfd, const char *tmp_name, const char *name,
     struct slice bytes, mode_t mode, bool sync) MUST_USE;

@@ -325,6 +325,8 @@ fill_dir(struct account *a, const char *path, struct err *e)
 		else if (errno != EEXIST)
 			rc = err_sys(e, "create %s/maildirfolder", path);
 	}
+	if (rc == 0 && fsx_fsync(fd) < 0)
+		rc = err_sys(e, "sync %s", path);
 	(void)close(fd);
 	return rc;
 }
@@ -463,7 +465,11 @@ account_create(struct account *a, struct slice name, struct err *e)
 		rc = make_dir(a, buf_cstr(&dir), e);
 		made = rc == 0;
 	}
-	if (rc == 0 && (rc = account_retry(make_row, &c, e)) != 0 && made)
+	if (rc == 0 && (rc = account_retry(make_row, &c, e)) == 0) {
+		a->root_dirty = true;
+		rc = account_sync_now(a, e);
+	}
+	if (rc != 0 && made)
 		unmake_dir(a, buf_cstr(&dir));
 	buf_fini(&dir);
 	return rc == ERR_INVALID || rc == ERR_EXISTS ? invalid(e, rc) : rc;

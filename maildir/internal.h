@@ -205,6 +205,9 @@ int account_sync_fds(
 /* A sync of those has ended.  0, or ERR_* when it is not durable. */
 int account_synced(struct account *a, int error) MUST_USE;
 
+/* The same, done here, for changes of mailboxes: those are rare. */
+int account_sync_now(struct account *a, struct err *e) MUST_USE;
+
 /* Run fn until it is through with what others hold, for the rows of CREATE and
  * DELETE, whose directory has been made or moved away by then: there is no way
  * back to a retry of the whole.  At most some 100 ms; everything else hands

@@ -329,6 +329,8 @@ check_facts(struct account *a, struct err *e)
 	if (has == 1 && was.ino == now.ino &&
 	    (was.boot == now.boot || now.boot == 0))
 		return 0;
+	/* what was noted in maildirsize was never synced */
+	a->quota_stale = has == 1;
 	if (has == 0) {
 		now.identity = random_number();
 	} else if (was.ino != now.ino) {

@@ -444,6 +444,11 @@ account_rename(
 		rc = rename_inbox(&c, to, e);
 	else
 		rc = rename_tree(&c, e);
+	/* What is delivered under the new name must be found there. */
+	if (rc == 0) {
+		a->root_dirty = true;
+		rc = account_sync_now(a, e);
+	}
 	pairs_free(&c);
 	buf_fini(&to_dir);
 	buf_fini(&from_dir);

@@ -337,6 +337,20 @@ account_synced(struct account *a, int error)
 }
 
 int
+account_sync_now(struct account *a, struct err *e)
+{
+	struct sync_fds fds = { 0 };
+	struct sync s = { 0 };
+	int rc = account_sync_fds(a, &fds, e);
+
+	if (rc != 0)
+		return rc;
+	sync_start(&s, NULL, &fds, (struct waker){ 0 });
+	rc = account_synced(a, s.error);
+	return rc != 0 ? err_set(e, rc, "sync %s", a->path) : 0;
+}
+
+int
 account_retry(int (*fn)(void *arg, struct err *e), void *arg, struct err *e)
 {
 	const struct timespec pause = { 0, BUSY_PAUSE_NS };

@@ -16,3 +16,10 @@ TESTS += tests/crash/test_fault
 tests_crash_test_fault_SOURCES = tests/crash/test_fault.c $(TESTS_CRASH_SRC)
 tests_crash_test_fault_LDFLAGS = $(TESTS_CRASH_LD)
 tests_crash_test_fault_LDADD = $(MAILDIR_TEST_LIBS)
+
+check_PROGRAMS += tests/crash/test_power
+TESTS += tests/crash/test_power
+tests_crash_test_power_SOURCES = tests/crash/test_power.c \
+	tests/crash/power.c tests/crash/power.h $(TESTS_CRASH_SRC)
+tests_crash_test_power_LDFLAGS = $(TESTS_CRASH_LD)
+tests_crash_test_power_LDADD = $(MAILDIR_TEST_LIBS)

@@ -1,0 +1,189 @@
+/*
+ * The power goes at each point of each script: of what was not synced some is
+ * lost, in all ways that power.h allows or a sample of them, and the account
+ * is opened again after the boot.  By default a part of the points is taken,
+ * POSTERN_LONG=1 takes all and more samples.
+ */
+#include <sys/wait.h>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "tests/crash/power.h"
+#include "tests/crash/script.h"
+
+enum { STRIDE = 17, SAMPLES = 8 };
+
+static struct world world;
+static char *boots[2], *database;
+
+static void
+quiet(void *arg, enum log_level level, const char *ident, const char *line)
+{
+	(void)arg;
+	if (level <= LOG_LEVEL_ERROR || getenv("CRASH_TRACE") != NULL)
+		(void)fprintf(stderr, "%s: %s\n", ident, line);
+}
+
+static unsigned
+n_ops(void)
+{
+	return world.calls->n_ops;
+}
+
+/* A failed assertion ends the child, with its message. */
+static void
+in_child(void (*fn)(void *arg), void *arg, const char *where)
+{
+	int status;
+	pid_t pid;
+
+	(void)fflush(NULL);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		(void)setenv("CMOCKA_TEST_ABORT", "1", 1);
+		fn(arg);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	/* CRASH_ALL=1: see them all */
+	if ((!WIFEXITED(status) || WEXITSTATUS(status) != 0) &&
+	    getenv("CRASH_ALL") == NULL)
+		fail_msg("%s", where);
+}
+
+struct point {
+	const struct script *s;
+	unsigned upto;
+	enum power_loss loss;
+	uint64_t seed;
+	char where[96];
+};
+
+static void
+live(void *arg)
+{
+	const struct point *p = arg;
+	const struct calls_plan plan = { CALLS_PASS, 0, 0 };
+
+	calls_set_boot_id(boots[0]);
+	world.calls->record = true;
+	world_live(&world, p->s, &plan);
+	if (link(fixture_path(world.f, "postern.db"), database) != 0)
+		abort();
+}
+
+static void
+look(void *arg)
+{
+	const struct point *p = arg;
+	const struct promise_rules rules = { .stores = p->s->always,
+		.quota = true,
+		.modseq = true,
+		.upto = p->upto };
+
+	calls_set_boot_id(boots[1]);
+	fixture_open(world.f);
+	ledger_check(world.l, world.f, &rules, p->where);
+	fixture_close(world.f);
+}
+
+static void
+one_point(struct point *p)
+{
+	static const char *const names[POWER_N] = { "nothing", "all", "bytes",
+		"entries", "some" };
+
+	(void)snprintf(p->where, sizeof(p->where), "%s: %u of %u, lost: %s %u",
+	    p->s->name, p->upto, world.calls->n_ops, names[p->loss],
+	    (unsigned)p->seed);
+	power_restore(
+	    world.calls, p->upto, p->loss, p->seed, world.f->path, database);
+	in_child(look, p, p->where);
+}
+
+/* Between two syncs the last point asks for most. */
+static bool
+is_before_sync(unsigned upto)
+{
+	return upto == world.calls->n_ops ||
+	    world.calls->op[upto].kind == OP_SYNC;
+}
+
+static void
+power_goes(void **state)
+{
+	struct point p = { .s = *state };
+	const char *only = getenv("CRASH_AT");
+	bool all = getenv("POSTERN_LONG") != NULL;
+
+	world_reset(&world, p.s);
+	(void)unlink(database);
+	in_child(live, &p, "the script itself");
+	assert_true(p.s->quota != NULL || world.l->refused == 0);
+	assert_true(world.calls->n_ops > world.calls->n_old + 5);
+	for (p.upto = world.calls->n_old; p.upto <= world.calls->n_ops;
+	     p.upto++) {
+		bool last = is_before_sync(p.upto);
+		const struct op *op = &world.calls->op[p.upto];
+		bool chosen = all || p.upto % STRIDE == 0;
+
+		if ((only != NULL && p.upto != (unsigned)atoi(only)) ||
+		    (p.upto != 0 && p.upto < world.calls->n_ops &&
+			op[-1].call == op->call && op->kind == OP_ENTRY &&
+			op[-1].kind == OP_ENTRY))
+			continue;
+		for (p.loss = POWER_NOTHING; p.loss < POWER_N; p.loss++) {
+			if (!(p.loss == POWER_ALL ? last : chosen))
+				continue;
+			p.seed = 0;
+			do
+				one_point(&p);
+			while (p.loss == POWER_RANDOM && all &&
+			    ++p.seed < SAMPLES);
+		}
+	}
+}
+
+static void
+make_boot(char **path, const char *text)
+{
+	*path = mem_printf("%s/boot-%s", world.f->root, text);
+	write_file(*path, text);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct CMUnitTest tests[32];
+	int rc;
+
+	if (access("/dev/shm", W_OK) == 0)
+		(void)setenv("TMPDIR", "/dev/shm", 0);
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
+	log_set_sink(quiet, NULL);
+	world_init(&world);
+	ledger_clock = n_ops;
+	make_boot(&boots[0], "one");
+	make_boot(&boots[1], "two");
+	database = mem_printf("%s/database", world.f->root);
+	for (size_t i = 0; i < n_scripts; i++) {
+		union {
+			const struct script *in;
+			void *out;
+		} s = { &scripts[i] };
+
+		tests[i] = (struct CMUnitTest){ scripts[i].name, power_goes,
+			NULL, NULL, s.out };
+	}
+	rc = _cmocka_run_group_tests("power", tests, n_scripts, NULL, NULL);
+	free(boots[0]);
+	free(boots[1]);
+	free(database);
+	world_fini(&world);
+	return rc;
+}
