@@ -30,6 +30,9 @@ static const struct {
 	{ "I18NLEVEL=1", false }, /* RFC 5255 */
 	{ "MULTIAPPEND", false }, /* RFC 3502 */
 	{ "OBJECTID", false }, /* RFC 8474 */
+	{ "ESEARCH", false }, /* RFC 4731 */
+	{ "SEARCHRES", false }, /* RFC 5182 */
+	{ "WITHIN", false }, /* RFC 5032 */
 	{ "SAVEDATE", false }, /* RFC 8514 */
 };
 /* clang-format on */

@@ -191,8 +191,10 @@ imap_command_parse(struct imap_session *i)
 	if (why != NULL)
 		return refuse(i, why);
 	v = parse_args(i, &lx);
-	if (v == IMAP_RUN)
+	if (v == IMAP_RUN) {
 		i->n_bad = 0;
+		i->progress_told = i->now;
+	}
 	if (v == IMAP_RUN && i->read_only && i->mailbox != NULL &&
 	    (i->cmd->flags & IMAP_CHANGES_MAILBOX) != 0) {
 		imap_put_tagged(&i->s.out, i->tag, "NO",
@@ -212,6 +214,7 @@ imap_command_clear(struct imap_session *i)
 	i->cmd = NULL;
 	i->stream = false;
 	i->half = false;
+	i->by_numbers = false;
 	i->tag = slice_of(NULL, 0);
 	buf_reset(&i->reply);
 	buf_fini(&i->kept_fields);
@@ -268,7 +271,9 @@ static enum step
 finish_fn(struct imap_session *i)
 {
 	enum step st;
-	bool may_expunge = i->uid || (i->cmd->flags & IMAP_MAY_EXPUNGE) != 0;
+	/* RFC 7162 3.2.10.2: not in a UID SEARCH that has numbers, either */
+	bool may_expunge = (i->uid && !i->by_numbers) ||
+	    (i->cmd->flags & IMAP_MAY_EXPUNGE) != 0;
 
 	if (i->finish_phase == FINISH_REFRESH)
 		return refresh(i);

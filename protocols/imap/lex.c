@@ -203,6 +203,23 @@ imap_lex_number64(struct imap_lex *lx, uint64_t *out)
 }
 
 enum parse
+imap_lex_modseq(struct imap_lex *lx, uint64_t *out)
+{
+	size_t start = lx->pos;
+	uint64_t v;
+	enum parse r = imap_lex_number64(lx, &v);
+
+	if (r != PARSE_OK)
+		return r;
+	if (v > INT64_MAX) {
+		lx->pos = start;
+		return bad(lx, "mod-sequence too large");
+	}
+	*out = v;
+	return PARSE_OK;
+}
+
+enum parse
 imap_lex_number(struct imap_lex *lx, uint32_t *out)
 {
 	size_t start = lx->pos;

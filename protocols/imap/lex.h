@@ -92,6 +92,8 @@ enum parse imap_lex_flag(struct imap_lex *lx, struct slice *out) MUST_USE;
 /* The digits are 32 (64) bits at most, or it's PARSE_BAD. */
 enum parse imap_lex_number(struct imap_lex *lx, uint32_t *out) MUST_USE;
 enum parse imap_lex_number64(struct imap_lex *lx, uint64_t *out) MUST_USE;
+/* A mod-sequence: 63 bits (RFC 7162 7, mod-sequence-valzer). */
+enum parse imap_lex_modseq(struct imap_lex *lx, uint64_t *out) MUST_USE;
 /* A number that isn't 0. */
 enum parse imap_lex_nz_number(struct imap_lex *lx, uint32_t *out) MUST_USE;
 

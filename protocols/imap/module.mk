@@ -29,6 +29,7 @@ libimap_a_SOURCES = \
 	protocols/imap/fetch_look.c \
 	protocols/imap/flags.c \
 	protocols/imap/forest.c protocols/imap/forest.h \
+	protocols/imap/hits.c protocols/imap/hits.h \
 	protocols/imap/input.c \
 	protocols/imap/kept.c protocols/imap/kept.h \
 	protocols/imap/keys.c protocols/imap/keys.h \
@@ -38,10 +39,13 @@ libimap_a_SOURCES = \
 	protocols/imap/names.c \
 	protocols/imap/pattern.c \
 	protocols/imap/pattern.h \
+	protocols/imap/progress.c \
+	protocols/imap/saved.c protocols/imap/saved.h \
 	protocols/imap/search.h \
 	protocols/imap/search_eval.c \
 	protocols/imap/search_find.c \
 	protocols/imap/search_keys.c \
+	protocols/imap/search_return.c \
 	protocols/imap/search_text.c \
 	protocols/imap/seqset.c \
 	protocols/imap/seqset.h \

@@ -1,6 +1,7 @@
 /*
  * imap_search: the keys of SEARCH, and the engine behind them.
- * RFC 3501 6.4.4.
+ * RFC 3501 6.4.4; RFC 4731 (ESEARCH), 5032 (WITHIN), 5182 (SEARCHRES), 7162
+ * (MODSEQ), 8474 (EMAILID), 8514 (SAVEDATE), 9394 (PARTIAL).
  *
  * Layer:  protocols/imap.
  *
@@ -8,7 +9,8 @@
  *   search_eval.c  one message against the program
  *   search_text.c  header and body text of one message
  *   search_find.c  from message to message, for SORT and THREAD
- *   cmd_search.c   the same for SEARCH
+ *   search_return.c  the result options
+ *   cmd_search.c   from message to message, and the results
  *
  * The program is a list of tests.  Each names the test that follows when it
  * is true, and the one when it is false; NOT, OR and lists are in these
@@ -20,7 +22,9 @@
 #define IMAP_SEARCH_H
 
 #include "protocols/imap/casemap.h"
+#include "protocols/imap/hits.h"
 #include "protocols/imap/session_impl.h"
+#include "protocols/imap/writer.h"
 #include "protocols/mime/text.h"
 
 enum search_op {
@@ -30,12 +34,15 @@ enum search_op {
 	SEARCH_RECENT,
 	SEARCH_SET,	/* its number is in the set */
 	SEARCH_EMAILID, /* RFC 8474 */
+	SEARCH_MODSEQ,	/* RFC 7162 */
 	SEARCH_BEFORE,
 	SEARCH_ON,
 	SEARCH_SINCE,
 	SEARCH_SAVEDBEFORE, /* RFC 8514 */
 	SEARCH_SAVEDON,
 	SEARCH_SAVEDSINCE,
+	SEARCH_OLDER, /* RFC 5032 */
+	SEARCH_YOUNGER,
 	SEARCH_LARGER,
 	SEARCH_SMALLER,
 	SEARCH_SENTBEFORE,
@@ -53,7 +60,8 @@ struct search_test {
 	uint32_t flag;
 	struct slice name; /* keyword; header field; objectid */
 	struct imap_set set;
-	int64_t days;
+	int64_t days; /* or the second that OLDER and YOUNGER ask about */
+	uint64_t modseq;
 	uint32_t size;
 	struct imap_needle needle;
 	int32_t yes, no; /* the next test, or SEARCH_… */
@@ -69,16 +77,37 @@ struct search_text {
 	struct buf held;       /* header bytes not yet looked at */
 };
 
+/* Result options (RFC 4731 3.1, RFC 5182 2.1, RFC 9394 3.1). */
+enum search_return_option {
+	SEARCH_RETURN_MIN = 1,
+	SEARCH_RETURN_MAX = 2,
+	SEARCH_RETURN_ALL = 4,
+	SEARCH_RETURN_COUNT = 8,
+	SEARCH_RETURN_SAVE = 16,
+	SEARCH_RETURN_PARTIAL = 32,
+};
+struct search_return {
+	bool given;    /* there was a RETURN: ESEARCH is the response */
+	unsigned what; /* enum search_return_option */
+	struct imap_partial partial;
+};
+/*
+ * "RETURN (…) " if it stands here; what is SEARCH_RETURN_ALL where there are no
+ * options in it (RFC 4731 3.1).
+ */
+enum parse imap_parse_return(
+    struct imap_lex *lx, struct search_return *out) MUST_USE;
+
 struct search_args {
 	bool bad_charset;
 	struct slice charset;
 	struct search_test *tests;
 	size_t n_tests;
 	int32_t start;
+	bool by_modseq; /* MODSEQ is among the keys */
 
 	struct view *newest;
 	uint32_t seq; /* of the message under way */
-	bool begun;   /* "* SEARCH" is out */
 	/* one message */
 	const struct message *m; /* NULL: none under way */
 	int32_t at;		 /* its next test */
@@ -87,6 +116,23 @@ struct search_args {
 	int fd;
 	uint64_t file_size;
 	struct search_text text;
+};
+
+/* What SEARCH has found, and how it is told (cmd_search.c). */
+struct search_command {
+	struct search_args search; /* must be first */
+	struct search_return ret;
+	uint32_t from_front, from_end; /* so many must be found there */
+	uint32_t front, end; /* still to be looked at: from front up to end */
+	bool backwards;	     /* from the end */
+	uint32_t n_front;    /* hits when it turned */
+	struct imap_hits hits;
+	uint64_t modseq;			   /* the highest of them */
+	uint32_t min, max, partial_lo, partial_hi; /* of them; 0: none */
+	/* while telling */
+	uint32_t at, last; /* the next hit to be told; the last one, or 0 */
+	uint64_t partial_modseq; /* the highest of those told */
+	struct imap_put_set set;
 };
 
 /*

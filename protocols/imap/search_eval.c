@@ -49,11 +49,9 @@ has_email_id(struct imap_session *i, const struct message *m, struct slice id)
 }
 
 static int64_t
-floor_days(int64_t ms)
+floor_div(int64_t n, int64_t by)
 {
-	const int64_t day = 86400000;
-
-	return ms >= 0 ? ms / day : -((-ms + day - 1) / day);
+	return n >= 0 ? n / by : -((-n + by - 1) / by);
 }
 
 /* Tests on what the index knows; a->info is there. */
@@ -62,9 +60,9 @@ info_test(const struct search_args *a, const struct search_test *t)
 {
 	/* RFC 3501 6.4.4: disregarding time and timezone; UTC, as FETCH
 	 * shows INTERNALDATE */
-	int64_t days =
-	    floor_days(t->op >= SEARCH_SAVEDBEFORE ? a->info.save_ms
-						   : a->info.internal_ms);
+	int64_t days = floor_div(
+	    t->op >= SEARCH_SAVEDBEFORE ? a->info.save_ms : a->info.internal_ms,
+	    86400000);
 
 	if (t->op == SEARCH_BEFORE || t->op == SEARCH_SAVEDBEFORE)
 		return days < t->days;
@@ -72,6 +70,10 @@ info_test(const struct search_args *a, const struct search_test *t)
 		return days == t->days;
 	if (t->op == SEARCH_SINCE || t->op == SEARCH_SAVEDSINCE)
 		return days >= t->days;
+	if (t->op == SEARCH_OLDER)
+		return floor_div(a->info.internal_ms, 1000) <= t->days;
+	if (t->op == SEARCH_YOUNGER)
+		return floor_div(a->info.internal_ms, 1000) >= t->days;
 	if (t->op == SEARCH_LARGER)
 		return a->info.wire_size > t->size;
 	assert(t->op == SEARCH_SMALLER);
@@ -93,6 +95,8 @@ plain_test(struct imap_session *i, const struct search_test *t)
 		return imap_set_has(&t->set, a->seq);
 	if (t->op == SEARCH_EMAILID)
 		return has_email_id(i, a->m, t->name);
+	if (t->op == SEARCH_MODSEQ)
+		return a->m->modseq >= t->modseq;
 	assert(t->op == SEARCH_ALL);
 	return true;
 }

@@ -14,6 +14,8 @@ enum arg {
 	ARG_KEYWORD,
 	ARG_HEADER,
 	ARG_OBJECTID,
+	ARG_SECONDS,
+	ARG_MODSEQ,
 	ARG_SET
 };
 
@@ -47,6 +49,9 @@ static const struct {
 	{ SLICE_INIT("SENTBEFORE"), SEARCH_SENTBEFORE, false, ARG_DATE, 0, { 0 } },
 	{ SLICE_INIT("SENTON"),	    SEARCH_SENTON, false, ARG_DATE, 0, { 0 } },
 	{ SLICE_INIT("SENTSINCE"),  SEARCH_SENTSINCE, false, ARG_DATE, 0, { 0 } },
+	{ SLICE_INIT("OLDER"),	    SEARCH_OLDER,  false, ARG_SECONDS, 0, { 0 } },
+	{ SLICE_INIT("YOUNGER"),    SEARCH_YOUNGER, false, ARG_SECONDS, 0, { 0 } },
+	{ SLICE_INIT("MODSEQ"),	    SEARCH_MODSEQ, false, ARG_MODSEQ, 0, { 0 } },
 	/* RFC 8514: saved dates are known everywhere */
 	{ SLICE_INIT("SAVEDBEFORE"), SEARCH_SAVEDBEFORE, false, ARG_DATE, 0, { 0 } },
 	{ SLICE_INIT("SAVEDON"),    SEARCH_SAVEDON, false, ARG_DATE, 0, { 0 } },
@@ -153,6 +158,7 @@ cost_of(enum search_op op)
 	case SEARCH_RECENT:
 	case SEARCH_SET:
 	case SEARCH_EMAILID:
+	case SEARCH_MODSEQ:
 		return 0;
 	case SEARCH_BEFORE:
 	case SEARCH_ON:
@@ -160,6 +166,8 @@ cost_of(enum search_op op)
 	case SEARCH_SAVEDBEFORE:
 	case SEARCH_SAVEDON:
 	case SEARCH_SAVEDSINCE:
+	case SEARCH_OLDER:
+	case SEARCH_YOUNGER:
 	case SEARCH_LARGER:
 	case SEARCH_SMALLER:
 		return 1;
@@ -270,13 +278,50 @@ text_arg(struct tree *t, struct imap_lex *lx, struct imap_needle *needle)
 static enum parse
 set_arg(struct tree *t, struct imap_lex *lx, bool uid, struct imap_set *out)
 {
-	enum parse r = imap_lex_set(lx, &t->i->arena, t->i->opt->set_max, out);
+	if (!uid && imap_lex_peek(lx) != '$')
+		t->i->by_numbers = true;
+	return imap_parse_set_as(t->i, lx, uid, out);
+}
 
-	if (r == PARSE_OK && !imap_set_resolve(out, t->i->view, uid)) {
-		lx->why = "no such message";
-		return PARSE_BAD;
-	}
+/* RFC 5032 2: so many seconds ago. */
+static enum parse
+seconds_arg(struct tree *t, struct imap_lex *lx, struct search_test *test)
+{
+	uint32_t ago;
+	enum parse r = imap_lex_nz_number(lx, &ago);
+
+	if (r == PARSE_OK)
+		test->days = t->i->wall / 1000 - ago;
 	return r;
+}
+
+/* RFC 7162 7, search-modsequence; one mod-sequence for all of a message. */
+static enum parse
+modseq_arg(struct tree *t, struct imap_lex *lx, struct search_test *test)
+{
+	struct slice entry, type;
+	enum parse r;
+
+	t->a->by_modseq = true;
+	if (imap_lex_peek(lx) == '"') {
+		if ((r = imap_lex_string(lx, &entry)) != PARSE_OK)
+			return r;
+		if (!slice_istarts(entry, SLICE("/flags/"))) {
+			lx->why = "no such metadata item";
+			return PARSE_BAD;
+		}
+		if ((r = imap_lex_space(lx)) != PARSE_OK ||
+		    (r = imap_lex_atom(lx, &type)) != PARSE_OK ||
+		    (r = imap_lex_space(lx)) != PARSE_OK)
+			return r;
+		if (!slice_ieq(type, SLICE("priv")) &&
+		    !slice_ieq(type, SLICE("shared")) &&
+		    !slice_ieq(type, SLICE("all"))) {
+			lx->why = "no such kind of metadata item";
+			return PARSE_BAD;
+		}
+	}
+	return imap_lex_modseq(lx, &test->modseq);
 }
 
 static enum parse
@@ -336,6 +381,10 @@ key_arg(
 		return keyword_arg(lx, test);
 	case ARG_OBJECTID:
 		return objectid_arg(lx, test);
+	case ARG_SECONDS:
+		return seconds_arg(t, lx, test);
+	case ARG_MODSEQ:
+		return modseq_arg(t, lx, test);
 	case ARG_SET:
 		return set_arg(t, lx, true, &test->set);
 	case ARG_HEADER:
@@ -440,7 +489,7 @@ one_key(struct tree *t, struct imap_lex *lx)
 	int c = imap_lex_peek(lx);
 	enum parse r;
 
-	if (c == '*' || (c >= '0' && c <= '9')) {
+	if (c == '*' || c == '$' || (c >= '0' && c <= '9')) {
 		r = set_arg(t, lx, false, &numbers.set);
 		return r == PARSE_OK
 		    ? add_test(t, lx, &numbers, ARG_NONE, false)
@@ -623,11 +672,13 @@ imap_search_criteria(
 enum parse
 imap_parse_search(struct imap_session *i, struct imap_lex *lx)
 {
-	struct search_args *a = IMAP_ARGS(i, struct search_args);
+	struct search_command *c = IMAP_ARGS(i, struct search_command);
+	struct search_args *a = &c->search;
 	enum parse r;
 
 	a->charset = SLICE("UTF-8");
 	if ((r = imap_lex_space(lx)) != PARSE_OK ||
+	    (r = imap_parse_return(lx, &c->ret)) != PARSE_OK ||
 	    (r = charset_arg(i, lx, a)) != PARSE_OK)
 		return r;
 	return imap_search_program(i, lx, a);

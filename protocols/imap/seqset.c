@@ -66,6 +66,25 @@ imap_lex_set(
 	return PARSE_OK;
 }
 
+enum parse
+imap_lex_partial(struct imap_lex *lx, struct imap_partial *out)
+{
+	struct imap_partial p = { .from_end = imap_lex_take(lx, '-') };
+	uint32_t last;
+	enum parse r;
+
+	if ((r = imap_lex_nz_number(lx, &p.first)) != PARSE_OK ||
+	    (r = imap_lex_char(lx, ':')) != PARSE_OK ||
+	    (p.from_end && (r = imap_lex_char(lx, '-')) != PARSE_OK) ||
+	    (r = imap_lex_nz_number(lx, &last)) != PARSE_OK)
+		return r;
+	/* 500:400 is the same as 400:500 */
+	p.last = last > p.first ? last : p.first;
+	p.first = last > p.first ? p.first : last;
+	*out = p;
+	return PARSE_OK;
+}
+
 /* --- resolving ----------------------------------------------------------- */
 
 static int

@@ -1,5 +1,6 @@
 /*
- * imap_set: sequence sets.  RFC 3501 section 9, sequence-set; 6.4.8 for UIDs.
+ * imap_set: sequence sets.  RFC 3501 section 9, sequence-set; 6.4.8 for UIDs;
+ * RFC 9394 for partial ranges.
  *
  * Layer:  protocols/imap, uses base, maildir/view.
  * Memory: in the arena of the command.
@@ -42,6 +43,17 @@ enum parse imap_lex_set(struct imap_lex *lx, struct arena *a, size_t max,
  */
 bool imap_set_resolve(
     struct imap_set *set, const struct view *v, bool uid) MUST_USE;
+
+/*
+ * partial-range (RFC 9394 4): the first-th to the last-th of something, from
+ * 1, counted from its end if it was written with "-".
+ */
+struct imap_partial {
+	uint32_t first, last;
+	bool from_end;
+};
+enum parse imap_lex_partial(
+    struct imap_lex *lx, struct imap_partial *out) MUST_USE;
 
 /* Numbers in a resolved set. */
 uint32_t imap_set_count(const struct imap_set *set);

@@ -327,6 +327,7 @@ imap_session_free(struct session *s)
 	imap_deselect(i);
 	account_release(&i->account);
 	arena_fini(&i->arena);
+	imap_saved_fini(&i->saved);
 	buf_fini(&i->line);
 	buf_fini(&i->reply);
 	buf_fini(&s->in);
@@ -365,6 +366,7 @@ imap_session_new(const struct imap_options *opt,
 	buf_init(&i->kept_fields, KEPT_MAX);
 	buf_init(&i->kept_key, KEPT_MAX);
 	arena_init(&i->arena, ARENA_MAX);
+	imap_saved_init(&i->saved);
 	i->opt = opt;
 	i->step = &step_login;
 	i->user =

@@ -23,6 +23,7 @@
 #include "base/err.h"
 #include "maildir/mailbox.h"
 #include "protocols/imap/lex.h"
+#include "protocols/imap/saved.h"
 #include "protocols/imap/seqset.h"
 #include "protocols/imap/session.h"
 #include "protocols/mime/message.h"
@@ -151,6 +152,7 @@ struct imap_session {
 	uint32_t recent_told;
 	size_t n_keywords; /* told in FLAGS */
 	struct imap_recent recent;
+	struct imap_saved saved; /* "$" */
 	struct imap_sync sync;
 	struct imap_parsed parsed;
 	struct imap_mark mark;
@@ -173,6 +175,9 @@ struct imap_session {
 	const struct imap_command *cmd;
 	struct slice tag;
 	bool uid; /* as UID command */
+	/* sequence numbers are among the arguments of a UID command */
+	bool by_numbers;
+	int64_t progress_told; /* when it began, or when that was told last */
 	void *args;
 	bool stream; /* its literal goes to the step, not to line */
 	struct imap_literal literal;
@@ -208,6 +213,14 @@ void imap_log_error(
 bool imap_retry(struct imap_session *i, int rc) MUST_USE;
 void imap_log_line(struct imap_session *i, const char *event, const char *fmt,
     ...) PRINTF_LIKE(3, 4);
+
+/* --- progress.c ---------------------------------------------------------- */
+
+/*
+ * A command goes on for long: tell that, every ten seconds, where a response
+ * may stand.  goal 0: how much is to be done isn't known.
+ */
+void imap_progress(struct imap_session *i, uint64_t done, uint64_t goal);
 
 /* --- input.c ------------------------------------------------------------- */
 
@@ -266,9 +279,13 @@ void imap_deselect(struct imap_session *i);
 /* Listen to the mailbox; its view is told by imap_sync_select. */
 void imap_selected(struct imap_session *i, struct mailbox *m, bool read_only);
 
-/* A sequence-set (or UIDs), resolved; PARSE_BAD for numbers beyond the end. */
+/* A sequence-set (or UIDs), or "$", resolved; PARSE_BAD for numbers beyond the
+ * end. */
 enum parse imap_parse_set(
     struct imap_session *i, struct imap_lex *lx, struct imap_set *out) MUST_USE;
+/* The same, of UIDs whether it's a UID command or not. */
+enum parse imap_parse_set_as(struct imap_session *i, struct imap_lex *lx,
+    bool uid, struct imap_set *out) MUST_USE;
 /*
  * UIDs of the messages of a resolved set from *next on, at most max, into
  * uids; moves *next on (0 at the end).  Returns how many.

@@ -2,20 +2,35 @@
 #include "protocols/imap/session_impl.h"
 
 enum parse
-imap_parse_set(
-    struct imap_session *i, struct imap_lex *lx, struct imap_set *out)
+imap_parse_set_as(
+    struct imap_session *i, struct imap_lex *lx, bool uid, struct imap_set *out)
 {
 	struct imap_set set;
-	enum parse r = imap_lex_set(lx, &i->arena, i->opt->set_max, &set);
+	enum parse r;
 
+	/* RFC 5182 2.1: what the last search saved, numbers or UIDs */
+	if (imap_lex_take(lx, '$')) {
+		if (imap_saved_resolve(&i->saved, i->view, &i->arena, out))
+			return PARSE_OK;
+		lx->why = "too many messages";
+		return PARSE_LIMIT;
+	}
+	r = imap_lex_set(lx, &i->arena, i->opt->set_max, &set);
 	if (r != PARSE_OK)
 		return r;
-	if (!imap_set_resolve(&set, i->view, i->uid)) {
+	if (!imap_set_resolve(&set, i->view, uid)) {
 		lx->why = "no such message";
 		return PARSE_BAD;
 	}
 	*out = set;
 	return PARSE_OK;
+}
+
+enum parse
+imap_parse_set(
+    struct imap_session *i, struct imap_lex *lx, struct imap_set *out)
+{
+	return imap_parse_set_as(i, lx, i->uid, out);
 }
 
 size_t

@@ -103,6 +103,7 @@ imap_deselect(struct imap_session *i)
 		view_unref(&i->view);
 	mailbox_close(&i->mailbox);
 	i->recent.n = 0;
+	imap_saved_clear(&i->saved); /* RFC 5182 2.1 */
 	i->changed = false;
 }
 

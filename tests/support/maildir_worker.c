@@ -342,12 +342,37 @@ begin(const char *path)
 		worker->reset();
 }
 
+/* So many messages in INBOX, one as the other. */
+static void
+messages(uint32_t n)
+{
+	for (uint32_t i = 1; i <= n; i++) {
+		char *path =
+		    mem_printf("cur/%u.M%uP1.host:2,", 1700000000 + i, i);
+		char *text = mem_printf("From: s%u@example.org\n"
+					"Subject: message %u\n"
+					"\n"
+					"%u\n",
+		    i, i, i);
+
+		message(slice_str(path), slice_str(text));
+		free(path);
+		free(text);
+	}
+}
+
 static bool
 fixture(struct slice word, struct slice value)
 {
+	uint32_t n;
+
 	if (slice_eq(word, SLICE("quota"))) {
 		free(quota);
 		quota = slice_dup(value);
+		return true;
+	}
+	if (slice_eq(word, SLICE("messages")) && num_u32(value, &n)) {
+		messages(n);
 		return true;
 	}
 	return worker->fixture != NULL && worker->fixture(word, value);

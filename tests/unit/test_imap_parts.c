@@ -9,7 +9,9 @@
 
 #include "protocols/imap/casemap.h"
 #include "protocols/imap/date_time.h"
+#include "protocols/imap/hits.h"
 #include "protocols/imap/pattern.h"
+#include "protocols/imap/saved.h"
 #include "protocols/imap/seqset.h"
 #include "protocols/imap/writer.h"
 
@@ -380,6 +382,123 @@ test_writers(void **state)
 	buf_fini(&out);
 }
 
+/* --- search results ------------------------------------------------------ */
+
+/* Against a list of all numbers, found or not. */
+static void
+test_hits(void **state)
+{
+	enum { ALL = 300 };
+	static const unsigned every[] = { 1, 2, 7, 64, 65, 299, 1000 };
+
+	(void)state;
+	for (size_t e = 0; e < NELEMS(every); e++) {
+		struct imap_hits h;
+		uint32_t list[ALL], n = 0, next = 0;
+
+		imap_hits_init(&h, ALL);
+		assert_int_equal(imap_hits_next(&h, 1), 0);
+		assert_int_equal(imap_hits_last(&h, ALL), 0);
+		for (uint32_t seq = every[e]; seq <= ALL; seq += every[e]) {
+			imap_hits_add(&h, seq);
+			list[n++] = seq;
+		}
+		assert_int_equal(h.n, n);
+		for (uint32_t seq = 1; seq <= ALL + 2; seq++) {
+			while (next < n && list[next] < seq)
+				next++;
+			assert_int_equal(
+			    imap_hits_next(&h, seq), next < n ? list[next] : 0);
+			assert_int_equal(imap_hits_last(&h, seq - 1),
+			    next != 0 ? list[next - 1] : 0);
+		}
+		for (uint32_t k = 1; k <= n; k++) {
+			assert_int_equal(
+			    imap_hits_nth(&h, k, false), list[k - 1]);
+			assert_int_equal(
+			    imap_hits_nth(&h, k, true), list[n - k]);
+		}
+		assert_int_equal(imap_hits_nth(&h, n + 1, false), 0);
+		assert_int_equal(imap_hits_nth(&h, 0, true), 0);
+		imap_hits_fini(&h);
+	}
+}
+
+static void
+test_saved(void **state)
+{
+	struct imap_saved s;
+	struct imap_set set;
+	struct arena a;
+
+	(void)state;
+	imap_saved_init(&s);
+	arena_init(&a, 1 << 20);
+	n_uids = 5; /* 2 3 5 8 4294967295 */
+	assert_true(imap_saved_resolve(&s, NULL, &a, &set));
+	assert_int_equal(set.n, 0);
+	assert_true(imap_saved_add(&s, 1, 3));
+	assert_true(imap_saved_add(&s, 4, 4)); /* gone */
+	assert_true(imap_saved_add(&s, 8, 300));
+	assert_true(imap_saved_add(&s, 100000, UINT32_MAX));
+	assert_true(imap_saved_resolve(&s, NULL, &a, &set));
+	assert_int_equal(set.n, 2);
+	assert_int_equal(set.v[0].lo, 1);
+	assert_int_equal(set.v[0].hi, 2);
+	assert_int_equal(set.v[1].lo, 4);
+	assert_int_equal(set.v[1].hi, 5);
+	n_uids = 0;
+	assert_true(imap_saved_resolve(&s, NULL, &a, &set));
+	assert_int_equal(set.n, 0);
+	/* a byte for a gap and one for a run: so many and no more */
+	imap_saved_clear(&s);
+	for (uint32_t k = 0; k < IMAP_SAVED_MAX / 2; k++)
+		assert_true(imap_saved_add(&s, 2 * k + 1, 2 * k + 1));
+	assert_false(imap_saved_add(&s, IMAP_SAVED_MAX + 1, UINT32_MAX));
+	imap_saved_fini(&s);
+	arena_fini(&a);
+}
+
+static void
+test_partial(void **state)
+{
+	static const struct {
+		const char *text;
+		bool ok, from_end;
+		uint32_t first, last;
+	} cases[] = {
+		{ "1:500 ", true, false, 1, 500 },
+		{ "500:400 ", true, false, 400, 500 },
+		{ "7:7 ", true, false, 7, 7 },
+		{ "-1:-100 ", true, true, 1, 100 },
+		{ "-100:-1 ", true, true, 1, 100 },
+		{ "1:4294967295 ", true, false, 1, UINT32_MAX },
+		{ "1:4294967296 ", false, false, 0, 0 },
+		{ "0:1 ", false, false, 0, 0 },
+		{ "1:-1 ", false, false, 0, 0 },
+		{ "-1:1 ", false, false, 0, 0 },
+		{ "1:* ", false, false, 0, 0 },
+		{ "1 ", false, false, 0, 0 },
+		{ "--1:-2 ", false, false, 0, 0 },
+	};
+
+	(void)state;
+	for (size_t k = 0; k < NELEMS(cases); k++) {
+		struct imap_lex lx = imap_lex_of(slice_str(cases[k].text));
+		struct imap_partial p = { .first = 0 };
+		enum parse r = imap_lex_partial(&lx, &p);
+
+		assert_int_equal(r == PARSE_OK, cases[k].ok);
+		if (!cases[k].ok) {
+			assert_non_null(lx.why);
+			continue;
+		}
+		assert_int_equal(p.first, cases[k].first);
+		assert_int_equal(p.last, cases[k].last);
+		assert_int_equal(p.from_end, cases[k].from_end);
+	}
+}
+
 int
 main(void)
 {
@@ -392,6 +511,9 @@ main(void)
 		cmocka_unit_test(test_fold),
 		cmocka_unit_test(test_casemap),
 		cmocka_unit_test(test_writers),
+		cmocka_unit_test(test_hits),
+		cmocka_unit_test(test_saved),
+		cmocka_unit_test(test_partial),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -368,6 +368,10 @@ downgrade(struct fixture *f)
 	buf_fini(&b);
 	(void)sqlite3_finalize(get);
 	(void)sqlite3_finalize(put);
+	exec(h, "DROP TRIGGER mailbox_gone_foreign");
+	exec(h, "DROP TABLE pop3_text");
+	exec(h, "DROP TABLE print");
+	exec(h, "DROP TABLE exported");
 	exec(h, "ALTER TABLE mailbox DROP COLUMN object_id");
 	exec(h, "ALTER TABLE mailbox DROP COLUMN vanished_from");
 	exec(h, "ALTER TABLE mailbox DROP COLUMN modseq_floor");
