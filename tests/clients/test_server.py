@@ -31,6 +31,33 @@ def test_the_same_mail_over_both_protocols(server):
                  "RETR has marked the message as read")
 
 
+def test_append_holds_no_message(server):
+    """100 MB, in two messages of one command, go to the disk as they come."""
+    user = server.add_user("big@example.com")
+    half, piece = 50_000_000, b"x" * 998 + b"\r\n"
+
+    def peak():
+        return max(int(line.split()[1]) for pid in server.workers()
+                   for line in pathlib.Path(f"/proc/{pid}/status")
+                   .read_text().splitlines() if "VmHWM" in line)
+    with imap(server, user) as c:
+        c.ok("SELECT INBOX")
+        before = peak()
+        c.send(f"a APPEND INBOX {{{half}}}\r\n")
+        assert c.line().startswith("+")
+        for tail in (f" (\\Seen) {{{half}}}\r\n", "\r\n"):
+            for _ in range(0, half, 1_000_000):
+                c.send(piece * 1000)
+            c.send(tail)
+            while not (line := c.line()).startswith(("+", "a ")):
+                assert line.startswith("* ")
+        assert line.startswith("a OK [APPENDUID"), line
+        assert peak() - before < 20_000, "KiB"
+    assert [path.stat().st_size for path in
+            (server.maildir(user) / "cur").iterdir()] == \
+        [half * 999 // 1000] * 2
+
+
 def test_pop3_sizes_are_what_is_sent(server):
     """With and without a final line end, by APPEND and by delivery."""
     user = server.add_user("sizes@example.com")
