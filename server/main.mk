@@ -44,6 +44,17 @@ worker_LDADD = libimap.a libimapmime.a libpop3.a libmime.a libmaildir.a \
 	$(EVENT_LIBS) $(SQLITE_LIBS) $(UTF8PROC_LIBS) $(SECCOMP_LIBS) \
 	-lpthread
 
+# IMAP for one who is logged in: what ssh starts.
+bin_PROGRAMS += imapd
+imapd_SOURCES = \
+	server/imapd.c \
+	server/child.c server/child.h \
+	server/peer.c server/peer.h \
+	server/service.c server/service.h \
+	server/service_log.c server/service_log.h
+imapd_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
+imapd_LDADD = libconf.a libipc.a libbase.a $(EVENT_LIBS)
+
 check_PROGRAMS += tests/unit/test_ipc tests/unit/test_server
 tests_unit_test_ipc_SOURCES = tests/unit/test_ipc.c
 tests_unit_test_ipc_LDADD = libipc.a libbase.a -lcmocka
