@@ -296,6 +296,13 @@ class SqliteTable:
                         f"({','.join(COLUMNS)}) VALUES ({marks})",
                         [row[c] for c in COLUMNS])
 
+    def add_many(self, rows):
+        """(email, uid, gid, homedir, maildir) of each, in one transaction."""
+        self.db.execute("BEGIN")
+        self.db.executemany("INSERT INTO postfix_users (email, uid, gid, "
+                            "homedir, maildir) VALUES (?, ?, ?, ?, ?)", rows)
+        self.db.execute("COMMIT")
+
     def rc(self):
         return f"""\
             SQLITE_DATABASE {self.path}
@@ -350,6 +357,7 @@ class MariaDB:
                  f"--socket={self.socket}", "--bind-address=127.0.0.1",
                  f"--port={self.port}", f"--ssl-cert={self.base}/cert.pem",
                  f"--ssl-key={self.base}/key.pem",
+                 f"--ssl-ca={self.base}/cert.pem",
                  f"--pid-file={self.base}/pid", "--skip-log-bin",
                  "--innodb-buffer-pool-size=8M", "--innodb-log-file-size=4M",
                  "--innodb-flush-log-at-trx-commit=0", *self.own],

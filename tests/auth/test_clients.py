@@ -85,6 +85,30 @@ def test_authenumerate(courier):
     assert f"{JOE}\t5000\t5000\t/home/vmail\texample.com/joe/\n" in done.stdout
 
 
+def test_authenumerate_cut_short(courier, daemon, table):
+    """A list whose end lacks isn't taken for one that is whole."""
+    table.db.execute("ALTER TABLE postfix_users RENAME TO elsewhere")
+    try:
+        assert courier("authenumerate").returncode == 1
+    finally:
+        table.db.execute("ALTER TABLE elsewhere RENAME TO postfix_users")
+    assert courier("authenumerate").returncode == 0
+
+
+def test_authenumerate_options(courier, daemon, table):
+    table.add("private", clear="x")
+    daemon.write("authsqliterc", table.rc() +
+                 "SQLITE_AUXOPTIONS_FIELD CASE email WHEN 'private' "
+                 "THEN 'disableshared=1' ELSE '' END\n")
+    try:
+        everybody = courier("authenumerate", "-o").stdout
+        assert "\tdisableshared=1\n" in everybody
+        shared = courier("authenumerate", "-s").stdout
+        assert "private\t" not in shared and f"{JOE}\t" in shared
+    finally:
+        daemon.write("authsqliterc", table.rc())
+
+
 def test_maildrop(courier, table, directory):
     home = pathlib.Path(directory) / "home"
     home.mkdir(exist_ok=True)
@@ -185,12 +209,17 @@ proxymap  unix  -       -       n       -       -       proxymap
 """
 
 
-@pytest.fixture(scope="module")
-def postfix(directory, table):
+CYRUS_CF = """\
+smtpd_sasl_type = cyrus
+smtpd_sasl_path = smtpd
+"""
+
+
+@contextlib.contextmanager
+def running_postfix(base, table, more=""):
     """A Postfix of its own, and an authdaemond with a socket in its queue."""
     if os.getuid() != 0 or shutil.which("postfix") is None:
         pytest.skip("needs root and Postfix: apt-get install postfix")
-    base = pathlib.Path(directory) / "pf"
     conf = base / "conf"
     conf.mkdir(parents=True)
     (base / "data").mkdir()
@@ -199,13 +228,20 @@ def postfix(directory, table):
     os.chown(base / "data", user.pw_uid, user.pw_gid)
     os.chown(base / "spool" / "private", user.pw_uid, -1)
     port = support.free_port()
-    (conf / "main.cf").write_text(MAIN_CF.format(base=base))
+    (conf / "main.cf").write_text((MAIN_CF + more).format(base=base))
     (conf / "master.cf").write_text(MASTER_CF.format(port=port))
     d = support.Authdaemond(
         base / "d", "authsqlite", AUTH_SASL_SOCKETS=(
             f"{base}/spool/private/auth:0660:postfix:postfix"))
     d.write("authsqliterc", table.rc())
     d.start()
+    # As adduser postfix courier does.
+    os.chmod(d.var, 0o755)
+    # Debian's Postfix looks beside main.cf.
+    (conf / "sasl").mkdir()
+    (conf / "sasl" / "smtpd.conf").write_text(
+        "pwcheck_method: authdaemond\nmech_list: PLAIN LOGIN\n"
+        f"authdaemond_path: {d.var}/socket\n")
     subprocess.run(["postfix", "-c", conf, "start"], check=True,
                    capture_output=True, timeout=60)
     d.port = port
@@ -220,6 +256,19 @@ def postfix(directory, table):
         subprocess.run(["postfix", "-c", conf, "stop"], capture_output=True,
                        timeout=60)
         d.stop()
+
+
+@pytest.fixture(scope="module")
+def postfix(directory, table):
+    with running_postfix(pathlib.Path(directory) / "pf", table) as d:
+        yield d
+
+
+@pytest.fixture(scope="module")
+def cyrus_postfix(directory, table):
+    with running_postfix(pathlib.Path(directory) / "pc", table,
+                         CYRUS_CF) as d:
+        yield d
 
 
 def smtp(daemon):
@@ -302,3 +351,55 @@ def test_swaks(postfix, name):
              "--to", "someone@example.org"], capture_output=True, text=True,
             timeout=60)
         assert done.returncode == status, done.stdout
+
+
+@pytest.mark.parametrize("mech", ["SCRAM-SHA-256", "SCRAM-SHA-1", "CRAM-MD5",
+                                  "PLAIN", "LOGIN"])
+def test_gsasl_over_smtp(postfix, mech):
+    """GNU SASL, for swaks has no SCRAM: it checks the server's signature."""
+    if shutil.which("gsasl") is None:
+        pytest.skip("gsasl is missing: apt-get install gsasl")
+    for password, good in (("secret", True), ("wrong", False)):
+        done = subprocess.run(
+            ["gsasl", "--smtp", "--connect", f"127.0.0.1:{postfix.port}",
+             "--no-starttls", "--mechanism", mech, "-a", JOE, "-p", password],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=60)
+        assert (done.returncode == 0) == good, done.stdout + done.stderr
+        if good and mech.startswith("SCRAM"):
+            assert "server trusted" in done.stderr
+
+
+# --- Postfix by Cyrus SASL --------------------------------------------------------
+
+@pytest.mark.parametrize("name", ["PLAIN", "LOGIN"])
+def test_cyrus_postfix(cyrus_postfix, table, name):
+    """smtpd_sasl_type = cyrus, pwcheck_method: authdaemond."""
+    table.add("unusable", clear="secret", uid=0)
+    with smtp(cyrus_postfix) as s:
+        assert set(s.esmtp_features["auth"].split()) == {"PLAIN", "LOGIN"}
+        s.esmtp_features["auth"] = name
+        for user, password, code in ((JOE, "wrong", 535),
+                                     ("nobody", "secret", 535),
+                                     ("unusable", "secret", 454)):
+            with pytest.raises(smtplib.SMTPAuthenticationError) as e:
+                s.login(user, password)
+            assert e.value.smtp_code == code, user
+        s.login(JOE, "secret")
+        send(s)
+
+
+def test_cyrus_postfix_without_authdaemond(cyrus_postfix):
+    """Away is a temporary failure there too, and back is back."""
+    cyrus_postfix.stop()
+    try:
+        with smtp(cyrus_postfix) as s:
+            s.esmtp_features["auth"] = "PLAIN"
+            with pytest.raises(smtplib.SMTPAuthenticationError) as e:
+                s.login(JOE, "secret")
+            assert e.value.smtp_code == 454
+    finally:
+        cyrus_postfix.start()
+    with smtp(cyrus_postfix) as s:
+        s.esmtp_features["auth"] = "PLAIN"
+        s.login(JOE, "secret")

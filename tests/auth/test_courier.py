@@ -1,5 +1,6 @@
 """Courier's authdaemon protocol, byte for byte, on an SQLite table."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -204,8 +205,7 @@ def test_enumerate(daemon):
 def test_enumerate_many(daemon, table):
     rows = [(f"u{i}", 5000, 5000, "/home/vmail", "m" * 50 + f"{i}/")
             for i in range(5000)]
-    table.db.executemany("INSERT INTO postfix_users (email, uid, gid, homedir,"
-                         " maildir) VALUES (?, ?, ?, ?, ?)", rows)
+    table.add_many(rows)
     lines = daemon.courier(b"ENUMERATE\n").decode().splitlines()
     table.db.execute("DELETE FROM postfix_users WHERE email GLOB 'u[0-9]*'")
     for row in (rows[0], rows[-1]):
@@ -233,3 +233,105 @@ def test_socket(daemon):
     mode = os.stat(daemon.var / "socket").st_mode & 0o777
     assert mode == 0o777
     assert not (daemon.var / "socket.tmp").exists()
+
+
+# --- whole statements in authsqliterc -----------------------------------------
+
+@pytest.fixture
+def clauses(daemon, table):
+    """Add lines to authsqliterc, and take them away again."""
+    yield lambda text: daemon.write("authsqliterc", table.rc() + text)
+    daemon.write("authsqliterc", table.rc())
+
+
+def test_select_clause(daemon, clauses):
+    clauses("SQLITE_SELECT_CLAUSE SELECT email, crypt, clear, uid, gid, "
+            "homedir, \\\n '$(service)/' || maildir, NULL, '', 'a=1' \\\n"
+            " FROM postfix_users WHERE email = '$(local_part)@$(domain)'\n")
+    assert daemon.login() == record(MAILDIR="imap/example.com/joe/",
+                                    QUOTA=None, OPTIONS="a=1")
+    for user in ("x' OR '1'='1", "joe' OR '1'='1@example.com", "joe", "@",
+                 "joe@example.com@", "$(domain)@x"):
+        assert daemon.login(user) == b"FAIL\n", user
+
+
+def test_enumerate_clause(daemon, clauses):
+    clauses("SQLITE_ENUMERATE_CLAUSE SELECT email, uid, gid, homedir, maildir,"
+            f" 'x=$(nothing)' FROM postfix_users WHERE email = '{JOE}'\n")
+    assert daemon.courier(b"ENUMERATE\n").decode() == (
+        f"# authsqlite\n\n{JOE}\t5000\t5000\t/home/vmail\t"
+        "example.com/joe/\tx=\n.\n")
+
+
+def test_chpass_clause(daemon, table, clauses):
+    table.add("o'chpass@x", clear="old")
+    clauses("SQLITE_CHPASS_CLAUSE UPDATE postfix_users SET clear = "
+            "'$(newpass)', name = '$(newpass_crypt)' WHERE email = "
+            "'$(local_part)@$(domain)'\n")
+    assert daemon.courier(
+        b"PASSWD imap\to'chpass@x\told\tn'w\" -- \n") == b"OK\n"
+    clear, hashed = table.db.execute(
+        "SELECT clear, name FROM postfix_users WHERE email = ?",
+        ["o'chpass@x"]).fetchone()
+    assert clear == "n'w\" -- " and hashed.startswith("{SSHA}")
+    assert daemon.login() == record()
+
+
+def test_default_domain_and_delivery(daemon, clauses):
+    clauses("DEFAULT_DOMAIN example.com\n"
+            "SQLITE_DEFAULTDELIVERY_FIELD '| maildrop'\n")
+    assert daemon.login("joe") == record()
+    assert daemon.login("joe@example.org") == b"FAIL\n"
+    assert daemon.courier(b"PRE . courier joe\n") == \
+        record(MAILDIR="| maildrop")
+
+
+def test_options(daemon, table, clauses):
+    """DEFAULTOPTIONS: each that the account lacks."""
+    table.add("optional", clear="secret")
+    rc = (daemon.conf / "authdaemonrc").read_text()
+    clauses("SQLITE_AUXOPTIONS_FIELD CASE email WHEN 'optional' THEN "
+            "'a=1,group=x' ELSE '' END\n")
+    (daemon.conf / "authdaemonrc").write_text(
+        rc + 'DEFAULTOPTIONS="a=2,disableshared,b=3"\n')
+    daemon.reload()
+    try:
+        assert daemon.login() == record(OPTIONS="a=2,disableshared,b=3")
+        assert daemon.login("optional") == record(
+            ADDRESS="optional", OPTIONS="a=1,group=x,disableshared,b=3")
+        assert daemon.courier(b"PRE . imap optional\n") == record(
+            ADDRESS="optional", OPTIONS="a=1,group=x,disableshared,b=3")
+    finally:
+        (daemon.conf / "authdaemonrc").write_text(rc)
+        daemon.reload()
+
+
+# --- time -----------------------------------------------------------------------
+
+@pytest.mark.skipif(not os.environ.get("POSTERN_LONG"), reason="takes 40 s")
+def test_time_limits(daemon, table):
+    """10 s for each piece of a request, 30 s for each of an answer."""
+    rows = [(f"u{i}", 5000, 5000, "/home/vmail", "m" * 200) for i in
+            range(20000)]
+    table.add_many(rows)
+    begun = time.monotonic()
+    silent, slow, deaf = (daemon.connect() for _ in range(3))
+    deaf.sendall(b"ENUMERATE\n")
+    slow.sendall(b"AUTH 34\n")
+    silent.settimeout(60)
+    assert silent.recv(1) == b"" and 9 < time.monotonic() - begun < 13
+    slow.settimeout(60)
+    assert slow.recv(1) == b""
+    # Half of the request in time, half of it late: each in its own 10 s.
+    with daemon.connect() as patient:
+        request = auth_request(JOE, "secret")
+        patient.sendall(request[:8])
+        time.sleep(6)
+        patient.sendall(request[8:20])
+        time.sleep(6)
+        patient.sendall(request[20:])
+        assert read_all(patient) == record()
+    time.sleep(max(0, begun + 40 - time.monotonic()))
+    with contextlib.suppress(ConnectionResetError):
+        assert not read_all(deaf).endswith(b"\n.\n")
+    table.db.execute("DELETE FROM postfix_users WHERE email GLOB 'u[0-9]*'")

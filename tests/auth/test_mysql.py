@@ -1,15 +1,19 @@
 """authmysql against a real MariaDB: the howto's table, and the server's
 deaths.  A database that is away is a temporary failure, never a refusal."""
 
+import hashlib
+import hmac
 import pathlib
 import signal
+import subprocess
 import threading
 import time
 
 import pytest
 
 import support
-from support import JOE, record
+from scram import Scram
+from support import JOE, b64, record
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +47,15 @@ def test_login(mysql_daemon):
 ])
 def test_injection(mysql_daemon, user):
     assert mysql_daemon.login(user) == b"FAIL\n"
+
+
+@pytest.mark.parametrize("user", [
+    b"\xff", b"joe\xc3@example.com", b"joe@example.com\xed\xa0\x80",
+    b"\xc0\xa7 OR 1=1 -- ", b"\xbf\x27 OR 1=1 -- ", b"\xf0\x9f\x98\x80"])
+def test_names_that_are_no_utf8(mysql_daemon, user):
+    body = b"imap\nlogin\n" + user + b"\nsecret\n"
+    assert mysql_daemon.courier(
+        b"AUTH %d\n" % len(body) + body) == b"FAIL\n"
 
 
 def test_name_with_a_quote(mysql_daemon, mariadb):
@@ -84,17 +97,37 @@ def test_enumerate(mysql_daemon):
 
 
 @pytest.mark.parametrize("fields, log", [
-    ({"uid": 0}, "uid is 0"), ({"uid": 99}, "below UID_MIN"),
-    ({"gid": 0}, "gid is 0"), ({"homedir": ""}, "no home directory"),
-    ({"homedir": "vmail"}, "isn't an absolute path"),
+    ({"uid": 0}, "uid is 0"), ({"uid": 99}, "uid is below UID_MIN"),
+    ({"gid": 0}, "gid is 0"), ({"gid": 99}, "gid is below GID_MIN"),
+    ({"uid": 4294967295}, "uid is 0 or not a number"),
+    ({"gid": 4294967295}, "gid is 0 or not a number"),
+    ({"homedir": ""}, "no home directory"),
+    ({"homedir": "vmail"}, "the home directory isn't an absolute path"),
     ({"homedir": "/home/../etc"}, ".. in the home directory"),
     ({"maildir": "../../etc/"}, ".. in the maildir"),
     ({"maildir": "/home/vmail/../joe/"}, ".. in the maildir"),
 ])
 def test_unusable_row(mysql_daemon, mariadb, fields, log):
     mariadb.add("unusable", clear="secret", **fields)
+    before = len(mysql_daemon.log())
     assert mysql_daemon.login("unusable") == b""
-    assert log in mysql_daemon.log()
+    assert f"account unusable can't be used: {log}" in \
+        mysql_daemon.log()[before:]
+    # Whatever is asked of it.
+    assert mysql_daemon.courier(b"PRE . imap unusable\n") == b""
+    assert sasl_login(mysql_daemon, "unusable") == \
+        "FAIL\t1\tuser=unusable\ttemp\tcode=temp_fail"
+
+
+@pytest.mark.parametrize("uid", [
+    "'x'", "'-1'", "'5000x'", "5000.5", "4294972296", "NULL", "''", "'0x10'"])
+def test_uid_that_is_no_number(mysql_daemon, mariadb, uid):
+    """Nothing is cut off or wraps round to an id that is somebody's."""
+    mysql_daemon.write("authmysqlrc", mariadb.rc().replace(
+        "MYSQL_UID_FIELD uid", f"MYSQL_UID_FIELD {uid}"))
+    before = len(mysql_daemon.log())
+    assert mysql_daemon.login() == b""
+    assert "uid is 0 or not a number" in mysql_daemon.log()[before:]
 
 
 # --- authmysqlrc ---------------------------------------------------------
@@ -146,6 +179,64 @@ def test_select_clause(mysql_daemon, mariadb):
         MAILDIR="imap/example.com/joe/", QUOTA=None, OPTIONS="a=1")
     assert mysql_daemon.login("x' OR '1'='1") == b"FAIL\n"
     assert mysql_daemon.login("joe' OR '1'='1@example.com") == b"FAIL\n"
+
+
+def test_enumerate_clause(mysql_daemon, mariadb):
+    mysql_daemon.write("authmysqlrc", mariadb.rc() + (
+        "MYSQL_ENUMERATE_CLAUSE SELECT UPPER(email), uid, gid, homedir, \\\n"
+        "   maildir, 'disableshared=1' FROM postfix_users \\\n"
+        f"   WHERE email = '{JOE}'$(service)\n"))
+    assert mysql_daemon.courier(b"ENUMERATE\n").decode() == (
+        f"# authmysql\n\n{JOE.upper()}\t5000\t5000\t/home/vmail\t"
+        "example.com/joe/\tdisableshared=1\n.\n")
+
+
+def test_chpass_clause(mysql_daemon, mariadb):
+    """Everything in it is escaped, the user's name too."""
+    name = "o'chpass@example.com"
+    mariadb.add(name, clear="old",
+                crypt="{MD5RAW}%s" % hashlib.md5(b"old").hexdigest())
+    mysql_daemon.write("authmysqlrc", mariadb.rc() + (
+        "MYSQL_CHPASS_CLAUSE UPDATE postfix_users SET clear = '$(newpass)', "
+        "crypt = '$(newpass_crypt)', name = '$(local_part)/$(domain)' "
+        "WHERE email = CONCAT('$(local_part)', '@', '$(domain)')\n"))
+    new = "n'w\\\" OR 1=1 -- $(domain)"
+    assert mysql_daemon.courier(
+        f"PASSWD imap\t{name}\told\t{new}\n".encode()) == b"OK\n"
+    row = mariadb.sql("SELECT clear, crypt, name FROM postfix_users WHERE "
+                      "email = 'o\\'chpass@example.com'").rstrip("\n")
+    assert row.split("\t") == [
+        new.replace("\\", "\\\\"),
+        "{MD5RAW}" + hashlib.md5(new.encode()).hexdigest(),
+        "o'chpass/example.com"]
+    assert mysql_daemon.login(name, new).startswith(b"UID=")
+    # Nobody else's changed.
+    assert mysql_daemon.login() == record()
+
+
+def test_delivery_and_options(mysql_daemon, mariadb):
+    mysql_daemon.write("authmysqlrc", mariadb.rc() + (
+        "MYSQL_DEFAULTDELIVERY_FIELD '| maildrop'\n"
+        "MYSQL_AUXOPTIONS_FIELD CONCAT('sharedgroup=', access)\n"))
+    assert mysql_daemon.login() == record(OPTIONS="sharedgroup=Y")
+    assert mysql_daemon.courier(f"PRE . courier {JOE}\n".encode()) == record(
+        MAILDIR="| maildrop", OPTIONS="sharedgroup=Y")
+
+
+def test_port_and_opt(mysql_daemon, mariadb):
+    """MYSQL_OPT are the client's flags: here that of compression."""
+    status = ("(SELECT variable_value FROM information_schema.session_status "
+              "WHERE variable_name = 'COMPRESSION')")
+    for flags, want in ((0, "OFF"), (32, "ON")):
+        mysql_daemon.write("authmysqlrc", mariadb.rc().replace(
+            "MYSQL_OPT 0", f"MYSQL_OPT {flags}") +
+            f"MYSQL_AUXOPTIONS_FIELD CONCAT('c=', {status})\n")
+        assert mysql_daemon.login() == record(OPTIONS=f"c={want}")
+    # Neither is needed, and 0 is the port that the library knows.
+    mysql_daemon.write("authmysqlrc", "".join(
+        line for line in mariadb.rc().splitlines(True)
+        if "MYSQL_OPT" not in line and "MYSQL_PORT" not in line))
+    assert mysql_daemon.login() == record()
 
 
 def test_too_few_columns(mysql_daemon, mariadb):
@@ -223,12 +314,74 @@ def test_tls_with_a_foreign_certificate(
     assert "certificate" in mysql_daemon.log()[len(before):].lower()
 
 
+def make_client_certificate(mariadb, name):
+    """Signed by the server's own: (certificate, key, authority)."""
+    base = mariadb.base
+    subprocess.run(
+        ["openssl", "req", "-newkey", "ec", "-pkeyopt",
+         "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}",
+         "-keyout", base / f"{name}.key", "-out", base / f"{name}.csr"],
+        check=True, capture_output=True)
+    subprocess.run(
+        ["openssl", "x509", "-req", "-in", base / f"{name}.csr", "-CA",
+         base / "cert.pem", "-CAkey", base / "key.pem", "-CAcreateserial",
+         "-days", "2", "-out", base / f"{name}.pem"],
+        check=True, capture_output=True)
+    return base / f"{name}.pem", base / f"{name}.key"
+
+
+def test_tls_with_a_certificate_of_our_own(mysql_daemon, mariadb, over_tcp):
+    """MYSQL_SSL_CERT and _KEY, by a server that wants them; MYSQL_SSL_CAPATH
+    instead of the file; both names for ciphers."""
+    mariadb.sql("ALTER USER 'postfix'@'localhost' REQUIRE SUBJECT "
+                "'/CN=postern';")
+    cert, key = make_client_certificate(mariadb, "postern")
+    folder = mariadb.base / "ca"
+    folder.mkdir(exist_ok=True)
+    (folder / "one.pem").write_bytes((mariadb.base / "cert.pem").read_bytes())
+    subprocess.run(["openssl", "rehash", folder], check=True,
+                   capture_output=True)
+    ours = f"MYSQL_SSL_CERT {cert}\nMYSQL_SSL_KEY {key}\n"
+    cipher = ("MYSQL_AUXOPTIONS_FIELD CONCAT('c=', (SELECT variable_value "
+              "FROM information_schema.session_status WHERE variable_name = "
+              "'SSL_CIPHER'))\n")
+    mysql_daemon.write("authmysqlrc", over_tcp + ours + (
+        f"MYSQL_SSL_CAPATH {folder}\n" + cipher))
+    assert b"OPTIONS=c=TLS_" in mysql_daemon.login() or \
+        b"OPTIONS=c=ECDHE" in mysql_daemon.login()
+    mysql_daemon.write("authmysqlrc", over_tcp +
+                       f"MYSQL_SSL_CAPATH {folder}\n")
+    assert mysql_daemon.login() == b""
+    # A list with nothing that the server has: no connection.
+    for name in ("MYSQL_SSL_CIPHER", "MYSQL_SSL_CIPHERS"):
+        mysql_daemon.write("authmysqlrc", over_tcp + ours + (
+            f"MYSQL_SSL_CAPATH {folder}\n{name} nonsense\n"))
+        assert mysql_daemon.login() == b"", name
+
+
+def test_tls_with_another_name(mysql_daemon, mariadb, over_tcp):
+    """A certificate of the right authority, but of another machine."""
+    mysql_daemon.write("authmysqlrc", over_tcp.replace(
+        "MYSQL_SERVER 127.0.0.1", "MYSQL_SERVER 127.0.0.2") + (
+            f"MYSQL_SSL_CACERT {mariadb.base}/cert.pem\n"))
+    assert mysql_daemon.login() == b""
+
+
 def test_character_set(mysql_daemon, mariadb):
     """A name is escaped for the connection's character set."""
     mysql_daemon.write("authmysqlrc",
                        mariadb.rc() + "MYSQL_CHARACTER_SET latin1\n")
     assert mysql_daemon.login() == record()
     assert mysql_daemon.login("x' OR '1'='1") == b"FAIL\n"
+    # In gbk the second byte of a character may look like a backslash.
+    mysql_daemon.write("authmysqlrc",
+                       mariadb.rc() + "MYSQL_CHARACTER_SET gbk\n")
+    assert mysql_daemon.login() == record()
+    for user in (b"\xbf' OR 1=1 -- ", b"\xbf\\' OR 1=1 -- ",
+                 b"x\xbf'", b"\xbf\x5c"):
+        body = b"imap\nlogin\n" + user + b"\nsecret\n"
+        assert mysql_daemon.courier(
+            b"AUTH %d\n" % len(body) + body) in (b"FAIL\n", b""), user
     mysql_daemon.write("authmysqlrc",
                        mariadb.rc() + "MYSQL_CHARACTER_SET nosuchset\n")
     assert mysql_daemon.login() == b""
@@ -258,11 +411,18 @@ def assert_temporary(daemon):
     assert sasl[1] < 5
 
 
-def sasl_login(daemon):
+def sasl_login(daemon, user=JOE):
     with daemon.sasl() as c:
         c.handshake()
-        c.plain(1, JOE, "secret", "nologin")
+        c.plain(1, user, "secret", "nologin")
         return c.line()
+
+
+def cram_request():
+    challenge = b"<1@mail.example.com>"
+    digest = hmac.new(b"secret", challenge, "md5").hexdigest()
+    return support.auth_request(b64(challenge), b64(f"{JOE} {digest}"),
+                                authtype="cram-md5")
 
 
 def test_killed(mysql_daemon, mariadb):
@@ -270,6 +430,20 @@ def test_killed(mysql_daemon, mariadb):
     mariadb.kill()
     assert_temporary(mysql_daemon)
     assert_temporary(mysql_daemon)
+    # Each request of Courier's protocol: not a byte.
+    for request in (cram_request(), f"PRE . imap {JOE}\n".encode(),
+                    f"PASSWD imap\t{JOE}\tsecret\tn3w\n".encode()):
+        assert mysql_daemon.courier(request) == b"", request
+    # A list that isn't whole lacks its end.
+    assert mysql_daemon.courier(b"ENUMERATE\n") == b"# authmysql\n\n"
+    # SCRAM says so at once, not after the password.
+    with mysql_daemon.sasl() as c:
+        c.handshake()
+        c.send("AUTH", 1, "SCRAM-SHA-256", "service=imap",
+               "resp=" + b64(Scram("SCRAM-SHA-256", JOE, "secret").first()))
+        assert c.line() == f"FAIL\t1\tuser={JOE}\ttemp\tcode=temp_fail"
+    assert "failed to connect to mysql server (server=localhost" in \
+        mysql_daemon.log()
     mariadb.start()
     support.wait_for(lambda: mysql_daemon.login() == record(), "recovery", 2)
 
@@ -324,6 +498,65 @@ def test_out_of_connections(mysql_daemon, mariadb):
         assert "max_user_connections" in mysql_daemon.log()
     finally:
         mariadb.sql(limit % 0)
+
+
+def test_out_of_all_connections(mysql_daemon, mariadb):
+    """max_connections of the server, used up by others."""
+    was = mariadb.sql("SELECT @@GLOBAL.max_connections").strip()
+    mariadb.sql("CREATE USER IF NOT EXISTS 'other'@'localhost';")
+    mysql_daemon.reload()
+    mariadb.sql("SET GLOBAL max_connections = 10;")
+    others = [subprocess.Popen(
+        ["mariadb", "--no-defaults", "-u", "other",
+         f"--socket={mariadb.socket}", "-e", "SELECT SLEEP(60)"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(12)]
+    try:
+        # Those that are the pool's already go on working: look for a new one.
+        support.wait_for(lambda: not mariadb_lets_in(mariadb), "a full house")
+        mysql_daemon.reload()
+        support.wait_for(lambda: mysql_daemon.login() == b"", "no connection")
+        assert "Too many connections" in mysql_daemon.log()
+    finally:
+        for other in others:
+            other.kill()
+            other.wait(20)
+        support.wait_for(lambda: mariadb_lets_in(mariadb), "room", 20)
+        mariadb.sql(f"SET GLOBAL max_connections = {was};")
+    support.wait_for(lambda: mysql_daemon.login() == record(), "recovery", 3)
+
+
+def mariadb_lets_in(mariadb):
+    return subprocess.run(
+        ["mariadb", "--no-defaults", "-u", "other",
+         f"--socket={mariadb.socket}", "-e", "SELECT 1"],
+        capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("away, back, log", [
+    ("RENAME TABLE postfix_users TO elsewhere",
+     "RENAME TABLE elsewhere TO postfix_users",
+     "Table 'postfix.postfix_users' doesn't exist"),
+    ("ALTER TABLE postfix_users CHANGE homedir elsewhere VARCHAR(255)",
+     "ALTER TABLE postfix_users CHANGE elsewhere homedir VARCHAR(255)",
+     "Unknown column 'homedir'"),
+    ("REVOKE SELECT ON postfix.* FROM 'postfix'@'localhost'",
+     "GRANT SELECT ON postfix.* TO 'postfix'@'localhost'", "denied"),
+])
+def test_lost_meanwhile(mysql_daemon, mariadb, away, back, log):
+    """A table, a column, a right that were there: temporary, and said."""
+    assert mysql_daemon.login() == record()
+    mariadb.sql(away + "; FLUSH PRIVILEGES;")
+    try:
+        if "REVOKE" in away:
+            # Of a connection the server looks at rights when it begins.
+            mysql_daemon.reload()
+            support.wait_for(lambda: mysql_daemon.login() == b"", "refusal")
+        assert_temporary(mysql_daemon)
+        assert log in mysql_daemon.log()
+    finally:
+        mariadb.sql(back + "; FLUSH PRIVILEGES;")
+    support.wait_for(lambda: mysql_daemon.login() == record(), "recovery", 2)
 
 
 def test_table_locked(mysql_daemon, mariadb):
