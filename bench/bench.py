@@ -17,9 +17,13 @@ import traceback
 from pathlib import Path
 
 import cases
+import cases_messages
 import mails
 import servers
 import usage
+
+
+SETS = {"general": cases.CASES, "messages": cases_messages.CASES}
 
 
 class Meter:
@@ -54,6 +58,8 @@ def arguments():
     p.add_argument("--server", action="append", default=[],
                    help="only this one (may be given more than once)")
     p.add_argument("--case", default="", help="only cases with this text")
+    p.add_argument("--set", default="general", choices=SETS,
+                   help="which cases (general)")
     return p.parse_args()
 
 
@@ -88,7 +94,9 @@ def bring_up(kinds, work, args):
             server.prepare()
             mails.build(server.home, corpus, messages=args.messages,
                         rounds=args.rounds, cold=args.cold,
-                        idlers=args.idlers, owner=owner)
+                        idlers=args.idlers, owner=owner,
+                        more=cases_messages if args.set == "messages"
+                        else None, sizes=args)
             names = ["joe", *(f"idle{i}" for i in range(args.idlers))]
             server.start([(f"{name}@example.com", server.home / name)
                           for name in names])
@@ -112,7 +120,7 @@ def measure(running, args, results, problems):
     """Round 0 warms up and isn't counted."""
     for round_ in range(args.rounds + 1):
         note(f"round {round_} of {args.rounds}")
-        for title, function in cases.CASES.items():
+        for title, function in SETS[args.set].items():
             if args.case not in title:
                 continue
             turn = round_ % len(running)
@@ -178,12 +186,12 @@ def number(value):
     return f"{value:9.1f}" if value is not None else f"{'-':>9}"
 
 
-def table(results, names, which):
+def table(results, names, which, titles):
     """Milliseconds of each, then the first one's in those of the others."""
     head = "".join(f"{name:>9}" for name in names)
     ratios = "".join(f"{'to ' + name:>12}" for name in names[1:])
     lines = [f"{'':52}{head}{ratios}"]
-    for title in cases.CASES:
+    for title in titles:
         values = []
         for name in names:
             runs = results.get((title, name))
@@ -219,9 +227,9 @@ def report(running, missing, results, idle, base, problems, args):
         f"the first time; medians of {args.rounds}, servers in turn",
         f"Ratios are {names[0]}'s value in that of the other: "
         "0.50 is half.", "",
-        "Wall time, ms", *table(results, names, 0), "",
+        "Wall time, ms", *table(results, names, 0, SETS[args.set]), "",
         "CPU time of all processes, ms",
-        *table(results, names, 1), "",
+        *table(results, names, 1, SETS[args.set]), "",
         f"Memory (PSS), KiB; {args.idlers} sessions, each of its own account",
         *memory(idle, base, names), ""]
     lines += missing
@@ -244,7 +252,8 @@ def main():
         if not running:
             sys.exit("bench: no server could be started")
         measure(running, args, results, problems)
-        base, idle = measure_idle(running, args, problems)
+        if args.set == "general":
+            base, idle = measure_idle(running, args, problems)
     finally:
         for server in running:
             server.stop()

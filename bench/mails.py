@@ -38,6 +38,20 @@ def paragraph(rng):
     return "\n".join([*lines, line])
 
 
+def identifier(n):
+    return (f"<{n}.{n * 0x9e3779b97f4a7c15 % 2 ** 64:016x}"
+            f"@{DOMAINS[n % len(DOMAINS)]}>")
+
+
+def ancestors(n):
+    """Two of three messages are replies to one shortly before them."""
+    found = []
+    while n % 3 != 0 and n > 20:
+        n -= 1 + n * 7 % 5
+        found.insert(0, n)
+    return found
+
+
 def header(rng, n):
     sender = f"{rng.choice(WORDS)}@{rng.choice(DOMAINS)}"
     day, hour = divmod(n, 24)
@@ -53,11 +67,14 @@ def header(rng, n):
         f'From: "{rng.choice(WORDS).title()} {rng.choice(WORDS).title()}" '
         f"<{sender}>",
         "To: Joe <joe@example.com>",
-        f"Message-ID: <{n}.{rng.getrandbits(64):016x}@{sender.split('@')[1]}>",
+        f"Message-ID: {identifier(n)}",
         f"Subject: {sentence(rng, rng.randint(2, 8))[:-1]}"
         f"{' ' + RARE if n % 100 == 50 else ''}",
         "MIME-Version: 1.0",
     ]
+    if ancestors(n):
+        lines += [f"In-Reply-To: {identifier(ancestors(n)[-1])}",
+                  "References: " + "\n\t".join(map(identifier, ancestors(n)))]
     if n % 3 == 0:
         lines.insert(9, "Cc: " + ", ".join(
             f"{rng.choice(WORDS)}@{rng.choice(DOMAINS)}"
@@ -125,7 +142,8 @@ def fill(maildir, corpus, first, n):
             shutil.copyfile(source, maildir / "cur" / name)
 
 
-def build(home, corpus, *, messages, rounds, cold, idlers, owner):
+def build(home, corpus, *, messages, rounds, cold, idlers, owner,
+          more=None, sizes=None):
     """
     All accounts of one server: joe/Maildir with `messages` in INBOX, a fresh
     mailbox of `cold` messages for each round, and Small; idle0 … with few.
@@ -133,10 +151,14 @@ def build(home, corpus, *, messages, rounds, cold, idlers, owner):
     shutil.rmtree(home, ignore_errors=True)
     joe = home / "joe" / "Maildir"
     fill(joe, corpus, 0, messages)
-    folders = {f".Cold{r}": cold for r in range(rounds + 1)}
+    kinds = more.FOLDERS if more else ("Cold",)
+    folders = {f".{kind}{r}": cold for kind in kinds
+               for r in range(rounds + 1)}
     for folder, n in {**folders, ".Small": SMALL}.items():
         fill(joe / folder, corpus, 0, n)
         (joe / folder / "maildirfolder").touch()
+    if more:
+        more.prepare(joe, corpus, sizes)
     for i in range(idlers):
         fill(home / f"idle{i}" / "Maildir", corpus, 0, IDLER_MESSAGES)
     for path in [home, *home.rglob("*")]:

@@ -1,4 +1,4 @@
 # the benchmark: make bench
-EXTRA_DIST += bench/bench.py bench/cases.py bench/imap.py bench/login.py \
+EXTRA_DIST += bench/bench.py bench/cases.py bench/cases_messages.py bench/imap.py bench/login.py \
 	bench/loginload.c bench/mails.py \
 	bench/nurse.py bench/servers.py bench/usage.py
