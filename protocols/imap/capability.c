@@ -28,6 +28,8 @@ static const struct {
 	{ "SORT=DISPLAY", false }, /* RFC 5957 */
 	{ "THREAD=REFS", false }, /* draft-ietf-morg-inthread */
 	{ "I18NLEVEL=1", false }, /* RFC 5255 */
+	{ "BINARY", false }, /* RFC 3516 */
+	{ "PREVIEW", false }, /* RFC 8970 */
 	{ "MULTIAPPEND", false }, /* RFC 3502 */
 	{ "OBJECTID", false }, /* RFC 8474 */
 	{ "ESEARCH", false }, /* RFC 4731 */

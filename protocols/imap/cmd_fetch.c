@@ -9,6 +9,7 @@
 #include <inttypes.h>
 
 #include "protocols/imap/fetch.h"
+#include "protocols/imap/nstring.h"
 #include "protocols/imap/writer.h"
 
 static const struct imap_step step_look, step_put;
@@ -21,6 +22,7 @@ fetch_cleanup(struct imap_session *i)
 	imap_fetch_close(i);
 	for (size_t k = 0; k < FETCH_N_TEXTS; k++)
 		buf_fini(&a->texts[k]);
+	buf_fini(&a->preview_text);
 	change_flags_free(&a->change);
 	if (a->newest != NULL)
 		view_unref(&a->newest);
@@ -80,6 +82,18 @@ put_item(struct imap_session *i, const struct fetch_item *it, int *rc)
 		return put_text(i, a, CACHE_BODYSTRUCTURE);
 	case FETCH_SECTION:
 		return imap_fetch_section(i, it, rc);
+	case FETCH_BINARY:
+		return imap_fetch_binary(i, it, rc);
+	case FETCH_BINARY_SIZE:
+		buf_putf(out, " %" PRIu64, it->total);
+		return STEP_DONE;
+	case FETCH_PREVIEW:
+		buf_putc(out, ' ');
+		if (a->has_preview)
+			imap_put_string(out, buf_slice(&a->preview_text));
+		else
+			imap_put_nil(out);
+		return STEP_DONE;
 	case FETCH_SAVEDATE:
 		buf_putc(out, ' ');
 		imap_put_date_time(out, a->info.save_ms);
@@ -176,6 +190,8 @@ no_response(struct imap_session *i, struct fetch_args *a, int rc)
 {
 	if (rc == ERR_NOT_FOUND)
 		a->n_missing++;
+	else if (rc == ERR_FORMAT)
+		a->n_unknown_cte++;
 	else
 		a->n_unread++;
 	imap_fetch_close(i);
@@ -331,6 +347,9 @@ fetch_done(struct imap_session *i, const struct fetch_args *a)
 	if (a->n_unread != 0)
 		return imap_finish(i, "NO",
 		    "[CONTACTADMIN] Some of the messages cannot be read.");
+	if (a->n_unknown_cte != 0) /* RFC 3516 4.2 */
+		return imap_finish(
+		    i, "NO", "[UNKNOWN-CTE] Some parts cannot be decoded.");
 	if (a->n_missing != 0)
 		return imap_finish(i, "NO",
 		    "[EXPUNGEISSUED] Some of the messages no longer exist.");

@@ -8,6 +8,7 @@
  *   cmd_fetch.c    from message to message; \Seen
  *   fetch_look.c   what must be known of a message before its response
  *   fetch_body.c   sections, streamed from the file
+ *   fetch_binary.c the same, decoded
  */
 #ifndef IMAP_FETCH_H
 #define IMAP_FETCH_H
@@ -16,6 +17,7 @@
 #include "protocols/imap/session_impl.h"
 #include "protocols/mime/header.h"
 #include "protocols/mime/section.h"
+#include "protocols/mime/transfer.h"
 #include "protocols/mime/wire.h"
 
 enum fetch_kind {
@@ -30,6 +32,9 @@ enum fetch_kind {
 	FETCH_SAVEDATE, /* RFC 8514 */
 	FETCH_EMAILID,	/* RFC 8474 */
 	FETCH_THREADID,
+	FETCH_BINARY, /* RFC 3516 */
+	FETCH_BINARY_SIZE,
+	FETCH_PREVIEW, /* RFC 8970 */
 };
 
 struct fetch_item {
@@ -45,6 +50,9 @@ struct fetch_item {
 	struct slice *names;
 	size_t n_names;
 	uint64_t set; /* of HEADER.FIELDS that are kept (fields.h), or 0 */
+	/* of BINARY, for the message at hand: */
+	uint64_t total;
+	bool has_nul, missing;
 };
 
 enum {
@@ -67,6 +75,8 @@ struct fetch_args {
 	bool needs_text[FETCH_N_TEXTS]; /* ENVELOPE, BODY, BODYSTRUCTURE */
 	bool needs_header, needs_parts; /* of the message, for sections */
 	bool needs_fields;		/* those that are kept */
+	bool needs_binary;
+	bool preview, preview_lazy; /* PREVIEW, PREVIEW (LAZY) */
 
 	/* a batch */
 	uint32_t next; /* where to look for its next message */
@@ -84,6 +94,12 @@ struct fetch_args {
 	struct mime_source source;
 	struct buf texts[FETCH_N_TEXTS];
 	bool has_fields; /* in i->kept_fields */
+	bool has_preview;
+	struct buf preview_text;
+	size_t counted; /* items looked at for BINARY */
+	bool counting;
+	struct mime_decoder decoder;
+	size_t n_unknown_cte;
 	size_t n_missing, n_unread;
 
 	/* an item */
@@ -118,6 +134,25 @@ void imap_fetch_close(struct imap_session *i);
  * completed, and the literal is half out.
  */
 enum step imap_fetch_section(
+    struct imap_session *i, const struct fetch_item *it, int *rc);
+
+/* The stretch of the file that an item is, to a->span; false: none. */
+bool imap_fetch_span(struct imap_session *i, const struct fetch_item *it);
+/* The window of a partial fetch on so many bytes. */
+void imap_fetch_set_window(
+    struct fetch_args *a, const struct fetch_item *it, uint64_t total);
+/* What of the bytes in scratch is in the window goes out. */
+void imap_fetch_put_window(struct imap_session *i);
+
+/* --- fetch_binary.c ------------------------------------------------------ */
+
+/*
+ * Count what BINARY items come to, before the response begins.  STEP_DONE:
+ * *rc is 0; ERR_FORMAT: one can't be decoded; other ERR_*.  STEP_YIELD.
+ */
+enum step imap_fetch_count(struct imap_session *i, int *rc);
+/* As imap_fetch_section(). */
+enum step imap_fetch_binary(
     struct imap_session *i, const struct fetch_item *it, int *rc);
 
 #endif

@@ -22,9 +22,8 @@ count_bytes(struct imap_session *i, const struct fetch_item *it, uint64_t n)
 		i->bodies += n;
 }
 
-/* The stretch of the file; false: there's no such section. */
-static bool
-find_span(struct imap_session *i, const struct fetch_item *it)
+bool
+imap_fetch_span(struct imap_session *i, const struct fetch_item *it)
 {
 	struct fetch_args *a = i->args;
 	const struct mime_span *h;
@@ -124,9 +123,9 @@ feed_filter(struct fetch_args *a, struct buf *out)
 	return 0;
 }
 
-/* The window of a partial fetch on so many bytes. */
-static void
-set_window(struct fetch_args *a, const struct fetch_item *it, uint64_t total)
+void
+imap_fetch_set_window(
+    struct fetch_args *a, const struct fetch_item *it, uint64_t total)
 {
 	a->window_skip = it->from < total ? it->from : total;
 	a->window_left = total - a->window_skip;
@@ -134,10 +133,10 @@ set_window(struct fetch_args *a, const struct fetch_item *it, uint64_t total)
 		a->window_left = it->count;
 }
 
-/* What of the chosen bytes is in the window goes out. */
-static void
-put_window(struct imap_session *i, struct fetch_args *a)
+void
+imap_fetch_put_window(struct imap_session *i)
 {
+	struct fetch_args *a = i->args;
 	struct slice s = buf_slice(&a->scratch);
 	size_t n = a->window_skip < s.n ? (size_t)a->window_skip : s.n;
 
@@ -174,12 +173,12 @@ count_fields(struct imap_session *i, const struct fetch_item *it, int *rc)
 	}
 	if (r == 0)
 		return imap_spend(i, CHUNK) ? STEP_YIELD : STEP_NEXT;
-	set_window(a, it, mime_filter_len(&a->filter));
+	imap_fetch_set_window(a, it, mime_filter_len(&a->filter));
 	end_filter(a);
 	buf_putf(&i->s.out, " {%" PRIu64 "}\r\n", a->window_left);
 	count_bytes(i, it, a->window_left);
 	if (!a->overflow) {
-		put_window(i, a);
+		imap_fetch_put_window(i);
 		return STEP_DONE;
 	}
 	begin_filter(a, it);
@@ -201,7 +200,7 @@ pump_fields(struct imap_session *i, int *rc)
 		*rc = r;
 		return STEP_DONE;
 	}
-	put_window(i, a);
+	imap_fetch_put_window(i);
 	if (r == 0)
 		return imap_spend(i, CHUNK) ? STEP_YIELD : STEP_NEXT;
 	end_filter(a);
@@ -241,7 +240,7 @@ imap_fetch_section(struct imap_session *i, const struct fetch_item *it, int *rc)
 		return it->fields ? pump_fields(i, rc) : pump_wire(i, it, rc);
 	if (a->filtering)
 		return count_fields(i, it, rc);
-	if (!find_span(i, it)) {
+	if (!imap_fetch_span(i, it)) {
 		buf_puts(&i->s.out, " NIL");
 		return STEP_DONE;
 	}

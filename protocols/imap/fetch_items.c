@@ -2,6 +2,7 @@
 #include "base/ascii.h"
 #include "protocols/imap/fetch.h"
 #include "protocols/imap/fields.h"
+#include "protocols/imap/preview.h"
 #include "protocols/imap/writer.h"
 
 /* clang-format off */
@@ -255,12 +256,13 @@ partial(struct imap_lex *lx, struct fetch_item *it)
  * it; but names given as literals can't be.
  */
 static bool
-response_name(struct imap_session *i, struct fetch_item *it, struct slice sent)
+response_name(struct imap_session *i, struct fetch_item *it, const char *item,
+    struct slice sent)
 {
 	struct buf name;
 
 	buf_init(&name, 1024 * 1024);
-	buf_puts(&name, "BODY");
+	buf_puts(&name, item);
 	if (!slice_has(sent, '\n')) {
 		buf_put(&name, sent);
 	} else {
@@ -295,11 +297,70 @@ body_section(struct imap_session *i, struct imap_lex *lx, bool peek)
 	sent = slice_of(lx->in.p + start, lx->pos - start);
 	if ((r = partial(lx, it)) != PARSE_OK)
 		return r;
-	if (!response_name(i, it, sent))
+	if (!response_name(i, it, "BODY", sent))
 		return bad(lx, "data items too long");
 	if (it->fields && !it->not &&it->n_path == 0 && !it->partial)
 		it->set = imap_fields_set(it->names, it->n_names);
 	a->seen = a->seen || !peek;
+	return PARSE_OK;
+}
+
+/* BINARY, BINARY.PEEK, BINARY.SIZE: "[" [section-part] "]" */
+static enum parse
+binary_section(struct imap_session *i, struct imap_lex *lx, struct slice name)
+{
+	struct fetch_args *a = i->args;
+	bool size = slice_ieq(name, SLICE("BINARY.SIZE"));
+	struct fetch_item *it = add(i, size ? FETCH_BINARY_SIZE : FETCH_BINARY);
+	size_t start = lx->pos;
+	struct slice sent;
+	enum parse r;
+
+	if (it == NULL)
+		return bad(lx, "too many data items");
+	it->what = MIME_SECTION_ALL;
+	if ((r = imap_lex_char(lx, '[')) != PARSE_OK)
+		return r;
+	if (imap_lex_peek(lx) != ']' &&
+	    (r = section_part(i, lx, it)) != PARSE_OK)
+		return r;
+	if ((r = imap_lex_char(lx, ']')) != PARSE_OK)
+		return r;
+	sent = slice_of(lx->in.p + start, lx->pos - start);
+	if (!size && (r = partial(lx, it)) != PARSE_OK)
+		return r;
+	if (!response_name(i, it, size ? "BINARY.SIZE" : "BINARY", sent))
+		return bad(lx, "data items too long");
+	a->seen = a->seen || slice_ieq(name, SLICE("BINARY"));
+	return PARSE_OK;
+}
+
+/* Behind PREVIEW: its modifiers, RFC 8970 6. */
+static enum parse
+preview_item(struct imap_session *i, struct imap_lex *lx)
+{
+	struct fetch_args *a = i->args;
+	struct slice rest = slice_skip(lx->in, lx->pos);
+	bool lazy = false, first = !a->preview;
+	enum parse r;
+
+	if (slice_starts(rest, SLICE(" ("))) {
+		lx->pos += 2;
+		do {
+			if (!imap_lex_word(lx, SLICE("LAZY")))
+				return bad(lx, "unknown modifier");
+			lazy = true;
+		} while (imap_lex_take(lx, ' '));
+		if ((r = imap_lex_close(lx)) != PARSE_OK)
+			return r;
+	}
+	a->preview_lazy = lazy && (first || a->preview_lazy);
+	a->preview = true;
+	if (!first)
+		return PARSE_OK; /* said twice, told once */
+	if (add(i, FETCH_PREVIEW) == NULL)
+		return bad(lx, "too many data items");
+	a->items[a->n_items - 1].name = SLICE("PREVIEW");
 	return PARSE_OK;
 }
 
@@ -320,7 +381,13 @@ one_item(struct imap_session *i, struct imap_lex *lx)
 			return body_section(i, lx, false);
 		if (slice_ieq(name, SLICE("BODY.PEEK")))
 			return body_section(i, lx, true);
+		if (slice_ieq(name, SLICE("BINARY")) ||
+		    slice_ieq(name, SLICE("BINARY.PEEK")) ||
+		    slice_ieq(name, SLICE("BINARY.SIZE")))
+			return binary_section(i, lx, name);
 	}
+	if (slice_ieq(name, SLICE("PREVIEW")))
+		return preview_item(i, lx);
 	for (size_t k = 0; k < NELEMS(simple); k++) {
 		if (!slice_ieq(simple[k].name, name))
 			continue;
@@ -385,6 +452,14 @@ sum_up(struct fetch_args *a)
 		case FETCH_BODYSTRUCTURE:
 			a->needs_text[CACHE_BODYSTRUCTURE] = true;
 			break;
+		case FETCH_PREVIEW:
+			break;
+		case FETCH_BINARY:
+		case FETCH_BINARY_SIZE:
+			a->needs_binary = a->needs_file = true;
+			a->needs_info = a->needs_size = true;
+			a->needs_parts = a->needs_parts || it->n_path != 0;
+			break;
 		case FETCH_SECTION:
 			if (it->set != 0) {
 				a->needs_fields = true;
@@ -412,6 +487,7 @@ imap_parse_fetch(struct imap_session *i, struct imap_lex *lx)
 	a->next = 1;
 	for (size_t k = 0; k < FETCH_N_TEXTS; k++)
 		buf_init(&a->texts[k], FETCH_TEXT_MAX);
+	buf_init(&a->preview_text, 8 * IMAP_PREVIEW_CHARS);
 	if ((r = imap_lex_space(lx)) != PARSE_OK ||
 	    (r = imap_parse_set(i, lx, &a->set)) != PARSE_OK ||
 	    (r = imap_lex_space(lx)) != PARSE_OK)

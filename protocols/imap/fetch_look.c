@@ -10,6 +10,7 @@
 #include "protocols/imap/envelope.h"
 #include "protocols/imap/fetch.h"
 #include "protocols/imap/kept.h"
+#include "protocols/imap/preview.h"
 
 enum {
 	HEAD = 32 * 1024,	/* read at once of a message */
@@ -35,7 +36,10 @@ imap_fetch_close(struct imap_session *i)
 			buf_fini(&a->texts[k]);
 	}
 	buf_fini(&a->scratch);
-	a->has_fields = false;
+	a->has_fields = a->has_preview = false;
+	buf_reset(&a->preview_text);
+	a->counted = 0;
+	a->counting = false;
 	a->uid = 0;
 }
 
@@ -58,6 +62,14 @@ take_cached(
 		else if (k == CACHE_ENVELOPE)
 			*header = true;
 		else
+			*whole = true;
+	}
+	if (a->preview) {
+		a->has_preview =
+		    mailbox_cache_get(i->mailbox, a->uid, CACHE_PREVIEW, &kept);
+		if (a->has_preview)
+			buf_put(&a->preview_text, kept);
+		else if (!a->preview_lazy)
 			*whole = true;
 	}
 	if (!a->needs_fields)
@@ -88,6 +100,39 @@ make_texts(struct imap_session *i, struct fetch_args *a)
 		mailbox_cache_put(
 		    i->mailbox, a->uid, (enum cache_kind)k, buf_slice(b));
 	}
+	return 0;
+}
+
+/* RFC 8970: made of the first bytes of a part. */
+static int
+make_preview(struct imap_session *i, struct fetch_args *a)
+{
+	const struct mime_message *m = &i->parsed.msg;
+	uint8_t body[IMAP_PREVIEW_READ];
+	uint32_t part = imap_preview_part(m);
+	struct err e = { .code = 0 };
+	uint64_t want;
+	ssize_t got;
+
+	if (!a->preview || a->has_preview || a->preview_lazy)
+		return 0;
+	if (part != MIME_NONE) {
+		want = m->parts[part].body.len;
+		if (want > sizeof(body))
+			want = sizeof(body);
+		got = fsx_pread(
+		    a->fd, body, (size_t)want, (off_t)m->parts[part].body.off);
+		if (got < 0) {
+			(void)err_sys(&e, "reading message %u", a->uid);
+			imap_log_error(i, "reading a message", ERR_SYS, &e);
+			return ERR_SYS;
+		}
+		imap_preview_make(
+		    m, part, slice_of(body, (size_t)got), &a->preview_text);
+	}
+	mailbox_cache_put(
+	    i->mailbox, a->uid, CACHE_PREVIEW, buf_slice(&a->preview_text));
+	a->has_preview = true;
 	return 0;
 }
 
@@ -244,5 +289,9 @@ imap_fetch_look(struct imap_session *i, int *rc)
 		a->wire_size = i->parsed.msg.all.wire;
 	if (*rc == 0)
 		*rc = make_texts(i, a);
+	if (*rc == 0)
+		*rc = make_preview(i, a);
+	if (*rc == 0 && a->needs_binary)
+		return imap_fetch_count(i, rc);
 	return STEP_DONE;
 }

@@ -24,6 +24,7 @@ libimap_a_SOURCES = \
 	protocols/imap/date_time.h \
 	protocols/imap/fetch.h \
 	protocols/imap/fields.c protocols/imap/fields.h \
+	protocols/imap/fetch_binary.c \
 	protocols/imap/fetch_body.c \
 	protocols/imap/fetch_items.c \
 	protocols/imap/fetch_look.c \
@@ -41,6 +42,7 @@ libimap_a_SOURCES = \
 	protocols/imap/pattern.h \
 	protocols/imap/progress.c \
 	protocols/imap/saved.c protocols/imap/saved.h \
+	protocols/imap/preview.c protocols/imap/preview.h \
 	protocols/imap/search.h \
 	protocols/imap/search_eval.c \
 	protocols/imap/search_find.c \
@@ -63,7 +65,7 @@ libimap_a_SOURCES = \
 # --- tests ------------------------------------------------------------------
 imap_unit_tests = tests/unit/test_imap_lex tests/unit/test_imap_parts \
 	tests/unit/test_imap_session tests/unit/test_imap_keys \
-	tests/unit/test_imap_thread
+	tests/unit/test_imap_thread tests/unit/test_imap_preview
 check_PROGRAMS += $(imap_unit_tests)
 TESTS += $(imap_unit_tests)
 IMAP_LIBS = libimap.a libimapmime.a libmime.a
@@ -80,6 +82,8 @@ tests_unit_test_imap_keys_LDADD = $(IMAP_LIBS) libbase.a \
 tests_unit_test_imap_thread_SOURCES = tests/unit/test_imap_thread.c
 tests_unit_test_imap_thread_LDADD = $(IMAP_LIBS) libbase.a \
 	$(UTF8PROC_LIBS) -lcmocka
+tests_unit_test_imap_preview_SOURCES = tests/unit/test_imap_preview.c
+tests_unit_test_imap_preview_LDADD = $(IMAP_LIBS) libbase.a -lcmocka
 tests_unit_test_imap_parts_SOURCES = tests/unit/test_imap_parts.c
 tests_unit_test_imap_parts_LDADD = $(IMAP_LIBS) libbase.a \
 	$(UTF8PROC_LIBS) -lcmocka

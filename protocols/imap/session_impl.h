@@ -114,6 +114,13 @@ struct imap_mark {
 /* RFC 7888 5: of a literal that isn't waited for, with LITERAL- */
 enum { IMAP_LITERAL_MINUS_MAX = 4096 };
 
+/* The part that BINARY counted last. */
+struct imap_counted {
+	uint32_t uid; /* 0: none */
+	uint64_t off, len, total;
+	bool has_nul;
+};
+
 enum { IMAP_MAGIC = 0x696d6170, IMAP_ID_MAX = 30 };
 
 struct imap_session {
@@ -156,6 +163,7 @@ struct imap_session {
 	struct imap_sync sync;
 	struct imap_parsed parsed;
 	struct imap_mark mark;
+	struct imap_counted counted;
 	struct buf kept_fields, kept_key; /* of the message at hand: kept.c */
 
 	/* the command as it comes (input.c) */
