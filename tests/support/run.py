@@ -5,6 +5,7 @@ run.py [STAGE...]: all stages, or those named:
   sanitize  build with clang and sanitizers; make check
   auth      authdaemond from outside (sanitizers)
   clients   the installed server and real mail clients (sanitizers)
+  takeover  a Maildir passed to and fro with Courier and Dovecot (sanitizers)
   messages  hundreds of messages, compared with Dovecot; hostile ones (gcc)
   howto     MariaDB, Postfix and Postern as in the howto (gcc)
   fuzz      each fuzz target for a few seconds
@@ -208,16 +209,16 @@ def count_junit(name, path, log, status):
         tally.fail(f"{name}: pytest", tail(log))
 
 
-def courier_tools():
-    """Debian's Courier clients, unpacked and not installed; or None."""
+def unpacked(script, name):
+    """Debian's packages that a script unpacks, not installed; or None."""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         return None
-    folder = WORK / "courier-tools"
+    folder = WORK / name
     if not (folder / "usr").is_dir():
-        log = WORK / "courier-tools.log"
-        if run(["sh", str(TOP / "tests/auth/get-courier-tools"),
-                str(folder)], log, timeout=120) != 0:
-            print("run.py: no Courier tools:\n" + tail(log, 5), flush=True)
+        log = WORK / f"{name}.log"
+        if run(["sh", str(TOP / script), str(folder)], log,
+               timeout=120) != 0:
+            print(f"run.py: no {name}:\n" + tail(log, 5), flush=True)
             return None
     return folder
 
@@ -262,8 +263,12 @@ def pytest(name, folder, only=None):
     log = WORK / f"{name}.log"
     env = dict(os.environ, POSTERN_PREFIX=str(folder / "installed"),
                BUILD_DIR=str(folder), PYTHONDONTWRITEBYTECODE="1")
-    if name == "auth" and (tools := courier_tools()) is not None:
+    if name == "auth" and (tools := unpacked("tests/auth/get-courier-tools",
+                                             "courier-tools")) is not None:
         env["COURIER_TOOLS"] = str(tools)
+    if name == "takeover" and (root := unpacked("tests/takeover/get-servers",
+                                                "takeover-root")) is not None:
+        env["TAKEOVER_ROOT"] = str(root)
     if name == "clients" and (library := imapflow()) is not None:
         env["IMAPFLOW"] = str(library)
     started = time.monotonic()
@@ -345,7 +350,7 @@ def packages(folder):
 
 def main():
     stages = sys.argv[1:] or ["gcc", "sanitize", "auth", "clients",
-                              "messages", "howto", "fuzz", "valgrind",
+                              "takeover", "messages", "howto", "fuzz", "valgrind",
                               "packages"]
     WORK.mkdir(parents=True, exist_ok=True)
     # The servers of the tests run as other users than the one who builds.
@@ -362,7 +367,7 @@ def main():
         plain = build("gcc", "CC=gcc", "--enable-werror")
     if plain and "gcc" in stages:
         check("gcc", plain)
-    if {"sanitize", "auth", "clients"} & set(stages):
+    if {"sanitize", "auth", "clients", "takeover"} & set(stages):
         if shutil.which("clang"):
             sanitized = build("sanitize", "CC=clang", "--enable-werror",
                               "--enable-sanitizers", "CFLAGS=-g -O1")
@@ -379,6 +384,7 @@ def main():
     jobs = {"fuzz": fuzz,
             "clients": lambda: pytest("clients", sanitized),
             "messages": lambda: pytest("messages", plain),
+            "takeover": lambda: pytest("takeover", sanitized),
             "howto": lambda: pytest("howto", plain),
             "valgrind": lambda: valgrind(plain),
             "packages": lambda: packages(plain)}

@@ -1,0 +1,196 @@
+"""A Maildir goes from Courier or Dovecot to Postern, back to Courier, and
+forward again; each finds what the one before showed, UID by UID."""
+import re
+
+import postern
+from servers import ok, state
+
+DATE = '"07-Feb-1994 21:52:25 -0800"'
+BOXES = ("INBOX.Sent", "INBOX.Lists.a.b", "INBOX.R&AOk-sum&AOk-")
+
+
+def text(n):
+    return postern.message(f"Message {n}", n=n).replace("\n", "\r\n").encode()
+
+
+def append(client, mailbox, n, flags=""):
+    ok(client.append(f'"{mailbox}"', f"({flags})", DATE, text(n)))
+
+
+def fill(client):
+    """Messages, flags, keywords, mailboxes and subscriptions."""
+    for name in BOXES:
+        ok(client.create(f'"{name}"'))
+        ok(client.subscribe(f'"{name}"'))
+    ok(client.create("INBOX.Plain"))
+    for n in range(12):
+        append(client, "INBOX", n,
+               ["", "\\Seen", "\\Flagged $Label1", "Work \\Answered",
+                "$Label1 Work other"][n % 5])
+    ok(client.select("INBOX"))
+    ok(client.uid("STORE", "3:5", "+FLAGS", "(\\Deleted)"))
+    ok(client.expunge())
+    ok(client.uid("STORE", "6", "-FLAGS", "(Work)"))
+    ok(client.uid("COPY", "6:8", "INBOX.Sent"))
+    ok(client.uid("COPY", "2,9", '"INBOX.R&AOk-sum&AOk-"'))
+    ok(client.uid("STORE", "9", "+FLAGS", "(\\Draft Late)"))
+    append(client, "INBOX.Lists.a.b", 100, "\\Seen only.here")
+    append(client, "INBOX.Lists.a.b", 101)
+    ok(client.select("INBOX.Lists.a.b"))
+    ok(client.uid("STORE", "2", "+FLAGS", "(\\Deleted)"))
+    ok(client.expunge())
+
+
+def change(client, n):
+    """Something of each kind; n: a number for new messages."""
+    append(client, "INBOX", n, "\\Seen Fresh")
+    append(client, "INBOX.Lists.a.b", n + 1)
+    ok(client.select("INBOX"))
+    uids = [int(u) for u in ok(client.uid("SEARCH", "ALL"))[0].split()]
+    ok(client.uid("STORE", str(uids[0]), "+FLAGS", "(\\Deleted)"))
+    ok(client.expunge())
+    ok(client.uid("STORE", str(uids[1]), "+FLAGS", f"(\\Flagged New{n})"))
+    ok(client.uid("STORE", str(uids[2]), "-FLAGS", "($Label1 Work Late)"))
+    ok(client.uid("STORE", str(uids[3]), "FLAGS", "(\\Seen Set)"))
+    ok(client.uid("COPY", f"{uids[3]}:{uids[4]}", "INBOX.Sent"))
+    ok(client.create(f"INBOX.New{n}"))
+    ok(client.subscribe(f"INBOX.New{n}"))
+    ok(client.uid("COPY", str(uids[4]), f"INBOX.New{n}"))
+
+
+def test_courier_and_back(courier, postern_):
+    courier.run("/usr/bin/maildirmake.courier", "Maildir")
+    with courier.imap() as client:
+        fill(client)
+    # one that POP3 knows before IMAP, one that a filter has labelled
+    courier.run("/usr/bin/deliverquota.courier", "Maildir", input=text(50))
+    ids = courier.pop3()
+    before = state(courier)
+    assert len(before["mailboxes"]) == 5
+    assert len(before["mailboxes"]["INBOX"]["messages"]) == 10
+    assert len(before["subscribed"]) == 3
+
+    with postern_ as p:
+        assert state(p) == before
+        assert p.pop3() == ids
+        with p.imap() as client:
+            change(client, 200)
+            ok(client.unsubscribe("INBOX.Sent"))
+            ok(client.rename("INBOX.Plain", "INBOX.Renamed.x"))
+        ids = p.pop3()
+        before = state(p)
+
+    assert state(courier) == before
+    assert courier.pop3() == ids
+    with courier.imap() as client:
+        change(client, 300)
+    courier.run("/usr/bin/deliverquota.courier", "Maildir", input=text(51))
+    new = next((courier.maildir / "new").iterdir())
+    courier.run("/usr/bin/maildirkw", "Maildir", new.name, "Filter")
+    ids = courier.pop3()
+    before = state(courier)
+    assert "Filter" in str(before)
+
+    with postern_ as p:
+        assert state(p) == before
+        assert p.pop3() == ids
+    assert state(courier) == before
+    assert courier.pop3() == ids
+
+
+def test_dovecot_then_courier(dovecot, courier, postern_):
+    with dovecot.imap() as client:
+        fill(client)
+    ids = dovecot.pop3()
+    assert all(re.fullmatch("[0-9a-f]{16}", i) for i in ids)
+    before = state(dovecot)
+    assert len(before["mailboxes"]["INBOX"]["messages"]) == 9
+
+    with postern_ as p:
+        assert state(p) == before
+        assert p.pop3() == ids
+        with p.imap() as client:
+            change(client, 200)
+        kept = p.pop3()
+        # those that are still there have theirs
+        assert kept[:-1] == ids[1:]
+        before = state(p)
+
+    # Dovecot spells names in modified UTF-7, and so does Postern then;
+    # Courier 5 wants UTF-8.
+    assert (courier.maildir / ".R&AOk-sum&AOk-").is_dir()
+    courier.run("/usr/bin/maildirmake.courier", "--convutf8", "Maildir")
+    assert (courier.maildir / ".R\u00e9sum\u00e9").is_dir()
+    assert state(courier) == before
+    with courier.imap() as client:
+        change(client, 300)
+    before = state(courier)
+
+    with postern_ as p:
+        assert state(p) == before
+        assert p.pop3()[:-2] == kept[1:-1]
+
+
+def sum_of(maildirsize):
+    lines = maildirsize.read_text().splitlines()
+    return (lines[0], sum(int(line.split()[0]) for line in lines[1:]),
+            sum(int(line.split()[1]) for line in lines[1:]))
+
+
+def counted(maildir):
+    """What maildirsize must say: all but messages marked \\Deleted."""
+    files = [f for box in (maildir, *maildir.glob(".[!.]*"))
+             if box.is_dir() and box.name != ".Trash"
+             for sub in ("new", "cur") if (box / sub).is_dir()
+             for f in (box / sub).iterdir()
+             if "T" not in f.name.rpartition(":2,")[2].replace(f.name, "")]
+    return sum(f.stat().st_size for f in files), len(files)
+
+
+def test_quota_with_couriers_tools(courier, postern_):
+    """deliverquota and maildirmake -q while Postern has the Maildir open."""
+    size = courier.maildir / "maildirsize"
+    courier.run("/usr/bin/maildirmake.courier", "-q", "2500S,8C", "Maildir")
+    with postern_ as p, p.imap() as client:
+        ok(client.select("INBOX"))
+        append(client, "INBOX", 1)
+        courier.run("/usr/bin/deliverquota.courier", "Maildir", input=text(2))
+        ok(client.noop())
+        append(client, "INBOX", 3)
+        assert sum_of(size) == ("2500S,8C", *counted(courier.maildir))
+        ok(client.store("2", "+FLAGS", "(\\Deleted)"))
+        assert sum_of(size)[1:] == counted(courier.maildir)
+        ok(client.expunge())
+        assert sum_of(size)[1:] == counted(courier.maildir)
+        ok(client.create("INBOX.a"))
+        ok(client.copy("1:2", "INBOX.a"))
+        assert sum_of(size)[1:] == counted(courier.maildir)
+        # more than fits: refused by both, and nothing is counted
+        big = text(4) + b"x" * 2000 + b"\r\n"
+        status, said = client.append("INBOX", None, None, big)
+        assert status == "NO" and b"OVERQUOTA" in said[0]
+        done = courier.run("/usr/bin/deliverquota.courier", "Maildir",
+                           input=big, check=False)
+        assert done.returncode in (75, 77), done
+        assert sum_of(size)[1:] == counted(courier.maildir)
+        # another limit, set by an admin
+        courier.run("/usr/bin/maildirmake.courier", "-q", "100000S", "Maildir")
+        append(client, "INBOX", 5)
+        ok(client.append("INBOX", None, None, big))
+        assert sum_of(size) == ("100000S", *counted(courier.maildir))
+
+
+def test_keywords_of_a_filter(courier, postern_):
+    """maildirkw while a session has the mailbox selected."""
+    courier.run("/usr/bin/maildirmake.courier", "Maildir")
+    with postern_ as p, p.imap() as client:
+        append(client, "INBOX", 1, "Mine")
+        ok(client.select("INBOX"))
+        name = next((courier.maildir / "cur").iterdir()).name
+        courier.run("/usr/bin/maildirkw", "-a", "Maildir",
+                    name.partition(":")[0], "Theirs")
+
+        def seen():
+            ok(client.noop())
+            return "Theirs" in str(ok(client.fetch("1", "(FLAGS)")))
+        postern.wait_for(seen, "the keyword of maildirkw")
