@@ -149,16 +149,27 @@ append_message(struct append *p, uint32_t flags, const struct slice *keywords,
 	return 0;
 }
 
-/* One byte as it is stored. */
+/* Bytes as they are stored; of line breaks only LF is among them, or a CR is
+ * alone. */
 static void
-put_byte(struct append *p, struct new_message *msg, uint8_t c)
+put_bytes(struct append *p, struct new_message *msg, struct slice s)
 {
-	buf_putc(&p->out, c);
-	msg->file_size++;
+	size_t n;
+
+	if (s.n == 0)
+		return;
+	buf_put(&p->out, s);
+	msg->file_size += s.n;
 	/* On the wire each line ends by CRLF. */
-	msg->wire_size += c == '\n' && p->last != '\r' ? 2 : 1;
-	p->last = c;
-	msg->ends_line = c == '\n';
+	msg->wire_size += s.n;
+	if (s.p[0] == '\n' && p->last == '\r')
+		msg->wire_size--;
+	p->last = s.p[s.n - 1];
+	msg->ends_line = p->last == '\n';
+	for (n = slice_find(s, '\n'); n < s.n; n = slice_find(s, '\n')) {
+		msg->wire_size++;
+		s = slice_skip(s, n + 1);
+	}
 }
 
 static int
@@ -189,14 +200,14 @@ append_write(struct append *p, struct slice bytes, struct err *e)
 			return err_sys(e, "write %s", msg->tmp);
 		return 0;
 	}
-	for (size_t i = 0; i < bytes.n; i++) {
-		uint8_t c = bytes.p[i];
+	while (bytes.n != 0) {
+		size_t n = slice_find(bytes, '\r');
 
-		if (p->cr && c != '\n')
-			put_byte(p, msg, '\r');
-		p->cr = c == '\r';
-		if (!p->cr)
-			put_byte(p, msg, c);
+		if (p->cr && bytes.p[0] != '\n')
+			put_bytes(p, msg, SLICE("\r"));
+		put_bytes(p, msg, slice_first(bytes, n));
+		p->cr = n < bytes.n;
+		bytes = slice_skip(bytes, n + p->cr);
 	}
 	return flush(p, msg, e);
 }
@@ -250,9 +261,9 @@ append_message_end(struct append *p, struct err *e)
 	assert(p->open);
 	msg = &p->v[p->n - 1];
 	if (p->cr)
-		put_byte(p, msg, '\r');
+		put_bytes(p, msg, SLICE("\r"));
 	if (p->last != '\n' && !p->raw)
-		put_byte(p, msg, '\n');
+		put_bytes(p, msg, SLICE("\n"));
 	p->cr = p->open = false;
 	if ((rc = flush(p, msg, e)) != 0)
 		return rc;

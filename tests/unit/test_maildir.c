@@ -502,6 +502,64 @@ expunge_only_what_is_named_and_deleted(void **state)
 	mailbox_close(&m);
 }
 
+/* What is stored of given bytes: CRLF is LF, the last line is whole. */
+static size_t
+stored(const char *in, size_t n, char *out)
+{
+	size_t k = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (in[i] != '\r' || i + 1 == n || in[i + 1] != '\n')
+			out[k++] = in[i];
+	if (k == 0 || out[k - 1] != '\n')
+		out[k++] = '\n';
+	return k;
+}
+
+static void
+append_line_ends(void **state)
+{
+	enum { N = 243, LEN = 5 };
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct append *p;
+	char in[N][LEN], out[LEN + 1];
+
+	refresh(f, m);
+	assert_int_equal(append_begin(f->account, SLICE("INBOX"), &p, NULL), 0);
+	for (unsigned i = 0; i < N; i++) {
+		for (unsigned k = 0, v = i; k < LEN; k++, v /= 3)
+			in[i][k] = "a\r\n"[v % 3];
+		assert_int_equal(
+		    append_message(p, 0, NULL, 0, 1000, LEN, f->wall_ms, NULL),
+		    0);
+		for (unsigned k = 0; k < LEN; k += 1 + i % LEN)
+			assert_int_equal(
+			    append_write(p,
+				slice_first(
+				    slice_of(in[i] + k, LEN - k), 1 + i % LEN),
+				NULL),
+			    0);
+		assert_int_equal(append_message_end(p, NULL), 0);
+	}
+	while (
+	    append_commit(p, (struct waker){ 0 }, 1, f->wall_ms) != STEP_DONE)
+		;
+	append_free(&p);
+	for (unsigned i = 0; i < N; i++) {
+		struct message_info info;
+		size_t n = stored(in[i], LEN, out), wire = n;
+
+		for (size_t k = 0; k < n; k++)
+			wire +=
+			    out[k] == '\n' && (k == 0 || out[k - 1] != '\r');
+		assert_int_equal(mailbox_message_info(m, i + 1, &info), 0);
+		assert_int_equal(info.file_size, n);
+		assert_int_equal(info.wire_size, wire);
+	}
+	mailbox_close(&m);
+}
+
 static void
 append_takes_back(void **state)
 {
@@ -729,6 +787,7 @@ main(void)
 		CASE(unchanged_since),
 		CASE(store_follows_foreign_renames),
 		CASE(expunge_only_what_is_named_and_deleted),
+		CASE(append_line_ends),
 		CASE(append_takes_back),
 		CASE(multiappend_is_one),
 		CASE(copy_onto_itself_and_of_the_missing),
