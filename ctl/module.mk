@@ -1,3 +1,6 @@
 sbin_PROGRAMS += posternctl
-posternctl_SOURCES = ctl/posternctl.c
-posternctl_LDADD = libconf.a libipc.a libbase.a
+posternctl_SOURCES = ctl/posternctl.c \
+	ctl/accounts.c ctl/accounts.h \
+	ctl/export.c ctl/export.h
+posternctl_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
+posternctl_LDADD = libmaildir.a libconf.a libipc.a libbase.a $(SQLITE_LIBS)

@@ -1,5 +1,6 @@
 /*
- * posternctl: say something to the running posternd over its control socket.
+ * posternctl: say something to the running posternd over its control socket,
+ * or do something to accounts without it.
  */
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -14,6 +15,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/paths.h"
+#include "ctl/export.h"
 #include "server/conf/conf.h"
 #include "server/ipc/msg.h"
 
@@ -28,7 +30,9 @@ usage(int status)
 		    "  kick ID             end the session that who calls ID\n"
 		    "  reload              read the configuration again\n"
 		    "  stop                end posternd\n"
-		    "  ping                is it there?\n",
+		    "  ping                is it there?\n"
+		    "  export ACCOUNT|--all\n"
+		    "                      write Courier's files now\n",
 	    status == 0 ? stdout : stderr);
 	exit(status);
 }
@@ -125,6 +129,7 @@ main(int argc, char *argv[])
 {
 	const char *dir = POSTERN_SYSCONFDIR;
 	struct conf *conf;
+	bool export;
 	int c, status;
 
 	while ((c = getopt(argc, argv, "+c:h")) != -1) {
@@ -135,10 +140,19 @@ main(int argc, char *argv[])
 	}
 	if (optind == argc)
 		usage(1);
-	conf = conf_load(dir, CONF_BIT(CONF_FILE_POSTERN), print_remark, NULL);
+	export = strcmp(argv[optind], "export") == 0;
+	conf = conf_load(dir,
+	    export ? CONF_BIT(CONF_FILE_POSTERN) |
+		    CONF_BIT(CONF_FILE_AUTHDAEMONRC) | CONF_BIT(CONF_FILE_IMAPD)
+		   : CONF_BIT(CONF_FILE_POSTERN),
+	    print_remark, NULL);
 	if (conf == NULL)
 		return 1;
-	status = ask(conf_str(conf, CONF_POSTERN_RUNDIR), argv + optind);
+	if (export)
+		status = ctl_export(conf, argv + optind + 1);
+	else
+		status =
+		    ask(conf_str(conf, CONF_POSTERN_RUNDIR), argv + optind);
 	conf_free(&conf);
 	return status;
 }

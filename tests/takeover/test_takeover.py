@@ -194,3 +194,35 @@ def test_keywords_of_a_filter(courier, postern_):
             ok(client.noop())
             return "Theirs" in str(ok(client.fetch("1", "(FLAGS)")))
         postern.wait_for(seen, "the keyword of maildirkw")
+
+
+def test_export_on_demand(home, postern_):
+    """posternctl export, with and without posternd."""
+    uids = home / "Maildir" / "courierimapuiddb"
+    server = postern_.server
+    server.keys["postern"]["EXPORT_COURIER"] = 0
+    server.add_user(postern.ANN)
+    with postern_ as p:
+        with p.imap() as client:
+            append(client, "INBOX", 1, "Word")
+            ok(client.create("INBOX.a"))
+        assert not uids.exists()
+        said = server.ctl("export", postern.JOE)
+        assert said.stdout == f"{postern.JOE}: 2 mailboxes\n", said
+        assert re.fullmatch(r"1 \d+ 2\n1 .*,S=\d+\n", uids.read_text())
+        assert (uids.parent / ".a" / "courierimapuiddb").exists()
+        listed = uids.parent / "courierimapkeywords" / ":list"
+        assert listed.read_text().startswith("Word\n\n")
+        uids.unlink()
+        server.stop_one("posternd")
+        assert not uids.exists()
+        said = server.ctl("export", "--all")
+        assert sorted(said.stdout.splitlines()) == [
+            f"{postern.ANN}: no Maildir yet", f"{postern.JOE}: 2 mailboxes"]
+        assert uids.exists()
+        said = server.ctl("export", "nobody@example.com", check=False)
+        assert said.returncode == 1 and "no such account" in said.stderr
+        server.stop_one("authdaemond")
+        said = server.ctl("export", "--all", check=False)
+        assert said.returncode == 1 and "authdaemond" in said.stderr
+        assert server.ctl("export", check=False).returncode == 1
