@@ -250,8 +250,19 @@ login_apply(struct login *l, struct err *e)
 		return err_set(e, ERR_INVALID, "no configuration came");
 	service_log_setup(l->conf);
 	for (unsigned family = 0; family < 2; family++) {
+		struct tls_config *fresh = make_tls(l, family);
+
+		/* Half of a renewal must not end TLS. */
+		if (l->tls[family] != NULL && !tls_config_usable(fresh) &&
+		    tls_config_usable(l->tls[family])) {
+			log_error("tls: %s: no certificate can be used; the "
+				  "one of before is kept",
+			    family_name[family]);
+			tls_config_free(&fresh);
+			continue;
+		}
 		tls_config_free(&l->tls[family]);
-		l->tls[family] = make_tls(l, family);
+		l->tls[family] = fresh;
 	}
 	material_free(&l->material);
 	take_trusted(l);

@@ -283,6 +283,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	master_auth_poll(m);
 	tickets_expire(m->tickets, now);
 	master_access_tick(m, now);
+	master_certificates_tick(m, now);
 	master_handovers_retry(m, now);
 	if (!m->stopping) {
 		/* Login processes that die at once: 1, 2, 4 … 32 ticks. */

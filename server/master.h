@@ -108,7 +108,8 @@ struct master {
 	int control_fd;
 	int lock_fd;
 	bool stopping;
-	int64_t stop_by_ms, access_look_ms;
+	int64_t stop_by_ms, access_look_ms, certs_look_ms;
+	uint64_t certs_sent, certs_seen; /* fingerprints of certificates */
 	/* Crashes lately: for back-off and for accounts that crash workers. */
 	struct crash {
 		char account[256];
@@ -143,6 +144,8 @@ unsigned master_cpus(void);
 void master_login_configure(struct child *c, bool listeners);
 void master_login_listeners(struct child *c, enum service s);
 void master_login_died(struct child *c);
+/* Now and then: send certificates again whose files have changed. */
+void master_certificates_tick(struct master *m, int64_t now_ms);
 void master_login_send_auth(struct child *c);
 
 /* master_access.c */

@@ -23,6 +23,7 @@
 enum {
 	PEM_MAX = 96 * 1024, /* one file; must fit into a packet */
 	TICKET_KEYS_SIZE = 80,
+	CERTS_LOOK_MS = 2000,
 };
 
 enum material_kind {
@@ -82,43 +83,59 @@ send_file(struct child *c, unsigned family, enum material_kind kind,
 	buf_fini(&bytes);
 }
 
+/* Called with the name ("" for the default) and both paths. */
+typedef void certificate_fn(void *arg, unsigned family, const char *name,
+    const char *cert, const char *key);
+
+static const struct {
+	enum conf_key cert, key;
+} families[] = {
+	{ CONF_IMAPD_SSL_TLS_CERTFILE, CONF_IMAPD_SSL_TLS_PRIVATE_KEYFILE },
+	{ CONF_POP3D_SSL_TLS_CERTFILE, CONF_POP3D_SSL_TLS_PRIVATE_KEYFILE },
+};
+
 /* TLS_CERTFILE, and each TLS_CERTFILE.<name> beside it, with its key. */
 static void
-send_certificates(struct child *c, unsigned family, enum conf_key cert_key,
-    enum conf_key key_key)
+each_certificate(
+    const struct master *m, unsigned family, certificate_fn *fn, void *arg)
 {
-	const char *cert = conf_str(c->master->conf, cert_key);
-	const char *key = conf_str(c->master->conf, key_key);
+	const char *cert = conf_str(m->conf, families[family].cert);
+	const char *key = conf_str(m->conf, families[family].key);
 	char *dir = mem_strdup(cert), *slash = strrchr(dir, '/');
 	const char *base = slash != NULL ? slash + 1 : cert;
 	size_t base_n = strlen(base);
 	struct dirent *d;
 	DIR *dp;
 
-	if (access(cert, F_OK) == 0) {
-		send_file(c, family, MATERIAL_CERT, "", cert);
-		send_file(c, family, MATERIAL_KEY, "", *key ? key : cert);
-	}
+	if (access(cert, F_OK) == 0)
+		fn(arg, family, "", cert, *key ? key : cert);
 	if (slash != NULL)
 		*slash = '\0';
 	dp = slash != NULL ? opendir(dir) : NULL;
 	while (dp != NULL && (d = readdir(dp)) != NULL) {
 		const char *name = d->d_name + base_n + 1;
-		char *path;
+		char *cert_path, *key_path;
 
 		if (strncmp(d->d_name, base, base_n) != 0 ||
 		    d->d_name[base_n] != '.' || *name == '\0')
 			continue;
-		path = mem_printf("%s.%s", cert, name);
-		send_file(c, family, MATERIAL_CERT, name, path);
-		free(path);
-		path = mem_printf("%s.%s", *key ? key : cert, name);
-		send_file(c, family, MATERIAL_KEY, name, path);
-		free(path);
+		cert_path = mem_printf("%s.%s", cert, name);
+		key_path = mem_printf("%s.%s", *key ? key : cert, name);
+		fn(arg, family, name, cert_path, key_path);
+		free(cert_path);
+		free(key_path);
 	}
 	if (dp != NULL)
 		(void)closedir(dp);
 	free(dir);
+}
+
+static void
+send_certificate(void *arg, unsigned family, const char *name, const char *cert,
+    const char *key)
+{
+	send_file(arg, family, MATERIAL_CERT, name, cert);
+	send_file(arg, family, MATERIAL_KEY, name, key);
 }
 
 static void
@@ -134,10 +151,8 @@ send_tls(struct child *c)
 		(ssize_t)sizeof(ticket_keys))
 		log_error("tls: getrandom: %s", strerrorname_np(errno));
 	made = true;
-	send_certificates(c, 0, CONF_IMAPD_SSL_TLS_CERTFILE,
-	    CONF_IMAPD_SSL_TLS_PRIVATE_KEYFILE);
-	send_certificates(c, 1, CONF_POP3D_SSL_TLS_CERTFILE,
-	    CONF_POP3D_SSL_TLS_PRIVATE_KEYFILE);
+	for (unsigned family = 0; family < 2; family++)
+		each_certificate(c->master, family, send_certificate, c);
 	for (unsigned family = 0; family < 2; family++)
 		send_material(c, family, MATERIAL_TICKET_KEYS, "",
 		    slice_of(ticket_keys, sizeof(ticket_keys)));
@@ -253,4 +268,68 @@ master_login_died(struct child *c)
 		m->login_crashes++;
 	else
 		m->login_crashes = 0;
+}
+
+/* --- certificates that change ----------------------------------------------
+ */
+
+static uint64_t
+stir(uint64_t h, uint64_t v)
+{
+	h = (h ^ v) * 0x100000001b3u;
+	return h ^ h >> 29;
+}
+
+static void
+add_file(uint64_t *h, const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0) {
+		*h = stir(*h, 1);
+		return;
+	}
+	*h = stir(*h, (uint64_t)st.st_dev);
+	*h = stir(*h, (uint64_t)st.st_ino);
+	*h = stir(*h, (uint64_t)st.st_size);
+	*h = stir(*h, (uint64_t)st.st_mtim.tv_sec);
+	*h = stir(*h, (uint64_t)st.st_mtim.tv_nsec);
+}
+
+/* The order of a directory's names must not matter. */
+static void
+add_certificate(void *arg, unsigned family, const char *name, const char *cert,
+    const char *key)
+{
+	uint64_t *sum = arg, h = family + 7;
+
+	for (const char *p = name; *p != '\0'; p++)
+		h = stir(h, (uint8_t)*p);
+	add_file(&h, cert);
+	add_file(&h, key);
+	*sum += h;
+}
+
+void
+master_certificates_tick(struct master *m, int64_t now_ms)
+{
+	uint64_t seen = 0;
+
+	if (now_ms < m->certs_look_ms)
+		return;
+	m->certs_look_ms = now_ms + CERTS_LOOK_MS;
+	for (unsigned family = 0; family < NELEMS(families); family++)
+		each_certificate(m, family, add_certificate, &seen);
+	/* Key and certificate may be written one after the other: what was
+	 * different once must be the same twice. */
+	if (m->certs_sent == 0)
+		m->certs_sent = seen;
+	if (seen != m->certs_sent && seen == m->certs_seen) {
+		log_info("tls: certificates have changed: read again");
+		m->certs_sent = seen;
+		for (unsigned i = 0; i < m->n_logins; i++)
+			if (m->logins[i] != NULL && m->logins[i]->peer != NULL)
+				master_login_configure(m->logins[i], false);
+	}
+	m->certs_seen = seen;
 }
