@@ -10,6 +10,7 @@ static const struct mech *const all[] = {
 	&mech_cram_md5,
 	&mech_plain,
 	&mech_login,
+	&mech_external,
 };
 
 const struct mech *const *
@@ -46,4 +47,5 @@ mech_state_fini(struct mech_state *st)
 	secret_fini(&st->extra);
 	secret_fini(&st->tls_exporter);
 	secret_fini(&st->tls_server_end_point);
+	secret_fini(&st->certified);
 }

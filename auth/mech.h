@@ -50,6 +50,7 @@ struct mech_state {
 	/* channel bindings of the client's connection; unset without TLS */
 	struct secret tls_exporter;
 	struct secret tls_server_end_point;
+	struct secret certified; /* whom the client's certificate names */
 	void *more; /* the mechanism's, ended by its fini() */
 };
 
@@ -59,6 +60,7 @@ struct mech {
 	enum mech_needs needs;
 	struct slice hash; /* goes with the question; "" none */
 	bool plus;	   /* needs a channel binding */
+	bool certified;	   /* needs somebody who has seen a certificate */
 	/* response: NULL when the client sent none with its request. */
 	enum mech_next (*step)(
 	    struct mech_state *st, const struct slice *response);
@@ -84,6 +86,6 @@ void mech_state_fini(struct mech_state *st);
 
 extern const struct mech mech_plain, mech_login, mech_cram_md5, mech_cram_sha1,
     mech_cram_sha256, mech_scram_sha1, mech_scram_sha1_plus, mech_scram_sha256,
-    mech_scram_sha256_plus;
+    mech_scram_sha256_plus, mech_external;
 
 #endif

@@ -62,6 +62,7 @@ request_new(struct sasl_session *s, const struct sasl_line *line,
 	secret_set(&r->rip, line->rip);
 	r->nologin = line->nologin;
 	r->final_resp_ok = line->final_resp_ok;
+	secret_set(&r->mech.certified, line->cert_username);
 	set_base64(&r->mech.tls_exporter, line->tls_exporter);
 	set_base64(&r->mech.tls_server_end_point, line->tls_server_end_point);
 	r->started = r->judged = now;
@@ -108,7 +109,7 @@ static bool
 is_offered(const struct sasl_session *s, const struct mech *m)
 {
 	return (m->needs != MECH_NEEDS_CLEAR || s->options.has_clear) &&
-	    (!m->plus || s->options.can_bind);
+	    ((!m->plus && !m->certified) || s->options.can_bind);
 }
 
 static void

@@ -56,6 +56,7 @@ struct sasl_line {
 	bool secured;
 	bool final_resp_ok; /* OK may carry resp= */
 	struct slice tls_exporter, tls_server_end_point; /* base64 */
+	struct slice cert_username;
 	bool has_resp;	   /* AUTH with resp=, CONT always */
 	struct slice resp; /* still base64 */
 };
@@ -119,7 +120,8 @@ struct sasl_options {
 	/* The user tables hold clear passwords: mechanisms that need them
 	 * are offered. */
 	bool has_clear;
-	/* The client can pass channel bindings: -PLUS is offered. */
+	/* The client is a login process, which can pass channel bindings and
+	 * vouch for certificates: -PLUS and EXTERNAL are offered. */
 	bool can_bind;
 	/* Temporary failures end the connection, so that Postfix, which takes
 	 * every FAIL for a wrong password, answers 454. */

@@ -115,6 +115,8 @@ take_parameter(uint8_t *p, size_t n, struct sasl_line *out)
 		out->secured = true;
 	else if (slice_eq(name, SLICE("final-resp-ok")))
 		out->final_resp_ok = true;
+	else if (slice_eq(name, SLICE("cert_username")))
+		out->cert_username = slice_of(value, len);
 	else if (slice_eq(name, SLICE("tls-exporter")))
 		out->tls_exporter = slice_of(value, len);
 	else if (slice_eq(name, SLICE("tls-server-end-point")))

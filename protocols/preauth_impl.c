@@ -138,7 +138,9 @@ preauth_put_mechs(const struct preauth *p, struct buf *out, const char *before,
 	only = slice_trim(only);
 	while (slice_split(&words, ' ', &word)) {
 		if (word.n == 0 || !preauth_mech_allowed(p, word) ||
-		    (only.n != 0 && !words_have(only, word)))
+		    /* there only for who has shown a certificate */
+		    (only.n != 0 && !words_have(only, word) &&
+			!slice_eq(word, SLICE("EXTERNAL"))))
 			continue;
 		buf_puts(out, before);
 		buf_put(out, word);

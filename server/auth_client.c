@@ -410,6 +410,10 @@ auth_begin(struct auth_client *c, const struct auth_start *s, auth_done *done,
 	    &c->out, "\tlport=%u\trport=%u", s->local_port, s->client_port);
 	if (s->secured)
 		buf_puts(&c->out, "\tsecured=tls");
+	if (s->cert_user[0] != '\0') {
+		buf_puts(&c->out, "\tcert_username=");
+		put_value(&c->out, s->cert_user);
+	}
 	put_binding(&c->out, "tls-exporter", s->exporter);
 	put_binding(&c->out, "tls-server-end-point", s->end_point);
 	if (s->has_response) {

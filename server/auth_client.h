@@ -60,6 +60,7 @@ struct auth_start {
 	uint32_t client_port, local_port;
 	bool secured;
 	struct slice exporter, end_point; /* channel bindings, or empty */
+	const char *cert_user; /* whom the client's certificate names, "" */
 	bool has_response;
 	struct slice response; /* decoded */
 };

@@ -380,26 +380,39 @@ want_auth_socket(void *arg)
 	peer_send(l->master, &m);
 }
 
+/* Those names that are good without a TLS connection, or a certificate. */
+static void
+put_mechanisms(char *out, size_t n, const char *names, bool tls, bool cert)
+{
+	struct slice rest = slice_str(names), one;
+	struct buf b;
+
+	buf_init(&b, n);
+	while (slice_split(&rest, ' ', &one)) {
+		if ((!tls && slice_ends(one, SLICE("-PLUS"))) ||
+		    (!cert && slice_ieq(one, SLICE("EXTERNAL"))))
+			continue;
+		if (buf_len(&b) != 0)
+			buf_putc(&b, ' ');
+		buf_put(&b, one);
+	}
+	memcpy(out, buf_cstr(&b), buf_len(&b) + 1);
+	buf_fini(&b);
+}
+
 static void
 take_mechanisms(void *arg, const char *names)
 {
-	struct slice rest = slice_str(names), one;
 	struct login *l = arg;
-	struct buf plain;
 
-	if (rest.n >= sizeof(l->mechanisms))
+	if (strlen(names) >= sizeof(l->mechanisms))
 		return;
-	memcpy(l->mechanisms_tls, names, rest.n + 1);
-	buf_init(&plain, sizeof(l->mechanisms));
-	while (slice_split(&rest, ' ', &one)) {
-		if (slice_ends(one, SLICE("-PLUS")))
-			continue;
-		if (buf_len(&plain) != 0)
-			buf_putc(&plain, ' ');
-		buf_put(&plain, one);
-	}
-	memcpy(l->mechanisms, buf_cstr(&plain), buf_len(&plain) + 1);
-	buf_fini(&plain);
+	put_mechanisms(
+	    l->mechanisms, sizeof(l->mechanisms), names, false, false);
+	put_mechanisms(
+	    l->mechanisms_tls, sizeof(l->mechanisms_tls), names, true, false);
+	put_mechanisms(
+	    l->mechanisms_cert, sizeof(l->mechanisms_cert), names, true, true);
 }
 
 int

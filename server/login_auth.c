@@ -4,6 +4,7 @@
  */
 #include <sys/socket.h>
 
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -142,9 +143,13 @@ conn_begin_auth(struct conn *c)
 		.client_port = c->client_port,
 		.local_port = c->local_port,
 		.secured = c->ssl != NULL,
+		.cert_user = c->cert_user != NULL ? c->cert_user : "",
 		.has_response = c->pre->has_response,
 	};
 
+	if (strcmp(c->pre->mech, "EXTERNAL") == 0 && c->cert_user != NULL)
+		(void)snprintf(
+		    c->pre->user, sizeof(c->pre->user), "%s", c->cert_user);
 	c->n_responses = 0;
 	if (s.has_response)
 		complete_name(c);

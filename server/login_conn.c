@@ -138,6 +138,7 @@ on_conn_dead(evutil_socket_t fd, short what, void *arg)
 		c->pre->ops->free(c->pre);
 	buf_fini(&c->proxy);
 	free(c->vars);
+	free(c->cert_user);
 	event_free(c->on_io);
 	event_free(c->on_timer);
 	event_free(c->on_dead);
@@ -330,6 +331,22 @@ greet(struct conn *c)
 	conn_set_state(c, CONN_TALK);
 }
 
+/* TLS_EXTERNAL: the field of the certificate that names the user. */
+static void
+take_certificate(struct conn *c)
+{
+	const char *field =
+	    conf_service_str(c->login->conf, (enum conf_file)c->service,
+		service_is_pop3(c->service) ? CONF_POP3D_SSL_TLS_EXTERNAL
+					    : CONF_IMAPD_SSL_TLS_EXTERNAL);
+	char user[256];
+
+	if (*field != '\0' && tls_peer_field(c->ssl, field, user, sizeof(user)))
+		c->cert_user = mem_strdup(user);
+	c->pre->mechanisms = c->cert_user != NULL ? c->login->mechanisms_cert
+						  : c->login->mechanisms_tls;
+}
+
 static void
 handshake_on(struct conn *c)
 {
@@ -338,7 +355,7 @@ handshake_on(struct conn *c)
 	c->want_write = false;
 	switch (tls_handshake(c->ssl)) {
 	case TLS_DONE:
-		c->pre->mechanisms = c->login->mechanisms_tls;
+		take_certificate(c);
 		if (service_is_tls(c->service)) {
 			c->pre->tls = c->pre->clear_allowed = true;
 			greet(c);

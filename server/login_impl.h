@@ -68,6 +68,7 @@ struct conn {
 	struct preauth *pre;
 	struct auth_request *auth;
 	unsigned n_responses; /* that authdaemond got in this exchange */
+	char *cert_user;      /* whom its certificate names, or NULL */
 	char *vars; /* what the access file has for the address, or NULL */
 	struct buf proxy; /* the PROXY header so far */
 	struct relay *relay;
@@ -95,8 +96,9 @@ struct login {
 	bool accept_paused;
 	struct event *on_resume, *on_sigterm;
 	struct auth_client *auth;
-	/* As authdaemond offers them; those that bind to TLS only there. */
-	char mechanisms[1024], mechanisms_tls[1024];
+	/* As authdaemond offers them; those that bind to TLS only there, and
+	 * EXTERNAL only with a certificate that names a user. */
+	char mechanisms[1024], mechanisms_tls[1024], mechanisms_cert[1024];
 	struct tls_config *tls[2];	 /* by family: IMAP, POP3 */
 	struct material_store *material; /* arrived since the last START */
 	struct preauth_options options[N_SERVICES];

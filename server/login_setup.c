@@ -120,10 +120,26 @@ make_tls(struct login *l, unsigned family)
 		.alpn = conf_service_str(l->conf, service,
 		    family == 0 ? CONF_IMAPD_SSL_TLS_ALPN
 				: CONF_POP3D_SSL_TLS_ALPN),
+		/* The words' order is that of enum tls_verify. */
+		.verify = (enum tls_verify)conf_service_num(l->conf, service,
+		    family == 0 ? CONF_IMAPD_SSL_TLS_VERIFYPEER
+				: CONF_POP3D_SSL_TLS_VERIFYPEER),
 	};
 	struct tls_config *c = tls_config_new(&opt);
 	const struct material *m, *key;
+	unsigned n_trusted = 0;
 	struct err e;
+
+	for (m = l->material != NULL ? l->material->first : NULL; m != NULL;
+	     m = m->next)
+		if (m->family == family && m->kind == KIND_TRUST)
+			n_trusted +=
+			    tls_config_trust(c, secret_slice(&m->bytes));
+	if (opt.verify != TLS_VERIFY_NONE && n_trusted == 0)
+		log_error("tls: %s: TLS_VERIFYPEER is set, but TLS_TRUSTCERTS "
+			  "names no authority: no certificate of a client can "
+			  "be good",
+		    family_name[family]);
 
 	for (m = l->material != NULL ? l->material->first : NULL; m != NULL;
 	     m = m->next) {

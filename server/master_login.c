@@ -22,6 +22,7 @@
 
 enum {
 	PEM_MAX = 96 * 1024, /* one file; must fit into a packet */
+	TRUST_MAX = 4 * 1024 * 1024,
 	TICKET_KEYS_SIZE = 80,
 	CERTS_LOOK_MS = 2000,
 };
@@ -88,10 +89,12 @@ typedef void certificate_fn(void *arg, unsigned family, const char *name,
     const char *cert, const char *key);
 
 static const struct {
-	enum conf_key cert, key;
+	enum conf_key cert, key, trust, verify;
 } families[] = {
-	{ CONF_IMAPD_SSL_TLS_CERTFILE, CONF_IMAPD_SSL_TLS_PRIVATE_KEYFILE },
-	{ CONF_POP3D_SSL_TLS_CERTFILE, CONF_POP3D_SSL_TLS_PRIVATE_KEYFILE },
+	{ CONF_IMAPD_SSL_TLS_CERTFILE, CONF_IMAPD_SSL_TLS_PRIVATE_KEYFILE,
+	    CONF_IMAPD_SSL_TLS_TRUSTCERTS, CONF_IMAPD_SSL_TLS_VERIFYPEER },
+	{ CONF_POP3D_SSL_TLS_CERTFILE, CONF_POP3D_SSL_TLS_PRIVATE_KEYFILE,
+	    CONF_POP3D_SSL_TLS_TRUSTCERTS, CONF_POP3D_SSL_TLS_VERIFYPEER },
 };
 
 /* TLS_CERTFILE, and each TLS_CERTFILE.<name> beside it, with its key. */
@@ -138,6 +141,82 @@ send_certificate(void *arg, unsigned family, const char *name, const char *cert,
 	send_file(arg, family, MATERIAL_KEY, name, key);
 }
 
+/*
+ * Authorities are sent in pieces that fit, cut behind a certificate.  What is
+ * longer than a piece without an end in it is no certificate.
+ */
+static void
+send_authorities(struct child *c, unsigned family, struct slice pem)
+{
+	static const char end[] = "-----END ";
+
+	while (pem.n != 0) {
+		struct slice piece = slice_first(pem, PEM_MAX);
+		size_t at = piece.n;
+
+		if (piece.n < pem.n) {
+			const uint8_t *last = memrchr(piece.p, '\n', piece.n);
+
+			while (last != NULL &&
+			    !slice_starts(
+				slice_skip(pem, (size_t)(last + 1 - pem.p)),
+				SLICE("-----BEGIN")))
+				last = memrchr(
+				    piece.p, '\n', (size_t)(last - piece.p));
+			if (last == NULL)
+				return;
+			at = (size_t)(last + 1 - piece.p);
+		}
+		piece = slice_first(pem, at);
+		if (memmem(piece.p, piece.n, end, sizeof(end) - 1) != NULL)
+			send_material(c, family, MATERIAL_TRUST, "", piece);
+		pem = slice_skip(pem, at);
+	}
+}
+
+static void
+send_trust_file(struct child *c, unsigned family, const char *path)
+{
+	struct buf bytes;
+	struct err e;
+
+	buf_init(&bytes, TRUST_MAX);
+	if (read_file(path, &bytes, &e) == 0)
+		send_authorities(c, family, buf_slice(&bytes));
+	else
+		log_error("tls: %s", e.text);
+	buf_fini(&bytes);
+}
+
+/* TLS_TRUSTCERTS: a file, or a directory as c_rehash makes it. */
+static void
+send_trust(struct child *c, unsigned family, const char *path)
+{
+	struct dirent *d;
+	struct stat st;
+	DIR *dp;
+
+	if (*path == '\0')
+		return;
+	if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode)) {
+		send_trust_file(c, family, path);
+		return;
+	}
+	dp = opendir(path);
+	if (dp == NULL)
+		log_error("tls: %s: %s", path, strerrordesc_np(errno));
+	while (dp != NULL && (d = readdir(dp)) != NULL) {
+		char *file = mem_printf("%s/%s", path, d->d_name);
+
+		if (d->d_name[0] != '.' && stat(file, &st) == 0 &&
+		    S_ISREG(st.st_mode))
+			send_trust_file(c, family, file);
+		free(file);
+	}
+	if (dp != NULL)
+		(void)closedir(dp);
+}
+
 static void
 send_tls(struct child *c)
 {
@@ -151,8 +230,12 @@ send_tls(struct child *c)
 		(ssize_t)sizeof(ticket_keys))
 		log_error("tls: getrandom: %s", strerrorname_np(errno));
 	made = true;
-	for (unsigned family = 0; family < 2; family++)
+	for (unsigned family = 0; family < NELEMS(families); family++) {
 		each_certificate(c->master, family, send_certificate, c);
+		if (conf_num(c->master->conf, families[family].verify) != 0)
+			send_trust(c, family,
+			    conf_str(c->master->conf, families[family].trust));
+	}
 	for (unsigned family = 0; family < 2; family++)
 		send_material(c, family, MATERIAL_TICKET_KEYS, "",
 		    slice_of(ticket_keys, sizeof(ticket_keys)));
@@ -318,8 +401,10 @@ master_certificates_tick(struct master *m, int64_t now_ms)
 	if (now_ms < m->certs_look_ms)
 		return;
 	m->certs_look_ms = now_ms + CERTS_LOOK_MS;
-	for (unsigned family = 0; family < NELEMS(families); family++)
+	for (unsigned family = 0; family < NELEMS(families); family++) {
 		each_certificate(m, family, add_certificate, &seen);
+		add_file(&seen, conf_str(m->conf, families[family].trust));
+	}
 	/* Key and certificate may be written one after the other: what was
 	 * different once must be the same twice. */
 	if (m->certs_sent == 0)

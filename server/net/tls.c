@@ -26,6 +26,8 @@ struct tls_config {
 	SSL_CTX *ctx;  /* the default; NULL without a certificate */
 	struct named *named;
 	size_t n_named;
+	X509_STORE *trusted; /* authorities of clients */
+	STACK_OF(X509_NAME) * authorities;
 };
 
 const char *
@@ -85,6 +87,27 @@ on_server_name(SSL *ssl, int *alert, void *arg)
 	return SSL_TLSEXT_ERR_OK;
 }
 
+/*
+ * Clients' certificates.  A ticket would let somebody in again whose
+ * authority is trusted no more: there are none then.
+ */
+static void
+set_verify(struct tls_config *c, SSL_CTX *ctx)
+{
+	int mode = SSL_VERIFY_PEER;
+
+	if (c->opt.verify == TLS_VERIFY_NONE)
+		return;
+	if (c->opt.verify == TLS_VERIFY_REQUIRE)
+		mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
+	SSL_CTX_set_verify(ctx, mode, NULL);
+	(void)SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
+	(void)SSL_CTX_set_num_tickets(ctx, 0);
+	SSL_CTX_set1_cert_store(ctx, c->trusted);
+	/* Shared with us; the list is copied. */
+	SSL_CTX_set_client_CA_list(ctx, SSL_dup_CA_list(c->authorities));
+}
+
 static SSL_CTX *
 context_new(struct tls_config *c)
 {
@@ -106,6 +129,7 @@ context_new(struct tls_config *c)
 	(void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	(void)SSL_CTX_set_session_id_context(ctx, id, sizeof(id) - 1);
 	(void)SSL_CTX_set_num_tickets(ctx, 1);
+	set_verify(c, ctx);
 	if (c->opt.ciphers[0] != '\0' &&
 	    SSL_CTX_set_cipher_list(ctx, c->opt.ciphers) != 1) {
 		SSL_CTX_free(ctx);
@@ -167,6 +191,12 @@ use_chain(SSL_CTX *ctx, struct slice pem)
 	return ok;
 }
 
+static int
+compare_names(const X509_NAME *const *a, const X509_NAME *const *b)
+{
+	return X509_NAME_cmp(*a, *b);
+}
+
 struct tls_config *
 tls_config_new(const struct tls_options *opt)
 {
@@ -182,6 +212,9 @@ tls_config_new(const struct tls_options *opt)
 		c->alpn[0] = (unsigned char)n;
 		memcpy(c->alpn + 1, opt->alpn, n);
 	}
+	c->trusted = X509_STORE_new();
+	c->authorities = sk_X509_NAME_new(compare_names);
+	assert(c->trusted != NULL && c->authorities != NULL);
 	return c;
 }
 
@@ -195,6 +228,8 @@ config_unref(struct tls_config *c)
 		SSL_CTX_free(c->named[i].ctx);
 		free(c->named[i].name);
 	}
+	X509_STORE_free(c->trusted);
+	sk_X509_NAME_pop_free(c->authorities, X509_NAME_free);
 	free(c->named);
 	free(c->ciphers);
 	free(c);
@@ -237,6 +272,32 @@ tls_config_add(struct tls_config *c, const char *name, struct slice cert,
 	return 0;
 }
 
+unsigned
+tls_config_trust(struct tls_config *c, struct slice pem)
+{
+	BIO *bio = bio_of(pem);
+	unsigned n = 0;
+	X509 *cert;
+
+	while (bio != NULL &&
+	    (cert = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL)) !=
+		NULL) {
+		X509_NAME *name = X509_get_subject_name(cert);
+
+		if (X509_STORE_add_cert(c->trusted, cert) == 1) {
+			n++;
+			/* Twice, as a directory has it by name and by hash. */
+			if (sk_X509_NAME_find(c->authorities, name) < 0)
+				(void)sk_X509_NAME_push(
+				    c->authorities, X509_NAME_dup(name));
+		}
+		X509_free(cert);
+	}
+	BIO_free(bio);
+	ERR_clear_error(); /* the end of the bytes is one */
+	return n;
+}
+
 void
 tls_config_ticket_keys(struct tls_config *c, struct slice keys)
 {
@@ -276,6 +337,8 @@ tls_config_warm(struct tls_config *c, struct err *e)
 		SSL_set_bio(server, b, b);
 		SSL_set_connect_state(client);
 		SSL_set_accept_state(server);
+		/* This client has no certificate. */
+		SSL_set_verify(server, SSL_VERIFY_NONE, NULL);
 		for (int i = 0; i < 10; i++) {
 			(void)SSL_do_handshake(client);
 			(void)SSL_do_handshake(server);
@@ -422,4 +485,58 @@ tls_binding_end_point(SSL *ssl, uint8_t out[TLS_BINDING_MAX])
 		return 0;
 	memcpy(out, digest, n);
 	return n;
+}
+
+/* --- certificates of clients
+ * ---------------------------------------------------- */
+
+static bool
+is_field(const X509_NAME_ENTRY *e, const char *field)
+{
+	const ASN1_OBJECT *o = X509_NAME_ENTRY_get_object(e);
+	struct slice want = slice_str(field);
+	int nid = OBJ_obj2nid(o);
+	char oid[80];
+
+	if (nid != NID_undef &&
+	    (slice_ieq(slice_str(OBJ_nid2sn(nid)), want) ||
+		slice_ieq(slice_str(OBJ_nid2ln(nid)), want)))
+		return true;
+	return OBJ_obj2txt(oid, sizeof(oid), o, 1) > 0 &&
+	    slice_eq(slice_str(oid), want);
+}
+
+static bool
+take_field(const X509_NAME_ENTRY *e, char *out, size_t n)
+{
+	unsigned char *text = NULL;
+	int len = ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(e));
+	bool good = len > 0 && (size_t)len < n;
+
+	for (int i = 0; good && i < len; i++)
+		good = text[i] >= ' ' && text[i] != 0x7f;
+	if (good) {
+		memcpy(out, text, (size_t)len);
+		out[len] = '\0';
+	}
+	OPENSSL_free(text);
+	return good;
+}
+
+bool
+tls_peer_field(const SSL *ssl, const char *field, char *out, size_t n)
+{
+	X509 *cert = SSL_get0_peer_certificate(ssl);
+	X509_NAME *name;
+
+	if (cert == NULL || SSL_get_verify_result(ssl) != X509_V_OK)
+		return false;
+	name = X509_get_subject_name(cert);
+	for (int i = 0; i < X509_NAME_entry_count(name); i++) {
+		const X509_NAME_ENTRY *e = X509_NAME_get_entry(name, i);
+
+		if (is_field(e, field))
+			return take_field(e, out, n);
+	}
+	return false;
 }

@@ -20,10 +20,17 @@
 
 enum { TLS_TICKET_KEYS_SIZE = 80 };
 
+enum tls_verify {
+	TLS_VERIFY_NONE,    /* no certificate is asked of clients */
+	TLS_VERIFY_PEER,    /* asked; one that is shown must be good */
+	TLS_VERIFY_REQUIRE, /* a good one must be shown */
+};
+
 struct tls_options {
 	int min_version;     /* TLS1_2_VERSION … */
 	const char *ciphers; /* OpenSSL's list for TLS 1.2; "": its default */
 	const char *alpn;    /* "imap", "pop3"; "": none */
+	enum tls_verify verify;
 };
 
 struct tls_config;
@@ -39,6 +46,11 @@ void tls_config_free(struct tls_config **c);
  */
 int tls_config_add(struct tls_config *c, const char *name, struct slice cert,
     struct slice key, struct err *e) MUST_USE;
+/*
+ * Trust the authorities in these PEM bytes with certificates of clients; it
+ * counts for what tls_config_add() adds later.  Returns their number.
+ */
+unsigned tls_config_trust(struct tls_config *c, struct slice pem);
 /* Keys for session tickets, TLS_TICKET_KEYS_SIZE bytes. */
 void tls_config_ticket_keys(struct tls_config *c, struct slice keys);
 /* Whether there is a default certificate: TLS can be offered. */
@@ -65,6 +77,15 @@ void tls_shutdown(SSL *ssl);
 const char *tls_reason(char *out, size_t n);
 /* "TLSv1.3 TLS_AES_256_GCM_SHA384" of a finished handshake. */
 const char *tls_facts(const SSL *ssl, char *out, size_t n);
+
+/*
+ * The first value of a field ("emailAddress", "CN", "UID", …, in any case) of
+ * the subject of the client's verified certificate, as UTF-8 text.  False: no
+ * certificate, no such field, or one that doesn't fit or holds a control
+ * character.
+ */
+bool tls_peer_field(
+    const SSL *ssl, const char *field, char *out, size_t n) MUST_USE;
 
 enum { TLS_BINDING_MAX = 64 };
 

@@ -214,7 +214,8 @@ def test_offered(daemon):
     with daemon.sasl("../postfix") as c:
         assert offered(c) == both
     with daemon.sasl() as c:
-        assert offered(c) == ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS"] + both
+        assert offered(c) == [
+            "SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS", *both, "EXTERNAL"]
 
 
 def test_offered_without_clear_passwords(directory, table):
@@ -225,7 +226,7 @@ def test_offered_without_clear_passwords(directory, table):
     d.start()
     try:
         with d.sasl() as c:
-            assert offered(c) == ["PLAIN", "LOGIN"]
+            assert offered(c) == ["PLAIN", "LOGIN", "EXTERNAL"]
             c.send("AUTH", 1, "CRAM-MD5", "service=imap")
             assert c.line().startswith("FAIL\t1\treason=")
     finally:

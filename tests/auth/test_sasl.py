@@ -251,3 +251,29 @@ def test_files(daemon):
     assert mode("login") == 0o666 and mode(".") == 0o750
     assert mode("pid.lock") == 0o600 and mode("../postfix") == 0o660
     assert int((daemon.var / "pid").read_text()) == daemon.process.pid
+
+
+def test_external(login, postfix, master):
+    """A login process says whom a client's certificate names."""
+    login.send("AUTH", 1, "EXTERNAL", "service=imap",
+               f"cert_username={JOE}", "resp==")
+    assert login.line().startswith(f"OK\t1\tuser={JOE}\tticket=")
+    login.send("AUTH", 2, "EXTERNAL", "service=imap",
+               f"cert_username={JOE}")
+    assert login.line() == "CONT\t2\t"
+    login.send("CONT", 2, b64(JOE))
+    assert login.line().startswith("OK\t2\t")
+    for n, fields in enumerate((
+            [],  # no certificate
+            ["cert_username="],
+            ["cert_username=nobody@example.com"],
+            [f"cert_username={JOE}", "resp="
+             + b64("ann@example.com")]), 3):
+        if not any(f.startswith("resp=") for f in fields):
+            fields = [*fields, "resp=="]
+        login.send("AUTH", n, "EXTERNAL", "service=imap", *fields)
+        assert login.line().startswith(f"FAIL\t{n}")
+    # Postfix can vouch for nobody.
+    postfix.send("AUTH", 1, "EXTERNAL", "service=smtp",
+                 f"cert_username={JOE}", "resp==")
+    assert postfix.line().startswith("FAIL\t1\treason=Unsupported")
