@@ -120,9 +120,12 @@ context_new(struct tls_config *c)
 	/* The old versions sign with SHA-1, which other levels refuse. */
 	if (c->opt.min_version < TLS1_2_VERSION)
 		SSL_CTX_set_security_level(ctx, 0);
+	/* What was decrypted may have been a password: OpenSSL wipes it when it
+	 * has been read. */
 	(void)SSL_CTX_set_options(ctx,
-	    SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-		SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_IGNORE_UNEXPECTED_EOF);
+	    SSL_OP_CLEANSE_PLAINTEXT | SSL_OP_NO_RENEGOTIATION |
+		SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+		SSL_OP_IGNORE_UNEXPECTED_EOF);
 	(void)SSL_CTX_set_mode(ctx,
 	    SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 		SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);

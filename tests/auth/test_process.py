@@ -11,7 +11,9 @@ import time
 
 import pytest
 
+import memory
 import support
+from memory import needs_root
 from support import JOE, record
 
 
@@ -311,3 +313,132 @@ def test_descriptors(own):
              for n in os.listdir(f"/proc/{pid}/fd") if int(n) > 2]
     assert all(f.startswith(("socket:", "anon_inode:", "pipe:"))
                for f in files), files
+
+
+# --- what each process may touch, by /proc ---------------------------------------
+
+def opened(pid):
+    """What its descriptors lead to, without the three standard ones."""
+    return [os.readlink(f"/proc/{pid}/fd/{n}")
+            for n in os.listdir(f"/proc/{pid}/fd") if int(n) > 2]
+
+
+def sockets_of(pid):
+    """{inode: path or peer} of the unix sockets that a process has."""
+    inodes = {f[8:-1] for f in opened(pid) if f.startswith("socket:")}
+    table = pathlib.Path("/proc/net/unix").read_text().splitlines()[1:]
+    rows = (line.split() for line in table)
+    return {row[6]: row[7] if len(row) > 7 else "" for row in rows
+            if row[6] in inodes}
+
+
+@pytest.fixture
+def guarded(directory, table, mariadb):
+    """As root starts it: SQL with a secret, SQLite, PAM; AUTH_USER nobody."""
+    os.chmod(table.path, 0o644)
+    d = support.Authdaemond(directory + "/touch",
+                            "authmysql authsqlite authpam",
+                            AUTH_USER="nobody")
+    d.write("authmysqlrc", mariadb.rc())
+    d.write("authsqliterc", table.rc())
+    for name in ("authmysqlrc", "authsqliterc"):
+        os.chmod(d.conf / name, 0o600)
+    d.start()
+    assert d.login() == record()
+    assert d.login(password="wrong") == b"FAIL\n"
+    table.add("slow", crypt="$2b$04$abcdefghijklmnopqrstuuVZ9SChpbcSWZ9BTYe0Zb"
+                            "NQcuMfSXQ0u")
+    d.login("slow")
+    yield d
+    d.stop()
+
+
+@needs_root()
+def test_what_each_process_may_touch(guarded, table, mariadb):
+    """No file but the user table, no socket but those of the job, no root
+    but where PAM needs it, and nothing of mail anywhere."""
+    names = {}
+    for pid, name in guarded.children():
+        names.setdefault(name, []).append(pid)
+    assert set(names) == {"authd-front", "authd-helper", "authd-slow",
+                          "authd-pam"}
+    front, = names["authd-front"]
+    for f in opened(front):
+        assert f.startswith(("socket:", "anon_inode:", "pipe:")), f
+    listening = {path for path in sockets_of(front).values() if path}
+    assert {os.path.basename(p).removesuffix(".tmp") for p in listening} <= {
+        "socket", "login", "tickets"}
+    for pid in names["authd-helper"] + names["authd-slow"]:
+        for f in opened(pid):
+            assert f.startswith(("socket:", "pipe:", "anon_inode:")) or \
+                f.removesuffix("-journal") == str(table.path), f
+        # Of sockets with a name it has none: it listens nowhere.
+        assert not any(sockets_of(pid).values()), sockets_of(pid)
+    for name, pids in names.items():
+        for pid in pids:
+            status = dict(line.split(":\t", 1) for line in pathlib.Path(
+                f"/proc/{pid}/status").read_text().splitlines()
+                if ":\t" in line)
+            is_root = status["Uid"].split()[1] == "0"
+            assert is_root == (name == "authd-pam"), name
+            # Closed to debuggers and dumps of its own user: /proc is root's.
+            assert os.stat(f"/proc/{pid}/fd").st_uid == 0, name
+            if not is_root:
+                for capabilities in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+                    assert int(status[capabilities], 16) == 0, name
+                assert status["NoNewPrivs"] == "1", name
+                # It could not even read what the keeper has read.
+                assert subprocess.run(
+                    ["setpriv", f"--reuid={status['Uid'].split()[1]}",
+                     f"--regid={status['Gid'].split()[1]}", "--clear-groups",
+                     "cat", guarded.conf / "authmysqlrc"],
+                    capture_output=True).returncode != 0
+
+
+@needs_root()
+def test_no_password_stays_in_memory(guarded, table):
+    """The processes that clients and the master talk to keep none.  (What a
+    helper has asked for stands in the database library's own buffers until
+    the next answer; it may ask for every password anyway.)"""
+    password = "unique-" + os.urandom(8).hex()
+    table.add("secretive", clear=password)
+    assert guarded.login("secretive", password).startswith(b"UID=")
+    assert guarded.login("secretive", password + "x") == b"FAIL\n"
+    assert guarded.courier(b"PRE . imap secretive\n").startswith(
+        b"UID=")
+    with guarded.sasl() as c:
+        c.handshake()
+        c.plain(1, "secretive", password, "nologin")
+        assert c.line() == "OK\t1\tuser=secretive"
+        c.send("AUTH", 2, "LOGIN", "service=imap", "nologin",
+               "resp=" + support.b64("secretive"))
+        c.line()
+        c.send("CONT", 2, support.b64(password))
+        assert c.line() == "OK\t2\tuser=secretive"
+        c.plain(3, "secretive", password + "x", "nologin")
+        assert c.line().startswith("FAIL")
+        watched = guarded.children_named("authd-front") + \
+            guarded.children_named("authd-pam") + [guarded.process.pid]
+        for text in (password, support.b64(f"\0secretive\0{password}"),
+                     support.b64(password)):
+            for pid in watched:
+                assert not memory.holds(pid, text.encode()), pid
+    # The test can see it.
+    assert any(memory.holds(pid, b"authsqlite") for pid in watched)
+    assert password not in guarded.log()
+
+
+def test_debug_login_2_tells_no_password(directory, table):
+    d = support.Authdaemond(directory + "/dl", "authsqlite")
+    d.write("authsqliterc", table.rc())
+    with open(d.conf / "authdaemonrc", "a", encoding="ascii") as f:
+        f.write("DEBUG_LOGIN=2\n")
+    d.start()
+    try:
+        table.add("loud", clear="hushhush")
+        assert d.login("loud", "hushhush").startswith(b"UID=")
+        assert d.login("loud", "hushwrong") == b"FAIL\n"
+        d.courier(b"PASSWD imap\tloud\thushhush\thushnew\n")
+        assert "trying this module" in d.log() and "hush" not in d.log()
+    finally:
+        d.stop()

@@ -4,11 +4,12 @@ people and one written from the RFCs; and what a login costs and touches."""
 import base64
 import contextlib
 import hashlib
+import os
 import pathlib
 import socket
 import subprocess
 
-import postern
+import memory
 import pytest
 from postern import JOE, PASSWORD, Lines, imap, need
 from scram import Scram, b64
@@ -227,6 +228,36 @@ def test_neither_login_nor_logout_opens_the_account(server, service):
     with imap(server, user, service=service) as c:
         c.ok("SELECT INBOX")
         assert is_open()
+
+
+@memory.needs_root()
+@pytest.mark.parametrize("service", ["imapd", "imapd-ssl", "pop3d",
+                                     "pop3d-ssl"])
+def test_no_password_stays_in_memory(server, service):
+    """After a login, right or wrong, by whatever command, no process of
+    posternd has the password any more."""
+    word = "unique-" + os.urandom(8).hex()
+    user = server.add_user(f"{word[:12]}@example.com", word)
+    is_imap = service.startswith("imap")
+    with Lines(server.connect(service)) as c:
+        c.line()
+        if is_imap:
+            c.imap(f"LOGIN {user} {word}x")
+            c.imap("AUTHENTICATE PLAIN " + b64(f"\0{user}\0{word}x"))
+            c.ok(f"LOGIN {user} {word}")
+        else:
+            c.pop(f"USER {user}")
+            c.pop(f"PASS {word}x")
+            c.pop("AUTH PLAIN " + b64(f"\0{user}\0{word}x"))
+            c.pop(f"USER {user}")
+            assert c.pop(f"PASS {word}")[0].startswith("+OK")
+        pids = [server.pid()] + [pid for pid, _ in server.children()]
+        for text in (word, b64(f"\0{user}\0{word}"),
+                     b64(f"\0{user}\0{word}x")):
+            for pid in pids:
+                assert not memory.holds(pid, text.encode()), (pid, text)
+        # The test can see it: the worker has the name.
+        assert any(memory.holds(pid, user.encode()) for pid in pids)
 
 
 def switches(server):
