@@ -2,24 +2,26 @@
 # must be seen by the libraries.
 TESTS_CRASH_SRC = tests/crash/calls.c tests/crash/calls.h \
 	tests/crash/ledger.c tests/crash/ledger.h \
-	tests/crash/script.c tests/crash/script.h $(MAILDIR_FIXTURE)
+	tests/crash/script.c tests/crash/script.h tests/crash/script_imap.c \
+	tests/crash/script_impl.h $(MAILDIR_FIXTURE)
+TESTS_CRASH_LIBS = $(IMAP_LIBS) $(MAILDIR_TEST_LIBS) $(UTF8PROC_LIBS)
 TESTS_CRASH_LD = $(AM_LDFLAGS) -rdynamic
 
 check_PROGRAMS += tests/crash/test_kill
 TESTS += tests/crash/test_kill
 tests_crash_test_kill_SOURCES = tests/crash/test_kill.c $(TESTS_CRASH_SRC)
 tests_crash_test_kill_LDFLAGS = $(TESTS_CRASH_LD)
-tests_crash_test_kill_LDADD = $(MAILDIR_TEST_LIBS)
+tests_crash_test_kill_LDADD = $(TESTS_CRASH_LIBS)
 
 check_PROGRAMS += tests/crash/test_fault
 TESTS += tests/crash/test_fault
 tests_crash_test_fault_SOURCES = tests/crash/test_fault.c $(TESTS_CRASH_SRC)
 tests_crash_test_fault_LDFLAGS = $(TESTS_CRASH_LD)
-tests_crash_test_fault_LDADD = $(MAILDIR_TEST_LIBS)
+tests_crash_test_fault_LDADD = $(TESTS_CRASH_LIBS)
 
 check_PROGRAMS += tests/crash/test_power
 TESTS += tests/crash/test_power
 tests_crash_test_power_SOURCES = tests/crash/test_power.c \
 	tests/crash/power.c tests/crash/power.h $(TESTS_CRASH_SRC)
 tests_crash_test_power_LDFLAGS = $(TESTS_CRASH_LD)
-tests_crash_test_power_LDADD = $(MAILDIR_TEST_LIBS)
+tests_crash_test_power_LDADD = $(TESTS_CRASH_LIBS)

@@ -1,5 +1,3 @@
-#include "tests/crash/script.h"
-
 #include <sys/stat.h>
 
 #include <fcntl.h>
@@ -7,11 +5,12 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "tests/crash/script_impl.h"
 
 /* --- noting --------------------------------------------------------------- */
 
-static void
-note(struct world *w, enum note_kind kind, const char *mailbox,
+void
+world_note(struct world *w, enum note_kind kind, const char *mailbox,
     const char *word, uint32_t uid, uint32_t flags)
 {
 	struct note n = { .kind = kind, .uid = uid, .flags = flags };
@@ -21,9 +20,8 @@ note(struct world *w, enum note_kind kind, const char *mailbox,
 	ledger_note(w->l, &n);
 }
 
-/* True: it was done; else the refusal is noted. */
-static bool
-done(struct world *w, int rc)
+bool
+world_done(struct world *w, int rc)
 {
 	if (rc >= 0)
 		return true;
@@ -52,7 +50,7 @@ open_quietly(struct world *w, const char *name)
 	struct mailbox *m = NULL;
 	int rc = mailbox_open(w->f->account, slice_str(name), &m, NULL);
 
-	return done(w, rc) ? m : NULL;
+	return world_done(w, rc) ? m : NULL;
 }
 
 static void
@@ -60,7 +58,7 @@ look(struct world *w, const char *name)
 {
 	struct mailbox *m = open_quietly(w, name);
 
-	if (m != NULL && done(w, try_refresh(w->f, m, true)))
+	if (m != NULL && world_done(w, try_refresh(w->f, m, true)))
 		ledger_show(w->l, m, name);
 	mailbox_close(&m);
 }
@@ -75,10 +73,10 @@ append(struct world *w, const char *name, const char *word)
 	int rc;
 
 	make_text(text, word);
-	note(w, NOTE_FLIGHT, "", "", 1, 0);
+	world_note(w, NOTE_FLIGHT, "", "", 1, 0);
 	rc = run_append(w->f, name, text, MESSAGE_FLAGGED, "kw", &uid);
-	if (!done(w, rc)) {
-		note(w, NOTE_REFUSED, name, word, 0, 0);
+	if (!world_done(w, rc)) {
+		world_note(w, NOTE_REFUSED, name, word, 0, 0);
 		return;
 	}
 	if ((m = open_quietly(w, name)) == NULL &&
@@ -89,7 +87,7 @@ append(struct world *w, const char *name, const char *word)
 	strcpy(n.mailbox, name);
 	strcpy(n.word, word);
 	ledger_note(w->l, &n);
-	note(w, NOTE_FLIGHT, "", "", 0, 0);
+	world_note(w, NOTE_FLIGHT, "", "", 0, 0);
 	mailbox_close(&m);
 }
 
@@ -98,10 +96,11 @@ store(struct world *w, const char *name, uint32_t uid, uint32_t flag)
 {
 	struct mailbox *m = open_quietly(w, name);
 
-	note(w, NOTE_STORING, name, "", uid, flag);
+	world_note(w, NOTE_STORING, name, "", uid, flag);
 	if (m != NULL &&
-	    done(w, run_flags(w->f, m, &uid, 1, FLAGS_ADD, flag, "stored"))) {
-		note(w, NOTE_STORED, name, "", uid, flag);
+	    world_done(
+		w, run_flags(w->f, m, &uid, 1, FLAGS_ADD, flag, "stored"))) {
+		world_note(w, NOTE_STORED, name, "", uid, flag);
 		ledger_show(w->l, m, name);
 	}
 	mailbox_close(&m);
@@ -134,21 +133,21 @@ copy(struct world *w, const char *name, uint32_t uid, const char *target,
 	strcpy(word, word_at(w, name, uid));
 	if (m == NULL || word[0] == '\0')
 		goto out;
-	note(w, NOTE_FLIGHT, "", "", 1, 0);
+	world_note(w, NOTE_FLIGHT, "", "", 1, 0);
 	if (move) {
-		note(w, NOTE_MOVING, "", word, 0, 0);
-		note(w, NOTE_LEAVING, name, "", uid, 0);
+		world_note(w, NOTE_MOVING, "", word, 0, 0);
+		world_note(w, NOTE_LEAVING, name, "", uid, 0);
 	}
-	if (done(w, run_copy(w->f, m, &uid, 1, target, move, &to))) {
+	if (world_done(w, run_copy(w->f, m, &uid, 1, target, move, &to))) {
 		if (to != 0)
 			copied(w, target, to, word, flags);
 		if (move)
-			note(w, NOTE_GONE, name, "", uid, 0);
-		note(w, NOTE_FLIGHT, "", "", 0, 0);
+			world_note(w, NOTE_GONE, name, "", uid, 0);
+		world_note(w, NOTE_FLIGHT, "", "", 0, 0);
 	} else if (!move) {
-		note(w, NOTE_REFUSED, target, word, 0, 0);
+		world_note(w, NOTE_REFUSED, target, word, 0, 0);
 	}
-	note(w, NOTE_MOVED, "", "", 0, 0);
+	world_note(w, NOTE_MOVED, "", "", 0, 0);
 out:
 	mailbox_close(&m);
 }
@@ -160,15 +159,15 @@ expunge(struct world *w, const char *name, uint32_t uid)
 
 	if (m == NULL)
 		return;
-	note(w, NOTE_FLIGHT, "", "", 1, 0);
-	note(w, NOTE_STORING, name, "", uid, MESSAGE_DELETED);
-	if (done(w,
+	world_note(w, NOTE_FLIGHT, "", "", 1, 0);
+	world_note(w, NOTE_STORING, name, "", uid, MESSAGE_DELETED);
+	if (world_done(w,
 		run_flags(
 		    w->f, m, &uid, 1, FLAGS_ADD, MESSAGE_DELETED, NULL))) {
-		note(w, NOTE_LEAVING, name, "", uid, 0);
-		if (done(w, run_expunge(w->f, m, &uid, 1))) {
-			note(w, NOTE_GONE, name, "", uid, 0);
-			note(w, NOTE_FLIGHT, "", "", 0, 0);
+		world_note(w, NOTE_LEAVING, name, "", uid, 0);
+		if (world_done(w, run_expunge(w->f, m, &uid, 1))) {
+			world_note(w, NOTE_GONE, name, "", uid, 0);
+			world_note(w, NOTE_FLIGHT, "", "", 0, 0);
 			ledger_show(w->l, m, name);
 		}
 	}
@@ -185,7 +184,7 @@ multiappend(struct world *w, const char *const *words, size_t n_words)
 	size_t n = 0;
 	int rc = append_begin(w->f->account, SLICE("INBOX"), &p, NULL);
 
-	note(w, NOTE_FLIGHT, "", "", (uint32_t)n_words, 0);
+	world_note(w, NOTE_FLIGHT, "", "", (uint32_t)n_words, 0);
 	for (size_t i = 0; rc == 0 && i < n_words; i++) {
 		make_text(text, words[i]);
 		rc = append_message(
@@ -201,7 +200,7 @@ multiappend(struct world *w, const char *const *words, size_t n_words)
 			;
 		rc = append_result(p, &validity, &uids, &n);
 	}
-	if (done(w, rc)) {
+	if (world_done(w, rc)) {
 		for (size_t i = 0; i < n; i++) {
 			struct note s = { .kind = NOTE_SHOWN,
 				.mailbox = "INBOX",
@@ -210,9 +209,9 @@ multiappend(struct world *w, const char *const *words, size_t n_words)
 			strcpy(s.word, words[i]);
 			ledger_note(w->l, &s);
 		}
-		note(w, NOTE_FLIGHT, "", "", 0, 0);
+		world_note(w, NOTE_FLIGHT, "", "", 0, 0);
 	} else {
-		note(w, NOTE_REFUSED, "INBOX", words[0], 0, 0);
+		world_note(w, NOTE_REFUSED, "INBOX", words[0], 0, 0);
 	}
 	append_free(&p);
 }
@@ -254,50 +253,51 @@ deliver_durably(struct world *w, const char *dir, const char *word)
 	make_text(text, word);
 	calls_pause(true);
 	put_file(w, from, text);
-	note(w, NOTE_FLIGHT, "", "", 1, 0);
+	world_note(w, NOTE_FLIGHT, "", "", 1, 0);
 	assert_int_equal(
 	    rename(fixture_path(w->f, from), fixture_path(w->f, to)), 0);
 	(void)snprintf(to, sizeof(to), "%snew", dir);
 	sync_dir(w, to);
-	note(w, NOTE_DELIVERED, "", word, 0, 0);
+	world_note(w, NOTE_DELIVERED, "", word, 0, 0);
 	calls_pause(false);
 }
 
 static void
 create(struct world *w, const char *name)
 {
-	if (done(w, account_create(w->f->account, slice_str(name), NULL)))
-		note(w, NOTE_CREATED, name, "", 0, 0);
+	if (world_done(w, account_create(w->f->account, slice_str(name), NULL)))
+		world_note(w, NOTE_CREATED, name, "", 0, 0);
 }
 
 static void
 rename_box(struct world *w, const char *from, const char *to)
 {
-	note(w, NOTE_RENAMING, from, to, 0, 0);
-	if (done(w,
+	world_note(w, NOTE_RENAMING, from, to, 0, 0);
+	if (world_done(w,
 		account_rename(
 		    w->f->account, slice_str(from), slice_str(to), NULL)))
-		note(w, NOTE_RENAMED, from, to, 0, 0);
+		world_note(w, NOTE_RENAMED, from, to, 0, 0);
 }
 
 static void
 delete_box(struct world *w, const char *name)
 {
-	note(w, NOTE_FLIGHT, "", "", 3, 0);
-	note(w, NOTE_DELETING, name, "", 0, 0);
-	if (done(w, account_delete(w->f->account, slice_str(name), NULL))) {
-		note(w, NOTE_DELETED, name, "", 0, 0);
-		note(w, NOTE_FLIGHT, "", "", 0, 0);
+	world_note(w, NOTE_FLIGHT, "", "", 3, 0);
+	world_note(w, NOTE_DELETING, name, "", 0, 0);
+	if (world_done(
+		w, account_delete(w->f->account, slice_str(name), NULL))) {
+		world_note(w, NOTE_DELETED, name, "", 0, 0);
+		world_note(w, NOTE_FLIGHT, "", "", 0, 0);
 	}
 }
 
 static void
 subscribe(struct world *w, const char *name)
 {
-	note(w, NOTE_SUBSCRIBING, name, "", 0, 0);
-	if (done(w,
+	world_note(w, NOTE_SUBSCRIBING, name, "", 0, 0);
+	if (world_done(w,
 		account_subscribe(w->f->account, slice_str(name), true, NULL)))
-		note(w, NOTE_SUBSCRIBED, name, "", 0, 0);
+		world_note(w, NOTE_SUBSCRIBED, name, "", 0, 0);
 }
 
 /* --- scripts -------------------------------------------------------------- */
@@ -335,9 +335,8 @@ wait_tick(struct world *w)
 	calls_pause(false);
 }
 
-/* INBOX with two messages of UIDs 1 and 2, and INBOX.T. */
-static void
-some_mail(struct world *w)
+void
+world_some_mail(struct world *w)
 {
 	make_dirs(w);
 	deliver_durably(w, "", "mail1");
@@ -346,7 +345,7 @@ some_mail(struct world *w)
 	look(w, "INBOX");
 	create(w, "INBOX.T");
 	look(w, "INBOX.T");
-	note(w, NOTE_FLIGHT, "", "", 0, 0);
+	world_note(w, NOTE_FLIGHT, "", "", 0, 0);
 }
 
 static void
@@ -490,7 +489,7 @@ static void
 run_subscriptions(struct world *w)
 {
 	subscribe(w, "INBOX");
-	if (done(w,
+	if (world_done(w,
 		account_subscribe(w->f->account, SLICE("INBOX"), false, NULL)))
 		subscribe(w, "INBOX.T");
 	look(w, "INBOX");
@@ -511,24 +510,52 @@ run_reopen(struct world *w)
 	look(w, "INBOX");
 }
 
-const struct script scripts[] = {
+static const struct script own[] = {
 	{ "first", NULL, run_first, NULL, false },
-	{ "append-store", some_mail, run_append_store, NULL, false },
-	{ "append-store-always", some_mail, run_append_store, NULL, true },
-	{ "multiappend", some_mail, run_multiappend, NULL, false },
-	{ "copy-move", some_mail, run_copy_move, NULL, false },
-	{ "copy-move-always", some_mail, run_copy_move, NULL, true },
-	{ "expunge", some_mail, run_expunges, NULL, false },
-	{ "expunge-always", some_mail, run_expunges, NULL, true },
-	{ "mailboxes", some_mail, run_mailboxes, NULL, false },
-	{ "rename-inbox", some_mail, run_rename_inbox, NULL, false },
+	{ "append-store", world_some_mail, run_append_store, NULL, false },
+	{ "append-store-always", world_some_mail, run_append_store, NULL,
+	    true },
+	{ "multiappend", world_some_mail, run_multiappend, NULL, false },
+	{ "copy-move", world_some_mail, run_copy_move, NULL, false },
+	{ "copy-move-always", world_some_mail, run_copy_move, NULL, true },
+	{ "expunge", world_some_mail, run_expunges, NULL, false },
+	{ "expunge-always", world_some_mail, run_expunges, NULL, true },
+	{ "mailboxes", world_some_mail, run_mailboxes, NULL, false },
+	{ "rename-inbox", world_some_mail, run_rename_inbox, NULL, false },
 	{ "deliveries", prepare_deliveries, run_deliveries, NULL, false },
 	{ "import", prepare_import, run_import, NULL, false },
-	{ "quota", some_mail, run_small_quota, "1300S,4C", false },
-	{ "subscriptions", some_mail, run_subscriptions, NULL, false },
-	{ "reopen", some_mail, run_reopen, NULL, false },
+	{ "quota", world_some_mail, run_small_quota, "1300S,4C", false },
+	{ "subscriptions", world_some_mail, run_subscriptions, NULL, false },
+	{ "reopen", world_some_mail, run_reopen, NULL, false },
 };
-const size_t n_scripts = NELEMS(scripts);
+const struct script *
+script_get(size_t i)
+{
+	return i < NELEMS(own) ? &own[i]
+	    : i == NELEMS(own) ? &script_imap
+			       : NULL;
+}
+
+int
+script_run_all(const char *group, void (*fn)(void **state), const char *name)
+{
+	struct CMUnitTest tests[32];
+	size_t n = 0;
+
+	for (; script_get(n) != NULL; n++) {
+		union {
+			const struct script *in;
+			void *out;
+		} s = { script_get(n) };
+
+		assert_true(n < NELEMS(tests));
+		tests[n] =
+		    (struct CMUnitTest){ s.in->name, fn, NULL, NULL, s.out };
+	}
+	if (name != NULL)
+		cmocka_set_test_filter(name);
+	return _cmocka_run_group_tests(group, tests, n, NULL, NULL);
+}
 
 /* --- worlds --------------------------------------------------------------- */
 

@@ -23,8 +23,12 @@ struct script {
 	bool always;	   /* FSYNC=always */
 };
 
-extern const struct script scripts[];
-extern const size_t n_scripts;
+/* The scripts; NULL behind the last. */
+const struct script *script_get(size_t i);
+/* Run fn for each, which finds it in *state: main()'s result.  name: one only,
+ * or NULL. */
+int script_run_all(
+    const char *group, void (*fn)(void **state), const char *name);
 
 /* A world with an empty Maildir directory; nothing is open. */
 void world_init(struct world *w);

@@ -180,25 +180,14 @@ each_call_fails(void **state)
 int
 main(int argc, char **argv)
 {
-	struct CMUnitTest tests[32];
 	int rc;
 
 	if (access("/dev/shm", W_OK) == 0)
 		(void)setenv("TMPDIR", "/dev/shm", 0);
-	if (argc > 1)
-		cmocka_set_test_filter(argv[1]);
 	log_set_sink(quiet, NULL);
 	world_init(&world);
-	for (size_t i = 0; i < n_scripts; i++) {
-		union {
-			const struct script *in;
-			void *out;
-		} s = { &scripts[i] };
-
-		tests[i] = (struct CMUnitTest){ scripts[i].name,
-			each_call_fails, NULL, NULL, s.out };
-	}
-	rc = _cmocka_run_group_tests("fault", tests, n_scripts, NULL, NULL);
+	rc =
+	    script_run_all("fault", each_call_fails, argc > 1 ? argv[1] : NULL);
 	world_fini(&world);
 	return rc;
 }

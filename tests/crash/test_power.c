@@ -158,29 +158,17 @@ make_boot(char **path, const char *text)
 int
 main(int argc, char **argv)
 {
-	struct CMUnitTest tests[32];
 	int rc;
 
 	if (access("/dev/shm", W_OK) == 0)
 		(void)setenv("TMPDIR", "/dev/shm", 0);
-	if (argc > 1)
-		cmocka_set_test_filter(argv[1]);
 	log_set_sink(quiet, NULL);
 	world_init(&world);
 	ledger_clock = n_ops;
 	make_boot(&boots[0], "one");
 	make_boot(&boots[1], "two");
 	database = mem_printf("%s/database", world.f->root);
-	for (size_t i = 0; i < n_scripts; i++) {
-		union {
-			const struct script *in;
-			void *out;
-		} s = { &scripts[i] };
-
-		tests[i] = (struct CMUnitTest){ scripts[i].name, power_goes,
-			NULL, NULL, s.out };
-	}
-	rc = _cmocka_run_group_tests("power", tests, n_scripts, NULL, NULL);
+	rc = script_run_all("power", power_goes, argc > 1 ? argv[1] : NULL);
 	free(boots[0]);
 	free(boots[1]);
 	free(database);
