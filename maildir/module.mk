@@ -32,6 +32,7 @@ libmaildir_a_SOURCES = \
 	maildir/open.c \
 	maildir/pop3.c maildir/pop3_ids.c maildir/pop3_ids.h \
 	maildir/quota.c \
+	maildir/quota_file.c maildir/quota_file.h \
 	maildir/record.c maildir/record.h \
 	maildir/rename.c \
 	maildir/scan.c maildir/scan.h \

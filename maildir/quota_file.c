@@ -1,0 +1,233 @@
+#include "maildir/quota_file.h"
+
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/fsx.h"
+#include "base/num.h"
+#include "maildir/dir.h"
+#include "maildir/name.h"
+
+enum { FILE_BYTES = 5120 };
+
+bool
+quota_limits_parse(struct slice s, struct quota_usage *out)
+{
+	struct slice part;
+	bool any = false;
+
+	s = slice_trim(s);
+	while (s.n != 0 && slice_split(&s, ',', &part)) {
+		uint64_t v;
+		uint8_t unit;
+
+		part = slice_trim(part);
+		if (part.n < 2 || !num_u64(slice_first(part, part.n - 1), &v))
+			return false;
+		unit = part.p[part.n - 1];
+		if (unit == 'S')
+			out->bytes_max = v;
+		else if (unit == 'C')
+			out->messages_max = v;
+		else
+			return false;
+		any = true;
+	}
+	return any;
+}
+
+static bool
+take_number(struct slice *line, int64_t *v)
+{
+	size_t n = 0;
+
+	*line = slice_trim(*line);
+	while (n < line->n && line->p[n] != ' ' && line->p[n] != '\t')
+		n++;
+	if (!num_i64(slice_first(*line, n), v))
+		return false;
+	*line = slice_skip(*line, n);
+	return true;
+}
+
+int
+quota_file_read(int root_fd, struct quota_usage *out)
+{
+	char bytes[FILE_BYTES + 1];
+	struct stat st;
+	struct slice rest, line;
+	ssize_t n;
+	int fd = fsx_open_read(root_fd, QUOTA_FILE_NAME, &st);
+
+	*out = (struct quota_usage){ 0 };
+	if (fd < 0)
+		return err_of_errno(errno);
+	n = fsx_pread(fd, bytes, sizeof(bytes), 0);
+	(void)close(fd);
+	if (n < 0)
+		return ERR_SYS;
+	out->mtime_s = st.st_mtim.tv_sec;
+	out->too_long = n > FILE_BYTES;
+	rest = slice_of(bytes, (size_t)n);
+	if (!slice_split(&rest, '\n', &line) || !quota_limits_parse(line, out))
+		return ERR_FORMAT;
+	while (slice_split(&rest, '\n', &line)) {
+		int64_t b, c;
+
+		if (!take_number(&line, &b) || !take_number(&line, &c))
+			continue;
+		if (__builtin_add_overflow(out->bytes, b, &out->bytes) ||
+		    __builtin_add_overflow(out->messages, c, &out->messages))
+			return ERR_FORMAT;
+		out->n_lines++;
+	}
+	return 0;
+}
+
+/* --- counting ------------------------------------------------------------ */
+
+/* Something went away while it was counted, as any file may. */
+static int
+unless_gone(int error)
+{
+	int rc = err_of_errno(error);
+
+	return rc == ERR_NOT_FOUND ? 0 : rc;
+}
+
+static int
+count_dir(int fd, const char *sub, struct quota_usage *u)
+{
+	struct dir_reader r;
+	struct slice name;
+	struct stat st;
+	int rc = 0;
+
+	if (dir_reader_open(&r, fd, sub) < 0)
+		return unless_gone(errno);
+	while (rc == 0 && dir_reader_next(&r, &name)) {
+		struct file_name f;
+		uint64_t size;
+
+		if (name.p[0] == '.')
+			continue;
+		file_name_parse(name, false, &f);
+		if (f.place & place_letter('T'))
+			continue;
+		if (!file_name_size(f.base, &size)) {
+			if (fsx_stat(dir_reader_fd(&r), (const char *)name.p,
+				&st) < 0) {
+				rc = unless_gone(errno);
+				continue;
+			}
+			size = (uint64_t)st.st_size;
+		}
+		u->bytes += (int64_t)size;
+		u->messages++;
+	}
+	if (rc == 0 && r.failed)
+		rc = ERR_SYS;
+	dir_reader_close(&r);
+	return rc;
+}
+
+static int
+count_mailbox(int root_fd, const char *dir, struct quota_usage *u)
+{
+	int fd = fsx_open_dir(root_fd, dir), rc;
+
+	/* a file, or a symbolic link, is no mailbox */
+	if (fd < 0)
+		return errno == ELOOP ? 0 : unless_gone(errno);
+	rc = count_dir(fd, "new", u);
+	if (rc == 0)
+		rc = count_dir(fd, "cur", u);
+	(void)close(fd);
+	return rc;
+}
+
+int
+quota_file_count(int root_fd, struct quota_usage *u)
+{
+	struct dir_reader r;
+	struct slice name;
+	int rc;
+
+	u->bytes = u->messages = 0;
+	rc = count_mailbox(root_fd, ".", u);
+	if (rc != 0)
+		return rc;
+	if (dir_reader_open(&r, root_fd, ".") < 0)
+		return err_of_errno(errno);
+	while (rc == 0 && dir_reader_next(&r, &name))
+		if (name_is_dir(name) && !slice_eq(name, SLICE(".Trash")))
+			rc = count_mailbox(root_fd, (const char *)name.p, u);
+	if (rc == 0 && r.failed)
+		rc = ERR_SYS;
+	dir_reader_close(&r);
+	u->n_lines = 1;
+	u->too_long = false;
+	return rc;
+}
+
+/* --- changing ------------------------------------------------------------ */
+
+int
+quota_file_write(int root_fd, const struct file_unique *unique,
+    const struct quota_usage *u, struct err *e)
+{
+	struct buf text, tmp;
+	int rc = 0;
+
+	buf_init(&text, 512);
+	if (u->bytes_max != 0)
+		buf_putf(&text, "%lluS", (unsigned long long)u->bytes_max);
+	if (u->messages_max != 0)
+		buf_putf(&text, "%s%lluC", u->bytes_max != 0 ? "," : "",
+		    (unsigned long long)u->messages_max);
+	if (u->bytes_max == 0 && u->messages_max == 0)
+		buf_puts(&text, "0S");
+	buf_putf(&text, "\n%12lld %12lld\n", (long long)u->bytes,
+	    (long long)u->messages);
+	buf_init(&tmp, 512);
+	buf_puts(&tmp, "tmp/");
+	file_name_tmp(&tmp, unique);
+	if (fsx_replace(root_fd, buf_cstr(&tmp), QUOTA_FILE_NAME,
+		buf_slice(&text), 0644, false) < 0)
+		rc = err_sys(e, "write " QUOTA_FILE_NAME);
+	buf_fini(&tmp);
+	buf_fini(&text);
+	return rc;
+}
+
+int
+quota_file_add(int root_fd, int64_t bytes, int64_t messages)
+{
+	char line[64];
+	int n = snprintf(line, sizeof(line), "%12lld %12lld\n",
+	    (long long)bytes, (long long)messages);
+	int fd = (int)TEMP_FAILURE_RETRY(openat(root_fd, QUOTA_FILE_NAME,
+	    O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC));
+	int rc;
+
+	if (fd < 0)
+		return err_of_errno(errno);
+	rc = fsx_write_all(fd, slice_of(line, (size_t)n));
+	return fsx_close(fd) < 0 || rc < 0 ? ERR_SYS : 0;
+}
+
+bool
+quota_fits(const struct quota_usage *u, uint64_t bytes, uint64_t messages)
+{
+	return (u->bytes_max == 0 ||
+		   (bytes <= u->bytes_max &&
+		       (uint64_t)u->bytes <= u->bytes_max - bytes)) &&
+	    (u->messages_max == 0 ||
+		(messages <= u->messages_max &&
+		    (uint64_t)u->messages <= u->messages_max - messages));
+}

@@ -1,0 +1,49 @@
+/*
+ * quota_file: maildirsize, by Courier's algorithm, of a Maildir++ tree.
+ *
+ * Layer:  maildir, uses base.  No account and no database: the tools work on
+ *         trees that no server has open.
+ *
+ * The first line is the limits ("10000000S,1000C"), each other one a change
+ * of bytes and messages; their sum is the usage.  Changes are appended, so no
+ * lock is needed.
+ */
+#ifndef MAILDIR_QUOTA_FILE_H
+#define MAILDIR_QUOTA_FILE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/defs.h"
+#include "base/err.h"
+#include "base/slice.h"
+#include "maildir/file_name.h"
+
+#define QUOTA_FILE_NAME "maildirsize"
+
+enum { QUOTA_FRESH_S = 15 * 60 };
+
+struct quota_usage {
+	uint64_t bytes_max, messages_max; /* 0: no limit */
+	int64_t bytes, messages;
+	unsigned n_lines; /* of changes */
+	int64_t mtime_s;
+	bool too_long; /* 5120 bytes, and more: to be made anew */
+};
+
+/* "10000000S,1000C" into the limits; false: not in that form. */
+bool quota_limits_parse(struct slice s, struct quota_usage *out) MUST_USE;
+/* Read it: 0; ERR_NOT_FOUND; ERR_FORMAT: it is no use; ERR_SYS. */
+int quota_file_read(int root_fd, struct quota_usage *out) MUST_USE;
+/* Count all that counts, into u, whose limits stay; 0, or ERR_* and then what
+ * couldn't be counted doesn't count as nothing. */
+int quota_file_count(int root_fd, struct quota_usage *u) MUST_USE;
+/* Put it in place, by a file in tmp/. */
+int quota_file_write(int root_fd, const struct file_unique *unique,
+    const struct quota_usage *u, struct err *e) MUST_USE;
+/* Append a change: 0; ERR_NOT_FOUND: there is no file; ERR_SYS. */
+int quota_file_add(int root_fd, int64_t bytes, int64_t messages) MUST_USE;
+/* Whether so much more is within the limits. */
+bool quota_fits(const struct quota_usage *u, uint64_t bytes, uint64_t messages);
+
+#endif
