@@ -75,6 +75,13 @@ arena_rewind(struct arena *a, struct arena_mark mark)
 	a->used = mark.used;
 }
 
+void
+arena_trim(struct arena *a)
+{
+	if (a->used == 0)
+		arena_fini(a);
+}
+
 void *
 arena_alloc(struct arena *a, size_t n)
 {

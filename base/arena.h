@@ -26,6 +26,8 @@ void arena_init(struct arena *a, size_t max);
 void arena_fini(struct arena *a);
 /* End the life of all that was taken; keeps one ordinary block. */
 void arena_reset(struct arena *a);
+/* Release that block as well, unless something in it is in use. */
+void arena_trim(struct arena *a);
 
 /*
  * A place to go back to: what is taken after arena_mark() ends at

@@ -13,8 +13,14 @@ libbase_a_SOURCES = \
 	base/mem.c base/mem.h \
 	base/num.c base/num.h \
 	base/parse.h \
+	base/pool.c base/pool.h \
 	base/secret.c base/secret.h \
 	base/slice.c base/slice.h \
 	base/step.h \
 	base/syncer.h \
 	base/utf7.c base/utf7.h
+
+check_PROGRAMS += tests/unit/test_pool
+TESTS += tests/unit/test_pool
+tests_unit_test_pool_SOURCES = tests/unit/test_pool.c
+tests_unit_test_pool_LDADD = libbase.a -lcmocka

@@ -8,6 +8,7 @@
 #include "base/fsx.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/pool.h"
 #include "maildir/edit.h"
 #include "maildir/import.h"
 #include "maildir/name.h"
@@ -404,16 +405,18 @@ struct open_call {
 static struct mailbox *
 mailbox_new(struct account *a, struct slice name, struct slice dir)
 {
-	struct mailbox *m = MEM_NEW(struct mailbox);
+	struct mailbox *m = POOL_NEW(struct mailbox);
 	struct buf canonical;
 
 	m->magic = MAILBOX_MAGIC;
 	m->account = a;
 	buf_init(&canonical, 1024);
 	name_put_canonical(&canonical, name);
-	m->name = slice_dup(buf_slice(&canonical));
+	m->name = pool_strdup(buf_cstr(&canonical));
+	buf_reset(&canonical);
+	buf_put(&canonical, dir);
+	m->dir = pool_strdup(buf_cstr(&canonical));
 	buf_fini(&canonical);
-	m->dir = slice_dup(dir);
 	m->n_vanished = UINT32_MAX;
 	for (int d = 0; d < 2; d++) {
 		m->dirs[d].m = m;
@@ -568,10 +571,10 @@ mailbox_free(struct mailbox *m)
 	index_free(&m->index);
 	keywords_fini(m);
 	free(m->suspects);
-	free(m->name);
-	free(m->dir);
+	pool_free(m->name);
+	pool_free(m->dir);
 	m->magic = 0;
-	free(m);
+	pool_free(m);
 }
 
 void

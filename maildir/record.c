@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/pool.h"
 #include "maildir/chunk.h"
 
 struct uid_span {
@@ -61,7 +62,7 @@ struct record *
 record_new(const struct view *v)
 {
 	size_t n = collect_spans(v, NULL);
-	struct record *r = mem_alloc(sizeof(*r) + n * sizeof(r->v[0]));
+	struct record *r = pool_take(sizeof(*r) + n * sizeof(r->v[0]));
 
 	r->refs = 1;
 	r->count = v->count;
@@ -87,7 +88,7 @@ record_unref(struct record **pr)
 
 	*pr = NULL;
 	if (r != NULL && --r->refs == 0)
-		free(r);
+		pool_free(r);
 }
 
 bool

@@ -12,6 +12,7 @@
 #include "base/fsx.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/pool.h"
 #include "maildir/background.h"
 
 enum { BUSY_TRIES = 50, BUSY_PAUSE_NS = 2000000, TICK_BUDGET = 100 };
@@ -43,10 +44,10 @@ account_free(struct account *a)
 	account_close_db(a);
 	if (a->root_fd >= 0)
 		(void)close(a->root_fd);
-	free(a->path);
-	free(a->quota);
+	pool_free(a->path);
+	pool_free(a->quota);
 	a->magic = 0;
-	free(a);
+	pool_free(a);
 }
 
 void
@@ -107,18 +108,18 @@ account_get(struct store *s, const char *path, const char *quota)
 		if (strcmp(a->path, path) == 0)
 			break;
 	if (a == NULL) {
-		a = MEM_NEW(struct account);
+		a = POOL_NEW(struct account);
 		a->magic = ACCOUNT_MAGIC;
 		a->store = s;
-		a->path = mem_strdup(path);
-		a->quota = mem_strdup("");
+		a->path = pool_strdup(path);
+		a->quota = pool_strdup("");
 		a->root_fd = a->lock_fd = a->wal_fd = -1;
 		a->next = *bucket;
 		*bucket = a;
 	}
 	if (strcmp(a->quota, quota) != 0) {
-		free(a->quota);
-		a->quota = mem_strdup(quota);
+		pool_free(a->quota);
+		a->quota = pool_strdup(quota);
 		a->quota_warned = false;
 	}
 	a->refs++;
@@ -137,6 +138,13 @@ account_release(struct account **pa)
 	MAGIC_CHECK(a, ACCOUNT_MAGIC);
 	assert(a->refs > 0);
 	a->refs--;
+}
+
+const char *
+account_path(const struct account *a)
+{
+	MAGIC_CHECK(a, ACCOUNT_MAGIC);
+	return a->path;
 }
 
 void

@@ -68,6 +68,8 @@ struct account;
 struct account *account_get(
     struct store *s, const char *path, const char *quota) MUST_USE;
 void account_release(struct account **a);
+/* The path; good as long as the account is held. */
+const char *account_path(const struct account *a);
 
 /*
  * Open it: create the Maildir if it is missing (mode 0700; parents too), open

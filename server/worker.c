@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "base/pool.h"
 #include "server/child.h"
 #include "server/sandbox.h"
 #include "server/service_log.h"
@@ -65,16 +66,17 @@ static void
 begin_session(struct worker *w, struct msg_in *in)
 {
 	struct session_message m = { 0 };
+	struct account *a;
 	struct session *s;
 
 	if (!session_message_get(in, &m)) {
 		log_error("worker: bad SESSION message");
 		return;
 	}
-	s = protocol_session_new(w, m.service, &m.peer, m.tag, m.command,
-	    account_get(w->store, m.path, m.quota));
+	a = account_get(w->store, m.path, m.quota);
+	s = protocol_session_new(w, m.service, &m.peer, m.tag, m.command, a);
 	buf_put(&s->in, m.unparsed);
-	(void)stream_new(w, m.id, m.service, in->fd, s, m.path);
+	(void)stream_new(w, m.id, m.service, in->fd, s, account_path(a));
 	in->fd = -1;
 }
 
@@ -322,9 +324,11 @@ worker_new(void)
 	    MAP_SHARED, CHILD_PAGE_FD, 0);
 
 	TAILQ_INIT(&w->streams);
+	TAILQ_INIT(&w->runnable);
 	w->page = page != MAP_FAILED ? page : NULL;
 	(void)close(CHILD_PAGE_FD);
 	w->idle_since_ms = clock_now();
+	event_set_mem_functions(pool_take, pool_realloc, pool_free);
 	w->base = event_base_new();
 	w->master = peer_new(
 	    w->base, CHILD_CONTROL_FD, ROLE_WORKER, ROLE_MASTER, &handler, w);
@@ -333,6 +337,7 @@ worker_new(void)
 	 * itself SIGTERM ends this worker with BYE. */
 	(void)signal(SIGINT, SIG_IGN);
 	(void)signal(SIGHUP, SIG_IGN);
+	w->on_runnable = event_new(w->base, -1, 0, on_streams_runnable, w);
 	w->on_sigterm = evsignal_new(w->base, SIGTERM, on_sigterm, w);
 	(void)event_add(w->on_sigterm, NULL);
 	return w;
@@ -355,6 +360,7 @@ worker_free(struct worker *w)
 		event_free(w->on_tick);
 	if (w->on_finish != NULL)
 		event_free(w->on_finish);
+	event_free(w->on_runnable);
 	event_free(w->on_sigterm);
 	peer_flush(w->master, 1000);
 	child_log_to(NULL);

@@ -12,6 +12,7 @@
 #include <sys/queue.h>
 
 #include <event2/event.h>
+#include <event2/event_struct.h>
 
 #include "maildir/store.h"
 #include "protocols/session.h"
@@ -31,9 +32,14 @@ struct stream {
 	enum service service;
 	int fd;
 	struct session *session;
-	struct event *on_read, *on_write, *on_timer, *on_run;
-	char *account;		/* the Maildir path, for the page */
+	TAILQ_ENTRY(stream) turn; /* among w->runnable */
+	bool runnable;
+	struct event on_io;	/* what it waits for of its socket, or until */
+	short interest;		/* EV_READ, EV_WRITE: those that on_io has */
+	bool timed;		/* and whether it has a timeout */
+	const char *account;	/* the Maildir path, borrowed; for the page */
 	bool want_input;	/* the session waits for bytes of the client */
+	bool eof;		/* nothing more comes */
 	bool done;		/* the session has ended: drain, then close */
 	bool broken;		/* reading failed: nothing can be said either */
 	int64_t stuck_since_ms; /* output that nobody takes; 0: none */
@@ -45,8 +51,9 @@ struct worker {
 	struct conf *conf;
 	struct store *store;
 	struct syncpool *syncpool;
-	TAILQ_HEAD(, stream) streams;
-	unsigned n_streams;
+	TAILQ_HEAD(, stream) streams, runnable;
+	unsigned n_streams, n_runnable;
+	struct event *on_runnable;
 	char *page; /* shared with the master: the account at work */
 	struct event *on_watch, *on_tick, *on_sigterm;
 	struct protocol_options *options; /* made from conf */
@@ -61,7 +68,7 @@ struct worker {
 /* --- worker_stream.c --------------------------------------------------------
  */
 
-/* Begin to serve; takes over fd and the session. */
+/* Begin to serve; takes over fd and the session, borrows account (a path). */
 struct stream *stream_new(struct worker *w, uint64_t id, enum service service,
     int fd, struct session *s, const char *account);
 /* End it from outside. */
@@ -70,6 +77,8 @@ void stream_end(struct stream *st, enum session_end why);
 void stream_free(struct stream *st);
 /* Let the session run soon. */
 void stream_wake(struct stream *st);
+/* The event of w->on_runnable: run those that were woken. */
+void on_streams_runnable(evutil_socket_t fd, short what, void *arg);
 
 /* --- worker_options.c
  * --------------------------------------------------------- */

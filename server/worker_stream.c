@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/mem.h"
+#include "base/pool.h"
 #include "server/worker.h"
 
 enum {
@@ -99,18 +99,20 @@ receive_input(struct stream *st)
 		s->ops->eof(s);
 	else
 		st->broken = true;
-	(void)event_del(st->on_read);
+	st->eof = true;
 	return true;
 }
 
 /* --- events
  * ------------------------------------------------------------------- */
 
-static void
-set_timer(struct stream *st)
+static void on_client_io(evutil_socket_t fd, short what, void *arg);
+
+/* When it is to be called at the latest; INT64_MAX: never. */
+static int64_t
+deadline(struct stream *st)
 {
-	int64_t now = clock_now(), at = st->session->ops->deadline(st->session);
-	struct timeval t;
+	int64_t at = st->session->ops->deadline(st->session);
 
 	if (st->stuck_since_ms != 0) {
 		int64_t cut = st->stuck_since_ms +
@@ -119,34 +121,60 @@ set_timer(struct stream *st)
 		if (cut < at)
 			at = cut;
 	}
-	if (at == INT64_MAX) {
-		(void)event_del(st->on_timer);
-		return;
+	return at;
+}
+
+/*
+ * Wait for these events of the socket.  They persist, so that a command costs
+ * no call of epoll_ctl(): reading is given up only once bytes have come that
+ * the session doesn't want yet (on_client_io).
+ */
+static void
+wait_for(struct stream *st, short interest)
+{
+	int64_t at = deadline(st), now = clock_now();
+	struct timeval t = { 0 };
+
+	if (interest != st->interest) {
+		(void)event_del(&st->on_io);
+		(void)event_assign(&st->on_io, st->worker->base, st->fd,
+		    (short)(interest | EV_PERSIST), on_client_io, st);
+		st->timed = false;
 	}
-	t = clock_timeval(at > now ? at - now : 0);
-	(void)event_add(st->on_timer, &t);
+	if (at != INT64_MAX) {
+		at = at > now ? at - now : 0;
+		t.tv_sec = (time_t)(at / 1000);
+		t.tv_usec = (suseconds_t)(at % 1000 * 1000);
+		(void)event_add(&st->on_io, &t);
+		st->timed = true;
+	} else {
+		if (st->timed)
+			(void)event_remove_timer(&st->on_io);
+		st->timed = false;
+		if (interest != 0 && interest != st->interest)
+			(void)event_add(&st->on_io, NULL);
+	}
+	st->interest = interest;
 }
 
 /* Wait for what the session waits for. */
 static void
 settle(struct stream *st, enum step last)
 {
-	bool output = buf_len(&st->session->out) != 0;
+	short interest = st->interest & EV_READ;
 
 	st->want_input = last == STEP_WAIT_INPUT;
 	if (st->want_input)
-		(void)event_add(st->on_read, NULL);
-	else
-		(void)event_del(st->on_read);
-	if (output)
-		(void)event_add(st->on_write, NULL);
-	else
-		(void)event_del(st->on_write);
+		interest = EV_READ;
+	if (st->eof)
+		interest = 0;
+	if (buf_len(&st->session->out) != 0)
+		interest |= EV_WRITE;
 	if (last == STEP_YIELD || last == STEP_NEXT ||
 	    (last == STEP_WAIT_OUTPUT &&
 		buf_len(&st->session->out) < STEP_OUTPUT_HIGH / 2))
 		stream_wake(st);
-	set_timer(st);
+	wait_for(st, interest);
 }
 
 static void
@@ -184,60 +212,28 @@ stream_run(struct stream *st)
 }
 
 static void
-on_client_readable(evutil_socket_t fd, short what, void *arg)
+on_readable(struct stream *st)
 {
-	struct stream *st = arg;
-
-	(void)fd;
-	(void)what;
-	MAGIC_CHECK(st, STREAM_MAGIC);
-	if (st->want_input && receive_input(st))
+	if (!st->want_input || session_input_room(st->session) == 0)
+		wait_for(st, st->interest & EV_WRITE);
+	else if (receive_input(st))
 		stream_run(st);
-	else if (st->want_input && session_input_room(st->session) != 0)
-		(void)event_add(st->on_read, NULL);
 }
 
 static void
-on_client_writable(evutil_socket_t fd, short what, void *arg)
+on_writable(struct stream *st)
 {
-	struct stream *st = arg;
-	struct session *s;
-
-	(void)fd;
-	(void)what;
-	MAGIC_CHECK(st, STREAM_MAGIC);
-	s = st->session;
-	if (!send_output(st)) {
+	if (!send_output(st))
 		stream_free(st);
-		return;
-	}
-	if (buf_len(&s->out) >= STEP_OUTPUT_HIGH / 2) {
-		(void)event_add(st->on_write, NULL);
-		set_timer(st);
-		return;
-	}
-	stream_run(st);
+	else if (buf_len(&st->session->out) >= STEP_OUTPUT_HIGH / 2)
+		wait_for(st, st->interest);
+	else
+		stream_run(st);
 }
 
 static void
-on_session_wake(evutil_socket_t fd, short what, void *arg)
+on_timeout(struct stream *st)
 {
-	struct stream *st = arg;
-
-	(void)fd;
-	(void)what;
-	MAGIC_CHECK(st, STREAM_MAGIC);
-	stream_run(st);
-}
-
-static void
-on_session_timer(evutil_socket_t fd, short what, void *arg)
-{
-	struct stream *st = arg;
-
-	(void)fd;
-	(void)what;
-	MAGIC_CHECK(st, STREAM_MAGIC);
 	if (st->stuck_since_ms != 0 &&
 	    clock_now() - st->stuck_since_ms >=
 		1000 * conf_num(st->worker->conf, CONF_POSTERN_WRITE_TIMEOUT)) {
@@ -249,6 +245,22 @@ on_session_timer(evutil_socket_t fd, short what, void *arg)
 	stream_run(st);
 }
 
+/* One of several at a time: the others are told of again. */
+static void
+on_client_io(evutil_socket_t fd, short what, void *arg)
+{
+	struct stream *st = arg;
+
+	(void)fd;
+	MAGIC_CHECK(st, STREAM_MAGIC);
+	if (what & EV_WRITE)
+		on_writable(st);
+	else if (what & EV_READ)
+		on_readable(st);
+	else
+		on_timeout(st);
+}
+
 static void
 wake_of_session(void *arg)
 {
@@ -258,8 +270,43 @@ wake_of_session(void *arg)
 void
 stream_wake(struct stream *st)
 {
+	struct worker *w = st->worker;
+
 	MAGIC_CHECK(st, STREAM_MAGIC);
-	event_active(st->on_run, EV_TIMEOUT, 1);
+	if (st->runnable)
+		return;
+	st->runnable = true;
+	TAILQ_INSERT_TAIL(&w->runnable, st, turn);
+	if (w->n_runnable++ == 0)
+		event_active(w->on_runnable, EV_TIMEOUT, 1);
+}
+
+static void
+not_runnable(struct stream *st)
+{
+	if (!st->runnable)
+		return;
+	st->runnable = false;
+	TAILQ_REMOVE(&st->worker->runnable, st, turn);
+	st->worker->n_runnable--;
+}
+
+void
+on_streams_runnable(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+	struct stream *st;
+
+	(void)fd;
+	(void)what;
+	/* Those that are woken meanwhile come in the next turn. */
+	for (unsigned n = w->n_runnable;
+	     n > 0 && (st = TAILQ_FIRST(&w->runnable)) != NULL; n--) {
+		not_runnable(st);
+		stream_run(st);
+	}
+	if (w->n_runnable != 0)
+		event_active(w->on_runnable, EV_TIMEOUT, 1);
 }
 
 void
@@ -276,7 +323,7 @@ struct stream *
 stream_new(struct worker *w, uint64_t id, enum service service, int fd,
     struct session *s, const char *account)
 {
-	struct stream *st = MEM_NEW(struct stream);
+	struct stream *st = POOL_NEW(struct stream);
 
 	st->magic = STREAM_MAGIC;
 	st->worker = w;
@@ -284,14 +331,9 @@ stream_new(struct worker *w, uint64_t id, enum service service, int fd,
 	st->service = service;
 	st->fd = fd;
 	st->session = s;
-	st->account = mem_strdup(account);
+	st->account = account;
 	s->waker = (struct waker){ wake_of_session, st };
-	st->on_read = event_new(w->base, fd, EV_READ, on_client_readable, st);
-	st->on_write = event_new(w->base, fd, EV_WRITE, on_client_writable, st);
-	st->on_timer = event_new(w->base, -1, 0, on_session_timer, st);
-	st->on_run = event_new(w->base, -1, 0, on_session_wake, st);
-	assert(st->on_read != NULL && st->on_write != NULL &&
-	    st->on_timer != NULL && st->on_run != NULL);
+	(void)event_assign(&st->on_io, w->base, fd, 0, on_client_io, st);
 	TAILQ_INSERT_TAIL(&w->streams, st, link);
 	w->n_streams++;
 	stream_wake(st);
@@ -310,16 +352,13 @@ stream_free(struct stream *st)
 	w->n_streams--;
 	w->trim_due = true;
 	w->idle_since_ms = clock_now();
-	event_free(st->on_read);
-	event_free(st->on_write);
-	event_free(st->on_timer);
-	event_free(st->on_run);
+	not_runnable(st);
+	(void)event_del(&st->on_io);
 	(void)shutdown(st->fd, SHUT_RDWR);
 	(void)close(st->fd);
 	msg_begin(&m, MSG_SESSION_CLOSED, 0);
 	msg_put_u64(&m, st->id);
 	peer_send(w->master, &m);
-	free(st->account);
 	st->magic = 0;
-	free(st);
+	pool_free(st);
 }

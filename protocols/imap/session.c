@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/pool.h"
 #include "protocols/imap/capability.h"
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
@@ -193,6 +194,9 @@ login_fn(struct imap_session *i)
 		buf_putf(out, "%s OK [", i->login_tag);
 	imap_put_capability(i, out);
 	buf_puts(out, preauth ? "] Ready.\r\n" : "] LOGIN Ok.\r\n");
+	free(i->login_tag);
+	free(i->login_command);
+	i->login_tag = i->login_command = NULL;
 	return imap_goto(i, &imap_step_command);
 }
 
@@ -225,6 +229,8 @@ settle(struct imap_session *i, enum step st)
 		if (i->parsed.uid != 0 && i->parsed.msg.n_parts > KEEP_PARTS)
 			imap_look_forget(i);
 	}
+	if (i->s.idle)
+		arena_trim(&i->arena);
 	if (i->s.idle && i->mailbox != NULL)
 		mailbox_rest(&i->listener);
 }
@@ -332,12 +338,12 @@ imap_session_free(struct session *s)
 	buf_fini(&i->reply);
 	buf_fini(&s->in);
 	buf_fini(&s->out);
-	free(i->user);
-	free(i->client_addr);
+	pool_free(i->user);
+	pool_free(i->client_addr);
 	free(i->login_tag);
 	free(i->login_command);
 	i->magic = 0;
-	free(i);
+	pool_free(i);
 }
 
 static const struct session_ops ops = {
@@ -354,7 +360,7 @@ imap_session_new(const struct imap_options *opt,
     const struct session_peer *peer, struct account *account, const char *tag,
     const char *command, int64_t now_ms)
 {
-	struct imap_session *i = MEM_NEW(struct imap_session);
+	struct imap_session *i = POOL_NEW(struct imap_session);
 	char user[USER_LOG_MAX];
 
 	i->magic = IMAP_MAGIC;
@@ -370,8 +376,8 @@ imap_session_new(const struct imap_options *opt,
 	i->opt = opt;
 	i->step = &step_login;
 	i->user =
-	    mem_strdup(log_safe(slice_str(peer->user), user, sizeof(user)));
-	i->client_addr = mem_strdup(peer->client_addr);
+	    pool_strdup(log_safe(slice_str(peer->user), user, sizeof(user)));
+	i->client_addr = pool_strdup(peer->client_addr);
 	i->client_port = peer->client_port;
 	i->ident = peer->ident;
 	i->tls = peer->tls[0] != '\0';

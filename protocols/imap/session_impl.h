@@ -71,9 +71,9 @@ struct imap_command {
 /* \Recent of this session (RFC 3501 2.3.2): UIDs from … below to. */
 enum { IMAP_RECENT_MAX = 64 };
 struct imap_recent {
-	struct {
+	struct imap_recent_uids {
 		uint32_t from, to;
-	} v[IMAP_RECENT_MAX];
+	} * v;
 	size_t n;
 };
 

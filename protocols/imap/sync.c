@@ -18,6 +18,7 @@
  */
 #include <inttypes.h>
 
+#include "base/pool.h"
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
 
@@ -37,8 +38,11 @@ add_recent(struct imap_session *i, uint32_t from, uint32_t to)
 		return;
 	}
 	if (r->n == IMAP_RECENT_MAX) { /* forget what is least recent */
-		memmove(&r->v[0], &r->v[1], sizeof(r->v) - sizeof(r->v[0]));
+		memmove(&r->v[0], &r->v[1],
+		    (IMAP_RECENT_MAX - 1) * sizeof(r->v[0]));
 		r->n--;
+	} else {
+		r->v = pool_realloc(r->v, (r->n + 1) * sizeof(r->v[0]));
 	}
 	r->v[r->n].from = from;
 	r->v[r->n].to = to;
@@ -102,6 +106,8 @@ imap_deselect(struct imap_session *i)
 	if (i->view != NULL)
 		view_unref(&i->view);
 	mailbox_close(&i->mailbox);
+	pool_free(i->recent.v);
+	i->recent.v = NULL;
 	i->recent.n = 0;
 	imap_saved_clear(&i->saved); /* RFC 5182 2.1 */
 	i->changed = false;
