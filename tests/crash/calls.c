@@ -260,6 +260,16 @@ locate(int dirfd, const char *path, struct spot *out)
 	}
 }
 
+/* A name that the file of a descriptor has. */
+static const char *
+fd_name(int fd)
+{
+	for (int i = 0; i < n_entries; i++)
+		if (entries[i].node == fd_node[fd] - 1)
+			return entries[i].name;
+	return "";
+}
+
 static struct op *
 new_op(enum op_kind kind)
 {
@@ -462,7 +472,7 @@ pread(int fd, void *p, size_t n, off_t off)
 ssize_t
 write(int fd, const void *p, size_t n)
 {
-	int failed = has_fd(fd) ? gate(CALL_WRITE, "") : 0;
+	int failed = has_fd(fd) ? gate(CALL_WRITE, fd_name(fd)) : 0;
 	off_t off = 0;
 	ssize_t rc;
 
@@ -480,7 +490,7 @@ write(int fd, const void *p, size_t n)
 ssize_t
 pwrite(int fd, const void *p, size_t n, off_t off)
 {
-	int failed = has_fd(fd) ? gate(CALL_WRITE, "") : 0;
+	int failed = has_fd(fd) ? gate(CALL_WRITE, fd_name(fd)) : 0;
 	ssize_t rc;
 
 	REAL(ssize_t, pwrite, int, const void *, size_t, off_t);
@@ -498,7 +508,7 @@ ftruncate(int fd, off_t size)
 	int rc;
 
 	REAL(int, ftruncate, int, off_t);
-	if (has_fd(fd) && gate(CALL_TRUNCATE, "") != 0)
+	if (has_fd(fd) && gate(CALL_TRUNCATE, fd_name(fd)) != 0)
 		return -1;
 	rc = real_ftruncate(fd, size);
 	if (rc == 0 && has_fd(fd))
@@ -511,7 +521,7 @@ do_sync(int fd, int (*real)(int))
 {
 	int rc;
 
-	if (has_fd(fd) && gate(CALL_SYNC, "") != 0)
+	if (has_fd(fd) && gate(CALL_SYNC, fd_name(fd)) != 0)
 		return -1;
 	rc = real(fd);
 	if (rc == 0 && has_fd(fd))

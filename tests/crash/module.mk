@@ -3,7 +3,8 @@
 TESTS_CRASH_SRC = tests/crash/calls.c tests/crash/calls.h \
 	tests/crash/ledger.c tests/crash/ledger.h \
 	tests/crash/script.c tests/crash/script.h tests/crash/script_imap.c \
-	tests/crash/script_impl.h $(MAILDIR_FIXTURE)
+	tests/crash/script_impl.h tests/crash/client.c tests/crash/client.h \
+	$(MAILDIR_FIXTURE)
 TESTS_CRASH_LIBS = $(IMAP_LIBS) $(MAILDIR_TEST_LIBS) $(UTF8PROC_LIBS)
 TESTS_CRASH_LD = $(AM_LDFLAGS) -rdynamic
 
@@ -25,3 +26,15 @@ tests_crash_test_power_SOURCES = tests/crash/test_power.c \
 	tests/crash/power.c tests/crash/power.h $(TESTS_CRASH_SRC)
 tests_crash_test_power_LDFLAGS = $(TESTS_CRASH_LD)
 tests_crash_test_power_LDADD = $(TESTS_CRASH_LIBS)
+
+check_PROGRAMS += tests/crash/test_order
+TESTS += tests/crash/test_order
+tests_crash_test_order_SOURCES = tests/crash/test_order.c $(TESTS_CRASH_SRC)
+tests_crash_test_order_LDFLAGS = $(TESTS_CRASH_LD)
+tests_crash_test_order_LDADD = $(TESTS_CRASH_LIBS)
+
+check_PROGRAMS += tests/crash/test_odd
+TESTS += tests/crash/test_odd
+tests_crash_test_odd_SOURCES = tests/crash/test_odd.c tests/crash/client.c \
+	tests/crash/client.h $(MAILDIR_FIXTURE)
+tests_crash_test_odd_LDADD = $(TESTS_CRASH_LIBS)

@@ -1,0 +1,458 @@
+/*
+ * What must be on disk before what is said: the calls of each operation are
+ * noted, and the syncs can be held back.
+ */
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/fsx.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "tests/crash/script.h"
+
+enum { NOTED_MAX = 2048 };
+
+/* --- the calls ------------------------------------------------------------ */
+
+static struct {
+	enum call call;
+	char name[CALLS_NAME];
+} noted[NOTED_MAX];
+static int n_noted;
+static struct calls_log *calls;
+
+static void
+note(enum call call, const char *name)
+{
+	if (!call_changes(call) || n_noted == NOTED_MAX)
+		return;
+	noted[n_noted].call = call;
+	(void)snprintf(noted[n_noted].name, sizeof(noted[0].name), "%s", name);
+	n_noted++;
+}
+
+/* WAL: the database's log; DIR: a directory; FILE: a message's. */
+enum what { WAL, DIR_OF_MAIL, FOLDER, MAIL, ANY };
+
+static bool
+is_what(const char *name, enum what what)
+{
+	bool wal = strcmp(name, "postern.db-wal") == 0;
+	bool dir = strcmp(name, "cur") == 0;
+	bool mail = name[0] >= '0' && name[0] <= '9';
+
+	switch (what) {
+	case WAL:
+		return wal;
+	case DIR_OF_MAIL:
+		return dir;
+	case FOLDER:
+		return name[0] == '.';
+	case MAIL:
+		return mail;
+	case ANY:
+		return true;
+	}
+	return false;
+}
+
+/* Index of the first or last such call; -1: none. */
+static int
+first(enum call call, enum what what)
+{
+	for (int i = 0; i < n_noted; i++)
+		if (noted[i].call == call && is_what(noted[i].name, what))
+			return i;
+	return -1;
+}
+
+static int
+last(enum call call, enum what what)
+{
+	for (int i = n_noted; i-- > 0;)
+		if (noted[i].call == call && is_what(noted[i].name, what))
+			return i;
+	return -1;
+}
+
+static int
+count(enum call call, enum what what)
+{
+	int n = 0;
+
+	for (int i = 0; i < n_noted; i++)
+		n += noted[i].call == call && is_what(noted[i].name, what);
+	return n;
+}
+
+/* --- a syncer that waits to be told --------------------------------------- */
+
+struct slow_syncer {
+	struct syncer syncer;
+	struct sync_job *waiting[64];
+	size_t n;
+	bool hold;
+};
+
+static void
+do_job(struct sync_job *job)
+{
+	for (int i = 0; i < job->n; i++) {
+		int rc = job->data_only[i] ? fsx_fdatasync(job->fds[i])
+					   : fsx_fsync(job->fds[i]);
+
+		if (rc < 0 && job->error == 0)
+			job->error = errno;
+	}
+	job->done(job);
+}
+
+static void
+submit(struct syncer *self, struct sync_job *job)
+{
+	struct slow_syncer *s = CONTAINER_OF(self, struct slow_syncer, syncer);
+
+	if (!s->hold) {
+		do_job(job);
+		return;
+	}
+	assert_true(s->n < NELEMS(s->waiting));
+	s->waiting[s->n++] = job;
+}
+
+static void
+release(struct slow_syncer *s)
+{
+	struct sync_job *waiting[64];
+	size_t n = s->n;
+
+	memcpy(waiting, s->waiting, sizeof(waiting));
+	s->n = 0;
+	for (size_t i = 0; i < n; i++)
+		do_job(waiting[i]);
+}
+
+static struct slow_syncer slow = { .syncer = { submit } };
+
+static int
+setup(void **state)
+{
+	struct fixture *f;
+	int rc = fixture_setup(state);
+
+	if (rc != 0)
+		return rc;
+	f = *state;
+	calls_begin(f->path, calls);
+	f->syncer = &slow.syncer;
+	slow.hold = false;
+	slow.n = 0;
+	fixture_reopen(f);
+	n_noted = 0;
+	calls_set_watcher(note);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	fsx_set_fault(NULL);
+	calls_set_watcher(NULL);
+	calls_end();
+	slow.hold = false;
+	release(&slow);
+	return fixture_teardown(state);
+}
+
+/* --- orders --------------------------------------------------------------- */
+
+static void
+append_syncs_file_rename_rest(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	refresh(f, m);
+	n_noted = 0;
+	assert_int_equal(run_append(f, "INBOX", "text", 0, NULL, NULL), 0);
+	assert_true(last(CALL_WRITE, MAIL) < first(CALL_SYNC, MAIL));
+	assert_true(first(CALL_SYNC, MAIL) < first(CALL_RENAME, MAIL));
+	assert_true(first(CALL_RENAME, MAIL) < first(CALL_WRITE, WAL));
+	assert_true(last(CALL_WRITE, WAL) < last(CALL_SYNC, WAL));
+	assert_true(last(CALL_RENAME, MAIL) < last(CALL_SYNC, DIR_OF_MAIL));
+	assert_int_equal(count(CALL_SYNC, MAIL), 1);
+	assert_int_equal(count(CALL_SYNC, DIR_OF_MAIL), 1);
+	assert_int_equal(count(CALL_SYNC, WAL), 1);
+	mailbox_close(&m);
+}
+
+static void
+copy_syncs_young_sources(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	const uint32_t uids[] = { 1, 2 };
+
+	assert_int_equal(account_create(f->account, SLICE("INBOX.t"), NULL), 0);
+	deliver(f, "", "one");
+	deliver(f, "", "two");
+	refresh(f, m);
+	n_noted = 0;
+	assert_int_equal(run_copy(f, m, uids, 2, "INBOX.t", false, NULL), 0);
+	assert_int_equal(count(CALL_LINK, MAIL), 2);
+	assert_int_equal(count(CALL_CREATE, MAIL), 0);
+	assert_int_equal(count(CALL_SYNC, MAIL), 2);
+	assert_int_equal(count(CALL_SYNC, DIR_OF_MAIL), 1);
+	assert_true(first(CALL_SYNC, MAIL) < first(CALL_RENAME, MAIL));
+	assert_true(last(CALL_RENAME, MAIL) < last(CALL_SYNC, DIR_OF_MAIL));
+	assert_true(last(CALL_WRITE, WAL) < last(CALL_SYNC, WAL));
+	/* files that had a minute to get there */
+	f->wall_ms += 61 * 1000;
+	n_noted = 0;
+	assert_int_equal(run_copy(f, m, uids, 2, "INBOX.t", false, NULL), 0);
+	assert_int_equal(count(CALL_SYNC, MAIL), 0);
+	assert_int_equal(count(CALL_SYNC, DIR_OF_MAIL), 1);
+	mailbox_close(&m);
+}
+
+static void
+move_removes_last(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	const uint32_t uids[] = { 1 };
+
+	assert_int_equal(account_create(f->account, SLICE("INBOX.t"), NULL), 0);
+	deliver(f, "", "one");
+	refresh(f, m);
+	n_noted = 0;
+	assert_int_equal(run_copy(f, m, uids, 1, "INBOX.t", true, NULL), 0);
+	assert_int_equal(count(CALL_UNLINK, MAIL), 1);
+	assert_true(first(CALL_UNLINK, MAIL) > last(CALL_SYNC, DIR_OF_MAIL));
+	assert_true(first(CALL_UNLINK, MAIL) > last(CALL_SYNC, WAL));
+	mailbox_close(&m);
+}
+
+static void
+store_and_expunge_sync_if_told_to(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	const uint32_t uids[] = { 1, 2 };
+
+	deliver(f, "", "one");
+	deliver(f, "", "two");
+	refresh(f, m);
+	n_noted = 0;
+	assert_int_equal(
+	    run_flags(f, m, uids, 1, FLAGS_ADD, MESSAGE_DELETED, NULL), 0);
+	assert_int_equal(run_expunge(f, m, NULL, 0), 1);
+	assert_int_equal(count(CALL_SYNC, ANY), 0);
+	assert_true(first(CALL_UNLINK, MAIL) < last(CALL_WRITE, WAL));
+	mailbox_close(&m);
+	f->fsync_always = true;
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	n_noted = 0;
+	assert_int_equal(
+	    run_flags(f, m, uids + 1, 1, FLAGS_ADD, MESSAGE_DELETED, NULL), 0);
+	assert_int_equal(count(CALL_SYNC, WAL), 1);
+	assert_true(last(CALL_WRITE, WAL) < first(CALL_SYNC, WAL));
+	assert_true(last(CALL_RENAME, MAIL) < last(CALL_SYNC, DIR_OF_MAIL));
+	n_noted = 0;
+	assert_int_equal(run_expunge(f, m, NULL, 0), 1);
+	assert_true(last(CALL_WRITE, WAL) < first(CALL_SYNC, WAL));
+	assert_true(last(CALL_UNLINK, MAIL) < last(CALL_SYNC, DIR_OF_MAIL));
+	mailbox_close(&m);
+}
+
+/* --- nothing is shown before it is durable ---------------------------------
+ */
+
+static unsigned woken;
+
+static void
+wake(void *arg)
+{
+	(void)arg;
+	woken++;
+}
+
+static enum step
+step_refresh(
+    struct fixture *f, struct mailbox *m, struct waker waker, int *result)
+{
+	enum step step;
+
+	do
+		step = mailbox_refresh(m, true, waker, 1, f->wall_ms, result);
+	while (step == STEP_YIELD);
+	return step;
+}
+
+static void
+new_mail_waits_for_its_uid(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX"), *again;
+	const struct waker waker = { wake, &woken };
+	int result = 77;
+
+	refresh(f, m);
+	slow.hold = true;
+	woken = 0;
+	deliver(f, "", "one");
+	assert_int_equal(step_refresh(f, m, waker, &result), STEP_WAIT_SYNC);
+	assert_int_equal(slow.n, 1);
+	assert_listing(m, "");
+	/* a second session comes in between, and waits as well */
+	again = open_mailbox(f, "INBOX");
+	assert_ptr_equal(again, m);
+	assert_int_equal(
+	    step_refresh(f, again, (struct waker){ wake, again }, &result),
+	    STEP_WAIT_SYNC);
+	assert_listing(again, "");
+	/* and leaves */
+	mailbox_forget_waker(again, again);
+	mailbox_close(&again);
+	release(&slow);
+	assert_int_equal(woken, 1);
+	assert_int_equal(step_refresh(f, m, waker, &result), STEP_DONE);
+	assert_int_equal(result, 0);
+	assert_listing(m, "1");
+	mailbox_close(&m);
+}
+
+static void
+append_waits_for_its_syncs(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	const struct waker waker = { wake, &woken };
+	struct append *p;
+	const uint32_t *uids;
+	uint32_t validity;
+	size_t n;
+
+	refresh(f, m);
+	slow.hold = true;
+	assert_int_equal(append_begin(f->account, SLICE("INBOX"), &p, NULL), 0);
+	assert_int_equal(
+	    append_message(p, 0, NULL, 0, 1, 1, f->wall_ms, NULL), 0);
+	assert_int_equal(append_write(p, SLICE("x"), NULL), 0);
+	assert_int_equal(append_message_end(p, NULL), 0);
+	n_noted = 0;
+	assert_int_equal(
+	    append_commit(p, waker, 1, f->wall_ms), STEP_WAIT_SYNC);
+	assert_int_equal(count(CALL_RENAME, MAIL), 0);
+	release(&slow);
+	assert_int_equal(
+	    append_commit(p, waker, 1, f->wall_ms), STEP_WAIT_SYNC);
+	assert_int_equal(count(CALL_RENAME, MAIL), 1);
+	assert_listing(m, "");
+	release(&slow);
+	assert_int_equal(append_commit(p, waker, 1, f->wall_ms), STEP_DONE);
+	assert_int_equal(append_result(p, &validity, &uids, &n), 0);
+	assert_listing(m, "1");
+	append_free(&p);
+
+	/* its session goes away while a sync is under way */
+	assert_int_equal(append_begin(f->account, SLICE("INBOX"), &p, NULL), 0);
+	assert_int_equal(
+	    append_message(p, 0, NULL, 0, 1, 1, f->wall_ms, NULL), 0);
+	assert_int_equal(append_message_end(p, NULL), 0);
+	assert_int_equal(
+	    append_commit(p, waker, 1, f->wall_ms), STEP_WAIT_SYNC);
+	append_free(&p);
+	release(&slow);
+	slow.hold = false;
+	refresh(f, m);
+	assert_listing(m, "1");
+	mailbox_close(&m);
+}
+
+static void
+unique_ids_wait(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	const struct waker waker = { wake, &woken };
+	struct pop3_entry *v = NULL;
+	size_t n = 0;
+	int result = 0;
+
+	deliver(f, "", "one");
+	refresh(f, m);
+	slow.hold = true;
+	woken = 0;
+	assert_int_equal(
+	    mailbox_pop3_list(m, waker, 1, &v, &n, &result), STEP_WAIT_SYNC);
+	assert_null(v);
+	release(&slow);
+	assert_int_equal(woken, 1);
+	assert_int_equal(
+	    mailbox_pop3_list(m, waker, 1, &v, &n, &result), STEP_DONE);
+	assert_int_equal(result, 0);
+	assert_int_equal(n, 1);
+	free(v);
+	mailbox_close(&m);
+}
+
+static int
+fail_fdatasync(const char *call, const char *path)
+{
+	(void)path;
+	return strcmp(call, "fdatasync") == 0 ? EIO : 0;
+}
+
+static void
+quiet(void *arg, enum log_level level, const char *ident, const char *line)
+{
+	(void)arg;
+	(void)level;
+	(void)ident;
+	(void)line;
+}
+
+/* A failed sync is never believed, nor tried again on the same file. */
+static void
+failed_sync_is_no(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	uint32_t uid = 0;
+
+	refresh(f, m);
+	fsx_set_fault(fail_fdatasync);
+	assert_int_equal(run_append(f, "INBOX", "x", 0, NULL, NULL), ERR_SYS);
+	assert_int_equal(count_files(fixture_path(f, "cur")), 0);
+	deliver(f, "", "one");
+	assert_int_not_equal(try_refresh(f, m, true), 0);
+	assert_listing(m, "");
+	fsx_set_fault(NULL);
+	refresh(f, m);
+	assert_int_equal(run_append(f, "INBOX", "x", 0, NULL, &uid), 0);
+	assert_true(uid > 2);
+	mailbox_close(&m);
+}
+
+int
+main(void)
+{
+#define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		CASE(append_syncs_file_rename_rest),
+		CASE(copy_syncs_young_sources),
+		CASE(move_removes_last),
+		CASE(store_and_expunge_sync_if_told_to),
+		CASE(new_mail_waits_for_its_uid),
+		CASE(append_waits_for_its_syncs),
+		CASE(unique_ids_wait),
+		CASE(failed_sync_is_no),
+	};
+
+	log_set_sink(quiet, NULL);
+	calls = calls_log_new();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
