@@ -22,21 +22,20 @@
 #include "base/fsx.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "maildir/cache_row.h"
 #include "maildir/edit.h"
 
 enum {
-	GROUP_BITS = 6,
-	GROUP = 1 << GROUP_BITS, /* UIDs; the bits of have */
+	GROUP_BITS = 6, /* UIDs of a row */
+	GROUP = CACHE_ROW_ENTRIES,
 	KIND_BITS = 5,
-	ENTRY_MAX = 16 * 1024,
-	GROUP_BYTES = 128 * 1024,
 	POOL_BYTES = 4 * 1024 * 1024,
 	DIRTY_BYTES = 2 * 1024 * 1024, /* then they are written */
 	POOL_BUCKETS = 256,
-	SUM = 8,
 };
 
 _Static_assert(CACHE_N_KINDS <= 1 << KIND_BITS, "kinds have their bits");
+_Static_assert(GROUP == 1 << GROUP_BITS, "a row is so many UIDs");
 
 struct cache_group {
 	struct cache_group *next; /* of the bucket */
@@ -44,11 +43,8 @@ struct cache_group {
 	int64_t key;
 	uint64_t salt; /* of the sum: where the row belongs */
 	uint64_t used; /* the pool's tick */
-	uint64_t have; /* which entries are there */
 	bool dirty;
-	uint32_t at[GROUP], n[GROUP];
-	size_t live; /* bytes of the entries; bytes may hold outdated ones */
-	struct buf bytes;
+	struct cache_row row;
 };
 
 struct cache_pool {
@@ -101,7 +97,7 @@ bucket_of(const struct account *a, int64_t key)
 static size_t
 cost_of(const struct cache_group *g)
 {
-	return sizeof(*g) + g->bytes.cap;
+	return sizeof(*g) + g->row.bytes.cap;
 }
 
 /* Drop the group that *at points to. */
@@ -113,10 +109,10 @@ drop_group(struct cache_pool *p, struct cache_group **at)
 	*at = g->next;
 	p->bytes -= cost_of(g);
 	if (g->dirty)
-		p->dirty -= g->live;
+		p->dirty -= g->row.live;
 	if (p->last[kind_of(g)] == g)
 		p->last[kind_of(g)] = NULL;
-	buf_fini(&g->bytes);
+	cache_row_fini(&g->row);
 	free(g);
 }
 
@@ -219,61 +215,6 @@ is_open(struct account *a)
 	return false;
 }
 
-/*
- * A row: the bits of have, for each entry its length in 4 bytes, the entries,
- * the sum.  Anything else leaves the group empty.
- */
-static void
-unpack(struct cache_group *g, struct slice row)
-{
-	size_t at = 8, total = 0, n = 0;
-	uint64_t have;
-
-	if (row.n < SUM + 8)
-		return;
-	row.n -= SUM;
-	if (le_get(row.p + row.n, SUM) != (blob_sum(row) ^ g->salt))
-		return;
-	have = le_get(row.p, 8);
-	for (size_t i = 0; i < GROUP; i++) {
-		g->n[i] = 0;
-		if ((have >> i & 1) == 0)
-			continue;
-		if (row.n - at < 4)
-			return;
-		g->at[i] = (uint32_t)total;
-		g->n[i] = (uint32_t)le_get(row.p + at, 4);
-		if (g->n[i] > ENTRY_MAX)
-			return;
-		total += g->n[i];
-		at += 4;
-		n++;
-	}
-	if (row.n - at != total)
-		return;
-	buf_put(&g->bytes, slice_skip(row, at));
-	if (n == 0 || !buf_ok(&g->bytes))
-		return;
-	g->have = have;
-	g->live = total;
-}
-
-static void
-pack(const struct cache_group *g, struct buf *out)
-{
-	struct slice bytes = buf_slice(&g->bytes);
-
-	buf_reset(out);
-	le_put(out, g->have, 8);
-	for (size_t i = 0; i < GROUP; i++)
-		if ((g->have >> i & 1) != 0)
-			le_put(out, g->n[i], 4);
-	for (size_t i = 0; i < GROUP; i++)
-		if ((g->have >> i & 1) != 0)
-			buf_put(out, slice_of(bytes.p + g->at[i], g->n[i]));
-	le_put(out, blob_sum(buf_slice(out)) ^ g->salt, SUM);
-}
-
 static void
 read_group(struct cache_group *g)
 {
@@ -287,7 +228,7 @@ read_group(struct cache_group *g)
 	db_bind_i64(s, 1, g->key);
 	rc = db_step(&a->cache, s, NULL);
 	if (rc == 1) {
-		unpack(g, db_column_blob(s, 0));
+		cache_row_unpack(&g->row, db_column_blob(s, 0), g->salt);
 		(void)sqlite3_reset(s);
 	} else if (rc == ERR_DAMAGED) {
 		/* g is not in the pool yet: this leaves it alone */
@@ -308,7 +249,7 @@ write_dirty(struct account *a, struct buf *row)
 
 			if (g->account != a || !g->dirty)
 				continue;
-			pack(g, row);
+			cache_row_pack(&g->row, g->salt, row);
 			s = db_stmt(&a->cache, DB_CACHE_PUT);
 			db_bind_i64(s, 1, g->key);
 			db_bind_blob(s, 2, buf_slice(row));
@@ -327,7 +268,7 @@ mark_clean(struct account *a)
 		for (struct cache_group *g = p->buckets[i]; g != NULL;
 		     g = g->next)
 			if (g->account == a && g->dirty) {
-				p->dirty -= g->live;
+				p->dirty -= g->row.live;
 				g->dirty = false;
 			}
 }
@@ -342,7 +283,7 @@ cache_flush(struct account *a)
 		return;
 	a->cache_dirty = false;
 	if (is_open(a) && (rc = db_begin(&a->cache, NULL)) == 0) {
-		buf_init(&row, GROUP_BYTES + 8 + 4 * GROUP + SUM);
+		buf_init(&row, CACHE_ROW_PACKED_MAX);
 		rc = write_dirty(a, &row);
 		buf_fini(&row);
 		if (rc == 0)
@@ -424,7 +365,7 @@ get_group(struct mailbox *m, uint32_t uid, enum cache_kind kind)
 		g->account = a;
 		g->key = key;
 		g->salt = salt_of(m, key);
-		buf_init(&g->bytes, 2 * GROUP_BYTES);
+		cache_row_init(&g->row);
 		read_group(g);
 		make_room(p, cost_of(g));
 		p->bytes += cost_of(g);
@@ -441,34 +382,12 @@ mailbox_cache_get(
     struct mailbox *m, uint32_t uid, enum cache_kind kind, struct slice *out)
 {
 	const struct cache_group *g;
-	uint32_t i = uid % GROUP;
 
 	MAGIC_CHECK(m, MAILBOX_MAGIC);
 	if (m->gone)
 		return false;
 	g = get_group(m, uid, kind);
-	if ((g->have >> i & 1) == 0)
-		return false;
-	*out = slice_of(buf_slice(&g->bytes).p + g->at[i], g->n[i]);
-	return true;
-}
-
-/* Move the entries together; what was replaced goes. */
-static void
-squeeze(struct cache_group *g)
-{
-	struct buf old = g->bytes;
-
-	buf_init(&g->bytes, 2 * GROUP_BYTES);
-	for (size_t i = 0; i < GROUP; i++) {
-		struct slice s = slice_of(old.p + g->at[i], g->n[i]);
-
-		if ((g->have >> i & 1) == 0)
-			continue;
-		g->at[i] = (uint32_t)buf_len(&g->bytes);
-		buf_put(&g->bytes, s);
-	}
-	buf_fini(&old);
+	return cache_row_get(&g->row, uid % GROUP, out);
 }
 
 void
@@ -478,28 +397,18 @@ mailbox_cache_put(
 	struct account *a = m->account;
 	struct cache_pool *p = a->store->cache_pool;
 	struct cache_group *g;
-	uint32_t i = uid % GROUP;
-	size_t before, was;
+	size_t cost, live;
 
 	MAGIC_CHECK(m, MAILBOX_MAGIC);
-	if (m->gone || bytes.n > ENTRY_MAX)
+	if (m->gone)
 		return;
 	g = get_group(m, uid, kind);
-	was = (g->have >> i & 1) != 0 ? g->n[i] : 0;
-	if (g->live - was + bytes.n > GROUP_BYTES)
+	cost = cost_of(g);
+	live = g->dirty ? g->row.live : 0;
+	if (!cache_row_put(&g->row, uid % GROUP, bytes))
 		return;
-	before = cost_of(g);
-	if (buf_len(&g->bytes) + bytes.n > 2 * GROUP_BYTES)
-		squeeze(g);
-	if (!g->dirty)
-		p->dirty += g->live;
-	g->at[i] = (uint32_t)buf_len(&g->bytes);
-	g->n[i] = (uint32_t)bytes.n;
-	buf_put(&g->bytes, bytes);
-	g->have |= UINT64_C(1) << i;
-	g->live += bytes.n - was;
-	p->dirty += bytes.n - was;
-	p->bytes += cost_of(g) - before;
+	p->bytes += cost_of(g) - cost;
+	p->dirty += g->row.live - live;
 	g->dirty = a->cache_dirty = true;
 	if (p->dirty > DIRTY_BYTES)
 		cache_flush(a);

@@ -7,6 +7,7 @@ libmaildir_a_SOURCES = \
 	maildir/append.c maildir/append.h \
 	maildir/background.c maildir/background.h \
 	maildir/cache.c \
+	maildir/cache_row.c maildir/cache_row.h \
 	maildir/change.h \
 	maildir/chunk.c maildir/chunk.h \
 	maildir/copy.c \
@@ -107,4 +108,12 @@ tests_fuzz_fuzz_foreign_LDADD = libmaildir.a libbase.a $(SQLITE_LIBS)
 tests_fuzz_fuzz_foreign_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 if !FUZZING
 tests_fuzz_fuzz_foreign_SOURCES += tests/fuzz/replay.c
+endif
+
+check_PROGRAMS += tests/fuzz/fuzz_cache_row
+tests_fuzz_fuzz_cache_row_SOURCES = tests/fuzz/fuzz_cache_row.c
+tests_fuzz_fuzz_cache_row_LDADD = libmaildir.a libbase.a $(SQLITE_LIBS)
+tests_fuzz_fuzz_cache_row_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+if !FUZZING
+tests_fuzz_fuzz_cache_row_SOURCES += tests/fuzz/replay.c
 endif

@@ -41,6 +41,19 @@ struct session_peer {
 	uint64_t rcvd, sent; /* bytes before the handover */
 };
 
+/*
+ * Compression (RFC 4978).  A session that is asked for it says so; when the
+ * tagged reply is in out and nothing behind it, it asks, and its run returns
+ * STEP_YIELD until the worker has switched it on: what out holds then goes out
+ * as it is, what in holds has come too early and is taken as compressed.
+ */
+enum session_deflate {
+	SESSION_PLAIN,
+	SESSION_DEFLATE_SAID,
+	SESSION_DEFLATE_ASKED,
+	SESSION_DEFLATE_ON, /* set by the worker */
+};
+
 struct session;
 
 struct session_ops {
@@ -70,6 +83,7 @@ struct session {
 	struct buf out;	     /* to be sent */
 	struct waker waker;  /* set by the worker: "call run soon" */
 	uint64_t rcvd, sent; /* counted by the worker */
+	enum session_deflate deflate;
 	bool idle; /* set by run: nothing under way; memory may be trimmed */
 };
 

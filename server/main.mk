@@ -31,18 +31,20 @@ pkglibexec_PROGRAMS += worker
 worker_SOURCES = \
 	server/worker.c server/worker.h \
 	server/child.c server/child.h \
+	server/deflate.c server/deflate.h \
 	server/peer.c server/peer.h \
 	server/sandbox.c server/sandbox.h \
 	server/service.c server/service.h \
 	server/service_log.c server/service_log.h \
 	server/syncpool.c server/syncpool.h \
 	server/worker_options.c \
-	server/worker_stream.c
+	server/worker_stream.c \
+	server/zip.c server/zip.h
 worker_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(SECCOMP_CFLAGS)
 worker_LDADD = libimap.a libimapmime.a libpop3.a libmime.a libmaildir.a \
 	libconf.a libipc.a libbase.a \
 	$(EVENT_LIBS) $(SQLITE_LIBS) $(UTF8PROC_LIBS) $(SECCOMP_LIBS) \
-	-lpthread
+	$(ZLIB_LIBS) -lpthread
 
 # IMAP for one who is logged in: what ssh starts.
 bin_PROGRAMS += imapd
@@ -54,6 +56,11 @@ imapd_SOURCES = \
 	server/service_log.c server/service_log.h
 imapd_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
 imapd_LDADD = libconf.a libipc.a libbase.a $(EVENT_LIBS)
+
+check_PROGRAMS += tests/unit/test_deflate
+TESTS += tests/unit/test_deflate
+tests_unit_test_deflate_SOURCES = tests/unit/test_deflate.c server/deflate.c
+tests_unit_test_deflate_LDADD = libbase.a $(ZLIB_LIBS) -lcmocka
 
 check_PROGRAMS += tests/unit/test_ipc tests/unit/test_server
 tests_unit_test_ipc_SOURCES = tests/unit/test_ipc.c
@@ -94,3 +101,11 @@ tests_unit_test_sandbox_SOURCES = tests/unit/test_sandbox.c server/sandbox.c
 tests_unit_test_sandbox_CFLAGS = $(AM_CFLAGS) $(SECCOMP_CFLAGS)
 tests_unit_test_sandbox_LDADD = libbase.a $(SECCOMP_LIBS) -lcmocka
 TESTS += tests/unit/test_sandbox
+
+check_PROGRAMS += tests/fuzz/fuzz_deflate
+tests_fuzz_fuzz_deflate_SOURCES = tests/fuzz/fuzz_deflate.c server/deflate.c
+tests_fuzz_fuzz_deflate_LDADD = libbase.a $(ZLIB_LIBS)
+tests_fuzz_fuzz_deflate_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+if !FUZZING
+tests_fuzz_fuzz_deflate_SOURCES += tests/fuzz/replay.c
+endif

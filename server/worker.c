@@ -17,6 +17,7 @@
 #include "server/child.h"
 #include "server/sandbox.h"
 #include "server/service_log.h"
+#include "server/zip.h"
 
 enum { TICK_MS = 1000, TRIM_TICKS = 8 };
 
@@ -188,12 +189,16 @@ static void
 on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct worker *w = arg;
+	struct zip *z;
 	int64_t now = clock_now();
 
 	(void)fd;
 	(void)what;
 	if (store_tick(w->store, now, clock_wall()))
 		w->trim_due = true;
+	TAILQ_FOREACH(z, &w->zips, link)
+		if (zip_tick(z))
+			w->trim_due = true;
 	when_idle(w, now);
 	/* Walking the heap takes a while. */
 	if (++w->ticks % TRIM_TICKS == 0 && w->trim_due) {
@@ -324,6 +329,7 @@ worker_new(void)
 	    MAP_SHARED, CHILD_PAGE_FD, 0);
 
 	TAILQ_INIT(&w->streams);
+	TAILQ_INIT(&w->zips);
 	TAILQ_INIT(&w->runnable);
 	w->page = page != MAP_FAILED ? page : NULL;
 	(void)close(CHILD_PAGE_FD);

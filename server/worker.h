@@ -43,6 +43,7 @@ struct stream {
 	bool done;		/* the session has ended: drain, then close */
 	bool broken;		/* reading failed: nothing can be said either */
 	int64_t stuck_since_ms; /* output that nobody takes; 0: none */
+	struct zip *zip;	/* NULL: not compressed */
 };
 
 struct worker {
@@ -51,6 +52,7 @@ struct worker {
 	struct conf *conf;
 	struct store *store;
 	struct syncpool *syncpool;
+	TAILQ_HEAD(, zip) zips;
 	TAILQ_HEAD(, stream) streams, runnable;
 	unsigned n_streams, n_runnable;
 	struct event *on_runnable;

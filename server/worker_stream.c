@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/pool.h"
 #include "server/worker.h"
+#include "server/zip.h"
 
 enum {
 	STREAM_MAGIC = 0x73747265,
@@ -46,11 +47,28 @@ unpublish(struct worker *w)
 /* --- bytes
  * -------------------------------------------------------------------- */
 
+/* The bytes that go to the socket. */
+static struct buf *
+wire_of(struct stream *st)
+{
+	if (st->zip == NULL)
+		return &st->session->out;
+	zip_compress(st->zip);
+	return &st->zip->out;
+}
+
+static bool
+has_output(const struct stream *st)
+{
+	return buf_len(&st->session->out) != 0 ||
+	    (st->zip != NULL && buf_len(&st->zip->out) != 0);
+}
+
 /* Send what the stream takes.  False: the client is gone. */
 static bool
 send_output(struct stream *st)
 {
-	struct buf *out = &st->session->out;
+	struct buf *out = wire_of(st);
 
 	for (int i = 0; i < SEND_TRIES && buf_len(out) != 0; i++) {
 		ssize_t n = send(st->fd, buf_slice(out).p, buf_len(out),
@@ -65,6 +83,7 @@ send_output(struct stream *st)
 		st->session->sent += (uint64_t)n;
 		st->stuck_since_ms = 0;
 		buf_drain(out, (size_t)n);
+		out = wire_of(st);
 	}
 	if (buf_len(out) != 0 && st->stuck_since_ms == 0)
 		st->stuck_since_ms = clock_now();
@@ -76,17 +95,18 @@ static bool
 receive_input(struct stream *st)
 {
 	struct session *s = st->session;
+	struct buf *in = st->zip != NULL ? &st->zip->in : &s->in;
 	size_t room = session_input_room(s);
 	uint8_t *to;
 	ssize_t n;
 
 	if (room > READ_SIZE)
 		room = READ_SIZE;
-	if (room == 0 || (to = buf_reserve(&s->in, room)) == NULL)
+	if (room == 0 || (to = buf_reserve(in, room)) == NULL)
 		return false;
 	n = TEMP_FAILURE_RETRY(recv(st->fd, to, room, MSG_DONTWAIT));
 	if (n > 0) {
-		buf_advance(&s->in, (size_t)n);
+		buf_advance(in, (size_t)n);
 		s->rcvd += (uint64_t)n;
 		return true;
 	}
@@ -168,13 +188,35 @@ settle(struct stream *st, enum step last)
 		interest = EV_READ;
 	if (st->eof)
 		interest = 0;
-	if (buf_len(&st->session->out) != 0)
+	if (has_output(st))
 		interest |= EV_WRITE;
 	if (last == STEP_YIELD || last == STEP_NEXT ||
+	    (st->want_input && st->zip != NULL && zip_has_input(st->zip)) ||
 	    (last == STEP_WAIT_OUTPUT &&
 		buf_len(&st->session->out) < STEP_OUTPUT_HIGH / 2))
 		stream_wake(st);
 	wait_for(st, interest);
+}
+
+/* Compression begins when the session asks for it (protocols/session.h). */
+static void
+begin_zip(struct stream *st)
+{
+	if (st->session->deflate != SESSION_DEFLATE_ASKED || st->done)
+		return;
+	st->zip = zip_new(st->session);
+	TAILQ_INSERT_TAIL(&st->worker->zips, st->zip, link);
+}
+
+/* Let the session have what has been received.  False: it is no DEFLATE. */
+static bool
+give_input(struct stream *st)
+{
+	if (st->zip == NULL || !st->want_input || zip_decompress(st->zip) == 0)
+		return true;
+	log_info(
+	    "worker: not DEFLATE session=%llu", (unsigned long long)st->id);
+	return false;
 }
 
 static void
@@ -183,7 +225,7 @@ stream_run(struct stream *st)
 	struct session *s = st->session;
 	enum step step = STEP_DONE;
 
-	if (st->broken) {
+	if (st->broken || !give_input(st)) {
 		stream_free(st);
 		return;
 	}
@@ -196,11 +238,12 @@ stream_run(struct stream *st)
 	unpublish(st->worker);
 	if (step == STEP_DONE)
 		st->done = true;
+	begin_zip(st);
 	if (!send_output(st)) {
 		stream_free(st);
 		return;
 	}
-	if (st->done && buf_len(&s->out) == 0) {
+	if (st->done && !has_output(st)) {
 		stream_free(st);
 		return;
 	}
@@ -352,6 +395,9 @@ stream_free(struct stream *st)
 	w->n_streams--;
 	w->trim_due = true;
 	w->idle_since_ms = clock_now();
+	if (st->zip != NULL)
+		TAILQ_REMOVE(&w->zips, st->zip, link);
+	zip_free(&st->zip);
 	not_runnable(st);
 	(void)event_del(&st->on_io);
 	(void)shutdown(st->fd, SHUT_RDWR);

@@ -28,6 +28,7 @@ static const struct {
 	{ "SORT=DISPLAY", false }, /* RFC 5957 */
 	{ "THREAD=REFS", false }, /* draft-ietf-morg-inthread */
 	{ "I18NLEVEL=1", false }, /* RFC 5255 */
+	{ "COMPRESS=DEFLATE", false }, /* RFC 4978 */
 	{ "BINARY", false }, /* RFC 3516 */
 	{ "PREVIEW", false }, /* RFC 8970 */
 	{ "MULTIAPPEND", false }, /* RFC 3502 */

@@ -73,6 +73,8 @@ static const struct imap_command commands[] = {
 	    IMAP_MAY_EXPUNGE, "RFC 2342 5"),
 	COMMAND("ID", id, id, IMAP_ANY, IMAP_MAY_EXPUNGE, "RFC 2971 3.1"),
 	COMMAND("UNSELECT", none, unselect, IMAP_SELECTED, 0, "RFC 3691 2"),
+	COMMAND("COMPRESS", compress, compress, IMAP_ANY,
+	    IMAP_MAY_EXPUNGE, "RFC 4978 3"),
 	COMMAND("ENABLE", enable, enable, IMAP_ANY,
 	    IMAP_MAY_EXPUNGE, "RFC 5161 3.1"),
 };

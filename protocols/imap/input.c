@@ -207,6 +207,10 @@ command_fn(struct imap_session *i)
 	if (i->n_bad >= i->opt->bad_max)
 		return imap_bye(
 		    i, SESSION_ERROR, "[CLIENTBUG] Too many bad commands.");
+	if (i->s.deflate == SESSION_DEFLATE_SAID)
+		i->s.deflate = SESSION_DEFLATE_ASKED;
+	if (i->s.deflate == SESSION_DEFLATE_ASKED)
+		return STEP_YIELD;
 	return i->skipping ? skip_some(i) : gather(i);
 }
 

@@ -7,6 +7,7 @@ libimap_a_SOURCES = \
 	protocols/imap/append_binary.c \
 	protocols/imap/cmd_append.c \
 	protocols/imap/cmd_basic.c \
+	protocols/imap/cmd_compress.c \
 	protocols/imap/cmd_copy.c \
 	protocols/imap/cmd_expunge.c \
 	protocols/imap/cmd_fetch.c \
@@ -123,4 +124,16 @@ tests_fuzz_fuzz_imap_session_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 if !FUZZING
 tests_fuzz_fuzz_imap_lex_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_imap_session_SOURCES += tests/fuzz/replay.c
+endif
+
+check_PROGRAMS += tests/fuzz/fuzz_imap_keys tests/fuzz/fuzz_imap_thread
+tests_fuzz_fuzz_imap_keys_SOURCES = tests/fuzz/fuzz_imap_keys.c
+tests_fuzz_fuzz_imap_keys_LDADD = $(IMAP_LIBS) libbase.a $(UTF8PROC_LIBS)
+tests_fuzz_fuzz_imap_keys_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_imap_thread_SOURCES = tests/fuzz/fuzz_imap_thread.c
+tests_fuzz_fuzz_imap_thread_LDADD = $(IMAP_LIBS) libbase.a $(UTF8PROC_LIBS)
+tests_fuzz_fuzz_imap_thread_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+if !FUZZING
+tests_fuzz_fuzz_imap_keys_SOURCES += tests/fuzz/replay.c
+tests_fuzz_fuzz_imap_thread_SOURCES += tests/fuzz/replay.c
 endif

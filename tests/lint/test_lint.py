@@ -29,14 +29,14 @@ LAYERS = [
     ("server/conf", ["base"], []),
     ("server/net", ["base", "server/conf"], ["event2", "openssl"]),
     ("server", ["base", "server", "protocols", "maildir"],
-     ["event2", "seccomp.h"]),
+     ["event2", "seccomp.h", "zlib.h"]),
     ("auth", ["base", "server/ipc", "server/conf"],
      ["event2", "openssl", "mysql.h", "sqlite3.h", "crypt.h", "argon2.h",
       "security", "seccomp.h"]),
     ("maildir", ["base"], ["sqlite3.h"]),
     ("protocols/mime", ["base"], []),
     ("protocols/imap", ["base", "protocols/mime", "maildir", "protocols"],
-     ["zlib.h"]),
+     ["utf8proc.h"]),
     ("protocols/pop3", ["base", "protocols/mime", "maildir", "protocols"],
      []),
     ("protocols", ["base"], []),
@@ -46,7 +46,8 @@ LAYERS = [
 WITHIN = {"server/ipc", "server/conf", "server/net", "protocols/mime",
           "protocols/imap", "protocols/pop3"}
 LIBRARIES = ["event2", "openssl", "mysql.h", "sqlite3.h", "crypt.h",
-             "argon2.h", "security", "seccomp.h", "zlib.h", "cmocka.h"]
+             "argon2.h", "security", "seccomp.h", "utf8proc.h", "zlib.h",
+             "cmocka.h"]
 INCLUDE = re.compile(r'^#\s*include\s+(["<])([^">]+)[">]', re.M)
 FUNCTION = re.compile(r"^(\w+)\([^;]*?\)\n\{\n(.*?)^\}", re.M | re.S)
 
