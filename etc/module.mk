@@ -14,7 +14,10 @@ rc_subst = sed \
 	-e 's|@PKGCONFDIR@|$(POSTERN_PKGCONFDIR)|g' \
 	-e 's|@SBINDIR@|$(POSTERN_SBINDIR)|g' \
 	-e 's|@PIDDIR@|$(POSTERN_PIDDIR)|g' \
-	-e 's|@AUTHDAEMONVAR@|$(POSTERN_AUTHDAEMONVAR)|g'
+	-e 's|@RUNDIR@|$(POSTERN_RUNDIR)|g' \
+	-e 's|@AUTHDAEMONVAR@|$(POSTERN_AUTHDAEMONVAR)|g' \
+	-e 's|@MAILUSER@|$(POSTERN_MAILUSER)|g' \
+	-e 's|@MAILGROUP@|$(POSTERN_MAILGROUP)|g'
 
 $(RC_TOOLS): etc/rc.in Makefile
 	$(AM_V_GEN)$(MKDIR_P) etc; service=`basename $@ .rc`; \
@@ -33,6 +36,20 @@ etc/authdaemond: etc/authdaemond.in Makefile
 	$(rc_subst) $(srcdir)/etc/authdaemond.in >$@.new && \
 	chmod 755 $@.new && mv $@.new $@
 
+etc/makeimapaccess: etc/makeimapaccess.in Makefile
+	$(AM_V_GEN)$(MKDIR_P) etc; service=; title=; files=; \
+	$(rc_subst) $(srcdir)/etc/makeimapaccess.in >$@.new && \
+	chmod 755 $@.new && mv $@.new $@
+
+SYSTEMD_UNITS = etc/systemd/postern.service \
+	etc/systemd/postern-authdaemond.service
+SYSTEMD_FILES = $(SYSTEMD_UNITS) etc/systemd/postern.tmpfiles \
+	etc/systemd/postern.sysusers
+
+$(SYSTEMD_FILES): Makefile
+	$(AM_V_GEN)$(MKDIR_P) etc/systemd; service=; title=; files=; \
+	$(rc_subst) $(srcdir)/$@.in >$@.new && mv $@.new $@
+
 # The key stays with root unless configure was told whose it is.
 $(CERT_TOOLS): etc/mkcert.in Makefile
 	$(AM_V_GEN)$(MKDIR_P) etc; name=`basename $@`; \
@@ -43,9 +60,14 @@ $(CERT_TOOLS): etc/mkcert.in Makefile
 	-e 's|@OWNER@|$(POSTERN_CERT_OWNER)|g' \
 	$(srcdir)/etc/mkcert.in >$@.new && chmod 755 $@.new && mv $@.new $@
 
-noinst_SCRIPTS += $(RC_TOOLS) etc/authdaemond $(CERT_TOOLS)
-CLEANFILES += $(RC_TOOLS) etc/authdaemond $(CERT_TOOLS)
+noinst_SCRIPTS += $(RC_TOOLS) etc/authdaemond $(CERT_TOOLS) \
+	etc/makeimapaccess $(SYSTEMD_FILES)
+CLEANFILES += $(RC_TOOLS) etc/authdaemond $(CERT_TOOLS) etc/makeimapaccess \
+	$(SYSTEMD_FILES)
 EXTRA_DIST += etc/rc.in etc/authdaemond.in etc/mkcert.in \
+	etc/makeimapaccess.in etc/systemd/postern.service.in \
+	etc/systemd/postern-authdaemond.service.in \
+	etc/systemd/postern.tmpfiles.in etc/systemd/postern.sysusers.in \
 	etc/install-configure.sh etc/imapd.cnf etc/pop3d.cnf \
 	etc/postfix_users.sql etc/postfix_users.sqlite.sql \
 	etc/imapd.dist etc/imapd-ssl.dist etc/pop3d.dist etc/pop3d-ssl.dist \
@@ -66,16 +88,37 @@ dist_subst = sed \
 install-exec-local: $(noinst_SCRIPTS)
 	$(MKDIR_P) $(DESTDIR)$(libexecdir)/authlib
 	for s in $(RC_TOOLS); do \
-		$(INSTALL_SCRIPT) $$s $(DESTDIR)$(libexecdir)/ || exit 1; \
+		$(INSTALL_SCRIPT) $$s $(DESTDIR)$(libexecdir)/`basename $$s \
+		    .rc`$(POSTERN_RC_SUFFIX) || exit 1; \
 	done
 	$(INSTALL_SCRIPT) etc/authdaemond $(DESTDIR)$(libexecdir)/authlib/
+	$(MKDIR_P) $(DESTDIR)$(sbindir)
+	$(INSTALL_SCRIPT) etc/makeimapaccess $(DESTDIR)$(sbindir)/
+	if test -z "$(POSTERN_RC_SUFFIX)"; then \
+		for s in imapd imapd-ssl pop3d pop3d-ssl; do \
+			$(LN_S) -f $(libexecdir)/$$s $(DESTDIR)$(sbindir)/$$s \
+			    || exit 1; \
+		done; \
+	fi
 
 install-data-local: $(noinst_SCRIPTS)
 	$(MKDIR_P) $(DESTDIR)$(POSTERN_SYSCONFDIR) \
 	    $(DESTDIR)$(POSTERN_PKGCONFDIR) $(DESTDIR)$(datadir)/postern
+	$(MKDIR_P) $(DESTDIR)$(POSTERN_CERTTOOLDIR) $(DESTDIR)$(sbindir)
 	for s in $(CERT_TOOLS); do \
-		$(INSTALL_SCRIPT) $$s $(DESTDIR)$(datadir)/ || exit 1; \
+		$(INSTALL_SCRIPT) $$s $(DESTDIR)$(POSTERN_CERTTOOLDIR)/ && \
+		$(LN_S) -f $(POSTERN_CERTTOOLDIR)/`basename $$s` \
+		    $(DESTDIR)$(sbindir)/`basename $$s` || exit 1; \
 	done
+	$(MKDIR_P) $(DESTDIR)$(POSTERN_UNITDIR) \
+	    $(DESTDIR)$(POSTERN_TMPFILESDIR) $(DESTDIR)$(POSTERN_SYSUSERSDIR)
+	$(INSTALL_DATA) $(SYSTEMD_UNITS) $(DESTDIR)$(POSTERN_UNITDIR)/
+	$(INSTALL_DATA) etc/systemd/postern.tmpfiles \
+	    $(DESTDIR)$(POSTERN_TMPFILESDIR)/postern.conf
+	$(INSTALL_DATA) etc/systemd/postern.sysusers \
+	    $(DESTDIR)$(POSTERN_SYSUSERSDIR)/postern.conf
+	$(INSTALL_SCRIPT) $(srcdir)/etc/install-configure.sh \
+	    $(DESTDIR)$(datadir)/postern/install-configure
 	for f in $(SERVER_CONFIG); do \
 		$(dist_subst) $(srcdir)/etc/$$f.dist >etc/$$f.tmp && \
 		$(INSTALL_DATA) etc/$$f.tmp \
@@ -106,12 +149,22 @@ install-data-local: $(noinst_SCRIPTS)
 
 # Configuration and certificates that were edited are the admin's, and stay.
 uninstall-local:
-	for s in $(RC_TOOLS); do \
-		rm -f $(DESTDIR)$(libexecdir)/`basename $$s`; \
+	for s in imapd imapd-ssl pop3d pop3d-ssl; do \
+		rm -f $(DESTDIR)$(libexecdir)/$$s$(POSTERN_RC_SUFFIX); \
+		test -n "$(POSTERN_RC_SUFFIX)" || \
+		rm -f $(DESTDIR)$(sbindir)/$$s; \
+	done
+	rm -f $(DESTDIR)$(sbindir)/makeimapaccess \
+	    $(DESTDIR)$(POSTERN_TMPFILESDIR)/postern.conf \
+	    $(DESTDIR)$(POSTERN_SYSUSERSDIR)/postern.conf \
+	    $(DESTDIR)$(datadir)/postern/install-configure
+	for s in $(SYSTEMD_UNITS); do \
+		rm -f $(DESTDIR)$(POSTERN_UNITDIR)/`basename $$s`; \
 	done
 	rm -f $(DESTDIR)$(libexecdir)/authlib/authdaemond
 	for s in $(CERT_TOOLS); do \
-		rm -f $(DESTDIR)$(datadir)/`basename $$s`; \
+		rm -f $(DESTDIR)$(POSTERN_CERTTOOLDIR)/`basename $$s` \
+		    $(DESTDIR)$(sbindir)/`basename $$s`; \
 	done
 	for f in $(SERVER_CONFIG); do \
 		rm -f $(DESTDIR)$(POSTERN_SYSCONFDIR)/$$f.dist; \
@@ -138,7 +191,8 @@ install-configure:
 	    $(AUTH_CONFIG)
 	case " $(SYSCONFTOOLFLAGS)" in *' -'*n*) exit 0 ;; esac; \
 	if test -z "$(DESTDIR)"; then \
-		$(datadir)/mkimapdcert -q && $(datadir)/mkpop3dcert -q; \
+		$(POSTERN_CERTTOOLDIR)/mkimapdcert -q && \
+		$(POSTERN_CERTTOOLDIR)/mkpop3dcert -q; \
 	fi
 	@id -u postern >/dev/null 2>&1 || { \
 	echo "The processes that talk to strangers need a user of their own:"; \

@@ -103,11 +103,15 @@ listen_on(const struct conf_addr *a, int backlog, struct err *e)
 	return fd;
 }
 
+/* Login processes have them too, and will hear of it: but who stops a service
+ * may take the port at once. */
 static void
 close_listeners(struct service_state *s)
 {
-	for (int i = 0; i < s->n_fds; i++)
+	for (int i = 0; i < s->n_fds; i++) {
+		(void)shutdown(s->fds[i], SHUT_RDWR);
 		(void)close(s->fds[i]);
+	}
 	s->n_fds = 0;
 }
 

@@ -231,6 +231,71 @@ def test_services(configured):
     assert gone.returncode == 3
 
 
+def test_configtest(configured):
+    t = configured
+    good = t.rc("imapd", "configtest")
+    assert "error" not in good.stderr
+    script = t.prefix / "libexec/authlib/authdaemond"
+    sh(script, "configtest")
+    kept = t.etc("imapd").read_text(), t.etc("authdaemonrc").read_text()
+    t.edit("imapd", MAXPERIP="several")
+    t.etc("authdaemonrc").write_text(kept[1] + "daemons\n")
+    bad = t.rc("pop3d", "configtest", check=False)
+    assert bad.returncode == 1
+    assert re.search(rf"{t.etc('imapd')}:\d+: error: MAXPERIP: expected",
+                     bad.stderr)
+    bad = sh(script, "configtest", check=False)
+    assert bad.returncode == 1
+    t.etc("imapd").write_text(kept[0])
+    t.etc("authdaemonrc").write_text(kept[1])
+    t.rc("imapd", "configtest")
+    sh(script, "configtest")
+
+
+def test_makeimapaccess(configured):
+    t = configured
+    tool = t.prefix / "sbin/makeimapaccess"
+    file = t.prefix / "etc/imapaccess"
+    sh(tool)
+    file.write_text("192.0.2.0/24\tdeny\n")
+    t.rc("imapd", "start")
+    sh(tool)
+    file.write_text("192.0.2.0/24\tdeny\nwho\tdeny\n")
+    bad = sh(tool, check=False)
+    assert bad.returncode == 1 and f"{file}:2:" in bad.stderr
+    file.unlink()
+    t.rc("imapd", "stop")
+
+
+def test_systemd_units(configured, tmp_path):
+    """As far as they can be tried without systemd as process 1."""
+    units = configured.prefix / "share/postern/systemd"
+    files = sorted(units.glob("*.service"))
+    assert [f.name for f in files] == ["postern-authdaemond.service",
+                                       "postern.service"]
+    for f in files:
+        assert not re.search("@[A-Z]+@", f.read_text())
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is missing: apt-get install systemd")
+    verified = sh("systemd-analyze", "verify", "--man=no", *files,
+                  check=False)
+    assert verified.returncode == 0, verified.stderr
+    assert verified.stderr + verified.stdout == ""
+    if os.geteuid() == 0:
+        root = tmp_path / "root"
+        (root / "etc").mkdir(parents=True)
+        for name in ("passwd", "group", "shadow", "gshadow"):
+            (root / "etc" / name).touch()
+        sh("systemd-sysusers", f"--root={root}",
+           units / "sysusers.d/postern.conf")
+        assert re.search(r"(?m)^postern:.*:/usr/sbin/nologin$|^postern:.*/bin/"
+                         "false$", (root / "etc/passwd").read_text())
+        sh("systemd-tmpfiles", f"--root={root}", "--create",
+           units / "tmpfiles.d/postern.conf", check=False)
+        var = root / str(configured.prefix / "var/spool/authdaemon")[1:]
+        assert var.stat().st_mode & 0o777 == 0o750
+
+
 def test_scripts_work_from_elsewhere(configured, tmp_path):
     copied = tmp_path / "courier-imap"
     shutil.copy(configured.prefix / "libexec/imapd.rc", copied)
