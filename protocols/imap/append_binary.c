@@ -239,7 +239,7 @@ copy_some(struct imap_session *i, struct append_args *a)
 	case COPY_BODY:
 		return copy_body(a, chunk);
 	}
-	assert(!"a phase");
+	assert(false);
 	return ERR_SYS;
 }
 
