@@ -83,9 +83,12 @@ struct answer {
 	enum verdict verdict;
 	uint32_t uid, gid;
 	struct slice field[ACCOUNT_N_FIELDS];
-	/* of SCRAM: keys; of an enumeration: text; of a login: not empty, if
-	 * the verdict is right for this client address only */
+	/* of SCRAM: keys; of CRAM: what cram_check_contexts() takes; of an
+	 * enumeration: text; of a login: not empty, if the verdict is right for
+	 * this client address only */
 	struct slice extra;
+	/* what was known while the user table is away; no helper says it */
+	bool hearsay;
 };
 
 void account_init(struct account *a);

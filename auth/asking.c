@@ -153,7 +153,7 @@ log_hearsay(const struct query *q, const struct answer *known)
 	bool app = answer_option(known, SLICE("apppassword"), &label);
 	char user[128], safe[80];
 
-	log_warn("the user table is away: %s%s%s gets in by what was known",
+	log_warn("the user table is away: %s%s%s is judged by what was known",
 	    log_safe(q->user, user, sizeof(user)), app ? ", label=" : "",
 	    log_safe(label, safe, sizeof(safe)));
 }
@@ -171,6 +171,8 @@ on_answer(void *arg, const struct answer *a)
 	q->job = NULL;
 	if (is_attempt(&q->query))
 		take_note(q, a);
+	if (q->query.op == QUERY_SCRAM)
+		cache_learn(q->asking->cache, &q->query, a, clock_now());
 	if (a->verdict == VERDICT_TEMPORARY &&
 	    cache_find(
 		q->asking->cache, &q->query, true, clock_now(), &known)) {

@@ -6,6 +6,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
+#include "auth/cram.h"
 #include "base/ascii.h"
 #include "base/mem.h"
 #include "base/secret.h"
@@ -17,6 +18,7 @@ struct entry {
 	bool used;
 	uint64_t user;
 	uint8_t key[KEY_LEN];
+	uint64_t password; /* of a login: a keyed hash; else 0 */
 	enum verdict verdict;
 	int64_t learned;
 	bool by_rip; /* counts at this address only */
@@ -98,33 +100,63 @@ mac(const struct cache *c, const struct buf *text, uint8_t out[KEY_LEN])
 }
 
 static uint64_t
-user_key(const struct cache *c, struct slice user)
+short_mac(const struct cache *c, const struct buf *text)
 {
 	uint8_t out[KEY_LEN] = { 0 };
+	uint64_t v;
+
+	mac(c, text, out);
+	memcpy(&v, out, sizeof(v));
+	return v;
+}
+
+static uint64_t
+user_key(const struct cache *c, struct slice user)
+{
 	struct buf text;
 	uint64_t v;
 
 	buf_init(&text, USER_NAME_MAX);
 	for (size_t i = 0; i < user.n; i++)
 		buf_putc(&text, ascii_lower(user.p[i]));
-	mac(c, &text, out);
+	v = short_mac(c, &text);
 	buf_fini(&text);
-	memcpy(&v, out, sizeof(v));
 	return v;
 }
 
-static void
+static uint64_t
+password_key(const struct cache *c, struct slice password)
+{
+	struct buf text;
+	uint64_t v;
+
+	buf_init(&text, 64 * 1024);
+	buf_putc(&text, 'p');
+	put_piece(&text, password);
+	v = short_mac(c, &text);
+	secret_wipe(text.p, text.cap);
+	buf_fini(&text);
+	return v;
+}
+
+/* Whether verdicts of the question are kept, and by what they are found: the
+ * password, or the mechanism that shows it in another way each time. */
+static bool
 query_key(const struct cache *c, const struct query *q, uint8_t out[KEY_LEN])
 {
 	struct buf text;
 
+	if (q->op != QUERY_LOGIN && q->op != QUERY_CRAM && q->op != QUERY_SCRAM)
+		return false;
 	buf_init(&text, 64 * 1024);
+	buf_putc(&text, (uint8_t)q->op);
 	put_piece(&text, q->user);
 	put_piece(&text, q->service);
-	put_piece(&text, q->password);
+	put_piece(&text, q->op == QUERY_LOGIN ? q->password : q->mechanism);
 	mac(c, &text, out);
 	secret_wipe(text.p, text.cap);
 	buf_fini(&text);
+	return true;
 }
 
 static struct entry *
@@ -140,17 +172,21 @@ is_fresh(const struct cache *c, const struct entry *e, bool outage, int64_t now)
 {
 	int64_t age = now - e->learned;
 
-	if (e->by_app && !outage)
+	if ((e->by_app || e->password == 0) && !outage)
 		return false;
 	if (e->verdict == VERDICT_OK)
 		return age < (outage ? c->times.outage_ms : c->times.good_ms);
 	return !outage && age < c->times.bad_ms;
 }
 
+/* Whether it says something to this question. */
 static bool
-counts_at(const struct entry *e, struct slice rip)
+fits(const struct entry *e, const struct query *q)
 {
-	return !e->by_rip || slice_eq(secret_slice(&e->rip), rip);
+	if (q->op == QUERY_CRAM)
+		return cram_check_contexts(q->mechanism,
+		    secret_slice(&e->account.extra), q->extra, q->password);
+	return !e->by_rip || slice_eq(secret_slice(&e->rip), q->rip);
 }
 
 bool
@@ -162,18 +198,17 @@ cache_find(struct cache *c, const struct query *q, bool outage, int64_t now,
 	uint8_t key[KEY_LEN] = { 0 };
 
 	MAGIC_CHECK(c, MAGIC);
-	if (q->op != QUERY_LOGIN)
+	if (!query_key(c, q, key))
 		return false;
-	query_key(c, q, key);
 	for (int i = 0; i < WAYS; i++) {
 		if (!e[i].used || e[i].user != user ||
 		    memcmp(e[i].key, key, sizeof(key)) != 0 ||
-		    !is_fresh(c, &e[i], outage, now) ||
-		    !counts_at(&e[i], q->rip))
+		    !is_fresh(c, &e[i], outage, now) || !fits(&e[i], q))
 			continue;
 		*a = answer_of_account(&e[i].account);
 		a->verdict = e[i].verdict;
-		if (a->verdict == VERDICT_OK)
+		a->hearsay = outage;
+		if (q->op == QUERY_LOGIN && a->verdict == VERDICT_OK)
 			a->field[ACCOUNT_PASSWD2] = q->password;
 		return true;
 	}
@@ -181,64 +216,81 @@ cache_find(struct cache *c, const struct query *q, bool outage, int64_t now,
 }
 
 static struct entry *
-place_for(struct cache *c, uint64_t user, const uint8_t key[KEY_LEN])
+entry_of(struct cache *c, uint64_t user, const uint8_t key[KEY_LEN])
 {
-	struct entry *set = set_of(c, user), *oldest = &set[0];
+	struct entry *set = set_of(c, user);
 
-	for (int i = 0; i < WAYS; i++) {
+	for (int i = 0; i < WAYS; i++)
 		if (set[i].used && set[i].user == user &&
 		    memcmp(set[i].key, key, KEY_LEN) == 0)
 			return &set[i];
-		if (!set[i].used ||
-		    (oldest->used && set[i].learned < oldest->learned))
+	return NULL;
+}
+
+/* Whether it may still say something: of keys, that they have changed. */
+static bool
+is_alive(const struct cache *c, const struct entry *e, int64_t now)
+{
+	int64_t good = c->times.good_ms > c->times.outage_ms
+	    ? c->times.good_ms
+	    : c->times.outage_ms;
+
+	return now - e->learned <
+	    (e->verdict == VERDICT_OK ? good : c->times.bad_ms);
+}
+
+/* A free one, else one that says nothing any more, else the oldest. */
+static struct entry *
+place_for(struct cache *c, uint64_t user, int64_t now)
+{
+	struct entry *set = set_of(c, user), *oldest = &set[0];
+
+	for (int i = 0; i < WAYS; i++)
+		if (!set[i].used || !is_alive(c, &set[i], now))
+			return &set[i];
+	for (int i = 1; i < WAYS; i++)
+		if (set[i].learned < oldest->learned)
 			oldest = &set[i];
-	}
 	return oldest;
 }
 
-/* The account has one password of its own: any other that was good before is
- * its old one.  App passwords come and go beside it. */
+/*
+ * The account's own password is this one now (0: one that isn't known here):
+ * what another one got, and what was made of another one, is over.  App
+ * passwords come and go beside it.
+ */
 static void
-drop_other_successes(struct cache *c, uint64_t user)
+drop_older(struct cache *c, uint64_t user, uint64_t password)
 {
 	struct entry *e = set_of(c, user);
+	bool changed = false;
 
 	for (int i = 0; i < WAYS; i++)
-		if (e[i].used && e[i].user == user &&
-		    e[i].verdict == VERDICT_OK && !e[i].by_app)
+		if (e[i].used && e[i].user == user && e[i].password != 0 &&
+		    e[i].password != password && e[i].verdict == VERDICT_OK &&
+		    !e[i].by_app) {
+			drop(&e[i]);
+			changed = true;
+		}
+	for (int i = 0; i < WAYS && changed && password != 0; i++)
+		if (e[i].used && e[i].user == user && e[i].password == 0)
 			drop(&e[i]);
 }
 
-void
-cache_learn(
-    struct cache *c, const struct query *q, const struct answer *a, int64_t now)
+/* Keys for a mechanism: others than before are of another password. */
+static bool
+keys_changed(
+    const struct entry *e, const struct query *q, const struct answer *a)
 {
-	uint64_t user = user_key(c, q->user);
-	uint8_t key[KEY_LEN] = { 0 };
-	struct slice label;
-	struct entry *e;
-	bool by_app;
+	return e != NULL && q->op != QUERY_LOGIN &&
+	    !secret_eq(secret_slice(&e->account.extra), a->extra);
+}
 
-	MAGIC_CHECK(c, MAGIC);
-	if (q->op != QUERY_LOGIN ||
-	    (a->verdict != VERDICT_OK && a->verdict != VERDICT_REJECTED))
-		return;
-	query_key(c, q, key);
-	by_app = a->verdict == VERDICT_OK &&
-	    answer_option(a, SLICE("apppassword"), &label);
-	e = place_for(c, user, key);
-	drop(e);
-	if (a->verdict == VERDICT_OK && !by_app)
-		drop_other_successes(c, user);
-	*e = (struct entry){ .used = true,
-		.user = user,
-		.verdict = a->verdict,
-		.learned = now,
-		.by_rip = a->extra.n != 0,
-		.by_app = by_app };
-	memcpy(e->key, key, sizeof(key));
-	secret_set(&e->rip, q->rip);
+static void
+fill(struct entry *e, const struct query *q, const struct answer *a)
+{
 	account_init(&e->account);
+	secret_set(&e->rip, q->rip);
 	if (a->verdict != VERDICT_OK)
 		return;
 	e->account.uid = a->uid;
@@ -246,6 +298,53 @@ cache_learn(
 	for (enum account_field f = 0; f < ACCOUNT_N_FIELDS; f++)
 		if (f != ACCOUNT_PASSWD2)
 			account_set(&e->account, f, a->field[f]);
+	if (q->op != QUERY_LOGIN)
+		secret_set(&e->account.extra, a->extra);
+}
+
+void
+cache_learn(
+    struct cache *c, const struct query *q, const struct answer *a, int64_t now)
+{
+	bool is_login = q->op == QUERY_LOGIN, by_app;
+	uint64_t user = user_key(c, q->user), password = 0;
+	uint8_t key[KEY_LEN] = { 0 };
+	struct slice label;
+	struct entry *e;
+
+	MAGIC_CHECK(c, MAGIC);
+	if (!query_key(c, q, key) ||
+	    (a->verdict != VERDICT_OK && a->verdict != VERDICT_REJECTED))
+		return;
+	if (c->times.good_ms == 0 && c->times.outage_ms == 0 && !is_login)
+		return;
+	e = entry_of(c, user, key);
+	if (!is_login && a->verdict != VERDICT_OK) {
+		/* Of CRAM it was the digest, of SCRAM there are no keys. */
+		if (e != NULL && q->op == QUERY_SCRAM)
+			drop(e);
+		return;
+	}
+	by_app = a->verdict == VERDICT_OK &&
+	    answer_option(a, SLICE("apppassword"), &label);
+	if (is_login)
+		password = password_key(c, q->password);
+	if (a->verdict == VERDICT_OK && is_login && !by_app)
+		drop_older(c, user, password);
+	else if (keys_changed(e, q, a))
+		drop_older(c, user, 0);
+	if (e == NULL)
+		e = place_for(c, user, now);
+	drop(e);
+	*e = (struct entry){ .used = true,
+		.user = user,
+		.password = password,
+		.verdict = a->verdict,
+		.learned = now,
+		.by_rip = is_login && a->extra.n != 0,
+		.by_app = by_app };
+	memcpy(e->key, key, sizeof(key));
+	fill(e, q, a);
 }
 
 void

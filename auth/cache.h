@@ -4,14 +4,15 @@
  * Layer:  auth, uses base, answer, libcrypto.  No I/O; the time is passed in.
  * Memory: at most CACHE_ENTRIES answers; wiped when they go.
  *
- * The key is a keyed hash of name, service and password, so
- * that another password is another question, and none can be read from here.
- * A verdict that depends on the client's address counts for that one alone;
- * an app password is asked for each time, since its uses are noted, and is
- * remembered for when the user table is away.
+ * The key is a keyed hash of name, service and password, so that another
+ * password is another question, and none can be read from here.  Of CRAM and
+ * SCRAM, which show it in another way each time, the table's keys are kept, and
+ * serve only while the table is away.  A verdict that depends on the client's
+ * address counts for that one alone; an app password is asked for each time,
+ * since its uses are noted, and is remembered for when the user table is away.
  * A success of a user with another password than before (one of the account's
- * own), a changed password and a reload drop what was known of the user, or
- * of all.
+ * own), other keys, a changed password and a reload drop what was known of the
+ * user, or of all.
  */
 #ifndef AUTH_CACHE_H
 #define AUTH_CACHE_H
@@ -38,9 +39,9 @@ void cache_free(struct cache **c);
 void cache_configure(struct cache *c, const struct cache_times *times);
 
 /*
- * What is known about this question of QUERY_LOGIN.  outage: the user table
- * was asked and is away.  *a borrows from the cache until its next change;
- * PASSWD2 of it is the query's password.
+ * What is known about this question, be it of QUERY_LOGIN, QUERY_CRAM or
+ * QUERY_SCRAM.  outage: the user table was asked and is away.  *a borrows from
+ * the cache until its next change; PASSWD2 of it is the query's password.
  */
 bool cache_find(struct cache *c, const struct query *q, bool outage,
     int64_t now, struct answer *a) MUST_USE;

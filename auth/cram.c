@@ -146,15 +146,109 @@ resume_sha256(const uint8_t *state, struct slice text, uint8_t *out)
 	(void)SHA256_Final(out, &c);
 }
 
+static void
+put_word_le(uint32_t w, uint8_t *p)
+{
+	for (int i = 0; i < 4; i++)
+		p[i] = (uint8_t)(w >> 8 * i);
+}
+
+static void
+put_word_be(uint32_t w, uint8_t *p)
+{
+	for (int i = 0; i < 4; i++)
+		p[i] = (uint8_t)(w >> (24 - 8 * i));
+}
+
+/* And each begins: the state after this one block. */
+static void
+begin_md5(const uint8_t block[BLOCK], uint8_t *state)
+{
+	MD5_CTX c;
+
+	(void)MD5_Init(&c);
+	(void)MD5_Update(&c, block, BLOCK);
+	put_word_le(c.A, state);
+	put_word_le(c.B, state + 4);
+	put_word_le(c.C, state + 8);
+	put_word_le(c.D, state + 12);
+	secret_wipe(&c, sizeof(c));
+}
+
+static void
+begin_sha1(const uint8_t block[BLOCK], uint8_t *state)
+{
+	SHA_CTX c;
+
+	(void)SHA1_Init(&c);
+	(void)SHA1_Update(&c, block, BLOCK);
+	put_word_be(c.h0, state);
+	put_word_be(c.h1, state + 4);
+	put_word_be(c.h2, state + 8);
+	put_word_be(c.h3, state + 12);
+	put_word_be(c.h4, state + 16);
+	secret_wipe(&c, sizeof(c));
+}
+
+static void
+begin_sha256(const uint8_t block[BLOCK], uint8_t *state)
+{
+	SHA256_CTX c;
+
+	(void)SHA256_Init(&c);
+	(void)SHA256_Update(&c, block, BLOCK);
+	for (size_t i = 0; i < 8; i++)
+		put_word_be(c.h[i], state + 4 * i);
+	secret_wipe(&c, sizeof(c));
+}
+
 static const struct {
 	struct slice hash;
 	size_t len;
 	void (*resume)(const uint8_t *state, struct slice text, uint8_t *out);
+	void (*begin)(const uint8_t block[BLOCK], uint8_t *state);
 } resumable[] = {
-	{ SLICE_INIT("md5"), 16, resume_md5 },
-	{ SLICE_INIT("sha1"), 20, resume_sha1 },
-	{ SLICE_INIT("sha256"), 32, resume_sha256 },
+	{ SLICE_INIT("md5"), 16, resume_md5, begin_md5 },
+	{ SLICE_INIT("sha1"), 20, resume_sha1, begin_sha1 },
+	{ SLICE_INIT("sha256"), 32, resume_sha256, begin_sha256 },
 };
+
+/* RFC 2104 2: the key, or its hash if it is longer than a block, padded. */
+static void
+pad_key(const EVP_MD *md, struct slice password, uint8_t key[BLOCK])
+{
+	memset(key, 0, BLOCK);
+	if (password.n > BLOCK)
+		(void)EVP_Digest(password.p, password.n, key, NULL, md, NULL);
+	else
+		memcpy(key, password.p, password.n);
+}
+
+bool
+cram_make_contexts(struct slice hash, struct slice password, struct buf *out)
+{
+	static const uint8_t pads[] = { 0x5c, 0x36 }; /* outer, inner */
+	uint8_t key[BLOCK], block[BLOCK], state[32];
+	bool ok = false;
+
+	for (size_t i = 0; i < NELEMS(resumable); i++) {
+		if (!slice_eq(resumable[i].hash, hash) || password.n == 0)
+			continue;
+		pad_key(md_of(hash), password, key);
+		for (size_t p = 0; p < sizeof(pads); p++) {
+			for (size_t k = 0; k < BLOCK; k++)
+				block[k] = key[k] ^ pads[p];
+			resumable[i].begin(block, state);
+			for (size_t k = 0; k < resumable[i].len; k++)
+				buf_putf(out, "%02x", state[k]);
+		}
+		ok = buf_ok(out);
+		secret_wipe(key, sizeof(key));
+		secret_wipe(block, sizeof(block));
+		secret_wipe(state, sizeof(state));
+	}
+	return ok;
+}
 
 static bool
 unhex(struct slice hex, uint8_t *out, size_t n)
@@ -179,7 +273,7 @@ cram_check_contexts(struct slice hash, struct slice contexts,
 	uint8_t states[2 * 32], inner[32], mac[32];
 	bool ok = false;
 
-	for (size_t i = 0; i < sizeof(resumable) / sizeof(resumable[0]); i++) {
+	for (size_t i = 0; i < NELEMS(resumable); i++) {
 		size_t n = resumable[i].len;
 
 		if (!slice_eq(resumable[i].hash, hash) ||

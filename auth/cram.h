@@ -9,8 +9,11 @@
 
 #include <stdbool.h>
 
+#include "base/buf.h"
 #include "base/defs.h"
 #include "base/slice.h"
+
+enum { CRAM_CONTEXTS_MAX = 2 * 2 * 32 };
 
 /* Split "user SPACE digest" at the last blank; false if there is none. */
 bool cram_split(
@@ -33,5 +36,12 @@ bool cram_check(struct slice hash, struct slice password,
  */
 bool cram_check_contexts(struct slice hash, struct slice contexts,
     struct slice challenge, struct slice digest) MUST_USE;
+
+/*
+ * Append those states of a password, in hex.  Who has them can answer a
+ * challenge, so they are as secret as it is; the password isn't told by them.
+ */
+bool cram_make_contexts(
+    struct slice hash, struct slice password, struct buf *out) MUST_USE;
 
 #endif

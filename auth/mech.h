@@ -29,6 +29,7 @@ enum mech_next {
 	MECH_ACCEPT,	   /* done, with the account that was answered */
 	MECH_REJECT,	   /* wrong */
 	MECH_REJECT_AUTHZ, /* authenticated, but may not act for the other */
+	MECH_UNSURE,	   /* it may be right: what was asked is only hearsay */
 };
 
 /* What must be in the user table for it. */
@@ -51,7 +52,7 @@ struct mech_state {
 	struct secret tls_exporter;
 	struct secret tls_server_end_point;
 	struct secret certified; /* whom the client's certificate names */
-	void *more; /* the mechanism's, ended by its fini() */
+	void *more;		 /* the mechanism's, ended by its fini() */
 };
 
 struct mech {

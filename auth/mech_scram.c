@@ -29,6 +29,7 @@ enum { STAGE_BEGIN, STAGE_ASKED, STAGE_SERVER_FIRST, STAGE_DONE };
 struct scram {
 	struct scram_keys keys;
 	bool fake; /* no such user: nothing will do */
+	bool hearsay;
 	struct account account;
 	struct buf binding; /* what c= must hold */
 	struct buf message; /* AuthMessage, as it grows */
@@ -179,6 +180,7 @@ answered(struct mech_state *st, const struct answer *a)
 	    !scram_keys_parse(a->extra, hash, &s->keys))
 		return MECH_REJECT;
 	s->fake = a->verdict != VERDICT_OK;
+	s->hearsay = a->hearsay;
 	s->account.uid = a->uid;
 	s->account.gid = a->gid;
 	for (enum account_field f = 0; f < ACCOUNT_N_FIELDS; f++)
@@ -228,7 +230,8 @@ on_client_final(struct mech_state *st, struct slice in)
 	}
 	buf_fini(&signature);
 	st->stage = STAGE_DONE;
-	return ok ? MECH_ACCEPT : MECH_REJECT;
+	/* The password may have been changed while the table was away. */
+	return ok ? MECH_ACCEPT : s->hearsay ? MECH_UNSURE : MECH_REJECT;
 }
 
 static enum mech_next

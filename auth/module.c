@@ -156,9 +156,28 @@ judge_password(struct chain *c, const struct query *q, struct account *a)
 	return VERDICT_OK;
 }
 
+/* What the front may remember of somebody who got in by CRAM. */
+static void
+set_contexts(const struct query *q, struct account *a)
+{
+	struct buf text;
+
+	if (a->hmac.n != 0) {
+		secret_set(&a->extra, secret_slice(&a->hmac));
+		return;
+	}
+	buf_init(&text, CRAM_CONTEXTS_MAX);
+	if (cram_make_contexts(
+		q->mechanism, account_get(a, ACCOUNT_PASSWD2), &text))
+		secret_set(&a->extra, buf_slice(&text));
+	if (text.p != NULL)
+		secret_wipe(text.p, text.cap);
+	buf_fini(&text);
+}
+
 /* The clear column counts here even beside a hash, as with Courier. */
 static enum verdict
-judge_cram(const struct query *q, const struct account *a)
+judge_cram(const struct query *q, struct account *a)
 {
 	bool ok = a->hmac.n != 0
 	    ? cram_check_contexts(
@@ -166,6 +185,8 @@ judge_cram(const struct query *q, const struct account *a)
 	    : cram_check(q->mechanism, account_get(a, ACCOUNT_PASSWD2),
 		  q->extra, q->password);
 
+	if (ok)
+		set_contexts(q, a);
 	return ok ? VERDICT_OK : VERDICT_REJECTED;
 }
 

@@ -288,6 +288,9 @@ follow(struct sasl_request *r, enum mech_next next)
 	case MECH_REJECT_AUTHZ:
 		fail_later(r, "\tauthz");
 		break;
+	case MECH_UNSURE:
+		fail_temporarily(r);
+		break;
 	}
 }
 

@@ -207,4 +207,4 @@ def test_outage(cached):
     assert login(cached, "one") == good("one", "phone")
     assert login(cached, "secret") == record()
     assert login(cached, "one", rip="198.51.100.1") == b""
-    assert "joe@example.com, label=phone gets in by what was" in cached.log()
+    assert "joe@example.com, label=phone is judged by what was" in cached.log()

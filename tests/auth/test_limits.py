@@ -1,10 +1,13 @@
 """Penalties for guessing, and the cache of verdicts."""
 
+import base64
+import hmac
 import time
 
 import pytest
 
 import support
+from scram import Scram
 from support import JOE, record
 
 
@@ -53,13 +56,13 @@ def test_an_old_password_is_no_guess(own):
 
 
 def test_guesses_by_scram_count(own):
-    from test_mechanisms import scram
+    from test_mechanisms import scram as by_scram
     d = own(AUTH_PENALTY=1, AUTH_FAILURE_DELAY=0, AUTH_TRUSTED='""')
     with d.sasl() as c:
         c.handshake()
         for i in range(10):
-            line, _ = scram(c, i, "SCRAM-SHA-256", JOE, f"guess {i}",
-                            "rip=192.0.2.7")
+            line, _ = by_scram(c, i, "SCRAM-SHA-256", JOE, f"guess {i}",
+                               "rip=192.0.2.7")
             assert line.startswith("FAIL")
         begun = time.monotonic()
         c.plain(99, JOE, "secret", "rip=192.0.2.9", "nologin")
@@ -141,9 +144,86 @@ def test_known_users_get_in_during_an_outage(own):
     assert login(d, "secret")[0] == record()
     assert login(d, "wrong")[0] == b""
     assert login(d, "secret", user="nobody")[0] == b""
-    assert "gets in by what was known" in d.log()
+    assert "is judged by what was known" in d.log()
     d.conf.joinpath("authsqliterc").write_text(rc)
     assert login(d, "wrong")[0] == b"FAIL\n"
+
+
+def cram(c, request_id, user, password):
+    c.send("AUTH", request_id, "CRAM-MD5", "service=imap", "nologin")
+    challenge = base64.b64decode(c.line().split("\t")[2])
+    digest = hmac.new(password.encode(), challenge, "md5").hexdigest()
+    c.send("CONT", request_id, support.b64(f"{user} {digest}"))
+    return c.line()
+
+
+def scram(c, request_id, user, password):
+    client = Scram("SCRAM-SHA-256", user, password)
+    c.send("AUTH", request_id, "SCRAM-SHA-256", "service=imap", "nologin",
+           "final-resp-ok", "resp=" + support.b64(client.first()))
+    line = c.line()
+    if not line.startswith("CONT"):
+        return line
+    c.send("CONT", request_id, support.b64(client.final(
+        base64.b64decode(line.split("\t")[2]).decode())))
+    return c.line()
+
+
+@pytest.mark.parametrize("log_in", [cram, scram])
+def test_known_by_mechanism_during_an_outage(own, table, log_in):
+    """Who used CRAM or SCRAM is known too; nobody is refused by hearsay."""
+    d = own(AUTH_CACHE_OUTAGE_TIME=3600)
+    table.add("ann", clear="anns")
+    rc = (d.conf / "authsqliterc").read_text()
+    with d.sasl() as c:
+        c.handshake()
+        assert log_in(c, 1, JOE, "secret").startswith(f"OK\t1\tuser={JOE}")
+        d.conf.joinpath("authsqliterc").write_text(
+            rc.replace("users.sqlite", "away.sqlite"))
+        assert log_in(c, 2, JOE, "secret").startswith(f"OK\t2\tuser={JOE}")
+        for request_id, user, password in ((3, JOE, "wrong"),
+                                           (4, "ann", "anns"),
+                                           (5, "nobody", "x")):
+            assert log_in(c, request_id, user, password) == \
+                f"FAIL\t{request_id}\tuser={user}\ttemp\tcode=temp_fail"
+        assert f"{JOE} is judged by what was known" in d.log()
+        d.conf.joinpath("authsqliterc").write_text(rc)
+        assert log_in(c, 6, JOE, "wrong") == f"FAIL\t6\tuser={JOE}"
+        # The table says that the password is another one now.
+        table.add(JOE, clear="n3w")
+        assert log_in(c, 7, JOE, "n3w").startswith("OK\t7")
+        d.conf.joinpath("authsqliterc").write_text(
+            rc.replace("users.sqlite", "away.sqlite"))
+        assert "temp" in log_in(c, 8, JOE, "secret")
+        assert log_in(c, 9, JOE, "n3w").startswith("OK\t9")
+    table.add(JOE, clear="secret")
+
+
+def test_other_keys_end_a_cached_password(own, table):
+    """A changed password counts at once where it can be known."""
+    d = own(AUTH_CACHE_TIME=60)
+    with d.sasl() as c:
+        c.handshake()
+        for log_in in (cram, scram):
+            assert log_in(c, 1, JOE, "secret").startswith("OK")
+            assert login(d, "secret")[0] == record()
+            table.add(JOE, clear="n3w")
+            assert login(d, "secret")[0] == record()
+            assert log_in(c, 2, JOE, "n3w").startswith("OK")
+            assert login(d, "secret")[0] == b"FAIL\n"
+            table.add(JOE, clear="secret")
+            assert log_in(c, 3, JOE, "secret").startswith("OK")
+
+
+def test_services_are_known_side_by_side(own, table):
+    d = own(AUTH_CACHE_OUTAGE_TIME=3600)
+    for service in ("imap", "pop3", "smtp"):
+        assert d.login(service=service) == record()
+    rc = (d.conf / "authsqliterc").read_text()
+    d.conf.joinpath("authsqliterc").write_text(
+        rc.replace("users.sqlite", "away.sqlite"))
+    for service in ("imap", "pop3", "smtp"):
+        assert d.login(service=service) == record()
 
 
 def test_nobody_gets_in_during_an_outage_unless_asked_for(own):

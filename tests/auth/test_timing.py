@@ -32,15 +32,21 @@ def undelayed(directory, table):
     d.stop()
 
 
+def quick(times):
+    """What the quicker tenth of them stayed below: what the work takes, not
+    what else this machine does meanwhile."""
+    return statistics.quantiles(times, n=10)[0]
+
+
 def measure(daemon, users, rounds):
-    """Medians of the time of a refusal, the users taken in turn."""
+    """The time of a refusal, the users taken in turn."""
     times = {user: [] for user in users}
     for i in range(rounds):
         for user in users:
             begun = time.perf_counter()
             assert daemon.login(user, f"wrong{i}") == b"FAIL\n"
             times[user].append(time.perf_counter() - begun)
-    return [statistics.median(times[user]) for user in users]
+    return [quick(times[user]) for user in users]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -51,7 +57,7 @@ def test_same_work(undelayed, table, form):
         there, nobody = measure(undelayed, ("there", "nobody"),
                                 15 if form == "bcrypt" else 100)
         # The rest is noise of this machine; a hash that is left out isn't.
-        if abs(there - nobody) < max(0.05 * there, 0.0002):
+        if abs(there - nobody) < max(0.05 * there, 0.0001):
             return
     raise AssertionError(f"{form}: {there * 1000:.3f} ms for a user, "
                          f"{nobody * 1000:.3f} ms for nobody")
@@ -71,17 +77,23 @@ def test_same_delay(daemon):
     assert abs(there - nobody) < 0.05 * there
 
 
-def test_same_scram(daemon):
-    """SCRAM's first answer comes of the same work too."""
-    seen = {JOE: [], "nobody": []}
-    with daemon.sasl("../postfix") as c:
-        c.handshake()
-        for i in range(60):
-            user = (JOE, "nobody")[i % 2]
-            begun = time.perf_counter()
-            c.send("AUTH", i, "SCRAM-SHA-256", "service=smtp", "resp=" +
-                   b64(Scram("SCRAM-SHA-256", user, "x").first()))
-            assert c.line().startswith("CONT")
-            seen[user].append(time.perf_counter() - begun)
-    there, nobody = (statistics.median(v) for v in seen.values())
-    assert abs(there - nobody) < max(0.1 * there, 0.0003)
+def test_same_scram(undelayed, table):
+    """SCRAM's first answer comes of the same work too: within 5 % or what a
+    busy machine makes of it, in one of three tries."""
+    for _ in range(3):
+        seen = {JOE: [], "nobody": []}
+        with undelayed.sasl() as c:
+            c.handshake()
+            for i in range(200):
+                user = (JOE, "nobody")[i % 2]
+                first = b64(Scram("SCRAM-SHA-256", user, "x").first())
+                begun = time.perf_counter()
+                c.send("AUTH", i, "SCRAM-SHA-256", "service=smtp",
+                       "resp=" + first)
+                assert c.line().startswith("CONT")
+                seen[user].append(time.perf_counter() - begun)
+        there, nobody = map(quick, seen.values())
+        if abs(there - nobody) < max(0.05 * there, 0.0001):
+            return
+    raise AssertionError(f"{there * 1000:.3f} ms for a user, "
+                         f"{nobody * 1000:.3f} ms for nobody")

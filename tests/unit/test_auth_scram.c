@@ -401,6 +401,47 @@ test_cram(void **state)
 	assert_false(cram_split(SLICE("joe"), &user, &hex));
 }
 
+/* What is made of a password checks what the password does. */
+static void
+test_cram_contexts(void **state)
+{
+	static const struct slice hashes[] = { SLICE_INIT("md5"),
+		SLICE_INIT("sha1"), SLICE_INIT("sha256") };
+	static const struct slice challenge = SLICE_INIT("<1@example.com>");
+	static const size_t lengths[] = { 1, 6, 63, 64, 65, 200 };
+	uint8_t password[200], mac[EVP_MAX_MD_SIZE];
+
+	(void)state;
+	memset(password, 'p', sizeof(password));
+	for (size_t h = 0; h < NELEMS(hashes); h++)
+		for (size_t l = 0; l < NELEMS(lengths); l++) {
+			struct slice word = slice_of(password, lengths[l]);
+			struct buf contexts, hex;
+			unsigned n = 0;
+
+			buf_init(&contexts, CRAM_CONTEXTS_MAX);
+			buf_init(&hex, 128);
+			assert_true(
+			    cram_make_contexts(hashes[h], word, &contexts));
+			assert_non_null(HMAC(h == 0 ? EVP_md5()
+				: h == 1	    ? EVP_sha1()
+						    : EVP_sha256(),
+			    word.p, (int)word.n, challenge.p, challenge.n, mac,
+			    &n));
+			for (unsigned i = 0; i < n; i++)
+				buf_putf(&hex, "%02x", mac[i]);
+			assert_true(cram_check(
+			    hashes[h], word, challenge, buf_slice(&hex)));
+			assert_true(cram_check_contexts(hashes[h],
+			    buf_slice(&contexts), challenge, buf_slice(&hex)));
+			assert_false(
+			    cram_check_contexts(hashes[h], buf_slice(&contexts),
+				SLICE("<2@example.com>"), buf_slice(&hex)));
+			buf_fini(&contexts);
+			buf_fini(&hex);
+		}
+}
+
 int
 main(void)
 {
@@ -412,6 +453,7 @@ main(void)
 		cmocka_unit_test(test_exchanges),
 		cmocka_unit_test(test_salts),
 		cmocka_unit_test(test_cram),
+		cmocka_unit_test(test_cram_contexts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
