@@ -1,7 +1,7 @@
 #include "maildir/background.h"
 
-#include "base/log.h"
 #include "maildir/export.h"
+#include "maildir/trash.h"
 
 enum {
 	EXPORT_QUIET_TICKS = 60,
@@ -13,6 +13,31 @@ static bool
 export_due(const struct account *a)
 {
 	return a->store->opt.export_courier && a->exported_at != a->worked;
+}
+
+/* Go on with the trash, which is no use of the account either. */
+static void
+trash_on(struct account *a, int *budget, int64_t now_ms, int64_t wall_ms)
+{
+	uint64_t used = a->used, worked = a->worked;
+	enum step step = STEP_YIELD;
+
+	if (a->trash == NULL)
+		a->trash = trash_new(a);
+	a->refs++;
+	while (*budget > 0 && step == STEP_YIELD) {
+		*budget -= STEP_COST;
+		step =
+		    trash_step(a->trash, (struct waker){ 0 }, now_ms, wall_ms);
+	}
+	a->refs--;
+	a->used = used;
+	a->worked = worked;
+	if (step != STEP_DONE)
+		return;
+	trash_free(&a->trash);
+	/* what has been removed is to be exported */
+	a->exported_at = 0;
 }
 
 /* Go on with the export.  The account doesn't count as used by it. */
@@ -46,10 +71,14 @@ background_tick(struct account *a, int *budget, int64_t now_ms, int64_t wall_ms)
 
 	if (quiet > EXPORT_QUIET_TICKS)
 		quiet = EXPORT_QUIET_TICKS;
-	if (a->export != NULL ||
-	    (export_due(a) && a->worked + quiet <= a->store->tick))
+	if (a->trash == NULL && a->export == NULL &&
+	    (a->worked == 0 || a->worked + quiet > a->store->tick))
+		return export_due(a);
+	if (a->trash != NULL || (a->export == NULL && trash_due(a, wall_ms)))
+		trash_on(a, budget, now_ms, wall_ms);
+	if (a->trash == NULL && (a->export != NULL || export_due(a)))
 		export_on(a, budget, now_ms, wall_ms);
-	return export_due(a);
+	return a->trash != NULL || export_due(a);
 }
 
 bool
@@ -64,5 +93,6 @@ background_finish(
 void
 background_stop(struct account *a)
 {
+	trash_free(&a->trash);
 	export_free(&a->export);
 }

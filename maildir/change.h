@@ -45,6 +45,10 @@ struct change_copy;
 int change_copy_begin(struct mailbox *from, struct slice target,
     const uint32_t *uids, size_t n, bool move, struct change_copy **out,
     struct err *e) MUST_USE;
+/* A MOVE whose copies lack these flags. */
+int change_move_without_begin(struct mailbox *from, struct slice target,
+    const uint32_t *uids, size_t n, uint32_t flags, struct change_copy **out,
+    struct err *e) MUST_USE;
 enum step change_copy_step(
     struct change_copy *c, struct waker waker, int64_t now_ms, int64_t wall_ms);
 struct copy_result {
@@ -64,6 +68,15 @@ enum step change_expunge_step(struct change_expunge *c, struct waker waker,
     int64_t now_ms, int64_t wall_ms);
 int change_expunge_result(const struct change_expunge *c, size_t *n_removed);
 void change_expunge_free(struct change_expunge **c);
+
+/*
+ * The same, but what is removed is moved into the trash mailbox first, without
+ * \Deleted and \Draft; not so in the trash itself, nor the UIDs of skip.
+ * The trash is made if it is missing.
+ */
+int change_expunge_to_trash_begin(struct mailbox *m, const uint32_t *uids,
+    size_t n, const uint32_t *skip, size_t n_skip, struct change_expunge **out,
+    struct err *e) MUST_USE;
 
 /* Remove exactly these, whatever their flags (POP3's UPDATE state). */
 int change_remove_begin(struct mailbox *m, const uint32_t *uids, size_t n,

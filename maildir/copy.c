@@ -51,6 +51,7 @@ struct change_copy {
 	unsigned magic;
 	struct mailbox *from, *to;
 	bool move;
+	uint32_t dropped; /* flags that the copies don't get */
 	enum copy_state state;
 	uint32_t *uids;
 	size_t n_uids, at;
@@ -126,6 +127,18 @@ change_copy_begin(struct mailbox *from, struct slice target,
 	c->v = mem_zalloc(n + 1, sizeof(*c->v));
 	*out = c;
 	return 0;
+}
+
+int
+change_move_without_begin(struct mailbox *from, struct slice target,
+    const uint32_t *uids, size_t n, uint32_t flags, struct change_copy **out,
+    struct err *e)
+{
+	int rc = change_copy_begin(from, target, uids, n, true, out, e);
+
+	if (rc == 0)
+		(*out)->dropped = flags;
+	return rc;
 }
 
 static enum step
@@ -252,7 +265,8 @@ prepare_one(struct change_copy *c, uint32_t uid, int64_t wall_ms)
 	if (rc != 0)
 		return rc == ERR_NOT_FOUND ? 0 : rc;
 	*it = (struct item){ .from = uid,
-		.place = place_with_flags(ch->place[i], ch->m[i].flags),
+		.place = place_with_flags(
+		    ch->place[i], ch->m[i].flags & ~c->dropped),
 		.keywords = ch->m[i].keywords,
 		.fixed = { info.internal_ms, wall_ms, info.file_size,
 		    info.wire_size, ENDING_UNKNOWN, info.email_id } };

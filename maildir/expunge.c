@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/fsx.h"
 #include "base/mem.h"
@@ -8,13 +9,19 @@
 
 enum { EXPUNGE_MAGIC = 0x45787067 };
 
-enum expunge_state { EXPUNGE_WORK, EXPUNGE_SYNC, EXPUNGE_DONE };
+enum expunge_state {
+	EXPUNGE_TRASH, /* first what goes into the trash */
+	EXPUNGE_WORK,
+	EXPUNGE_SYNC,
+	EXPUNGE_DONE,
+};
 
 struct change_expunge {
 	unsigned magic;
 	struct mailbox *m;
 	enum expunge_state state;
 	bool any; /* whatever the flags */
+	struct change_copy *trash;
 	struct uid_work work;
 	size_t n_removed;
 	int64_t quota_bytes, quota_messages;
@@ -29,6 +36,7 @@ begin(struct mailbox *m, const uint32_t *uids, size_t n, bool any,
 	struct change_expunge *c = MEM_NEW(struct change_expunge);
 
 	c->magic = EXPUNGE_MAGIC;
+	c->state = EXPUNGE_WORK;
 	c->m = m;
 	c->any = any;
 	m->refs++;
@@ -65,6 +73,106 @@ change_expunge_begin(struct mailbox *m, const uint32_t *uids, size_t n,
 	begin(m, uids, n, false, out);
 	free(own);
 	return 0;
+}
+
+/* --- into the trash ------------------------------------------------------- */
+
+static int
+order_uids(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Those of c's UIDs that have \Deleted and aren't in skip, which is sorted. */
+static uint32_t *
+for_trash(const struct change_expunge *c, const uint32_t *skip, size_t n_skip,
+    size_t *n)
+{
+	const struct view *v = c->m->shown;
+	uint32_t *uids = mem_alloc((c->work.n + 1) * sizeof(*uids));
+
+	*n = 0;
+	for (size_t k = 0; k < c->work.n; k++) {
+		uint32_t uid = c->work.uids[k], seq = view_find(v, uid);
+
+		if (seq != 0 && view_get(v, seq)->flags & MESSAGE_DELETED &&
+		    (n_skip == 0 ||
+			bsearch(&uid, skip, n_skip, sizeof(uid), order_uids) ==
+			    NULL))
+			uids[(*n)++] = uid;
+	}
+	return uids;
+}
+
+static int
+begin_trash(
+    struct change_expunge *c, const uint32_t *uids, size_t n, struct err *e)
+{
+	struct account *a = c->m->account;
+	struct buf name;
+	int rc;
+
+	buf_init(&name, 4096);
+	buf_putf(&name, "INBOX.%s", a->store->trash_name);
+	rc = account_create(a, buf_slice(&name), e);
+	if (rc == 0 || rc == ERR_EXISTS)
+		rc = change_move_without_begin(c->m, buf_slice(&name), uids, n,
+		    MESSAGE_DELETED | MESSAGE_DRAFT, &c->trash, e);
+	buf_fini(&name);
+	if (rc == 0)
+		c->state = EXPUNGE_TRASH;
+	return rc;
+}
+
+int
+change_expunge_to_trash_begin(struct mailbox *m, const uint32_t *uids, size_t n,
+    const uint32_t *skip, size_t n_skip, struct change_expunge **out,
+    struct err *e)
+{
+	struct change_expunge *c;
+	uint32_t *sorted, *thrown;
+	int rc = change_expunge_begin(m, uids, n, &c, e);
+
+	if (rc != 0 || strcmp(m->dir, m->account->store->trash_dir) == 0) {
+		if (rc == 0)
+			*out = c;
+		return rc;
+	}
+	sorted = mem_alloc((n_skip + 1) * sizeof(*sorted));
+	if (n_skip != 0) {
+		memcpy(sorted, skip, n_skip * sizeof(*sorted));
+		qsort(sorted, n_skip, sizeof(*sorted), order_uids);
+	}
+	thrown = for_trash(c, sorted, n_skip, &n);
+	if (n != 0)
+		rc = begin_trash(c, thrown, n, e);
+	free(thrown);
+	free(sorted);
+	if (rc == 0)
+		*out = c;
+	else
+		change_expunge_free(&c);
+	return rc;
+}
+
+static enum step
+step_trash(struct change_expunge *c, struct waker waker, int64_t now_ms,
+    int64_t wall_ms)
+{
+	enum step step = change_copy_step(c->trash, waker, now_ms, wall_ms);
+	const struct copy_result *r;
+
+	if (step != STEP_DONE)
+		return step;
+	r = change_copy_result(c->trash);
+	c->result = r->result;
+	c->n_removed += r->n;
+	/* What couldn't be kept isn't removed either. */
+	c->state = r->result == 0 ? EXPUNGE_WORK : EXPUNGE_DONE;
+	change_copy_free(&c->trash);
+	return STEP_NEXT;
 }
 
 int
@@ -182,6 +290,10 @@ change_expunge_step(struct change_expunge *c, struct waker waker,
 	MAGIC_CHECK(c, EXPUNGE_MAGIC);
 	c->m->account->store->wall_ms = wall_ms;
 	while (step == STEP_NEXT && c->state != EXPUNGE_DONE) {
+		if (c->state == EXPUNGE_TRASH) {
+			step = step_trash(c, waker, now_ms, wall_ms);
+			continue;
+		}
 		if (c->state == EXPUNGE_WORK) {
 			step = step_work(c, waker, now_ms, wall_ms);
 			continue;
@@ -214,6 +326,7 @@ change_expunge_free(struct change_expunge **pc)
 	if (c == NULL)
 		return;
 	MAGIC_CHECK(c, EXPUNGE_MAGIC);
+	change_copy_free(&c->trash);
 	durable_fini(&c->durable);
 	uid_work_fini(&c->work);
 	mailbox_close(&c->m);

@@ -50,7 +50,7 @@ struct store {
 	unsigned magic;
 	struct store_options opt;
 	char *host; /* escaped for file names */
-	char *uidl_format;
+	char *uidl_format, *trash_name, *trash_dir, *empty_trash;
 	int watch_fd;
 	bool watch_full; /* said that watches ran out */
 	struct watched_dir *watches[WATCH_BUCKETS]; /* by watch descriptor */
@@ -91,6 +91,8 @@ struct account {
 	bool cache_failed;
 	bool cache_dirty; /* something of it waits to be written */
 
+	struct trash *trash; /* under way, in the background */
+	int64_t trash_checked_ms;
 	struct export *export; /* under way, in the background */
 	uint64_t worked;      /* store's tick of the last use of the database */
 	uint64_t exported_at; /* worked, when the last one was complete */

@@ -44,6 +44,7 @@ libmaildir_a_SOURCES = \
 	maildir/sync.c maildir/sync.h \
 	maildir/tidy.c \
 	maildir/vanished.c \
+	maildir/trash.c maildir/trash.h \
 	maildir/view.c maildir/view.h \
 	maildir/watch.c \
 	maildir/work.c maildir/work.h
@@ -101,6 +102,12 @@ TESTS += tests/unit/test_maildir_import
 tests_unit_test_maildir_import_SOURCES = tests/unit/test_maildir_import.c \
 	$(MAILDIR_FIXTURE)
 tests_unit_test_maildir_import_LDADD = $(MAILDIR_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_maildir_trash
+TESTS += tests/unit/test_maildir_trash
+tests_unit_test_maildir_trash_SOURCES = tests/unit/test_maildir_trash.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_trash_LDADD = $(MAILDIR_TEST_LIBS)
 
 check_PROGRAMS += tests/fuzz/fuzz_foreign
 tests_fuzz_fuzz_foreign_SOURCES = tests/fuzz/fuzz_foreign.c

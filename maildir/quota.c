@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/fsx.h"
@@ -35,8 +36,11 @@ static int
 count_all(struct account *a, struct quota_usage *u, struct err *e)
 {
 	struct file_unique unique = store_unique(a->store, a->store->wall_ms);
-	int rc = quota_file_count(a->root_fd, u);
+	int rc;
 
+	u->trash_dir = a->store->trash_dir;
+	u->all = a->store->opt.trash_quota;
+	rc = quota_file_count(a->root_fd, u);
 	if (rc != 0)
 		return err_set(e, rc, "count %s", a->path);
 	if ((rc = quota_file_write(a->root_fd, &unique, u, e)) == 0)
@@ -142,8 +146,10 @@ quota_counted_ns(struct account *a)
 bool
 quota_counts(const struct mailbox *m, uint64_t place)
 {
-	return !(place & place_letter('T')) &&
-	    !slice_eq(slice_str(m->dir), SLICE(".Trash"));
+	const struct store *s = m->account->store;
+
+	return s->opt.trash_quota ||
+	    (!(place & place_letter('T')) && strcmp(m->dir, s->trash_dir) != 0);
 }
 
 uint64_t

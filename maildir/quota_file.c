@@ -13,7 +13,7 @@
 #include "maildir/dir.h"
 #include "maildir/name.h"
 
-enum { FILE_BYTES = 5120 };
+enum { FILE_BYTES = 5120, COUNT_TRIES = 5 };
 
 bool
 quota_limits_parse(struct slice s, struct quota_usage *out)
@@ -117,7 +117,7 @@ count_dir(int fd, const char *sub, struct quota_usage *u)
 		if (name.p[0] == '.')
 			continue;
 		file_name_parse(name, false, &f);
-		if (f.place & place_letter('T'))
+		if (f.place & place_letter('T') && !u->all)
 			continue;
 		if (!file_name_size(f.base, &size)) {
 			if (fsx_stat(dir_reader_fd(&r), (const char *)name.p,
@@ -151,25 +151,90 @@ count_mailbox(int root_fd, const char *dir, struct quota_usage *u)
 	return rc;
 }
 
-int
-quota_file_count(int root_fd, struct quota_usage *u)
+/* Whether a mailbox counts, by its directory. */
+static bool
+is_counted(struct slice dir, const struct quota_usage *u)
+{
+	const char *trash = u->trash_dir != NULL ? u->trash_dir : ".Trash";
+
+	return name_is_dir(dir) && (u->all || !slice_eq(dir, slice_str(trash)));
+}
+
+/* Add the times of new/ and cur/ below dir to a sum that changes with them. */
+static void
+add_times(int root_fd, const char *dir, uint64_t *sum)
+{
+	static const char *const subs[] = { "new", "cur" };
+	struct buf path;
+	struct stat st;
+
+	buf_init(&path, 1024);
+	for (size_t i = 0; i < NELEMS(subs); i++) {
+		buf_reset(&path);
+		buf_putf(&path, "%s/%s", dir, subs[i]);
+		if (fsx_stat(root_fd, buf_cstr(&path), &st) == 0)
+			*sum = *sum * 31 +
+			    (uint64_t)st.st_mtim.tv_sec * 1000003 +
+			    (uint64_t)st.st_mtim.tv_nsec;
+	}
+	buf_fini(&path);
+}
+
+static int
+count_once(int root_fd, struct quota_usage *u, uint64_t *times)
 {
 	struct dir_reader r;
 	struct slice name;
 	int rc;
 
+	*times = 0;
 	u->bytes = u->messages = 0;
+	add_times(root_fd, ".", times);
 	rc = count_mailbox(root_fd, ".", u);
 	if (rc != 0)
 		return rc;
 	if (dir_reader_open(&r, root_fd, ".") < 0)
 		return err_of_errno(errno);
 	while (rc == 0 && dir_reader_next(&r, &name))
-		if (name_is_dir(name) && !slice_eq(name, SLICE(".Trash")))
+		if (is_counted(name, u)) {
+			add_times(root_fd, (const char *)name.p, times);
 			rc = count_mailbox(root_fd, (const char *)name.p, u);
+		}
 	if (rc == 0 && r.failed)
 		rc = ERR_SYS;
 	dir_reader_close(&r);
+	return rc;
+}
+
+static uint64_t
+times_now(int root_fd, const struct quota_usage *u)
+{
+	struct dir_reader r;
+	struct slice name;
+	uint64_t times = 0;
+
+	add_times(root_fd, ".", &times);
+	if (dir_reader_open(&r, root_fd, ".") < 0)
+		return 0;
+	while (dir_reader_next(&r, &name))
+		if (is_counted(name, u))
+			add_times(root_fd, (const char *)name.p, &times);
+	dir_reader_close(&r);
+	return times;
+}
+
+int
+quota_file_count(int root_fd, struct quota_usage *u)
+{
+	uint64_t times;
+	int rc = ERR_SYS;
+
+	/* Who delivers meanwhile adds his line to the old file. */
+	for (int i = 0; i < COUNT_TRIES; i++) {
+		rc = count_once(root_fd, u, &times);
+		if (rc != 0 || times == times_now(root_fd, u))
+			break;
+	}
 	u->n_lines = 1;
 	u->too_long = false;
 	return rc;

@@ -28,6 +28,8 @@ struct quota_usage {
 	int64_t bytes, messages;
 	unsigned n_lines; /* of changes */
 	int64_t mtime_s;
+	const char *trash_dir; /* isn't counted; NULL: ".Trash" */
+	bool all;      /* count the trash, and messages marked \Deleted, too */
 	bool too_long; /* 5120 bytes, and more: to be made anew */
 };
 

@@ -31,6 +31,15 @@ store_new(const struct store_options *opt)
 		? opt->dovecot_uidl_format
 		: "%08Xu%08Xv");
 	s->opt.dovecot_uidl_format = s->uidl_format;
+	s->trash_name =
+	    mem_strdup(opt->trash_name != NULL && opt->trash_name[0] != '\0'
+		    ? opt->trash_name
+		    : "Trash");
+	s->opt.trash_name = s->trash_name;
+	s->trash_dir = mem_printf(".%s", s->trash_name);
+	s->empty_trash =
+	    mem_strdup(opt->empty_trash != NULL ? opt->empty_trash : "");
+	s->opt.empty_trash = s->empty_trash;
 	s->tick = 1;
 	watch_init(s);
 	return s;
@@ -72,6 +81,9 @@ store_free(struct store **ps)
 	watch_fini(s);
 	free(s->host);
 	free(s->uidl_format);
+	free(s->trash_name);
+	free(s->trash_dir);
+	free(s->empty_trash);
 	s->magic = 0;
 	free(s);
 }

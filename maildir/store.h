@@ -28,6 +28,9 @@ struct store_options {
 	unsigned open_max; /* databases open at a time */
 	unsigned umask;	   /* for new message files */
 	bool no_watches;   /* poll only */
+	const char *trash_name;	 /* IMAP_TRASHFOLDERNAME, without "INBOX." */
+	const char *empty_trash; /* IMAP_EMPTYTRASH; NULL or "": never */
+	bool trash_quota; /* the trash, and messages marked \Deleted, count */
 	/* write Courier's files after a minute of quiet and at the end */
 	bool export_courier;
 	/* Dovecot's pop3_uidl_format, for messages without an id of their own

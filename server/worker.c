@@ -1,3 +1,5 @@
+#include "config.h"
+
 #include "server/worker.h"
 
 #include <sys/mman.h>
@@ -18,6 +20,12 @@
 #include "server/sandbox.h"
 #include "server/service_log.h"
 #include "server/zip.h"
+
+#ifdef WITH_TRASHQUOTA
+# define TRASH_QUOTA_BUILT true
+#else
+# define TRASH_QUOTA_BUILT false
+#endif
 
 enum { TICK_MS = 1000, TRIM_TICKS = 8 };
 
@@ -235,6 +243,11 @@ make_store(struct worker *w)
 		.open_max =
 		    (unsigned)conf_num(w->conf, CONF_POSTERN_ACCOUNTS_OPEN_MAX),
 		.umask = file_umask(w->conf),
+		.trash_name =
+		    conf_str(w->conf, CONF_IMAPD_IMAP_TRASHFOLDERNAME),
+		.empty_trash = conf_str(w->conf, CONF_IMAPD_IMAP_EMPTYTRASH),
+		.trash_quota = TRASH_QUOTA_BUILT ||
+		    conf_bool(w->conf, CONF_POSTERN_TRASH_QUOTA),
 		.export_courier =
 		    conf_bool(w->conf, CONF_POSTERN_EXPORT_COURIER),
 		.dovecot_uidl_format =

@@ -13,7 +13,7 @@
 struct protocol_options {
 	struct imap_options imap[N_SERVICES];
 	struct pop3_options pop3[N_SERVICES];
-	char *strings[2 * N_SERVICES]; /* what the options point to */
+	char *strings[3 * N_SERVICES]; /* what the options point to */
 	unsigned n_strings;
 	struct protocol_options *older;
 };
@@ -49,6 +49,13 @@ fill_imap(struct protocol_options *o, const struct conf *c, enum service s)
 	i->bad_max = (unsigned)conf_num(c, CONF_POSTERN_BAD_COMMANDS_MAX);
 	i->message_max = (uint64_t)conf_num(c, CONF_POSTERN_MESSAGE_SIZE_MAX);
 	i->keywords = conf_service_num(c, f, CONF_IMAPD_IMAP_KEYWORDS) != 0;
+	if (conf_service_bool(c, f, CONF_IMAPD_IMAP_MOVE_EXPUNGE_TO_TRASH)) {
+		char *name = mem_printf(
+		    "INBOX.%s", conf_str(c, CONF_IMAPD_IMAP_TRASHFOLDERNAME));
+
+		i->trash_mailbox = keep(o, name);
+		free(name);
+	}
 	i->id_name = "Postern";
 	i->id_version = PACKAGE_VERSION;
 	i->mime.max_depth = (unsigned)conf_num(c, CONF_POSTERN_MIME_DEPTH_MAX);

@@ -74,6 +74,7 @@ copied(struct imap_session *i, const struct copy_result *r)
 		return imap_finish(
 		    i, "NO", "[EXPUNGEISSUED] The messages no longer exist.");
 	}
+	imap_trash_copied(i, a->target, r->from, r->n);
 	buf_init(&code, i->reply.max);
 	put_copyuid(&code, r);
 	/* a list that long has more gaps than any client will look at */

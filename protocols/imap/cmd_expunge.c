@@ -53,7 +53,7 @@ begin(struct imap_session *i, struct expunge_args *a, const uint32_t *uids,
     size_t n)
 {
 	struct err e = { .code = 0 };
-	int rc = change_expunge_begin(i->mailbox, uids, n, &a->change, &e);
+	int rc = imap_expunge_begin(i, uids, n, &a->change, &e);
 
 	if (imap_retry(i, rc))
 		return STEP_WAIT_PEER;

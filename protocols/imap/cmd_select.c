@@ -137,7 +137,7 @@ close_fn(struct imap_session *i)
 
 	if (i->read_only)
 		return closed(i);
-	rc = change_expunge_begin(i->mailbox, NULL, 0, &a->expunge, &e);
+	rc = imap_expunge_begin(i, NULL, 0, &a->expunge, &e);
 	if (imap_retry(i, rc))
 		return STEP_WAIT_PEER;
 	if (rc != 0) {

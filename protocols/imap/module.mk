@@ -60,6 +60,7 @@ libimap_a_SOURCES = \
 	protocols/imap/sorter.c protocols/imap/sorter.h \
 	protocols/imap/sync.c \
 	protocols/imap/thread.c protocols/imap/thread.h \
+	protocols/imap/trash.c \
 	protocols/imap/writer.c \
 	protocols/imap/writer.h
 

@@ -409,6 +409,9 @@ imap_put_capability(const struct imap_session *i, struct buf *out)
 {
 	buf_puts(out, "CAPABILITY");
 	imap_capability_words(capability_filter(i), out);
+	/* Courier's word for EXPUNGE into the trash */
+	if (i->opt->trash_mailbox != NULL)
+		buf_puts(out, " XMAGICTRASH");
 	/* RFC 7889 2: the same for all mailboxes */
 	buf_puts(out, " APPENDLIMIT=");
 	buf_putu(out, i->opt->message_max);

@@ -40,7 +40,9 @@ struct imap_options {
 	unsigned set_max;     /* elements of a sequence set */
 	unsigned bad_max;     /* bad commands in a row, then BYE */
 	uint64_t message_max; /* bytes of a message for APPEND */
-	bool keywords;	      /* other flags than the system's may be set */
+	/* EXPUNGE moves messages there ("INBOX.Trash"); NULL: it doesn't */
+	const char *trash_mailbox;
+	bool keywords; /* other flags than the system's may be set */
 	/* What ID tells of the server; NULL: isn't told. */
 	const char *id_name, *id_version, *id_os, *id_os_version;
 	struct mime_options mime; /* limits for looking into messages */

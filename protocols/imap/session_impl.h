@@ -166,6 +166,11 @@ struct imap_session {
 	struct imap_counted counted;
 	struct buf kept_fields, kept_key; /* of the message at hand: kept.c */
 
+	struct imap_trashed {
+		uint32_t *v;
+		size_t n, cap;
+	} trashed; /* UIDs copied to the trash in this session */
+
 	/* the command as it comes (input.c) */
 	struct buf line;
 	size_t n_line;	   /* bytes of lines, without literals */
@@ -397,5 +402,16 @@ IMAP_COMMAND_FUNCTIONS(fetch);
 IMAP_COMMAND_FUNCTIONS(store);
 IMAP_COMMAND_FUNCTIONS(copy);
 IMAP_COMMAND_FUNCTIONS(uid_expunge);
+
+/* --- trash.c -------------------------------------------------------------- */
+
+struct change_expunge;
+/* UIDs of the selected mailbox were copied to target. */
+void imap_trash_copied(struct imap_session *i, struct slice target,
+    const uint32_t *uids, size_t n);
+void imap_trash_forget(struct imap_session *i);
+/* change_expunge_begin(), or into the trash if that is configured. */
+int imap_expunge_begin(struct imap_session *i, const uint32_t *uids, size_t n,
+    struct change_expunge **out, struct err *e) MUST_USE;
 
 #endif

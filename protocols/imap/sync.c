@@ -109,6 +109,7 @@ imap_deselect(struct imap_session *i)
 	pool_free(i->recent.v);
 	i->recent.v = NULL;
 	i->recent.n = 0;
+	imap_trash_forget(i);
 	imap_saved_clear(&i->saved); /* RFC 5182 2.1 */
 	i->changed = false;
 }

@@ -28,9 +28,9 @@ struct fixture {
 	struct store *store;
 	struct account *account;
 	int64_t wall_ms; /* handed to all calls; starts as now */
-	bool fsync_always, no_watches, export_courier;
+	bool fsync_always, no_watches, export_courier, trash_quota;
 	struct syncer *syncer; /* NULL: syncs are done at once */
-	const char *quota;
+	const char *quota, *empty_trash, *trash_name;
 };
 
 /* cmocka's setup and teardown; *state is a struct fixture. */

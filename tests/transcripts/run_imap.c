@@ -43,6 +43,10 @@ fixture(struct slice word, struct slice value)
 		options.capability = capability;
 		return true;
 	}
+	if (slice_eq(word, SLICE("magic-trash"))) {
+		options.trash_mailbox = "INBOX.Trash";
+		return slice_eq(value, SLICE("yes"));
+	}
 	if (slice_eq(word, SLICE("keywords"))) {
 		options.keywords = slice_eq(value, SLICE("yes"));
 		return true;

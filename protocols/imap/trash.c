@@ -1,0 +1,45 @@
+/* EXPUNGE into the trash mailbox: Courier's IMAP_MOVE_EXPUNGE_TO_TRASH. */
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "maildir/change.h"
+#include "protocols/imap/session_impl.h"
+
+enum { TRASHED_MAX = 100000 };
+
+void
+imap_trash_copied(
+    struct imap_session *i, struct slice target, const uint32_t *uids, size_t n)
+{
+	struct imap_trashed *t = &i->trashed;
+
+	/* one more copy of a message in the trash does no harm */
+	if (i->opt->trash_mailbox == NULL ||
+	    !slice_eq(target, slice_str(i->opt->trash_mailbox)) ||
+	    n > TRASHED_MAX - t->n)
+		return;
+	for (size_t k = 0; k < n; k++) {
+		if (t->n == t->cap) {
+			t->cap = t->cap * 2 + 16;
+			t->v = mem_realloc(t->v, t->cap, sizeof(*t->v));
+		}
+		t->v[t->n++] = uids[k];
+	}
+}
+
+void
+imap_trash_forget(struct imap_session *i)
+{
+	free(i->trashed.v);
+	i->trashed = (struct imap_trashed){ 0 };
+}
+
+int
+imap_expunge_begin(struct imap_session *i, const uint32_t *uids, size_t n,
+    struct change_expunge **out, struct err *e)
+{
+	if (i->opt->trash_mailbox == NULL)
+		return change_expunge_begin(i->mailbox, uids, n, out, e);
+	return change_expunge_to_trash_begin(
+	    i->mailbox, uids, n, i->trashed.v, i->trashed.n, out, e);
+}
