@@ -139,6 +139,10 @@ conf_name_is_free(enum conf_file file, const char *name)
 
 	if (file == CONF_FILE_AUTHMYSQLRC || file == CONF_FILE_AUTHSQLITERC)
 		return false;
+	/* Courier's module for LDAP hands them to its library. */
+	if (file == CONF_FILE_AUTHDAEMONRC &&
+	    slice_starts(s, SLICE("LDAPTLS_")))
+		return true;
 	if (slice_starts(s, service))
 		return num_u32(slice_skip(s, service.n), &port) &&
 		    port <= 65535;

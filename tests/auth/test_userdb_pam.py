@@ -282,6 +282,34 @@ def test_pam_process_dies(pam, gid):
         assert (uid == ["0"]) == (name == "authd-pam"), name
 
 
+def test_pam_account_management(pam, gid):
+    """An account that has expired is refused though its password is right."""
+    subprocess.run(["chage", "-E", "0", PAM_USER], check=True)
+    try:
+        assert pam.login(PAM_USER, "pampw") == b"FAIL\n"
+    finally:
+        subprocess.run(["chage", "-E", "-1", PAM_USER], check=True)
+    assert pam.login(PAM_USER, "pampw") == pam_record(gid)
+
+
+def test_pam_service_and_address(pam, gid):
+    """The service of the request names the file of PAM, and PAM hears where
+    the client is."""
+    service = f"postern{os.getpid()}"
+    path = f"/etc/pam.d/{service}"
+    with open(path, "w", encoding="ascii") as f:
+        f.write("auth [success=ok default=die] pam_succeed_if.so "
+                f"service = {service} rhost = 192.0.2.7\n"
+                "auth required pam_unix.so\naccount required pam_unix.so\n")
+    try:
+        request = support.auth_request(PAM_USER, "pampw", service)
+        for rip, good in (("192.0.2.7", True), ("192.0.2.8", False)):
+            answer = pam.courier(f"TCPREMOTEIP={rip}\n".encode() + request)
+            assert answer == (pam_record(gid) if good else b"FAIL\n"), rip
+    finally:
+        os.unlink(path)
+
+
 def test_pam_password_change(pam, gid):
     request = f"PASSWD imap\t{PAM_USER}\t%s\t%s\n"
     assert pam.courier((request % ("wrong", "x")).encode()) == b"FAIL\n"

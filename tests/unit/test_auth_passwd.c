@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <crypt.h>
 
 #include "auth/passwd.h"
 
@@ -124,6 +125,65 @@ test_argon2id(void **state)
 }
 #endif
 
+/* Every method of crypt(3) that this system has, bare and behind {CRYPT}. */
+static void
+test_every_crypt(void **state)
+{
+	static const struct {
+		const char *prefix;
+		unsigned long count; /* as few rounds as it takes */
+		bool slow;
+	} methods[] = {
+		{ "$y$", 1, true },
+		{ "$gy$", 1, true },
+		{ "$7$", 6, true },
+		{ "$2b$", 4, true },
+		{ "$2y$", 4, true },
+		{ "$2a$", 4, true },
+		{ "$6$", 1000, true },
+		{ "$5$", 1000, true },
+		{ "$sha1", 4, true },
+		{ "$md5", 0, true },
+		{ "$1$", 0, false },
+		{ "$3$", 0, true },
+		{ "_", 1, false },
+		{ "", 0, false },
+	};
+	unsigned tried = 0;
+
+	(void)state;
+	for (size_t i = 0; i < NELEMS(methods); i++) {
+		struct crypt_data data = { 0 };
+		char setting[CRYPT_GENSALT_OUTPUT_SIZE], text[512];
+		const char *hash;
+
+		if (crypt_gensalt_rn(methods[i].prefix, methods[i].count, NULL,
+			0, setting, (int)sizeof(setting)) == NULL)
+			continue;
+		tried++;
+		hash = crypt_rn("secret", setting, &data, (int)sizeof(data));
+		assert_non_null(hash);
+		for (int braces = 0; braces < 2; braces++) {
+			struct slice stored;
+
+			(void)snprintf(text, sizeof(text), "%s%s",
+			    braces ? "{CRYPT}" : "", hash);
+			stored = slice_str(text);
+			/* A slow one only once right and once wrong. */
+			if (braces == 0 || !methods[i].slow)
+				assert_false(passwd_check_crypt(
+				    stored, SLICE("Secret")));
+			if ((braces != 0 || !methods[i].slow) &&
+			    !passwd_check_crypt(stored, SLICE("secret")))
+				fail_msg("refused: %s", text);
+			assert_int_equal(
+			    passwd_is_slow(stored), methods[i].slow);
+		}
+	}
+	/* yescrypt, bcrypt, SHA-crypt, MD5-crypt at least. */
+	assert_true(tried >= 6);
+}
+
 static void
 test_slow(void **state)
 {
@@ -190,6 +250,7 @@ main(void)
 #ifdef WITH_ARGON2
 		cmocka_unit_test(test_argon2id),
 #endif
+		cmocka_unit_test(test_every_crypt),
 		cmocka_unit_test(test_slow),
 		cmocka_unit_test(test_columns),
 		cmocka_unit_test(test_nul),

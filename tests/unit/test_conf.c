@@ -164,6 +164,8 @@ static const struct {
 	{ "imapd", "AUTHSERVICE993=imaps\n", NULL, true },
 	{ "imapd", "prefix=/usr\nexec_prefix=${prefix}\n", NULL, true },
 	{ "imapd", "AUTHMODULES=authdaemon\n", NULL, true },
+	{ "authdaemonrc", "LDAPTLS_CACERT=/x\nversion=\"\"\ndaemons=0\n", NULL,
+	    true },
 	{ "imapd", "AUTHMODULES=\"authpam authmysql\"\n",
 	    "W imapd:1 expected authdaemon", true },
 	{ "imapd", "TCPDOPTS=\"-nodnslookup -user=x\"\n",
