@@ -158,6 +158,16 @@ discard(struct account *a)
 			continue;
 }
 
+bool
+cache_discard(struct account *a)
+{
+	struct stat st;
+	bool was = fsx_stat(a->root_fd, CACHE_NAME, &st) == 0;
+
+	discard(a);
+	return was;
+}
+
 /* --- the file ------------------------------------------------------------- */
 
 static int

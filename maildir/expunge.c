@@ -25,6 +25,8 @@ struct change_expunge {
 	struct uid_work work;
 	size_t n_removed;
 	int64_t quota_bytes, quota_messages;
+	uint32_t slice[WORK_SLICE]; /* unlinked in the running transaction */
+	size_t n_slice;
 	struct durable durable;
 	int result;
 };
@@ -219,10 +221,33 @@ remove_one(struct change_expunge *c, struct edit *ed, uint32_t uid)
 	if (rc != 0)
 		return err_of_errno(rc);
 	edit_remove(ed, at, i);
+	c->slice[c->n_slice++] = uid;
 	c->quota_bytes -= (int64_t)size;
 	c->quota_messages -= counts;
 	c->n_removed++;
 	return 0;
+}
+
+/* The disk is full, and their files are gone: once more, with what was kept
+ * for that. */
+static int
+commit_again(struct change_expunge *c)
+{
+	struct edit ed;
+	int rc;
+
+	if (!room_give(c->m->account))
+		return ERR_SPACE;
+	if ((rc = edit_begin(&ed, c->m, NULL)) != 0)
+		return rc;
+	for (size_t k = 0; k < c->n_slice; k++) {
+		size_t at;
+		uint32_t i;
+
+		if (edit_find(&ed, c->slice[k], &at, &i))
+			edit_remove(&ed, at, i);
+	}
+	return edit_commit(&ed, NULL);
 }
 
 static int
@@ -236,10 +261,13 @@ work_slice(struct change_expunge *c)
 	if (rc != 0)
 		return rc;
 	c->quota_bytes = c->quota_messages = 0;
+	c->n_slice = 0;
 	for (; w->at < w->n && n < WORK_SLICE && rc == 0; n++)
 		rc = remove_one(c, &ed, w->uids[w->at++]);
 	/* What was unlinked before a failure is gone all the same. */
 	commit = edit_commit(&ed, NULL);
+	if (commit == ERR_SPACE)
+		commit = commit_again(c);
 	if (commit != 0)
 		scan_distrust(c->m);
 	mailbox_publish(c->m);

@@ -85,6 +85,7 @@ struct account {
 	bool quota_warned;
 	bool made;    /* the database, just now */
 	bool rebuilt; /* the database was lost once: UIDs it gave are unknown */
+	bool room_given;  /* room.c: to be taken back when there is some */
 	bool quota_stale; /* maildirsize is wrong, and couldn't be removed */
 
 	struct db cache;
@@ -354,10 +355,19 @@ struct cache_pool *cache_pool_new(void) MUST_USE;
 void cache_pool_free(struct cache_pool **p);
 void cache_flush(struct account *a);
 void cache_close(struct account *a);
+/* Remove it from the disk; true: it was there. */
+bool cache_discard(struct account *a);
 /* UIDs of a mailbox went away; its head doesn't have them any more. */
 void cache_forget(struct mailbox *m, uint32_t first, uint32_t last);
 /* A mailbox's row went away. */
 void cache_forget_mailbox(struct account *a, int64_t id);
+
+/* --- room.c --------------------------------------------------------------- */
+
+/* Have some blocks of the disk kept for later, if there are any. */
+void room_keep(struct account *a);
+/* Give them up, and the cache; true: that made room. */
+bool room_give(struct account *a);
 
 /* --- tidy.c --------------------------------------------------------------- */
 

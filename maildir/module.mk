@@ -36,6 +36,7 @@ libmaildir_a_SOURCES = \
 	maildir/quota_file.c maildir/quota_file.h \
 	maildir/record.c maildir/record.h \
 	maildir/rename.c \
+	maildir/room.c \
 	maildir/scan.c maildir/scan.h \
 	maildir/scan_change.c \
 	maildir/scan_read.c \

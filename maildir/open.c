@@ -402,6 +402,7 @@ account_open_db(struct account *a, struct err *e)
 	if (rc != 0)
 		goto fail;
 	a->root_dirty = true;
+	room_keep(a);
 	a->wal_failed = false;
 	if (a->made)
 		import_subscriptions(a);

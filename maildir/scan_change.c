@@ -345,9 +345,14 @@ uncounted_size(struct mailbox *m, const struct found *f, struct slice name,
 	if (file_name_size(name, &size))
 		return 0;
 	fd = mailbox_dir_fd(m, f->in_new ? DIR_NEW : DIR_CUR);
-	if (fd < 0 || fsx_stat(fd, (const char *)name.p, &st) < 0 ||
-	    st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec <
-		counted_ns)
+	if (fd < 0 || fsx_stat(fd, (const char *)name.p, &st) < 0) {
+		/* it may be there all the same, and count */
+		if (errno != ENOENT)
+			quota_distrust(m->account);
+		return 0;
+	}
+	if (st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec <
+	    counted_ns)
 		return 0;
 	return st.st_size;
 }

@@ -443,6 +443,8 @@ tidy(struct account *a, int64_t wall_ms)
 		return;
 	if (a->sweep)
 		a->sweep = tidy_sweep(a);
+	if (a->room_given && a->db.h != NULL)
+		room_keep(a);
 	if (wall_ms - a->tmp_checked_ms < 3600 * INT64_C(1000))
 		return;
 	a->tmp_checked_ms = wall_ms;

@@ -38,3 +38,9 @@ TESTS += tests/crash/test_odd
 tests_crash_test_odd_SOURCES = tests/crash/test_odd.c tests/crash/client.c \
 	tests/crash/client.h $(MAILDIR_FIXTURE)
 tests_crash_test_odd_LDADD = $(TESTS_CRASH_LIBS)
+
+check_PROGRAMS += tests/crash/test_database
+TESTS += tests/crash/test_database
+tests_crash_test_database_SOURCES = tests/crash/test_database.c \
+	tests/crash/client.c tests/crash/client.h $(MAILDIR_FIXTURE)
+tests_crash_test_database_LDADD = $(TESTS_CRASH_LIBS)

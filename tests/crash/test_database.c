@@ -1,0 +1,373 @@
+/*
+ * The database: bits that flip, a disk that is full, and others that have it
+ * open.
+ */
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "maildir/internal.h"
+#include "tests/crash/client.h"
+
+enum { MESSAGES = 40, FLIPS = 60 };
+
+static unsigned n_errors;
+
+static void
+quiet(void *arg, enum log_level level, const char *ident, const char *line)
+{
+	(void)arg;
+	(void)ident;
+	n_errors += level <= LOG_LEVEL_ERROR;
+	if (getenv("CRASH_TRACE") != NULL)
+		(void)fprintf(stderr, "%s: %s\n", ident, line);
+}
+
+static void
+in_child(void (*fn)(void *arg), void *arg, const char *where)
+{
+	int status;
+	pid_t pid;
+
+	(void)fflush(NULL);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		(void)setenv("CMOCKA_TEST_ABORT", "1", 1);
+		fn(arg);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		fail_msg("%s", where);
+}
+
+/* --- flipped bits --------------------------------------------------------- */
+
+struct saved {
+	const char *name;
+	uint8_t *bytes;
+	size_t n;
+};
+
+static struct saved
+save(struct fixture *f, const char *name)
+{
+	struct saved s = { .name = name };
+	struct stat st;
+	int fd = open(fixture_path(f, name), O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return s;
+	assert_int_equal(fstat(fd, &st), 0);
+	s.n = (size_t)st.st_size;
+	s.bytes = mem_alloc(s.n + 1);
+	assert_int_equal(read(fd, s.bytes, s.n), s.n);
+	(void)close(fd);
+	return s;
+}
+
+/* In place: the inode must stay. */
+static void
+restore(struct fixture *f, const struct saved *s)
+{
+	int fd;
+
+	if (s->bytes == NULL)
+		return;
+	fd = open(fixture_path(f, s->name),
+	    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, s->bytes, s->n), s->n);
+	(void)close(fd);
+}
+
+static void
+fill(struct fixture *f)
+{
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	char text[64];
+
+	for (uint32_t i = 1; i <= MESSAGES; i++) {
+		uint32_t uid = 0;
+
+		(void)snprintf(text, sizeof(text), "Subject: %u\n\nx\n", i);
+		assert_int_equal(
+		    run_append(f, "INBOX", text, 0, "kw", &uid), 0);
+		assert_int_equal(uid, i);
+		mailbox_cache_put(m, uid, CACHE_ENVELOPE, slice_str(text));
+	}
+	mailbox_close(&m);
+}
+
+struct look {
+	struct fixture *f;
+	uint32_t validity;
+};
+
+/* All mail is there, and no UID means another message than it did. */
+static void
+look(void *arg)
+{
+	struct look *l = arg;
+	struct fixture *f = l->f;
+	struct mailbox *m;
+	struct view *v;
+
+	fixture_open(f);
+	m = open_mailbox(f, "INBOX");
+	if (try_refresh(f, m, true) != 0) {
+		/* it was seen to be damaged under way: once more */
+		mailbox_close(&m);
+		m = open_mailbox(f, "INBOX");
+		refresh(f, m);
+	}
+	v = mailbox_view(m);
+	assert_int_equal(view_count(v), MESSAGES);
+	for (uint32_t seq = 1; seq <= MESSAGES; seq++) {
+		uint32_t uid = view_get(v, seq)->uid;
+		char *text = message_text(m, uid);
+		unsigned n = 0;
+		struct slice cached;
+
+		assert_non_null(text);
+		assert_int_equal(sscanf(text, "Subject: %u", &n), 1);
+		if (mailbox_uidvalidity(m) == l->validity && uid <= MESSAGES)
+			assert_int_equal(uid, n);
+		if (mailbox_uidvalidity(m) == l->validity &&
+		    mailbox_cache_get(m, uid, CACHE_ENVELOPE, &cached))
+			assert_true(slice_eq(cached, slice_str(text)));
+		free(text);
+	}
+	assert_int_equal(run_append(f, "INBOX", "x\n", 0, NULL, NULL), 0);
+	view_unref(&v);
+	mailbox_close(&m);
+	fixture_close(f);
+}
+
+/* The files of Postern's are gone but for those saved, which are whole. */
+static void
+begin_anew(struct fixture *f, const struct saved *s, size_t n)
+{
+	char command[600];
+
+	(void)snprintf(command, sizeof(command),
+	    "cd '%s' && find . -name 'postern.*damaged*' -delete -o -name "
+	    "'postern.*-shm' -delete; for i in new cur; do find $i -newer "
+	    "postern.mark -type f -delete; done",
+	    f->path);
+	assert_int_equal(system(command), 0);
+	for (size_t i = 0; i < n; i++)
+		restore(f, &s[i]);
+}
+
+static void
+flipped_bits(void **state)
+{
+	struct fixture *f = *state;
+	struct saved files[4];
+	struct look l = { .f = f };
+	struct mailbox *m;
+	uint64_t random = 1;
+	struct timespec old[2] = { { 1700000000, 0 }, { 1700000000, 0 } };
+
+	fill(f);
+	m = open_mailbox(f, "INBOX");
+	l.validity = mailbox_uidvalidity(m);
+	mailbox_close(&m);
+	fixture_close(f);
+	write_file(fixture_path(f, "postern.mark"), "");
+	assert_int_equal(
+	    utimensat(AT_FDCWD, fixture_path(f, "postern.mark"), old, 0), 0);
+	/* what is there now is older than the mark */
+	old[0].tv_sec = old[1].tv_sec -= 100;
+	{
+		char command[600];
+
+		(void)snprintf(command, sizeof(command),
+		    "find '%s/cur' -type f -exec touch -d @1600000000 {} +",
+		    f->path);
+		assert_int_equal(system(command), 0);
+	}
+	files[0] = save(f, "postern.db");
+	files[1] = save(f, "postern.db-wal");
+	files[2] = save(f, "postern.cache");
+	files[3] = save(f, "postern.cache-wal");
+	for (unsigned i = 0; i < FLIPS; i++) {
+		struct saved *s = &files[i % NELEMS(files)];
+		char where[96];
+		size_t at;
+
+		if (s->n == 0)
+			continue;
+		random = random * 6364136223846793005u + 1442695040888963407u;
+		/* every other one in the head, where it hurts */
+		at = (random >> 20) %
+		    (i % 8 < 4		 ? s->n
+			    : s->n < 200 ? s->n
+					 : 200);
+		begin_anew(f, files, NELEMS(files));
+		s->bytes[at] ^= (uint8_t)(1u << (random >> 60 & 7));
+		restore(f, s);
+		(void)snprintf(
+		    where, sizeof(where), "bit of byte %zu of %s", at, s->name);
+		in_child(look, &l, where);
+		s->bytes[at] ^= (uint8_t)(1u << (random >> 60 & 7));
+	}
+	for (size_t i = 0; i < NELEMS(files); i++)
+		free(files[i].bytes);
+	fixture_open(f);
+}
+
+/* --- a full disk ---------------------------------------------------------- */
+
+static void
+fill_disk(struct fixture *f)
+{
+	static char bytes[65536];
+	int fd = open(
+	    fixture_path(f, "filler"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	for (size_t n = sizeof(bytes); n != 0; n /= 2)
+		while (write(fd, bytes, n) == (ssize_t)n)
+			;
+	assert_int_equal(errno, ENOSPC);
+	(void)close(fd);
+}
+
+static void
+on_small_disk(void *arg)
+{
+	struct fixture *f = arg;
+	struct client c;
+
+	if (unshare(CLONE_NEWNS) < 0 ||
+	    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mkdir(f->path, 0700) < 0 ||
+	    mount("tmpfs", f->path, "tmpfs", 0, "size=1536k") < 0) {
+		print_message("skipped: no right to mount (%s)\n",
+		    strerrordesc_np(errno));
+		return;
+	}
+	fixture_open(f);
+	fill(f);
+	client_begin(&c, f);
+	assert_int_equal(client_say(&c, "SELECT INBOX"), 0);
+	assert_int_equal(client_say(&c, "STORE 1:20 +FLAGS (\\Deleted)"), 0);
+	fill_disk(f);
+	assert_int_equal(
+	    client_say(&c, "APPEND INBOX {5+}\r\nx\r\ny\n"), ERR_SPACE);
+	/* what makes room must work where there is none */
+	assert_int_equal(client_say(&c, "UID EXPUNGE 1"), 0);
+	assert_int_equal(client_say(&c, "UID EXPUNGE 2"), 0);
+	assert_int_equal(client_say(&c, "EXPUNGE"), 0);
+	assert_int_equal(count_files(fixture_path(f, "cur")), MESSAGES - 20);
+	assert_int_equal(client_say(&c, "SELECT INBOX"), 0);
+	assert_non_null(strstr(buf_cstr(&c.said), "* 20 EXISTS"));
+	/* and all goes on at once when there is room again */
+	assert_int_equal(unlink(fixture_path(f, "filler")), 0);
+	assert_int_equal(client_say(&c, "APPEND INBOX {5+}\r\nx\r\ny\n"), 0);
+	client_end(&c);
+	fixture_close(f);
+}
+
+static void
+full_disk(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_close(f);
+	in_child(on_small_disk, f, "full disk");
+	fixture_open(f);
+}
+
+/* --- others --------------------------------------------------------------- */
+
+/* Another process that has the account open until it is told to end. */
+static pid_t
+holder(struct fixture *f, int *go)
+{
+	int up[2], down[2];
+	char c = 0;
+	pid_t pid;
+
+	assert_int_equal(pipe(up), 0);
+	assert_int_equal(pipe(down), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		fixture_open(f);
+		if (account_open(f->account, NULL) != 0)
+			_exit(1);
+		(void)close(down[1]);
+		(void)!write(up[1], "x", 1);
+		(void)!read(down[0], &c, 1);
+		_exit(0);
+	}
+	(void)close(down[0]);
+	assert_int_equal(read(up[0], &c, 1), 1);
+	(void)close(up[0]);
+	(void)close(up[1]);
+	*go = down[1];
+	return pid;
+}
+
+/* A database that another process has open isn't moved away under it. */
+static void
+held_database_stays(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = NULL;
+	struct stat before, after;
+	int go, status, fd;
+	pid_t pid;
+
+	fill(f);
+	fixture_close(f);
+	pid = holder(f, &go);
+	assert_int_equal(stat(fixture_path(f, "postern.db"), &before), 0);
+	fd = open(fixture_path(f, "postern.db"), O_WRONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, "not a database, no", 18, 0), 18);
+	(void)close(fd);
+	(void)unlink(fixture_path(f, "postern.db-wal"));
+	fixture_open(f);
+	assert_int_equal(
+	    mailbox_open(f->account, SLICE("INBOX"), &m, NULL), ERR_BUSY);
+	assert_int_equal(stat(fixture_path(f, "postern.db"), &after), 0);
+	assert_true(before.st_ino == after.st_ino);
+	/* when that one has gone it is */
+	(void)close(go);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	assert_int_equal(stat(fixture_path(f, "postern.db"), &after), 0);
+	assert_true(before.st_ino != after.st_ino);
+	mailbox_close(&m);
+}
+
+int
+main(void)
+{
+#define CASE(fn)                                                               \
+ cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
+	const struct CMUnitTest tests[] = {
+		CASE(flipped_bits),
+		CASE(full_disk),
+		CASE(held_database_stays),
+	};
+
+	if (access("/dev/shm", W_OK) == 0)
+		(void)setenv("TMPDIR", "/dev/shm", 0);
+	log_set_sink(quiet, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
