@@ -38,6 +38,7 @@ worker_SOURCES = \
 	server/service_log.c server/service_log.h \
 	server/syncpool.c server/syncpool.h \
 	server/worker_options.c \
+	server/worker_refuse.c server/worker_refuse.h \
 	server/worker_stream.c \
 	server/zip.c server/zip.h
 worker_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(SECCOMP_CFLAGS)

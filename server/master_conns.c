@@ -302,6 +302,7 @@ send_session(struct conn_record *r, const struct handover *h,
 	msg_put_bytes(&out, buf_slice(&h->unparsed));
 	msg_put_str(&out, h->command);
 	msg_put_str(&out, a->user);
+	msg_put_str(&out, a->home);
 	msg_put_str(&out, path);
 	msg_put_str(&out, a->quota);
 	msg_put_str(&out, a->options);
@@ -336,43 +337,60 @@ account_path(
 	return NULL;
 }
 
-/* Options like disableimap=1: whether this service is closed to it. */
+/* Whether an account's option is on: of several the first counts. */
 static bool
-account_disabled(const struct account_record *a, enum service s, bool tls)
+option_is_on(const struct account_record *a, struct slice want)
 {
-	struct slice rest = slice_str(a->options), one, name;
-	bool pop3 = service_is_pop3(s);
+	struct slice rest = slice_str(a->options), one;
 
 	while (slice_split(&rest, ',', &one)) {
 		size_t eq = slice_find(one, '=');
-		uint8_t v = eq + 1 < one.n ? one.p[eq + 1] : '0';
+		struct slice value = slice_skip(one, eq + 1);
+		int64_t n = 0;
 
-		name = slice_first(one, eq);
-		if (v != '1' && v != 't' && v != 'T' && v != 'y' && v != 'Y')
+		if (!slice_eq(slice_first(one, eq), want))
 			continue;
-		if (slice_eq(name,
-			pop3 ? SLICE("disablepop3") : SLICE("disableimap")) ||
-		    (!tls &&
-			slice_eq(name,
-			    pop3 ? SLICE("disableinsecurepop3")
-				 : SLICE("disableinsecureimap"))))
+		if (value.n != 0 && memchr("tTyY", value.p[0], 4) != NULL)
 			return true;
+		/* atoi(3), as Courier has it. */
+		for (size_t i = 0; i < value.n && n < 1000 &&
+		     value.p[i] >= '0' && value.p[i] <= '9';
+		     i++)
+			n = 10 * n + value.p[i] - '0';
+		return n != 0;
 	}
 	return false;
+}
+
+/* Why this service is closed to the account, or NULL. */
+static const char *
+account_disabled(const struct account_record *a, enum service s, bool tls)
+{
+	bool pop3 = service_is_pop3(s);
+
+	if (option_is_on(a, pop3 ? SLICE("disablepop3") : SLICE("disableimap")))
+		return pop3 ? "POP3 access disabled for this account."
+			    : "IMAP access disabled for this account.";
+	if (!tls &&
+	    option_is_on(a,
+		pop3 ? SLICE("disableinsecurepop3")
+		     : SLICE("disableinsecureimap")))
+		return pop3 ? "POP3 access disabled via insecure connection."
+			    : "IMAP access disabled via insecure connection.";
+	return NULL;
 }
 
 static void
 deliver(struct master *m, struct conn_record *r, struct handover *h,
     const struct account_record *a)
 {
+	const char *disabled =
+	    account_disabled(a, r->service, h->tls[0] != '\0');
 	const char *why = "";
 	char *path = account_path(m->conf, r->service, a);
 
-	if (account_disabled(a, r->service, h->tls[0] != '\0')) {
-		answer(r, CONN_DENIED,
-		    service_is_pop3(r->service)
-			? "POP3 access disabled for this account."
-			: "IMAP access disabled for this account.");
+	if (disabled != NULL) {
+		answer(r, CONN_DENIED, disabled);
 	} else if (path == NULL) {
 		answer(r, CONN_UNAVAILABLE,
 		    "the account's maildir is not below its home");

@@ -19,6 +19,7 @@
 #include "server/child.h"
 #include "server/sandbox.h"
 #include "server/service_log.h"
+#include "server/worker_refuse.h"
 #include "server/zip.h"
 
 #ifdef WITH_TRASHQUOTA
@@ -41,7 +42,7 @@ struct session_message {
 	uint64_t id;
 	enum service service;
 	struct session_peer peer;
-	const char *tag, *command, *path, *quota, *options;
+	const char *tag, *command, *home, *path, *quota, *options;
 	struct slice unparsed;
 };
 
@@ -59,6 +60,7 @@ session_message_get(struct msg_in *in, struct session_message *m)
 	m->unparsed = msg_get_bytes(in);
 	m->command = msg_get_str(in);
 	m->peer.user = msg_get_str(in);
+	m->home = msg_get_str(in);
 	m->path = msg_get_str(in);
 	m->quota = msg_get_str(in);
 	m->options = msg_get_str(in);
@@ -75,6 +77,7 @@ static void
 begin_session(struct worker *w, struct msg_in *in)
 {
 	struct session_message m = { 0 };
+	struct refusal no;
 	struct account *a;
 	struct session *s;
 
@@ -83,8 +86,17 @@ begin_session(struct worker *w, struct msg_in *in)
 		return;
 	}
 	a = account_get(w->store, m.path, m.quota);
-	s = protocol_session_new(w, m.service, &m.peer, m.tag, m.command, a);
-	buf_put(&s->in, m.unparsed);
+	no = account_refusal(m.home, m.path,
+	    !service_is_pop3(m.service) &&
+		conf_service_bool(w->conf, (enum conf_file)m.service,
+		    CONF_IMAPD_IMAP_MAILBOX_SANITY_CHECK));
+	if (no.why != NULL) {
+		s = refusal_session_new(m.service, &m.peer, m.tag, a, &no);
+	} else {
+		s = protocol_session_new(
+		    w, m.service, &m.peer, m.tag, m.command, a);
+		buf_put(&s->in, m.unparsed);
+	}
 	(void)stream_new(w, m.id, m.service, in->fd, s, account_path(a));
 	in->fd = -1;
 }

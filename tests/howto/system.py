@@ -284,7 +284,8 @@ class System:
         base.chmod(0o755)
         self.home = base / "vmail"
         self.home.mkdir()
-        self.home.chmod(0o1777)
+        # Not with +t, which means that all accounts are locked.
+        self.home.chmod(0o777)
         (self.home / "example.com").mkdir()
         (self.home / "example.com").chmod(0o1777)
         self.db = MariaDB(base / "db")

@@ -1,0 +1,168 @@
+"""Accounts that may not, or can't, be served: a clear answer each time."""
+
+import contextlib
+import os
+import sqlite3
+
+import postern
+import pytest
+from postern import ANN, JOE, PASSWORD, Lines, imap, pop3, wait_for
+
+
+@pytest.fixture
+def started(fresh):
+    """A server with joe, whose home is his own."""
+    def start(**columns):
+        s = fresh()
+        home = s.home / "joe"
+        home.mkdir()
+        s.add_user(JOE, **{"homedir": str(home), "maildir": "Maildir/",
+                           **columns})
+        s.add_user(ANN)
+        s.joe = home
+        s.start()
+        return s
+    return start
+
+
+def imap_login(server, user=JOE, service="imapd"):
+    """The tagged answer to LOGIN, and what comes after it."""
+    with Lines(server.connect(service)) as c:
+        c.line()
+        tagged = c.imap(f'LOGIN {user} "{PASSWORD}"')[-1].split(" ", 1)[1]
+        after = None
+        if not tagged.startswith("OK"):
+            c.sock.settimeout(0.5)
+            try:
+                after = c.line()
+            except OSError:
+                after = ""
+        return tagged, after
+
+
+def pop_login(server, user=JOE, service="pop3d"):
+    with Lines(server.connect(service)) as p:
+        p.line()
+        p.pop(f"USER {user}")
+        return p.pop(f"PASS {PASSWORD}")[0]
+
+
+def set_options(server, text, user=JOE):
+    with contextlib.closing(sqlite3.connect(server.table)) as db, db:
+        db.execute("UPDATE postfix_users SET auxoptions = ? WHERE email = ?",
+                   (text, user))
+
+
+@pytest.fixture
+def optioned(fresh):
+    s = fresh()
+    s.add_user(JOE)
+    with contextlib.closing(sqlite3.connect(s.table)) as db, db:
+        columns = [r[1] for r in db.execute(
+            "PRAGMA table_info(postfix_users)")]
+        if "auxoptions" not in columns:
+            db.execute("ALTER TABLE postfix_users ADD auxoptions TEXT "
+                       "DEFAULT ''")
+    s.write_conf()
+    rc = s.conf / "authsqliterc"
+    rc.write_text(rc.read_text() + "SQLITE_AUXOPTIONS_FIELD\tauxoptions\n")
+    s.set("postern", AUTH_CACHE_FAILED_TIME=0)
+    s.start()
+    return s
+
+
+def test_options_of_accounts(optioned):
+    s = optioned
+    secure = {"service": "imapd-ssl"}
+    set_options(s, "disableimap=1")
+    assert imap_login(s)[0] == ("NO [AUTHORIZATIONFAILED] IMAP access "
+                                "disabled for this account.")
+    assert imap_login(s, **secure)[0].startswith("NO ")
+    assert pop_login(s).startswith("+OK")
+    set_options(s, "disablewebmail=1,disablepop3=yes")
+    assert pop_login(s).endswith("POP3 access disabled for this account.")
+    assert pop_login(s).startswith("-ERR")
+    assert imap_login(s)[0].startswith("OK")
+    set_options(s, "disableinsecureimap=T,disableinsecurepop3=2")
+    assert imap_login(s)[0].endswith(
+        "IMAP access disabled via insecure connection.")
+    assert pop_login(s).endswith(
+        "POP3 access disabled via insecure connection.")
+    assert imap_login(s, **secure)[0].startswith("OK")
+    assert pop_login(s, service="pop3d-ssl").startswith("+OK")
+    # Of two the first counts; a name alone and 0 mean no.
+    for none in ("disableimap", "disableimap=0", "disableimap=0,disableimap=1",
+                 "disableimap=no", "xdisableimap=1"):
+        set_options(s, none)
+        assert imap_login(s)[0].startswith("OK"), none
+    assert "LOGIN FAILED" not in s.log()
+
+
+def test_a_locked_home(started):
+    s = started()
+    s.joe.chmod(0o1700)
+    tagged, after = imap_login(s)
+    assert tagged.startswith("NO [UNAVAILABLE] Your account is temporarily "
+                             "unavailable (+t bit set on home directory)")
+    assert after.startswith("* BYE")
+    assert pop_login(s).startswith("-ERR [SYS/TEMP] Your account is temp")
+    for ident in ("imapd", "pop3d"):
+        s.wait_log(rf"{ident}: info: LOCKED, user=joe@example\.com, "
+                   r"ip=\[::ffff:127\.0\.0\.1\], port=\[\d+\]\n")
+    assert "LOGIN FAILED" not in s.log()
+    # Nobody else is touched, and it's over when the bit is gone.
+    with imap(s, ANN) as c:
+        c.ok("NOOP")
+    s.joe.chmod(0o700)
+    with imap(s) as c, pop3(s):
+        c.ok("SELECT INBOX")
+    # A refused session is counted no longer than it lasts.
+    wait_for(lambda: JOE not in s.ctl("who").stdout, "no session is left")
+
+
+def test_a_file_where_the_maildir_should_be(started):
+    s = started()
+    (s.joe / "Maildir").write_text("no directory")
+    assert imap_login(s)[0].startswith("NO [CONTACTADMIN] The mailbox dir")
+    assert pop_login(s).startswith("-ERR [SYS/PERM]")
+    s.wait_log(r"imapd: error: Fatal error, user=joe@example\.com, .*"
+               r"path=\S+/joe/Maildir uid=\d+ gid=\d+\n")
+    with imap(s, ANN) as c:
+        c.ok("NOOP")
+
+
+def test_an_unreadable_maildir(started):
+    s = started()
+    (s.joe / "Maildir").mkdir()
+    s._own(s.joe / "Maildir", s.users[JOE])
+    (s.joe / "Maildir").chmod(0o000)
+    try:
+        assert "Permission denied" in imap_login(s)[0]
+        s.wait_log(r"Permission denied on the mailbox directory")
+    finally:
+        (s.joe / "Maildir").chmod(0o700)
+    assert imap_login(s)[0].startswith("OK")
+
+
+def test_somebody_elses_maildir(started):
+    if os.geteuid() != 0:
+        pytest.skip("needs root to give it away")
+    s = started()
+    box = s.joe / "Maildir"
+    for path in (box, *(box / x for x in ("cur", "new", "tmp"))):
+        path.mkdir()
+        path.chmod(0o777)
+    os.chown(box, 64250, s.uid)
+    assert imap_login(s)[0].startswith(
+        "NO [CONTACTADMIN] Account's mailbox directory is not owned")
+    s.set("imapd", IMAP_MAILBOX_SANITY_CHECK=0)
+    s.write_conf()
+    s.ctl("reload")
+    assert imap_login(s)[0].startswith("OK")
+
+
+def test_a_missing_maildir_is_made(started):
+    s = started()
+    with imap(s) as c:
+        c.ok("SELECT INBOX")
+    assert (s.joe / "Maildir/cur").is_dir()
