@@ -22,6 +22,12 @@ struct flags_change {
 	size_t n_keywords;
 	uint64_t
 	    unchanged_since; /* UINT64_MAX: no condition (RFC 7162 3.1.3) */
+	/*
+	 * What the client has been told, or NULL; borrowed until begin returns.
+	 * A message in it that is unchanged since fails the condition only if
+	 * flags have changed that this is about (RFC 7162 3.1.12).
+	 */
+	struct view *known;
 };
 
 struct change_flags;

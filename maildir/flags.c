@@ -48,6 +48,8 @@ change_flags_begin(struct mailbox *m, const uint32_t *uids, size_t n,
 		c->keywords[i] =
 		    slice_of(slice_dup(what->keywords[i]), what->keywords[i].n);
 	c->what.keywords = c->keywords;
+	if (c->what.known != NULL)
+		(void)view_ref(c->what.known);
 	c->modified = mem_alloc((n + 1) * sizeof(*uids));
 	*out = c;
 	return 0;
@@ -184,6 +186,44 @@ rename_file(struct mailbox *m, const struct chunk *ch, uint32_t i, uint64_t to)
 	return rc;
 }
 
+static bool
+has_keyword(struct mailbox *m, uint32_t set, size_t keyword)
+{
+	size_t n;
+	const uint16_t *v = mailbox_keyword_set(m, set, &n);
+
+	for (size_t i = 0; i < n; i++)
+		if (v[i] == keyword)
+			return true;
+	return false;
+}
+
+/* Whether what others changed since is nothing that the change is about. */
+static bool
+is_unconcerned(const struct change_flags *c, const struct message *m)
+{
+	const struct flags_change *what = &c->what;
+	const struct message *known;
+	uint32_t seq;
+
+	if (what->how == FLAGS_REPLACE || what->known == NULL ||
+	    (seq = view_find(what->known, m->uid)) == 0)
+		return false;
+	known = view_get(what->known, seq);
+	if (known->modseq > what->unchanged_since ||
+	    ((known->flags ^ m->flags) & what->flags) != 0)
+		return false;
+	for (size_t i = 0; i < what->n_keywords; i++) {
+		size_t keyword = mailbox_keyword_find(c->m, c->keywords[i]);
+
+		if (keyword != SIZE_MAX &&
+		    has_keyword(c->m, known->keywords, keyword) !=
+			has_keyword(c->m, m->keywords, keyword))
+			return false;
+	}
+	return true;
+}
+
 static int
 change_one(struct change_flags *c, struct edit *ed, uint32_t uid,
     struct set_change *memo)
@@ -202,7 +242,8 @@ change_one(struct change_flags *c, struct edit *ed, uint32_t uid,
 	ch = ed->v[at];
 	m = &ch->m[i];
 	/* RFC 7162 3.1.3: the others are changed all the same */
-	if (m->modseq > c->what.unchanged_since && m->modseq != ed->modseq) {
+	if (m->modseq > c->what.unchanged_since && m->modseq != ed->modseq &&
+	    !is_unconcerned(c, m)) {
 		c->modified[c->n_modified++] = uid;
 		return 0;
 	}
@@ -332,6 +373,7 @@ change_flags_free(struct change_flags **pc)
 	if (c == NULL)
 		return;
 	MAGIC_CHECK(c, FLAGS_MAGIC);
+	view_unref(&c->what.known);
 	durable_fini(&c->durable);
 	uid_work_fini(&c->work);
 	for (size_t i = 0; i < c->what.n_keywords; i++) {

@@ -187,7 +187,7 @@ void mailbox_counts(struct mailbox *m, struct mailbox_counts *out);
 
 struct pop3_entry {
 	uint32_t uid;
-	uint64_t size;	    /* octets that RETR sends, but for doubled dots */
+	uint64_t size; /* octets that RETR sends, but for doubled dots */
 	const char *unique_id; /* RFC 1939 7; taken over ones may be longer */
 };
 /*

@@ -33,6 +33,9 @@ static const struct {
 	{ "PREVIEW", false }, /* RFC 8970 */
 	{ "MULTIAPPEND", false }, /* RFC 3502 */
 	{ "OBJECTID", false }, /* RFC 8474 */
+	{ "CONDSTORE", false }, /* RFC 7162 3.1 */
+	{ "QRESYNC", false }, /* RFC 7162 3.2 */
+	{ "PARTIAL", false }, /* RFC 9394 */
 	{ "ESEARCH", false }, /* RFC 4731 */
 	{ "SEARCHRES", false }, /* RFC 5182 */
 	{ "WITHIN", false }, /* RFC 5032 */

@@ -161,26 +161,53 @@ const struct imap_step imap_step_id = { "ID", id_fn, false };
 
 /* --- ENABLE, RFC 5161 3.1 ------------------------------------------------ */
 
+/* What can be enabled; everything else is passed over. */
+enum { ENABLE_CONDSTORE, ENABLE_QRESYNC, ENABLE_N };
+
+static const struct slice enable_names[ENABLE_N] = {
+	[ENABLE_CONDSTORE] = SLICE_INIT("CONDSTORE"), /* RFC 7162 3.1 */
+	[ENABLE_QRESYNC] = SLICE_INIT("QRESYNC"),     /* RFC 7162 3.2.3 */
+};
+
+struct enable_args {
+	bool want[ENABLE_N];
+};
+
 enum parse
 imap_parse_enable(struct imap_session *i, struct imap_lex *lx)
 {
+	struct enable_args *a = IMAP_ARGS(i, struct enable_args);
 	struct slice name;
 	enum parse r;
 
-	(void)i;
 	do {
 		if ((r = imap_lex_space(lx)) != PARSE_OK ||
 		    (r = imap_lex_atom(lx, &name)) != PARSE_OK)
 			return r;
+		for (size_t k = 0; k < ENABLE_N; k++)
+			a->want[k] =
+			    a->want[k] || slice_ieq(enable_names[k], name);
 	} while (imap_lex_peek(lx) == ' ');
 	return imap_lex_crlf(lx);
 }
 
-/* There is none yet that must be enabled; others are passed over. */
 static enum step
 enable_fn(struct imap_session *i)
 {
-	imap_put_untagged(&i->s.out, "ENABLED");
+	const struct enable_args *a = i->args;
+	struct buf *out = &i->s.out;
+
+	buf_puts(out, "* ENABLED");
+	for (size_t k = 0; k < ENABLE_N; k++) {
+		if (!a->want[k])
+			continue;
+		buf_putc(out, ' ');
+		buf_put(out, enable_names[k]);
+	}
+	buf_puts(out, "\r\n");
+	i->qresync = i->qresync || a->want[ENABLE_QRESYNC];
+	if (a->want[ENABLE_CONDSTORE] || a->want[ENABLE_QRESYNC])
+		imap_condstore_enable(i);
 	return imap_finish(i, "OK", "ENABLE completed.");
 }
 

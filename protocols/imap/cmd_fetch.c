@@ -12,7 +12,9 @@
 #include "protocols/imap/nstring.h"
 #include "protocols/imap/writer.h"
 
-static const struct imap_step step_look, step_put;
+static const struct imap_step step_look, step_put, step_batch;
+
+enum { PASS_OVER = 256 }; /* unchanged messages at a time */
 
 static void
 fetch_cleanup(struct imap_session *i)
@@ -24,20 +26,28 @@ fetch_cleanup(struct imap_session *i)
 		buf_fini(&a->texts[k]);
 	buf_fini(&a->preview_text);
 	change_flags_free(&a->change);
+	imap_vanished_fini(&a->telling);
 	if (a->newest != NULL)
 		view_unref(&a->newest);
 }
 
 /* --- responses ----------------------------------------------------------- */
 
+/* A message as it is now, or as the client knows it if it's gone. */
+static const struct message *
+message_of(
+    const struct imap_session *i, const struct fetch_args *a, uint32_t seq)
+{
+	const struct message *m = view_get(i->view, seq);
+
+	return a->newest == i->view ? m : imap_newest(a->newest, m);
+}
+
 static void
 put_flags_item(struct imap_session *i, struct fetch_args *a)
 {
-	const struct message *m = view_get(i->view, a->seq);
-
 	buf_puts(&i->s.out, "FLAGS ");
-	imap_put_flags(
-	    i, &i->s.out, a->newest == i->view ? m : imap_newest(a->newest, m));
+	imap_put_flags(i, &i->s.out, message_of(i, a, a->seq));
 }
 
 /* ENVELOPE, BODY, BODYSTRUCTURE: a piece of their text. */
@@ -107,9 +117,11 @@ put_item(struct imap_session *i, const struct fetch_item *it, int *rc)
 		buf_puts(out, " NIL");
 		return STEP_DONE;
 	case FETCH_FLAGS:
+	case FETCH_MODSEQ:
 		break;
 	}
-	assert(it->kind != FETCH_FLAGS); /* put_name() has done it */
+	/* put_name() has done it */
+	assert(it->kind != FETCH_FLAGS && it->kind != FETCH_MODSEQ);
 	return STEP_DONE;
 }
 
@@ -124,6 +136,10 @@ put_name(
 		put_flags_item(i, a);
 		return false;
 	}
+	if (it->kind == FETCH_MODSEQ) {
+		imap_put_modseq(i, &i->s.out, message_of(i, a, a->seq)->modseq);
+		return false;
+	}
 	buf_put(&i->s.out, it->name);
 	return true;
 }
@@ -131,10 +147,20 @@ put_name(
 static enum step
 message_done(struct imap_session *i, struct fetch_args *a)
 {
+	struct buf *out = &i->s.out;
+	bool marked = imap_set_has(&a->marked, a->seq);
+
 	/* RFC 3501 6.4.5: a flag that was set by this is told of */
-	if (!a->flags && imap_set_has(&a->marked, a->seq)) {
-		buf_putc(&i->s.out, ' ');
+	if (!a->flags && marked) {
+		buf_putc(out, ' ');
 		put_flags_item(i, a);
+	}
+	/* RFC 7162 3.2.4 */
+	if (i->condstore && marked && !a->has_uid)
+		buf_putf(out, " UID %" PRIu32, a->uid);
+	if (i->condstore && marked && !a->has_modseq) {
+		buf_putc(out, ' ');
+		imap_put_modseq(i, out, message_of(i, a, a->seq)->modseq);
 	}
 	buf_puts(&i->s.out, ")\r\n");
 	i->half = false;
@@ -198,18 +224,30 @@ no_response(struct imap_session *i, struct fetch_args *a, int rc)
 	return STEP_NEXT;
 }
 
+/* RFC 7162 3.1.4.1 */
+static bool
+is_wanted(
+    const struct imap_session *i, const struct fetch_args *a, uint32_t seq)
+{
+	return !a->changed || message_of(i, a, seq)->modseq > a->changed_since;
+}
+
 static enum step
 next_message(struct imap_session *i, struct fetch_args *a)
 {
-	uint32_t seq = imap_set_next(&a->set, a->next);
+	for (int n = 0; n < PASS_OVER; n++) {
+		uint32_t seq = imap_set_next(&a->set, a->next);
 
-	if (seq == 0 || (a->end != 0 && seq >= a->end)) {
-		a->next = seq == 0 ? 0 : a->end;
-		return imap_goto(i, &imap_step_fetch);
+		if (seq == 0 || (a->end != 0 && seq >= a->end)) {
+			a->next = seq == 0 ? 0 : a->end;
+			return imap_goto(i, &step_batch);
+		}
+		a->seq = seq;
+		a->next = seq + 1;
+		if (is_wanted(i, a, seq))
+			return STEP_DONE;
 	}
-	a->seq = seq;
-	a->next = seq + 1;
-	return STEP_DONE;
+	return imap_spend(i, 32 * PASS_OVER) ? STEP_YIELD : STEP_NEXT;
 }
 
 static enum step
@@ -303,7 +341,10 @@ gather_unseen(struct imap_session *i, struct fetch_args *a, uint32_t *uids)
 	while (seq != 0 && n < FETCH_BATCH) {
 		const struct message *m = view_get(i->view, seq);
 
-		if ((imap_newest(newest, m)->flags & MESSAGE_SEEN) == 0) {
+		const struct message *now = imap_newest(newest, m);
+
+		if ((now->flags & MESSAGE_SEEN) == 0 &&
+		    (!a->changed || now->modseq > a->changed_since)) {
 			a->marked_v[n] = (struct imap_range){ seq, seq };
 			uids[n++] = m->uid;
 		}
@@ -357,17 +398,54 @@ fetch_done(struct imap_session *i, const struct fetch_args *a)
 }
 
 static enum step
-fetch_fn(struct imap_session *i)
+batch_fn(struct imap_session *i)
 {
 	struct fetch_args *a = i->args;
 
-	i->cleanup = fetch_cleanup;
 	if (a->next == 0 || imap_set_next(&a->set, a->next) == 0)
 		return fetch_done(i, a);
 	if (a->seen && !i->read_only)
 		return begin_marking(i, a);
 	a->end = 0;
 	return begin_messages(i, a);
+}
+
+static const struct imap_step step_batch = { "FETCH batch", batch_fn, false };
+
+/* --- the command ---------------------------------------------------------- */
+
+static enum step
+vanished_fn(struct imap_session *i)
+{
+	struct fetch_args *a = i->args;
+	enum step st = imap_vanished_step(i, &a->telling);
+
+	return st == STEP_DONE ? imap_goto(i, &step_batch) : st;
+}
+
+static const struct imap_step step_vanished = { "FETCH vanished", vanished_fn,
+	false };
+
+static enum step
+fetch_fn(struct imap_session *i)
+{
+	struct fetch_args *a = i->args;
+	struct err e = { .code = 0 };
+	int rc;
+
+	if (a->has_modseq)
+		imap_condstore_enable(i);
+	i->cleanup = fetch_cleanup;
+	if (!a->vanished)
+		return imap_goto(i, &step_batch);
+	/* RFC 7162 3.2.6: before any FETCH response */
+	rc = imap_vanished_begin(
+	    i, &a->telling, a->wanted, a->changed_since, 1, &e);
+	if (imap_retry(i, rc))
+		return STEP_WAIT_PEER;
+	if (rc != 0)
+		return imap_fail(i, "VANISHED", rc, &e);
+	return imap_goto(i, &step_vanished);
 }
 
 const struct imap_step imap_step_fetch = { "FETCH", fetch_fn, false };

@@ -334,6 +334,8 @@ search_fn(struct imap_session *i)
 		return imap_finish(
 		    i, "NO", "[BADCHARSET (US-ASCII UTF-8)] Unknown charset.");
 	}
+	if (a->by_modseq)
+		imap_condstore_enable(i);
 	i->cleanup = search_cleanup;
 	a->newest = mailbox_view(i->mailbox);
 	imap_hits_init(&c->hits, view_count(i->view));

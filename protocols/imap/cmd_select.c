@@ -1,4 +1,4 @@
-/* SELECT, EXAMINE, CLOSE, UNSELECT. */
+/* SELECT, EXAMINE, CLOSE, UNSELECT; the parameters of RFC 7162. */
 #include "maildir/change.h"
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
@@ -8,8 +8,33 @@
 struct select_args {
 	struct slice name;
 	bool bad_name, read_only;
+	bool condstore; /* RFC 7162 3.1.8 */
+	struct imap_resync resync;
 	struct mailbox *mailbox; /* while it isn't the selected one */
 };
+
+/* select-params, RFC 4466 2.1. */
+static enum parse
+parse_params(struct imap_session *i, struct imap_lex *lx, struct select_args *a)
+{
+	enum parse r = imap_lex_space(lx);
+
+	if (r != PARSE_OK || (r = imap_lex_open(lx)) != PARSE_OK)
+		return r;
+	do {
+		if (imap_lex_word(lx, SLICE("CONDSTORE"))) {
+			a->condstore = true;
+			continue;
+		}
+		if (!imap_lex_word(lx, SLICE("QRESYNC")) || a->resync.given) {
+			lx->why = "unknown parameter";
+			return PARSE_BAD;
+		}
+		if ((r = imap_parse_resync(i, lx, &a->resync)) != PARSE_OK)
+			return r;
+	} while (imap_lex_take(lx, ' '));
+	return imap_lex_close(lx);
+}
 
 enum parse
 imap_parse_select(struct imap_session *i, struct imap_lex *lx)
@@ -21,6 +46,9 @@ imap_parse_select(struct imap_session *i, struct imap_lex *lx)
 	if ((r = imap_lex_space(lx)) != PARSE_OK ||
 	    (r = imap_parse_mailbox(i, lx, &a->name, &a->bad_name)) != PARSE_OK)
 		return r;
+	if (slice_starts(slice_skip(lx->in, lx->pos), SLICE(" (")) &&
+	    (r = parse_params(i, lx, a)) != PARSE_OK)
+		return r;
 	return imap_lex_crlf(lx);
 }
 
@@ -29,9 +57,56 @@ select_cleanup(struct imap_session *i)
 {
 	struct select_args *a = i->args;
 
+	imap_vanished_fini(&a->resync.vanished);
 	if (a->mailbox != NULL)
 		mailbox_close(&a->mailbox);
 }
+
+static enum step
+selected(struct imap_session *i)
+{
+	const struct select_args *a = i->args;
+
+	return imap_finish(
+	    i, "OK", "[READ-%s] Ok", a->read_only ? "ONLY" : "WRITE");
+}
+
+static enum step
+resync_fn(struct imap_session *i)
+{
+	struct select_args *a = i->args;
+	enum step st = imap_resync_step(i, &a->resync);
+
+	return st == STEP_DONE ? selected(i) : st;
+}
+
+static const struct imap_step step_resync = { "SELECT resync", resync_fn,
+	false };
+
+/* RFC 7162 3.2.5: what the client has missed, after all that SELECT tells. */
+static enum step
+begin_resync(struct imap_session *i)
+{
+	struct select_args *a = i->args;
+	struct err e = { .code = 0 };
+	int rc;
+
+	if (!a->resync.given ||
+	    a->resync.uidvalidity != mailbox_uidvalidity(i->mailbox))
+		return selected(i);
+	rc = imap_resync_begin(i, &a->resync, &e);
+	if (imap_retry(i, rc))
+		return STEP_WAIT_PEER;
+	if (rc != 0) {
+		imap_log_error(i, "QRESYNC", rc, &e);
+		imap_deselect(i);
+		return imap_fail(i, "QRESYNC", rc, NULL);
+	}
+	return imap_goto(i, &step_resync);
+}
+
+static const struct imap_step step_begin_resync = { "SELECT begin resync",
+	begin_resync, false };
 
 static enum step
 refresh_fn(struct imap_session *i)
@@ -49,9 +124,9 @@ refresh_fn(struct imap_session *i)
 		return imap_fail(i, "reading a mailbox", rc, NULL);
 	imap_selected(i, a->mailbox, a->read_only);
 	a->mailbox = NULL;
+	i->condstore = i->condstore || a->condstore;
 	imap_sync_select(i);
-	return imap_finish(
-	    i, "OK", "[READ-%s] Ok", a->read_only ? "ONLY" : "WRITE");
+	return imap_goto(i, &step_begin_resync);
 }
 
 static const struct imap_step step_refresh = { "SELECT refresh", refresh_fn,
@@ -65,6 +140,8 @@ select_fn(struct imap_session *i)
 	int rc;
 
 	/* RFC 3501 6.3.1: if it fails, no mailbox is selected */
+	if (i->mailbox != NULL) /* RFC 7162 3.2.11 */
+		imap_put_untagged(&i->s.out, "OK [CLOSED] Closed.");
 	imap_deselect(i);
 	if (a->bad_name)
 		return imap_fail(i, "SELECT", ERR_NOT_FOUND, NULL);

@@ -4,6 +4,8 @@
  * The messages are found, then sorted by one key after the other, the last one
  * first: so the keys of one sort are in memory at a time.
  */
+#include <inttypes.h>
+
 #include "protocols/imap/kept.h"
 #include "protocols/imap/keys.h"
 #include "protocols/imap/search.h"
@@ -290,6 +292,22 @@ running_fn(struct imap_session *i)
 
 static const struct imap_step step_running = { "SORT", running_fn, false };
 
+/* The highest mod-sequence of what was found. */
+static uint64_t
+highest(struct imap_session *i, const struct sort_args *a)
+{
+	uint64_t modseq = 0;
+
+	for (size_t k = 0; k < a->found.n; k++) {
+		const struct message *m = imap_newest(
+		    a->search.newest, view_get(i->view, a->found.v[k]));
+
+		if (m->modseq > modseq)
+			modseq = m->modseq;
+	}
+	return modseq;
+}
+
 static enum step
 telling_fn(struct imap_session *i)
 {
@@ -303,6 +321,9 @@ telling_fn(struct imap_session *i)
 		buf_putc(&i->s.out, ' ');
 		buf_putu(&i->s.out, i->uid ? view_get(i->view, seq)->uid : seq);
 	}
+	/* RFC 7162 3.1.9 */
+	if (a->search.by_modseq && a->found.n != 0)
+		buf_putf(&i->s.out, " (MODSEQ %" PRIu64 ")", highest(i, a));
 	buf_puts(&i->s.out, "\r\n");
 	i->half = false;
 	return imap_finish(i, "OK", "SORT completed.");

@@ -12,6 +12,7 @@ enum status_item {
 	STATUS_UNSEEN,
 	STATUS_APPENDLIMIT, /* RFC 7889 3.1 */
 	STATUS_MAILBOXID,
+	STATUS_HIGHESTMODSEQ, /* RFC 7162 3.1.7 */
 	STATUS_N_ITEMS,
 };
 
@@ -23,6 +24,7 @@ static const struct slice item_names[STATUS_N_ITEMS] = {
 	[STATUS_UNSEEN] = SLICE_INIT("UNSEEN"),
 	[STATUS_APPENDLIMIT] = SLICE_INIT("APPENDLIMIT"),
 	[STATUS_MAILBOXID] = SLICE_INIT("MAILBOXID"),
+	[STATUS_HIGHESTMODSEQ] = SLICE_INIT("HIGHESTMODSEQ"),
 };
 
 struct status_args {
@@ -96,6 +98,7 @@ put_status(struct imap_session *i, const struct status_args *a)
 	values[STATUS_UNSEEN] = c.unseen;
 	values[STATUS_APPENDLIMIT] = i->opt->message_max;
 	values[STATUS_MAILBOXID] = mailbox_object_id(a->mailbox);
+	values[STATUS_HIGHESTMODSEQ] = c.highest_modseq;
 	buf_puts(out, "* STATUS ");
 	imap_put_mailbox(out, a->name);
 	buf_puts(out, " (");
@@ -146,6 +149,8 @@ status_fn(struct imap_session *i)
 
 	if (a->bad_name)
 		return imap_fail(i, "STATUS", ERR_NOT_FOUND, NULL);
+	if (a->want[STATUS_HIGHESTMODSEQ])
+		imap_condstore_enable(i);
 	rc = mailbox_open(i->account, a->name, &a->mailbox, &e);
 	if (imap_retry(i, rc))
 		return STEP_WAIT_PEER;

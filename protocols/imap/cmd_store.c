@@ -1,4 +1,16 @@
-/* STORE, RFC 3501 6.4.6; RFC 2180 4.2 for messages that are gone. */
+/*
+ * STORE, RFC 3501 6.4.6; RFC 2180 4.2 for messages that are gone; RFC 7162
+ * 3.1.3 for UNCHANGEDSINCE.
+ *
+ * Told are, batch by batch, the flags of each message; with .SILENT only where
+ * they aren't what the client must think they are, since somebody else has
+ * changed them meanwhile (RFC 3501 6.4.6).  A client that knows of
+ * mod-sequences is told of each in any case (RFC 7162 3.1.3), and of the flags
+ * of messages that failed UNCHANGEDSINCE.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+
 #include "maildir/change.h"
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
@@ -10,13 +22,20 @@ struct store_args {
 	struct imap_flags flags;
 	enum flags_how how;
 	bool silent;
-	uint32_t first; /* of the batch under way */
-	uint32_t next;	/* of the next batch; 0: none */
-	uint32_t told;	/* the batch up to here has been told */
+	uint64_t unchanged_since; /* UINT64_MAX: no condition */
+	uint32_t first;		  /* of the batch under way */
+	uint32_t next;		  /* of the next batch; 0: none */
+	uint32_t told;		  /* the batch up to here has been told */
 	size_t missing;
 	struct change_flags *change;
-	struct view *newest; /* while telling */
+	struct view *before, *newest; /* while telling */
+	uint32_t *failed; /* UIDs of the batch that were changed since */
+	size_t n_failed;
+	struct buf modified; /* all of them, as a set */
+	struct imap_put_set modified_set;
 };
+
+static const struct imap_step step_batch;
 
 static enum parse
 parse_how(struct imap_lex *lx, struct store_args *a)
@@ -38,15 +57,36 @@ parse_how(struct imap_lex *lx, struct store_args *a)
 	return PARSE_OK;
 }
 
+/* store-modifiers, RFC 4466 2.5: UNCHANGEDSINCE is the only one. */
+static enum parse
+parse_modifiers(struct imap_lex *lx, struct store_args *a)
+{
+	enum parse r;
+
+	if (!imap_lex_take(lx, '('))
+		return PARSE_OK;
+	if (!imap_lex_word(lx, SLICE("UNCHANGEDSINCE"))) {
+		lx->why = "unknown modifier";
+		return PARSE_BAD;
+	}
+	if ((r = imap_lex_space(lx)) != PARSE_OK ||
+	    (r = imap_lex_modseq(lx, &a->unchanged_since)) != PARSE_OK ||
+	    (r = imap_lex_close(lx)) != PARSE_OK)
+		return r;
+	return imap_lex_space(lx);
+}
+
 enum parse
 imap_parse_store(struct imap_session *i, struct imap_lex *lx)
 {
 	struct store_args *a = IMAP_ARGS(i, struct store_args);
 	enum parse r;
 
+	a->unchanged_since = UINT64_MAX;
 	if ((r = imap_lex_space(lx)) != PARSE_OK ||
 	    (r = imap_parse_set(i, lx, &a->set)) != PARSE_OK ||
 	    (r = imap_lex_space(lx)) != PARSE_OK ||
+	    (r = parse_modifiers(lx, a)) != PARSE_OK ||
 	    (r = parse_how(lx, a)) != PARSE_OK ||
 	    (r = imap_lex_space(lx)) != PARSE_OK ||
 	    (r = imap_parse_flags(i, lx, true, &a->flags)) != PARSE_OK)
@@ -61,8 +101,93 @@ store_cleanup(struct imap_session *i)
 	struct store_args *a = i->args;
 
 	change_flags_free(&a->change);
+	buf_fini(&a->modified);
+	if (a->before != NULL)
+		view_unref(&a->before);
 	if (a->newest != NULL)
 		view_unref(&a->newest);
+}
+
+/* --- telling -------------------------------------------------------------- */
+
+static int
+order_uids(const void *x, const void *y)
+{
+	uint32_t a = *(const uint32_t *)x, b = *(const uint32_t *)y;
+
+	return (a > b) - (a < b);
+}
+
+static bool
+has_failed(const struct store_args *a, uint32_t uid)
+{
+	return a->n_failed != 0 &&
+	    bsearch(&uid, a->failed, a->n_failed, sizeof(uid), order_uids) !=
+	    NULL;
+}
+
+/* Whether the command names the keyword. */
+static bool
+is_named(struct imap_session *i, const struct store_args *a, uint16_t keyword)
+{
+	struct slice name = mailbox_keyword(i->mailbox, keyword);
+
+	for (size_t k = 0; k < a->flags.n_keywords; k++)
+		if (slice_ieq(a->flags.keywords[k], name))
+			return true;
+	return false;
+}
+
+static bool
+is_member(const uint16_t *set, size_t n, uint16_t keyword)
+{
+	for (size_t k = 0; k < n; k++)
+		if (set[k] == keyword)
+			return true;
+	return false;
+}
+
+/* Of the keywords that were or are set, each is as the command has it. */
+static bool
+keywords_expected(struct imap_session *i, const struct store_args *a,
+    const struct message *was, const struct message *is)
+{
+	const uint16_t *sets[2];
+	size_t n[2];
+
+	sets[0] = mailbox_keyword_set(i->mailbox, was->keywords, &n[0]);
+	sets[1] = mailbox_keyword_set(i->mailbox, is->keywords, &n[1]);
+	for (int s = 0; s < 2; s++) {
+		for (size_t k = 0; k < n[s]; k++) {
+			uint16_t w = sets[s][k];
+			bool named = is_named(i, a, w);
+			bool old = is_member(sets[0], n[0], w);
+			bool want = a->how == FLAGS_ADD ? old || named
+			    : a->how == FLAGS_REMOVE	? old && !named
+							: named;
+
+			if (want != is_member(sets[1], n[1], w))
+				return false;
+		}
+	}
+	return true;
+}
+
+/* Whether the flags are what the client must think they are. */
+static bool
+is_expected(struct imap_session *i, const struct store_args *a,
+    const struct message *is)
+{
+	uint32_t at = view_find(a->before, is->uid), flags;
+	const struct message *was;
+
+	if (at == 0)
+		return false;
+	was = view_get(a->before, at);
+	flags = a->how == FLAGS_ADD  ? was->flags | a->flags.flags
+	    : a->how == FLAGS_REMOVE ? was->flags & ~a->flags.flags
+				     : a->flags.flags;
+	return flags == is->flags && keywords_expected(i, a, was, is);
 }
 
 static enum step
@@ -71,14 +196,26 @@ tell_one(struct imap_session *i, struct store_args *a, uint32_t seq)
 	struct buf *out = &i->s.out;
 	uint32_t uid = view_get(i->view, seq)->uid;
 	uint32_t at = view_find(a->newest, uid);
+	const struct message *m;
+	bool flags;
 
 	if (at == 0)
 		return STEP_NEXT; /* gone: counted as missing */
-	buf_putf(out, "* %u FETCH (", seq);
-	if (i->uid) /* RFC 3501 6.4.8 */
-		buf_putf(out, "UID %u ", uid);
-	buf_puts(out, "FLAGS ");
-	imap_put_flags(i, out, view_get(a->newest, at));
+	m = view_get(a->newest, at);
+	flags = !a->silent || has_failed(a, uid) || !is_expected(i, a, m);
+	if (!flags && !i->condstore)
+		return imap_spend(i, 64) ? STEP_YIELD : STEP_NEXT;
+	buf_putf(out, "* %" PRIu32 " FETCH (", seq);
+	if (i->uid || i->condstore) /* RFC 3501 6.4.8, RFC 7162 3.2.4 */
+		buf_putf(out, "UID %" PRIu32 " ", uid);
+	if (flags) {
+		buf_puts(out, "FLAGS ");
+		imap_put_flags(i, out, m);
+		if (i->condstore)
+			buf_putc(out, ' ');
+	}
+	if (i->condstore)
+		imap_put_modseq(i, out, m->modseq);
 	buf_puts(out, ")\r\n");
 	if (imap_output_full(i))
 		return STEP_WAIT_OUTPUT;
@@ -91,7 +228,7 @@ telling_fn(struct imap_session *i)
 	struct store_args *a = i->args;
 	enum step st = STEP_NEXT;
 
-	while (!a->silent && st == STEP_NEXT) {
+	while (st == STEP_NEXT) {
 		uint32_t seq = imap_set_next(&a->set, a->told);
 
 		if (seq == 0 || (a->next != 0 && seq >= a->next))
@@ -102,7 +239,8 @@ telling_fn(struct imap_session *i)
 	if (st != STEP_NEXT)
 		return st;
 	view_unref(&a->newest);
-	return imap_goto(i, &imap_step_store);
+	view_unref(&a->before);
+	return imap_goto(i, &step_batch);
 }
 
 static const struct imap_step step_telling = { "STORE telling", telling_fn,
@@ -124,6 +262,23 @@ syncing_fn(struct imap_session *i)
 
 static const struct imap_step step_syncing = { "STORE sync", syncing_fn, true };
 
+/* --- changing ------------------------------------------------------------- */
+
+/* Note those that failed UNCHANGEDSINCE, ascending. */
+static void
+note_failed(struct imap_session *i, struct store_args *a, const uint32_t *uids,
+    size_t n)
+{
+	a->n_failed = n;
+	if (n == 0)
+		return;
+	memcpy(a->failed, uids, n * sizeof(*uids));
+	qsort(a->failed, n, sizeof(*a->failed), order_uids);
+	for (size_t k = 0; k < n; k++)
+		imap_put_set_add(&a->modified_set,
+		    i->uid ? a->failed[k] : view_find(i->view, a->failed[k]));
+}
+
 static enum step
 changing_fn(struct imap_session *i)
 {
@@ -137,17 +292,47 @@ changing_fn(struct imap_session *i)
 	if (st != STEP_DONE)
 		return st;
 	rc = change_flags_result(a->change, &modified, &n_modified, &missing);
+	note_failed(i, a, modified, n_modified);
 	change_flags_free(&a->change);
 	if (rc != 0)
 		return imap_fail(i, "STORE", rc, NULL);
 	a->missing += missing;
 	/* what others changed is told now; ours below */
+	a->before = view_ref(i->view);
 	imap_sync_begin(i, false, &a->set);
 	return imap_goto(i, &step_syncing);
 }
 
 static const struct imap_step step_changing = { "STORE change", changing_fn,
 	true };
+
+/* --- the command ---------------------------------------------------------- */
+
+static enum step
+store_done(struct imap_session *i, struct store_args *a)
+{
+	struct buf code;
+	enum step st;
+
+	buf_init(&code, i->reply.max);
+	imap_put_set_end(&a->modified_set);
+	if (buf_len(&a->modified) != 0) {
+		buf_puts(&code, "[MODIFIED ");
+		buf_put(&code, buf_slice(&a->modified));
+		buf_puts(&code, "] ");
+	}
+	if (a->missing != 0 && !a->silent)
+		st = imap_finish(i, "NO",
+		    "%sSome of the messages no longer exist.",
+		    buf_len(&code) != 0 ? buf_cstr(&code) : "[EXPUNGEISSUED] ");
+	else if (buf_len(&code) != 0)
+		st = imap_finish(
+		    i, "OK", "%sConditional STORE failed.", buf_cstr(&code));
+	else
+		st = imap_finish(i, "OK", "STORE completed.");
+	buf_fini(&code);
+	return st;
+}
 
 /* Begin the next batch. */
 static enum step
@@ -161,19 +346,15 @@ store_fn(struct imap_session *i)
 		.flags = a->flags.flags,
 		.keywords = a->flags.keywords,
 		.n_keywords = a->flags.n_keywords,
-		.unchanged_since = UINT64_MAX,
+		.unchanged_since = a->unchanged_since,
+		.known = i->view,
 	};
 	struct err e = { .code = 0 };
 	int rc;
 
-	if (n == 0) {
-		if (a->missing != 0 && !a->silent)
-			return imap_finish(i, "NO",
-			    "[EXPUNGEISSUED] Some of the messages no longer "
-			    "exist.");
-		return imap_finish(i, "OK", "STORE completed.");
-	}
-	i->cleanup = store_cleanup;
+	if (n == 0)
+		return store_done(i, a);
+	imap_progress(i, next == 0 ? 0 : next, view_count(i->view));
 	rc = change_flags_begin(i->mailbox, uids, n, &what, &a->change, &e);
 	if (imap_retry(i, rc))
 		return STEP_WAIT_PEER;
@@ -184,4 +365,21 @@ store_fn(struct imap_session *i)
 	return imap_goto(i, &step_changing);
 }
 
-const struct imap_step imap_step_store = { "STORE", store_fn, false };
+static const struct imap_step step_batch = { "STORE batch", store_fn, false };
+
+static enum step
+begin_fn(struct imap_session *i)
+{
+	struct store_args *a = i->args;
+
+	if (a->unchanged_since != UINT64_MAX)
+		imap_condstore_enable(i);
+	buf_init(&a->modified, i->reply.max - 200);
+	imap_put_set_begin(&a->modified_set, &a->modified);
+	a->failed = arena_zalloc(&i->arena, BATCH, sizeof(*a->failed));
+	assert(a->failed != NULL);
+	i->cleanup = store_cleanup;
+	return imap_goto(i, &step_batch);
+}
+
+const struct imap_step imap_step_store = { "STORE", begin_fn, false };

@@ -1,3 +1,4 @@
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 
@@ -256,12 +257,20 @@ refresh(struct imap_session *i)
 static enum step
 reply(struct imap_session *i)
 {
-	struct buf *out = &i->s.out;
+	struct buf *out = &i->s.out, code;
 
+	buf_init(&code, 100);
+	imap_condstore_reply(i, i->reply_state, &code);
+	if (i->modseq_code)
+		imap_put_untagged(out,
+		    "OK [HIGHESTMODSEQ %" PRIu64 "] Highest.", i->modseq_held);
+	i->modseq_code = false;
 	buf_put(out, i->tag);
 	buf_putc(out, ' ');
 	buf_puts(out, i->reply_state);
 	buf_putc(out, ' ');
+	buf_put(out, buf_slice(&code));
+	buf_fini(&code);
 	buf_put(out, buf_slice(&i->reply));
 	buf_puts(out, "\r\n");
 	imap_command_clear(i);

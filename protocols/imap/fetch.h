@@ -1,6 +1,7 @@
 /*
  * imap_fetch: the arguments of FETCH, and the engine behind them.
- * RFC 3501 6.4.5.
+ * RFC 3501 6.4.5; RFC 7162 3.1.4 and 3.2.6 (CHANGEDSINCE, VANISHED), RFC 9394
+ * 3.3 (PARTIAL).
  *
  * Layer:  protocols/imap.
  *
@@ -35,6 +36,7 @@ enum fetch_kind {
 	FETCH_BINARY, /* RFC 3516 */
 	FETCH_BINARY_SIZE,
 	FETCH_PREVIEW, /* RFC 8970 */
+	FETCH_MODSEQ, /* RFC 7162 3.1.4.2 */
 };
 
 struct fetch_item {
@@ -71,6 +73,13 @@ struct fetch_args {
 	size_t n_items, cap_items;
 	bool seen;  /* sets \Seen */
 	bool flags; /* FLAGS is among the items */
+	bool has_uid, has_modseq;
+	/* modifiers */
+	bool changed, vanished, partial;
+	uint64_t changed_since;
+	struct imap_partial range;
+	struct imap_set wanted; /* UIDs as asked for, for VANISHED */
+	struct imap_vanished telling;
 	bool needs_info, needs_file, needs_size, needs_email_id;
 	bool needs_text[FETCH_N_TEXTS]; /* ENVELOPE, BODY, BODYSTRUCTURE */
 	bool needs_header, needs_parts; /* of the message, for sections */

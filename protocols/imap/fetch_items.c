@@ -22,6 +22,7 @@ static const struct {
 	{ SLICE_INIT("SAVEDATE"),      FETCH_SAVEDATE,	    false, false, 0 },
 	{ SLICE_INIT("EMAILID"),       FETCH_EMAILID,	    false, false, 0 },
 	{ SLICE_INIT("THREADID"),      FETCH_THREADID,	    false, false, 0 },
+	{ SLICE_INIT("MODSEQ"),	       FETCH_MODSEQ,	    false, false, 0 },
 	{ SLICE_INIT("RFC822"),	       FETCH_SECTION, true, true,
 	    MIME_SECTION_ALL },
 	{ SLICE_INIT("RFC822.HEADER"), FETCH_SECTION, true, false,
@@ -427,6 +428,10 @@ sum_up(struct fetch_args *a)
 
 		switch (it->kind) {
 		case FETCH_UID:
+			a->has_uid = true;
+			break;
+		case FETCH_MODSEQ:
+			a->has_modseq = true;
 			break;
 		case FETCH_FLAGS:
 			a->flags = true;
@@ -477,10 +482,79 @@ sum_up(struct fetch_args *a)
 	}
 }
 
+/* --- modifiers, RFC 4466 2.4 ---------------------------------------------- */
+
+static enum parse
+one_modifier(struct imap_session *i, struct imap_lex *lx, struct fetch_args *a)
+{
+	enum parse r;
+
+	if (imap_lex_word(lx, SLICE("VANISHED"))) {
+		/* RFC 7162 3.2.6 */
+		if (!i->uid)
+			return bad(lx, "VANISHED is for UID FETCH");
+		if (!i->qresync)
+			return bad(lx, "QRESYNC isn't enabled");
+		a->vanished = true;
+		return PARSE_OK;
+	}
+	if (imap_lex_word(lx, SLICE("CHANGEDSINCE"))) {
+		a->changed = true;
+		r = imap_lex_space(lx);
+		return r == PARSE_OK ? imap_lex_modseq(lx, &a->changed_since)
+				     : r;
+	}
+	if (imap_lex_word(lx, SLICE("PARTIAL")) && !a->partial) {
+		a->partial = true;
+		r = imap_lex_space(lx);
+		return r == PARSE_OK ? imap_lex_partial(lx, &a->range) : r;
+	}
+	return bad(lx, "unknown modifier");
+}
+
+/* set: where the lexer stood before the sequence set. */
+static enum parse
+modifiers(struct imap_session *i, struct imap_lex *lx, struct imap_lex set)
+{
+	struct fetch_args *a = i->args;
+	uint32_t last = view_uidnext(i->view) - 1;
+	enum parse r = imap_lex_open(lx);
+
+	if (r != PARSE_OK)
+		return r;
+	do {
+		if ((r = one_modifier(i, lx, a)) != PARSE_OK)
+			return r;
+	} while (imap_lex_take(lx, ' '));
+	if ((r = imap_lex_close(lx)) != PARSE_OK)
+		return r;
+	if (a->vanished && !a->changed)
+		return bad(lx, "VANISHED without CHANGEDSINCE");
+	/* nothing of "$" has vanished; "*" may have, RFC 7162 3.2.6 */
+	if (a->vanished && imap_lex_peek(&set) != '$') {
+		r = imap_lex_set(&set, &i->arena, i->opt->set_max, &a->wanted);
+		if (r != PARSE_OK)
+			return bad(lx, "sets too long");
+		imap_set_order(&a->wanted, last != 0 ? last : 1);
+	}
+	if (a->partial)
+		imap_set_cut(&a->set, &a->range);
+	/* RFC 7162 3.1.4.1 */
+	if (a->changed && !has(a, FETCH_MODSEQ)) {
+		struct fetch_item *it = add(i, FETCH_MODSEQ);
+
+		if (it == NULL)
+			return bad(lx, "too many data items");
+		it->name = simple_name(FETCH_MODSEQ);
+	}
+	return PARSE_OK;
+}
+
 enum parse
 imap_parse_fetch(struct imap_session *i, struct imap_lex *lx)
 {
 	struct fetch_args *a = IMAP_ARGS(i, struct fetch_args);
+	struct imap_lex set;
 	enum parse r;
 
 	a->fd = -1;
@@ -488,8 +562,10 @@ imap_parse_fetch(struct imap_session *i, struct imap_lex *lx)
 	for (size_t k = 0; k < FETCH_N_TEXTS; k++)
 		buf_init(&a->texts[k], FETCH_TEXT_MAX);
 	buf_init(&a->preview_text, 8 * IMAP_PREVIEW_CHARS);
-	if ((r = imap_lex_space(lx)) != PARSE_OK ||
-	    (r = imap_parse_set(i, lx, &a->set)) != PARSE_OK ||
+	if ((r = imap_lex_space(lx)) != PARSE_OK)
+		return r;
+	set = *lx;
+	if ((r = imap_parse_set(i, lx, &a->set)) != PARSE_OK ||
 	    (r = imap_lex_space(lx)) != PARSE_OK)
 		return r;
 	if (i->uid) /* RFC 3501 6.4.8: whether it is asked for or not */
@@ -504,6 +580,8 @@ imap_parse_fetch(struct imap_session *i, struct imap_lex *lx)
 	} else if (!macro(i, lx) && (r = one_item(i, lx)) != PARSE_OK) {
 		return r;
 	}
+	if (imap_lex_take(lx, ' ') && (r = modifiers(i, lx, set)) != PARSE_OK)
+		return r;
 	sum_up(a);
 	return imap_lex_crlf(lx);
 }

@@ -21,6 +21,7 @@ libimap_a_SOURCES = \
 	protocols/imap/cmd_store.c \
 	protocols/imap/cmd_thread.c \
 	protocols/imap/command.c \
+	protocols/imap/condstore.c \
 	protocols/imap/date_time.c \
 	protocols/imap/date_time.h \
 	protocols/imap/fetch.h \
@@ -42,6 +43,7 @@ libimap_a_SOURCES = \
 	protocols/imap/pattern.c \
 	protocols/imap/pattern.h \
 	protocols/imap/progress.c \
+	protocols/imap/resync.c \
 	protocols/imap/saved.c protocols/imap/saved.h \
 	protocols/imap/preview.c protocols/imap/preview.h \
 	protocols/imap/search.h \

@@ -7,6 +7,8 @@ imap_search_begin(struct imap_session *i)
 {
 	struct search_args *a = i->args;
 
+	if (a->by_modseq)
+		imap_condstore_enable(i);
 	a->newest = mailbox_view(i->mailbox);
 	a->seq = 1;
 }

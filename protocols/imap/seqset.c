@@ -128,6 +128,14 @@ in_order(struct imap_range r, uint32_t star)
 	return out;
 }
 
+void
+imap_set_order(struct imap_set *set, uint32_t star)
+{
+	for (size_t i = 0; i < set->n; i++)
+		set->v[i] = in_order(set->v[i], star);
+	normalise(set);
+}
+
 /* UIDs to sequence numbers; lo > hi when none is there. */
 static struct imap_range
 uids_to_seqs(struct imap_range r, const struct view *v)
@@ -179,6 +187,38 @@ imap_set_count(const struct imap_set *set)
 	for (size_t i = 0; i < set->n; i++)
 		n += set->v[i].hi - set->v[i].lo + 1;
 	return n;
+}
+
+void
+imap_set_cut(struct imap_set *set, const struct imap_partial *p)
+{
+	uint32_t count = imap_set_count(set), first = p->first, last = p->last;
+	uint32_t before = 0;
+	size_t n = 0;
+
+	if (last > count)
+		last = count;
+	if (p->from_end && first <= last) {
+		uint32_t swap = count - last + 1;
+
+		last = count - first + 1;
+		first = swap;
+	}
+	for (size_t i = 0; i < set->n; i++) {
+		struct imap_range r = set->v[i];
+		uint32_t size = r.hi - r.lo + 1;
+
+		/* it holds those from before + 1 to before + size */
+		if (first > before + 1)
+			r.lo += first - before - 1;
+		if (last < before + size)
+			r.hi -= before + size - last;
+		if (first <= last && before + size >= first &&
+		    before + 1 <= last)
+			set->v[n++] = r;
+		before += size;
+	}
+	set->n = n;
 }
 
 uint32_t

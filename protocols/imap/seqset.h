@@ -45,6 +45,12 @@ bool imap_set_resolve(
     struct imap_set *set, const struct view *v, bool uid) MUST_USE;
 
 /*
+ * Turn a set as written into ascending ranges that don't touch, in place; star
+ * is what "*" stands for.
+ */
+void imap_set_order(struct imap_set *set, uint32_t star);
+
+/*
  * partial-range (RFC 9394 4): the first-th to the last-th of something, from
  * 1, counted from its end if it was written with "-".
  */
@@ -54,6 +60,8 @@ struct imap_partial {
 };
 enum parse imap_lex_partial(
     struct imap_lex *lx, struct imap_partial *out) MUST_USE;
+/* Leave of a resolved set only those of the range. */
+void imap_set_cut(struct imap_set *set, const struct imap_partial *p);
 
 /* Numbers in a resolved set. */
 uint32_t imap_set_count(const struct imap_set *set);

@@ -26,6 +26,7 @@
 #include "protocols/imap/saved.h"
 #include "protocols/imap/seqset.h"
 #include "protocols/imap/session.h"
+#include "protocols/imap/writer.h"
 #include "protocols/mime/message.h"
 #include "protocols/mime/wire.h"
 
@@ -85,6 +86,8 @@ struct imap_sync {
 	uint32_t n_expunged;
 	uint8_t phase;
 	bool may_expunge;
+	bool vanishing; /* a VANISHED response is being written */
+	struct imap_put_set vanished;
 };
 
 /* The message looked into last: clients ask for it part by part. */
@@ -152,8 +155,13 @@ struct imap_session {
 	/* the selected mailbox; NULL: none */
 	struct mailbox *mailbox;
 	bool read_only;
-	bool changed; /* the store says so */
-	bool idling;  /* and it may be told at any time */
+	bool changed;		 /* the store says so */
+	bool idling;		 /* and it may be told at any time */
+	bool condstore, qresync; /* enabled, for the whole session (RFC 7162) */
+	uint64_t modseq_held;	 /* what the client holds for the highest */
+	uint64_t modseq_told;	 /* highest in a FETCH since its last command */
+	bool modseq_lowered;	 /* it was told to hold less than that */
+	bool modseq_code;	 /* HIGHESTMODSEQ is due before the reply */
 	struct mailbox_listener listener;
 	struct view *view; /* what the client has been told */
 	uint32_t recent_told;
@@ -226,6 +234,67 @@ void imap_log_error(
 bool imap_retry(struct imap_session *i, int rc) MUST_USE;
 void imap_log_line(struct imap_session *i, const char *event, const char *fmt,
     ...) PRINTF_LIKE(3, 4);
+
+/* --- condstore.c --------------------------------------------------------- */
+
+/* A CONDSTORE enabling command (RFC 7162 3.1); tells HIGHESTMODSEQ if due. */
+void imap_condstore_enable(struct imap_session *i);
+/* HIGHESTMODSEQ of the mailbox just selected. */
+void imap_condstore_selected(struct imap_session *i);
+/* Append "MODSEQ (n)" for a FETCH response. */
+void imap_put_modseq(struct imap_session *i, struct buf *out, uint64_t modseq);
+/*
+ * Before the text of a tagged reply: the code HIGHESTMODSEQ if the client is
+ * to hold another one than it would.  Where the reply can't have it,
+ * i->modseq_code asks for an untagged one.
+ */
+void imap_condstore_reply(
+    struct imap_session *i, const char *state, struct buf *out);
+
+/* The telling of VANISHED (EARLIER). */
+struct imap_vanished {
+	struct uid_range *known; /* expunged, or (too long ago) any */
+	size_t n, at_known;
+	struct imap_set wanted; /* UIDs, ascending */
+	size_t at_wanted;
+	uint32_t uid;	  /* where to go on */
+	uint32_t uidnext; /* and where to end */
+	bool open;	  /* a line is */
+	size_t n_line;	  /* ranges in it */
+	struct imap_put_set set;
+};
+void imap_vanished_init(struct imap_vanished *v);
+void imap_vanished_fini(struct imap_vanished *v);
+/*
+ * Tell those of the wanted UIDs, from the UID from on, that were expunged
+ * after the mod-sequence.  wanted must live as long.  0, ERR_BUSY, ….
+ */
+int imap_vanished_begin(struct imap_session *i, struct imap_vanished *v,
+    struct imap_set wanted, uint64_t since, uint32_t from,
+    struct err *e) MUST_USE;
+/* STEP_DONE, STEP_YIELD, STEP_WAIT_OUTPUT. */
+enum step imap_vanished_step(struct imap_session *i, struct imap_vanished *v);
+
+/* --- resync.c ------------------------------------------------------------ */
+
+/* The QRESYNC parameter (RFC 7162 3.2.5), and its answer under way. */
+struct imap_resync {
+	bool given, has_known;
+	uint32_t uidvalidity;
+	uint64_t modseq;
+	struct imap_set known;	    /* UIDs */
+	struct imap_set seqs, uids; /* seq-match-data */
+	struct imap_vanished vanished;
+	uint32_t at; /* the next message to be looked at */
+};
+/* What follows "QRESYNC". */
+enum parse imap_parse_resync(struct imap_session *i, struct imap_lex *lx,
+    struct imap_resync *out) MUST_USE;
+/* Begin the answer, once the mailbox is selected; 0, ERR_BUSY, …. */
+int imap_resync_begin(
+    struct imap_session *i, struct imap_resync *r, struct err *e) MUST_USE;
+/* STEP_DONE, STEP_YIELD, STEP_WAIT_OUTPUT. */
+enum step imap_resync_step(struct imap_session *i, struct imap_resync *r);
 
 /* --- progress.c ---------------------------------------------------------- */
 

@@ -7,7 +7,7 @@
  * newest view:
  *
  *   1. EXPUNGE for what is gone, from the front, each number counted after
- *      the expunges told before it;
+ *      the expunges told before it; or VANISHED with the UIDs (RFC 7162);
  *   2. EXISTS and RECENT, after which the numbers are those of the new view;
  *   3. FLAGS, if there are new keywords;
  *   4. FETCH with FLAGS for what is otherwise than it was.
@@ -16,8 +16,6 @@
  * numbers of the two views would mix.  Any of it may be cut into slices, as
  * numbers are right after each response.
  */
-#include <inttypes.h>
-
 #include "base/pool.h"
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
@@ -185,9 +183,7 @@ imap_sync_select(struct imap_session *i)
 	    out, "OK [UIDVALIDITY %u] Ok", mailbox_uidvalidity(i->mailbox));
 	imap_put_untagged(
 	    out, "OK [UIDNEXT %u] Predicted next UID.", view_uidnext(i->view));
-	/* RFC 7162 3.1.2.1 */
-	imap_put_untagged(out, "OK [HIGHESTMODSEQ %" PRIu64 "] Highest.",
-	    view_highest_modseq(i->view));
+	imap_condstore_selected(i); /* RFC 7162 3.1.2.1 */
 	/* RFC 8474 4.2 */
 	buf_puts(out, "* OK [MAILBOXID ");
 	imap_put_object_id(out, 'F', mailbox_object_id(i->mailbox));
@@ -240,6 +236,20 @@ go_on(struct imap_session *i)
 	return imap_spend(i, 64) ? STEP_YIELD : STEP_NEXT;
 }
 
+/* RFC 7162 3.2.10 */
+static void
+tell_vanished(struct imap_session *i, uint32_t uid)
+{
+	struct imap_sync *s = &i->sync;
+
+	if (!s->vanishing) {
+		buf_puts(&i->s.out, "* VANISHED ");
+		imap_put_set_begin(&s->vanished, &i->s.out);
+		s->vanishing = true;
+	}
+	imap_put_set_add(&s->vanished, uid);
+}
+
 static enum step
 tell_expunges(struct imap_session *i)
 {
@@ -253,12 +263,22 @@ tell_expunges(struct imap_session *i)
 		c = view_diff_next(&s->diff, &seq, &m);
 		if (c == VIEW_SAME_END) {
 			s->phase = SYNC_EXISTS;
-			return STEP_NEXT;
+			break;
 		}
 		if (c != VIEW_EXPUNGED)
 			continue;
-		imap_put_untagged(&i->s.out, "%u EXPUNGE", seq - s->n_expunged);
+		if (i->qresync)
+			tell_vanished(i, m->uid);
+		else
+			imap_put_untagged(
+			    &i->s.out, "%u EXPUNGE", seq - s->n_expunged);
 		s->n_expunged++;
+	}
+	/* each slice is a line of its own */
+	if (s->vanishing) {
+		imap_put_set_end(&s->vanished);
+		buf_puts(&i->s.out, "\r\n");
+		s->vanishing = false;
 	}
 	return st;
 }
@@ -304,6 +324,10 @@ tell_changed_flags(struct imap_session *i)
 			continue;
 		buf_putf(out, "* %u FETCH (UID %u FLAGS ", seq, m->uid);
 		imap_put_flags(i, out, m);
+		if (i->condstore) { /* RFC 7162 3.2.4 */
+			buf_putc(out, ' ');
+			imap_put_modseq(i, out, m->modseq);
+		}
 		buf_puts(out, ")\r\n");
 	}
 	return st;

@@ -140,15 +140,22 @@ set_flush(struct imap_put_set *w)
 }
 
 void
-imap_put_set_add(struct imap_put_set *w, uint32_t n)
+imap_put_set_range(struct imap_put_set *w, uint32_t first, uint32_t last)
 {
-	assert(n != 0);
-	if (w->first != 0 && w->last != UINT32_MAX && n == w->last + 1) {
-		w->last = n;
+	assert(first != 0 && last >= first);
+	if (w->first != 0 && w->last != UINT32_MAX && first == w->last + 1) {
+		w->last = last;
 		return;
 	}
 	set_flush(w);
-	w->first = w->last = n;
+	w->first = first;
+	w->last = last;
+}
+
+void
+imap_put_set_add(struct imap_put_set *w, uint32_t n)
+{
+	imap_put_set_range(w, n, n);
 }
 
 void

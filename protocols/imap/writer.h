@@ -51,6 +51,8 @@ struct imap_put_set {
 };
 void imap_put_set_begin(struct imap_put_set *w, struct buf *out);
 void imap_put_set_add(struct imap_put_set *w, uint32_t n);
+/* All from first to last; behind what was added before. */
+void imap_put_set_range(struct imap_put_set *w, uint32_t first, uint32_t last);
 void imap_put_set_end(struct imap_put_set *w);
 
 #endif

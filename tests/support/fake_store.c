@@ -305,6 +305,23 @@ mailbox_object_id(const struct mailbox *m)
 	return mailbox_uidvalidity(m);
 }
 
+int
+mailbox_vanished(struct mailbox *m, uint64_t since, struct uid_range **v,
+    size_t *n, bool *complete, struct err *e)
+{
+	int rc = busy();
+
+	(void)m;
+	(void)since;
+	(void)e;
+	if (rc != 0)
+		return rc;
+	*v = NULL;
+	*n = 0;
+	*complete = false;
+	return 0;
+}
+
 uint64_t
 mailbox_email_id(struct mailbox *m, uint32_t uid)
 {
@@ -430,7 +447,9 @@ mailbox_keyword(const struct mailbox *m, size_t i)
 const uint16_t *
 mailbox_keyword_set(const struct mailbox *m, uint32_t set, size_t *n)
 {
-	static uint16_t v[KEYWORDS_MAX];
+	static uint16_t turns[2][KEYWORDS_MAX];
+	static unsigned turn;
+	uint16_t *v = turns[turn++ % 2];
 
 	(void)m;
 	*n = 0;

@@ -326,7 +326,7 @@ run_flags(struct fixture *f, struct mailbox *m, const uint32_t *uids, size_t n,
 {
 	struct slice k = slice_str(keyword);
 	struct flags_change what = { how, flags, &k, keyword != NULL,
-		UINT64_MAX };
+		UINT64_MAX, NULL };
 	struct change_flags *c;
 	const uint32_t *modified;
 	size_t n_modified, missing;

@@ -427,7 +427,8 @@ unchanged_since(void **state)
 	struct fixture *f = *state;
 	struct mailbox *m = open_mailbox(f, "INBOX");
 	const uint32_t uids[] = { 1, 2, 77 };
-	struct flags_change what = { FLAGS_ADD, MESSAGE_SEEN, NULL, 0, 0 };
+	struct flags_change what = { FLAGS_ADD, MESSAGE_SEEN, NULL, 0, 0,
+		NULL };
 	const uint32_t *modified;
 	size_t n_modified, missing;
 	struct change_flags *c;
