@@ -346,6 +346,19 @@ class Lines:
             print(f"\nok {case}")
 
 
+def test_every_mechanism_is_fuzzed():
+    """A seed of fuzz_auth_mech for each mechanism: its first line names it."""
+    names = set()
+    for path in (TOP / "auth").glob("mech_*.c"):
+        text = path.read_text()
+        names.update(re.findall(r'\.name = SLICE_INIT\("([A-Z0-9-]+)"\)',
+                                text))
+        names.update(re.findall(r'SCRAM_MECH\("([A-Z0-9-]+)"', text))
+    seeds = {path.read_bytes().split(b"\n")[0].lstrip(b"!?").decode()
+             for path in (TOP / "tests/fuzz/corpus/auth_mech").iterdir()}
+    assert len(names) >= 10 and names == seeds
+
+
 if __name__ == "__main__":
     if not (TOP / ".git").exists():
         print("not a checkout")
