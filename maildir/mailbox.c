@@ -734,13 +734,17 @@ mailbox_counts(struct mailbox *m, struct mailbox_counts *out)
 		for (uint32_t i = 0; i < c->n; i++) {
 			const struct message *msg = &c->m[i];
 			const struct fixed *f = chunk_fixed(c, i);
+			uint64_t size;
 
 			out->unseen += (msg->flags & MESSAGE_SEEN) == 0;
 			out->deleted += (msg->flags & MESSAGE_DELETED) != 0;
 			out->recent += msg->uid >= m->recent_uid;
-			out->size += f->wire_size != SIZE_UNKNOWN
+			size = f->wire_size != SIZE_UNKNOWN
 			    ? f->wire_size
 			    : quota_size(m, c, i);
+			out->size += size;
+			if (msg->flags & MESSAGE_DELETED)
+				out->deleted_size += size;
 		}
 	}
 }

@@ -177,6 +177,7 @@ int mailbox_vanished(struct mailbox *m, uint64_t since, struct uid_range **v,
 struct mailbox_counts {
 	uint32_t messages, recent, unseen, deleted, uidnext;
 	uint64_t size;
+	uint64_t deleted_size; /* of those with \Deleted */
 	uint64_t highest_modseq;
 };
 /* From the newest view: call mailbox_refresh first. */

@@ -18,6 +18,7 @@ static const struct {
 	{ "THREAD=ORDEREDSUBJECT", true }, /* RFC 5256 3 */
 	{ "THREAD=REFERENCES", true }, /* RFC 5256 3 */
 	{ "SORT", true }, /* RFC 5256 3 */
+	{ "QUOTA", true }, /* RFC 9208 3.1 */
 	{ "IDLE", true }, /* RFC 2177 */
 	{ "ID", false }, /* RFC 2971 */
 	{ "ENABLE", false }, /* RFC 5161 */
@@ -29,6 +30,8 @@ static const struct {
 	{ "THREAD=REFS", false }, /* draft-ietf-morg-inthread */
 	{ "I18NLEVEL=1", false }, /* RFC 5255 */
 	{ "COMPRESS=DEFLATE", false }, /* RFC 4978 */
+	{ "QUOTA=RES-STORAGE", false }, /* RFC 9208 5.1 */
+	{ "QUOTA=RES-MESSAGE", false }, /* RFC 9208 5.2 */
 	{ "BINARY", false }, /* RFC 3516 */
 	{ "PREVIEW", false }, /* RFC 8970 */
 	{ "MULTIAPPEND", false }, /* RFC 3502 */
@@ -68,6 +71,10 @@ imap_capability_words(const char *filter, struct buf *out)
 		/* RFC 5957 1: it says that there is SORT, too */
 		if (!all && slice_eq(slice_str(word), SLICE("SORT=DISPLAY")) &&
 		    !imap_capability_asked(filter, "SORT"))
+			continue;
+		/* RFC 9208 3.1.1: resources of QUOTA */
+		if (!all && slice_starts(slice_str(word), SLICE("QUOTA=")) &&
+		    !imap_capability_asked(filter, "QUOTA"))
 			continue;
 		buf_putc(out, ' ');
 		/* RFC 7888 5: never both */

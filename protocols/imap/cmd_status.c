@@ -1,4 +1,5 @@
-/* STATUS, RFC 3501 6.3.10; RFC 7889 3.1 (APPENDLIMIT), RFC 8474 4.3. */
+/* STATUS, RFC 3501 6.3.10; RFC 7889 3.1 (APPENDLIMIT), RFC 8474 4.3, RFC
+ * 9208 4.1.4. */
 #include <inttypes.h>
 
 #include "protocols/imap/session_impl.h"
@@ -13,6 +14,8 @@ enum status_item {
 	STATUS_APPENDLIMIT, /* RFC 7889 3.1 */
 	STATUS_MAILBOXID,
 	STATUS_HIGHESTMODSEQ, /* RFC 7162 3.1.7 */
+	STATUS_DELETED,	      /* RFC 9208 4.1.4 */
+	STATUS_DELETED_STORAGE,
 	STATUS_N_ITEMS,
 };
 
@@ -25,6 +28,8 @@ static const struct slice item_names[STATUS_N_ITEMS] = {
 	[STATUS_APPENDLIMIT] = SLICE_INIT("APPENDLIMIT"),
 	[STATUS_MAILBOXID] = SLICE_INIT("MAILBOXID"),
 	[STATUS_HIGHESTMODSEQ] = SLICE_INIT("HIGHESTMODSEQ"),
+	[STATUS_DELETED] = SLICE_INIT("DELETED"),
+	[STATUS_DELETED_STORAGE] = SLICE_INIT("DELETED-STORAGE"),
 };
 
 struct status_args {
@@ -97,6 +102,8 @@ put_status(struct imap_session *i, const struct status_args *a)
 	values[STATUS_UIDVALIDITY] = mailbox_uidvalidity(a->mailbox);
 	values[STATUS_UNSEEN] = c.unseen;
 	values[STATUS_APPENDLIMIT] = i->opt->message_max;
+	values[STATUS_DELETED] = c.deleted;
+	values[STATUS_DELETED_STORAGE] = c.deleted_size;
 	values[STATUS_MAILBOXID] = mailbox_object_id(a->mailbox);
 	values[STATUS_HIGHESTMODSEQ] = c.highest_modseq;
 	buf_puts(out, "* STATUS ");

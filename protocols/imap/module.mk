@@ -14,6 +14,7 @@ libimap_a_SOURCES = \
 	protocols/imap/cmd_idle.c \
 	protocols/imap/cmd_list.c \
 	protocols/imap/cmd_mailbox.c \
+	protocols/imap/cmd_quota.c \
 	protocols/imap/cmd_search.c \
 	protocols/imap/cmd_select.c \
 	protocols/imap/cmd_sort.c \

@@ -455,6 +455,9 @@ extern const struct imap_step imap_step_capability, imap_step_noop,
     imap_step_idle, imap_step_expunge;
 IMAP_COMMAND_FUNCTIONS(id);
 IMAP_COMMAND_FUNCTIONS(enable);
+IMAP_COMMAND_FUNCTIONS(getquota);
+IMAP_COMMAND_FUNCTIONS(getquotaroot);
+IMAP_COMMAND_FUNCTIONS(setquota);
 IMAP_COMMAND_FUNCTIONS(select);
 IMAP_COMMAND_FUNCTIONS(create);
 IMAP_COMMAND_FUNCTIONS(delete);

@@ -229,6 +229,22 @@ mailbox_list_fini(struct mailbox_list *l)
 }
 
 int
+account_exists(struct account *a, struct slice name, struct err *e)
+{
+	(void)a;
+	return named(name) != NULL ? 0 : err_set(e, ERR_NOT_FOUND, "no such");
+}
+
+int
+account_quota(struct account *a, struct account_quota *out, struct err *e)
+{
+	(void)a;
+	(void)e;
+	*out = (struct account_quota){ 0 };
+	return 0;
+}
+
+int
 account_create(struct account *a, struct slice name, struct err *e)
 {
 	(void)a;
@@ -886,6 +902,17 @@ change_expunge_begin(struct mailbox *m, const uint32_t *uids, size_t n,
 	*out = MEM_NEW(struct change_expunge);
 	change_begin(&(*out)->c, m, uids, n);
 	return 0;
+}
+
+/* There is no trash here. */
+int
+change_expunge_to_trash_begin(struct mailbox *m, const uint32_t *uids, size_t n,
+    const uint32_t *skip, size_t n_skip, struct change_expunge **out,
+    struct err *e)
+{
+	(void)skip;
+	(void)n_skip;
+	return change_expunge_begin(m, uids, n, out, e);
 }
 
 static bool
