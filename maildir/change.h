@@ -57,6 +57,9 @@ int change_move_without_begin(struct mailbox *from, struct slice target,
     struct err *e) MUST_USE;
 enum step change_copy_step(
     struct change_copy *c, struct waker waker, int64_t now_ms, int64_t wall_ms);
+/* How many of the messages are done, of how many: never less than before. */
+void change_copy_progress(
+    const struct change_copy *c, uint64_t *done, uint64_t *goal);
 struct copy_result {
 	int result;
 	uint32_t uidvalidity;	   /* of the target */

@@ -588,6 +588,21 @@ change_copy_step(
 	return step;
 }
 
+void
+change_copy_progress(
+    const struct change_copy *c, uint64_t *done, uint64_t *goal)
+{
+	MAGIC_CHECK(c, COPY_MAGIC);
+	/* half of the work is to link them, half to give them UIDs */
+	*goal = c->n_uids;
+	*done = c->at;
+	if (c->state == COPY_COMMIT)
+		*done += c->at_item;
+	else if (c->state > COPY_COMMIT)
+		*done = 2 * *goal;
+	*done /= 2;
+}
+
 const struct copy_result *
 change_copy_result(const struct change_copy *c)
 {

@@ -38,6 +38,7 @@ static const struct {
 	{ "OBJECTID", false }, /* RFC 8474 */
 	{ "CONDSTORE", false }, /* RFC 7162 3.1 */
 	{ "QRESYNC", false }, /* RFC 7162 3.2 */
+	{ "INPROGRESS", false }, /* RFC 9585 */
 	{ "PARTIAL", false }, /* RFC 9394 */
 	{ "ESEARCH", false }, /* RFC 4731 */
 	{ "SEARCHRES", false }, /* RFC 5182 */

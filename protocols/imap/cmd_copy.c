@@ -100,8 +100,13 @@ copying_fn(struct imap_session *i)
 	const struct copy_result *r;
 	enum step st = change_copy_step(a->change, i->s.waker, i->now, i->wall);
 
-	if (st != STEP_DONE)
+	if (st != STEP_DONE) {
+		uint64_t done, goal;
+
+		change_copy_progress(a->change, &done, &goal);
+		imap_progress(i, done, goal);
 		return st;
+	}
 	r = change_copy_result(a->change);
 	if (r->result != 0)
 		return copy_fail(i, r->result, NULL);

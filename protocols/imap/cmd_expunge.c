@@ -36,8 +36,10 @@ expunging_fn(struct imap_session *i)
 	enum step st =
 	    change_expunge_step(a->change, i->s.waker, i->now, i->wall);
 
-	if (st != STEP_DONE)
+	if (st != STEP_DONE) {
+		imap_progress(i, 0, 0);
 		return st;
+	}
 	rc = change_expunge_result(a->change, &n);
 	if (rc != 0)
 		return imap_fail(i, "EXPUNGE", rc, NULL);

@@ -116,8 +116,10 @@ refresh_fn(struct imap_session *i)
 	enum step st = mailbox_refresh(
 	    a->mailbox, !a->read_only, i->s.waker, i->now, i->wall, &rc);
 
-	if (st != STEP_DONE)
+	if (st != STEP_DONE) {
+		imap_progress(i, 0, 0);
 		return st;
+	}
 	if (imap_retry(i, rc))
 		return STEP_WAIT_PEER;
 	if (rc != 0)

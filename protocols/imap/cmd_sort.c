@@ -240,8 +240,10 @@ loading_fn(struct imap_session *i)
 		enum step st;
 
 		if (s->m == NULL) {
-			if (imap_spend(i, 64))
+			if (imap_spend(i, 64)) {
+				imap_progress(i, 0, 0);
 				return STEP_YIELD;
+			}
 			s->m = view_get(i->view, a->found.v[a->at]);
 		}
 		st = load_key(i, a, &ok);
@@ -279,6 +281,7 @@ running_fn(struct imap_session *i)
 	if (rc < 0)
 		return too_much(i);
 	if (rc == 0) {
+		imap_progress(i, 0, 0);
 		(void)imap_spend(i, i->budget);
 		return STEP_YIELD;
 	}

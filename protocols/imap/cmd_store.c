@@ -289,8 +289,10 @@ changing_fn(struct imap_session *i)
 	enum step st =
 	    change_flags_step(a->change, i->s.waker, i->now, i->wall);
 
-	if (st != STEP_DONE)
+	if (st != STEP_DONE) {
+		imap_progress(i, a->first - 1, view_count(i->view));
 		return st;
+	}
 	rc = change_flags_result(a->change, &modified, &n_modified, &missing);
 	note_failed(i, a, modified, n_modified);
 	change_flags_free(&a->change);
@@ -354,7 +356,6 @@ store_fn(struct imap_session *i)
 
 	if (n == 0)
 		return store_done(i, a);
-	imap_progress(i, next == 0 ? 0 : next, view_count(i->view));
 	rc = change_flags_begin(i->mailbox, uids, n, &what, &a->change, &e);
 	if (imap_retry(i, rc))
 		return STEP_WAIT_PEER;

@@ -36,7 +36,7 @@ enum fetch_kind {
 	FETCH_BINARY, /* RFC 3516 */
 	FETCH_BINARY_SIZE,
 	FETCH_PREVIEW, /* RFC 8970 */
-	FETCH_MODSEQ, /* RFC 7162 3.1.4.2 */
+	FETCH_MODSEQ,  /* RFC 7162 3.1.4.2 */
 };
 
 struct fetch_item {

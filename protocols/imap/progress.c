@@ -4,14 +4,12 @@
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
 
-enum { INTERVAL_MS = 10 * 1000 };
-
 void
 imap_progress(struct imap_session *i, uint64_t done, uint64_t goal)
 {
 	struct buf *out = &i->s.out;
 
-	if (i->half || i->now - i->progress_told < INTERVAL_MS ||
+	if (i->half || i->now - i->progress_told < i->opt->progress_ms ||
 	    imap_output_full(i))
 		return;
 	i->progress_told = i->now;

@@ -53,8 +53,10 @@ imap_search_find(struct imap_session *i, struct search_found *f, int *rc)
 	*rc = 0;
 	for (; a->seq <= count; a->seq++) {
 		if (a->m == NULL) {
-			if (imap_spend(i, 64))
+			if (imap_spend(i, 64)) {
+				imap_progress(i, 0, 0);
 				return STEP_YIELD;
+			}
 			a->m = view_get(i->view, a->seq);
 			if (a->newest != i->view)
 				a->m = imap_newest(a->newest, a->m);

@@ -42,7 +42,8 @@ struct imap_options {
 	uint64_t message_max; /* bytes of a message for APPEND */
 	/* EXPUNGE moves messages there ("INBOX.Trash"); NULL: it doesn't */
 	const char *trash_mailbox;
-	bool keywords; /* other flags than the system's may be set */
+	int64_t progress_ms; /* how often a long command says that it works */
+	bool keywords;	     /* other flags than the system's may be set */
 	/* What ID tells of the server; NULL: isn't told. */
 	const char *id_name, *id_version, *id_os, *id_os_version;
 	struct mime_options mime; /* limits for looking into messages */

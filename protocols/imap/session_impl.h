@@ -299,8 +299,8 @@ enum step imap_resync_step(struct imap_session *i, struct imap_resync *r);
 /* --- progress.c ---------------------------------------------------------- */
 
 /*
- * A command goes on for long: tell that, every ten seconds, where a response
- * may stand.  goal 0: how much is to be done isn't known.
+ * A command goes on for long: tell that, every opt->progress_ms, where a
+ * response may stand (RFC 9585).  goal 0: how much is to be done isn't known.
  */
 void imap_progress(struct imap_session *i, uint64_t done, uint64_t goal);
 

@@ -61,6 +61,8 @@ fixture(struct slice word, struct slice value)
 		options.message_max = n;
 	else if (slice_eq(word, SLICE("nesting-max")))
 		options.nesting_max = n;
+	else if (slice_eq(word, SLICE("progress")))
+		options.progress_ms = n;
 	else if (slice_eq(word, SLICE("set-max")))
 		options.set_max = n;
 	else
