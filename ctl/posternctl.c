@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "base/paths.h"
 #include "ctl/export.h"
+#include "ctl/maintain.h"
 #include "server/conf/conf.h"
 #include "server/ipc/msg.h"
 
@@ -32,7 +33,10 @@ usage(int status)
 		    "  stop                end posternd\n"
 		    "  ping                is it there?\n"
 		    "  export ACCOUNT|--all\n"
-		    "                      write Courier's files now\n",
+		    "                      write Courier's files now\n"
+		    "  mailbox status|rescan|rebuild ACCOUNT|--all ...\n"
+		    "                      compare the index with the files\n"
+		    "  quota recount ACCOUNT|--all [--commit]\n",
 	    status == 0 ? stdout : stderr);
 	exit(status);
 }
@@ -124,12 +128,28 @@ ask(const char *rundir, char *words[])
 	return status;
 }
 
+/* Those that work on the Maildirs themselves. */
+static const struct account_verb {
+	const char *name;
+	int (*fn)(const struct conf *c, char *words[]);
+} account_verbs[] = { { "export", ctl_export }, { "mailbox", ctl_mailbox },
+	{ "quota", ctl_quota } };
+
+static const struct account_verb *
+account_verb(const char *name)
+{
+	for (size_t i = 0; i < NELEMS(account_verbs); i++)
+		if (strcmp(name, account_verbs[i].name) == 0)
+			return &account_verbs[i];
+	return NULL;
+}
+
 int
 main(int argc, char *argv[])
 {
 	const char *dir = POSTERN_SYSCONFDIR;
+	const struct account_verb *verb;
 	struct conf *conf;
-	bool export;
 	int c, status;
 
 	while ((c = getopt(argc, argv, "+c:h")) != -1) {
@@ -140,16 +160,16 @@ main(int argc, char *argv[])
 	}
 	if (optind == argc)
 		usage(1);
-	export = strcmp(argv[optind], "export") == 0;
+	verb = account_verb(argv[optind]);
 	conf = conf_load(dir,
-	    export ? CONF_BIT(CONF_FILE_POSTERN) |
+	    verb != NULL ? CONF_BIT(CONF_FILE_POSTERN) |
 		    CONF_BIT(CONF_FILE_AUTHDAEMONRC) | CONF_BIT(CONF_FILE_IMAPD)
-		   : CONF_BIT(CONF_FILE_POSTERN),
+			 : CONF_BIT(CONF_FILE_POSTERN),
 	    print_remark, NULL);
 	if (conf == NULL)
 		return 1;
-	if (export)
-		status = ctl_export(conf, argv + optind + 1);
+	if (verb != NULL)
+		status = verb->fn(conf, argv + optind + 1);
 	else
 		status =
 		    ask(conf_str(conf, CONF_POSTERN_RUNDIR), argv + optind);

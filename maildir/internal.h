@@ -336,7 +336,11 @@ bool quota_counts(const struct mailbox *m, uint64_t place);
 uint64_t quota_size(struct mailbox *m, const struct chunk *c, uint32_t i);
 /* Whether anybody keeps account at all. */
 bool quota_active(struct account *a);
-/* Sum up anew. */
+struct quota_usage;
+/* Sum up anew; write: and have maildirsize say so. */
+int quota_count(struct account *a, bool write, struct quota_usage *u,
+    struct err *e) MUST_USE;
+/* The same, written. */
 int quota_recount(struct account *a, struct err *e) MUST_USE;
 
 /* --- vanished.c ----------------------------------------------------------- */

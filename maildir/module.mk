@@ -28,6 +28,7 @@ libmaildir_a_SOURCES = \
 	maildir/internal.h \
 	maildir/keywords.c \
 	maildir/mailbox.c maildir/mailbox.h \
+	maildir/maintain.c maildir/maintain.h \
 	maildir/message.c \
 	maildir/name.c maildir/name.h \
 	maildir/open.c \

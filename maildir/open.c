@@ -39,6 +39,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "maildir/internal.h"
+#include "maildir/maintain.h"
 
 static const char *const subdirs[] = { "tmp", "new", "cur" };
 
@@ -195,17 +196,11 @@ set_aside(struct account *a, struct err *e)
 						: clock_wall()) /
 		1000);
 	char from[64], to[96];
-	int rc;
 
-	/* A disk that can't be read now may be read later. */
-	if ((rc = check_readable(a, DB_NAME, e)) != 0 ||
-	    (rc = check_readable(a, WAL_NAME, e)) != 0)
-		return rc;
 	if (lock_file(a, F_WRLCK) < 0)
-		return err_set(e, ERR_BUSY,
-		    "database is damaged, and others still have it open");
-	log_error("maildir: database damaged, rebuilding path=%s "
-		  "kept=" DB_NAME ".damaged-%lld",
+		return err_set(e, ERR_BUSY, "others have the database open");
+	log_error("maildir: database set aside path=%s kept=" DB_NAME
+		  ".damaged-%lld",
 	    a->path, stamp);
 	for (size_t i = 0; i < NELEMS(suffixes); i++) {
 		(void)snprintf(from, sizeof(from), DB_NAME "%s", suffixes[i]);
@@ -219,6 +214,32 @@ set_aside(struct account *a, struct err *e)
 	if (lock_file(a, F_RDLCK) < 0)
 		return err_sys(e, "lock " LOCK_NAME);
 	return 0;
+}
+
+static int
+set_damaged_aside(struct account *a, struct err *e)
+{
+	int rc;
+
+	/* A disk that can't be read now may be read later. */
+	if ((rc = check_readable(a, DB_NAME, e)) != 0 ||
+	    (rc = check_readable(a, WAL_NAME, e)) != 0)
+		return rc;
+	log_error("maildir: database damaged, rebuilding path=%s", a->path);
+	return set_aside(a, e);
+}
+
+int
+maintain_set_aside(struct account *a, struct err *e)
+{
+	int rc;
+
+	account_close_db(a);
+	if ((rc = open_tree(a, e)) != 0 || (rc = take_lock(a, e)) != 0)
+		return rc;
+	rc = set_aside(a, e);
+	drop_lock(a);
+	return rc;
 }
 
 /* The absolute path of a file of the account without symbolic links. */
@@ -389,13 +410,13 @@ account_open_db(struct account *a, struct err *e)
 
 	if ((rc = open_tree(a, e)) != 0 || (rc = take_lock(a, e)) != 0)
 		goto fail;
-	if (a->damaged > 1 && (rc = set_aside(a, e)) != 0)
+	if (a->damaged > 1 && (rc = set_damaged_aside(a, e)) != 0)
 		goto fail;
 	rc = open_once(a, e);
 	if (rc == ERR_DAMAGED)
 		rc = open_once(a, e);
 	if (rc == ERR_DAMAGED) {
-		if ((rc = set_aside(a, e)) != 0)
+		if ((rc = set_damaged_aside(a, e)) != 0)
 			goto fail;
 		rc = open_once(a, e);
 	}

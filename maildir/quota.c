@@ -33,7 +33,7 @@ account_limits(struct account *a, struct quota_usage *out)
 
 /* Count all that counts into u, whose limits stay, and keep it. */
 static int
-count_all(struct account *a, struct quota_usage *u, struct err *e)
+count_all(struct account *a, bool write, struct quota_usage *u, struct err *e)
 {
 	struct file_unique unique = store_unique(a->store, a->store->wall_ms);
 	int rc;
@@ -43,6 +43,8 @@ count_all(struct account *a, struct quota_usage *u, struct err *e)
 	rc = quota_file_count(a->root_fd, u);
 	if (rc != 0)
 		return err_set(e, rc, "count %s", a->path);
+	if (!write)
+		return 0;
 	if ((rc = quota_file_write(a->root_fd, &unique, u, e)) == 0)
 		a->quota_stale = false;
 	return rc;
@@ -69,10 +71,10 @@ load(struct account *a, struct quota_usage *u, struct err *e)
 		u->messages_max != given.messages_max)) {
 		u->bytes_max = given.bytes_max;
 		u->messages_max = given.messages_max;
-		rc = count_all(a, u, e);
+		rc = count_all(a, true, u, e);
 	} else if (u->too_long || u->bytes < 0 || u->messages < 0 ||
 	    a->quota_stale) {
-		rc = count_all(a, u, e);
+		rc = count_all(a, true, u, e);
 	}
 	return rc != 0 ? rc : 1;
 }
@@ -90,7 +92,7 @@ quota_check(struct account *a, uint64_t bytes, uint64_t messages,
 		return 0;
 	/* Before saying no: the file may be wrong, unless it is fresh. */
 	if (u.n_lines != 1 || u.mtime_s + QUOTA_FRESH_S < wall_ms / 1000) {
-		if ((rc = count_all(a, &u, e)) != 0)
+		if ((rc = count_all(a, true, &u, e)) != 0)
 			return rc;
 		if (quota_fits(&u, bytes, messages))
 			return 0;
@@ -165,17 +167,26 @@ quota_size(struct mailbox *m, const struct chunk *c, uint32_t i)
 }
 
 int
-quota_recount(struct account *a, struct err *e)
+quota_count(struct account *a, bool write, struct quota_usage *u, struct err *e)
 {
-	struct quota_usage u, given;
+	struct quota_usage given;
 
-	if (quota_file_read(a->root_fd, &u) != 0 && !account_limits(a, &u))
+	*u = (struct quota_usage){ 0 };
+	if (quota_file_read(a->root_fd, u) != 0 && !account_limits(a, u))
 		return 0;
 	if (account_limits(a, &given)) {
-		u.bytes_max = given.bytes_max;
-		u.messages_max = given.messages_max;
+		u->bytes_max = given.bytes_max;
+		u->messages_max = given.messages_max;
 	}
-	return count_all(a, &u, e);
+	return count_all(a, write, u, e);
+}
+
+int
+quota_recount(struct account *a, struct err *e)
+{
+	struct quota_usage u;
+
+	return quota_count(a, true, &u, e);
 }
 
 int

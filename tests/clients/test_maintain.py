@@ -1,0 +1,93 @@
+"""posternctl mailbox status, rescan, rebuild and quota recount."""
+import re
+
+import postern
+from postern import JOE
+
+
+def test_status_and_rescan(fresh):
+    server = fresh()
+    server.add_user()
+    server.deliver()
+    server.start()
+    said = server.ctl("mailbox", "status", JOE).stdout
+    assert said == f"{JOE}: no index yet\n"
+    server.deliver()
+    with postern.imap(server) as c:
+        c.ok("SELECT INBOX")
+        c.ok("CREATE INBOX.a")
+    server.deliver()
+    said = server.ctl("mailbox", "status", JOE).stdout.splitlines()
+    assert len(said) == 2
+    assert re.fullmatch(
+        rf"{JOE}: INBOX: 2 messages, uidvalidity \d+, uidnext 3, "
+        r"highestmodseq \d+; 3 files: 1 new, 0 missing, 0 changed", said[0])
+    assert said[1].startswith(f"{JOE}: INBOX.a: 0 messages")
+    said = server.ctl("mailbox", "rescan", JOE, "INBOX").stdout
+    assert "1 new" in said and "Nothing was changed" in said
+    said = server.ctl("mailbox", "rescan", "--all", "--commit").stdout
+    assert "INBOX: 3 messages" in said and "1 new" not in said
+    assert "Nothing" not in said
+    said = server.ctl("mailbox", "status", JOE, "INBOX.b", check=False)
+    assert said.returncode == 1 and "no such mailbox" in said.stderr
+    for words in (["mailbox"], ["mailbox", "rescan"], ["mailbox", "mend", JOE],
+                  ["mailbox", "status", JOE, "INBOX", "--commit"],
+                  ["quota", "recount", JOE, "INBOX"], ["quota"]):
+        said = server.ctl(*words, check=False)
+        assert said.returncode == 1 and "usage:" in said.stderr, words
+
+
+def uids(server):
+    with postern.imap(server) as c:
+        lines = c.ok("SELECT INBOX")
+        validity = re.search(r"UIDVALIDITY (\d+)", "\n".join(lines))[1]
+        found = [re.search(r"UID (\d+)", line)[1]
+                 for line in c.ok("FETCH 1:* (UID)") if "FETCH (" in line]
+        return int(validity), found
+
+
+def test_rebuild(fresh):
+    server = fresh(EXPORT_COURIER=0)
+    server.add_user()
+    server.deliver()
+    server.deliver()
+    server.start()
+    before = uids(server)
+    index = server.maildir() / "postern.db"
+    inode = index.stat().st_ino
+    said = server.ctl("mailbox", "rebuild", JOE).stdout
+    assert "would be set aside" in said and "Nothing was changed" in said
+    assert index.stat().st_ino == inode and uids(server) == before
+    # a worker has it open
+    said = server.ctl("mailbox", "rebuild", JOE, "--commit", check=False)
+    assert said.returncode == 1 and "have the database open" in said.stderr
+    assert index.stat().st_ino == inode
+    server.stop_one("posternd")
+    said = server.ctl("mailbox", "rebuild", JOE, "--commit").stdout
+    assert f"{JOE}: INBOX: 2 messages" in said
+    assert list(server.maildir().glob("postern.db.damaged-*"))
+    assert index.stat().st_ino != inode
+    server.start_server()
+    after = uids(server)
+    assert after[0] > before[0] and len(after[1]) == 2
+
+
+def test_quota_recount(fresh):
+    server = fresh()
+    server.add_user()
+    server.deliver()
+    server.start()
+    said = server.ctl("quota", "recount", JOE).stdout
+    assert said.startswith(f"{JOE}: no quota\n")
+    size = sum(p.stat().st_size
+               for p in (server.maildir() / "new").iterdir())
+    file = server.maildir() / "maildirsize"
+    file.write_text("1000000S,100C\n 9 9\n")
+    server.chown_all()
+    said = server.ctl("quota", "recount", JOE).stdout
+    assert f"{size} bytes in 1 messages; maildirsize says 9 in 9" in said
+    assert file.read_text() == "1000000S,100C\n 9 9\n"
+    said = server.ctl("quota", "recount", "--all", "--commit").stdout
+    assert "written" in said and "Nothing" not in said
+    first, rest = file.read_text().split("\n", 1)
+    assert first == "1000000S,100C" and rest.split() == [str(size), "1"]
