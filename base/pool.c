@@ -31,7 +31,7 @@ enum {
 	SLAB = 16 * 1024,
 	FINE = 32, /* sizes up to FINE_MAX are multiples of it */
 	FINE_MAX = 512,
-	COARSE = 128, /* above, of this one */
+	COARSE = 64, /* above, of this one */
 	PIECE_MAX = 4032,
 	N_FINE = FINE_MAX / FINE,
 	N_CLASSES = N_FINE + (PIECE_MAX - FINE_MAX + COARSE - 1) / COARSE,

@@ -1,4 +1,5 @@
 /* IDLE, RFC 2177 3. */
+#include "base/pool.h"
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
 
@@ -95,6 +96,10 @@ static enum step
 idle_fn(struct imap_session *i)
 {
 	buf_puts(&i->s.out, "+ entering idle mode\r\n");
+	/* all that must be kept of the command for an hour */
+	i->kept_tag = memcpy(pool_take(i->tag.n), i->tag.p, i->tag.n);
+	i->tag.p = (const uint8_t *)i->kept_tag;
+	buf_fini(&i->line);
 	i->idling = true;
 	i->cleanup = idle_cleanup;
 	if (i->mailbox == NULL)

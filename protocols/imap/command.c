@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
+#include "base/pool.h"
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
 
@@ -225,6 +226,8 @@ imap_command_clear(struct imap_session *i)
 	i->half = false;
 	i->by_numbers = false;
 	i->tag = slice_of(NULL, 0);
+	pool_free(i->kept_tag);
+	i->kept_tag = NULL;
 	buf_reset(&i->reply);
 	buf_fini(&i->kept_fields);
 	buf_fini(&i->kept_key);

@@ -195,6 +195,7 @@ struct imap_session {
 	struct arena arena;
 	const struct imap_command *cmd;
 	struct slice tag;
+	char *kept_tag; /* the tag's bytes, if they aren't in line */
 	bool uid; /* as UID command */
 	/* sequence numbers are among the arguments of a UID command */
 	bool by_numbers;
