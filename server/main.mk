@@ -110,3 +110,10 @@ tests_fuzz_fuzz_deflate_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 if !FUZZING
 tests_fuzz_fuzz_deflate_SOURCES += tests/fuzz/replay.c
 endif
+check_PROGRAMS += tests/unit/test_worker_stream
+TESTS += tests/unit/test_worker_stream
+tests_unit_test_worker_stream_SOURCES = tests/unit/test_worker_stream.c \
+	server/worker_stream.c server/peer.c
+tests_unit_test_worker_stream_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
+tests_unit_test_worker_stream_LDADD = libconf.a libipc.a libbase.a \
+	$(EVENT_LIBS) -lcmocka

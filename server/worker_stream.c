@@ -310,6 +310,19 @@ wake_of_session(void *arg)
 	stream_wake(arg);
 }
 
+/*
+ * In the next turn of the loop, once it has looked at the sockets: an event
+ * made active in a callback would be called before that, and a session that
+ * works in slices would keep all others waiting until it is through.
+ */
+static void
+run_soon(struct worker *w)
+{
+	const struct timeval now = { 0 };
+
+	(void)event_add(w->on_runnable, &now);
+}
+
 void
 stream_wake(struct stream *st)
 {
@@ -321,7 +334,7 @@ stream_wake(struct stream *st)
 	st->runnable = true;
 	TAILQ_INSERT_TAIL(&w->runnable, st, turn);
 	if (w->n_runnable++ == 0)
-		event_active(w->on_runnable, EV_TIMEOUT, 1);
+		run_soon(w);
 }
 
 static void
@@ -349,7 +362,7 @@ on_streams_runnable(evutil_socket_t fd, short what, void *arg)
 		stream_run(st);
 	}
 	if (w->n_runnable != 0)
-		event_active(w->on_runnable, EV_TIMEOUT, 1);
+		run_soon(w);
 }
 
 void
