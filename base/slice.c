@@ -80,6 +80,63 @@ slice_has(struct slice s, uint8_t c)
 	return slice_find(s, c) < s.n;
 }
 
+/* Sixteen bytes at a time, compared with sixteen others. */
+typedef uint8_t vector __attribute__((vector_size(16)));
+
+static vector
+vector_at(const uint8_t *p)
+{
+	vector v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+static vector
+vector_of(uint8_t c)
+{
+	return (vector){ 0 } + c;
+}
+
+/*
+ * Where both the first and the last byte fit, the rest is compared.  Text that
+ * is made for it can have that happen at every place: then memmem(), which is
+ * slow and linear, does what is left.
+ */
+bool
+slice_contains(struct slice s, struct slice what)
+{
+	size_t at = 0, last = what.n - 1, patience = s.n + 1024;
+	vector first_byte, last_byte;
+
+	if (what.n == 0)
+		return true;
+	if (what.n > s.n)
+		return false;
+	first_byte = vector_of(what.p[0]);
+	last_byte = vector_of(what.p[last]);
+	for (; s.n - last - at >= sizeof(vector); at += sizeof(vector)) {
+		vector hits = (vector)(vector_at(s.p + at) == first_byte) &
+		    (vector)(vector_at(s.p + at + last) == last_byte);
+		uint64_t any[2];
+
+		memcpy(any, &hits, sizeof(any));
+		if ((any[0] | any[1]) == 0)
+			continue;
+		for (size_t k = 0; k < sizeof(vector); k++) {
+			if (hits[k] == 0)
+				continue;
+			if (memcmp(s.p + at + k, what.p, what.n) == 0)
+				return true;
+			if (patience <= what.n)
+				goto rest;
+			patience -= what.n;
+		}
+	}
+rest:
+	return memmem(s.p + at, s.n - at, what.p, what.n) != NULL;
+}
+
 static bool
 is_space(uint8_t c)
 {

@@ -46,6 +46,27 @@ put_ascii(struct slice s, struct buf *out)
 	return n;
 }
 
+bool
+imap_casemap_ascii(uint8_t *p, size_t n)
+{
+	size_t i = 0;
+	uint64_t w;
+
+	for (; n - i >= sizeof(w); i += sizeof(w)) {
+		memcpy(&w, p + i, sizeof(w));
+		if ((w & HIGH) != 0)
+			return false;
+		w = upper8(w);
+		memcpy(p + i, &w, sizeof(w));
+	}
+	for (; i < n; i++) {
+		if (p[i] >= 0x80)
+			return false;
+		p[i] = ascii_upper(p[i]);
+	}
+	return true;
+}
+
 /* One character that isn't ASCII; returns its bytes. */
 static size_t
 put_character(struct slice s, struct buf *out)
@@ -105,10 +126,7 @@ imap_needle_make(struct imap_needle *n, struct slice utf8, struct arena *a)
 bool
 imap_needle_in(const struct imap_needle *n, struct slice prepared)
 {
-	if (n->bytes.n == 0)
-		return true;
-	return prepared.n != 0 &&
-	    memmem(prepared.p, prepared.n, n->bytes.p, n->bytes.n) != NULL;
+	return slice_contains(prepared, n->bytes);
 }
 
 void

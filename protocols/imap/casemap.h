@@ -25,6 +25,10 @@
  */
 void imap_casemap(struct slice utf8, struct buf *out);
 
+/* Prepare bytes in place; false, with them half prepared, if they aren't all
+ * ASCII. */
+bool imap_casemap_ascii(uint8_t *p, size_t n);
+
 /* What is looked for, prepared. */
 struct imap_needle {
 	struct slice bytes;

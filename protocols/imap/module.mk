@@ -52,6 +52,7 @@ libimap_a_SOURCES = \
 	protocols/imap/search_find.c \
 	protocols/imap/search_keys.c \
 	protocols/imap/search_return.c \
+	protocols/imap/search_raw.c \
 	protocols/imap/search_text.c \
 	protocols/imap/seqset.c \
 	protocols/imap/seqset.h \

@@ -8,6 +8,7 @@
  *   search_keys.c  the arguments, made into a program
  *   search_eval.c  one message against the program
  *   search_text.c  header and body text of one message
+ *   search_raw.c   the same, told from its bytes alone
  *   search_find.c  from message to message, for SORT and THREAD
  *   search_return.c  the result options
  *   cmd_search.c   from message to message, and the results
@@ -189,5 +190,12 @@ enum step imap_search_header(
 enum step imap_search_text(
     struct imap_session *i, const struct search_test *t, bool *match);
 void imap_search_text_close(struct imap_session *i);
+
+/*
+ * Whether a look at the bytes of the file, which is open, shows that a BODY or
+ * TEXT test can't match; false says nothing.
+ */
+bool imap_search_ruled_out(
+    struct imap_session *i, const struct search_test *t);
 
 #endif

@@ -382,6 +382,11 @@ imap_search_text(
 	int rc = 0;
 
 	if (!s->begun) {
+		if (i->parsed.parser == NULL && i->parsed.uid != a->m->uid &&
+		    imap_search_ruled_out(i, t)) {
+			*match = false;
+			return STEP_DONE;
+		}
 		if (i->parsed.parser == NULL)
 			imap_look_begin(i, a->m->uid, a->fd, true);
 		st = imap_look_step(i, &rc);

@@ -5,6 +5,7 @@
  */
 #include "protocols/imap/sorter.h"
 
+#include <endian.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -49,7 +50,7 @@ imap_sorter_begin(struct imap_sorter *s, bool by_text, bool reverse)
 }
 
 static bool
-add(struct imap_sorter *s, uint64_t key, size_t text)
+add(struct imap_sorter *s, const uint64_t key[2], size_t text)
 {
 	struct imap_sort_entry *v =
 	    imap_shared_grow(s->v, &s->cap, s->n + 1, sizeof(*v));
@@ -57,8 +58,12 @@ add(struct imap_sorter *s, uint64_t key, size_t text)
 	if (v == NULL)
 		return false;
 	s->v = v;
-	s->v[s->n] = (struct imap_sort_entry){ s->reverse ? ~key : key,
+	s->v[s->n] = (struct imap_sort_entry){ { key[0], key[1] },
 		(uint32_t)s->n, (uint32_t)text };
+	if (s->reverse) {
+		s->v[s->n].key[0] = ~key[0];
+		s->v[s->n].key[1] = ~key[1];
+	}
 	s->n++;
 	return true;
 }
@@ -66,7 +71,24 @@ add(struct imap_sorter *s, uint64_t key, size_t text)
 bool
 imap_sorter_number(struct imap_sorter *s, int64_t key)
 {
-	return add(s, (uint64_t)key ^ UINT64_C(1) << 63, 0);
+	const uint64_t first[2] = { (uint64_t)key ^ UINT64_C(1) << 63, 0 };
+
+	return add(s, first, 0);
+}
+
+/* The first bytes of a text as a number that orders as they do. */
+static uint64_t
+eight_bytes(struct slice s)
+{
+	uint64_t v = 0;
+
+	if (s.n >= sizeof(v)) {
+		memcpy(&v, s.p, sizeof(v));
+		return be64toh(v);
+	}
+	for (size_t i = 0; i < sizeof(v); i++)
+		v = v << 8 | (i < s.n ? s.p[i] : 0);
+	return v;
 }
 
 bool
@@ -74,7 +96,7 @@ imap_sorter_text(struct imap_sorter *s, struct slice key)
 {
 	size_t at = s->n_texts;
 	uint32_t n = (uint32_t)key.n;
-	uint64_t first = 0;
+	uint64_t first[2];
 	uint8_t *texts;
 
 	if (at + 4 + key.n > UINT32_MAX)
@@ -87,8 +109,8 @@ imap_sorter_text(struct imap_sorter *s, struct slice key)
 	if (n != 0)
 		memcpy(s->texts + at + 4, key.p, n);
 	s->n_texts += 4 + key.n;
-	for (size_t i = 0; i < 8; i++)
-		first = first << 8 | (i < key.n ? key.p[i] : 0);
+	first[0] = eight_bytes(key);
+	first[1] = eight_bytes(slice_skip(key, 8));
 	return add(s, first, at);
 }
 
@@ -106,8 +128,10 @@ static bool
 before(const struct imap_sorter *s, const struct imap_sort_entry *a,
     const struct imap_sort_entry *b)
 {
-	if (a->key != b->key)
-		return a->key < b->key;
+	if (a->key[0] != b->key[0])
+		return a->key[0] < b->key[0];
+	if (a->key[1] != b->key[1])
+		return a->key[1] < b->key[1];
 	if (s->by_text) {
 		int d = slice_cmp(text_of(s, a), text_of(s, b));
 

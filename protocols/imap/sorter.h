@@ -19,9 +19,9 @@
 #include "base/slice.h"
 
 struct imap_sort_entry {
-	uint64_t key;  /* the number, or the first bytes of the text */
-	uint32_t item; /* 0 … n-1 */
-	uint32_t text; /* where it begins */
+	uint64_t key[2]; /* the number, or the first bytes of the text */
+	uint32_t item;	 /* 0 … n-1 */
+	uint32_t text;	 /* where it begins */
 };
 
 struct imap_sorter { /* private */

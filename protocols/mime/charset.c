@@ -74,8 +74,7 @@ utf8_feed(struct mime_charset *c, struct slice in, struct buf *out)
 	size_t n;
 
 	while (in.n != 0) {
-		for (n = 0; n < in.n && in.p[n] < 0x80 && c->n_carry == 0;)
-			n++;
+		n = c->n_carry == 0 ? ascii_run(in.p, in.n) : 0;
 		if (n == 0)
 			utf8_byte(c, in.p[n++], out);
 		else

@@ -322,6 +322,32 @@ test_fold(void **state)
 	arena_fini(&a);
 }
 
+/* Against memmem(), at every length around those of vectors. */
+static void
+test_contains(void **state)
+{
+	uint8_t text[80], what[40];
+	uint32_t seed = 1;
+
+	(void)state;
+	for (int round = 0; round < 20000; round++) {
+		size_t n = (size_t)round % sizeof(text);
+		size_t m = (size_t)(round / 80) % sizeof(what);
+
+		for (size_t k = 0; k < n; k++) {
+			seed = seed * 1664525 + 1013904223;
+			text[k] = (uint8_t)('a' + (seed >> 30 != 0));
+		}
+		for (size_t k = 0; k < m; k++) {
+			seed = seed * 1664525 + 1013904223;
+			what[k] = (uint8_t)('a' + (seed >> 30 != 0));
+		}
+		assert_true(
+		    slice_contains(slice_of(text, n), slice_of(what, m)) ==
+		    (memmem(text, n, what, m) != NULL));
+	}
+}
+
 /* RFC 5051 2: its example, and what its steps come to elsewhere. */
 static void
 test_casemap(void **state)
@@ -510,6 +536,7 @@ main(void)
 		cmocka_unit_test(test_put_date),
 		cmocka_unit_test(test_fold),
 		cmocka_unit_test(test_casemap),
+		cmocka_unit_test(test_contains),
 		cmocka_unit_test(test_writers),
 		cmocka_unit_test(test_hits),
 		cmocka_unit_test(test_saved),
