@@ -29,6 +29,7 @@ static const struct {
 	{ "SORT=DISPLAY", false }, /* RFC 5957 */
 	{ "THREAD=REFS", false }, /* draft-ietf-morg-inthread */
 	{ "I18NLEVEL=1", false }, /* RFC 5255 */
+	{ "ESORT", false }, /* RFC 5267 */
 	{ "COMPRESS=DEFLATE", false }, /* RFC 4978 */
 	{ "QUOTA=RES-STORAGE", false }, /* RFC 9208 5.1 */
 	{ "QUOTA=RES-MESSAGE", false }, /* RFC 9208 5.2 */
@@ -69,8 +70,10 @@ imap_capability_words(const char *filter, struct buf *out)
 		if (!all && words[k].filtered &&
 		    !imap_capability_asked(filter, word))
 			continue;
-		/* RFC 5957 1: it says that there is SORT, too */
-		if (!all && slice_eq(slice_str(word), SLICE("SORT=DISPLAY")) &&
+		/* RFC 5957 1: they say that there is SORT, too */
+		if (!all &&
+		    (slice_eq(slice_str(word), SLICE("SORT=DISPLAY")) ||
+			slice_eq(slice_str(word), SLICE("ESORT"))) &&
 		    !imap_capability_asked(filter, "SORT"))
 			continue;
 		/* RFC 9208 3.1.1: resources of QUOTA */

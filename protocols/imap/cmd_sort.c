@@ -1,5 +1,6 @@
 /*
- * SORT, RFC 5256 3 (BASE.6.4.SORT); DISPLAYFROM and DISPLAYTO, RFC 5957.
+ * SORT, RFC 5256 3 (BASE.6.4.SORT); DISPLAYFROM and DISPLAYTO, RFC 5957;
+ * ESORT, RFC 5267 3.
  *
  * The messages are found, then sorted by one key after the other, the last one
  * first: so the keys of one sort are in memory at a time.
@@ -11,6 +12,7 @@
 #include "protocols/imap/search.h"
 #include "protocols/imap/shared.h"
 #include "protocols/imap/sorter.h"
+#include "protocols/imap/writer.h"
 
 enum { KEYS_MAX = 32, READ_WORK = 16 * 1024 };
 
@@ -45,6 +47,7 @@ static const struct {
 
 struct sort_args {
 	struct search_args search; /* must be first */
+	struct search_return ret;
 	struct {
 		enum sort_key key;
 		bool reverse;
@@ -55,6 +58,7 @@ struct sort_args {
 	struct imap_sorter sorter;
 	size_t key; /* of the run under way */
 	size_t at;  /* of found */
+	struct imap_put_set set;
 };
 
 static const struct imap_step step_finding, step_loading, step_running,
@@ -96,7 +100,13 @@ imap_parse_sort(struct imap_session *i, struct imap_lex *lx)
 
 	a->search.fd = -1;
 	if ((r = imap_lex_space(lx)) != PARSE_OK ||
-	    (r = imap_lex_open(lx)) != PARSE_OK)
+	    (r = imap_parse_return(lx, &a->ret)) != PARSE_OK)
+		return r;
+	if ((a->ret.what & SEARCH_RETURN_PARTIAL) != 0) {
+		lx->why = "PARTIAL is for SEARCH"; /* RFC 9394 3.1 */
+		return PARSE_BAD;
+	}
+	if ((r = imap_lex_open(lx)) != PARSE_OK)
 		return r;
 	do {
 		if ((r = criterion(lx, a)) != PARSE_OK)
@@ -272,6 +282,75 @@ begin_key(struct imap_session *i, struct sort_args *a, size_t key)
 	return imap_goto(i, &step_loading);
 }
 
+/* --- the result ----------------------------------------------------------- */
+
+static uint32_t
+seq_at(const struct sort_args *a, size_t place)
+{
+	return a->found.v[imap_sorter_item(&a->sorter, place)];
+}
+
+static uint32_t
+number_at(const struct imap_session *i, const struct sort_args *a, size_t place)
+{
+	uint32_t seq = seq_at(a, place);
+
+	return i->uid ? view_get(i->view, seq)->uid : seq;
+}
+
+/* RFC 5182 2.4: MIN and MAX alone, or all; false: too many gaps. */
+static bool
+save(struct imap_session *i, struct sort_args *a)
+{
+	unsigned what = a->ret.what & ~(unsigned)SEARCH_RETURN_SAVE;
+	bool all = what == 0 ||
+	    (what & (SEARCH_RETURN_ALL | SEARCH_RETURN_COUNT)) != 0;
+	uint32_t min = a->found.n != 0 ? seq_at(a, 0) : 0;
+	uint32_t max = a->found.n != 0 ? seq_at(a, a->found.n - 1) : 0;
+
+	imap_saved_clear(&i->saved);
+	for (size_t k = 0; k < a->found.n; k++) {
+		uint32_t seq = a->found.v[k], uid = view_get(i->view, seq)->uid;
+
+		if (!all && !((what & SEARCH_RETURN_MIN) != 0 && seq == min) &&
+		    !((what & SEARCH_RETURN_MAX) != 0 && seq == max))
+			continue;
+		if (!imap_saved_add(&i->saved, uid, uid)) {
+			imap_saved_clear(&i->saved);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* RFC 5267 3.1: MIN and MAX are the first and the last in the order. */
+static void
+tell_begin(struct imap_session *i, struct sort_args *a)
+{
+	struct buf *out = &i->s.out;
+	unsigned what = a->ret.what;
+	size_t n = a->found.n;
+
+	if (!a->ret.given) {
+		buf_puts(out, "* SORT");
+		return;
+	}
+	buf_puts(out, "* ESEARCH (TAG \"");
+	buf_put(out, i->tag);
+	buf_puts(out, i->uid ? "\") UID" : "\")");
+	if ((what & SEARCH_RETURN_MIN) != 0 && n != 0)
+		buf_putf(out, " MIN %" PRIu32, number_at(i, a, 0));
+	if ((what & SEARCH_RETURN_MAX) != 0 && n != 0)
+		buf_putf(out, " MAX %" PRIu32, number_at(i, a, n - 1));
+	if ((what & SEARCH_RETURN_COUNT) != 0)
+		buf_putf(out, " COUNT %zu", n);
+	if ((what & SEARCH_RETURN_ALL) == 0)
+		a->at = n;
+	else if (n != 0)
+		buf_puts(out, " ALL ");
+	imap_put_set_begin(&a->set, out);
+}
+
 static enum step
 running_fn(struct imap_session *i)
 {
@@ -288,28 +367,17 @@ running_fn(struct imap_session *i)
 	if (a->key != 0)
 		return begin_key(i, a, a->key - 1);
 	a->at = 0;
-	buf_puts(&i->s.out, "* SORT");
+	if ((a->ret.what & SEARCH_RETURN_SAVE) != 0 && !save(i, a))
+		return imap_finish(i, "NO",
+		    "[NOTSAVED] Too many messages with gaps between them.");
+	if (a->ret.what == SEARCH_RETURN_SAVE)
+		return imap_finish(i, "OK", "SORT completed, result saved.");
+	tell_begin(i, a);
 	i->half = true;
 	return imap_goto(i, &step_telling);
 }
 
 static const struct imap_step step_running = { "SORT", running_fn, false };
-
-/* The highest mod-sequence of what was found. */
-static uint64_t
-highest(struct imap_session *i, const struct sort_args *a)
-{
-	uint64_t modseq = 0;
-
-	for (size_t k = 0; k < a->found.n; k++) {
-		const struct message *m = imap_newest(
-		    a->search.newest, view_get(i->view, a->found.v[k]));
-
-		if (m->modseq > modseq)
-			modseq = m->modseq;
-	}
-	return modseq;
-}
 
 static enum step
 telling_fn(struct imap_session *i)
@@ -317,16 +385,23 @@ telling_fn(struct imap_session *i)
 	struct sort_args *a = i->args;
 
 	for (; a->at < a->found.n; a->at++) {
-		uint32_t seq = a->found.v[imap_sorter_item(&a->sorter, a->at)];
-
 		if (imap_output_full(i))
 			return STEP_WAIT_OUTPUT;
+		if (a->ret.given) {
+			/* RFC 5267 3.2: ranges ascend */
+			imap_put_set_add(&a->set, number_at(i, a, a->at));
+			continue;
+		}
 		buf_putc(&i->s.out, ' ');
-		buf_putu(&i->s.out, i->uid ? view_get(i->view, seq)->uid : seq);
+		buf_putu(&i->s.out, number_at(i, a, a->at));
 	}
+	if (a->ret.given)
+		imap_put_set_end(&a->set);
 	/* RFC 7162 3.1.9 */
 	if (a->search.by_modseq && a->found.n != 0)
-		buf_putf(&i->s.out, " (MODSEQ %" PRIu64 ")", highest(i, a));
+		buf_putf(&i->s.out,
+		    a->ret.given ? " MODSEQ %" PRIu64 : " (MODSEQ %" PRIu64 ")",
+		    a->found.modseq);
 	buf_puts(&i->s.out, "\r\n");
 	i->half = false;
 	return imap_finish(i, "OK", "SORT completed.");

@@ -150,6 +150,7 @@ enum parse imap_search_criteria(struct imap_session *i, struct imap_lex *lx,
 struct search_found {
 	uint32_t *v;
 	size_t n, cap;
+	uint64_t modseq; /* the highest of them */
 };
 /*
  * Find all messages that match, for a command whose args begin with a struct

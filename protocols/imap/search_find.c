@@ -31,7 +31,7 @@ imap_search_found_fini(struct search_found *f)
 }
 
 static bool
-keep(struct search_found *f, uint32_t seq)
+keep(struct search_found *f, uint32_t seq, uint64_t modseq)
 {
 	uint32_t *v = imap_shared_grow(f->v, &f->cap, f->n + 1, sizeof(*v));
 
@@ -39,6 +39,8 @@ keep(struct search_found *f, uint32_t seq)
 		return false;
 	f->v = v;
 	f->v[f->n++] = seq;
+	if (modseq > f->modseq)
+		f->modseq = modseq;
 	return true;
 }
 
@@ -65,11 +67,11 @@ imap_search_find(struct imap_session *i, struct search_found *f, int *rc)
 		st = imap_search_eval(i, &match);
 		if (st != STEP_DONE)
 			return st;
-		imap_search_close(i);
-		if (match && !keep(f, a->seq)) {
+		if (match && !keep(f, a->seq, a->m->modseq)) {
 			*rc = ERR_LIMIT;
 			return STEP_DONE;
 		}
+		imap_search_close(i);
 	}
 	return STEP_DONE;
 }
