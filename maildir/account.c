@@ -510,7 +510,8 @@ account_delete(struct account *a, struct slice name, struct err *e)
 	if ((m = mailbox_find_dir(a, c.dir)) != NULL)
 		mailbox_set_gone(m);
 	a->sweep = tidy_sweep(a);
-	if (quota_active(a) && quota_recount(a, NULL) != 0)
+	/* counted anew by whoever asks next */
+	if (quota_active(a))
 		quota_distrust(a);
 out:
 	buf_fini(&tmp);

@@ -317,7 +317,7 @@ is_young(struct change_copy *c, uint32_t uid, int64_t wall_ms)
 }
 
 static enum step
-step_prepare(struct change_copy *c, int64_t wall_ms)
+step_prepare(struct change_copy *c, int64_t now_ms, int64_t wall_ms)
 {
 	int rc;
 
@@ -338,6 +338,11 @@ step_prepare(struct change_copy *c, int64_t wall_ms)
 	if (!c->move) {
 		rc = quota_check(
 		    c->to->account, c->bytes, c->messages, wall_ms, NULL);
+		/* somebody has the database, or all is being counted */
+		if (rc == ERR_BUSY &&
+		    work_still_busy(&c->busy_since_ms, now_ms))
+			return STEP_YIELD;
+		c->busy_since_ms = 0;
 		if (rc != 0)
 			return undo(c, rc);
 	}
@@ -558,7 +563,7 @@ advance(
 {
 	switch (c->state) {
 	case COPY_PREPARE:
-		return step_prepare(c, wall_ms);
+		return step_prepare(c, now_ms, wall_ms);
 	case COPY_SYNC_FILES:
 		return step_sync_files(c, waker);
 	case COPY_COMMIT:

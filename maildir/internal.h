@@ -83,7 +83,8 @@ struct account {
 	int64_t tmp_checked_ms;
 	bool sweep; /* there may be deleted trees below tmp/ */
 	bool quota_warned;
-	bool made;    /* the database, just now */
+	struct quota_count *counting; /* under way */
+	bool made;		      /* the database, just now */
 	bool rebuilt; /* the database was lost once: UIDs it gave are unknown */
 	bool room_given;  /* room.c: to be taken back when there is some */
 	bool quota_stale; /* maildirsize is wrong, and couldn't be removed */
@@ -340,8 +341,6 @@ struct quota_usage;
 /* Sum up anew; write: and have maildirsize say so. */
 int quota_count(struct account *a, bool write, struct quota_usage *u,
     struct err *e) MUST_USE;
-/* The same, written. */
-int quota_recount(struct account *a, struct err *e) MUST_USE;
 
 /* --- vanished.c ----------------------------------------------------------- */
 

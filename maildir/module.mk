@@ -33,7 +33,7 @@ libmaildir_a_SOURCES = \
 	maildir/name.c maildir/name.h \
 	maildir/open.c \
 	maildir/pop3.c maildir/pop3_ids.c maildir/pop3_ids.h \
-	maildir/quota.c \
+	maildir/quota.c maildir/quota_count.c \
 	maildir/quota_file.c maildir/quota_file.h \
 	maildir/record.c maildir/record.h \
 	maildir/rename.c \

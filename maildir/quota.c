@@ -15,6 +15,8 @@
 #include "maildir/internal.h"
 #include "maildir/quota_file.h"
 
+enum { COUNT_SLICE = 4000 };
+
 /* The limits that the account was given; false: none, or not in their form. */
 static bool
 account_limits(struct account *a, struct quota_usage *out)
@@ -31,23 +33,57 @@ account_limits(struct account *a, struct quota_usage *out)
 	return false;
 }
 
-/* Count all that counts into u, whose limits stay, and keep it. */
 static int
-count_all(struct account *a, bool write, struct quota_usage *u, struct err *e)
+keep_count(struct account *a, const struct quota_usage *u, struct err *e)
 {
 	struct file_unique unique = store_unique(a->store, a->store->wall_ms);
-	int rc;
+	int rc = quota_file_write(a->root_fd, &unique, u, e);
 
+	if (rc == 0)
+		a->quota_stale = false;
+	return rc;
+}
+
+/* What counts, as the store was told. */
+static void
+set_what(struct account *a, struct quota_usage *u)
+{
 	u->trash_dir = a->store->trash_dir;
 	u->all = a->store->opt.trash_quota;
+}
+
+/* Count all that counts into u, whose limits stay, in one go. */
+static int
+count_whole(struct account *a, bool write, struct quota_usage *u, struct err *e)
+{
+	int rc;
+
+	set_what(a, u);
 	rc = quota_file_count(a->root_fd, u);
 	if (rc != 0)
 		return err_set(e, rc, "count %s", a->path);
-	if (!write)
-		return 0;
-	if ((rc = quota_file_write(a->root_fd, &unique, u, e)) == 0)
-		a->quota_stale = false;
-	return rc;
+	return write ? keep_count(a, u, e) : 0;
+}
+
+/*
+ * The same for a session, piece by piece, and kept.  ERR_BUSY: that takes
+ * longer, call again.
+ */
+static int
+count_all(struct account *a, struct quota_usage *u, struct err *e)
+{
+	int rc;
+
+	set_what(a, u);
+	if (a->counting == NULL)
+		a->counting = quota_count_new(a->root_fd, u);
+	rc = quota_count_step(a->counting, COUNT_SLICE, u);
+	if (rc == 1)
+		return err_set(e, ERR_BUSY, "counting %s", a->path);
+	quota_count_free(&a->counting);
+	if (rc != 0)
+		return err_set(e, rc, "count %s", a->path);
+	return keep_count(a, u, e);
 }
 
 /*
@@ -71,10 +107,10 @@ load(struct account *a, struct quota_usage *u, struct err *e)
 		u->messages_max != given.messages_max)) {
 		u->bytes_max = given.bytes_max;
 		u->messages_max = given.messages_max;
-		rc = count_all(a, true, u, e);
+		rc = count_all(a, u, e);
 	} else if (u->too_long || u->bytes < 0 || u->messages < 0 ||
 	    a->quota_stale) {
-		rc = count_all(a, true, u, e);
+		rc = count_all(a, u, e);
 	}
 	return rc != 0 ? rc : 1;
 }
@@ -92,7 +128,7 @@ quota_check(struct account *a, uint64_t bytes, uint64_t messages,
 		return 0;
 	/* Before saying no: the file may be wrong, unless it is fresh. */
 	if (u.n_lines != 1 || u.mtime_s + QUOTA_FRESH_S < wall_ms / 1000) {
-		if ((rc = count_all(a, true, &u, e)) != 0)
+		if ((rc = count_all(a, &u, e)) != 0)
 			return rc;
 		if (quota_fits(&u, bytes, messages))
 			return 0;
@@ -117,7 +153,13 @@ quota_note(struct account *a, int64_t bytes, int64_t messages)
 void
 quota_distrust(struct account *a)
 {
-	a->quota_stale = fsx_unlink(a->root_fd, QUOTA_FILE_NAME) < 0;
+	struct quota_usage u;
+
+	a->quota_stale = true;
+	/* Without limits of its own the account has those of the file. */
+	if (account_limits(a, &u) &&
+	    fsx_unlink(a->root_fd, QUOTA_FILE_NAME) == 0)
+		a->quota_stale = false;
 }
 
 bool
@@ -178,15 +220,7 @@ quota_count(struct account *a, bool write, struct quota_usage *u, struct err *e)
 		u->bytes_max = given.bytes_max;
 		u->messages_max = given.messages_max;
 	}
-	return count_all(a, write, u, e);
-}
-
-int
-quota_recount(struct account *a, struct err *e)
-{
-	struct quota_usage u;
-
-	return quota_count(a, true, &u, e);
+	return count_whole(a, write, u, e);
 }
 
 int

@@ -40,6 +40,14 @@ int quota_file_read(int root_fd, struct quota_usage *out) MUST_USE;
 /* Count all that counts, into u, whose limits stay; 0, or ERR_* and then what
  * couldn't be counted doesn't count as nothing. */
 int quota_file_count(int root_fd, struct quota_usage *u) MUST_USE;
+/* The same piece by piece, as u says what counts. */
+struct quota_count;
+struct quota_count *quota_count_new(
+    int root_fd, const struct quota_usage *u) MUST_USE;
+/* About so many files.  1: there are more; 0: their sums are in out; ERR_*. */
+int quota_count_step(
+    struct quota_count *c, int budget, struct quota_usage *out) MUST_USE;
+void quota_count_free(struct quota_count **c);
 /* Put it in place, by a file in tmp/. */
 int quota_file_write(int root_fd, const struct file_unique *unique,
     const struct quota_usage *u, struct err *e) MUST_USE;

@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/pool.h"
 #include "maildir/background.h"
+#include "maildir/quota_file.h"
 
 enum { BUSY_TRIES = 50, BUSY_PAUSE_NS = 2000000, TICK_BUDGET = 100 };
 
@@ -51,6 +52,7 @@ account_free(struct account *a)
 	while (a->mailboxes != NULL)
 		mailbox_free(a->mailboxes);
 	account_close_db(a);
+	quota_count_free(&a->counting);
 	if (a->root_fd >= 0)
 		(void)close(a->root_fd);
 	pool_free(a->path);
@@ -205,6 +207,7 @@ abandon_db(struct account *a)
 		mailbox_set_gone(m);
 	cache_close(a);
 	account_close_db(a);
+	quota_count_free(&a->counting);
 	if (a->root_fd >= 0)
 		(void)close(a->root_fd);
 	a->root_fd = -1;

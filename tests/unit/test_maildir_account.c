@@ -302,6 +302,52 @@ quota_is_kept_and_refuses(void **state)
 	mailbox_close(&m);
 }
 
+/* A large tree isn't counted in one go; mail that comes meanwhile counts. */
+static void
+quota_is_counted_in_pieces(void **state)
+{
+	struct fixture *f = *state;
+	struct account_quota q = { 0 };
+	struct mailbox *m;
+	unsigned pieces = 0;
+	char name[64];
+	int rc;
+
+	m = open_mailbox(f, "INBOX");
+	mailbox_close(&m);
+	for (int i = 0; i < 9000; i++) {
+		(void)snprintf(name, sizeof(name), "cur/%d.M1,S=3:2,", i);
+		write_file(fixture_path(f, name), "");
+	}
+	f->quota = "1000000S";
+	fixture_reopen(f);
+	while ((rc = account_quota(f->account, &q, NULL)) == ERR_BUSY)
+		if (++pieces == 1)
+			deliver(f, "", "x");
+	assert_int_equal(rc, 0);
+	assert_true(pieces >= 2);
+	assert_int_equal(q.messages, 9001);
+	assert_int_equal(q.bytes, 9000 * 3 + 1);
+}
+
+/* maildirmake -q gave the limits, no user table: they outlive doubts. */
+static void
+quota_of_the_file_stays(void **state)
+{
+	struct fixture *f = *state;
+	struct account_quota q = { 0 };
+
+	assert_int_equal(create(f, "INBOX.a"), 0);
+	write_file(fixture_path(f, "maildirsize"), "1000S\n 0 0\n");
+	assert_int_equal(run_append(f, "INBOX.a", "12345\n", 0, NULL, NULL), 0);
+	assert_int_equal(run_append(f, "INBOX", "12\n", 0, NULL, NULL), 0);
+	assert_int_equal(account_delete(f->account, SLICE("INBOX.a"), NULL), 0);
+	assert_int_equal(account_quota(f->account, &q, NULL), 0);
+	assert_int_equal(q.bytes_max, 1000);
+	assert_int_equal(q.bytes, 3);
+	assert_int_equal(q.messages, 1);
+}
+
 static void
 bad_quota_is_none(void **state)
 {
@@ -751,6 +797,8 @@ main(void)
 		CASE(rename_inbox_moves_messages),
 		CASE(subscriptions),
 		CASE(quota_is_kept_and_refuses),
+		CASE(quota_is_counted_in_pieces),
+		CASE(quota_of_the_file_stays),
 		CASE(bad_quota_is_none),
 		CASE(pop3_ids_stay),
 		CASE(pop3_imports_version_0),
