@@ -73,6 +73,10 @@ struct change_expunge;
 /* Remove those of the UIDs that have \Deleted (uids NULL: all that have). */
 int change_expunge_begin(struct mailbox *m, const uint32_t *uids, size_t n,
     struct change_expunge **out, struct err *e) MUST_USE;
+/* Call fn with the path of each file that is removed or moved to the trash,
+ * for a log; before the first step. */
+void change_expunge_observe(struct change_expunge *c,
+    void (*fn)(void *arg, struct slice path), void *arg);
 enum step change_expunge_step(struct change_expunge *c, struct waker waker,
     int64_t now_ms, int64_t wall_ms);
 int change_expunge_result(const struct change_expunge *c, size_t *n_removed);

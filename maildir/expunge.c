@@ -22,6 +22,10 @@ struct change_expunge {
 	enum expunge_state state;
 	bool any; /* whatever the flags */
 	struct change_copy *trash;
+	uint32_t *thrown; /* into the trash, until they are told */
+	size_t n_thrown;
+	void (*observer)(void *arg, struct slice path);
+	void *observer_arg;
 	struct uid_work work;
 	size_t n_removed;
 	int64_t quota_bytes, quota_messages;
@@ -75,6 +79,32 @@ change_expunge_begin(struct mailbox *m, const uint32_t *uids, size_t n,
 	begin(m, uids, n, false, out);
 	free(own);
 	return 0;
+}
+
+void
+change_expunge_observe(struct change_expunge *c,
+    void (*fn)(void *arg, struct slice path), void *arg)
+{
+	MAGIC_CHECK(c, EXPUNGE_MAGIC);
+	c->observer = fn;
+	c->observer_arg = arg;
+}
+
+static void
+tell(const struct change_expunge *c, const struct chunk *ch, uint32_t i)
+{
+	struct buf path, name;
+
+	if (c->observer == NULL)
+		return;
+	buf_init(&path, 8192);
+	buf_init(&name, 1024);
+	buf_putf(&path, "%s/", c->m->account->path);
+	mailbox_put_path(c->m, &path, ch->place[i] & PLACE_NEW ? "new" : "cur");
+	buf_putf(&path, "/%s", message_name(&name, ch, i));
+	c->observer(c->observer_arg, buf_slice(&path));
+	buf_fini(&name);
+	buf_fini(&path);
 }
 
 /* --- into the trash ------------------------------------------------------- */
@@ -134,7 +164,7 @@ change_expunge_to_trash_begin(struct mailbox *m, const uint32_t *uids, size_t n,
     struct err *e)
 {
 	struct change_expunge *c;
-	uint32_t *sorted, *thrown;
+	uint32_t *sorted;
 	int rc = change_expunge_begin(m, uids, n, &c, e);
 
 	if (rc != 0 || strcmp(m->dir, m->account->store->trash_dir) == 0) {
@@ -147,10 +177,9 @@ change_expunge_to_trash_begin(struct mailbox *m, const uint32_t *uids, size_t n,
 		memcpy(sorted, skip, n_skip * sizeof(*sorted));
 		qsort(sorted, n_skip, sizeof(*sorted), order_uids);
 	}
-	thrown = for_trash(c, sorted, n_skip, &n);
-	if (n != 0)
-		rc = begin_trash(c, thrown, n, e);
-	free(thrown);
+	c->thrown = for_trash(c, sorted, n_skip, &c->n_thrown);
+	if (c->n_thrown != 0)
+		rc = begin_trash(c, c->thrown, c->n_thrown, e);
 	free(sorted);
 	if (rc == 0)
 		*out = c;
@@ -159,13 +188,28 @@ change_expunge_to_trash_begin(struct mailbox *m, const uint32_t *uids, size_t n,
 	return rc;
 }
 
+/* Before they go: afterwards their names here are forgotten. */
+static void
+tell_thrown(struct change_expunge *c)
+{
+	struct chunk *ch;
+	uint32_t i;
+
+	for (size_t k = 0; k < c->n_thrown; k++)
+		if (mailbox_find(c->m, c->thrown[k], &ch, &i))
+			tell(c, ch, i);
+	c->n_thrown = 0;
+}
+
 static enum step
 step_trash(struct change_expunge *c, struct waker waker, int64_t now_ms,
     int64_t wall_ms)
 {
-	enum step step = change_copy_step(c->trash, waker, now_ms, wall_ms);
 	const struct copy_result *r;
+	enum step step;
 
+	tell_thrown(c);
+	step = change_copy_step(c->trash, waker, now_ms, wall_ms);
 	if (step != STEP_DONE)
 		return step;
 	r = change_copy_result(c->trash);
@@ -220,6 +264,7 @@ remove_one(struct change_expunge *c, struct edit *ed, uint32_t uid)
 	}
 	if (rc != 0)
 		return err_of_errno(rc);
+	tell(c, ch, i);
 	edit_remove(ed, at, i);
 	c->slice[c->n_slice++] = uid;
 	c->quota_bytes -= (int64_t)size;
@@ -355,6 +400,7 @@ change_expunge_free(struct change_expunge **pc)
 		return;
 	MAGIC_CHECK(c, EXPUNGE_MAGIC);
 	change_copy_free(&c->trash);
+	free(c->thrown);
 	durable_fini(&c->durable);
 	uid_work_fini(&c->work);
 	mailbox_close(&c->m);

@@ -1,5 +1,7 @@
 #include "config.h"
 
+#include <sys/utsname.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +10,9 @@
 #include "protocols/imap/session.h"
 #include "protocols/pop3/session.h"
 #include "server/worker.h"
+
+/* Bits of IMAP_ID_FIELDS. */
+enum { ID_VERSION = 1, ID_OS = 2, ID_RELEASE = 4 };
 
 /* By service, as the files of a pair are read in another order for each. */
 struct protocol_options {
@@ -29,6 +34,20 @@ static size_t
 size_of(const struct conf *c, enum conf_key key)
 {
 	return (size_t)conf_num(c, key);
+}
+
+/* RFC 2971 3.3: the name, and what IMAP_ID_FIELDS adds. */
+static void
+fill_id(struct imap_options *i, unsigned fields)
+{
+	static struct utsname system;
+
+	if ((fields & (ID_OS | ID_RELEASE)) != 0 && system.sysname[0] == '\0' &&
+	    uname(&system) < 0)
+		fields &= ID_VERSION;
+	i->id_version = fields & ID_VERSION ? PACKAGE_VERSION : NULL;
+	i->id_os = fields & ID_OS ? system.sysname : NULL;
+	i->id_os_version = fields & ID_RELEASE ? system.release : NULL;
 }
 
 static void
@@ -57,7 +76,9 @@ fill_imap(struct protocol_options *o, const struct conf *c, enum service s)
 		free(name);
 	}
 	i->id_name = "Postern";
-	i->id_version = PACKAGE_VERSION;
+	fill_id(i, (unsigned)conf_service_num(c, f, CONF_IMAPD_IMAP_ID_FIELDS));
+	i->log_deletions =
+	    conf_service_bool(c, f, CONF_IMAPD_IMAP_LOG_DELETIONS);
 	i->mime.max_depth = (unsigned)conf_num(c, CONF_POSTERN_MIME_DEPTH_MAX);
 	i->mime.max_parts = (unsigned)conf_num(c, CONF_POSTERN_MIME_PARTS_MAX);
 }

@@ -42,6 +42,7 @@ struct imap_options {
 	uint64_t message_max; /* bytes of a message for APPEND */
 	/* EXPUNGE moves messages there ("INBOX.Trash"); NULL: it doesn't */
 	const char *trash_mailbox;
+	bool log_deletions;  /* a line for each message that is expunged */
 	int64_t progress_ms; /* how often a long command says that it works */
 	bool keywords;	     /* other flags than the system's may be set */
 	/* What ID tells of the server; NULL: isn't told. */

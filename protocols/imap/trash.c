@@ -1,6 +1,7 @@
 /* EXPUNGE into the trash mailbox: Courier's IMAP_MOVE_EXPUNGE_TO_TRASH. */
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "maildir/change.h"
 #include "protocols/imap/session_impl.h"
@@ -34,12 +35,26 @@ imap_trash_forget(struct imap_session *i)
 	i->trashed = (struct imap_trashed){ 0 };
 }
 
+/* Courier's IMAP_LOG_DELETIONS. */
+static void
+log_removed(void *arg, struct slice path)
+{
+	char safe[1024];
+
+	imap_log_line(arg, "EXPUNGED", ", old_name=%s",
+	    log_safe(path, safe, sizeof(safe)));
+}
+
 int
 imap_expunge_begin(struct imap_session *i, const uint32_t *uids, size_t n,
     struct change_expunge **out, struct err *e)
 {
-	if (i->opt->trash_mailbox == NULL)
-		return change_expunge_begin(i->mailbox, uids, n, out, e);
-	return change_expunge_to_trash_begin(
-	    i->mailbox, uids, n, i->trashed.v, i->trashed.n, out, e);
+	int rc = i->opt->trash_mailbox == NULL
+	    ? change_expunge_begin(i->mailbox, uids, n, out, e)
+	    : change_expunge_to_trash_begin(
+		  i->mailbox, uids, n, i->trashed.v, i->trashed.n, out, e);
+
+	if (rc == 0 && i->opt->log_deletions)
+		change_expunge_observe(*out, log_removed, i);
+	return rc;
 }

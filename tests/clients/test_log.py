@@ -246,3 +246,73 @@ def test_names_of_clients_cannot_forge_lines(logged, work):
                           capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert set(done.stdout.split()) <= {"127.0.0.1", "::ffff:127.0.0.1"}
+
+
+def test_deletions(logged):
+    logged.set("imapd", IMAP_LOG_DELETIONS=1).set("pop3d", POP3_LOG_DELETIONS=1)
+    s = logged.start()
+    for _ in range(4):
+        s.deliver()
+    box = s.maildir()
+    with imap(s) as c:
+        c.ok("SELECT INBOX")
+        c.ok("CREATE INBOX.Other")
+        c.ok("COPY 1 INBOX.Other")
+        c.ok(r"STORE 1 +FLAGS (\Deleted)")
+        names = s.files()
+        c.ok("EXPUNGE")
+        (gone,) = set(names) - set(s.files())
+        s.wait_log(rf"imapd: EXPUNGED, user=joe@example\.com, ip=\[\S+\], "
+                   rf"port=\[\d+\], old_name={re.escape(str(box))}/cur/"
+                   rf"{re.escape(gone)}\n")
+        c.ok(r"STORE 1 +FLAGS (\Deleted)")
+        c.ok("UID EXPUNGE 2")
+        c.ok("SELECT INBOX.Other")
+        c.ok(r"STORE 1 +FLAGS (\Deleted)")
+        c.ok("CLOSE")
+        s.wait_log(rf"old_name={re.escape(str(box))}/\.Other/cur/")
+    assert s.log().count("EXPUNGED, ") == 3
+    with pop3(s) as p:
+        p.pop("DELE 1")
+        p.pop("QUIT")
+    s.wait_log(r"pop3d: DELETED, user=joe@example\.com, ip=\[\S+\], "
+               r"port=\[\d+\], filename=cur/\S+\n")
+    # As IMAP marks what it removes, so does the log of the next reload.
+    logged.set("imapd", IMAP_LOG_DELETIONS=0)
+    s.write_conf()
+    s.ctl("reload")
+    with imap(s) as c:
+        c.ok("SELECT INBOX")
+        c.ok(r"STORE 1 +FLAGS (\Deleted)")
+        c.ok("EXPUNGE")
+    assert s.log().count("EXPUNGED, ") == 3
+
+
+def test_deletions_into_the_trash(logged):
+    logged.set("imapd", IMAP_LOG_DELETIONS=1, IMAP_MOVE_EXPUNGE_TO_TRASH=1)
+    s = logged.start()
+    s.deliver()
+    with imap(s) as c:
+        c.ok("SELECT INBOX")
+        c.ok(r"STORE 1 +FLAGS (\Deleted)")
+        c.ok("EXPUNGE")
+    s.wait_log(rf"EXPUNGED, .*old_name={re.escape(str(s.maildir()))}/cur/\S+\n")
+    assert len(s.files(folder=".Trash")) == 1
+
+
+def test_id_fields(logged):
+    s = logged.start()
+
+    def said():
+        with imap(s) as c:
+            return c.ok('ID ("name" "Thunder, bird" "version" "1\x1b")')[0]
+    answer = said()
+    assert '"name"' in answer and "version" not in answer
+    s.wait_log(r"imapd: ID, user=joe@example\.com, ip=\[\S+\], "
+               r"port=\[\d+\], name=Thunder, bird, version=1\.\n")
+    logged.set("imapd", IMAP_ID_FIELDS=3)
+    s.write_conf()
+    s.ctl("reload")
+    answer = said()
+    assert '"version"' in answer and '"os" "Linux"' in answer
+    assert "os-version" not in answer

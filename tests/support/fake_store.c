@@ -967,6 +967,15 @@ change_expunge_result(const struct change_expunge *c, size_t *n_removed)
 }
 
 void
+change_expunge_observe(struct change_expunge *c,
+    void (*fn)(void *arg, struct slice path), void *arg)
+{
+	(void)c;
+	(void)fn;
+	(void)arg;
+}
+
+void
 change_expunge_free(struct change_expunge **c)
 {
 	if (*c == NULL)
