@@ -35,7 +35,8 @@ const struct imap_options imap_options_default = {
 	.set_max = 10000,
 	.bad_max = 10,
 	.message_max = (uint64_t)256 * 1024 * 1024,
-	.progress_ms = (int64_t)10 * 1000, /* RFC 9585: every 10 to 15 seconds */
+	/* RFC 9585: every 10 to 15 seconds */
+	.progress_ms = (int64_t)10 * 1000,
 	.keywords = true,
 	.id_name = "Postern",
 	.mime = {
