@@ -6,3 +6,7 @@ posternctl_SOURCES = ctl/posternctl.c \
 	ctl/maintain.c ctl/maintain.h
 posternctl_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
 posternctl_LDADD = libmaildir.a libconf.a libipc.a libbase.a $(SQLITE_LIBS)
+
+bin_PROGRAMS += maildirmake
+maildirmake_SOURCES = ctl/maildirmake.c
+maildirmake_LDADD = libmaildir.a libbase.a
