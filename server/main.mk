@@ -113,7 +113,7 @@ endif
 check_PROGRAMS += tests/unit/test_worker_stream
 TESTS += tests/unit/test_worker_stream
 tests_unit_test_worker_stream_SOURCES = tests/unit/test_worker_stream.c \
-	server/worker_stream.c server/peer.c
+	server/deflate.c server/worker_stream.c server/peer.c server/zip.c
 tests_unit_test_worker_stream_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
 tests_unit_test_worker_stream_LDADD = libconf.a libipc.a libbase.a \
-	$(EVENT_LIBS) -lcmocka
+	$(EVENT_LIBS) $(ZLIB_LIBS) -lcmocka
