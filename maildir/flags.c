@@ -210,6 +210,9 @@ is_unconcerned(const struct change_flags *c, const struct message *m)
 	    (seq = view_find(what->known, m->uid)) == 0)
 		return false;
 	known = view_get(what->known, seq);
+	/* what the client knows was forgotten: better fail once too often */
+	if ((known->flags & MESSAGE_FLAGS_UNKNOWN) != 0)
+		return false;
 	if (known->modseq > what->unchanged_since ||
 	    ((known->flags ^ m->flags) & what->flags) != 0)
 		return false;

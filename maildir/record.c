@@ -195,15 +195,14 @@ mix(struct builder *b, struct cursor *c, const struct chunk *chunk,
 	uint32_t i = 0;
 
 	for (; !at_end(c) && c->uid < end; next(c)) {
-		struct message m = { .uid = c->uid };
+		struct message m = { .uid = c->uid,
+			.flags = MESSAGE_FLAGS_UNKNOWN };
 
 		while (i < chunk->n && chunk->m[i].uid < c->uid)
 			i++;
-		if (i < chunk->n && chunk->m[i].uid == c->uid) {
+		if (i < chunk->n && chunk->m[i].uid == c->uid &&
+		    chunk->m[i].modseq <= c->r->last)
 			m = chunk->m[i];
-			if (m.modseq > c->r->last)
-				m.modseq = 0;
-		}
 		put(b, &m);
 	}
 }

@@ -23,8 +23,8 @@ void record_unref(struct record **r);
 
 /*
  * The view, made of the mailbox's present one: messages that are as they were
- * are shared with it.  Those that are gone have UID and place only, those
- * whose flags changed the new ones; both have the mod-sequence 0.
+ * are shared with it.  Of those that changed or are gone only UID and place
+ * are known: they have MESSAGE_FLAGS_UNKNOWN and the mod-sequence 0.
  */
 struct view *record_view(const struct record *r, struct view *now) MUST_USE;
 

@@ -25,6 +25,9 @@ enum message_flag {
 	MESSAGE_DRAFT = 16,
 	MESSAGE_FORWARDED = 32, /* Maildir's P (passed): $Forwarded */
 	MESSAGE_FLAGS_ALL = 63,
+	/* Of a view that was given back by mailbox_rouse(): the message has
+	 * changed or gone since, and what it was then isn't known. */
+	MESSAGE_FLAGS_UNKNOWN = 64,
 };
 
 struct message {

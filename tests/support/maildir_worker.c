@@ -35,6 +35,7 @@ static char *root; /* temporary directory; the Maildir is root/Maildir */
 static struct store *store;
 static char *quota; /* NULL: none */
 static int64_t offset_ms;
+static bool awake; /* this transcript can't have mailboxes hibernated */
 static struct sync_job *jobs; /* held back, the oldest first */
 
 static void
@@ -307,7 +308,7 @@ settle(void)
 		for (int i = 0; i < TRANSCRIPT_CONNS; i++)
 			again = turn(&conns[i]) || again;
 	} while (again || watch() || sync_one() || pass_time());
-	if (worker->hibernates)
+	if (worker->hibernates && !awake)
 		store_hibernate(store);
 }
 
@@ -333,6 +334,7 @@ begin(const char *path)
 	make_dir(maildir);
 	free(maildir);
 	offset_ms = 0;
+	awake = false;
 	jobs = NULL;
 	free(quota);
 	quota = NULL;
@@ -364,6 +366,10 @@ messages(uint32_t n)
 static bool
 fixture(struct slice word, struct slice value)
 {
+	if (slice_eq(word, SLICE("hibernate"))) {
+		awake = slice_eq(value, SLICE("no"));
+		return true;
+	}
 	uint32_t n;
 
 	if (slice_eq(word, SLICE("quota"))) {
