@@ -30,6 +30,7 @@ struct auth_request {
 	struct auth_client *client;
 	LIST_ENTRY(auth_request) link;
 	uint32_t id;
+	int64_t timeout_ms;
 	int64_t until_ms;
 	auth_done *done;
 	void *arg;
@@ -394,7 +395,8 @@ auth_begin(struct auth_client *c, const struct auth_start *s, auth_done *done,
 	r->id = ++c->next_id;
 	r->done = done;
 	r->arg = arg;
-	r->until_ms = clock_now() + c->timeout_ms;
+	r->timeout_ms = s->timeout_ms != 0 ? s->timeout_ms : c->timeout_ms;
+	r->until_ms = clock_now() + r->timeout_ms;
 	LIST_INSERT_HEAD(&c->bucket[r->id % N_BUCKETS], r, link);
 	if (c->fd < 0) {
 		r->lost = true;
@@ -430,7 +432,7 @@ auth_continue(struct auth_request *r, struct slice response)
 {
 	struct auth_client *c = r->client;
 
-	r->until_ms = clock_now() + c->timeout_ms;
+	r->until_ms = clock_now() + r->timeout_ms;
 	if (r->lost || c->fd < 0)
 		return;
 	buf_putf(&c->out, "CONT\t%u\t", r->id);

@@ -144,6 +144,10 @@ conn_begin_auth(struct conn *c)
 		.local_port = c->local_port,
 		.secured = c->ssl != NULL,
 		.cert_user = c->cert_user != NULL ? c->cert_user : "",
+		.timeout_ms = 1000 *
+		    conf_service_num(c->login->conf, (enum conf_file)c->service,
+			service_is_pop3(c->service) ? CONF_POP3D_TIMEOUT_READ
+						    : CONF_IMAPD_TIMEOUT_READ),
 		.has_response = c->pre->has_response,
 	};
 

@@ -332,6 +332,26 @@ def test_authdaemond_away_is_told_apart_from_a_wrong_password(fresh):
     wait_for(back, "logins work again")
 
 
+def test_an_authdaemond_that_hangs_is_waited_for_so_long(fresh):
+    s = started(fresh, services=("imapd", "pop3d"))
+    s.set("imapd", TIMEOUT_READ=1)
+    s.start()
+    hanging = [s.pid("authdaemond"),
+               *(pid for pid, _ in s.children(s.pid("authdaemond")))]
+    for pid in hanging:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        begun = time.monotonic()
+        with Lines(s.connect()) as c:
+            c.line()
+            answer = c.imap(f'LOGIN {JOE} "{postern.PASSWORD}"')[-1]
+        assert "[UNAVAILABLE]" in answer
+        assert time.monotonic() - begun < 15
+    finally:
+        for pid in hanging:
+            os.kill(pid, signal.SIGCONT)
+
+
 def test_check_and_show_configuration(fresh):
     s = started(fresh)
     s.prepare()
