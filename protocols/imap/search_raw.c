@@ -5,13 +5,11 @@
  * fields are unfolded.  Much mail is of that kind, most of it doesn't match,
  * and one look at it costs a tenth of taking it apart.
  */
-#include <string.h>
-
 #include "base/ascii.h"
 #include "base/fsx.h"
 #include "protocols/imap/search.h"
 
-enum { RAW_MAX = 64 * 1024 };
+enum { RAW_MAX = 64 * 1024, VALUE_MAX = 100 };
 
 /* Charsets in which the bytes of ASCII are ASCII, in upper case. */
 static bool
@@ -29,17 +27,55 @@ is_harmless(struct slice value)
 	return false;
 }
 
-/* Whether all that names a charset names a harmless one. */
-static bool
-are_harmless(struct slice text)
+/* The text before a place, without blanks and the numbers of RFC 2231. */
+static struct slice
+word_before(struct slice text, size_t at)
 {
-	static const struct slice word = SLICE_INIT("CHARSET");
-	const uint8_t *hit;
+	struct slice s = slice_first(text, at);
 
-	while ((hit = memmem(text.p, text.n, word.p, word.n)) != NULL) {
-		text = slice_skip(text, (size_t)(hit - text.p) + word.n);
-		if (text.n == 0 || text.p[0] != '=' ||
-		    !is_harmless(slice_skip(text, 1)))
+	while (s.n != 0 &&
+	    (s.p[s.n - 1] <= ' ' || s.p[s.n - 1] == '*' ||
+		ascii_is_digit(s.p[s.n - 1])))
+		s.n--;
+	return s;
+}
+
+/* No encoded word, and every charset that is named a harmless one. */
+static bool
+has_plain_charsets(struct slice text)
+{
+	for (size_t at = 0; at < text.n; at++) {
+		struct slice before, behind;
+
+		at += slice_find(slice_skip(text, at), '=');
+		behind = slice_skip(text, at + 1);
+		if (behind.n != 0 && behind.p[0] == '?')
+			return false;
+		before = word_before(text, at);
+		if (slice_ends(before, SLICE(")")) ||
+		    (slice_ends(before, SLICE("CHARSET")) &&
+			!is_harmless(behind)))
+			return false;
+	}
+	return true;
+}
+
+/* Every transfer encoding that is named is none. */
+static bool
+has_plain_encodings(struct slice text)
+{
+	for (size_t at = 0; at < text.n; at++) {
+		struct slice value;
+
+		at += slice_find(slice_skip(text, at), ':');
+		if (!slice_ends(
+			word_before(text, at), SLICE("TRANSFER-ENCODING")))
+			continue;
+		value = slice_trim(
+		    slice_first(slice_skip(text, at + 1), VALUE_MAX));
+		if (!slice_starts(value, SLICE("7BIT")) &&
+		    !slice_starts(value, SLICE("8BIT")) &&
+		    !slice_starts(value, SLICE("BINARY")))
 			return false;
 	}
 	return true;
@@ -72,8 +108,6 @@ imap_search_ruled_out(struct imap_session *i, const struct search_test *t)
 	if (!imap_casemap_ascii(raw, (size_t)got))
 		return false;
 	text = slice_of(raw, (size_t)got);
-	return !slice_contains(text, needle) &&
-	    !slice_contains(text, SLICE("BASE64")) &&
-	    !slice_contains(text, SLICE("QUOTED-PRINTABLE")) &&
-	    !slice_contains(text, SLICE("=?")) && are_harmless(text);
+	return !slice_contains(text, needle) && has_plain_encodings(text) &&
+	    has_plain_charsets(text);
 }
