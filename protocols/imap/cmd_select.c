@@ -58,8 +58,10 @@ select_cleanup(struct imap_session *i)
 	struct select_args *a = i->args;
 
 	imap_vanished_fini(&a->resync.vanished);
-	if (a->mailbox != NULL)
-		mailbox_close(&a->mailbox);
+	if (a->mailbox == NULL)
+		return;
+	mailbox_forget_waker(a->mailbox, i->s.waker.arg);
+	mailbox_close(&a->mailbox);
 }
 
 static enum step

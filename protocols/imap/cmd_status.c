@@ -83,8 +83,10 @@ status_cleanup(struct imap_session *i)
 {
 	struct status_args *a = i->args;
 
-	if (a->mailbox != NULL)
-		mailbox_close(&a->mailbox);
+	if (a->mailbox == NULL)
+		return;
+	mailbox_forget_waker(a->mailbox, i->s.waker.arg);
+	mailbox_close(&a->mailbox);
 }
 
 static void

@@ -103,6 +103,8 @@ imap_deselect(struct imap_session *i)
 	mailbox_unlisten(&i->listener);
 	if (i->view != NULL)
 		view_unref(&i->view);
+	/* what this session waits for there may end after it */
+	mailbox_forget_waker(i->mailbox, i->s.waker.arg);
 	mailbox_close(&i->mailbox);
 	pool_free(i->recent.v);
 	i->recent.v = NULL;

@@ -329,8 +329,10 @@ pop3_session_free(struct session *s)
 	if (p->fd >= 0)
 		(void)close(p->fd);
 	pop3_maildrop_fini(&p->drop);
-	if (p->mailbox != NULL)
+	if (p->mailbox != NULL) {
+		mailbox_forget_waker(p->mailbox, p->s.waker.arg);
 		mailbox_close(&p->mailbox);
+	}
 	account_release(&p->account);
 	buf_fini(&s->in);
 	buf_fini(&s->out);

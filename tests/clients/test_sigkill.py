@@ -90,13 +90,21 @@ def copy(c, told, rng, box, move):
             told.moving.pop(word, None)
 
 
+def seen(lines, uid):
+    """Whether a session answered for the message: to one that it hasn't seen
+    yet UID STORE says OK and does nothing."""
+    return re.match(r"t\d+ OK", lines[-1]) and any(
+        re.match(rf"\* \d+ FETCH \(.*\bUID {uid}\b", line)
+        for line in lines)
+
+
 def store(c, told, rng, box):
     key = told.pick(rng, box)
     if key is None:
         return
     flag = rng.choice(["\\Answered", "\\Flagged", "Word"])
     lines = c.imap(f"UID STORE {key[1]} +FLAGS ({flag})")
-    if re.match(r"t\d+ OK", lines[-1]) and len(lines) > 1:
+    if seen(lines, key[1]):
         with told.lock:
             told.flags.setdefault(key, set()).add(flag)
 
@@ -107,7 +115,8 @@ def expunge(c, told, rng, box):
         return
     with told.lock:
         told.leaving.add(key)
-    c.ok(f"UID STORE {key[1]} +FLAGS.SILENT (\\Deleted)")
+    if not seen(c.ok(f"UID STORE {key[1]} +FLAGS (\\Deleted)"), key[1]):
+        return
     c.ok(f"UID EXPUNGE {key[1]}")
     with told.lock:
         told.here.pop(key, None)

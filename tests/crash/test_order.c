@@ -8,6 +8,7 @@
 #include "base/fsx.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "protocols/imap/session.h"
 #include "tests/crash/script.h"
 
 enum { NOTED_MAX = 2048 };
@@ -399,6 +400,55 @@ unique_ids_wait(void **state)
 	mailbox_close(&m);
 }
 
+/* A session that goes away while a sync is under way isn't called any more:
+ * neither one that was selecting, nor one that had selected. */
+static void
+session_goes_while_it_waits(void **state)
+{
+	static const char *const commands[] = { "A SELECT INBOX\r\n",
+		"A STATUS INBOX (MESSAGES)\r\n",
+		"A SELECT INBOX\r\nB NOOP\r\n" };
+	static const struct session_peer peer = { .user = "alice",
+		.client_addr = "",
+		.local_addr = "",
+		.tls = "",
+		.ident = "imapd" };
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	refresh(f, m);
+	for (size_t i = 0; i < NELEMS(commands); i++) {
+		struct session *s = imap_session_new(&imap_options_default,
+		    &peer, account_get(f->store, f->path, ""), "L", "LOGIN", 1);
+		enum step step;
+
+		s->waker = (struct waker){ wake, &woken };
+		slow.hold = i < 2;
+		if (i < 2)
+			(void)deliver(f, "", "one");
+		buf_puts(&s->in, commands[i]);
+		if (i == 2) {
+			/* the first of the two, and then new mail */
+			while (s->ops->run(s, 1, f->wall_ms) != STEP_WAIT_INPUT)
+				;
+			(void)deliver(f, "", "two");
+			slow.hold = true;
+			buf_puts(&s->in, "C NOOP\r\n");
+		}
+		do
+			step = s->ops->run(s, 1, f->wall_ms);
+		while (step != STEP_WAIT_SYNC && step != STEP_WAIT_INPUT);
+		assert_int_equal(step, STEP_WAIT_SYNC);
+		s->ops->free(s);
+		woken = 0;
+		release(&slow);
+		assert_int_equal(woken, 0);
+		slow.hold = false;
+		refresh(f, m);
+	}
+	mailbox_close(&m);
+}
+
 static int
 fail_fdatasync(const char *call, const char *path)
 {
@@ -449,6 +499,7 @@ main(void)
 		CASE(new_mail_waits_for_its_uid),
 		CASE(append_waits_for_its_syncs),
 		CASE(unique_ids_wait),
+		CASE(session_goes_while_it_waits),
 		CASE(failed_sync_is_no),
 	};
 

@@ -103,6 +103,13 @@ mailbox_open(
 }
 
 void
+mailbox_forget_waker(struct mailbox *m, void *arg)
+{
+	(void)m;
+	(void)arg;
+}
+
+void
 mailbox_close(struct mailbox **m)
 {
 	assert(*m == &the_mailbox && fake.is_open);

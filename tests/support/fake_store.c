@@ -299,6 +299,13 @@ mailbox_open(
 }
 
 void
+mailbox_forget_waker(struct mailbox *m, void *arg)
+{
+	(void)m;
+	(void)arg;
+}
+
+void
 mailbox_close(struct mailbox **m)
 {
 	if (*m == NULL)
