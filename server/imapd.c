@@ -221,6 +221,7 @@ static void
 send_session(
     const struct conf *conf, int fd, const char *user, const char *path)
 {
+	const char *home = getenv("HOME"); /* may be locked by its sticky bit */
 	struct msg_out out;
 	struct buf packed;
 
@@ -245,6 +246,7 @@ send_session(
 	msg_put_bytes(&out, slice_of(NULL, 0));
 	msg_put_str(&out, "");
 	msg_put_str(&out, user);
+	msg_put_str(&out, home != NULL ? home : "");
 	msg_put_str(&out, path);
 	msg_put_str(&out, ""); /* quota: that of maildirsize */
 	msg_put_str(&out, "");

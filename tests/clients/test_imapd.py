@@ -103,6 +103,14 @@ def test_it_passes_much_both_ways(account):
     assert lines[-2].startswith("4 OK")
 
 
+def test_a_locked_account(account):
+    """By the sticky bit of its home, as with a login."""
+    account.deliver("One")
+    account.base.chmod(0o1755)
+    lines = account.run("1 NOOP\r\n", HOME=str(account.base))
+    assert lines[0].startswith("* BYE") and "+t bit" in lines[0]
+
+
 def test_version():
     said = subprocess.run([program("imapd"), "--version"],
                           capture_output=True, text=True).stdout
