@@ -27,6 +27,7 @@ struct foreign_uid {
 	struct slice base; /* name of the file without its info part */
 	struct slice uidl; /* Dovecot's P: unique-id of POP3 */
 	struct slice guid; /* Dovecot's G */
+	uint64_t place;	   /* of its file, if somebody has looked; else 0 */
 };
 
 struct foreign_uids {

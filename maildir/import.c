@@ -12,11 +12,14 @@
  */
 #include "maildir/import.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/fsx.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "maildir/adopt.h"
+#include "maildir/dir.h"
 #include "maildir/name.h"
 #include "maildir/pop3_ids.h"
 #include "maildir/subscription.h"
@@ -431,6 +434,62 @@ mtime_ns(int root_fd, const char *dir, const char *name)
 	return ns;
 }
 
+static int
+order_bases(const void *a, const void *b)
+{
+	const struct foreign_uid *const *x = a, *const *y = b;
+
+	return slice_cmp((*x)->base, (*y)->base);
+}
+
+static void
+note_places(
+    struct foreign_uid **by_base, size_t n, struct dir_reader *r, bool in_new)
+{
+	struct foreign_uid key = { 0 }, *k = &key, **found;
+	struct file_name f;
+	struct slice name;
+
+	while (dir_reader_next(r, &name)) {
+		file_name_parse(name, in_new, &f);
+		key.base = f.base;
+		found = bsearch(&k, by_base, n, sizeof(*by_base), order_bases);
+		/* what is spelled oddly is left to the scan */
+		if (found != NULL && !(f.place & PLACE_ODD))
+			(*found)->place = f.place;
+	}
+}
+
+/*
+ * Where the files are: a scan that found each of 100 000 elsewhere than
+ * expected would look twice for every one.
+ */
+static void
+find_places(int root_fd, const char *dir, struct foreign_uids *u)
+{
+	struct foreign_uid **by_base = mem_alloc((u->n + 1) * sizeof(*by_base));
+	struct dir_reader r;
+	struct buf path;
+
+	for (size_t i = 0; i < u->n; i++)
+		by_base[i] = &u->v[i];
+	if (u->n != 0)
+		qsort(by_base, u->n, sizeof(*by_base), order_bases);
+	buf_init(&path, 2048);
+	for (int i = 0; u->n != 0 && i < 2; i++) {
+		buf_reset(&path);
+		buf_puts(&path, dir);
+		buf_puts(&path, dir[0] != '\0' ? "/" : "");
+		buf_puts(&path, i == 0 ? "new" : "cur");
+		if (dir_reader_open(&r, root_fd, buf_cstr(&path)) < 0)
+			continue;
+		note_places(by_base, u->n, &r, i == 0);
+		dir_reader_close(&r);
+	}
+	buf_fini(&path);
+	free(by_base);
+}
+
 bool
 import_uids(const struct account *a, const char *dir, struct foreign_uids *out)
 {
@@ -446,6 +505,7 @@ import_uids(const struct account *a, const char *dir, struct foreign_uids *out)
 		if (a->rebuilt &&
 		    out->uidnext < UINT32_MAX - UIDNEXT_JUMP_RESTORED)
 			out->uidnext += UIDNEXT_JUMP_RESTORED;
+		find_places(a->root_fd, dir, out);
 		return true;
 	}
 	return false;

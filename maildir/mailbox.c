@@ -67,12 +67,16 @@ write_imported(struct account *a, int64_t id, const struct foreign_uids *u,
 	int rc = 0;
 
 	for (size_t i = 0; i < u->n && rc == 0; i++) {
-		struct message msg = { .uid = u->v[i].uid, .modseq = 1 };
+		uint64_t place =
+		    u->v[i].place != 0 ? u->v[i].place : PLACE_INFO;
+		struct message msg = { .uid = u->v[i].uid,
+			.flags = place_flags(place),
+			.modseq = 1 };
 
 		if (c == NULL)
 			c = chunk_new(msg.uid);
-		chunk_append(c, &msg, PLACE_INFO, u->v[i].base,
-		    slice_of(NULL, 0), &fixed);
+		chunk_append(
+		    c, &msg, place, u->v[i].base, slice_of(NULL, 0), &fixed);
 		if (c->n < CHUNK_MAX && i + 1 < u->n)
 			continue;
 		c->change = 1;

@@ -449,7 +449,15 @@ take_dovecot(struct mailbox *m, struct pop3_ids *l,
     const struct foreign_uids *d, size_t known)
 {
 	struct slice format = d->uidl_format;
+	uint32_t order = 0;
 
+	/* Dovecot lists those with an order first, the others by UID, which
+	 * needn't be the order of their names. */
+	for (size_t i = 0; i < d->n; i++)
+		if (d->v[i].order > order)
+			order = d->v[i].order;
+	if (order > UINT32_MAX - d->n)
+		order = UINT32_MAX;
 	if (format.n == 0)
 		format = slice_str(m->account->store->opt.dovecot_uidl_format);
 	if (m->pop3_next == 0) {
@@ -458,7 +466,9 @@ take_dovecot(struct mailbox *m, struct pop3_ids *l,
 	}
 	for (size_t i = 0; i < d->n; i++) {
 		struct pop3_id id = { .uid = mailbox_find_base(m, d->v[i].base),
-			.order = d->v[i].order,
+			.order = d->v[i].order != 0 ? d->v[i].order
+			    : order != UINT32_MAX   ? ++order
+						    : 0,
 			.size = SIZE_UNKNOWN,
 			.text_at = buf_len(&l->texts),
 			.fresh = true };

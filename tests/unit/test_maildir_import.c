@@ -522,15 +522,15 @@ all_of_dovecot(void **state)
 	assert_int_equal(mailbox_uidvalidity(m), 795329398);
 	/* 1 was dropped for 6; what isn't in the list gets the next one */
 	assert_listing(m, "2:T(last) 3 4 6:S($Forwarded)(NonJunk) 7");
-	/* O first, then by name; P, else by Dovecot's format */
+	/* O first, then by UID; P, else by Dovecot's format */
 	assert_pop3(m,
-	    "4=000000042f67c376 3=some-id 6=000000062f67c376 2=UID7-99 "
+	    "4=000000042f67c376 3=some-id 2=UID7-99 6=000000062f67c376 "
 	    "7=UID1-795329398");
 	assert_int_equal(run_append(f, "INBOX", "six\n", 0, NULL, &uid), 0);
 	assert_int_equal(uid, 8);
 	refresh(f, m);
 	assert_pop3(m,
-	    "4=000000042f67c376 3=some-id 6=000000062f67c376 2=UID7-99 "
+	    "4=000000042f67c376 3=some-id 2=UID7-99 6=000000062f67c376 "
 	    "7=UID1-795329398 8=UID2-795329398");
 	mailbox_close(&m);
 	assert_int_equal(account_subscriptions(f->account, &l, NULL), 0);
