@@ -10,3 +10,13 @@ posternctl_LDADD = libmaildir.a libconf.a libipc.a libbase.a $(SQLITE_LIBS)
 bin_PROGRAMS += maildirmake
 maildirmake_SOURCES = ctl/maildirmake.c
 maildirmake_LDADD = libmaildir.a libbase.a
+
+# Courier's tools for authdaemond
+sbin_PROGRAMS += authtest authenumerate authpasswd
+authtest_SOURCES = ctl/authtest.c ctl/authd.c ctl/authd.h
+authtest_LDADD = libconf.a libbase.a
+authenumerate_SOURCES = ctl/authenumerate.c ctl/authd.c ctl/authd.h
+authenumerate_LDADD = libconf.a libbase.a
+authpasswd_SOURCES = ctl/authpasswd.c
+authpasswd_LDADD = libauth.a libbase.a $(CRYPT_LIBS) $(ARGON2_LIBS) \
+	$(OPENSSL_LIBS)

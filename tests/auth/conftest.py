@@ -1,7 +1,10 @@
 import os
+import pathlib
 import shutil
+import subprocess
 import sys
 import tempfile
+import textwrap
 
 import pytest
 
@@ -56,3 +59,28 @@ def mysql_daemon(directory, mariadb):
     d.start()
     yield d
     d.stop()
+
+
+@pytest.fixture(scope="module")
+def courier(daemon):
+    """Run one of Courier's tools, which look for the socket in /run."""
+    tools = os.environ.get("COURIER_TOOLS")
+    if tools is None or os.getuid() != 0:
+        pytest.skip("needs root and COURIER_TOOLS: see get-courier-tools")
+    libraries = ":".join(str(pathlib.Path(tools) / path) for path in
+                         ("usr/lib", "usr/lib/x86_64-linux-gnu"))
+    # A private /run, in which Debian's directories are this daemon's.  (The
+    # library of Debian 12 does look for "autthdaemon".)
+    script = textwrap.dedent(f"""\
+        mount -t tmpfs tmpfs /run && mkdir /run/courier &&
+        ln -s {daemon.var} /run/courier/authdaemon &&
+        ln -s {daemon.var} /run/courier/autthdaemon &&
+        LD_LIBRARY_PATH={libraries} exec "$@"
+        """)
+
+    def run(program, *words, **options):
+        path = next(p for p in pathlib.Path(tools).glob(f"usr/*bin/{program}"))
+        return subprocess.run(
+            ["unshare", "-m", "sh", "-c", script, "sh", path, *words],
+            capture_output=True, text=True, timeout=40, **options)
+    return run

@@ -40,7 +40,7 @@ LAYERS = [
     ("protocols/pop3", ["base", "protocols/mime", "maildir", "protocols"],
      []),
     ("protocols", ["base"], []),
-    ("ctl", ["base", "server/ipc", "server/conf", "maildir"], []),
+    ("ctl", ["base", "server/ipc", "server/conf", "maildir", "auth"], []),
 ]
 # Folders inside of another one that need naming to be included.
 WITHIN = {"server/ipc", "server/conf", "server/net", "protocols/mime",

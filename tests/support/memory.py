@@ -4,6 +4,9 @@ import os
 
 import pytest
 
+# The shadow of a build with sanitizers: terabytes that hold no data.
+HUGE = 1 << 28
+
 
 def needs_root():
     return pytest.mark.skipif(os.getuid() != 0,
@@ -21,6 +24,8 @@ def holds(pid, needle):
             if "rw" not in rights:
                 continue
             begin, end = (int(x, 16) for x in span.split("-"))
+            if end - begin > HUGE:
+                continue
             try:
                 memory.seek(begin)
                 if needle in memory.read(end - begin):
