@@ -78,6 +78,9 @@ run(struct session *s, int64_t now_ms, int64_t wall_ms)
 	if (r->pop3)
 		buf_putf(&s->out, "-ERR [SYS/%s] %s\r\n",
 		    r->locked ? "TEMP" : "PERM", r->why);
+	else if (r->tag[0] == '\0') /* RFC 3501 7.1.5: as a greeting */
+		buf_putf(&s->out, "* BYE [%s] %s\r\n",
+		    r->locked ? "UNAVAILABLE" : "CONTACTADMIN", r->why);
 	else
 		buf_putf(&s->out, "%s NO [%s] %s\r\n* BYE [UNAVAILABLE] %s\r\n",
 		    r->tag, r->locked ? "UNAVAILABLE" : "CONTACTADMIN", r->why,
