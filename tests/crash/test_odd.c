@@ -288,6 +288,92 @@ own_files_replaced(void **state)
 	}
 }
 
+/* --- folders that others make, rename and remove -------------------------- */
+
+static void
+make_folder(struct fixture *f, const char *dir)
+{
+	static const char *const subs[] = { "", "/tmp", "/new", "/cur" };
+	char path[64];
+
+	for (size_t i = 0; i < NELEMS(subs); i++) {
+		(void)snprintf(path, sizeof(path), "%s%s", dir, subs[i]);
+		assert_int_equal(mkdir(fixture_path(f, path), 0700), 0);
+	}
+	(void)snprintf(
+	    path, sizeof(path), "%s/cur/1700000000.M1P1.host:2,", dir);
+	write_file(fixture_path(f, path), "Subject: there\n\nx\n");
+}
+
+static void
+begin_in_folder(struct client *c, struct fixture *f)
+{
+	make_folder(f, ".a");
+	client_begin(c, f);
+	assert_int_equal(client_say(c, "SELECT INBOX.a"), 0);
+	assert_true(said(c, "* 1 EXISTS"));
+}
+
+/* The session has lost its mailbox: it is told so, or ended with a BYE; and
+ * nothing that it asks meanwhile is answered by something else. */
+static void
+end_in_folder(struct client *c, struct fixture *f)
+{
+	for (int i = 0; i < 3; i++) {
+		f->wall_ms += 5000;
+		store_tick(f->store, clock_now(), f->wall_ms);
+		(void)client_say(c, "NOOP");
+		(void)client_say(c, "UID FETCH 1 BODY.PEEK[]");
+		assert_false(said(c, SECRET));
+	}
+	client_end(c);
+}
+
+static void
+folder_renamed_under_session(void **state)
+{
+	struct fixture *f = *state;
+	struct client c, d;
+
+	begin_in_folder(&c, f);
+	assert_int_equal(
+	    rename(fixture_path(f, ".a"), fixture_path(f, ".b")), 0);
+	client_begin(&d, f);
+	assert_int_equal(client_say(&d, "LIST \"\" *"), 0);
+	assert_true(said(&d, "INBOX.b") && !said(&d, "INBOX.a"));
+	assert_int_equal(client_say(&d, "SELECT INBOX.b"), 0);
+	assert_true(said(&d, "* 1 EXISTS"));
+	assert_int_equal(client_say(&d, "SELECT INBOX.a"), ERR_NOT_FOUND);
+	/* another under the old name is another mailbox */
+	make_folder(f, ".a");
+	write_file(
+	    fixture_path(f, ".a/cur/1700000001.M2P1.host:2,"), SECRET "\n");
+	end_in_folder(&c, f);
+	assert_int_equal(client_say(&d, "SELECT INBOX.a"), 0);
+	assert_true(said(&d, "* 2 EXISTS"));
+	client_end(&d);
+}
+
+static void
+folder_removed_under_session(void **state)
+{
+	struct fixture *f = *state;
+	struct client c;
+
+	begin_in_folder(&c, f);
+	assert_int_equal(
+	    unlink(fixture_path(f, ".a/cur/1700000000.M1P1.host:2,")), 0);
+	assert_int_equal(rmdir(fixture_path(f, ".a/cur")), 0);
+	assert_int_equal(rmdir(fixture_path(f, ".a/new")), 0);
+	assert_int_equal(rmdir(fixture_path(f, ".a/tmp")), 0);
+	assert_int_equal(rmdir(fixture_path(f, ".a")), 0);
+	end_in_folder(&c, f);
+	client_begin(&c, f);
+	assert_int_equal(client_say(&c, "SELECT INBOX.a"), ERR_NOT_FOUND);
+	assert_int_equal(client_say(&c, "SELECT INBOX"), 0);
+	client_end(&c);
+}
+
 int
 main(void)
 {
@@ -303,6 +389,8 @@ main(void)
 		CASE(base_name_twice),
 		CASE(mailboxes_that_are_none),
 		CASE(own_files_replaced),
+		CASE(folder_renamed_under_session),
+		CASE(folder_removed_under_session),
 	};
 
 	log_set_sink(count_line, NULL);

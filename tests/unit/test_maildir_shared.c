@@ -176,13 +176,37 @@ foreign_renamer(struct fixture *f)
 	}
 }
 
+/* As some do that have no rename: link, then unlink. */
+static void
+deliver_by_link(struct fixture *f, unsigned serial)
+{
+	char from[64], to[64];
+
+	(void)snprintf(from, sizeof(from), "tmp/%lld.L%ldQ%u.host.test",
+	    (long long)(f->wall_ms / 1000), (long)getpid(), serial);
+	(void)snprintf(to, sizeof(to), "new/%s", from + 4);
+	write_file(fixture_path(f, from), "linked");
+	assert_int_equal(link(fixture_path(f, from), fixture_path(f, to)), 0);
+	assert_int_equal(unlink(fixture_path(f, from)), 0);
+}
+
 static void
 deliverer(struct fixture *f)
 {
 	for (unsigned i = 0;; i++) {
-		deliver(f, "", "delivered");
+		if (i % 2 == 0)
+			deliver(f, "", "delivered");
+		else
+			deliver_by_link(f, i);
 		(void)usleep(200);
 	}
+}
+
+/* POSTERN_LONG=1: as long as an admin would wait for it to go wrong. */
+static int64_t
+renaming_ms(void)
+{
+	return getenv("POSTERN_LONG") != NULL ? 30 * 1000 : RUN_MS;
 }
 
 static pid_t
@@ -196,7 +220,7 @@ start(struct fixture *f, void (*fn)(struct fixture *))
 	if (pid == 0) {
 		/* a failed test must not leave it behind */
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		(void)alarm(60);
+		(void)alarm(120);
 		seed ^= (uint64_t)getpid() << 20;
 		fn(f);
 		_exit(0);
@@ -279,7 +303,7 @@ renamed_while_scanned(struct fixture *f)
 	assert_int_equal(n, FILES);
 	renamer = start(f, foreign_renamer);
 	mta = start(f, deliverer);
-	for (end = clock_now() + RUN_MS; clock_now() < end; rounds++) {
+	for (end = clock_now() + renaming_ms(); clock_now() < end; rounds++) {
 		f->wall_ms = clock_wall();
 		/* some rounds read all, whatever is known */
 		if (rounds % 4 == 0)
