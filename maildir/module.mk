@@ -97,6 +97,8 @@ check_PROGRAMS += tests/unit/test_maildir_hibernate
 TESTS += tests/unit/test_maildir_hibernate
 tests_unit_test_maildir_hibernate_SOURCES = \
 	tests/unit/test_maildir_hibernate.c $(MAILDIR_FIXTURE)
+tests_unit_test_maildir_hibernate_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=inotify_add_watch
 tests_unit_test_maildir_hibernate_LDADD = $(MAILDIR_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_maildir_import

@@ -5,8 +5,10 @@
 #include <sys/stat.h>
 
 #include <dirent.h>
+#include <errno.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "maildir/internal.h"
 #include "maildir/record.h"
@@ -452,6 +454,80 @@ recent_is_kept(void **state)
 	leave(&a, &m);
 }
 
+/* --- without watches ------------------------------------------------------ */
+
+static bool no_more_watches;
+static unsigned n_complaints;
+
+int __real_inotify_add_watch(int fd, const char *path, uint32_t mask);
+int __wrap_inotify_add_watch(int fd, const char *path, uint32_t mask);
+
+int
+__wrap_inotify_add_watch(int fd, const char *path, uint32_t mask)
+{
+	if (no_more_watches) {
+		errno = ENOSPC;
+		return -1;
+	}
+	return __real_inotify_add_watch(fd, path, mask);
+}
+
+static void
+count_complaints(
+    void *arg, enum log_level level, const char *ident, const char *line)
+{
+	(void)arg;
+	(void)ident;
+	n_complaints += level <= LOG_LEVEL_WARN;
+	(void)line;
+}
+
+/* When watches run out: one log line, polling, nothing else. */
+static void
+watches_run_out(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m[2];
+	struct user a;
+	int64_t now = clock_now();
+
+	log_set_sink(count_complaints, NULL);
+	n_complaints = 0;
+	no_more_watches = true;
+	assert_int_equal(account_create(f->account, SLICE("INBOX.a"), NULL), 0);
+	m[0] = open_mailbox(f, "INBOX");
+	m[1] = open_mailbox(f, "INBOX.a");
+	refresh(f, m[0]);
+	refresh(f, m[1]);
+	assert_int_equal(n_complaints, 1);
+	use(&a, m[0]);
+	/* asleep or not, polling finds what comes */
+	for (int round = 0; round < 2; round++) {
+		mailbox_rest(&a.l);
+		if (round == 1)
+			store_hibernate(f->store);
+		assert_int_equal(m[0]->asleep, round == 1);
+		a.woken = 0;
+		deliver(f, "", "x");
+		for (int i = 0; i < 120 && a.woken == 0; i++)
+			(void)store_tick(f->store, now += 1000, f->wall_ms);
+		assert_true(a.woken > 0);
+		assert_int_equal(mailbox_rouse(&a.l, NULL), 0);
+		refresh(f, m[0]);
+		assert_listing(m[0], round == 0 ? "1" : "1 2");
+		view_unref(&a.view);
+		a.view = mailbox_view(m[0]);
+	}
+	assert_int_equal(n_complaints, 1);
+	/* once there are some again, they are used */
+	no_more_watches = false;
+	refresh(f, m[0]);
+	assert_true(m[0]->dirs[DIR_NEW].wd >= 0);
+	leave(&a, &m[0]);
+	mailbox_close(&m[1]);
+	log_set_sink(NULL, NULL);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, fixture_setup, fixture_teardown)
 
 int
@@ -468,6 +544,7 @@ main(void)
 		T(others_change_the_database),
 		T(removed_while_asleep),
 		T(recent_is_kept),
+		T(watches_run_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
