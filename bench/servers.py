@@ -65,6 +65,15 @@ def make_table(path, users):
     path.chmod(0o644)
 
 
+def make_cert(path):
+    """A key and its self-signed certificate, in one file."""
+    key = path.with_suffix(".key")
+    quiet(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+           "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key, "-out",
+           path, "-days", "30", "-subj", "/CN=localhost"])
+    path.write_text(key.read_text() + path.read_text())
+
+
 class Server:
     """A server to measure: prepare(), start(), measure, stop()."""
 
@@ -79,7 +88,7 @@ class Server:
         self.table = self.run / "users.sqlite"
         self.log = self.run / "log"
         self.root = work / "root" / self.name.lower()
-        self.port = 0
+        self.port = self.tls_port = 0   # 0: it serves no TLS here
         self.process = None
 
     # --- before ---
@@ -119,6 +128,7 @@ class Server:
 
     def start(self, users):
         """Start on a free port; users are (name, home directory)."""
+        self.users = users
         self.port = free_port()
         make_table(self.table, users)
         spec = {"commands": self.configure()}
@@ -170,6 +180,13 @@ class Server:
                     raise Missing(f"doesn't start: {error}\n{said}") from None
                 time.sleep(0.1)
 
+    def restart(self):
+        """The same again, with nothing in memory."""
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait()
+        self.process = None
+        self.start(self.users)
+
     def stop(self):
         if self.process is not None:
             self.process.send_signal(signal.SIGTERM)
@@ -214,6 +231,8 @@ class Dovecot(Server):
     def configure(self):
         conf = self.run / "etc" / "bench-dovecot"
         conf.mkdir(parents=True, exist_ok=True)
+        self.tls_port = free_port()
+        make_cert(self.run / "cert.pem")
         (conf / "sql.conf").write_text(f"""\
 driver = sqlite
 connect = {self.table}
@@ -228,7 +247,9 @@ protocols = imap
 listen = 127.0.0.1
 base_dir = /run/dovecot
 log_path = {self.log}
-ssl = no
+ssl = yes
+ssl_cert = <{self.run}/cert.pem
+ssl_key = <{self.run}/cert.pem
 disable_plaintext_auth = no
 auth_mechanisms = plain
 auth_cache_size = 10 M
@@ -257,7 +278,8 @@ service imap-login {{
     port = {self.port}
   }}
   inet_listener imaps {{
-    port = 0
+    port = {self.tls_port}
+    ssl = yes
   }}
 }}
 service imap {{
@@ -362,20 +384,31 @@ class Postern(Server):
         for folder in ("etc", "run", "run/empty", "auth"):
             (self.run / folder).mkdir(parents=True, exist_ok=True)
         shutil.chown(self.run / "auth", "daemon", "daemon")
+        self.tls_port = free_port()
+        make_cert(self.run / "cert.pem")
         files = {
             "imapd": f"""\
 ADDRESS=127.0.0.1
 PORT={self.port}
 IMAPDSTART=YES
-MAXPERIP=5000
+MAXPERIP=20000
+MAXDAEMONS=20000
 PIDFILE={self.run}/run/imapd.pid
 IMAP_TLS_REQUIRED=0
+""",
+            "imapd-ssl": f"""\
+SSLADDRESS=127.0.0.1
+SSLPORT={self.tls_port}
+IMAPDSSLSTART=YES
+SSLPIDFILE={self.run}/run/imapd-ssl.pid
+TLS_CERTFILE={self.run}/cert.pem
 """,
             "postern": f"""\
 RUNDIR={self.run}/run
 LOGIN_CHROOT={self.run}/run/empty
 LOGIN_USER=nobody
 AUTH_USER=daemon
+{os.environ.get("BENCH_POSTERN", "")}
 """,
             "authdaemonrc": f"""\
 authmodulelist="authsqlite"

@@ -1,0 +1,596 @@
+#!/usr/bin/python3
+"""What the store costs: large mailboxes, changes of many messages, APPEND.
+
+Each case is run on each server in turn, round after round, and beside it the
+bare system calls that its work comes down to.  Needs root, as bench.py does.
+"""
+import argparse
+import os
+import random
+import resource
+import shutil
+import statistics
+import sys
+import threading
+import time
+from pathlib import Path
+
+import bench
+import imap
+import mails
+import servers
+import usage
+
+JOE = "joe@example.com"
+CHANGES = 10000
+APPENDS = 300
+CLIENTS = 16
+CORPUS = 1000
+OLD = 62            # seconds
+EACH = 40           # appends of each of the clients
+NOOP_PAUSE = 0.002
+MESSAGE = mails.message(random.Random(3), 3)[:4000].ljust(4000, b"x")
+WIRE = MESSAGE.replace(b"\n", b"\r\n")
+CASES = {}
+
+
+def case(title):
+    def keep(function):
+        CASES[title] = function
+        return function
+    return keep
+
+
+class Bare:
+    """Stands for a server: the system calls alone."""
+
+    name = "bare"
+
+    def __init__(self, work):
+        self.home = work / "store-mail" / "bare"
+        self.box = self.home / "joe" / "Maildir"
+
+
+def folder(server, name):
+    base = server.home / "joe" / "Maildir"
+    return base if name == "INBOX" else base / name[len("INBOX"):]
+
+
+def fill(server, name, corpus, n):
+    """A mailbox of n messages that is new to the server; links to few."""
+    path = folder(server, name)
+    shutil.rmtree(path, ignore_errors=True)
+    for sub in ("tmp", "new", "cur"):
+        (path / sub).mkdir(parents=True)
+    sizes = [(corpus / str(k)).stat().st_size for k in range(CORPUS)]
+    cur = os.open(path / "cur", os.O_RDONLY)
+    source = os.open(corpus, os.O_RDONLY)
+    for i in range(n):
+        os.link(str(i % CORPUS),
+                f"{mails.EPOCH + i}.M{i}P1.bench,S={sizes[i % CORPUS]}:2,"
+                f"{'S' * (i % 4 != 0)}", src_dir_fd=source, dst_dir_fd=cur)
+    os.close(cur)
+    os.close(source)
+    (path / "maildirfolder").touch()
+    for p in (path, path / "cur", path / "new", path / "tmp",
+              path / "maildirfolder"):
+        os.chown(p, servers.MAIL_UID, servers.MAIL_UID)
+
+
+class Watch:
+    """Wall and CPU time of a block; of this process if it is bare."""
+
+    def __init__(self, server):
+        self.server = server
+        self.wall = self.cpu = None
+
+    def __enter__(self):
+        bare = isinstance(self.server, Bare)
+        self.cpu = -(time.process_time() if bare
+                     else usage.settled_cpu(self.server.pid))
+        self.wall = -time.perf_counter()
+
+    def __exit__(self, *_):
+        bare = isinstance(self.server, Bare)
+        self.wall += time.perf_counter()
+        self.cpu += (time.process_time() if bare
+                     else usage.settled_cpu(self.server.pid))
+
+
+def session(server, mailbox):
+    client = server.client(JOE)
+    client.do(f"SELECT {mailbox}")
+    return client
+
+
+# --- large mailboxes ---------------------------------------------------------
+
+@case("first SELECT ever of {large}")
+def first_select(server, args, watch):
+    name = "INBOX.Large"
+    if not isinstance(server, Bare):
+        try:
+            server.client(JOE).do(f"DELETE {name}")
+        except imap.Refused:
+            pass
+    fill(server, name, args.corpus, args.large)
+    time.sleep(2.2)
+    if isinstance(server, Bare):
+        with watch:
+            for _ in os.scandir(folder(server, name) / "cur"):
+                pass
+        return
+    client = server.client(JOE)
+    with watch:
+        client.do(f"SELECT {name}")
+    client.logout()
+
+
+@case("SELECT of {large}, new worker, clean record")
+def clean_select(server, args, watch):
+    if isinstance(server, Bare):
+        with watch:
+            os.stat(folder(server, "INBOX.Large") / "cur")
+            os.stat(folder(server, "INBOX.Large") / "new")
+        return
+    time.sleep(2.2)
+    session(server, "INBOX.Large").logout()
+    if isinstance(server, servers.Postern):
+        server.restart()
+    client = server.client(JOE)
+    client.do("STATUS INBOX.Small (MESSAGES)")
+    with watch:
+        client.do("SELECT INBOX.Large")
+    client.logout()
+
+
+@case("SELECT of {large}, open already")
+def open_select(server, args, watch):
+    if isinstance(server, Bare):
+        with watch:
+            os.stat(folder(server, "INBOX.Large") / "cur")
+            os.stat(folder(server, "INBOX.Large") / "new")
+        return
+    client = session(server, "INBOX.Large")
+    client.do("SELECT INBOX.Small")
+    with watch:
+        client.do("SELECT INBOX.Large")
+    client.logout()
+
+
+def put_new(server, name, mark):
+    path = folder(server, name)
+    tmp = path / "tmp" / f"{int(time.time())}.M{mark}P7.bench"
+    tmp.write_bytes(MESSAGE)
+    os.chown(tmp, servers.MAIL_UID, servers.MAIL_UID)
+    tmp.rename(path / "new" / tmp.name)
+
+
+@case("SELECT of {large} after one delivery")
+def delivered(server, args, watch):
+    if isinstance(server, Bare):
+        with watch:
+            list(os.scandir(folder(server, "INBOX.Large") / "new"))
+        return
+    time.sleep(2.2)
+    client = session(server, "INBOX.Large")
+    client.do("SELECT INBOX.Small")
+    put_new(server, "INBOX.Large", f"{args.round}{random.randrange(10**6)}")
+    with watch:
+        client.do("SELECT INBOX.Large")
+    client.logout()
+
+
+# --- changes -----------------------------------------------------------------
+
+def change(kind, server, args, watch):
+    """kind of CHANGES messages in a mailbox of so many."""
+    name = f"INBOX.{kind.title()}{args.round}"
+    fill(server, "INBOX.Target", args.corpus, 0)
+    if isinstance(server, Bare):
+        cur = folder(server, name) / "cur"
+        to = folder(server, "INBOX.Target") / "cur"
+        a, b = os.open(cur, os.O_RDONLY), os.open(to, os.O_RDONLY)
+        names = os.listdir(cur)
+        with watch:
+            for n in names:
+                if kind == "store":
+                    os.rename(n, n + "T", src_dir_fd=a, dst_dir_fd=a)
+                elif kind == "expunge":
+                    os.unlink(n, dir_fd=a)
+                else:
+                    os.link(n, n, src_dir_fd=a, dst_dir_fd=b)
+                if kind == "move":
+                    os.unlink(n, dir_fd=a)
+            if kind in ("copy", "move"):
+                os.fsync(b)
+        os.close(a)
+        os.close(b)
+        return
+    client = session(server, name)
+    if kind == "expunge":
+        client.do(r"STORE 1:* +FLAGS.SILENT (\Deleted)")
+    with watch:
+        if kind == "store":
+            client.do(r"STORE 1:* +FLAGS.SILENT (\Draft)")
+        elif kind == "expunge":
+            client.do("EXPUNGE")
+        else:
+            client.do(f"{kind.upper()} 1:* INBOX.Target")
+    client.logout()
+
+
+KINDS = ("store", "copy", "move", "expunge")
+for _kind in KINDS:
+    CASES[f"{_kind.upper()} of {{changes}}"] = \
+        lambda server, args, watch, kind=_kind: change(
+            kind, server, args, watch)
+
+
+# --- APPEND ------------------------------------------------------------------
+
+def bare_append(path, n, mark):
+    """create, write, fdatasync, rename, fsync of the directory."""
+    cur = os.open(path / "cur", os.O_RDONLY)
+    for i in range(n):
+        name = f"{int(time.time())}.M{mark}I{i}P7.bench,S={len(MESSAGE)}"
+        fd = os.open(path / "tmp" / name, os.O_WRONLY | os.O_CREAT, 0o600)
+        os.write(fd, MESSAGE)
+        os.fdatasync(fd)
+        os.close(fd)
+        os.rename(path / "tmp" / name, path / "cur" / f"{name}:2,")
+        os.fsync(cur)
+    os.close(cur)
+
+
+@case("APPEND of 4 kB, {appends} by one client")
+def append(server, args, watch):
+    name = "INBOX.Append"
+    fill(server, name, args.corpus, 0)
+    if isinstance(server, Bare):
+        with watch:
+            bare_append(folder(server, name), args.appends, args.round)
+        return
+    client = server.client(JOE)
+    client.do(f"STATUS {name} (MESSAGES)")
+    with watch:
+        for _ in range(args.appends):
+            client.append(name, WIRE)
+    client.logout()
+
+
+def many_appends(server, args, watch, names):
+    for name in set(names):
+        fill(server, name, args.corpus, 0)
+    if isinstance(server, Bare):
+        jobs = [threading.Thread(target=bare_append, args=(
+            folder(server, name), EACH, f"{args.round}K{k}"))
+            for k, name in enumerate(names)]
+        clients = []
+    else:
+        clients = [server.client(JOE) for _ in names]
+        for client, name in zip(clients, names):
+            client.do(f"STATUS {name} (MESSAGES)")
+
+        def work(client, name):
+            for _ in range(EACH):
+                client.append(name, WIRE)
+        jobs = [threading.Thread(target=work, args=pair)
+                for pair in zip(clients, names)]
+    with watch:
+        for job in jobs:
+            job.start()
+        for job in jobs:
+            job.join()
+    for client in clients:
+        client.logout()
+
+
+@case("APPEND, 16 clients into one mailbox")
+def append_one(server, args, watch):
+    many_appends(server, args, watch, ["INBOX.Append"] * CLIENTS)
+
+
+@case("APPEND, 16 clients into 16 mailboxes")
+def append_each(server, args, watch):
+    many_appends(server, args, watch,
+                 [f"INBOX.Append{k}" for k in range(CLIENTS)])
+
+
+# --- neighbours ---------------------------------------------------------------
+
+def noops_during(server, args, work):
+    """Run work(client) on a large mailbox; the slowest NOOP of another
+    session of the same account (and so of the same worker), in ms."""
+    worker = server.client(JOE)
+    worker.sock.settimeout(600)
+    other = server.client(JOE)
+    other.do("NOOP")
+    done = threading.Event()
+    slowest = [0.0, 0]
+
+    def ask():
+        while not done.is_set():
+            start = time.perf_counter()
+            other.do("NOOP")
+            slowest[0] = max(slowest[0], time.perf_counter() - start)
+            slowest[1] += 1
+            time.sleep(NOOP_PAUSE)
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        start = time.perf_counter()
+        work(worker)
+        took = time.perf_counter() - start
+    finally:
+        done.set()
+        thread.join()
+    worker.logout()
+    other.logout()
+    return slowest[0] * 1000, took
+
+
+def neighbours(server, args):
+    lines = []
+    name = "INBOX.Busy"
+    fill(server, name, args.corpus, args.large)
+    fill(server, "INBOX.Target", args.corpus, 0)
+    time.sleep(2.2)
+
+    def run(title, *commands):
+        def work(client):
+            for command in commands:
+                client.do(command)
+        slowest, took = noops_during(server, args, work)
+        lines.append(f"{server.name:9}{title:40}{slowest:10.1f}"
+                     f"{took:10.2f}")
+    run("first SELECT", f"SELECT {name}")
+    run("STORE", f"SELECT {name}", r"STORE 1:* +FLAGS.SILENT (\Draft)")
+    run("COPY", f"SELECT {name}", "COPY 1:* INBOX.Target")
+    run("STORE \\Deleted", f"SELECT {name}",
+        r"STORE 1:* +FLAGS.SILENT (\Deleted)")
+    run("EXPUNGE", f"SELECT {name}", "EXPUNGE")
+    run("MOVE", "SELECT INBOX.Target", f"MOVE 1:* {name}")
+    run("FETCH FLAGS", f"SELECT {name}", "FETCH 1:* (FLAGS)")
+    return lines
+
+
+# --- notifications ------------------------------------------------------------
+
+def notifications(server, args, appending):
+    """ms from a rename into new/ to the EXISTS of a client in IDLE."""
+    clients = []
+    for i in range(args.idlers):
+        client = Plain(server.port)
+        client.do(f"LOGIN {user(i % args.accounts)} {servers.PASSWORD}")
+        client.do("SELECT INBOX")
+        client.idle()
+        clients.append(client)
+    stop = threading.Event()
+    threads = []
+    if appending:
+        for k in range(CLIENTS):
+            def work(k=k):
+                client = server.client(JOE)
+                while not stop.is_set():
+                    client.append(f"INBOX.Append{k}", WIRE)
+            threads.append(threading.Thread(target=work))
+        for k in range(CLIENTS):
+            fill(server, f"INBOX.Append{k}", args.corpus, 0)
+        for thread in threads:
+            thread.start()
+        time.sleep(1)
+    found = []
+    rng = random.Random(5)
+    for i in range(args.deliveries):
+        k = rng.randrange(min(args.accounts, args.idlers))
+        path = server.home / f"u{k}" / "Maildir"
+        tmp = path / "tmp" / f"{int(time.time())}.M{i}P9.bench{appending}"
+        tmp.write_bytes(MESSAGE)
+        os.chown(tmp, servers.MAIL_UID, servers.MAIL_UID)
+        start = time.perf_counter()
+        os.rename(tmp, path / "new" / tmp.name)
+        clients[k].until_text(b"EXISTS")
+        found.append((time.perf_counter() - start) * 1000)
+        time.sleep(0.02)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    for client in clients:
+        client.close()
+    found.sort()
+    return (f"{server.name:9}{args.idlers} sessions"
+            f"{', 16 clients APPEND' if appending else '':22}"
+            f"{statistics.median(found):10.1f}"
+            f"{found[int(len(found) * 0.99)]:10.1f}{found[-1]:10.1f}")
+
+
+def user(i):
+    return f"u{i}@example.com"
+
+
+class Plain:
+    """A client without a buffer of its own, as there are thousands."""
+
+    def __init__(self, port):
+        self.sock = imap.socket.create_connection(("127.0.0.1", port), 60)
+        self.sock.setsockopt(imap.socket.IPPROTO_TCP,
+                             imap.socket.TCP_NODELAY, 1)
+        self.until_text(b"\r\n")
+
+    def until_text(self, text):
+        held = b""
+        while text not in held or not held.endswith(b"\r\n"):
+            got = self.sock.recv(65536)
+            if not got:
+                raise ConnectionError("closed by the server")
+            held += got
+        return held
+
+    def do(self, command):
+        self.sock.sendall(b"a " + command.encode() + b"\r\n")
+        if b"a OK" not in self.until_tag():
+            raise imap.Refused(command)
+
+    def until_tag(self):
+        held = b""
+        while not (held.endswith(b"\r\n") and
+                   (held.startswith(b"a ") or b"\r\na " in held)):
+            got = self.sock.recv(65536)
+            if not got:
+                raise ConnectionError("closed by the server")
+            held += got
+        return held
+
+    def idle(self):
+        self.sock.sendall(b"a IDLE\r\n")
+        self.until_text(b"+ ")
+
+    def close(self):
+        self.sock.close()
+
+
+# --- the run -------------------------------------------------------------------
+
+def arguments():
+    p = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    p.add_argument("--builddir", default=".", type=Path)
+    p.add_argument("--large", default=100000, type=int)
+    p.add_argument("--changes", default=CHANGES, type=int)
+    p.add_argument("--appends", default=APPENDS, type=int)
+    p.add_argument("--idlers", default=2000, type=int)
+    p.add_argument("--accounts", default=200, type=int)
+    p.add_argument("--deliveries", default=300, type=int)
+    p.add_argument("--rounds", default=5, type=int)
+    p.add_argument("--server", action="append", default=[])
+    p.add_argument("--case", default="")
+    p.add_argument("--skip", action="append", default=[], choices=[
+        "cases", "neighbours", "notifications"])
+    return p.parse_args()
+
+
+def titled(title, args):
+    return title.format(large=args.large, changes=args.changes,
+                        appends=args.appends)
+
+
+def prepare_changes(running, args):
+    """
+    Mail that has been there for a while: a link is a change of the file, and
+    what changed within the last minute is synced before it is copied.
+    """
+    for server in running:
+        for kind in KINDS:
+            fill(server, f"INBOX.{kind.title()}{args.round}", args.corpus,
+                 args.changes)
+    time.sleep(OLD)
+
+
+def cases_table(running, args):
+    results = {}
+    for round_ in range(args.rounds):
+        args.round = round_
+        bench.note(f"round {round_}")
+        prepare_changes(running, args)
+        turn = round_ % len(running)
+        for title, function in CASES.items():
+            if args.case not in title:
+                continue
+            for server in running[turn:] + running[:turn]:
+                watch = Watch(server)
+                try:
+                    function(server, args, watch)
+                    results.setdefault((title, server.name), []).append(
+                        (watch.wall, watch.cpu))
+                except Exception as error:  # told in the report
+                    bench.note(f"{server.name}: {title}: {error!r}"[:300])
+    names = [server.name for server in running]
+    lines = []
+    for which, what in enumerate(("Wall time, ms", "CPU time, ms")):
+        lines.append(f"{what:44}" + "".join(f"{n:>10}" for n in names) +
+                     "".join(f"{'to ' + n:>12}" for n in names[1:]))
+        for title in CASES:
+            values = [statistics.median(r[which] for r in
+                                        results[title, n]) * 1000
+                      if (title, n) in results else None for n in names]
+            if any(v is not None for v in values):
+                lines.append(
+                    f"{titled(title, args):44}" +
+                    "".join(f"{v:10.1f}" if v is not None else f"{'-':>10}"
+                            for v in values) +
+                    "".join(bench.ratio(values[0], v) for v in values[1:]))
+        lines.append("")
+    return lines
+
+
+def main():
+    args = arguments()
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    work = args.builddir.resolve() / "bench-work"
+    work.mkdir(parents=True, exist_ok=True)
+    bench.check_place(work)
+    args.corpus = work / "corpus"
+    mails.make_corpus(args.corpus, CORPUS)
+    wanted = [name.lower() for name in args.server]
+    running, lines = [], []
+    owner = servers.MAIL_UID
+    try:
+        for kind in servers.ALL:
+            if wanted and kind.name.lower() not in wanted:
+                continue
+            server = kind(work)
+            server.run = work / "store" / kind.name.lower()
+            server.home = work / "store-mail" / kind.name.lower()
+            server.table = server.run / "users.sqlite"
+            server.log = server.run / "log"
+            for path in (server.run, server.home):
+                shutil.rmtree(path, ignore_errors=True)
+                path.mkdir(parents=True)
+            try:
+                server.prepare()
+                mails.build(server.home, args.corpus, messages=10, rounds=0,
+                            cold=10, idlers=0, owner=(owner, owner))
+                names = ["joe"]
+                if "notifications" not in args.skip:
+                    for i in range(args.accounts):
+                        mails.fill(server.home / f"u{i}" / "Maildir",
+                                   args.corpus, 0, 100)
+                        names.append(f"u{i}")
+                    for path in server.home.rglob("*"):
+                        if path.stat().st_uid != owner:
+                            os.chown(path, owner, owner)
+                server.start([(f"{n}@example.com", server.home / n)
+                              for n in names])
+                running.append(server)
+            except servers.Missing as error:
+                lines.append(f"{kind.name} is missing: {error}")
+        bare = Bare(work)
+        shutil.rmtree(bare.home, ignore_errors=True)
+        bare.box.mkdir(parents=True)
+        if "cases" not in args.skip:
+            lines += cases_table([*running, bare], args)
+        if "neighbours" not in args.skip:
+            lines += [f"{'NOOP of another session, during':49}"
+                      f"{'most, ms':>10}{'took, s':>10}"]
+            for server in running:
+                bench.note(f"neighbours of {server.name}")
+                lines += neighbours(server, args)
+            lines.append("")
+        if "notifications" not in args.skip:
+            lines += [f"{'From rename to EXISTS, ms':50}{'median':>8}"
+                      f"{'p99':>10}{'most':>10}"]
+            for appending in (False, True):
+                for server in running:
+                    bench.note(f"notifications of {server.name}")
+                    lines.append(notifications(server, args, appending))
+    finally:
+        for server in running:
+            server.stop()
+    text = "\n".join(lines) + "\n"
+    (work / "store.txt").write_text(text)
+    sys.stdout.write(text)
+
+
+if __name__ == "__main__":
+    main()
