@@ -184,6 +184,9 @@ is_expected(struct imap_session *i, const struct store_args *a,
 	if (at == 0)
 		return false;
 	was = view_get(a->before, at);
+	/* it was hibernated: nobody knows what the client was told */
+	if ((was->flags & MESSAGE_FLAGS_UNKNOWN) != 0)
+		return false;
 	flags = a->how == FLAGS_ADD  ? was->flags | a->flags.flags
 	    : a->how == FLAGS_REMOVE ? was->flags & ~a->flags.flags
 				     : a->flags.flags;

@@ -247,6 +247,10 @@ first_look(struct imap_session *i, struct fetch_args *a)
 			return rc;
 		a->wire_size = a->info.wire_size;
 	}
+	/* gone, and its mod-sequence with it */
+	if (a->has_modseq &&
+	    imap_newest(a->newest, view_get(i->view, a->seq))->modseq == 0)
+		return ERR_NOT_FOUND;
 	if (a->needs_email_id) {
 		a->email_id = mailbox_email_id(i->mailbox, a->uid);
 		if (a->email_id == 0)

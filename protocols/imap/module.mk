@@ -101,6 +101,12 @@ tests_transcripts_run_imap_SOURCES = tests/transcripts/run_imap.c \
 tests_transcripts_run_imap_LDADD = $(IMAP_LIBS) libmaildir.a libbase.a \
 	$(SQLITE_LIBS) $(UTF8PROC_LIBS)
 
+check_PROGRAMS += tests/unit/test_imap_consistency
+TESTS += tests/unit/test_imap_consistency
+tests_unit_test_imap_consistency_SOURCES = tests/unit/test_imap_consistency.c
+tests_unit_test_imap_consistency_LDADD = $(IMAP_LIBS) libmaildir.a libbase.a \
+	$(SQLITE_LIBS) $(UTF8PROC_LIBS)
+
 check_PROGRAMS += tests/unit/test_imap_hibernate
 TESTS += tests/unit/test_imap_hibernate
 tests_unit_test_imap_hibernate_SOURCES = tests/unit/test_imap_hibernate.c
