@@ -123,17 +123,22 @@ tests_transcripts_run_imap_hibernated_CPPFLAGS = $(AM_CPPFLAGS) \
 tests_transcripts_run_imap_hibernated_LDADD = \
 	$(tests_transcripts_run_imap_LDADD)
 
-imap_fuzz_targets = tests/fuzz/fuzz_imap_lex tests/fuzz/fuzz_imap_session
+imap_fuzz_targets = tests/fuzz/fuzz_imap_lex tests/fuzz/fuzz_imap_session \
+	tests/fuzz/fuzz_imap_sets
 check_PROGRAMS += $(imap_fuzz_targets)
 tests_fuzz_fuzz_imap_lex_SOURCES = tests/fuzz/fuzz_imap_lex.c
 tests_fuzz_fuzz_imap_lex_LDADD = $(IMAP_LIBS) libbase.a
 tests_fuzz_fuzz_imap_lex_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_imap_sets_SOURCES = tests/fuzz/fuzz_imap_sets.c
+tests_fuzz_fuzz_imap_sets_LDADD = libimap.a libbase.a
+tests_fuzz_fuzz_imap_sets_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_imap_session_SOURCES = tests/fuzz/fuzz_imap_session.c \
 	$(fake_store)
 tests_fuzz_fuzz_imap_session_LDADD = $(IMAP_LIBS) libbase.a $(UTF8PROC_LIBS)
 tests_fuzz_fuzz_imap_session_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 if !FUZZING
 tests_fuzz_fuzz_imap_lex_SOURCES += tests/fuzz/replay.c
+tests_fuzz_fuzz_imap_sets_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_imap_session_SOURCES += tests/fuzz/replay.c
 endif
 
