@@ -480,7 +480,8 @@ open_or_share(struct open_call *c, struct err *e)
 }
 
 static int
-check_selectable(struct account *a, struct slice dir, struct err *e)
+check_selectable(
+    struct account *a, struct slice dir, uint64_t *ino, struct err *e)
 {
 	struct buf path;
 	struct stat st;
@@ -493,6 +494,8 @@ check_selectable(struct account *a, struct slice dir, struct err *e)
 		rc = err_sys(e, "stat %s", buf_cstr(&path));
 	else if (!S_ISDIR(st.st_mode))
 		rc = err_set(e, ERR_NOT_FOUND, "not a directory");
+	else
+		*ino = st.st_ino;
 	buf_fini(&path);
 	return rc;
 }
@@ -503,6 +506,7 @@ mailbox_open(
 {
 	struct open_call c = { .a = a, .name = name };
 	struct buf dir;
+	uint64_t ino = 0;
 	int rc;
 
 	if ((rc = account_open(a, e)) != 0)
@@ -510,7 +514,7 @@ mailbox_open(
 	buf_init(&dir, 1024);
 	rc = name_to_dir(a->root_fd, name, &dir);
 	if (rc == 0)
-		rc = check_selectable(a, buf_slice(&dir), e);
+		rc = check_selectable(a, buf_slice(&dir), &ino, e);
 	else
 		(void)err_set(e, rc, "no such mailbox");
 	if (rc != 0)
@@ -518,6 +522,10 @@ mailbox_open(
 	c.dir = buf_slice(&dir);
 	if ((rc = open_or_share(&c, e)) != 0)
 		goto out;
+	/* Another directory of that name: what is open leads to the one that
+	 * went, where nothing can be put any more. */
+	if (c.m->dirs[DIR_CUR].ino != ino)
+		mailbox_close_fds(c.m);
 	c.m->refs++;
 	c.m->used = a->store->tick;
 	a->refs++;

@@ -679,6 +679,34 @@ wake(void *arg)
 	woken++;
 }
 
+/* A folder was removed, and made anew, by another program. */
+static void
+copy_into_what_took_its_place(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m;
+	const uint32_t uid[] = { 1 };
+	uint32_t to;
+
+	assert_int_equal(account_create(f->account, SLICE("INBOX.a"), NULL), 0);
+	assert_int_equal(run_append(f, "INBOX", "one\n", 0, NULL, NULL), 0);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	assert_int_equal(run_copy(f, m, uid, 1, "INBOX.a", false, &to), 0);
+	assert_int_equal(
+	    rename(fixture_path(f, ".a"), fixture_path(f, ".b")), 0);
+	assert_int_equal(
+	    rename(fixture_path(f, ".b/tmp"), fixture_path(f, "aside")), 0);
+	assert_int_equal(mkdir(fixture_path(f, ".a"), 0700), 0);
+	assert_int_equal(mkdir(fixture_path(f, ".a/new"), 0700), 0);
+	assert_int_equal(mkdir(fixture_path(f, ".a/cur"), 0700), 0);
+	assert_int_equal(mkdir(fixture_path(f, ".a/tmp"), 0700), 0);
+	assert_int_equal(run_copy(f, m, uid, 1, "INBOX.a", false, &to), 0);
+	assert_int_equal(count_files(fixture_path(f, ".a/cur")), 1);
+	assert_int_equal(count_files(fixture_path(f, ".b/cur")), 1);
+	mailbox_close(&m);
+}
+
 static void
 listeners_are_told(void **state)
 {
@@ -792,6 +820,7 @@ main(void)
 		CASE(append_takes_back),
 		CASE(multiappend_is_one),
 		CASE(copy_onto_itself_and_of_the_missing),
+		CASE(copy_into_what_took_its_place),
 		CASE(listeners_are_told),
 		CASE(recent_is_claimed_once),
 		CASE(ticks_close_and_tidy),
