@@ -64,7 +64,7 @@ def is_message(part):
         part[1] is not None and part[1].lower() == b"rfc822"
 
 
-def sections(bodies, binary):
+def sections(bodies):
     """What to ask of a message, by what both servers say of its parts."""
     wanted = {}
     for body in bodies:
@@ -78,8 +78,6 @@ def sections(bodies, binary):
         if message:
             words += [f"BODY.PEEK[{path}.HEADER]", f"BODY.PEEK[{path}.TEXT]",
                       f"BODY.PEEK[{path}.HEADER.FIELDS (Subject)]"]
-        if binary:
-            words += [f"BINARY.PEEK[{path}]", f"BINARY.SIZE[{path}]"]
     return words
 
 
@@ -92,7 +90,7 @@ def differences(ours, theirs, messages):
         yield from unlike(name, *(b.get(n, {}) for b in both))
     for n, (name, _) in enumerate(messages, 1):
         bodies = [b[n]["BODYSTRUCTURE"] for b in both]
-        words = sections(bodies, False)
+        words = sections(bodies)
         yield from unlike(name, *(c.fetch(n, " ".join(words))[0].get(n, {})
                                   for c in (ours, theirs)))
 
@@ -102,3 +100,10 @@ def unlike(name, ours, theirs):
         if ours.get(item, "missing") != theirs.get(item, "missing"):
             yield (name, item, ours.get(item, "missing"),
                    theirs.get(item, "missing"))
+
+
+def leaves(body):
+    """The section numbers of parts that have none below them."""
+    found = [path for path, _ in paths(body)]
+    return [path for path in found
+            if not any(other.startswith(path + ".") for other in found)]

@@ -229,6 +229,15 @@ def of_envelope(ours, theirs):
     return "blanks"
 
 
+def same_sizes(ours, theirs):
+    """Whether two structures have the same parts, encoded alike, of the same
+    sizes."""
+    found = set()
+    of_body(ours, theirs, found)
+    return found <= {"case", "same", "address", "blanks", "twice",
+                     "parameters"}
+
+
 # --- all --------------------------------------------------------------------
 
 def of_section(item, ours, theirs, data):
