@@ -249,7 +249,7 @@ imap_key_address(struct slice key, enum imap_key_address which)
 
 		if (key.n < 2)
 			return slice_of(NULL, 0);
-		n = get_le(key.p, 2);
+		n = (size_t)get_le(key.p, 2);
 		key = slice_skip(key, 2);
 		if (i == (unsigned)which)
 			return slice_first(key, n);
