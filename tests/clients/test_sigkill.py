@@ -203,6 +203,10 @@ def kill_all(server):
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
     process.wait(10)
+    # the last of them holds the listening sockets
+    postern.wait_for(
+        lambda: not any(os.path.exists(f"/proc/{pid}/fd/0") for pid in below),
+        "all have gone")
 
 
 def begin(server, accounts, rng):

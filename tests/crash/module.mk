@@ -44,3 +44,10 @@ TESTS += tests/crash/test_database
 tests_crash_test_database_SOURCES = tests/crash/test_database.c \
 	tests/crash/client.c tests/crash/client.h $(MAILDIR_FIXTURE)
 tests_crash_test_database_LDADD = $(TESTS_CRASH_LIBS)
+
+check_PROGRAMS += tests/crash/test_alloc
+TESTS += tests/crash/test_alloc
+tests_crash_test_alloc_SOURCES = tests/crash/test_alloc.c $(MAILDIR_FIXTURE)
+tests_crash_test_alloc_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=malloc,--wrap=calloc,--wrap=reallocarray
+tests_crash_test_alloc_LDADD = $(TESTS_CRASH_LIBS)
