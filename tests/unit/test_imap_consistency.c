@@ -318,8 +318,10 @@ on_fetch(struct client *c, uint32_t seq, const char *text, struct slice line)
 		    list, sizeof(list), "%.*s", (int)(end - at - 7), at + 7);
 		put_flags(flags, list, "", "");
 	}
-	/* the same mod-sequence can't mean other flags */
-	if (modseq != 0 && modseq == k->modseq && k->flags[0] != '\0' &&
+	/* the same mod-sequence can't mean other flags, once the client has
+	 * been told of all up to it */
+	if (modseq != 0 && modseq <= c->held && modseq == k->modseq &&
+	    k->flags[0] != '\0' &&
 	    !(c->busy && strcmp(c->name, "STORE") == 0) &&
 	    strcmp(k->flags, flags) != 0)
 		fail(c, k->flags, line);
