@@ -168,7 +168,8 @@ delete_box(struct state *s, const char *name)
 			s->v[i].free = true;
 	for (unsigned i = 0; i < s->n_boxes; i++)
 		if (strcmp(s->boxes[i], name) == 0)
-			strcpy(s->boxes[i], s->boxes[--s->n_boxes]);
+			memmove(s->boxes[i], s->boxes[--s->n_boxes],
+			    WORD_MAX);
 }
 
 static void
