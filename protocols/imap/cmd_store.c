@@ -205,7 +205,10 @@ tell_one(struct imap_session *i, struct store_args *a, uint32_t seq)
 	if (at == 0)
 		return STEP_NEXT; /* gone: counted as missing */
 	m = view_get(a->newest, at);
-	flags = !a->silent || has_failed(a, uid) || !is_expected(i, a, m);
+	/* While an expunge waits the view stands still, and a FETCH may have
+	 * told what it doesn't know: nobody knows what the client thinks. */
+	flags = !a->silent || has_failed(a, uid) || !is_expected(i, a, m) ||
+	    m->modseq > view_highest_modseq(i->view);
 	if (!flags && !i->condstore)
 		return imap_spend(i, 64) ? STEP_YIELD : STEP_NEXT;
 	buf_putf(out, "* %" PRIu32 " FETCH (", seq);
