@@ -259,6 +259,10 @@ on_readable(struct stream *st)
 {
 	if (!st->want_input || session_input_room(st->session) == 0)
 		wait_for(st, st->interest & EV_WRITE);
+	/* What is still compressed comes before what is behind it, above all
+	 * before the end of the stream. */
+	else if (st->zip != NULL && zip_has_input(st->zip))
+		stream_run(st);
 	else if (receive_input(st))
 		stream_run(st);
 }

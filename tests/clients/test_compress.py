@@ -1,6 +1,7 @@
 """COMPRESS=DEFLATE (RFC 4978), against the installed server."""
 
 import pathlib
+import socket
 import zlib
 
 import pytest
@@ -69,6 +70,18 @@ def test_commands_and_mail_go_through(server, service):
         # RFC 4978 3: once is enough
         assert c.imap("COMPRESS DEFLATE")[-1].split()[1] == "BAD"
         c.ok("LOGOUT")
+
+
+def test_what_came_before_the_end_is_carried_out(server):
+    """RFC 3501 5.5: many commands in few bytes, and no more to come."""
+    user = server.add_user("deflate-half@example.com")
+    n = 50000
+    with imap(server, user) as c:
+        wire = compress(c)
+        c.send("".join(f"p{i} NOOP\r\n" for i in range(n)))
+        wire.sock.shutdown(socket.SHUT_WR)
+        for i in range(n):
+            assert (c.line() or "end").startswith(f"p{i} OK")
 
 
 def test_unknown_mechanisms_are_refused(server):
