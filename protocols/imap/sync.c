@@ -96,6 +96,7 @@ imap_deselect(struct imap_session *i)
 {
 	imap_look_forget(i);
 	i->mark.uid = 0;
+	i->counted.uid = 0;
 	if (i->mailbox == NULL)
 		return;
 	if (i->sync.to != NULL)
