@@ -312,7 +312,7 @@ place_one(struct export_files *f, enum export_file which, struct err *e)
 			free(f->tmp[which]);
 			f->tmp[which] = NULL;
 		}
-	} else if (which == EXPORT_KEYWORDS &&
+	} else if (which == EXPORT_KEYWORDS && !f->has_keywords &&
 	    fsx_unlink(root_fd, buf_cstr(&to)) < 0 && errno != ENOENT &&
 	    errno != ENOTDIR) {
 		rc = err_sys(e, "remove %s", names[which]);

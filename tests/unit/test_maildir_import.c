@@ -787,6 +787,39 @@ export_respects_the_lock(void **state)
 	run_export(f, false, 1);
 }
 
+/* The files are there, and can't be noted yet: they stay. */
+static void
+export_waits_for_the_database(void **state)
+{
+	struct fixture *f = *state, other = *f;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	const char *list = fixture_path(f, "courierimapkeywords/:list");
+	const uint32_t uid = 1;
+	struct export *x;
+
+	put_cur(f, "1.M1:2,", "one\n");
+	refresh(f, m);
+	assert_int_equal(run_flags(f, m, &uid, 1, FLAGS_ADD, 0, "kw"), 0);
+	mailbox_close(&m);
+	fixture_open(&other);
+	assert_int_equal(account_open(other.account, NULL), 0);
+	assert_int_equal(db_begin(&other.account->db, NULL), 0);
+	x = export_new(f->account, false);
+	while (access(list, F_OK) != 0)
+		assert_int_not_equal(
+		    export_step(x, (struct waker){ 0 }, 1, f->wall_ms),
+		    STEP_DONE);
+	assert_int_not_equal(
+	    export_step(x, (struct waker){ 0 }, 1, f->wall_ms), STEP_DONE);
+	db_rollback(&other.account->db);
+	fixture_close(&other);
+	while (export_step(x, (struct waker){ 0 }, 1, f->wall_ms) != STEP_DONE)
+		;
+	assert_int_equal(export_result(x, NULL), 0);
+	export_free(&x);
+	assert_file(f, "courierimapkeywords/:list", "kw\n\n1.M1:0\n");
+}
+
 /* After a minute of quiet, by the tick alone; and at the end. */
 static void
 exports_in_the_background(void **state)
@@ -843,6 +876,7 @@ main(void)
 		CASE(courier_between_two_sessions),
 		CASE(updates_count_once),
 		CASE(export_respects_the_lock),
+		CASE(export_waits_for_the_database),
 		CASE(exports_in_the_background),
 	};
 
