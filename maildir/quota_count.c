@@ -188,6 +188,9 @@ count_file(struct quota_count *c, struct slice name, int *budget)
 			return unless_gone(errno);
 		size = (uint64_t)st.st_size;
 	}
+	/* a name may say anything */
+	if (size > (uint64_t)(INT64_MAX - c->u.bytes))
+		size = (uint64_t)(INT64_MAX - c->u.bytes);
 	c->u.bytes += (int64_t)size;
 	c->u.messages++;
 	return 0;

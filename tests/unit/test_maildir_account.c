@@ -330,6 +330,25 @@ quota_is_counted_in_pieces(void **state)
 	assert_int_equal(q.bytes, 9000 * 3 + 1);
 }
 
+/* What names say of sizes adds up to no more than a number can be. */
+static void
+quota_takes_absurd_sizes(void **state)
+{
+	struct fixture *f = *state;
+	struct account_quota q = { 0 };
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	mailbox_close(&m);
+	put_cur(f, "1.M1,S=9223372036854775807:2,", "x");
+	put_cur(f, "2.M1,S=9223372036854775807:2,", "x");
+	put_cur(f, "3.M1,S=18446744073709551615:2,", "x");
+	f->quota = "1000S";
+	fixture_reopen(f);
+	assert_int_equal(account_quota(f->account, &q, NULL), 0);
+	assert_int_equal(q.bytes, INT64_MAX);
+	assert_int_equal(q.messages, 3);
+}
+
 /* maildirmake -q gave the limits, no user table: they outlive doubts. */
 static void
 quota_of_the_file_stays(void **state)
@@ -798,6 +817,7 @@ main(void)
 		CASE(subscriptions),
 		CASE(quota_is_kept_and_refuses),
 		CASE(quota_is_counted_in_pieces),
+		CASE(quota_takes_absurd_sizes),
 		CASE(quota_of_the_file_stays),
 		CASE(bad_quota_is_none),
 		CASE(pop3_ids_stay),
