@@ -17,7 +17,7 @@
 #include "maildir/internal.h"
 #include "tests/support/maildir_fixture.h"
 
-enum { FILES = 1500, RUN_MS = 1500 };
+enum { FILES = 1500, RUN_MS = 1500, PATIENCE_MS = 10000 };
 
 /* --- counting calls ------------------------------------------------------- */
 
@@ -348,6 +348,41 @@ renamer_without_watches(void **state)
 	renamed_while_scanned(f);
 }
 
+/* As a session tries again when somebody has the database. */
+static bool
+try_again(int rc, int64_t until)
+{
+	if (rc != ERR_BUSY || clock_now() >= until)
+		return false;
+	(void)usleep(1000);
+	return true;
+}
+
+static struct mailbox *
+open_patiently(struct fixture *f)
+{
+	int64_t until = clock_now() + PATIENCE_MS;
+	struct mailbox *m = NULL;
+	int rc;
+
+	do
+		rc = mailbox_open(f->account, SLICE("INBOX"), &m, NULL);
+	while (try_again(rc, until));
+	return m;
+}
+
+static int
+append_patiently(struct fixture *f)
+{
+	int64_t until = clock_now() + PATIENCE_MS;
+	int rc;
+
+	do
+		rc = run_append(f, "INBOX", "x", 0, "kw2", NULL);
+	while (try_again(rc, until));
+	return rc;
+}
+
 /* Another worker on the same account: it scans, flags and expunges. */
 static void
 other_worker(struct fixture *f)
@@ -356,7 +391,8 @@ other_worker(struct fixture *f)
 
 	f->store = NULL;
 	fixture_open(f);
-	m = open_mailbox(f, "INBOX");
+	if ((m = open_patiently(f)) == NULL)
+		_exit(4);
 	for (;;) {
 		struct view *v;
 		uint32_t uid[1];
@@ -371,8 +407,7 @@ other_worker(struct fixture *f)
 				_exit(1);
 			if (dice(4) == 0 && run_remove(f, m, uid, 1) < 0)
 				_exit(2);
-			if (dice(4) == 0 &&
-			    run_append(f, "INBOX", "x", 0, "kw2", NULL) != 0)
+			if (dice(4) == 0 && append_patiently(f) != 0)
 				_exit(3);
 		}
 		view_unref(&v);
