@@ -4,6 +4,7 @@ import base64
 import contextlib
 import pathlib
 import re
+import socket
 import subprocess
 
 import pytest
@@ -30,7 +31,7 @@ def logged(fresh, directory):
     return s
 
 
-def daemon_spawn(server):
+def daemon_spawn(server, *before):
     """-f logs on standard error whatever LOG says: so without it."""
     original = type(server).spawn
 
@@ -38,8 +39,8 @@ def daemon_spawn(server):
         if name != "posternd":
             return original(server, name, *args)
         done = subprocess.run(
-            server.as_user([postern.program(name), "-c", str(server.conf),
-                            *args]),
+            [*before, *server.as_user(
+                [postern.program(name), "-c", str(server.conf), *args])],
             capture_output=True, text=True, cwd="/", timeout=60,
             env=server.environment())
         assert done.returncode == 0, done.stderr
@@ -47,6 +48,30 @@ def daemon_spawn(server):
             int((server.run / "posternd.pid").read_text()))
         return server.processes[name]
     return spawn
+
+
+# A /dev of its own, with the socket of the test as its log.
+OWN_DEV = """
+for name in null zero urandom full tty; do
+	: >"$0/$name" && mount --bind "/dev/$name" "$0/$name" || exit 1
+done
+mount --rbind "$0" /dev && exec "$@"
+"""
+
+
+def syslog_socket(folder):
+    folder.mkdir()
+    before = ["unshare", "--mount", "--propagation", "private", "sh", "-c",
+              OWN_DEV, str(folder)]
+    done = subprocess.run([*before, "true"], capture_output=True, text=True,
+                          timeout=60)
+    if done.returncode != 0:
+        pytest.skip(f"no mount namespaces here: {done.stderr.strip()}")
+    log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    log.bind(str(folder / "log"))
+    (folder / "log").chmod(0o666)
+    log.settimeout(postern.PATIENCE)
+    return log, before
 
 
 class Daemon:
@@ -316,3 +341,42 @@ def test_id_fields(logged):
     answer = said()
     assert '"version"' in answer and '"os" "Linux"' in answer
     assert "os-version" not in answer
+
+
+def test_lines_reach_syslog(fresh, directory):
+    """Priority, time, ident and text, as RFC 3164 and /dev/log have them."""
+    s = fresh(LOG="syslog")
+    s.add_user(JOE)
+    s.set("imapd", LOGGEROPTS='"-name=courierimapd -facility=local1"')
+    s.set("pop3d", LOGGEROPTS="-facility=news")
+    log, before = syslog_socket(directory / "dev")
+    s.spawn = daemon_spawn(s, *before)
+
+    def line(text):
+        while not re.search(text, got := log.recv(4096).decode()):
+            pass
+        found = re.fullmatch(r"<(\d+)>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d "
+                             r"([\w-]+): (.*)", got)
+        assert found, got
+        return found.groups()
+    mail, news, local1, info = 2 << 3, 7 << 3, 17 << 3, 6
+    address = r"ip=\[::ffff:127\.0\.0\.1\], port=\[\d+\]"
+    with log:
+        s.start()
+        for service, ident, facility in (("imapd", "courierimapd", local1),
+                                         ("imapd-ssl", "imapd-ssl", mail),
+                                         ("pop3d", "pop3d", news)):
+            with (pop3 if service == "pop3d" else imap)(s, service=service):
+                got = line("LOGIN, user=")
+            assert got[:2] == (str(facility | info), ident), got
+            assert re.match(rf"LOGIN, user=joe@example\.com, {address}",
+                            got[2]), got
+        for fail, ident, facility in (
+                (fail_imap_login, "courierimapd", local1),
+                (fail_pop_pass, "pop3d", news)):
+            fail(s)
+            got = line("LOGIN FAILED")
+            assert got[:2] == (str(facility | info), ident), got
+            assert re.fullmatch(
+                rf"LOGIN FAILED, user=joe@example\.com, {address}",
+                got[2]), got
