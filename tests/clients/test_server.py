@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import signal
+import subprocess
 import time
 
 import pytest
@@ -82,20 +83,46 @@ def test_pop3_sizes_are_what_is_sent(server):
             p.pop("QUIT")
 
 
+def idle_until_exists(c, deliver):
+    c.ok("SELECT INBOX")
+    c.send("i IDLE\r\n")
+    assert c.line().startswith("+")
+    deliver()
+    lines = []
+    while not any("EXISTS" in line for line in lines):
+        lines.append(c.line())
+    c.send("DONE\r\n")
+    while not (line := c.line()).startswith("i "):
+        assert line.startswith("* ")
+    assert line.startswith("i OK")
+
+
 @pytest.mark.parametrize("service", ["imapd", "imapd-ssl"])
 def test_idle_sees_a_delivery(server, service):
     with imap(server, ANN, service=service) as c:
-        c.ok("SELECT INBOX")
-        c.send("i IDLE\r\n")
-        assert c.line().startswith("+")
-        server.deliver(email=ANN)
-        lines = []
-        while not any("EXISTS" in line for line in lines):
-            lines.append(c.line())
-        c.send("DONE\r\n")
-        while not (line := c.line()).startswith("i "):
-            assert line.startswith("* ")
-        assert line.startswith("i OK")
+        idle_until_exists(c, lambda: server.deliver(email=ANN))
+
+
+# In a user namespace of its own, where the kernel gives nobody an inotify.
+NO_INOTIFY = [
+    "unshare", "--user", "--map-current-user", "--keep-caps", "sh", "-c",
+    "echo 0 >/proc/sys/user/max_inotify_instances && "
+    'exec setpriv --ambient-caps=-all --inh-caps=-all -- "$@"', "sh"]
+
+
+def test_idle_polls_as_often_as_configured(fresh):
+    """Without watches; the minute that is the default would be too long."""
+    s = started(fresh)
+    done = subprocess.run(s.as_user([*NO_INOTIFY, "true"]), cwd="/",
+                          capture_output=True, text=True, timeout=60)
+    if done.returncode != 0:
+        pytest.skip(f"no user namespaces here: {done.stderr.strip()}")
+    s.set("imapd", IMAP_IDLE_TIMEOUT=2)
+    s.before["posternd"] = NO_INOTIFY
+    s.start()
+    with imap(s) as c:
+        s.wait_log("maildir: no watches, polling instead")
+        idle_until_exists(c, s.deliver)
 
 
 def test_a_killed_worker_comes_back_alone(fresh):

@@ -131,6 +131,7 @@ class Server:
         self.log_path.touch()
         self.port = dict(zip(SERVICES, free_ports(4)))
         self.processes = {}
+        self.before = {}  # by program: what is to exec it
         self.keys = {name: {} for name in SERVICES}
         self.keys["postern"] = {
             "RUNDIR": self.run, "LOG": "stderr", "LOGIN_PROCESSES": 1,
@@ -276,8 +277,8 @@ class Server:
     def spawn(self, name, *args):
         with open(self.log_path, "ab") as log:
             process = subprocess.Popen(
-                self.as_user([program(name), "-c", str(self.conf), "-f",
-                              *args]),
+                self.as_user([*self.before.get(name, []), program(name), "-c",
+                              str(self.conf), "-f", *args]),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 cwd="/", env=self.environment())
         self.processes[name] = process
