@@ -332,8 +332,8 @@ note_data(enum op_kind kind, int fd, const void *p, uint64_t n, uint64_t off)
 	if (kind == OP_WRITE) {
 		if (calls->n_bytes + n > CALLS_BYTES)
 			abort();
-		memcpy(calls->bytes + calls->n_bytes, p, n);
-		calls->n_bytes += n;
+		memcpy(calls->bytes + calls->n_bytes, p, (size_t)n);
+		calls->n_bytes += (size_t)n;
 	}
 	calls->n_ops++;
 }

@@ -116,7 +116,7 @@ write_node(const struct loss *l, int node, int fd)
 		if (op->kind == OP_TRUNCATE && ftruncate(fd, (off_t)op->n) != 0)
 			abort();
 		if (op->kind == OP_WRITE &&
-		    pwrite(fd, l->log->bytes + op->data, op->n,
+		    pwrite(fd, l->log->bytes + op->data, (size_t)op->n,
 			(off_t)op->off) != (ssize_t)op->n)
 			abort();
 	}

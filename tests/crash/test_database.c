@@ -210,7 +210,7 @@ flipped_bits(void **state)
 			continue;
 		random = random * 6364136223846793005u + 1442695040888963407u;
 		/* every other one in the head, where it hurts */
-		at = (random >> 20) %
+		at = (size_t)(random >> 20) %
 		    (i % 8 < 4		 ? s->n
 			    : s->n < 200 ? s->n
 					 : 200);
