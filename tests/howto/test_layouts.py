@@ -121,3 +121,14 @@ def test_a_lack_is_named_with_its_package(tree):
     assert "apt-get install libevent-dev" in told.stderr
     told = tree.configure("--with-layout=other", ok=False)
     assert "expected howto, courier or debian" in told.stderr
+
+
+def test_coverage_is_counted(tree):
+    """--enable-coverage: a program that has run leaves counts for gcov."""
+    tree.configure("--enable-coverage")
+    subprocess.run(["make", "tests/unit/test_pool"], cwd=tree.build,
+                   check=True, capture_output=True, text=True, timeout=300)
+    subprocess.run(["tests/unit/test_pool"], cwd=tree.build, check=True,
+                   capture_output=True, timeout=60)
+    counts = [p for p in tree.build.rglob("*.gcda") if "pool" in p.name]
+    assert len(counts) == 2 and all(p.stat().st_size for p in counts), counts
