@@ -256,12 +256,67 @@ master_login_listeners(struct child *c, enum service s)
 	}
 }
 
+/* --- certificates that change --------------------------------------------- */
+
+static uint64_t
+stir(uint64_t h, uint64_t v)
+{
+	h = (h ^ v) * 0x100000001b3u;
+	return h ^ h >> 29;
+}
+
+static void
+add_file(uint64_t *h, const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0) {
+		*h = stir(*h, 1);
+		return;
+	}
+	*h = stir(*h, (uint64_t)st.st_dev);
+	*h = stir(*h, (uint64_t)st.st_ino);
+	*h = stir(*h, (uint64_t)st.st_size);
+	*h = stir(*h, (uint64_t)st.st_mtim.tv_sec);
+	*h = stir(*h, (uint64_t)st.st_mtim.tv_nsec);
+}
+
+/* The order of a directory's names must not matter. */
+static void
+add_certificate(void *arg, unsigned family, const char *name, const char *cert,
+    const char *key)
+{
+	uint64_t *sum = arg, h = family + 7;
+
+	for (const char *p = name; *p != '\0'; p++)
+		h = stir(h, (uint8_t)*p);
+	add_file(&h, cert);
+	add_file(&h, key);
+	*sum += h;
+}
+
+/* Of all files that certificates come from. */
+static uint64_t
+certificates_fingerprint(struct master *m)
+{
+	uint64_t seen = 0;
+
+	for (unsigned family = 0; family < NELEMS(families); family++) {
+		each_certificate(m, family, add_certificate, &seen);
+		add_file(&seen, conf_str(m->conf, families[family].trust));
+	}
+	return seen;
+}
+
 void
 master_login_configure(struct child *c, bool listeners)
 {
 	struct msg_out out;
 	struct buf packed;
 
+	/* Before they are read: what changes from here on is a change. */
+	if (c->master->certs_sent == 0)
+		c->master->certs_sent = certificates_fingerprint(c->master);
 	buf_init(&packed, MSG_SIZE_MAX - 64);
 	conf_pack(c->master->conf, &packed);
 	assert(buf_ok(&packed));
@@ -353,62 +408,17 @@ master_login_died(struct child *c)
 		m->login_crashes = 0;
 }
 
-/* --- certificates that change ----------------------------------------------
- */
-
-static uint64_t
-stir(uint64_t h, uint64_t v)
-{
-	h = (h ^ v) * 0x100000001b3u;
-	return h ^ h >> 29;
-}
-
-static void
-add_file(uint64_t *h, const char *path)
-{
-	struct stat st;
-
-	if (stat(path, &st) != 0) {
-		*h = stir(*h, 1);
-		return;
-	}
-	*h = stir(*h, (uint64_t)st.st_dev);
-	*h = stir(*h, (uint64_t)st.st_ino);
-	*h = stir(*h, (uint64_t)st.st_size);
-	*h = stir(*h, (uint64_t)st.st_mtim.tv_sec);
-	*h = stir(*h, (uint64_t)st.st_mtim.tv_nsec);
-}
-
-/* The order of a directory's names must not matter. */
-static void
-add_certificate(void *arg, unsigned family, const char *name, const char *cert,
-    const char *key)
-{
-	uint64_t *sum = arg, h = family + 7;
-
-	for (const char *p = name; *p != '\0'; p++)
-		h = stir(h, (uint8_t)*p);
-	add_file(&h, cert);
-	add_file(&h, key);
-	*sum += h;
-}
-
 void
 master_certificates_tick(struct master *m, int64_t now_ms)
 {
-	uint64_t seen = 0;
+	uint64_t seen;
 
 	if (now_ms < m->certs_look_ms)
 		return;
 	m->certs_look_ms = now_ms + CERTS_LOOK_MS;
-	for (unsigned family = 0; family < NELEMS(families); family++) {
-		each_certificate(m, family, add_certificate, &seen);
-		add_file(&seen, conf_str(m->conf, families[family].trust));
-	}
+	seen = certificates_fingerprint(m);
 	/* Key and certificate may be written one after the other: what was
 	 * different once must be the same twice. */
-	if (m->certs_sent == 0)
-		m->certs_sent = seen;
 	if (seen != m->certs_sent && seen == m->certs_seen) {
 		log_info("tls: certificates have changed: read again");
 		m->certs_sent = seen;

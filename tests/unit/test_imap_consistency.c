@@ -860,6 +860,9 @@ meddle(void)
 	int n = scandir(dir, &names, NULL, alphasort), at;
 
 	if (n <= 2) {
+		for (int k = 0; k < n; k++)
+			free(names[k]);
+		free(names);
 		free(dir);
 		return;
 	}
