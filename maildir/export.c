@@ -156,8 +156,12 @@ take_snapshot(struct export *x, struct err *e)
 		return rc;
 	x->change = m->change;
 	x->modseq = m->modseq;
+	if ((rc = export_files_begin(&x->files, m, e)) != 0) {
+		export_files_fini(&x->files);
+		return rc;
+	}
 	x->state = EXPORT_WRITE;
-	return export_files_begin(&x->files, m, e);
+	return 0;
 }
 
 static void

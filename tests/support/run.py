@@ -263,8 +263,8 @@ def pytest(name, folder, only=None):
     log = WORK / f"{name}.log"
     env = dict(os.environ, POSTERN_PREFIX=str(folder / "installed"),
                BUILD_DIR=str(folder), PYTHONDONTWRITEBYTECODE="1")
-    if name == "auth" and (tools := unpacked("tests/auth/get-courier-tools",
-                                             "courier-tools")) is not None:
+    if name in ("auth", "clients") and (tools := unpacked(
+            "tests/auth/get-courier-tools", "courier-tools")) is not None:
         env["COURIER_TOOLS"] = str(tools)
     if name == "takeover" and (root := unpacked("tests/takeover/get-servers",
                                                 "takeover-root")) is not None:
