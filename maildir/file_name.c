@@ -7,6 +7,9 @@
 
 enum { HOST_MAX = 64 };
 
+/* Of a message, in bytes: sums of that many fit into 64 bits. */
+#define SIZE_MOST (UINT64_C(1) << 48)
+
 static const struct {
 	uint8_t letter;
 	uint32_t flag;
@@ -111,6 +114,7 @@ bool
 file_name_size(struct slice base, uint64_t *size)
 {
 	struct slice rest = base;
+	uint64_t value;
 
 	while (rest.n != 0) {
 		size_t n = 0;
@@ -123,7 +127,10 @@ file_name_size(struct slice base, uint64_t *size)
 		rest = slice_skip(rest, 3);
 		while (n < rest.n && ascii_is_digit(rest.p[n]))
 			n++;
-		return num_u64(slice_first(rest, n), size);
+		if (!num_u64(slice_first(rest, n), &value) || value > SIZE_MOST)
+			return false;
+		*size = value;
+		return true;
 	}
 	return false;
 }

@@ -45,7 +45,8 @@ void file_name_parse(struct slice name, bool in_new, struct file_name *out);
 void file_name_put(
     struct buf *out, struct slice base, uint64_t place, struct slice odd);
 
-/* The value of ",S=" of a base name; false: none. */
+/* The value of ",S=" of a base name; false: none, or larger than any message
+ * (2^48), which is whatever somebody wrote. */
 bool file_name_size(struct slice base, uint64_t *size) MUST_USE;
 
 /* Order of arrival: the number a name begins with, then its bytes. */

@@ -139,6 +139,9 @@ sizes_in_names(void **state)
 	assert_false(
 	    file_name_size(SLICE("1.h,S=99999999999999999999999"), &size));
 	assert_int_equal(size, 41);
+	assert_true(file_name_size(SLICE("1.h,S=281474976710656"), &size));
+	assert_false(file_name_size(SLICE("1.h,S=281474976710657"), &size));
+	assert_int_equal(size, INT64_C(1) << 48);
 }
 
 static void
