@@ -276,8 +276,10 @@ prepare_one(struct change_copy *c, uint32_t uid, int64_t wall_ms)
 	buf_fini(&name);
 	c->n++;
 	rc = link_file(c, it);
+	/* A link may be the file's only name by now: its source was expunged
+	 * a moment ago. */
 	if (rc == 0 && fsx_stat(c->tmp_fd, it->tmp, &st) == 0 &&
-	    (!S_ISREG(st.st_mode) || st.st_nlink < 2))
+	    !S_ISREG(st.st_mode))
 		return ERR_DENIED;
 	if (rc < 0 &&
 	    (errno == EMLINK || errno == EXDEV || errno == EPERM ||

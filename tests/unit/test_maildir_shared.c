@@ -22,6 +22,8 @@ enum { FILES = 1500, RUN_MS = 1500, PATIENCE_MS = 10000 };
 /* --- counting calls ------------------------------------------------------- */
 
 static unsigned n_stats, n_readings;
+/* Removed at the next look at a file of tmp/, as by another program. */
+static const char *expunged_at_stat;
 
 int __real_fsx_stat(int dirfd, const char *name, struct stat *st);
 int __wrap_fsx_stat(int dirfd, const char *name, struct stat *st);
@@ -32,6 +34,11 @@ int
 __wrap_fsx_stat(int dirfd, const char *name, struct stat *st)
 {
 	n_stats++;
+	if (expunged_at_stat != NULL && name[0] != '\0' &&
+	    strstr(name, ":2,") == NULL && strstr(name, ".M") != NULL) {
+		assert_int_equal(unlink(expunged_at_stat), 0);
+		expunged_at_stat = NULL;
+	}
 	return __real_fsx_stat(dirfd, name, st);
 }
 
@@ -89,6 +96,30 @@ nothing_changed_is_two_stats(void **state)
 	refresh(f, m);
 	assert_listing(m, "1:S 2 3");
 	mailbox_close(&m);
+}
+
+/* COPY of what somebody expunges between the link and a look at it. */
+static void
+copy_beside_an_expunge(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX"), *t;
+
+	assert_int_equal(account_create(f->account, SLICE("INBOX.t"), NULL), 0);
+	assert_int_equal(run_append(f, "INBOX", "x", 0, NULL, NULL), 0);
+	refresh(f, m);
+	expunged_at_stat = fixture_path(f, message_path(m, 1));
+	assert_int_equal(
+	    run_copy(f, m, (const uint32_t[]){ 1 }, 1, "INBOX.t", false, NULL),
+	    0);
+	assert_null(expunged_at_stat);
+	t = open_mailbox(f, "INBOX.t");
+	refresh(f, t);
+	assert_listing(t, "1");
+	refresh(f, m);
+	assert_listing(m, "");
+	mailbox_close(&m);
+	mailbox_close(&t);
 }
 
 static void
@@ -498,6 +529,7 @@ main(void)
  cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
 	const struct CMUnitTest tests[] = {
 		CASE(nothing_changed_is_two_stats),
+		CASE(copy_beside_an_expunge),
 		CASE(large_mailbox),
 		CASE(renamer_with_watches),
 		CASE(renamer_without_watches),
