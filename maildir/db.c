@@ -23,7 +23,7 @@ static const char *const texts[DB_N_STATEMENTS] = {
 [DB_META_GET] = "SELECT value FROM meta WHERE key = ?1",
 [DB_META_SET] = "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)",
 [DB_MAILBOX_GET] =
-    "SELECT " MAILBOX_COLUMNS ", dir, object_id, vanished_from, modseq_floor "
+    "SELECT " MAILBOX_COLUMNS ", dir, object_id, modseq_floor "
     "FROM mailbox WHERE id = ?1",
 [DB_MAILBOX_FIND] = "SELECT id FROM mailbox WHERE dir = ?1",
 [DB_MAILBOX_INSERT] =
@@ -86,6 +86,8 @@ static const char *const texts[DB_N_STATEMENTS] = {
     "INSERT INTO vanished (mailbox, modseq, first, last) "
     "VALUES (?1, ?2, ?3, ?4)",
 [DB_VANISHED_LIST] =
+    "SELECT vanished_from, 0 FROM mailbox WHERE id = ?1 "
+    "UNION ALL "
     "SELECT first, last FROM vanished WHERE mailbox = ?1 AND modseq > ?2",
 [DB_VANISHED_COUNT] = "SELECT count(*) FROM vanished WHERE mailbox = ?1",
 [DB_VANISHED_NTH] =

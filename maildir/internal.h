@@ -149,9 +149,8 @@ struct mailbox {
 
 	int64_t id; /* row */
 	uint64_t object_id;
-	uint64_t vanished_from; /* mod-sequences after it: all are listed */
-	uint64_t modseq_floor;	/* no message has a smaller one */
-	uint32_t n_vanished;	/* rows; UINT32_MAX: not counted */
+	uint64_t modseq_floor; /* no message has a smaller one */
+	uint32_t n_vanished;   /* rows; UINT32_MAX: not counted */
 	uint32_t uidvalidity, uidnext;
 	uint64_t modseq, modseq_bound, change;
 	uint32_t recent_uid;

@@ -292,8 +292,7 @@ take_row(struct mailbox *m, sqlite3_stmt *s)
 	m->pop3_next = db_column_u32(s, 12);
 	m->pop3_uidvalidity = db_column_u32(s, 13);
 	m->object_id = db_column_u64(s, 15);
-	m->vanished_from = db_column_u64(s, 16);
-	m->modseq_floor = db_column_u64(s, 17);
+	m->modseq_floor = db_column_u64(s, 16);
 	m->known = true;
 	if (!first)
 		return;

@@ -63,8 +63,6 @@ forget(struct mailbox *m, uint64_t modseq, struct err *e)
 		db_bind_u64(s, 2, modseq);
 		rc = db_run(db, s, e);
 	}
-	/* should the transaction fail, this only claims to know less */
-	m->vanished_from = modseq;
 	return rc;
 }
 
@@ -119,6 +117,7 @@ mailbox_vanished(struct mailbox *m, uint64_t since, struct uid_range **v,
 	struct db *db = &m->account->db;
 	struct uid_range *list = NULL;
 	size_t count = 0, cap = 0;
+	uint64_t from = UINT64_MAX;
 	sqlite3_stmt *s;
 	int rc;
 
@@ -127,10 +126,17 @@ mailbox_vanished(struct mailbox *m, uint64_t since, struct uid_range **v,
 		return rc;
 	if (m->gone)
 		return err_set(e, ERR_STALE, "mailbox is gone");
+	/* One statement is one transaction: another process may be forgetting
+	 * right now what the list would lack. */
 	s = db_stmt(db, DB_VANISHED_LIST);
 	db_bind_i64(s, 1, m->id);
 	db_bind_u64(s, 2, since);
 	while ((rc = db_step(db, s, e)) == 1) {
+		/* no UID is 0: the row of the mailbox */
+		if (db_column_u32(s, 1) == 0) {
+			from = db_column_u64(s, 0);
+			continue;
+		}
 		if (count == cap) {
 			cap = cap * 2 + 16;
 			list = mem_realloc(list, cap, sizeof(*list));
@@ -142,8 +148,12 @@ mailbox_vanished(struct mailbox *m, uint64_t since, struct uid_range **v,
 		free(list);
 		return account_db_failed(m->account, rc);
 	}
+	if (from == UINT64_MAX) {
+		free(list);
+		return err_set(e, ERR_STALE, "mailbox is gone");
+	}
 	*n = join(list, count);
 	*v = list;
-	*complete = since >= m->vanished_from;
+	*complete = since >= from;
 	return 0;
 }

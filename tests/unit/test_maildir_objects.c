@@ -294,8 +294,11 @@ old_vanished_are_forgotten(void **state)
 	struct mailbox *m = open_mailbox(f, "INBOX");
 	struct db *db = &f->account->db;
 	const uint32_t one[] = { 1 };
+	struct uid_range *ranges;
+	size_t n_ranges;
 	uint64_t before;
 	char sql[200];
+	bool complete;
 
 	deliver(f, "", "x");
 	refresh(f, m);
@@ -318,6 +321,20 @@ old_vanished_are_forgotten(void **state)
 	assert_string_equal(vanished(m, 8999), "1 90000");
 	assert_non_null(strchr(vanished(m, 4000), '?'));
 	assert_null(strchr(vanished(m, 6000), '?'));
+	/* another process forgets more: memory knows nothing of that */
+	(void)snprintf(sql, sizeof(sql),
+	    "DELETE FROM vanished WHERE modseq <= 8000; "
+	    "UPDATE mailbox SET vanished_from = 8000 WHERE id = %lld",
+	    (long long)m->id);
+	assert_int_equal(db_exec(db, sql, NULL), 0);
+	assert_non_null(strchr(vanished(m, 7999), '?'));
+	assert_null(strchr(vanished(m, 8000), '?'));
+	(void)snprintf(sql, sizeof(sql), "DELETE FROM mailbox WHERE id = %lld",
+	    (long long)m->id);
+	assert_int_equal(db_exec(db, sql, NULL), 0);
+	assert_int_equal(
+	    mailbox_vanished(m, 0, &ranges, &n_ranges, &complete, NULL),
+	    ERR_STALE);
 	mailbox_close(&m);
 }
 
