@@ -85,6 +85,7 @@ trash_new(struct account *a)
 	return t;
 }
 
+/* Let go of the mailbox of a rule. */
 static void
 leave(struct trash *t)
 {
@@ -95,7 +96,18 @@ leave(struct trash *t)
 		mailbox_close(&t->m);
 	}
 	t->n_uids = 0;
+}
+
+/* What came of a rule: with others at the database it is begun again when the
+ * account gets its next turn, else the next one is due. */
+static enum step
+end_rule(struct trash *t, int rc)
+{
+	leave(t);
+	if (rc == ERR_BUSY)
+		return STEP_WAIT_PEER;
 	t->at++;
+	return STEP_YIELD;
 }
 
 void
@@ -111,15 +123,17 @@ trash_free(struct trash **pt)
 	free(t);
 }
 
-/* Another process may have done it a moment ago. */
-static bool
+/* Another process may have done it a moment ago: 1; 0: not; ERR_*. */
+static int
 done_by_others(struct trash *t, int64_t wall_ms)
 {
 	int64_t last = 0;
+	int rc = account_open(t->a, NULL);
 
-	if (account_open(t->a, NULL) != 0 ||
-	    db_meta_get(&t->a->db, META_KEY, &last, NULL) < 0)
-		return true;
+	if (rc == 0)
+		rc = db_meta_get(&t->a->db, META_KEY, &last, NULL);
+	if (rc < 0)
+		return rc;
 	return last <= wall_ms && wall_ms - last < EVERY_S * INT64_C(1000);
 }
 
@@ -137,23 +151,6 @@ open_next(struct trash *t)
 	return rc;
 }
 
-static int64_t
-saved_ms(struct trash *t, const struct chunk *c, uint32_t i)
-{
-	int64_t save_ms = chunk_fixed(c, i)->save_ms;
-	struct stat st;
-	struct buf path;
-
-	if (save_ms != TIME_UNKNOWN)
-		return save_ms;
-	buf_init(&path, 2048);
-	if (mailbox_message_path(t->m, c->m[i].uid, &path) == 0 &&
-	    fsx_stat(t->a->root_fd, buf_cstr(&path), &st) == 0)
-		save_ms = st.st_ctim.tv_sec * INT64_C(1000);
-	buf_fini(&path);
-	return save_ms;
-}
-
 /* A slice of the view; true: there is more. */
 static bool
 look(struct trash *t, int64_t wall_ms)
@@ -163,9 +160,8 @@ look(struct trash *t, int64_t wall_ms)
 	for (int n = 0; n < LOOK_SLICE && t->seq <= t->v->count; n++) {
 		uint32_t i;
 		const struct chunk *c = view_at(t->v, t->seq++, &i);
-		int64_t ms = saved_ms(t, c, i);
 
-		if (ms == TIME_UNKNOWN || ms > before)
+		if (chunk_fixed(c, i)->save_ms > before)
 			continue;
 		if (t->n_uids == t->cap) {
 			t->cap = t->cap * 2 + 64;
@@ -183,23 +179,22 @@ remove_found(
 {
 	size_t n;
 	enum step step;
+	int rc = 0;
 
 	if (t->removal == NULL &&
 	    (t->n_uids == 0 ||
-		change_remove_begin(
-		    t->m, t->uids, t->n_uids, &t->removal, NULL) != 0)) {
-		leave(t);
-		return STEP_YIELD;
-	}
+		(rc = change_remove_begin(
+		     t->m, t->uids, t->n_uids, &t->removal, NULL)) != 0))
+		return end_rule(t, rc);
 	step = change_expunge_step(t->removal, waker, now_ms, wall_ms);
 	if (step != STEP_DONE)
 		return step;
-	if (change_expunge_result(t->removal, &n) == 0)
+	rc = change_expunge_result(t->removal, &n);
+	if (rc == 0)
 		log_info("maildir: emptied trash path=%s mailbox=%s "
 			 "messages=%zu",
 		    t->a->path, t->m->name, n);
-	leave(t);
-	return STEP_YIELD;
+	return end_rule(t, rc);
 }
 
 static enum step
@@ -209,17 +204,13 @@ next_rule(struct trash *t, struct waker waker, int64_t now_ms, int64_t wall_ms)
 	int rc = 0;
 
 	/* one that isn't there has nothing to throw away */
-	if (t->m == NULL && open_next(t) != 0) {
-		t->at++;
-		return STEP_YIELD;
-	}
+	if (t->m == NULL && (rc = open_next(t)) != 0)
+		return end_rule(t, rc);
 	step = mailbox_refresh(t->m, false, waker, now_ms, wall_ms, &rc);
 	if (step != STEP_DONE)
 		return step;
-	if (rc != 0) {
-		leave(t);
-		return STEP_YIELD;
-	}
+	if (rc != 0)
+		return end_rule(t, rc);
 	t->v = mailbox_view(t->m);
 	t->seq = 1;
 	return STEP_YIELD;
@@ -229,10 +220,16 @@ enum step
 trash_step(struct trash *t, struct waker waker, int64_t now_ms, int64_t wall_ms)
 {
 	struct account *a = t->a;
+	int rc;
 
-	if (t->at == 0 && t->m == NULL && done_by_others(t, wall_ms)) {
-		a->trash_checked_ms = wall_ms;
-		return STEP_DONE;
+	if (t->at == 0 && t->m == NULL) {
+		rc = done_by_others(t, wall_ms);
+		if (rc == ERR_BUSY)
+			return STEP_WAIT_PEER;
+		if (rc != 0) {
+			a->trash_checked_ms = wall_ms;
+			return STEP_DONE;
+		}
 	}
 	if (t->at >= t->n_rules) {
 		/* when it can't be noted, it is done once more */

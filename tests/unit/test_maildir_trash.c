@@ -128,6 +128,37 @@ waits_for_quiet(void **state)
 	look_at(f, "INBOX.Bin", "");
 }
 
+/* Another process has the database for longer than anybody waits: the trash
+ * is emptied as soon as it has let go, not at the next round. */
+static void
+tries_again_when_busy(void **state)
+{
+	struct fixture *f = *state;
+	sqlite3 *other = NULL;
+
+	f->empty_trash = "Trash:7,Junk:7";
+	fixture_reopen(f);
+	assert_int_equal(
+	    account_create(f->account, SLICE("INBOX.Trash"), NULL), 0);
+	assert_int_equal(
+	    account_create(f->account, SLICE("INBOX.Junk"), NULL), 0);
+	assert_int_equal(run_append(f, "INBOX.Trash", "x\n", 0, NULL, NULL), 0);
+	assert_int_equal(run_append(f, "INBOX.Junk", "x\n", 0, NULL, NULL), 0);
+	assert_int_equal(
+	    sqlite3_open(fixture_path(f, "postern.db"), &other), SQLITE_OK);
+	assert_int_equal(
+	    sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL),
+	    SQLITE_OK);
+	pass(f, 8 * DAY_MS);
+	assert_int_equal(count_files(fixture_path(f, ".Trash/cur")), 1);
+	assert_int_equal(
+	    sqlite3_exec(other, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(other), SQLITE_OK);
+	pass(f, 0);
+	assert_int_equal(count_files(fixture_path(f, ".Trash/cur")), 0);
+	assert_int_equal(count_files(fixture_path(f, ".Junk/cur")), 0);
+}
+
 static void
 quota_and_trash(void **state)
 {
@@ -177,6 +208,7 @@ main(void)
 		cmocka_unit_test(parses_rules),
 		CASE(empties_by_date_of_saving),
 		CASE(waits_for_quiet),
+		CASE(tries_again_when_busy),
 		CASE(quota_and_trash),
 	};
 
