@@ -12,7 +12,7 @@
 #include "ctl/as_user.h"
 #include "maildir/maintain.h"
 
-enum { PAUSE_NS = 1000000, TRIES = 100 };
+enum { PAUSE_NS = 2000000, PATIENCE_MS = 5000 };
 
 struct job {
 	const char *mailbox; /* NULL: all */
@@ -25,8 +25,13 @@ static int
 failed(const char *who, struct slice name, const struct err *e)
 {
 	(void)fflush(stdout);
-	(void)fprintf(stderr, "posternctl: %s: %.*s: %s\n", who,
-	    SLICE_ARG(name), e->text);
+	if (e->code == ERR_BUSY)
+		(void)fprintf(stderr,
+		    "posternctl: %s: %.*s: busy: %s; try again later\n", who,
+		    SLICE_ARG(name), e->text);
+	else
+		(void)fprintf(stderr, "posternctl: %s: %.*s: %s\n", who,
+		    SLICE_ARG(name), e->text);
 	return 1;
 }
 
@@ -38,17 +43,27 @@ pause_a_little(void)
 	(void)nanosleep(&pause, NULL);
 }
 
+/* Whether to try again what a worker was in the way of: it holds the database
+ * for moments only. */
+static bool
+again(int rc, int64_t since_ms)
+{
+	if (rc != ERR_BUSY || clock_now() - since_ms > PATIENCE_MS)
+		return false;
+	pause_a_little();
+	return true;
+}
+
 static int
 compare(struct account *a, struct slice name, struct maintain_diff *d,
     struct err *e)
 {
-	int rc = ERR_BUSY;
+	int64_t since_ms = clock_now();
+	int rc;
 
-	for (int i = 0; rc == ERR_BUSY && i < TRIES; i++) {
-		if (i != 0)
-			pause_a_little();
+	do
 		rc = maintain_compare(a, name, d, e);
-	}
+	while (again(rc, since_ms));
 	return rc;
 }
 
@@ -86,9 +101,13 @@ status(
 static int
 refresh(struct account *a, struct slice name, struct err *e)
 {
+	int64_t since_ms = clock_now();
 	struct mailbox *m;
-	int rc = mailbox_open(a, name, &m, e);
+	int rc;
 
+	do
+		rc = mailbox_open(a, name, &m, e);
+	while (again(rc, since_ms));
 	if (rc != 0)
 		return rc;
 	maintain_distrust(m);
@@ -123,13 +142,17 @@ static int
 each_mailbox(
     const struct job *j, const struct ctl_account *who, struct account *a)
 {
+	int64_t since_ms = clock_now();
 	struct mailbox_list list;
 	struct err e = { 0 };
-	int worst = 0;
+	int worst = 0, rc;
 
 	if (j->mailbox != NULL)
 		return j->fn(j, who->name, a, slice_str(j->mailbox));
-	if (account_list(a, &list, &e) != 0)
+	do
+		rc = account_list(a, &list, &e);
+	while (again(rc, since_ms));
+	if (rc != 0)
 		return failed(who->name, SLICE("list"), &e);
 	for (size_t i = 0; i < list.n; i++)
 		if (!(list.v[i].attrs & MAILBOX_NOSELECT) &&
@@ -176,6 +199,7 @@ rebuild(void *arg, const struct ctl_account *who, struct account *a)
 		(void)each_mailbox(j, who, a);
 		return 0;
 	}
+	/* who has it open may need it for long: that is said at once */
 	if (maintain_set_aside(a, &e) != 0)
 		return failed(who->name, SLICE("postern.db"), &e);
 	j->fn = rescan;
@@ -187,9 +211,13 @@ recount(void *arg, const struct ctl_account *who, struct account *a)
 {
 	const struct job *j = arg;
 	struct account_quota was, now;
+	int64_t since_ms = clock_now();
 	struct err e = { 0 };
-	int rc = maintain_quota(a, j->commit, &was, &now, &e);
+	int rc;
 
+	do
+		rc = maintain_quota(a, j->commit, &was, &now, &e);
+	while (again(rc, since_ms));
 	if (rc == ERR_NOT_FOUND) {
 		(void)printf("%s: no quota\n", who->name);
 		return 0;

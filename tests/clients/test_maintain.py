@@ -1,5 +1,11 @@
 """posternctl mailbox status, rescan, rebuild and quota recount."""
+import os
+import pathlib
 import re
+import sqlite3
+import subprocess
+
+import pytest
 
 import postern
 from postern import JOE
@@ -70,6 +76,65 @@ def test_rebuild(fresh):
     server.start_server()
     after = uids(server)
     assert after[0] > before[0] and len(after[1]) == 2
+
+
+def has_waited(program, path, times):
+    """Whether a process of that program that has the file open has slept so
+    many times."""
+    for proc in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if proc.joinpath("comm").read_text().strip() != program:
+                continue
+            if not any(os.readlink(fd) == str(path)
+                       for fd in proc.joinpath("fd").iterdir()):
+                continue
+            status = proc.joinpath("status").read_text()
+        except OSError:
+            continue
+        if int(re.search(r"\nvoluntary\D+(\d+)", status)[1]) >= times:
+            return True
+    return False
+
+
+def ask_while_held(server, release):
+    """What `mailbox status` says that found the database taken."""
+    index = server.maildir() / "postern.db"
+    worker = sqlite3.connect(index, isolation_level=None)
+    worker.execute("BEGIN IMMEDIATE")
+    ctl = subprocess.Popen(
+        server.as_user([postern.program("posternctl"), "-c", server.conf,
+                        "mailbox", "status", JOE, "INBOX"]),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/",
+        env=server.environment())
+    postern.wait_for(lambda: has_waited("posternctl", index, 150),
+                     "posternctl waiting for the database")
+    if release:
+        worker.execute("ROLLBACK")
+    out, err = ctl.communicate(timeout=postern.PATIENCE)
+    worker.close()
+    return ctl.returncode, out, err
+
+
+def test_waits_for_a_worker(fresh):
+    server = fresh()
+    server.add_user()
+    server.deliver()
+    server.start()
+    uids(server)
+    code, out, err = ask_while_held(server, release=True)
+    assert code == 0 and not err and "INBOX: 1 messages" in out
+
+
+@pytest.mark.skipif(not os.environ.get("POSTERN_LONG"), reason="takes 5 s")
+def test_gives_up_on_a_worker(fresh):
+    server = fresh()
+    server.add_user()
+    server.deliver()
+    server.start()
+    uids(server)
+    code, out, err = ask_while_held(server, release=False)
+    assert code == 1 and not out
+    assert "busy" in err and "try again later" in err
 
 
 def test_quota_recount(fresh):
