@@ -16,7 +16,7 @@ test -f Makefile || "$srcdir/configure" CC=clang CXX=clang++ --enable-fuzzing \
 	cat configure.out
 	exit 1
 }
-targets=$(make -s fuzz-targets 2>make.err | tail -n 1) || {
+targets=$(make -s -j2 fuzz-targets 2>make.err | tail -n 1) || {
 	cat make.err
 	exit 1
 }

@@ -31,7 +31,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 WORK = TOP / "build" / "test"
 LONG = bool(os.environ.get("POSTERN_LONG"))
 JOBS = str(min(os.cpu_count() or 1, 8))
-FUZZ_SECONDS = 300 if LONG else 4
+FUZZ_SECONDS = 300 if LONG else 3
 # A stage that hangs must not hang the run.
 STAGE_SECONDS = 7200 if LONG else 900
 
@@ -302,9 +302,10 @@ def fuzz():
 
 
 # Code that parses what strangers send, and the ground it stands on.
-VALGRIND = re.compile(r"test_(slice|buf|arena|num|base64|ascii|imap_lex|lex|"
-                      r"mime|parse|parser|header|address|pop3|ipc|auth_\w+|"
-                      r"seqset|conf\w*)$")
+VALGRIND = re.compile(r"test_(access|auth_\w+|conf\w*|deflate|ipc|net|proxy|"
+                      r"imap_(keys|lex|parts|preview|session|thread)|"
+                      r"mime_(header|parser|wire)|pop3_\w+|preauth_\w+|"
+                      r"maildir(_account|_import|_names|_view)?)$")
 
 
 def valgrind(folder):
@@ -320,6 +321,7 @@ def valgrind(folder):
     for path in names:
         log = WORK / "valgrind" / f"{path.name}.log"
         status = run(["valgrind", "-q", "--leak-check=full",
+                      f"--suppressions={TOP}/tests/support/valgrind.supp",
                       "--show-leak-kinds=definite", "--error-exitcode=99",
                       "--errors-for-leak-kinds=definite",
                       "--trace-children=no", str(path)],

@@ -202,7 +202,7 @@ test_bounded(void **state)
 
 	(void)state;
 	fail_often(t, "joe", "192.0.2.7", 15, 0);
-	for (int i = 0; i < 200000; i++) {
+	for (int i = 0; i < THROTTLE_ENTRIES; i++) {
 		char user[32], rip[32];
 		struct attempt a;
 
@@ -424,7 +424,7 @@ test_cache_bounded(void **state)
 
 	(void)state;
 	cache_configure(c, &times);
-	for (int i = 0; i < 4 * CACHE_ENTRIES; i++) {
+	for (int i = 0; i < 2 * CACHE_ENTRIES; i++) {
 		char user[32];
 
 		(void)snprintf(user, sizeof(user), "user%d", i);
