@@ -347,8 +347,21 @@ mailbox_row_write(struct mailbox *m, struct err *e)
 struct saved {
 	uint32_t uidnext;
 	uint64_t modseq, modseq_bound, change;
-	bool unsynced;
+	bool unsynced, change_noted;
 };
+
+/* Another mailbox or process may have noted it, but not have synced it yet:
+ * the first change of each is synced. */
+static int
+note_change(struct mailbox *m, struct err *e)
+{
+	bool noted;
+	int rc = account_note_change(m->account, &noted, e);
+
+	if (rc == 0 && (!noted || !m->change_noted))
+		m->unsynced = m->change_noted = true;
+	return rc;
+}
 
 static int
 write_all(struct edit *ed, struct err *e)
@@ -372,6 +385,8 @@ write_all(struct edit *ed, struct err *e)
 		m->modseq_bound = m->modseq + MODSEQ_BLOCK;
 		m->unsynced = true;
 	}
+	if (ed->modseq_used && (rc = note_change(m, e)) != 0)
+		return rc;
 	if ((rc = mailbox_row_write(m, e)) != 0)
 		return rc;
 	return db_commit(db_of(ed), e);
@@ -445,7 +460,7 @@ edit_commit(struct edit *ed, struct err *e)
 	struct mailbox *m = ed->m;
 	struct account *a = m->account;
 	struct saved old = { m->uidnext, m->modseq, m->modseq_bound, m->change,
-		m->unsynced };
+		m->unsynced, m->change_noted };
 	int rc;
 
 	if (!ed->changed && m->n_keywords == ed->n_keywords &&
@@ -460,6 +475,7 @@ edit_commit(struct edit *ed, struct err *e)
 		m->modseq_bound = old.modseq_bound;
 		m->change = old.change;
 		m->unsynced = old.unsynced;
+		m->change_noted = old.change_noted;
 		edit_abort(ed);
 		return account_db_failed(a, rc);
 	}

@@ -85,6 +85,7 @@ struct account {
 	bool quota_warned;
 	struct quota_count *counting; /* under way */
 	bool made;		      /* the database, just now */
+	bool changing; /* something was changed since it was opened */
 	bool rebuilt; /* the database was lost once: UIDs it gave are unknown */
 	bool room_given;  /* room.c: to be taken back when there is some */
 	bool quota_stale; /* maildirsize is wrong, and couldn't be removed */
@@ -162,8 +163,9 @@ struct mailbox {
 	struct view *head;  /* what is committed */
 	struct view *shown; /* what sessions may see: UIDs that are durable */
 	uint32_t durable_uidnext;
-	bool unsynced;	/* a commit that must be durable before the next OK */
-	uint32_t n_new; /* messages in new/, or UINT32_MAX: not counted */
+	bool unsynced; /* a commit that must be durable before the next OK */
+	bool change_noted;   /* account_note_change(), durably or soon */
+	uint32_t n_new;	     /* messages in new/, or UINT32_MAX: not counted */
 	struct index *index; /* base name -> uid; NULL: not made */
 
 	struct slice *keywords;
@@ -222,6 +224,12 @@ int account_retry(
 
 /* Open tree and database, rebuilding what is damaged. */
 int account_open_db(struct account *a, struct err *e) MUST_USE;
+/* Within a transaction that gives a mod-sequence: have the database know that
+ * clients may be told of changes that a loss of power undoes.  *noted: it knew;
+ * else this commit must be synced before anybody is told. */
+int account_note_change(struct account *a, bool *noted, struct err *e) MUST_USE;
+/* The database is about to be closed, and holds all that was told. */
+void account_note_rest(struct account *a);
 /* Make new/, cur/ and tmp/ below a directory. */
 int account_make_dirs(int fd, struct err *e) MUST_USE;
 

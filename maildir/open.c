@@ -21,6 +21,13 @@
  *   rebooted  The last commits may be missing if the disk lied about syncs;
  *             flag changes are never synced at all.  UIDNEXT jumps a little,
  *             and the mod-sequences go on behind the block reserved durably.
+ *             If the power went, changes that clients were told of may be
+ *             undone.  Whether any can be is noted in the database itself: the
+ *             first change of a mailbox after it was opened says so and is
+ *             synced, whoever closes the database takes it back.  The
+ *             journal keeps the order of commits, so that the note is there
+ *             whenever something before its end is missing.  Where it is,
+ *             all counts as changed, as after a restore.
  */
 #include <sys/random.h>
 #include <sys/vfs.h>
@@ -40,6 +47,9 @@
 #include "base/num.h"
 #include "maildir/internal.h"
 #include "maildir/maintain.h"
+
+/* In meta: what clients were told last may not be on the disk yet. */
+#define CHANGING "changing"
 
 static const char *const subdirs[] = { "tmp", "new", "cur" };
 
@@ -303,6 +313,37 @@ struct facts {
 	int64_t ino, boot, identity;
 };
 
+/* To clients everything has changed since whatever they know. */
+static int
+doubt(struct account *a, struct err *e)
+{
+	return db_run(&a->db, db_stmt(&a->db, DB_MAILBOX_DOUBT), e);
+}
+
+int
+account_note_change(struct account *a, bool *noted, struct err *e)
+{
+	int64_t changing = 0;
+	int rc = db_meta_get(&a->db, CHANGING, &changing, e);
+
+	if (rc < 0)
+		return rc;
+	a->changing = true;
+	*noted = changing != 0;
+	return *noted ? 0 : db_meta_set(&a->db, CHANGING, 1, e);
+}
+
+void
+account_note_rest(struct account *a)
+{
+	/* should this fail, all is doubted after a loss of power, no more */
+	if (a->changing && !a->db.in_txn)
+		(void)!db_meta_set(&a->db, CHANGING, 0, NULL);
+	a->changing = false;
+	for (struct mailbox *m = a->mailboxes; m != NULL; m = m->next)
+		m->change_noted = false;
+}
+
 static int
 jump(struct account *a, int64_t uids, int64_t modseqs, struct err *e)
 {
@@ -339,12 +380,14 @@ check_facts(struct account *a, struct err *e)
 {
 	struct facts now = { (int64_t)a->db_ino, boot_number(), 0 },
 		     was = { 0 };
+	int64_t changing = 0;
 	int has, rc;
 
 	if ((has = db_meta_get(&a->db, "inode", &was.ino, e)) < 0)
 		return has;
 	if ((rc = db_meta_get(&a->db, "boot", &was.boot, e)) < 0 ||
-	    (rc = db_meta_get(&a->db, "identity", &was.identity, e)) < 0)
+	    (rc = db_meta_get(&a->db, "identity", &was.identity, e)) < 0 ||
+	    (rc = db_meta_get(&a->db, CHANGING, &changing, e)) < 0)
 		return rc;
 	now.identity = was.identity;
 	if (has == 1 && was.ino == now.ino &&
@@ -360,11 +403,14 @@ check_facts(struct account *a, struct err *e)
 		now.identity = random_number();
 		rc = jump(a, UIDNEXT_JUMP_RESTORED, UIDNEXT_JUMP_RESTORED, e);
 		if (rc == 0)
-			rc = db_run(
-			    &a->db, db_stmt(&a->db, DB_MAILBOX_DOUBT), e);
+			rc = doubt(a, e);
 	} else {
 		rc = jump(a, UIDNEXT_JUMP_BOOT, MODSEQ_BLOCK, e);
+		if (rc == 0 && changing != 0)
+			rc = doubt(a, e);
 	}
+	if (rc == 0 && changing != 0)
+		rc = db_meta_set(&a->db, CHANGING, 0, e);
 	return rc < 0 ? rc : note_facts(a, &now, has == 0, e);
 }
 

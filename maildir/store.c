@@ -190,6 +190,7 @@ account_close_db(struct account *a)
 		mailbox_flush(m);
 	cache_flush(a);
 	cache_close(a);
+	account_note_rest(a);
 	db_close(&a->db);
 	if (a->wal_fd >= 0)
 		(void)close(a->wal_fd);

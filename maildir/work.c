@@ -99,6 +99,8 @@ start(struct durable *d, struct mailbox *m, bool dir, struct waker waker)
 	}
 	d->started = true;
 	d->uidnext = m->uidnext;
+	/* it takes along whatever was committed so far */
+	m->unsynced = false;
 	sync_start(&d->sync, a->store->opt.syncer, &fds, waker);
 	return 0;
 }

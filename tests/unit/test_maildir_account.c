@@ -743,6 +743,88 @@ another_boot_jumps(void **state)
 	assert_int_equal(uid, 1004);
 }
 
+/* The files of the database, as a disk may have them. */
+static void
+database_files(struct fixture *f, const char *how)
+{
+	char command[4096];
+
+	(void)snprintf(command, sizeof(command),
+	    "cd %s && for i in postern.db postern.db-wal; do %s; done", f->path,
+	    how);
+	assert_int_equal(system(command), 0);
+}
+
+static uint64_t
+modseq_of(struct fixture *f, uint64_t *highest)
+{
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct view *v;
+	uint64_t modseq;
+
+	refresh(f, m);
+	v = mailbox_view(m);
+	modseq = view_get(v, 1)->modseq;
+	*highest = view_highest_modseq(v);
+	view_unref(&v);
+	mailbox_close(&m);
+	return modseq;
+}
+
+/* A client was told of a flag that the power took back: that is a change. */
+static void
+power_undoes_flags(void **state)
+{
+	struct fixture *f = *state;
+	const uint32_t uid[] = { 1 };
+	struct mailbox *m;
+	uint64_t told, modseq, highest;
+	const char *path;
+
+	(void)make_some(f);
+	fixture_reopen(f);
+	/* the first change after opening is synced, what follows isn't */
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	assert_int_equal(
+	    run_flags(f, m, uid, 1, FLAGS_ADD, MESSAGE_FLAGGED, NULL), 0);
+	assert_false(m->unsynced);
+	path = fixture_path(f, message_path(m, 1));
+	database_files(f, "cp $i saved-$i");
+	assert_int_equal(
+	    run_flags(f, m, uid, 1, FLAGS_ADD, MESSAGE_SEEN, NULL), 0);
+	told = modseq_of(f, &highest);
+	assert_true(told == highest);
+	assert_int_equal(rename(fixture_path(f, message_path(m, 1)), path), 0);
+	mailbox_close(&m);
+	fixture_close(f);
+	database_files(f, "cat saved-$i > $i");
+	fixture_open(f);
+	assert_int_equal(account_open(f->account, NULL), 0);
+	assert_int_equal(db_meta_set(&f->account->db, "boot", 1, NULL), 0);
+	/* as killed: nobody takes the note back */
+	f->account->changing = false;
+	fixture_reopen(f);
+	modseq = modseq_of(f, &highest);
+	assert_true(modseq > told);
+	m = open_mailbox(f, "INBOX");
+	assert_int_equal(strncmp(listing(m), "1:F", 3), 0);
+	mailbox_close(&m);
+	/* an orderly end leaves no doubt */
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	assert_int_equal(
+	    run_flags(f, m, uid, 1, FLAGS_ADD, MESSAGE_SEEN, NULL), 0);
+	mailbox_close(&m);
+	told = modseq_of(f, &highest);
+	fixture_reopen(f);
+	assert_int_equal(account_open(f->account, NULL), 0);
+	assert_int_equal(db_meta_set(&f->account->db, "boot", 1, NULL), 0);
+	fixture_reopen(f);
+	assert_true(modseq_of(f, &highest) == told);
+}
+
 /* Two stores on one tree, as two processes have them. */
 static void
 two_stores_share(void **state)
@@ -845,6 +927,7 @@ main(void)
 		CASE(damaged_database_is_set_aside),
 		CASE(restored_database_jumps),
 		CASE(another_boot_jumps),
+		CASE(power_undoes_flags),
 		CASE(two_stores_share),
 		CASE(busy_is_told_without_waiting),
 	};
