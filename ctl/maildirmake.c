@@ -20,6 +20,7 @@
 #include "base/mem.h"
 #include "base/paths.h"
 #include "base/utf7.h"
+#include "ctl/what_counts.h"
 #include "maildir/dir.h"
 #include "maildir/quota_file.h"
 
@@ -164,6 +165,7 @@ write_quota(const char *maildir, const char *limits)
 	fd = fsx_open_dir(AT_FDCWD, maildir);
 	if (fd < 0)
 		return failed(maildir);
+	what_counts(&u);
 	rc = quota_file_count(fd, &u);
 	u.bytes_max = given.bytes_max;
 	u.messages_max = given.messages_max;

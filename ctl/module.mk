@@ -7,9 +7,11 @@ posternctl_SOURCES = ctl/posternctl.c \
 posternctl_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
 posternctl_LDADD = libmaildir.a libconf.a libipc.a libbase.a $(SQLITE_LIBS)
 
-bin_PROGRAMS += maildirmake
-maildirmake_SOURCES = ctl/maildirmake.c
-maildirmake_LDADD = libmaildir.a libbase.a
+bin_PROGRAMS += maildirmake deliverquota
+maildirmake_SOURCES = ctl/maildirmake.c ctl/what_counts.c ctl/what_counts.h
+maildirmake_LDADD = libmaildir.a libconf.a libbase.a
+deliverquota_SOURCES = ctl/deliverquota.c ctl/what_counts.c ctl/what_counts.h
+deliverquota_LDADD = libmaildir.a libconf.a libbase.a
 
 # Courier's tools for authdaemond
 sbin_PROGRAMS += authtest authenumerate authpasswd

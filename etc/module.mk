@@ -71,6 +71,7 @@ EXTRA_DIST += etc/rc.in etc/authdaemond.in etc/mkcert.in \
 	etc/install-configure.sh etc/imapd.cnf etc/pop3d.cnf \
 	etc/postfix_users.sql etc/postfix_users.sqlite.sql \
 	etc/imapd.dist etc/imapd-ssl.dist etc/pop3d.dist etc/pop3d-ssl.dist \
+	etc/quotawarnmsg.example \
 	etc/postern.dist etc/authdaemonrc.dist etc/authmysqlrc.dist \
 	etc/authsqliterc.dist
 
@@ -136,6 +137,8 @@ install-data-local: $(noinst_SCRIPTS)
 		$(INSTALL_DATA) $(srcdir)/etc/$$f \
 		    $(DESTDIR)$(POSTERN_SYSCONFDIR)/ || exit 1; \
 	done
+	$(INSTALL_DATA) $(srcdir)/etc/quotawarnmsg.example \
+	    $(DESTDIR)$(POSTERN_SYSCONFDIR)/
 	$(INSTALL_DATA) $(srcdir)/etc/postfix_users.sql \
 	    $(srcdir)/etc/postfix_users.sqlite.sql \
 	    $(DESTDIR)$(datadir)/postern/
@@ -177,7 +180,8 @@ uninstall-local:
 		    $(DESTDIR)$(POSTERN_SYSCONFDIR)/$$f && \
 		rm -f $(DESTDIR)$(POSTERN_SYSCONFDIR)/$$f || :; \
 	done
-	rm -f $(DESTDIR)$(datadir)/postern/postfix_users.sql \
+	rm -f $(DESTDIR)$(POSTERN_SYSCONFDIR)/quotawarnmsg.example \
+	    $(DESTDIR)$(datadir)/postern/postfix_users.sql \
 	    $(DESTDIR)$(datadir)/postern/postfix_users.sqlite.sql
 
 # The certificate tools carry the paths of the build: with DESTDIR there is

@@ -88,6 +88,7 @@ struct account {
 	bool changing; /* something was changed since it was opened */
 	bool rebuilt; /* the database was lost once: UIDs it gave are unknown */
 	bool room_given;  /* room.c: to be taken back when there is some */
+	bool quota_grew;  /* since the last look whether to warn */
 	bool quota_stale; /* maildirsize is wrong, and couldn't be removed */
 
 	struct db cache;
@@ -334,6 +335,8 @@ int quota_check(struct account *a, uint64_t bytes, uint64_t messages,
     int64_t wall_ms, struct err *e) MUST_USE;
 /* Note a change in maildirsize. */
 void quota_note(struct account *a, int64_t bytes, int64_t messages);
+/* Deliver the warning if there is something to warn of. */
+void quota_warn(struct account *a);
 /* When all was last counted, ns since 1970; 0: not known. */
 int64_t quota_counted_ns(struct account *a);
 /* maildirsize is wrong, which is worse than none: the next look counts. */

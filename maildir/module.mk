@@ -13,6 +13,7 @@ libmaildir_a_SOURCES = \
 	maildir/copy.c \
 	maildir/courier_lock.c maildir/courier_lock.h \
 	maildir/db.c maildir/db.h \
+	maildir/deliver.c maildir/deliver.h \
 	maildir/dir.c maildir/dir.h \
 	maildir/edit.c maildir/edit.h \
 	maildir/expunge.c \
@@ -112,6 +113,20 @@ TESTS += tests/unit/test_maildir_trash
 tests_unit_test_maildir_trash_SOURCES = tests/unit/test_maildir_trash.c \
 	$(MAILDIR_FIXTURE)
 tests_unit_test_maildir_trash_LDADD = $(MAILDIR_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_maildir_deliver
+TESTS += tests/unit/test_maildir_deliver
+tests_unit_test_maildir_deliver_SOURCES = tests/unit/test_maildir_deliver.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_deliver_LDADD = $(MAILDIR_TEST_LIBS)
+
+check_PROGRAMS += tests/fuzz/fuzz_quota
+tests_fuzz_fuzz_quota_SOURCES = tests/fuzz/fuzz_quota.c
+tests_fuzz_fuzz_quota_LDADD = libmaildir.a libbase.a
+tests_fuzz_fuzz_quota_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+if !FUZZING
+tests_fuzz_fuzz_quota_SOURCES += tests/fuzz/replay.c
+endif
 
 check_PROGRAMS += tests/fuzz/fuzz_foreign
 tests_fuzz_fuzz_foreign_SOURCES = tests/fuzz/fuzz_foreign.c

@@ -12,6 +12,7 @@
 
 #include "base/fsx.h"
 #include "base/log.h"
+#include "maildir/deliver.h"
 #include "maildir/internal.h"
 #include "maildir/quota_file.h"
 
@@ -143,6 +144,7 @@ quota_note(struct account *a, int64_t bytes, int64_t messages)
 
 	if ((bytes == 0 && messages == 0) || a->root_fd < 0)
 		return;
+	a->quota_grew = a->quota_grew || bytes > 0 || messages > 0;
 	rc = quota_file_add(a->root_fd, bytes, messages);
 	if (rc == 0 || rc == ERR_NOT_FOUND)
 		return;
@@ -160,6 +162,33 @@ quota_distrust(struct account *a)
 	if (account_limits(a, &u) &&
 	    fsx_unlink(a->root_fd, QUOTA_FILE_NAME) == 0)
 		a->quota_stale = false;
+}
+
+void
+quota_warn(struct account *a)
+{
+	struct store *s = a->store;
+	const struct deliver_to to = { .root_fd = a->root_fd,
+		.dir_fd = a->root_fd,
+		.unique = store_unique(s, s->wall_ms),
+		.counts = true,
+		.mode = 0666 & ~(mode_t)s->opt.umask };
+	struct quota_usage u;
+	struct err e;
+	int rc;
+
+	a->quota_grew = false;
+	if (s->opt.quota_warn_percent == 0 || s->opt.quota_warn_text.n == 0 ||
+	    a->root_fd < 0 || quota_file_read(a->root_fd, &u) != 0 ||
+	    quota_percent(&u) < s->opt.quota_warn_percent)
+		return;
+	rc = deliver_warning(&to, s->opt.quota_warn_text, &e);
+	if (rc == 1)
+		log_info("maildir: quota warning percent=%u path=%s",
+		    quota_percent(&u), a->path);
+	else if (rc < 0)
+		log_warn(
+		    "maildir: no quota warning path=%s: %s", a->path, e.text);
 }
 
 bool

@@ -13,7 +13,7 @@
 #include "maildir/dir.h"
 #include "maildir/name.h"
 
-enum { FILE_BYTES = 5120, COUNT_TRIES = 5 };
+enum { FILE_BYTES = 5120 };
 
 bool
 quota_limits_parse(struct slice s, struct quota_usage *out)
@@ -56,24 +56,11 @@ take_number(struct slice *line, int64_t *v)
 }
 
 int
-quota_file_read(int root_fd, struct quota_usage *out)
+quota_file_parse(struct slice bytes, struct quota_usage *out)
 {
-	char bytes[FILE_BYTES + 1];
-	struct stat st;
-	struct slice rest, line;
-	ssize_t n;
-	int fd = fsx_open_read(root_fd, QUOTA_FILE_NAME, &st);
+	struct slice rest = bytes, line;
 
-	*out = (struct quota_usage){ 0 };
-	if (fd < 0)
-		return err_of_errno(errno);
-	n = fsx_pread(fd, bytes, sizeof(bytes), 0);
-	(void)close(fd);
-	if (n < 0)
-		return ERR_SYS;
-	out->mtime_s = st.st_mtim.tv_sec;
-	out->too_long = n > FILE_BYTES;
-	rest = slice_of(bytes, (size_t)n);
+	*out = (struct quota_usage){ .too_long = bytes.n > FILE_BYTES };
 	if (!slice_split(&rest, '\n', &line) || !quota_limits_parse(line, out))
 		return ERR_FORMAT;
 	while (slice_split(&rest, '\n', &line)) {
@@ -89,7 +76,25 @@ quota_file_read(int root_fd, struct quota_usage *out)
 	return 0;
 }
 
-/* --- counting ------------------------------------------------------------ */
+int
+quota_file_read(int root_fd, struct quota_usage *out)
+{
+	char bytes[FILE_BYTES + 1];
+	struct stat st;
+	ssize_t n;
+	int rc, fd = fsx_open_read(root_fd, QUOTA_FILE_NAME, &st);
+
+	*out = (struct quota_usage){ 0 };
+	if (fd < 0)
+		return err_of_errno(errno);
+	n = fsx_pread(fd, bytes, sizeof(bytes), 0);
+	(void)close(fd);
+	if (n < 0)
+		return ERR_SYS;
+	rc = quota_file_parse(slice_of(bytes, (size_t)n), out);
+	out->mtime_s = st.st_mtim.tv_sec;
+	return rc;
+}
 
 /* --- changing ------------------------------------------------------------ */
 
@@ -146,4 +151,85 @@ quota_fits(const struct quota_usage *u, uint64_t bytes, uint64_t messages)
 	    (u->messages_max == 0 ||
 		(messages <= u->messages_max &&
 		    (uint64_t)u->messages <= u->messages_max - messages));
+}
+
+static unsigned
+percent_of(int64_t used, uint64_t max)
+{
+	uint64_t product;
+
+	if (max == 0 || used <= 0)
+		return 0;
+	if (__builtin_mul_overflow((uint64_t)used, 100u, &product))
+		product = UINT64_MAX;
+	product /= max;
+	return product > UINT32_MAX ? UINT32_MAX : (unsigned)product;
+}
+
+unsigned
+quota_percent(const struct quota_usage *u)
+{
+	unsigned bytes = percent_of(u->bytes, u->bytes_max),
+		 messages = percent_of(u->messages, u->messages_max);
+
+	return bytes > messages ? bytes : messages;
+}
+
+/* --- for those who deliver ------------------------------------------------ */
+
+static int
+count_and_write(int root_fd, const struct file_unique *unique,
+    struct quota_usage *u, struct err *e)
+{
+	int rc = quota_file_count(root_fd, u);
+
+	if (rc != 0)
+		return err_set(e, rc, "count what counts for the quota");
+	return quota_file_write(root_fd, unique, u, e);
+}
+
+int
+quota_file_limit(int root_fd, const struct file_unique *unique,
+    struct slice limits, const struct quota_usage *how, struct err *e)
+{
+	struct quota_usage given = *how, now;
+
+	given.bytes_max = given.messages_max = 0;
+	/* as with Courier, no quota at all */
+	if (!quota_limits_parse(limits, &given))
+		return 0;
+	if (quota_file_read(root_fd, &now) == 0 &&
+	    now.bytes_max == given.bytes_max &&
+	    now.messages_max == given.messages_max)
+		return 0;
+	return count_and_write(root_fd, unique, &given, e);
+}
+
+int
+quota_file_admit(int root_fd, const struct file_unique *unique, uint64_t bytes,
+    uint64_t messages, struct quota_usage *u, struct err *e)
+{
+	struct quota_usage now;
+	int rc = quota_file_read(root_fd, &now);
+
+	now.trash_dir = u->trash_dir;
+	now.all = u->all;
+	/* without a first line that makes sense there is no quota */
+	if (rc == ERR_NOT_FOUND ||
+	    (rc == ERR_FORMAT && now.bytes_max == 0 && now.messages_max == 0))
+		return 0;
+	if (rc != 0 && rc != ERR_FORMAT)
+		return err_set(e, rc, "read " QUOTA_FILE_NAME);
+	if ((rc == ERR_FORMAT || now.too_long || now.bytes < 0 ||
+		now.messages < 0 ||
+		(!quota_fits(&now, bytes, messages) &&
+		    (now.n_lines != 1 ||
+			now.mtime_s + QUOTA_FRESH_S <
+			    unique->wall_ms / 1000))) &&
+	    (rc = count_and_write(root_fd, unique, &now, e)) != 0)
+		return rc;
+	*u = now;
+	return quota_fits(&now, bytes, messages)
+	    ? 0
+	    : err_set(e, ERR_QUOTA, "over quota");
 }

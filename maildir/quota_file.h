@@ -35,6 +35,8 @@ struct quota_usage {
 
 /* "10000000S,1000C" into the limits; false: not in that form. */
 bool quota_limits_parse(struct slice s, struct quota_usage *out) MUST_USE;
+/* The file's bytes: 0, ERR_FORMAT. */
+int quota_file_parse(struct slice bytes, struct quota_usage *out) MUST_USE;
 /* Read it: 0; ERR_NOT_FOUND; ERR_FORMAT: it is no use; ERR_SYS. */
 int quota_file_read(int root_fd, struct quota_usage *out) MUST_USE;
 /* Count all that counts, into u, whose limits stay; 0, or ERR_* and then what
@@ -55,5 +57,21 @@ int quota_file_write(int root_fd, const struct file_unique *unique,
 int quota_file_add(int root_fd, int64_t bytes, int64_t messages) MUST_USE;
 /* Whether so much more is within the limits. */
 bool quota_fits(const struct quota_usage *u, uint64_t bytes, uint64_t messages);
+/* How full it is, in percent: the larger of the two; 0 without limits. */
+unsigned quota_percent(const struct quota_usage *u);
+
+/* --- for those who deliver ------------------------------------------------ */
+
+/* Have the file say these limits; counts if it said others, or nothing. */
+int quota_file_limit(int root_fd, const struct file_unique *unique,
+    struct slice limits, const struct quota_usage *how, struct err *e) MUST_USE;
+/*
+ * Whether so much more may come: what the file says, counted anew if it is no
+ * use, or, before that is a no, isn't fresh.  u says what counts; filled with
+ * the usage before, limits of 0 without a file.  0, ERR_QUOTA, ….
+ */
+int quota_file_admit(int root_fd, const struct file_unique *unique,
+    uint64_t bytes, uint64_t messages, struct quota_usage *u,
+    struct err *e) MUST_USE;
 
 #endif

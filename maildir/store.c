@@ -468,6 +468,8 @@ tick_account(
 	cache_flush(a);
 	*released = tick_mailboxes(s, a, quiet) || *released;
 	tidy(a, s->wall_ms);
+	if (a->quota_grew)
+		quota_warn(a);
 	if (poll)
 		poll_mailboxes(a);
 	if (background_tick(a, budget, s->now_ms, s->wall_ms))

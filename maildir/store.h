@@ -31,6 +31,10 @@ struct store_options {
 	const char *trash_name;	 /* IMAP_TRASHFOLDERNAME, without "INBOX." */
 	const char *empty_trash; /* IMAP_EMPTYTRASH; NULL or "": never */
 	bool trash_quota; /* the trash, and messages marked \Deleted, count */
+	/* a message for accounts whose quota is so full, in percent; borrowed
+	 * as long as the store lives; 0 or "": none (deliver.h) */
+	unsigned quota_warn_percent;
+	struct slice quota_warn_text;
 	/* write Courier's files after a minute of quiet and at the end */
 	bool export_courier;
 	/* Dovecot's pop3_uidl_format, for messages without an id of their own

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fsx.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/num.h"
@@ -28,7 +30,7 @@
 # define TRASH_QUOTA_BUILT false
 #endif
 
-enum { TICK_MS = 1000, TRIM_TICKS = 8 };
+enum { TICK_MS = 1000, TRIM_TICKS = 8, WARNING_MAX = 1024 * 1024 };
 
 struct start {
 	uid_t uid;
@@ -238,6 +240,31 @@ file_umask(const struct conf *c)
 	return v;
 }
 
+/* The warning for full accounts, kept until the end; none without a file. */
+static struct slice
+warning_text(const struct conf *c)
+{
+	static struct buf text;
+	const char *path = conf_str(c, CONF_POSTERN_QUOTA_WARN_FILE);
+	struct stat st;
+	int fd;
+	ssize_t n;
+
+	buf_fini(&text);
+	buf_init(&text, WARNING_MAX);
+	fd = *path != '\0' ? fsx_open_read(AT_FDCWD, path, &st) : -1;
+	if (fd < 0)
+		return SLICE("");
+	if (st.st_size > 0 && st.st_size < WARNING_MAX) {
+		uint8_t *p = buf_reserve(&text, (size_t)st.st_size);
+
+		n = p != NULL ? fsx_pread(fd, p, (size_t)st.st_size, 0) : 0;
+		buf_advance(&text, n > 0 ? (size_t)n : 0);
+	}
+	(void)close(fd);
+	return buf_slice(&text);
+}
+
 static void
 make_store(struct worker *w)
 {
@@ -260,6 +287,9 @@ make_store(struct worker *w)
 		.empty_trash = conf_str(w->conf, CONF_IMAPD_IMAP_EMPTYTRASH),
 		.trash_quota = TRASH_QUOTA_BUILT ||
 		    conf_bool(w->conf, CONF_POSTERN_TRASH_QUOTA),
+		.quota_warn_percent = (unsigned)conf_num(
+		    w->conf, CONF_POSTERN_QUOTA_WARN_PERCENT),
+		.quota_warn_text = warning_text(w->conf),
 		.export_courier =
 		    conf_bool(w->conf, CONF_POSTERN_EXPORT_COURIER),
 		.dovecot_uidl_format =

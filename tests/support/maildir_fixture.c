@@ -49,6 +49,9 @@ fixture_open(struct fixture *f)
 		.empty_trash = f->empty_trash,
 		.trash_name = f->trash_name,
 		.trash_quota = f->trash_quota,
+		.quota_warn_percent = f->quota_warn != NULL ? 90 : 0,
+		.quota_warn_text =
+		    slice_str(f->quota_warn != NULL ? f->quota_warn : ""),
 		.syncer = f->syncer,
 		.quiet_ms = 60000,
 		.poll_ms = 1000,

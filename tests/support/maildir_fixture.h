@@ -30,7 +30,7 @@ struct fixture {
 	int64_t wall_ms; /* handed to all calls; starts as now */
 	bool fsync_always, no_watches, export_courier, trash_quota;
 	struct syncer *syncer; /* NULL: syncs are done at once */
-	const char *quota, *empty_trash, *trash_name;
+	const char *quota, *empty_trash, *trash_name, *quota_warn;
 };
 
 /* cmocka's setup and teardown; *state is a struct fixture. */
