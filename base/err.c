@@ -23,6 +23,8 @@ err_of_errno(int sys)
 	case ENFILE:
 	case ENOMEM:
 		return ERR_TEMPORARY;
+	case ENAMETOOLONG:
+		return ERR_LIMIT;
 	case EACCES:
 	case EPERM:
 	case EROFS:

@@ -36,8 +36,9 @@ int change_flags_begin(struct mailbox *m, const uint32_t *uids, size_t n,
     struct err *e) MUST_USE;
 enum step change_flags_step(struct change_flags *c, struct waker waker,
     int64_t now_ms, int64_t wall_ms);
-/* 0 or ERR_*; *modified: UIDs that failed unchanged_since; *missing: how many
- * were gone. */
+/* 0 or ERR_*; ERR_LIMIT: all were changed but those whose file's name would be
+ * longer than names can be.  *modified: UIDs that failed unchanged_since;
+ * *missing: how many were gone. */
 int change_flags_result(const struct change_flags *c, const uint32_t **modified,
     size_t *n_modified, size_t *missing);
 void change_flags_free(struct change_flags **c);

@@ -20,6 +20,7 @@ struct change_flags {
 	struct slice *keywords; /* copies */
 	uint32_t *modified;
 	size_t n_modified, missing;
+	bool too_long; /* of some the name has no room for the letters */
 	int64_t quota_bytes, quota_messages; /* of the running transaction */
 	bool need_sync;
 	struct durable durable;
@@ -261,6 +262,10 @@ change_one(struct change_flags *c, struct edit *ed, uint32_t uid,
 			uid_work_again(&c->work, uid);
 			return 0;
 		}
+		if (rc == ENAMETOOLONG) {
+			c->too_long = true;
+			return 0;
+		}
 		if (rc != 0)
 			return err_of_errno(rc);
 		count_quota(c, ch, i, to);
@@ -324,6 +329,8 @@ step_work(
 	if (rc == 0 && !done)
 		return STEP_NEXT;
 	c->result = rc;
+	if (rc == 0 && c->too_long)
+		c->result = ERR_LIMIT;
 	c->missing += w->n_again;
 	c->state = rc == 0 &&
 		(c->m->account->store->opt.fsync_always || c->m->unsynced)
@@ -337,6 +344,7 @@ change_flags_step(
     struct change_flags *c, struct waker waker, int64_t now_ms, int64_t wall_ms)
 {
 	enum step step = STEP_NEXT;
+	int rc;
 
 	MAGIC_CHECK(c, FLAGS_MAGIC);
 	c->m->account->store->wall_ms = wall_ms;
@@ -348,9 +356,11 @@ change_flags_step(
 		if (!c->durable.started)
 			c->m->unsynced = false;
 		step = durable_step(&c->durable, c->m,
-		    c->m->account->store->opt.fsync_always, waker, &c->result);
+		    c->m->account->store->opt.fsync_always, waker, &rc);
 		if (step != STEP_DONE)
 			return step;
+		if (rc != 0)
+			c->result = rc;
 		c->state = FLAGS_DONE;
 	}
 	return c->state == FLAGS_DONE ? STEP_DONE : step;

@@ -318,7 +318,8 @@ marking_fn(struct imap_session *i)
 		return st;
 	rc = change_flags_result(a->change, &modified, &n_modified, &missing);
 	change_flags_free(&a->change);
-	if (rc != 0) { /* what is lost is a mark */
+	/* what is lost is a mark */
+	if (rc != 0 && rc != ERR_LIMIT) {
 		imap_log_error(i, "setting \\Seen", rc, NULL);
 		a->marked.n = 0;
 	}

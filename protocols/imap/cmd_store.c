@@ -27,6 +27,7 @@ struct store_args {
 	uint32_t next;		  /* of the next batch; 0: none */
 	uint32_t told;		  /* the batch up to here has been told */
 	size_t missing;
+	bool too_long; /* some can't have more flags */
 	struct change_flags *change;
 	struct view *before, *newest; /* while telling */
 	uint32_t *failed; /* UIDs of the batch that were changed since */
@@ -302,8 +303,9 @@ changing_fn(struct imap_session *i)
 	rc = change_flags_result(a->change, &modified, &n_modified, &missing);
 	note_failed(i, a, modified, n_modified);
 	change_flags_free(&a->change);
-	if (rc != 0)
+	if (rc != 0 && rc != ERR_LIMIT)
 		return imap_fail(i, "STORE", rc, NULL);
+	a->too_long = a->too_long || rc == ERR_LIMIT;
 	a->missing += missing;
 	/* what others changed is told now; ours below */
 	a->before = view_ref(i->view);
@@ -329,7 +331,13 @@ store_done(struct imap_session *i, struct store_args *a)
 		buf_put(&code, buf_slice(&a->modified));
 		buf_puts(&code, "] ");
 	}
-	if (a->missing != 0 && !a->silent)
+	if (a->too_long)
+		/* RFC 5530 3: "such as number of flags on a single message" */
+		st = imap_finish(i, "NO",
+		    "%sThe files of some messages have names too long for "
+		    "more flags.",
+		    buf_len(&code) != 0 ? buf_cstr(&code) : "[LIMIT] ");
+	else if (a->missing != 0 && !a->silent)
 		st = imap_finish(i, "NO",
 		    "%sSome of the messages no longer exist.",
 		    buf_len(&code) != 0 ? buf_cstr(&code) : "[EXPUNGEISSUED] ");
