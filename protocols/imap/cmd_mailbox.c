@@ -4,6 +4,7 @@
 
 struct name_args {
 	struct slice name, to;
+	struct slice selected; /* RENAME: name of the selected mailbox then */
 	bool bad_name;
 };
 
@@ -166,37 +167,47 @@ selected_name(
  * The selected mailbox under its new name.  UIDs went along with it, so the
  * view that the client knows still is good; what changed is told as ever.
  */
-static void
-reselect(struct imap_session *i, struct slice name)
+static enum step
+reselect_fn(struct imap_session *i)
 {
+	struct name_args *a = i->args;
 	struct mailbox *m = NULL;
 	struct err e = { .code = 0 };
+	int rc = 0;
 
-	if (!mailbox_gone(i->mailbox) ||
-	    mailbox_open(i->account, name, &m, &e) != 0)
-		return; /* the end of the command sees to it */
-	mailbox_unlisten(&i->listener);
-	mailbox_close(&i->mailbox);
-	imap_selected(i, m, i->read_only);
-	i->changed = true;
+	if (mailbox_gone(i->mailbox))
+		rc = mailbox_open(i->account, a->selected, &m, &e);
+	if (imap_retry(i, rc))
+		return STEP_WAIT_PEER;
+	if (rc != 0) /* the end of the command sees to it */
+		imap_log_error(i, "RENAME", rc, &e);
+	if (m != NULL) {
+		mailbox_unlisten(&i->listener);
+		mailbox_close(&i->mailbox);
+		imap_selected(i, m, i->read_only);
+		i->changed = true;
+	}
+	return finish(i, 0, NULL);
 }
+
+static const struct imap_step step_reselect = { "RENAME selected", reselect_fn,
+	false };
 
 static enum step
 rename_fn(struct imap_session *i)
 {
 	struct name_args *a = i->args;
 	struct err e = { .code = 0 };
-	struct slice selected;
 	bool is_selected;
 	int rc;
 
 	if (a->bad_name)
 		return imap_bad_name(i);
 	a->to = without_separator(a->to);
-	is_selected = selected_name(i, a, &selected);
+	is_selected = selected_name(i, a, &a->selected);
 	rc = account_rename(i->account, a->name, a->to, &e);
 	if (rc == 0 && is_selected)
-		reselect(i, selected);
+		return imap_goto(i, &step_reselect);
 	return finish(i, rc, &e);
 }
 

@@ -25,6 +25,7 @@ struct fake_message {
 struct mailbox {
 	struct slice name;
 	int refs;
+	bool gone;
 	struct fake_message v[FAKE_MESSAGES_MAX];
 	size_t n;
 	uint32_t uidnext, recent_from;
@@ -265,8 +266,15 @@ int
 account_rename(
     struct account *a, struct slice from, struct slice to, struct err *e)
 {
-	(void)to;
-	return account_delete(a, from, e);
+	static char name[64];
+	struct mailbox *m = named(from);
+
+	if (m == NULL || !fake_store.renames || to.n > sizeof(name))
+		return account_delete(a, from, e);
+	memcpy(name, to.p, to.n);
+	m->name = slice_of(name, to.n);
+	m->gone = true;
+	return 0;
 }
 
 int
@@ -292,6 +300,7 @@ mailbox_open(
 	(void)e;
 	if (rc != 0 || m == NULL)
 		return rc != 0 ? rc : ERR_NOT_FOUND;
+	m->gone = false;
 	m->refs++;
 	fake_store.mailboxes++;
 	*out = m;
@@ -360,8 +369,7 @@ mailbox_name(const struct mailbox *m)
 bool
 mailbox_gone(const struct mailbox *m)
 {
-	(void)m;
-	return false;
+	return m->gone;
 }
 
 enum step

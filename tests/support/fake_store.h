@@ -21,6 +21,7 @@ enum { FAKE_MAILBOXES = 2, FAKE_MESSAGES_MAX = 64 };
 struct fake_store {
 	int busy;	 /* so many calls answer ERR_BUSY before one succeeds */
 	bool waits;	 /* every step answers STEP_YIELD once */
+	bool renames;	 /* RENAME works; who had it open finds it gone */
 	bool hibernates; /* at once, whoever rests */
 	int open_message_rc, change_rc, append_rc; /* what those result in */
 	bool read_breaks; /* the file is shorter than its size says */

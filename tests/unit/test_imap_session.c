@@ -252,6 +252,23 @@ test_busy_then_free(void **state)
 	expect("2 OK");
 }
 
+/* The selected mailbox is found again under its new name. */
+static void
+test_busy_after_rename(void **state)
+{
+	(void)state;
+	settle();
+	send("1 SELECT INBOX.a\r\n");
+	expect("1 OK");
+	fake_store.renames = true;
+	fake_store.busy = 5;
+	send("2 RENAME INBOX.a INBOX.b\r\n");
+	expect("2 OK RENAME completed.");
+	assert_int_equal(fake_store.busy, 0);
+	send("3 NOOP\r\n");
+	expect("3 OK");
+}
+
 static void
 test_busy_for_long(void **state)
 {
@@ -529,6 +546,7 @@ main(void)
 		T(test_id_line),
 		T(test_preauth),
 		T(test_busy_then_free),
+		T(test_busy_after_rename),
 		T(test_busy_for_long),
 		T(test_hibernated),
 		T(test_hibernated_for_ever),
