@@ -14,6 +14,6 @@ fuzz-targets: $(FUZZ_TARGETS)
 EXTRA_DIST += tests/fuzz/replay.sh tests/fuzz/fuzz.sh tests/fuzz/corpus \
 	tests/lint tests/support tests/clients tests/howto \
 	tests/messages tests/transcripts \
-	tests/auth tests/takeover tests/pytest.ini
+	tests/auth tests/takeover tests/docs tests/README.md tests/pytest.ini
 
 .PHONY: fuzz-targets

@@ -23,7 +23,7 @@ PROGRAMS = ["python3", "autoreconf", "automake", "gcc", "clang", "make",
             "awk", "grep", "find", "xargs", "llvm-symbolizer", "mandoc",
             "mutt", "neomutt", "alpine", "expect", "imapfilter", "mbsync",
             "fetchmail", "getmail", "offlineimap", "swaks", "gsasl",
-            "fail2ban-regex", "systemd-analyze"]
+            "fail2ban-regex", "systemd-analyze", "ip"]
 QUICKSTART = ["autoreconf", "automake", "gcc", "make", "pkg-config",
               "openssl", "sqlite3", "curl"]
 

@@ -8,6 +8,7 @@ run.py [STAGE...]: all stages, or those named:
   takeover  a Maildir passed to and fro with Courier and Dovecot (sanitizers)
   messages  hundreds of messages, compared with Dovecot; hostile ones (gcc)
   howto     MariaDB, Postfix and Postern as in the howto (gcc)
+  docs      the commands of docs/, on a machine of namespaces (gcc)
   fuzz      each fuzz target for a few seconds
   valgrind  unit tests of the code that parses, under valgrind
   packages  run-tests installs what all this uses
@@ -269,6 +270,9 @@ def pytest(name, folder, only=None):
     if name == "takeover" and (root := unpacked("tests/takeover/get-servers",
                                                 "takeover-root")) is not None:
         env["TAKEOVER_ROOT"] = str(root)
+    if name == "docs" and (fetched := unpacked(
+            "tests/docs/get-packages", "docs-packages")) is not None:
+        env["DOCS_PACKAGES"] = str(fetched)
     if name == "clients" and (library := imapflow()) is not None:
         env["IMAPFLOW"] = str(library)
     started = time.monotonic()
@@ -352,7 +356,8 @@ def packages(folder):
 
 def main():
     stages = sys.argv[1:] or ["gcc", "sanitize", "auth", "clients",
-                              "takeover", "messages", "howto", "fuzz", "valgrind",
+                              "takeover", "messages", "howto",
+                              "docs", "fuzz", "valgrind",
                               "packages"]
     WORK.mkdir(parents=True, exist_ok=True)
     # The servers of the tests run as other users than the one who builds.
@@ -364,7 +369,7 @@ def main():
         tally.fail("autoreconf", tail(WORK / "autoreconf.log"))
         return finish(started)
     plain = sanitized = None
-    if {"gcc", "auth", "messages", "howto", "valgrind",
+    if {"gcc", "auth", "messages", "howto", "docs", "valgrind",
             "packages"} & set(stages):
         plain = build("gcc", "CC=gcc", "--enable-werror")
     if plain and "gcc" in stages:
@@ -388,6 +393,7 @@ def main():
             "messages": lambda: pytest("messages", plain),
             "takeover": lambda: pytest("takeover", sanitized),
             "howto": lambda: pytest("howto", plain),
+            "docs": lambda: pytest("docs", plain),
             "valgrind": lambda: valgrind(plain),
             "packages": lambda: packages(plain)}
     with concurrent.futures.ThreadPoolExecutor(2) as pool:

@@ -1,0 +1,29 @@
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
+import machine  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def new_machine():
+    """Makes machines; all are stopped at the end of the module."""
+    if (why := machine.missing()) is not None:
+        pytest.skip(why)
+    made = []
+
+    def make():
+        base = tempfile.mkdtemp(prefix="pn-", dir="/tmp")
+        made.append((base, machine.Machine(
+            pathlib.Path(base) / "m", os.environ.get("BUILD_DIR"),
+            os.environ.get("DOCS_PACKAGES"))))
+        return made[-1][1].start()
+    yield make
+    for base, one in made:
+        one.stop()
+        shutil.rmtree(base, ignore_errors=True)
