@@ -774,6 +774,9 @@ mailbox_find(struct mailbox *m, uint32_t uid, struct chunk **c, uint32_t *i)
 uint32_t
 mailbox_find_base(struct mailbox *m, struct slice base)
 {
+	/* a first scan finds all of them new */
+	if (m->index == NULL && m->head->count == 0)
+		return 0;
 	if (m->index == NULL)
 		m->index = index_new(m->head);
 	return index_find(m->index, m->head, base);

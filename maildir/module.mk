@@ -41,7 +41,9 @@ libmaildir_a_SOURCES = \
 	maildir/room.c \
 	maildir/scan.c maildir/scan.h \
 	maildir/scan_change.c \
+	maildir/scan_missing.c \
 	maildir/scan_read.c \
+	maildir/scan_sort.c \
 	maildir/store.c maildir/store.h \
 	maildir/subscription.c maildir/subscription.h \
 	maildir/sync.c maildir/sync.h \

@@ -22,8 +22,9 @@
  * directory is read, and what comes then are all events of that time.
  *
  * Order of the states: READ new/, READ cur/ → TAKE the events → MOVE from
- * new/ to cur/ if wanted → CHANGE what is known, in one transaction → ADD what
- * is new, some thousand at a time → SYNC, then show.
+ * new/ to cur/ if wanted → SORT what was found → CHANGE what is known → remove
+ * what is MISSING → ADD what is new → SYNC, then show.  Each in pieces, with a
+ * transaction for each piece that changes something.
  */
 #include "maildir/scan.h"
 
@@ -53,7 +54,9 @@ scan_free(struct mailbox *m)
 	free(s->absent);
 	free(s->doubts);
 	free(s->heard);
+	free(s->unsure_uids);
 	free(s->adds);
+	scan_sort_fini(s);
 	free(s->wakers.v);
 	free(s);
 }
@@ -196,7 +199,8 @@ restart(struct mailbox *m, struct scan *s)
 	s->seen = mem_zalloc(s->base->count / 8 + 1, 1);
 	buf_reset(&s->names);
 	s->n_found = s->n_absent = s->n_doubts = s->n_adds = 0;
-	s->n_heard = 0;
+	s->n_heard = s->n_unsure = 0;
+	s->changed = s->looked = s->added = 0;
 	s->settled = false;
 	s->again = true;
 	/* Under a watch the events that came meanwhile will do. */
@@ -279,8 +283,14 @@ advance(struct mailbox *m, struct scan *s, int64_t wall_ms, enum step *step)
 	case SCAN_MOVE:
 		*step = scan_step_move(m, s);
 		return 0;
+	case SCAN_SORT:
+		if (!scan_sort_step(s))
+			s->state = SCAN_CHANGE;
+		return 0;
 	case SCAN_CHANGE:
 		return scan_step_change(m, s);
+	case SCAN_MISSING:
+		return scan_step_missing(m, s, wall_ms);
 	case SCAN_ADD:
 		return scan_step_add(m, s, wall_ms);
 	case SCAN_FINISH:
@@ -369,7 +379,9 @@ mailbox_refresh(struct mailbox *m, bool move_new, struct waker waker,
 			waker_list_add(&m->scan->wakers, waker);
 		if (step != STEP_NEXT)
 			return step;
-		if (before == SCAN_ADD && m->scan->state == SCAN_ADD)
+		/* what has pieces isn't through with the first */
+		if (before == m->scan->state && before >= SCAN_SORT &&
+		    before <= SCAN_ADD)
 			return STEP_YIELD;
 	}
 	return finish(m, now_ms, result);

@@ -5,7 +5,9 @@
  *
  *   scan.c         what is to be done, and the end; mailbox_refresh()
  *   scan_read.c    directories and events: what is there, what may be missing
+ *   scan_sort.c    what was found, in the order of arrival
  *   scan_change.c  what follows from it for what is known
+ *   scan_missing.c what is gone
  */
 #ifndef MAILDIR_SCAN_H
 #define MAILDIR_SCAN_H
@@ -17,7 +19,9 @@ enum scan_state {
 	SCAN_READ,
 	SCAN_TAKE,
 	SCAN_MOVE,
+	SCAN_SORT,
 	SCAN_CHANGE,
+	SCAN_MISSING,
 	SCAN_ADD,
 	SCAN_FINISH,
 	SCAN_SYNC,
@@ -26,8 +30,17 @@ enum scan_state {
 
 /* A name that isn't just what was known. */
 struct found {
-	size_t at, n; /* in names */
+	uint64_t key; /* scan_key() of its base name */
+	uint32_t at;  /* in names */
+	uint16_t n, n_base;
 	bool in_new;
+};
+
+/* The sort under way. */
+struct scan_sort {
+	size_t n_runs; /* found up to here are in sorted runs */
+	struct found *to;
+	size_t width, left, right, out; /* the merge; width 0: not begun */
 };
 
 struct scan {
@@ -50,12 +63,16 @@ struct scan {
 	size_t moved; /* found up to here are moved */
 	struct found *absent;
 	size_t n_absent, cap_absent;
-	uint32_t *doubts;
-	size_t n_doubts, cap_doubts;
-	uint32_t *heard; /* ascending once all are there */
+	struct scan_sort sort;
+	size_t changed;	  /* found up to here are dealt with */
+	uint32_t *doubts; /* ascending once all are there */
+	size_t n_doubts, cap_doubts, looked; /* at so many of them */
+	uint32_t *heard;		     /* ascending once all are there */
 	size_t n_heard, cap_heard;
+	uint32_t *unsure_uids; /* doubts that nothing settled */
+	size_t n_unsure, cap_unsure;
 	struct found *adds;
-	size_t n_adds, added;
+	size_t n_adds, cap_adds, added;
 
 	struct sync sync;
 	uint32_t sync_uidnext;
@@ -79,6 +96,8 @@ void scan_add_doubt(struct scan *s, uint32_t uid);
 /* Whether the parsed name is the file that message i is known by. */
 bool scan_is_place(
     const struct chunk *c, uint32_t i, const struct file_name *f);
+/* Add a UID to a list that grows. */
+void scan_add_uid(uint32_t **v, size_t *n, size_t *cap, uint32_t uid);
 /* Whether ascending UIDs hold this one. */
 bool scan_has_uid(const uint32_t *uids, size_t n, uint32_t uid);
 
@@ -87,8 +106,35 @@ int scan_step_read(struct mailbox *m, struct scan *s, int64_t wall_ms,
     enum step *step) MUST_USE;
 int scan_step_take(struct mailbox *m, struct scan *s, int64_t wall_ms) MUST_USE;
 
+/*
+ * Wait for renames under way, and read their events: what comes of them is
+ * all that happened up to this call.  0 or ERR_*.
+ */
+int scan_settle(struct mailbox *m) MUST_USE;
+
+/* --- scan_sort.c ---------------------------------------------------------- */
+
+/* The number that a base name begins with; UINT64_MAX: it is larger. */
+uint64_t scan_key(struct slice base);
+struct slice scan_base(const struct scan *s, const struct found *f);
+void scan_sort_begin(struct scan *s);
+/* A piece of it; true: there is more. */
+bool scan_sort_step(struct scan *s);
+void scan_sort_fini(struct scan *s);
+
+/* --- scan_missing.c ------------------------------------------------------- */
+
+/* Whether the file of a name, or of message i, is there. */
+bool scan_exists(struct mailbox *m, bool in_new, const char *name);
+bool scan_place_exists(struct mailbox *m, const struct chunk *c, uint32_t i);
+/* A piece of the step SCAN_MISSING. */
+int scan_step_missing(
+    struct mailbox *m, struct scan *s, int64_t wall_ms) MUST_USE;
+
 /* --- scan_change.c -------------------------------------------------------- */
 
+/* Commit; what this scan changes itself is no surprise to it. */
+int scan_commit(struct edit *ed, struct scan *s) MUST_USE;
 /* The steps SCAN_MOVE, SCAN_CHANGE and SCAN_ADD. */
 enum step scan_step_move(struct mailbox *m, struct scan *s);
 int scan_step_change(struct mailbox *m, struct scan *s) MUST_USE;

@@ -6,7 +6,13 @@
 #include "base/mem.h"
 #include "maildir/scan.h"
 
-enum { MOVE_SLICE = 200, ADD_SLICE = 1024 };
+/* Of messages in a step; a change costs as much as looking up so many. */
+enum {
+	MOVE_SLICE = 200,
+	ADD_SLICE = 4096,
+	CHANGE_SLICE = 8192,
+	CHANGE_COST = 16,
+};
 
 /* --- new/ to cur/ --------------------------------------------------------- */
 
@@ -75,59 +81,12 @@ scan_step_move(struct mailbox *m, struct scan *s)
 	}
 	if (s->moved < s->n_found)
 		return STEP_YIELD;
-	s->state = SCAN_CHANGE;
+	scan_sort_begin(s);
+	s->state = SCAN_SORT;
 	return STEP_NEXT;
 }
 
 /* --- changes -------------------------------------------------------------- */
-
-static int
-order_found(const void *a, const void *b, void *arg)
-{
-	const struct scan *s = arg;
-	const struct found *x = a, *y = b;
-	struct file_name f, g;
-	int rc;
-
-	file_name_parse(scan_name(s, x), x->in_new, &f);
-	file_name_parse(scan_name(s, y), y->in_new, &g);
-	rc = slice_cmp(f.base, g.base);
-	if (rc != 0)
-		return rc;
-	if (x->in_new != y->in_new)
-		return x->in_new ? 1 : -1;
-	return slice_cmp(scan_name(s, x), scan_name(s, y));
-}
-
-static int
-order_adds(const void *a, const void *b, void *arg)
-{
-	const struct scan *s = arg;
-
-	return file_name_order(scan_name(s, a), scan_name(s, b));
-}
-
-static bool
-exists(struct mailbox *m, bool in_new, const char *name)
-{
-	int fd = mailbox_dir_fd(m, in_new ? DIR_NEW : DIR_CUR);
-	struct stat st;
-
-	return fd >= 0 && (fsx_stat(fd, name, &st) == 0 || errno != ENOENT);
-}
-
-static bool
-place_exists(struct mailbox *m, const struct chunk *c, uint32_t i)
-{
-	struct buf name;
-	bool result;
-
-	buf_init(&name, 1024);
-	result = exists(
-	    m, (c->place[i] & PLACE_NEW) != 0, message_name(&name, c, i));
-	buf_fini(&name);
-	return result;
-}
 
 /* Of the names found[from … to) with one base name, one that is there. */
 static const struct found *
@@ -136,25 +95,13 @@ choose(struct mailbox *m, const struct scan *s, size_t from, size_t to)
 	for (size_t i = from; i < to; i++) {
 		const struct found *f = &s->found[i];
 
-		if (exists(m, f->in_new, (const char *)scan_name(s, f).p))
+		if (scan_exists(m, f->in_new, (const char *)scan_name(s, f).p))
 			return f;
 	}
 	return NULL;
 }
 
-/* A name of it was seen: should that have gone again by now, then what tells
- * why is still to come. */
-static void
-add_heard(struct scan *s, uint32_t uid)
-{
-	if (s->n_heard == s->cap_heard) {
-		s->cap_heard = s->cap_heard * 2 + 64;
-		s->heard =
-		    mem_realloc(s->heard, s->cap_heard, sizeof(*s->heard));
-	}
-	s->heard[s->n_heard++] = uid;
-}
-
+/* A message that was seen under another name, or more than once. */
 static void
 change_one(
     struct edit *ed, struct scan *s, uint32_t uid, size_t from, size_t to)
@@ -164,132 +111,84 @@ change_one(
 	struct file_name name;
 	size_t at;
 	uint32_t i;
+	bool known;
 
 	if (!edit_find(ed, uid, &at, &i))
 		return;
-	add_heard(s, uid);
-	for (size_t k = from; k < to; k++) {
-		file_name_parse(
-		    scan_name(s, &s->found[k]), s->found[k].in_new, &name);
-		if (scan_is_place(ed->v[at], i, &name) &&
-		    place_exists(m, ed->v[at], i))
-			return;
-	}
+	scan_add_uid(&s->heard, &s->n_heard, &s->cap_heard, uid);
 	/* Of two files with one base name the known one stays. */
-	f = choose(m, s, from, to);
-	if (f == NULL || place_exists(m, ed->v[at], i))
+	known = scan_place_exists(m, ed->v[at], i);
+	f = known ? NULL : choose(m, s, from, to);
+	if (f == NULL) {
+		/* Should all have gone again by now, then what tells why is
+		 * still to come: it isn't forgotten. */
+		if (!known)
+			scan_add_doubt(s, uid);
 		return;
+	}
 	file_name_parse(scan_name(s, f), f->in_new, &name);
 	edit_set(ed, at, i, name.place, name.odd, ed->v[at]->m[i].keywords);
 }
 
-/* Go through what was found: changes are made, the rest goes to adds. */
+/* One that isn't known: it is to be added, if it is still there. */
 static void
-change_found(struct edit *ed, struct scan *s)
+add_one(struct mailbox *m, struct scan *s, size_t from, size_t to)
 {
-	struct file_name f, g;
-	size_t to;
+	const struct found *f =
+	    to == from + 1 ? &s->found[from] : choose(m, s, from, to);
 
-	s->n_adds = 0;
-	for (size_t from = 0; from < s->n_found; from = to) {
-		uint32_t uid;
+	if (f == NULL)
+		return;
+	if (s->n_adds == s->cap_adds) {
+		s->cap_adds = s->cap_adds == 0 ? s->n_found : s->cap_adds * 2;
+		s->adds = mem_realloc(s->adds, s->cap_adds, sizeof(*s->adds));
+	}
+	s->adds[s->n_adds++] = *f;
+}
 
-		file_name_parse(
-		    scan_name(s, &s->found[from]), s->found[from].in_new, &f);
-		for (to = from + 1; to < s->n_found; to++) {
-			file_name_parse(scan_name(s, &s->found[to]),
-			    s->found[to].in_new, &g);
-			if (!slice_eq(f.base, g.base))
-				break;
+/* The end of those with the same base name. */
+static size_t
+group_end(const struct scan *s, size_t from)
+{
+	const struct found *f = &s->found[from];
+	size_t to = from + 1;
+
+	while (to < s->n_found && s->found[to].key == f->key &&
+	    slice_eq(scan_base(s, &s->found[to]), scan_base(s, f)))
+		to++;
+	return to;
+}
+
+/* Go on with what was found: changes are made in ed, begun with the first one;
+ * the rest goes to adds. */
+static int
+change_found(struct edit *ed, struct mailbox *m, struct scan *s)
+{
+	int work = 0, rc;
+
+	while (s->changed < s->n_found && work < CHANGE_SLICE) {
+		size_t from = s->changed, to = group_end(s, from);
+		uint32_t uid =
+		    mailbox_find_base(m, scan_base(s, &s->found[from]));
+
+		if (uid != 0 && ed->m == NULL) {
+			if ((rc = edit_begin(ed, m, NULL)) != 0)
+				return rc;
+			/* others may have changed the mailbox */
+			continue;
 		}
-		uid = mailbox_find_base(ed->m, f.base);
 		if (uid != 0)
 			change_one(ed, s, uid, from, to);
-		else if (to == from + 1)
-			s->adds[s->n_adds++] = s->found[from];
-		else {
-			const struct found *one = choose(ed->m, s, from, to);
-
-			if (one != NULL)
-				s->adds[s->n_adds++] = *one;
-		}
-	}
-}
-
-static int
-order_uids(const void *a, const void *b)
-{
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-/* Whether an absence can be believed, for want of a watch: the last reading
- * missed it as well, and nothing changed in between. */
-static bool
-missed_before(struct mailbox *m, uint32_t uid)
-{
-	struct stat st;
-
-	if (!scan_has_uid(m->suspects, m->n_suspects, uid))
-		return false;
-	for (int d = 0; d < 2; d++)
-		if (scan_stat_dir(m, d, &st) < 0 ||
-		    scan_mtime(&st) != m->suspects_mtime[d])
-			return false;
-	return true;
-}
-
-static void
-remember_suspects(struct mailbox *m, const uint32_t *uids, size_t n)
-{
-	struct stat st;
-
-	m->suspects = mem_realloc(m->suspects, n + 1, sizeof(*m->suspects));
-	if (n != 0)
-		memcpy(m->suspects, uids, n * sizeof(*uids));
-	m->n_suspects = n;
-	for (int d = 0; d < 2; d++)
-		m->suspects_mtime[d] =
-		    scan_stat_dir(m, d, &st) == 0 ? scan_mtime(&st) : -1;
-}
-
-static void
-change_missing(struct edit *ed, struct scan *s)
-{
-	struct mailbox *m = ed->m;
-	bool sure = m->dirs[DIR_NEW].complete && m->dirs[DIR_CUR].complete;
-	uint32_t *unsure = mem_alloc((s->n_doubts + 1) * sizeof(*unsure)), i;
-	size_t n = 0, at;
-
-	if (s->n_heard != 0)
-		qsort(s->heard, s->n_heard, sizeof(*s->heard), order_uids);
-	/* a doubt itself, so that it isn't forgotten */
-	for (size_t k = 0; k < s->n_heard; k++)
-		scan_add_doubt(s, s->heard[k]);
-	if (s->n_doubts != 0)
-		qsort(s->doubts, s->n_doubts, sizeof(*s->doubts), order_uids);
-	for (size_t k = 0; k < s->n_doubts; k++) {
-		uint32_t uid = s->doubts[k];
-
-		if ((k != 0 && uid == s->doubts[k - 1]) ||
-		    !edit_find(ed, uid, &at, &i) ||
-		    place_exists(m, ed->v[at], i))
-			continue;
-		if (!scan_has_uid(s->heard, s->n_heard, uid) &&
-		    (sure || missed_before(m, uid)))
-			edit_remove(ed, at, i);
 		else
-			unsure[n++] = uid;
+			add_one(m, s, from, to);
+		work += uid != 0 ? CHANGE_COST : (int)(to - from);
+		s->changed = to;
 	}
-	s->unsure = n != 0;
-	remember_suspects(m, unsure, n);
-	free(unsure);
+	return 0;
 }
 
-/* Commit; what this scan changes itself is no surprise to it. */
-static int
-finish_edit(struct edit *ed, struct scan *s)
+int
+scan_commit(struct edit *ed, struct scan *s)
 {
 	struct mailbox *m = ed->m;
 	bool alone = m->change == s->change;
@@ -303,32 +202,30 @@ finish_edit(struct edit *ed, struct scan *s)
 int
 scan_step_change(struct mailbox *m, struct scan *s)
 {
-	struct edit ed;
+	size_t changed = s->changed, n_adds = s->n_adds, n_heard = s->n_heard;
+	size_t n_doubts = s->n_doubts;
+	struct edit ed = { .m = NULL };
 	int rc;
 
 	if (!buf_ok(&s->names))
 		return ERR_LIMIT;
-	s->unsure = false;
-	s->state = SCAN_ADD;
-	s->added = s->n_adds = 0;
-	if (s->n_found == 0 && s->n_doubts == 0)
+	if (changed == s->n_found) {
+		s->state = SCAN_MISSING;
 		return 0;
-	if ((rc = edit_begin(&ed, m, NULL)) != 0) {
-		s->state = SCAN_CHANGE;
-		return rc;
 	}
-	if (s->n_found != 0)
-		qsort_r(
-		    s->found, s->n_found, sizeof(*s->found), order_found, s);
-	s->adds = mem_realloc(s->adds, s->n_found + 1, sizeof(*s->adds));
-	change_found(&ed, s);
-	change_missing(&ed, s);
-	if (s->n_adds != 0)
-		qsort_r(s->adds, s->n_adds, sizeof(*s->adds), order_adds, s);
-	if ((rc = finish_edit(&ed, s)) != 0)
-		s->state = SCAN_CHANGE;
-	else
+	if ((rc = change_found(&ed, m, s)) != 0)
+		return rc;
+	if (ed.m == NULL)
+		return 0;
+	if ((rc = scan_commit(&ed, s)) == 0) {
 		mailbox_publish(m);
+		return 0;
+	}
+	/* not done: to be gone through again */
+	s->changed = changed;
+	s->n_adds = n_adds;
+	s->n_heard = n_heard;
+	s->n_doubts = n_doubts;
 	return rc;
 }
 
@@ -386,12 +283,14 @@ scan_step_add(struct mailbox *m, struct scan *s, int64_t wall_ms)
 		file_name_parse(name, s->adds[i].in_new, &f);
 		/* Somebody else may have given it its UID meanwhile, or even
 		 * have expunged it again. */
-		if (mailbox_find_base(m, f.base) != 0)
-			continue;
-		if (m->change != s->change &&
-		    !exists(m, s->adds[i].in_new, (const char *)name.p)) {
-			s->unsure = true;
-			continue;
+		if (m->change != s->change) {
+			if (mailbox_find_base(m, f.base) != 0)
+				continue;
+			if (!scan_exists(
+				m, s->adds[i].in_new, (const char *)name.p)) {
+				s->unsure = true;
+				continue;
+			}
 		}
 		rc = edit_append(&ed, &f, 0, &fixed, &uid, NULL);
 		if (quota && quota_counts(m, f.place) &&
@@ -405,7 +304,7 @@ scan_step_add(struct mailbox *m, struct scan *s, int64_t wall_ms)
 		edit_abort(&ed);
 		return rc;
 	}
-	if ((rc = finish_edit(&ed, s)) != 0)
+	if ((rc = scan_commit(&ed, s)) != 0)
 		return rc;
 	s->added = end;
 	if (messages != 0)

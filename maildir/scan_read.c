@@ -63,7 +63,9 @@ add_name(struct scan *s, struct found **v, size_t *n, size_t *cap,
     struct slice name, bool in_new)
 {
 	size_t at = buf_len(&s->names);
+	struct file_name f;
 
+	file_name_parse(name, in_new, &f);
 	if (*n == *cap) {
 		*cap = *cap * 2 + 64;
 		*v = mem_realloc(*v, *cap, sizeof(**v));
@@ -71,7 +73,8 @@ add_name(struct scan *s, struct found **v, size_t *n, size_t *cap,
 	buf_put(&s->names, name);
 	buf_putc(&s->names, '\0');
 	if (buf_ok(&s->names))
-		(*v)[(*n)++] = (struct found){ at, name.n, in_new };
+		(*v)[(*n)++] = (struct found){ scan_key(f.base), (uint32_t)at,
+			(uint16_t)name.n, (uint16_t)f.base.n, in_new };
 }
 
 void
@@ -240,14 +243,19 @@ take_events(struct scan *s, struct watched_dir *d)
 }
 
 void
+scan_add_uid(uint32_t **v, size_t *n, size_t *cap, uint32_t uid)
+{
+	if (*n == *cap) {
+		*cap = *cap * 2 + 64;
+		*v = mem_realloc(*v, *cap, sizeof(**v));
+	}
+	(*v)[(*n)++] = uid;
+}
+
+void
 scan_add_doubt(struct scan *s, uint32_t uid)
 {
-	if (s->n_doubts == s->cap_doubts) {
-		s->cap_doubts = s->cap_doubts * 2 + 64;
-		s->doubts =
-		    mem_realloc(s->doubts, s->cap_doubts, sizeof(*s->doubts));
-	}
-	s->doubts[s->n_doubts++] = uid;
+	scan_add_uid(&s->doubts, &s->n_doubts, &s->cap_doubts, uid);
 }
 
 /* A name went away: was it the file of a message? */
@@ -289,9 +297,8 @@ doubt_unseen(struct mailbox *m, struct scan *s)
 	}
 }
 
-/* Wait for renames under way, and for their events (see above); 0 or ERR_*. */
-static int
-wait_for_renames(struct mailbox *m)
+int
+scan_settle(struct mailbox *m)
 {
 	struct dir_reader r;
 	struct slice name;
@@ -304,6 +311,7 @@ wait_for_renames(struct mailbox *m)
 		(void)dir_reader_next(&r, &name);
 		dir_reader_close(&r);
 	}
+	watch_drain(m->account->store);
 	return 0;
 }
 
@@ -340,9 +348,13 @@ scan_step_take(struct mailbox *m, struct scan *s, int64_t wall_ms)
 		doubt_unseen(m, s);
 	if (s->n_doubts != 0 && !s->settled) {
 		s->settled = true;
-		return wait_for_renames(m);
+		return scan_settle(m);
 	}
-	s->state = s->move_new ? SCAN_MOVE : SCAN_CHANGE;
 	s->moved = 0;
+	s->state = SCAN_MOVE;
+	if (!s->move_new) {
+		scan_sort_begin(s);
+		s->state = SCAN_SORT;
+	}
 	return 0;
 }

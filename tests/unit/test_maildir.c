@@ -185,6 +185,10 @@ foreign_changes_without_watches(void **state)
 			     fixture_path(f, "cur/1.a:2,S")),
 	    0);
 	assert_int_equal(unlink(fixture_path(f, "cur/2.a:2,")), 0);
+	/* a rename in the same tick would leave the mtime as it is */
+	refresh(f, m);
+	assert_listing(m, "1:S 2");
+	f->wall_ms += 1000;
 	refresh(f, m);
 	assert_listing(m, "1:S");
 	deliver(f, "", "x");
