@@ -7,7 +7,10 @@ posternctl_SOURCES = ctl/posternctl.c \
 posternctl_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
 posternctl_LDADD = libmaildir.a libconf.a libipc.a libbase.a $(SQLITE_LIBS)
 
-bin_PROGRAMS += maildirmake deliverquota
+bin_PROGRAMS += maildirmake deliverquota maildirkw
+maildirkw_SOURCES = ctl/maildirkw.c \
+	ctl/present_keywords.c ctl/present_keywords.h
+maildirkw_LDADD = libmaildir.a libbase.a $(SQLITE_LIBS)
 maildirmake_SOURCES = ctl/maildirmake.c ctl/what_counts.c ctl/what_counts.h
 maildirmake_LDADD = libmaildir.a libconf.a libbase.a
 deliverquota_SOURCES = ctl/deliverquota.c ctl/what_counts.c ctl/what_counts.h

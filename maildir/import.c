@@ -75,6 +75,15 @@ same_print(const struct print *a, const struct print *b)
 	    a->mtime_ns == b->mtime_ns;
 }
 
+bool
+import_keywords_waiting(const struct mailbox *m)
+{
+	struct print now = look(m, PRINT_COURIER_KEYWORDS);
+
+	return !m->imported.loaded ||
+	    !same_print(&m->imported.known[PRINT_COURIER_KEYWORDS], &now);
+}
+
 static int
 load_prints(struct mailbox *m, struct err *e)
 {

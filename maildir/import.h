@@ -51,6 +51,9 @@ struct foreign_uids;
  * mailbox must be opened anew; ….
  */
 int import_check(struct mailbox *m, bool now, struct err *e) MUST_USE;
+/* Whether keywords may have been changed by files, as far as one stat() tells:
+ * an import_check() is due. */
+bool import_keywords_waiting(const struct mailbox *m);
 /* Take over the rest; after a scan. */
 int import_finish(struct mailbox *m, struct err *e) MUST_USE;
 

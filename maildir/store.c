@@ -436,6 +436,8 @@ poll_mailboxes(struct account *a)
 				break;
 			}
 		}
+		if (m->listeners != NULL && import_keywords_waiting(m))
+			mailbox_wake(m);
 	}
 	buf_fini(&path);
 }

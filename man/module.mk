@@ -1,7 +1,7 @@
 # the manual pages; the list of keys in postern(5) comes from keys.def, and
 # the repository has it made, so that a build needs no python
 dist_man_MANS += man/posternd.8 man/authdaemond.8 man/posternctl.8 man/imapd.8 man/maildirmake.1 \
-	man/deliverquota.8 \
+	man/deliverquota.8 man/maildirkw.1 \
 	man/postern.5 man/authdaemonrc.5 man/authmysqlrc.5 man/authsqliterc.5 \
 	man/authtest.1 man/authenumerate.1 man/authpasswd.1
 EXTRA_DIST += man/keys.py docs

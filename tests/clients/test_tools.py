@@ -216,3 +216,69 @@ def test_deliverquota_side_by_side(tmp_path):
     assert len(files) == 22
     assert used(tmp_path / "m/maildirsize") == \
         ("100000S", sum(f.stat().st_size for f in files), 22)
+
+
+KEYWORDS = [
+    ["m"], ["-L", "m"], ["nowhere", "one", "x"], ["-L", "nowhere"], [],
+    ["m", "one", "Foo", "Bar"], ["-a", "m", "one", "bar", "Baz"],
+    ["-r", "m", "one", "foo"], ["m", "one"], ["m", "none", "Foo"],
+    ["m", "two:2,S", "Hi"], ["m", "two", "Hi2"], ["-a", "m", "two"],
+    ["-c", "-a", "m", "two", "hi2"], ["-c", "-r", "m", "two", "HI2"],
+    ["-r", "m", "two", "HI2"], ["-a", "m", "two", "x", "X", "y"],
+    ["-a", "m"], ["m", "cur/two:2,S", "path"], ["-z", "m"],
+    ["m/.Sub", "three", "Deep"], ["-a", "m/.Sub", "three", "r\u00e9sum\u00e9"],
+]
+
+
+def keywords(run, cwd):
+    """What one side's program tells."""
+    found = {}
+    for box in ("m", "m/.Sub"):
+        lines = run("maildirkw", "-L", box, cwd=cwd).stdout.decode()
+        for line in lines.splitlines():
+            name, *words = line.split(" ")
+            if words and words != [""]:
+                found[box, name] = set(words)
+    return found
+
+
+def test_maildirkw(courier, tmp_path):
+    sides = {"ours": ours, "theirs": courier}
+    for side in sides:
+        for sub in ("cur", "new", "tmp", ".Sub/cur", ".Sub/new", ".Sub/tmp"):
+            (tmp_path / side / "m" / sub).mkdir(parents=True)
+        (tmp_path / side / "m/.Sub/maildirfolder").touch()
+        for name in ("new/one", "cur/two:2,S", ".Sub/new/three"):
+            (tmp_path / side / "m" / name).write_text("x\n")
+    for arguments in KEYWORDS:
+        done = {side: run("maildirkw", *arguments, cwd=tmp_path / side)
+                for side, run in sides.items()}
+        assert done["ours"].returncode == done["theirs"].returncode, \
+            (arguments, done)
+        assert bool(done["ours"].stderr) == bool(
+            done["theirs"].stdout + done["theirs"].stderr) \
+            or "-L" in arguments, (arguments, done)
+        # each program understands the other's files
+        told = [keywords(run, tmp_path / side)
+                for run in (ours, courier) for side in sides]
+        assert told == [told[0]] * 4, arguments
+    assert told[0] == {("m", "none"): {"Foo"}, ("m", "two"): {"x", "y"},
+                       ("m/.Sub", "three"): {"Deep", "r\u00e9sum\u00e9"}}
+
+
+def test_maildirkw_waits_for_the_lock(tmp_path):
+    ours("maildirmake", "m", cwd=tmp_path)
+    (tmp_path / "m/new/one").write_text("x\n")
+    lock = tmp_path / "m/tmp/courier.lock"
+    lock.write_text(f"{os.getpid()}:{os.uname().nodename}")
+    waiting = subprocess.Popen(
+        [program("maildirkw"), "-l", "m", "one", "Word"], cwd=tmp_path)
+    with pytest.raises(subprocess.TimeoutExpired):
+        waiting.wait(0.3)
+    assert not (tmp_path / "m/courierimapkeywords").exists()
+    lock.unlink()
+    assert waiting.wait(20) == 0 and not lock.exists()
+    assert (tmp_path / "m/courierimapkeywords/one").read_text() == "Word\n"
+    lock.write_text(f"{waiting.pid}:{os.uname().nodename}")
+    assert ours("maildirkw", "-l", "m", "one",
+                cwd=tmp_path).returncode == 0  # whose owner has gone

@@ -196,6 +196,47 @@ def test_keywords_of_a_filter(courier, postern_):
         postern.wait_for(seen, "the keyword of maildirkw")
 
 
+def test_our_tools_while_a_session_idles(courier, postern_):
+    """Debian's and our own tools, and a client that is told of it."""
+    postern_.server.set("imapd", IMAP_IDLE_TIMEOUT=1)
+    courier.run(postern.program("deliverquota"), "-c", "Maildir", "100000S",
+                input=text(1))
+    with postern_ as p, p.imap() as client:
+        ok(client.select("INBOX"))
+        name = next((courier.maildir / "cur").iterdir()).name
+        # known to the server only: nothing has been exported yet
+        ok(client.store("1", "+FLAGS", "(Mine)"))
+        client.sock.settimeout(postern.PATIENCE)
+        client.send(b"x IDLE\r\n")
+        assert client.readline().startswith(b"+")
+        for tool, word in ((postern.program("maildirkw"), "Ours"),
+                           ("/usr/bin/maildirkw", "Theirs")):
+            # Courier's -a knows of Courier's files alone
+            words = ["Mine", "Ours"] if word == "Theirs" else []
+            courier.run(tool, *([] if words else ["-a"]), "Maildir", name,
+                        *words, word)
+            line = b""
+            while b"FETCH" not in line:
+                line = client.readline()
+            assert f" {word}".encode() in line and b"Mine" in line, line
+        courier.run(postern.program("maildirkw"), "-r", "Maildir", name,
+                    "theirs")
+        line = b""
+        while b"FETCH" not in line:
+            line = client.readline()
+        assert b"Mine" in line and b"Ours" in line and b"Theirs" not in line
+        for tool in ("/usr/bin/deliverquota.courier",
+                     postern.program("deliverquota")):
+            courier.run(tool, "Maildir", input=text(2))
+            while b"EXISTS" not in client.readline():
+                pass
+        client.send(b"DONE\r\n")
+        while not client.readline().startswith(b"x OK"):
+            pass
+        limits, *usage = sum_of(courier.maildir / "maildirsize")
+        assert usage == list(counted(courier.maildir))
+
+
 def test_export_on_demand(home, postern_):
     """posternctl export, with and without posternd."""
     uids = home / "Maildir" / "courierimapuiddb"
