@@ -69,7 +69,8 @@ tests_unit_test_auth_throttle_SOURCES = tests/unit/test_auth_throttle.c
 tests_unit_test_auth_throttle_LDADD = $(libauth_a_test_libs) -lcmocka
 
 auth_fuzz_targets = tests/fuzz/fuzz_auth_courier \
-	tests/fuzz/fuzz_auth_mech tests/fuzz/fuzz_auth_sasl
+	tests/fuzz/fuzz_auth_mech tests/fuzz/fuzz_auth_sasl \
+	tests/fuzz/fuzz_auth_userdb
 check_PROGRAMS += $(auth_fuzz_targets)
 tests_fuzz_fuzz_auth_courier_SOURCES = tests/fuzz/fuzz_auth_courier.c
 tests_fuzz_fuzz_auth_courier_LDADD = $(libauth_a_test_libs)
@@ -80,11 +81,15 @@ tests_fuzz_fuzz_auth_mech_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_auth_sasl_SOURCES = tests/fuzz/fuzz_auth_sasl.c
 tests_fuzz_fuzz_auth_sasl_LDADD = $(libauth_a_test_libs)
 tests_fuzz_fuzz_auth_sasl_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_auth_userdb_SOURCES = tests/fuzz/fuzz_auth_userdb.c
+tests_fuzz_fuzz_auth_userdb_LDADD = $(libauth_a_test_libs)
+tests_fuzz_fuzz_auth_userdb_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 if !FUZZING
 TESTS += $(auth_fuzz_targets)
 tests_fuzz_fuzz_auth_courier_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_auth_mech_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_auth_sasl_SOURCES += tests/fuzz/replay.c
+tests_fuzz_fuzz_auth_userdb_SOURCES += tests/fuzz/replay.c
 endif
 EXTRA_DIST += tests/fuzz/corpus/auth_courier tests/fuzz/corpus/auth_mech \
-	tests/fuzz/corpus/auth_sasl
+	tests/fuzz/corpus/auth_sasl tests/fuzz/corpus/auth_userdb

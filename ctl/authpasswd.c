@@ -10,13 +10,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "auth/passwd.h"
 #include "base/secret.h"
-
-enum { LINE_SIZE = 1024 };
+#include "ctl/read_password.h"
 
 /* One of which the new one takes its form; passwd_make_crypt(). */
 static const struct {
@@ -46,34 +44,11 @@ model_of(const char *word)
 	return "{SSHA}";
 }
 
-/* A line without its end; with a prompt and unseen on a terminal. */
-static bool
-read_password(const char *prompt, char line[LINE_SIZE])
-{
-	struct termios was, quiet;
-	bool is_terminal = tcgetattr(STDIN_FILENO, &was) == 0, ok;
-
-	if (is_terminal) {
-		quiet = was;
-		quiet.c_lflag &= ~(tcflag_t)ECHO;
-		(void)fputs(prompt, stderr);
-		(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
-	}
-	ok = fgets(line, LINE_SIZE, stdin) != NULL;
-	if (is_terminal) {
-		(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &was);
-		(void)fputc('\n', stderr);
-	}
-	if (ok)
-		line[strcspn(line, "\r\n")] = '\0';
-	return ok;
-}
-
 int
 main(int argc, char *argv[])
 {
 	const char *model = argc > 1 ? model_of(argv[1]) : "$1$";
-	char line[LINE_SIZE], again[LINE_SIZE];
+	char line[PASSWORD_LINE], again[PASSWORD_LINE];
 	struct secret made = { 0 };
 	bool ok = read_password("Password: ", line);
 

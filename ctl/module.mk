@@ -22,6 +22,12 @@ authtest_SOURCES = ctl/authtest.c ctl/authd.c ctl/authd.h
 authtest_LDADD = libconf.a libbase.a
 authenumerate_SOURCES = ctl/authenumerate.c ctl/authd.c ctl/authd.h
 authenumerate_LDADD = libconf.a libbase.a
-authpasswd_SOURCES = ctl/authpasswd.c
+authpasswd_SOURCES = ctl/authpasswd.c \
+	ctl/read_password.c ctl/read_password.h
 authpasswd_LDADD = libauth.a libbase.a $(CRYPT_LIBS) $(ARGON2_LIBS) \
 	$(OPENSSL_LIBS)
+
+# Courier's tools for userdb; the others are scripts of etc/.
+sbin_PROGRAMS += userdbpw
+userdbpw_SOURCES = ctl/userdbpw.c ctl/read_password.c ctl/read_password.h
+userdbpw_LDADD = $(authpasswd_LDADD)

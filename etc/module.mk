@@ -2,7 +2,8 @@
 # the configuration, certificate tools.
 
 RC_TOOLS = etc/imapd.rc etc/imapd-ssl.rc etc/pop3d.rc etc/pop3d-ssl.rc
-CERT_TOOLS = etc/mkimapdcert etc/mkpop3dcert
+CERT_TOOLS = etc/mkimapdcert etc/mkpop3dcert etc/mkdhparams
+USERDB_TOOLS = etc/userdb etc/makeuserdb
 SERVER_CONFIG = imapd imapd-ssl pop3d pop3d-ssl postern
 AUTH_CONFIG = authdaemonrc authmysqlrc authsqliterc
 
@@ -51,7 +52,7 @@ $(SYSTEMD_FILES): Makefile
 	$(rc_subst) $(srcdir)/$@.in >$@.new && mv $@.new $@
 
 # The key stays with root unless configure was told whose it is.
-$(CERT_TOOLS): etc/mkcert.in Makefile
+etc/mkimapdcert etc/mkpop3dcert: etc/mkcert.in Makefile
 	$(AM_V_GEN)$(MKDIR_P) etc; name=`basename $@`; \
 	cert=`echo $$name | sed 's/^mk//; s/cert$$//'`; \
 	sed -e "s|@NAME@|$$name|g" -e "s|@CERT@|$$cert|g" \
@@ -60,11 +61,25 @@ $(CERT_TOOLS): etc/mkcert.in Makefile
 	-e 's|@OWNER@|$(POSTERN_CERT_OWNER)|g' \
 	$(srcdir)/etc/mkcert.in >$@.new && chmod 755 $@.new && mv $@.new $@
 
-noinst_SCRIPTS += $(RC_TOOLS) etc/authdaemond $(CERT_TOOLS) \
+etc/mkdhparams: etc/mkdhparams.in Makefile
+	$(AM_V_GEN)$(MKDIR_P) etc; \
+	sed -e 's|@CERTSDIR@|$(POSTERN_CERTSDIR)|g' \
+	-e 's|@OWNER@|$(POSTERN_CERT_OWNER)|g' \
+	$(srcdir)/etc/mkdhparams.in >$@.new && chmod 755 $@.new && mv $@.new $@
+
+$(USERDB_TOOLS): Makefile
+	$(AM_V_GEN)$(MKDIR_P) etc; service=; title=; files=; \
+	$(rc_subst) $(srcdir)/$@.in >$@.new && chmod 755 $@.new && \
+	mv $@.new $@
+etc/userdb: etc/userdb.in
+etc/makeuserdb: etc/makeuserdb.in
+
+noinst_SCRIPTS += $(RC_TOOLS) etc/authdaemond $(CERT_TOOLS) $(USERDB_TOOLS) \
 	etc/makeimapaccess $(SYSTEMD_FILES)
-CLEANFILES += $(RC_TOOLS) etc/authdaemond $(CERT_TOOLS) etc/makeimapaccess \
+CLEANFILES += $(RC_TOOLS) etc/authdaemond $(CERT_TOOLS) $(USERDB_TOOLS) etc/makeimapaccess \
 	$(SYSTEMD_FILES)
-EXTRA_DIST += etc/rc.in etc/authdaemond.in etc/mkcert.in \
+EXTRA_DIST += etc/rc.in etc/authdaemond.in etc/mkcert.in etc/mkdhparams.in \
+	etc/userdb.in etc/makeuserdb.in etc/pw2userdb \
 	etc/makeimapaccess.in etc/systemd/postern.service.in \
 	etc/systemd/postern-authdaemond.service.in \
 	etc/systemd/postern.tmpfiles.in etc/systemd/postern.sysusers.in \
@@ -94,7 +109,8 @@ install-exec-local: $(noinst_SCRIPTS)
 	done
 	$(INSTALL_SCRIPT) etc/authdaemond $(DESTDIR)$(libexecdir)/authlib/
 	$(MKDIR_P) $(DESTDIR)$(sbindir)
-	$(INSTALL_SCRIPT) etc/makeimapaccess $(DESTDIR)$(sbindir)/
+	$(INSTALL_SCRIPT) etc/makeimapaccess $(USERDB_TOOLS) \
+	    $(srcdir)/etc/pw2userdb $(DESTDIR)$(sbindir)/
 	if test -z "$(POSTERN_RC_SUFFIX)"; then \
 		for s in imapd imapd-ssl pop3d pop3d-ssl; do \
 			$(LN_S) -f $(libexecdir)/$$s $(DESTDIR)$(sbindir)/$$s \
@@ -158,6 +174,8 @@ uninstall-local:
 		rm -f $(DESTDIR)$(sbindir)/$$s; \
 	done
 	rm -f $(DESTDIR)$(sbindir)/makeimapaccess \
+	    $(DESTDIR)$(sbindir)/userdb $(DESTDIR)$(sbindir)/makeuserdb \
+	    $(DESTDIR)$(sbindir)/pw2userdb \
 	    $(DESTDIR)$(POSTERN_TMPFILESDIR)/postern.conf \
 	    $(DESTDIR)$(POSTERN_SYSUSERSDIR)/postern.conf \
 	    $(DESTDIR)$(datadir)/postern/install-configure

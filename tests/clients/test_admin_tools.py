@@ -1,0 +1,214 @@
+"""What Courier's admins run: the userdb tools, certificates, parameters, the
+logger; beside Debian's own."""
+
+import hashlib
+import hmac
+import os
+import pathlib
+import re
+import stat
+import subprocess
+
+import pytest
+from postern import program
+
+ENV = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
+
+
+@pytest.fixture(scope="module")
+def courier():
+    """Debian's program: its path, and the environment that it needs."""
+    tools = os.environ.get("COURIER_TOOLS")
+    if tools is None:
+        pytest.skip("Courier's programs are missing: no root, or no net")
+    root = pathlib.Path(tools)
+    libraries = [*(root / "usr/lib").glob("*-linux-gnu"),
+                 root / "usr/lib/courier-authlib"]
+
+    def run(name, *words, **options):
+        path = next(p for p in (root / "usr/sbin" / name,
+                                root / "usr/lib/courier" / name)
+                    if p.exists())
+        return go([path, *words], LD_LIBRARY_PATH=":".join(map(str, libraries)),
+                  **options)
+    run.root = root
+    return run
+
+
+def go(argv, cwd=None, text="", **env):
+    return subprocess.run(argv, cwd=cwd, input=text, capture_output=True,
+                          text=True, timeout=60, env={**ENV, **env})
+
+
+def ours(name, *words, **options):
+    return go([program(name), *words], **options)
+
+
+def entries(path):
+    """{address: {fields}} and what else stands there; Perl's order of fields
+    is another each time."""
+    found, rest = {}, []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        name, tab, fields = line.partition("\t")
+        if line.startswith("#") or not line:
+            rest.append(line)
+        else:
+            found[name] = set(fields.split("|")) - {""}
+    return list(found.items()), rest
+
+
+USERDB = [
+    [], ["joe", "set", "home=/h", "uid=5"], ["joe", "set", "uid=6", "mail=/m"],
+    ["ann", "set", "a=b"], ["joe", "unset", "mail", "nosuch"],
+    ["none", "unset", "x"], ["none", "del"], ["ann", "del"], ["joe", "bogus"],
+    ["joe"], ["joe", "set", "x=a|b"], ["joe", "set", "a=b=c"],
+    ["joe", "set", "gecos=J\u00f6 \\n & $HOME *"], ["zoe.b", "set", "home=/z"],
+    ["zoe", "set", "home=/zoe"], ["zoe", "unset", "home"], ["zoe", "del"],
+    ["joe", "set", "systempw"], ["joe", "set"],
+]
+
+
+def test_userdb(courier, tmp_path):
+    theirs = ["perl", courier.root / "usr/sbin/userdb"]
+    for words in USERDB:
+        done = []
+        for name, argv in (("ours", [program("userdb")]), ("theirs", theirs)):
+            path = tmp_path / name
+            done.append(go([*argv, "-f", path, *words] if words else argv,
+                           cwd=tmp_path, text="sec ret\n"))
+            if words == ["joe", "set", "uid=6", "mail=/m"]:
+                path.write_text("# kept\n\n" + path.read_text())
+            if path.exists():
+                assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert done[0].returncode == done[1].returncode, (words, done)
+        assert entries(tmp_path / "ours") == entries(tmp_path / "theirs"), words
+    found = dict(entries(tmp_path / "ours")[0])
+    assert "systempw=sec ret" in found["joe"] and "zoe" not in found
+    for words in ([], ["joe"], ["zoe.b"], ["none"]):
+        said = [go([*argv, "-show", "-f", tmp_path / "ours", *words])
+                for argv in ([program("userdb")], theirs)]
+        assert sorted(said[0].stdout.split("\n")) == \
+            sorted(said[1].stdout.split("\n")), words
+        assert said[0].returncode == said[1].returncode == 0
+    assert ours("userdb", "-f", tmp_path / "no/x", "joe", "set",
+                "a=b").returncode == 2
+
+
+def test_userdb_side_by_side(tmp_path):
+    """Nobody's change is lost."""
+    running = [subprocess.Popen(
+        [program("userdb"), "-f", tmp_path / "db", f"u{n % 5}", "set",
+         f"f{n}={n}"], env=ENV) for n in range(20)]
+    assert [one.wait(60) for one in running] == [0] * 20
+    found = dict(entries(tmp_path / "db")[0])
+    assert set().union(*found.values()) == {f"f{n}={n}" for n in range(20)}
+
+
+def test_userdbpw(courier):
+    for word in ("-hmac-md5", "-hmac-sha1", "-hmac-sha256"):
+        for text in ("secret\n", "x", "y" * 100 + "\n"):
+            said = [run("userdbpw", word, text=text)
+                    for run in (ours, courier)]
+            assert said[0].stdout == said[1].stdout != "", word
+    for words, text in ((["-x"], "a\n"), ([], ""), (["-md5", "x"], "a\n")):
+        assert ours("userdbpw", *words, text=text).returncode == 1
+    for words, start in ((["-md5"], "$1$"), ([], "$6$")):
+        said = ours("userdbpw", *words, text="secret\n")
+        assert said.returncode == 0 and said.stdout.startswith(start)
+
+
+def test_makeuserdb(courier, tmp_path):
+    """The same for what is wrong with the file; ours compiles nothing."""
+    theirs = ["perl", courier.root / "usr/sbin/makeuserdb"]
+    path = tmp_path / "db"
+    assert ours("makeuserdb", "-f", path).returncode == 2
+    assert go([*theirs, "-f", path]).returncode == 2
+    path.write_text("joe\tuid=1|home=/x\n")
+    path.chmod(0o640)
+    for argv in ([program("makeuserdb")], theirs):
+        done = go([*argv, "-f", path])
+        assert done.returncode == 255
+        assert "MAY NOT HAVE GROUP OR WORLD PERMISSIONS" in done.stderr
+    path.chmod(0o600)
+    assert ours("makeuserdb", "-f", path).returncode == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["db"]
+    path.write_text("# c\n\njoe\tuid=1\nno fields\nann\tuid=x\njoe\tgid=1\n")
+    done = ours("makeuserdb", "-f", path)
+    assert done.returncode != 0
+    assert re.findall(r":(\d+): ", done.stderr) == ["4", "5", "6"]
+    # a directory of files
+    (tmp_path / "dir").mkdir(mode=0o700)
+    for name in ("a", "b"):
+        (tmp_path / "dir" / name).write_text("joe\tuid=1\n")
+        (tmp_path / "dir" / name).chmod(0o600)
+    done = ours("makeuserdb", "-f", tmp_path / "dir")
+    assert done.returncode != 0 and "already in" in done.stderr
+
+
+def test_pw2userdb(courier):
+    said = [sorted(run("pw2userdb").stdout.splitlines())
+            for run in (ours, courier)]
+    if os.geteuid() != 0:  # Courier's needs the file of passwords
+        pytest.skip("needs root")
+    # Of several with one uid, which comes first in a hash is chance.
+    said = [[line for line in lines if "=\t" not in line] for lines in said]
+    assert said[0] == said[1] != []
+
+
+def test_userdb_opens_the_account(tmp_path):
+    """What the tools write is what authuserdb reads: see tests/auth for the
+    module itself."""
+    path = tmp_path / "userdb"
+    made = ours("userdbpw", "-hmac-md5", text="secret\n").stdout
+    assert ours("userdb", "-f", path, "joe", "set", "hmac-md5pw",
+                text=made).returncode == 0
+    outer, inner = made[:32], made.strip()[32:]
+    assert len(inner) == 32 and outer != inner
+    assert hmac.new(b"secret", b"x", hashlib.md5).hexdigest() != outer
+    assert path.read_text() == f"joe\thmac-md5pw={made}"
+
+
+@pytest.mark.parametrize("name", ["imapd", "pop3d"])
+def test_certificates(courier, tmp_path, name):
+    """A file that is there is left alone, with Courier's status."""
+    pem = tmp_path / f"{name}.pem"
+    done = ours(f"mk{name}cert", str(pem))
+    assert done.returncode == 0, done
+    assert stat.S_IMODE(pem.stat().st_mode) == 0o600
+    text = pem.read_text()
+    assert "PRIVATE KEY" in text and "BEGIN CERTIFICATE" in text
+    about = go(["openssl", "x509", "-noout", "-enddate", "-subject", "-in",
+                pem]).stdout
+    assert "subject=" in about
+    script = (courier.root / f"usr/lib/courier/mk{name}cert").read_text()
+    theirs = tmp_path / f"mk{name}cert"
+    theirs.write_text(script.replace("/etc/courier", str(tmp_path)).replace(
+        "test -x /usr/bin/certtool", "true"))
+    for run in (ours(f"mk{name}cert", str(pem)), go(["sh", theirs])):
+        assert run.returncode == 1
+        assert "already exists" in run.stdout + run.stderr
+    assert pem.read_text() == text
+
+
+def test_dhparams(courier, tmp_path):
+    path = tmp_path / "dhparams.pem"
+    done = ours("mkdhparams", TLS_DHPARAMS=str(path))
+    assert done.returncode == 0, done
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    said = go(["openssl", "dhparam", "-noout", "-text", "-in", path]).stdout
+    assert "2048 bit" in said or "ffdhe2048" in said
+    # younger than 25 days: left alone, by either
+    for run in (ours, courier):
+        path.write_text("mine")
+        assert run("mkdhparams", TLS_DHPARAMS=str(path),
+                   DH_BITS="3072").returncode == 0
+        assert path.read_text() == "mine"
+    os.utime(path, (0, 0))
+    assert ours("mkdhparams", TLS_DHPARAMS=str(path),
+                DH_BITS="3072").returncode == 0
+    assert "DH PARAMETERS" in path.read_text()
+    os.utime(path, (0, 0))
+    for bits in ("many", "7"):
+        done = ours("mkdhparams", TLS_DHPARAMS=str(path), DH_BITS=bits)
+        assert done.returncode == 1 and bits in done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["dhparams.pem"]
