@@ -81,7 +81,8 @@ struct account {
 	bool wal_failed;    /* a sync failed: only a checkpoint helps */
 	uint64_t used;	    /* store's tick of the last use */
 	int64_t tmp_checked_ms;
-	bool sweep; /* there may be deleted trees below tmp/ */
+	unsigned tmp_at; /* directories that have been through; 0: all */
+	bool sweep;	 /* there may be deleted trees below tmp/ */
 	bool quota_warned;
 	struct quota_count *counting; /* under way */
 	bool made;		      /* the database, just now */
@@ -384,8 +385,10 @@ bool room_give(struct account *a);
 
 /* --- tidy.c --------------------------------------------------------------- */
 
-/* Remove old files of a tmp/ directory, a bounded number at a time. */
-void tidy_tmp(struct account *a, const char *dir, int64_t wall_ms);
+/* Remove old files of the tmp/ directories of all mailboxes, open or not, some
+ * directories and a bounded number of files of each at a time.  at: so many
+ * are done; returns what to go on with, 0: that was all. */
+unsigned tidy_tmps(struct account *a, unsigned at, int64_t wall_ms);
 /* Remove deleted trees; true: more is left. */
 bool tidy_sweep(struct account *a);
 

@@ -451,12 +451,13 @@ tidy(struct account *a, int64_t wall_ms)
 		a->sweep = tidy_sweep(a);
 	if (a->room_given && a->db.h != NULL)
 		room_keep(a);
-	if (wall_ms - a->tmp_checked_ms < 3600 * INT64_C(1000))
-		return;
-	a->tmp_checked_ms = wall_ms;
-	a->sweep = true;
-	for (struct mailbox *m = a->mailboxes; m != NULL; m = m->next)
-		tidy_tmp(a, m->dir, wall_ms);
+	if (a->tmp_at == 0) {
+		if (wall_ms - a->tmp_checked_ms < 3600 * INT64_C(1000))
+			return;
+		a->tmp_checked_ms = wall_ms;
+		a->sweep = true;
+	}
+	a->tmp_at = tidy_tmps(a, a->tmp_at, wall_ms);
 }
 
 /* Whether it is still needed. */

@@ -6,10 +6,11 @@
 #include "base/fsx.h"
 #include "maildir/dir.h"
 #include "maildir/internal.h"
+#include "maildir/name.h"
 
-enum { TIDY_FILES = 200, SWEEP_FILES = 500 };
+enum { TIDY_FILES = 200, TIDY_DIRS = 20, SWEEP_FILES = 500 };
 
-void
+static void
 tidy_tmp(struct account *a, const char *dir, int64_t wall_ms)
 {
 	struct dir_reader r;
@@ -35,6 +36,26 @@ tidy_tmp(struct account *a, const char *dir, int64_t wall_ms)
 			break;
 	}
 	dir_reader_close(&r);
+}
+
+unsigned
+tidy_tmps(struct account *a, unsigned at, int64_t wall_ms)
+{
+	struct dir_reader r;
+	struct slice dir;
+	unsigned n = 0, end = at + TIDY_DIRS;
+
+	if (at == 0)
+		tidy_tmp(a, "", wall_ms);
+	if (dir_reader_open(&r, a->root_fd, ".") < 0)
+		return 0;
+	/* a directory that comes or goes meanwhile may have another miss its
+	 * turn, until the next time */
+	while (n < end && dir_reader_next(&r, &dir))
+		if (name_is_dir(dir) && n++ >= at)
+			tidy_tmp(a, (const char *)dir.p, wall_ms);
+	dir_reader_close(&r);
+	return n == end ? end : 0;
 }
 
 /* Empty a directory of its files; true: there may be more. */

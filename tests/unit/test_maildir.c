@@ -779,12 +779,28 @@ ticks_close_and_tidy(void **state)
 	deliver(f, "", "x");
 	refresh(f, m);
 	write_file(fixture_path(f, "tmp/old"), "left over");
+	/* mailboxes that nobody opens are tidied, too, a few at a time */
+	for (int i = 0; i < 45; i++) {
+		char name[32];
+
+		(void)snprintf(name, sizeof(name), "INBOX.a%d", i);
+		assert_int_equal(
+		    account_create(f->account, slice_str(name), NULL), 0);
+		(void)snprintf(name, sizeof(name), ".a%d/tmp/old", i);
+		write_file(fixture_path(f, name), "left over");
+	}
 	store_tick(f->store, now, f->wall_ms);
 	assert_int_equal(count_files(fixture_path(f, "tmp")), 1);
 	f->wall_ms += 37 * 3600 * INT64_C(1000);
 	for (int i = 0; i < 100; i++)
 		store_tick(f->store, now += 1000, f->wall_ms);
 	assert_int_equal(count_files(fixture_path(f, "tmp")), 0);
+	for (int i = 0; i < 45; i++) {
+		char name[32];
+
+		(void)snprintf(name, sizeof(name), ".a%d/tmp", i);
+		assert_int_equal(count_files(fixture_path(f, name)), 0);
+	}
 	/* closed meanwhile; it opens again by itself */
 	deliver(f, "", "y");
 	refresh(f, m);
