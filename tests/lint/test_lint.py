@@ -294,6 +294,12 @@ def test_links_lead_somewhere():
     assert not wrong
 
 
+def test_every_page_is_in_the_readme():
+    readme = (TOP / "README.md").read_text()
+    assert not [name(page) for page in documents() if page.parent != TOP and
+                f"]({name(page)})" not in readme]
+
+
 def test_coverage_names_files_that_exist():
     page = TOP / "docs/rfc-coverage.md"
     if not page.exists():
@@ -308,7 +314,105 @@ def test_coverage_names_files_that_exist():
     assert not wrong
 
 
+STRING = r'"((?:[^"\\\n]|\\.)*)"'
+STRINGS = re.compile(STRING + r"(?:\s*(?:" + STRING.replace("((?:", "(?:(?:") +
+                     r"|\b(?:PRI\w+|[A-Z]+_NAME)\b))*")
+PRINTF = re.compile(r"%[-+ #0]*(?:\*|\d+)?(?:\.(?:\*|\d+))?(?:hh|ll|[hljzt])*"
+                    r"[a-zA-Z]?")
+
+
+def messages():
+    """What the programs print or log, each with … for what is filled in."""
+    found = []
+    for path in files(".c"):
+        for strings in STRINGS.finditer(path.read_text()):
+            text = "".join(
+                "…" if part[1] is None else re.sub(r"\\(.)", r"\1", part[1])
+                for part in re.finditer(STRING + r"|\w+", strings[0]))
+            found.append(re.sub("…+", "…", PRINTF.sub("…", text)))
+    return found
+
+
+def quoted_messages():
+    """The messages of docs/troubleshooting.md: first column of its tables."""
+    found, inside = [], False
+    for line in (TOP / "docs/troubleshooting.md").read_text().splitlines():
+        if not line.startswith("|"):
+            inside = False
+        elif line.startswith("| Message "):
+            inside = True
+        elif inside:
+            found += [m for m in re.findall(r"`([^`]+)`", line.split(" | ")[0])
+                      if m != "error:"]
+    return found
+
+
+def test_troubleshooting_quotes_what_is_said():
+    said = messages()
+    wrong = []
+    for quoted in quoted_messages():
+        parts = [p.strip(' "=:') for p in quoted.split("…")]
+        pattern = re.compile(".*".join(re.escape(p) for p in parts if p),
+                             re.S)
+        if not any(pattern.search(text) for text in said):
+            wrong.append(quoted)
+    assert not wrong
+    assert len(quoted_messages()) > 40
+
+
 PAGES = sorted(p.name for p in (TOP / "man").glob("*.[158]"))
+
+
+# Installed, but run by make or by other programs only.
+NO_PAGE = {"worker", "install-configure"}
+
+
+def installed_programs():
+    """Name of each program of the makefiles, by where it is installed."""
+    found = set()
+    for path in [TOP / "Makefile.am", *TOP.rglob("module.mk")]:
+        if "build" in path.relative_to(TOP).parts:
+            continue
+        text = path.read_text().replace("\\\n", " ")
+        for where, what in re.findall(
+                r"^(\w+)_(?:PROGRAMS|SCRIPTS)\s*\+?=(.*)$", text, re.M):
+            if not where.startswith(("check", "noinst", "EXTRA")):
+                found |= {Path(w).name for w in what.split() if "$" not in w}
+    scripts = (TOP / "etc/module.mk").read_text()
+    for names in re.findall(r"^(?:RC_TOOLS|CERT_TOOLS) = (.*)$", scripts,
+                            re.M):
+        found |= {Path(w).name for w in names.split()}
+    found |= set(re.findall(r"INSTALL_SCRIPT\) etc/(\w+)", scripts))
+    return found - NO_PAGE
+
+
+def test_every_program_and_file_has_a_page():
+    """A page of its name in man/, also one that only refers to another."""
+    pages = {p.rsplit(".", 1)[0] for p in PAGES}
+    assert not sorted(installed_programs() - pages)
+    samples = {p.name.removesuffix(".dist") for p in
+               (TOP / "etc").glob("*.dist")}
+    fives = {p.removesuffix(".5") for p in PAGES if p.endswith(".5")}
+    assert not sorted(samples - fives)
+
+
+# Said by one of our processes to another.
+OWN_OPTIONS = {"login", "holder"}
+
+
+def test_every_long_option_is_in_a_page():
+    options = set()
+    for folder in ("ctl", "server", "auth"):
+        for path in (TOP / folder).rglob("*.c"):
+            text = path.read_text()
+            options |= set(re.findall(r'"--([a-z][a-z0-9-]*)"', text))
+            options |= set(re.findall(
+                r'\{\s*"([a-z][a-z0-9-]*)",\s*\w+_argument', text))
+    pages = "".join((TOP / "man" / p).read_text() for p in PAGES)
+    pages = pages.replace("\\-", "-").replace("Fl Fl ", "--") \
+        .replace("Fl -", "--")
+    assert not sorted(o for o in options - OWN_OPTIONS
+                      if not re.search(rf"--{re.escape(o)}\b", pages))
 
 
 def test_manual_pages_are_installed():
