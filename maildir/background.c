@@ -8,11 +8,29 @@ enum {
 	STEP_COST = 10, /* one step of an export is about 1 ms */
 };
 
-/* Whether the account was used since it was last exported. */
+/* Whether there may be something to export: use alone is no change. */
 static bool
 export_due(const struct account *a)
 {
-	return a->store->opt.export_courier && a->exported_at != a->worked;
+	return a->store->opt.export_courier && a->exported_at != a->worked &&
+	    !(a->all_exported && !a->db.changed);
+}
+
+void
+background_close(struct account *a)
+{
+	sqlite3_stmt *s;
+	int rc;
+
+	if (!a->store->opt.export_courier ||
+	    (a->all_exported && !a->db.changed))
+		return;
+	s = db_stmt(&a->db, DB_EXPORTED_NOT);
+	db_bind_i64(s, 1, 0);
+	rc = db_step(&a->db, s, NULL);
+	if (rc == 1)
+		(void)sqlite3_reset(s);
+	a->all_exported = rc == 0;
 }
 
 /* Go on with the trash, which is no use of the account either. */
@@ -47,8 +65,11 @@ export_on(struct account *a, int *budget, int64_t now_ms, int64_t wall_ms)
 	uint64_t used = a->used, worked = a->worked;
 	enum step step = STEP_YIELD;
 
-	if (a->export == NULL)
+	if (a->export == NULL) {
 		a->export = export_new(a, false);
+		/* what is committed from here on isn't in it */
+		a->db.changed = a->all_exported = false;
+	}
 	a->refs++;
 	while (*budget > 0 && step == STEP_YIELD) {
 		*budget -= STEP_COST;
@@ -59,6 +80,7 @@ export_on(struct account *a, int *budget, int64_t now_ms, int64_t wall_ms)
 	a->used = used;
 	a->worked = worked;
 	if (step == STEP_DONE) {
+		a->all_exported = export_result(a->export, NULL) == 0;
 		export_free(&a->export);
 		a->exported_at = worked;
 	}
@@ -78,7 +100,7 @@ background_tick(struct account *a, int *budget, int64_t now_ms, int64_t wall_ms)
 		trash_on(a, budget, now_ms, wall_ms);
 	if (a->trash == NULL && (a->export != NULL || export_due(a)))
 		export_on(a, budget, now_ms, wall_ms);
-	return a->trash != NULL || export_due(a);
+	return a->trash != NULL || a->export != NULL || export_due(a);
 }
 
 bool

@@ -20,5 +20,7 @@ bool background_tick(
 bool background_finish(
     struct account *a, int *budget, int64_t now_ms, int64_t wall_ms);
 void background_stop(struct account *a);
+/* The database is about to be closed: must it be opened again for an export? */
+void background_close(struct account *a);
 
 #endif

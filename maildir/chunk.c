@@ -363,6 +363,44 @@ decode_one(const uint8_t *fixed, size_t size, const uint8_t *state,
 	m->modseq = le_get(state + 12, 8);
 }
 
+/* The texts of n messages, which are all there is. */
+static bool
+take_names(struct body *b, uint32_t n, struct slice in)
+{
+	uint8_t *to = buf_reserve(&b->names, in.n);
+	size_t at = 0;
+
+	if (to == NULL)
+		return false;
+
+	for (uint32_t i = 0; i < 2 * n; i++) {
+		struct slice text;
+
+		if (!take_text(&in, &text))
+			return false;
+		if (text.n != 0)
+			memcpy(to + at, text.p, text.n);
+		at += text.n;
+		b->at[i + 1] = (uint32_t)at;
+	}
+	buf_advance(&b->names, at);
+	return in.n == 0;
+}
+
+/* An owned one with room for n messages. */
+static struct chunk *
+chunk_with(uint32_t first, uint32_t n)
+{
+	struct chunk *c = MEM_NEW(struct chunk);
+
+	c->refs = 1;
+	c->first = first;
+	c->own = c->dirty_body = true;
+	c->body = body_new(n);
+	reserve(c, n);
+	return c;
+}
+
 struct chunk *
 chunk_decode(
     uint32_t first, struct slice fixed, struct slice names, struct slice state)
@@ -379,24 +417,22 @@ chunk_decode(
 		size = FIXED_BYTES_1;
 	else if (fixed.n != n * size)
 		return NULL;
-	c = chunk_new(first);
+	if (n == 0)
+		return NULL;
+	c = chunk_with(first, n);
 	for (uint32_t i = 0; i < n; i++) {
-		struct slice base, odd;
-		struct message m = { 0 };
-		struct fixed f;
+		const uint8_t *s = state.p + (size_t)i * STATE_BYTES;
 
-		decode_one(fixed.p + i * size, size,
-		    state.p + (size_t)i * STATE_BYTES, &m, &f);
-		if (!take_text(&names, &base) || !take_text(&names, &odd) ||
-		    m.uid <= last || m.uid < first)
+		decode_one(
+		    fixed.p + i * size, size, s, &c->m[i], &c->body->fixed[i]);
+		c->place[i] = le_get(s, 8);
+		if (c->m[i].uid <= last || c->m[i].uid < first)
 			goto damaged;
-		last = m.uid;
-		chunk_append(c, &m,
-		    le_get(state.p + (size_t)i * STATE_BYTES, 8), base, odd,
-		    &f);
+		last = c->m[i].uid;
 	}
-	if (names.n != 0 || n == 0)
+	if (!take_names(c->body, n, names))
 		goto damaged;
+	c->n = c->body->n = n;
 	c->own = c->dirty_body = false;
 	return c;
 damaged:

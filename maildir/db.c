@@ -353,6 +353,7 @@ db_commit(struct db *db, struct err *e)
 	rc = db_run(db, db_stmt(db, DB_COMMIT), e);
 	if (rc != 0)
 		db_rollback(db);
+	db->changed = true;
 	db->in_txn = false;
 	return rc;
 }

@@ -81,6 +81,7 @@ struct db {
 	sqlite3_stmt *stmt[DB_N_STATEMENTS];
 	bool wal; /* else a rollback journal, synced by SQLite itself */
 	bool in_txn;
+	bool changed; /* something was committed since that was last asked */
 };
 
 /*

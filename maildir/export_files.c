@@ -44,6 +44,7 @@ number_keywords(struct export_files *f)
 }
 
 struct ordered {
+	uint64_t key;
 	struct slice base;
 	uint32_t seq;
 };
@@ -53,6 +54,8 @@ order_names(const void *a, const void *b)
 {
 	const struct ordered *x = a, *y = b;
 
+	if (x->key != y->key)
+		return x->key < y->key ? -1 : 1;
 	return file_name_order(x->base, y->base);
 }
 
@@ -61,15 +64,20 @@ static void
 order_list(struct export_files *f)
 {
 	struct ordered *v = mem_alloc(((size_t)f->v->count + 1) * sizeof(*v));
+	bool in_order = true;
 
 	f->order = mem_alloc(((size_t)f->v->count + 1) * sizeof(*f->order));
 	for (uint32_t seq = 1; seq <= f->v->count; seq++) {
 		uint32_t i;
 		const struct chunk *c = view_at(f->v, seq, &i);
 
-		v[seq - 1] = (struct ordered){ chunk_base(c, i), seq };
+		v[seq - 1] = (struct ordered){ file_name_key(chunk_base(c, i)),
+			chunk_base(c, i), seq };
+		in_order = in_order &&
+		    (seq == 1 || order_names(&v[seq - 2], &v[seq - 1]) <= 0);
 	}
-	if (f->v->count != 0)
+	/* UIDs are given in this order, if all comes one by one */
+	if (!in_order)
 		qsort(v, f->v->count, sizeof(*v), order_names);
 	for (uint32_t i = 0; i < f->v->count; i++)
 		f->order[i] = v[i].seq;

@@ -160,6 +160,19 @@ file_name_order(struct slice a, struct slice b)
 	return order != 0 ? order : slice_cmp(a, b);
 }
 
+uint64_t
+file_name_key(struct slice base)
+{
+	uint64_t key = 0;
+
+	for (size_t i = 0; i < base.n && ascii_is_digit(base.p[i]); i++) {
+		if (key >= UINT64_MAX / 10 - 1)
+			return UINT64_MAX;
+		key = key * 10 + (uint64_t)(base.p[i] - '0');
+	}
+	return key;
+}
+
 static void
 put_stamp(struct buf *out, const struct file_unique *u)
 {

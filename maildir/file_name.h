@@ -51,6 +51,9 @@ bool file_name_size(struct slice base, uint64_t *size) MUST_USE;
 
 /* Order of arrival: the number a name begins with, then its bytes. */
 int file_name_order(struct slice a, struct slice b);
+/* That number; UINT64_MAX: it is larger.  Names with other numbers are in the
+ * order of these. */
+uint64_t file_name_key(struct slice name);
 
 /*
  * A new unique name as Courier makes them: SEC.MUSECPPID_N.HOST, or with the

@@ -101,6 +101,9 @@ struct account {
 	struct export *export; /* under way, in the background */
 	uint64_t worked;      /* store's tick of the last use of the database */
 	uint64_t exported_at; /* worked, when the last one was complete */
+	/* All was exported when that was last asked, and nothing has been
+	 * committed since (db.changed). */
+	bool all_exported;
 
 	struct mailbox *mailboxes;
 };

@@ -30,7 +30,7 @@ enum scan_state {
 
 /* A name that isn't just what was known. */
 struct found {
-	uint64_t key; /* scan_key() of its base name */
+	uint64_t key; /* file_name_key() of its base name */
 	uint32_t at;  /* in names */
 	uint16_t n, n_base;
 	bool in_new;
@@ -114,8 +114,6 @@ int scan_settle(struct mailbox *m) MUST_USE;
 
 /* --- scan_sort.c ---------------------------------------------------------- */
 
-/* The number that a base name begins with; UINT64_MAX: it is larger. */
-uint64_t scan_key(struct slice base);
 struct slice scan_base(const struct scan *s, const struct found *f);
 void scan_sort_begin(struct scan *s);
 /* A piece of it; true: there is more. */

@@ -7,26 +7,11 @@
  * first: files of one message stand side by side.
  */
 #include <stdlib.h>
-#include <string.h>
 
-#include "base/ascii.h"
 #include "base/mem.h"
 #include "maildir/scan.h"
 
 enum { RUN = 4096, MERGE_SLICE = 32768 };
-
-uint64_t
-scan_key(struct slice base)
-{
-	uint64_t key = 0;
-
-	for (size_t i = 0; i < base.n && ascii_is_digit(base.p[i]); i++) {
-		if (key >= UINT64_MAX / 10 - 1)
-			return UINT64_MAX;
-		key = key * 10 + (uint64_t)(base.p[i] - '0');
-	}
-	return key;
-}
 
 struct slice
 scan_base(const struct scan *s, const struct found *f)

@@ -180,6 +180,16 @@ view_find(const struct view *v, uint32_t uid)
 	return seq <= v->count && view_get(v, seq)->uid == uid ? seq : 0;
 }
 
+uint32_t
+view_find_unseen(const struct view *v)
+{
+	for (size_t k = 0; k < v->n_chunks; k++)
+		for (uint32_t i = 0; i < v->v[k]->n; i++)
+			if (!(v->v[k]->m[i].flags & MESSAGE_SEEN))
+				return v->start[k] + i;
+	return 0;
+}
+
 void
 view_diff_init(
     struct view_diff *d, const struct view *from, const struct view *to)

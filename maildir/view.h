@@ -50,6 +50,8 @@ const struct message *view_get(const struct view *v, uint32_t seq);
 uint32_t view_find(const struct view *v, uint32_t uid);
 /* The lowest sequence number whose UID is >= uid; count + 1 if none is. */
 uint32_t view_lower_bound(const struct view *v, uint32_t uid);
+/* The sequence number of the first message without \Seen; 0: none. */
+uint32_t view_find_unseen(const struct view *v);
 /* The highest modseq the mailbox had when this view was made. */
 uint64_t view_highest_modseq(const struct view *v);
 uint32_t view_uidnext(const struct view *v);

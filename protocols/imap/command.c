@@ -229,8 +229,10 @@ imap_command_clear(struct imap_session *i)
 	pool_free(i->kept_tag);
 	i->kept_tag = NULL;
 	buf_reset(&i->reply);
-	buf_fini(&i->kept_fields);
-	buf_fini(&i->kept_key);
+	if (i->work != NULL) {
+		buf_fini(&i->work->kept_fields);
+		buf_fini(&i->work->kept_key);
+	}
 	arena_reset(&i->arena);
 }
 

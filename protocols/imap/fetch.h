@@ -102,7 +102,7 @@ struct fetch_args {
 	uint64_t file_size, wire_size, email_id;
 	struct mime_source source;
 	struct buf texts[FETCH_N_TEXTS];
-	bool has_fields; /* in i->kept_fields */
+	bool has_fields; /* in i->work->kept_fields */
 	bool has_preview;
 	struct buf preview_text;
 	size_t counted; /* items looked at for BINARY */

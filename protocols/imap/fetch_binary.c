@@ -18,7 +18,7 @@ static bool
 begin(struct imap_session *i, const struct fetch_item *it)
 {
 	struct fetch_args *a = i->args;
-	const struct mime_message *m = &i->parsed.msg;
+	const struct mime_message *m = &i->work->parsed.msg;
 	enum mime_encoding encoding = MIME_8BIT;
 	uint32_t part;
 
@@ -63,7 +63,7 @@ static bool
 is_remembered(struct imap_session *i, struct fetch_item *it)
 {
 	const struct fetch_args *a = i->args;
-	const struct imap_counted *c = &i->counted;
+	const struct imap_counted *c = &i->work->counted;
 
 	if (c->uid != a->uid || c->off != a->span.off || c->len != a->span.len)
 		return false;
@@ -105,7 +105,7 @@ count_piece(struct imap_session *i, struct fetch_item *it, int *rc)
 	} else if (mime_decoder_damaged(&a->decoder)) {
 		*rc = ERR_FORMAT;
 	} else {
-		i->counted = (struct imap_counted){ a->uid, a->span.off,
+		i->work->counted = (struct imap_counted){ a->uid, a->span.off,
 			a->span.len, it->total, it->has_nul };
 	}
 	return true;

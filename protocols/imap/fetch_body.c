@@ -34,7 +34,7 @@ imap_fetch_span(struct imap_session *i, const struct fetch_item *it)
 		return true;
 	}
 	if (it->n_path == 0 && it->what == MIME_SECTION_TEXT) {
-		h = &i->parsed.msg.parts[0].header;
+		h = &i->work->parsed.msg.parts[0].header;
 		if (h->len > a->file_size || h->wire > a->wire_size)
 			return false;
 		a->span = (struct mime_span){ .off = h->off + h->len,
@@ -43,7 +43,7 @@ imap_fetch_span(struct imap_session *i, const struct fetch_item *it)
 		return true;
 	}
 	return mime_section_span(
-	    &i->parsed.msg, it->path, it->n_path, it->what, &a->span);
+	    &i->work->parsed.msg, it->path, it->n_path, it->what, &a->span);
 }
 
 /* --- plain sections ------------------------------------------------------ */
@@ -54,9 +54,10 @@ begin_wire(struct imap_session *i, const struct fetch_item *it)
 	struct fetch_args *a = i->args;
 
 	mime_wire_init(&a->wire, &a->source, &a->span, it->from, it->count);
-	if (it->from != 0 && i->mark.uid == a->uid &&
-	    i->mark.off == a->span.off && i->mark.len == a->span.len)
-		mime_wire_resume(&a->wire, &i->mark.mark);
+	if (it->from != 0 && i->work->mark.uid == a->uid &&
+	    i->work->mark.off == a->span.off &&
+	    i->work->mark.len == a->span.len)
+		mime_wire_resume(&a->wire, &i->work->mark.mark);
 	buf_putf(&i->s.out, " {%" PRIu64 "}\r\n", mime_wire_left(&a->wire));
 	count_bytes(i, it, mime_wire_left(&a->wire));
 	a->streaming = true;
@@ -81,10 +82,10 @@ pump_wire(struct imap_session *i, const struct fetch_item *it, int *rc)
 		return STEP_DONE;
 	}
 	if (it->partial) { /* the next piece is often asked for next */
-		i->mark.uid = a->uid;
-		i->mark.off = a->span.off;
-		i->mark.len = a->span.len;
-		i->mark.mark = mime_wire_mark(&a->wire);
+		i->work->mark.uid = a->uid;
+		i->work->mark.off = a->span.off;
+		i->work->mark.len = a->span.len;
+		i->work->mark.mark = mime_wire_mark(&a->wire);
 	}
 	a->streaming = false;
 	return STEP_DONE;
@@ -214,7 +215,7 @@ pump_fields(struct imap_session *i, int *rc)
 static void
 put_kept(struct imap_session *i, const struct fetch_item *it)
 {
-	struct slice kept = buf_slice(&i->kept_fields);
+	struct slice kept = buf_slice(&i->work->kept_fields);
 	size_t n = imap_fields_len(kept, it->set);
 
 	buf_put(&i->s.out, SLICE(" {"));

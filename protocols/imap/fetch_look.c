@@ -74,17 +74,17 @@ take_cached(
 	}
 	if (!a->needs_fields)
 		return;
-	buf_reset(&i->kept_fields);
+	buf_reset(&i->work->kept_fields);
 	a->has_fields =
 	    mailbox_cache_get(i->mailbox, a->uid, CACHE_FIELDS, &kept);
 	if (a->has_fields)
-		buf_put(&i->kept_fields, kept);
+		buf_put(&i->work->kept_fields, kept);
 }
 
 static int
 make_texts(struct imap_session *i, struct fetch_args *a)
 {
-	const struct mime_message *m = &i->parsed.msg;
+	const struct mime_message *m = &i->work->parsed.msg;
 
 	for (size_t k = 0; k < FETCH_N_TEXTS; k++) {
 		struct buf *b = &a->texts[k];
@@ -107,7 +107,7 @@ make_texts(struct imap_session *i, struct fetch_args *a)
 static int
 make_preview(struct imap_session *i, struct fetch_args *a)
 {
-	const struct mime_message *m = &i->parsed.msg;
+	const struct mime_message *m = &i->work->parsed.msg;
 	uint8_t body[IMAP_PREVIEW_READ];
 	uint32_t part = imap_preview_part(m);
 	struct err e = { .code = 0 };
@@ -213,7 +213,7 @@ look_at_head(struct imap_session *i, struct fetch_args *a, struct looking w)
 	}
 	if (w.fields) {
 		a->has_fields = imap_kept_make(
-		    i, a->uid, s, s.n < sizeof(head), &i->kept_fields);
+		    i, a->uid, s, s.n < sizeof(head), &i->work->kept_fields);
 		w.header = w.header || !a->has_fields;
 	}
 	if (w.size && !w.whole && a->file_size <= COUNT_MAX) {
@@ -289,8 +289,8 @@ imap_fetch_look(struct imap_session *i, int *rc)
 			return st;
 	}
 	/* a pass over all of it is right where the store may be wrong */
-	if (*rc == 0 && i->parsed.uid == a->uid && i->parsed.whole)
-		a->wire_size = i->parsed.msg.all.wire;
+	if (*rc == 0 && i->work->parsed.uid == a->uid && i->work->parsed.whole)
+		a->wire_size = i->work->parsed.msg.all.wire;
 	if (*rc == 0)
 		*rc = make_texts(i, a);
 	if (*rc == 0)

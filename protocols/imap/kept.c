@@ -146,19 +146,19 @@ imap_kept(struct imap_session *i, uint32_t uid, enum cache_kind kind,
 	    !mailbox_cache_get(i->mailbox, uid, CACHE_FIELDS, &fields)) {
 		if (read != NULL)
 			*read = true;
-		buf_reset(&i->kept_fields);
-		rc = make_fields(i, uid, &i->kept_fields);
+		buf_reset(&i->work->kept_fields);
+		rc = make_fields(i, uid, &i->work->kept_fields);
 		if (rc != 0 && rc != ERR_LIMIT)
 			return rc;
-		fields = buf_slice(&i->kept_fields);
+		fields = buf_slice(&i->work->kept_fields);
 	}
 	if (kind == CACHE_FIELDS) {
 		*out = fields;
 		return rc;
 	}
-	buf_reset(&i->kept_key);
-	make_key(kind, fields, &i->kept_key);
-	*out = buf_slice(&i->kept_key);
+	buf_reset(&i->work->kept_key);
+	make_key(kind, fields, &i->work->kept_key);
+	*out = buf_slice(&i->work->kept_key);
 	if (rc == 0)
 		mailbox_cache_put(i->mailbox, uid, kind, *out);
 	return rc;

@@ -3,14 +3,18 @@
 
 #include "base/fsx.h"
 #include "base/mem.h"
+#include "base/pool.h"
 #include "protocols/imap/session_impl.h"
 
-enum { CHUNK = 32 * 1024 };
+enum {
+	CHUNK = 32 * 1024,
+	KEPT_MAX = 512 * 1024, /* made of IMAP_HEADER_MAX */
+};
 
 void
 imap_look_forget(struct imap_session *i)
 {
-	struct imap_parsed *p = &i->parsed;
+	struct imap_parsed *p = &i->work->parsed;
 
 	if (p->parser != NULL)
 		mime_parser_abort(p->parser);
@@ -22,16 +26,39 @@ imap_look_forget(struct imap_session *i)
 }
 
 void
+imap_work_begin(struct imap_session *i)
+{
+	if (i->work != NULL)
+		return;
+	i->work = POOL_NEW(struct imap_work);
+	buf_init(&i->work->kept_fields, KEPT_MAX);
+	buf_init(&i->work->kept_key, KEPT_MAX);
+}
+
+void
+imap_work_end(struct imap_session *i)
+{
+	if (i->work == NULL)
+		return;
+	imap_look_forget(i);
+	assert(i->work->sync.to == NULL);
+	buf_fini(&i->work->kept_fields);
+	buf_fini(&i->work->kept_key);
+	pool_free(i->work);
+	i->work = NULL;
+}
+
+void
 imap_look_drop(struct imap_session *i)
 {
-	if (i->parsed.parser != NULL)
+	if (i->work->parsed.parser != NULL)
 		imap_look_forget(i);
 }
 
 void
 imap_look_begin(struct imap_session *i, uint32_t uid, int fd, bool whole)
 {
-	struct imap_parsed *p = &i->parsed;
+	struct imap_parsed *p = &i->work->parsed;
 	struct mime_options opt = i->opt->mime;
 
 	assert(p->parser == NULL);
@@ -51,7 +78,7 @@ imap_look_begin(struct imap_session *i, uint32_t uid, int fd, bool whole)
 static void
 finish(struct imap_session *i)
 {
-	struct imap_parsed *p = &i->parsed;
+	struct imap_parsed *p = &i->work->parsed;
 
 	mime_parser_finish(p->parser);
 	free(p->parser);
@@ -63,7 +90,7 @@ finish(struct imap_session *i)
 void
 imap_look_feed(struct imap_session *i, struct slice head)
 {
-	struct imap_parsed *p = &i->parsed;
+	struct imap_parsed *p = &i->work->parsed;
 
 	if (p->parser == NULL || p->at != 0)
 		return;
@@ -92,7 +119,7 @@ feed(struct imap_parsed *p)
 enum step
 imap_look_step(struct imap_session *i, int *rc)
 {
-	struct imap_parsed *p = &i->parsed;
+	struct imap_parsed *p = &i->work->parsed;
 	struct err e = { .code = 0 };
 
 	*rc = 0;

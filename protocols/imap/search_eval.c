@@ -134,14 +134,14 @@ imap_search_size(struct imap_session *i, bool *ok)
 		*ok = false;
 		return STEP_DONE;
 	}
-	if (i->parsed.parser == NULL)
+	if (i->work->parsed.parser == NULL)
 		imap_look_begin(i, a->m->uid, a->fd, true);
 	st = imap_look_step(i, &rc);
 	if (st != STEP_DONE)
 		return st;
 	*ok = rc == 0;
 	if (rc == 0)
-		a->info.wire_size = i->parsed.msg.all.wire;
+		a->info.wire_size = i->work->parsed.msg.all.wire;
 	return STEP_DONE;
 }
 

@@ -299,7 +299,7 @@ search_head(struct imap_session *i, const struct mime_span *span)
 static void
 begin_body(struct imap_session *i, struct search_text *s)
 {
-	const struct mime_message *m = &i->parsed.msg;
+	const struct mime_message *m = &i->work->parsed.msg;
 	struct buf charset;
 
 	buf_init(&charset, 256);
@@ -344,7 +344,7 @@ search_part(struct imap_session *i, const struct search_test *t)
 {
 	struct search_args *a = i->args;
 	struct search_text *s = &a->text;
-	const struct mime_message *m = &i->parsed.msg;
+	const struct mime_message *m = &i->work->parsed.msg;
 	const struct mime_part *p = &m->parts[s->part];
 
 	if (!s->in_body) {
@@ -382,12 +382,13 @@ imap_search_text(
 	int rc = 0;
 
 	if (!s->begun) {
-		if (i->parsed.parser == NULL && i->parsed.uid != a->m->uid &&
+		if (i->work->parsed.parser == NULL &&
+		    i->work->parsed.uid != a->m->uid &&
 		    imap_search_ruled_out(i, t)) {
 			*match = false;
 			return STEP_DONE;
 		}
-		if (i->parsed.parser == NULL)
+		if (i->work->parsed.parser == NULL)
 			imap_look_begin(i, a->m->uid, a->fd, true);
 		st = imap_look_step(i, &rc);
 		if (st != STEP_DONE)
@@ -395,7 +396,8 @@ imap_search_text(
 		if (rc == 0)
 			begin_text(s, t);
 	}
-	while (rc == 0 && !s->finder.found && s->part < i->parsed.msg.n_parts) {
+	while (rc == 0 && !s->finder.found &&
+	    s->part < i->work->parsed.msg.n_parts) {
 		if (search_part(i, t))
 			next_part(s);
 		if (imap_spend(i, 1024 + (s->in_body ? BODY_CHUNK : 0)))

@@ -18,7 +18,6 @@ enum {
 	REPLY_MAX = 1024 * 1024, /* a COPYUID of every second message */
 	ARENA_MAX = 16 * 1024 * 1024,
 	WORK_SLICE = 1024 * 1024, /* bytes looked at: well below 5 ms */
-	KEPT_MAX = 512 * 1024,	  /* made of IMAP_HEADER_MAX */
 	BUSY_MS = 5000,		  /* how long the store may be busy */
 	BUSY_RETRY_MS = 50,
 	USER_LOG_MAX = 256,
@@ -228,7 +227,8 @@ settle(struct imap_session *i, enum step st)
 		i->s.idle = true;
 		buf_trim(&i->line);
 		buf_trim(&i->reply);
-		if (i->parsed.uid != 0 && i->parsed.msg.n_parts > KEEP_PARTS)
+		if (i->work->parsed.uid != 0 &&
+		    i->work->parsed.msg.n_parts > KEEP_PARTS)
 			imap_look_forget(i);
 	}
 	if (i->s.idle)
@@ -275,6 +275,7 @@ run(struct session *s, int64_t now_ms, int64_t wall_ms)
 	i->wall = wall_ms;
 	i->budget = WORK_SLICE;
 	s->idle = false;
+	imap_work_begin(i);
 	while (st == STEP_NEXT) {
 		if (i->ending && !i->step->critical) {
 			i->ending = false;
@@ -333,6 +334,7 @@ imap_session_free(struct session *s)
 	log_end(i);
 	imap_command_clear(i);
 	imap_deselect(i);
+	imap_work_end(i);
 	account_release(&i->account);
 	arena_fini(&i->arena);
 	imap_saved_fini(&i->saved);
@@ -371,8 +373,6 @@ imap_session_new(const struct imap_options *opt,
 	buf_init(&i->s.out, OUTPUT_MAX);
 	buf_init(&i->line, opt->line_max + opt->literals_max + 2);
 	buf_init(&i->reply, REPLY_MAX);
-	buf_init(&i->kept_fields, KEPT_MAX);
-	buf_init(&i->kept_key, KEPT_MAX);
 	arena_init(&i->arena, ARENA_MAX);
 	imap_saved_init(&i->saved);
 	i->opt = opt;

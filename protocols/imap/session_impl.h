@@ -126,6 +126,18 @@ struct imap_counted {
 
 enum { IMAP_MAGIC = 0x696d6170, IMAP_ID_MAX = 30 };
 
+/*
+ * What a session that does something has besides: made by the first run, gone
+ * while its mailbox hibernates, and never NULL within a run.
+ */
+struct imap_work {
+	struct imap_sync sync;
+	struct imap_parsed parsed;
+	struct imap_mark mark;
+	struct imap_counted counted;
+	struct buf kept_fields, kept_key; /* of the message at hand: kept.c */
+};
+
 struct imap_session {
 	struct session s; /* must be first */
 	unsigned magic;
@@ -168,11 +180,7 @@ struct imap_session {
 	size_t n_keywords; /* told in FLAGS */
 	struct imap_recent recent;
 	struct imap_saved saved; /* "$" */
-	struct imap_sync sync;
-	struct imap_parsed parsed;
-	struct imap_mark mark;
-	struct imap_counted counted;
-	struct buf kept_fields, kept_key; /* of the message at hand: kept.c */
+	struct imap_work *work;
 
 	struct imap_trashed {
 		uint32_t *v;
@@ -196,7 +204,7 @@ struct imap_session {
 	const struct imap_command *cmd;
 	struct slice tag;
 	char *kept_tag; /* the tag's bytes, if they aren't in line */
-	bool uid; /* as UID command */
+	bool uid;	/* as UID command */
 	/* sequence numbers are among the arguments of a UID command */
 	bool by_numbers;
 	int64_t progress_told; /* when it began, or when that was told last */
@@ -389,14 +397,17 @@ void imap_look_begin(struct imap_session *i, uint32_t uid, int fd, bool whole);
 /* The message's first bytes, if they are at hand. */
 void imap_look_feed(struct imap_session *i, struct slice head);
 /*
- * Go on; STEP_YIELD, or STEP_DONE: i->parsed is complete, or *rc is ERR_SYS
- * (logged).  Done at once when nothing is under way.
+ * Go on; STEP_YIELD, or STEP_DONE: i->work->parsed is complete, or *rc is
+ * ERR_SYS (logged).  Done at once when nothing is under way.
  */
 enum step imap_look_step(struct imap_session *i, int *rc);
 /* Give up what is under way. */
 void imap_look_drop(struct imap_session *i);
 /* Forget the message. */
 void imap_look_forget(struct imap_session *i);
+/* Have i->work, or do without it. */
+void imap_work_begin(struct imap_session *i);
+void imap_work_end(struct imap_session *i);
 
 /* --- flags.c ------------------------------------------------------------- */
 

@@ -88,19 +88,21 @@ on_mailbox_asleep(void *arg)
 	struct imap_session *i = arg;
 
 	MAGIC_CHECK(i, IMAP_MAGIC);
-	imap_look_forget(i);
+	imap_work_end(i);
 }
 
 void
 imap_deselect(struct imap_session *i)
 {
-	imap_look_forget(i);
-	i->mark.uid = 0;
-	i->counted.uid = 0;
+	if (i->work != NULL) {
+		imap_look_forget(i);
+		i->work->mark.uid = 0;
+		i->work->counted.uid = 0;
+	}
 	if (i->mailbox == NULL)
 		return;
-	if (i->sync.to != NULL)
-		view_unref(&i->sync.to);
+	if (i->work != NULL && i->work->sync.to != NULL)
+		view_unref(&i->work->sync.to);
 	mailbox_unlisten(&i->listener);
 	if (i->view != NULL)
 		view_unref(&i->view);
@@ -153,17 +155,6 @@ imap_sync_keywords(struct imap_session *i)
 		tell_flags(i);
 }
 
-static uint32_t
-first_unseen(const struct view *v)
-{
-	uint32_t n = view_count(v);
-
-	for (uint32_t seq = 1; seq <= n; seq++)
-		if ((view_get(v, seq)->flags & MESSAGE_SEEN) == 0)
-			return seq;
-	return 0;
-}
-
 /* RFC 3501 6.3.1 */
 void
 imap_sync_select(struct imap_session *i)
@@ -178,7 +169,7 @@ imap_sync_select(struct imap_session *i)
 	tell_flags(i);
 	imap_put_untagged(out, "%u EXISTS", view_count(i->view));
 	imap_put_untagged(out, "%u RECENT", i->recent_told);
-	unseen = first_unseen(i->view);
+	unseen = view_find_unseen(i->view);
 	if (unseen != 0)
 		imap_put_untagged(
 		    out, "OK [UNSEEN %u] First unseen message.", unseen);
@@ -214,7 +205,7 @@ void
 imap_sync_begin(
     struct imap_session *i, bool may_expunge, const struct imap_set *skip)
 {
-	struct imap_sync *s = &i->sync;
+	struct imap_sync *s = &i->work->sync;
 
 	assert(s->to == NULL);
 	if (i->mailbox == NULL)
@@ -243,7 +234,7 @@ go_on(struct imap_session *i)
 static void
 tell_vanished(struct imap_session *i, uint32_t uid)
 {
-	struct imap_sync *s = &i->sync;
+	struct imap_sync *s = &i->work->sync;
 
 	if (!s->vanishing) {
 		buf_puts(&i->s.out, "* VANISHED ");
@@ -256,7 +247,7 @@ tell_vanished(struct imap_session *i, uint32_t uid)
 static enum step
 tell_expunges(struct imap_session *i)
 {
-	struct imap_sync *s = &i->sync;
+	struct imap_sync *s = &i->work->sync;
 	enum view_change c;
 	uint32_t seq;
 	const struct message *m;
@@ -289,7 +280,7 @@ tell_expunges(struct imap_session *i)
 static enum step
 tell_exists(struct imap_session *i)
 {
-	struct imap_sync *s = &i->sync;
+	struct imap_sync *s = &i->work->sync;
 	uint32_t count = view_count(s->to);
 	uint32_t left = view_count(i->view) - s->n_expunged, recent;
 
@@ -311,7 +302,7 @@ tell_exists(struct imap_session *i)
 static enum step
 tell_changed_flags(struct imap_session *i)
 {
-	struct imap_sync *s = &i->sync;
+	struct imap_sync *s = &i->work->sync;
 	struct buf *out = &i->s.out;
 	enum view_change c;
 	uint32_t seq;
@@ -339,7 +330,7 @@ tell_changed_flags(struct imap_session *i)
 enum step
 imap_sync_step(struct imap_session *i)
 {
-	struct imap_sync *s = &i->sync;
+	struct imap_sync *s = &i->work->sync;
 	enum step st = STEP_NEXT;
 
 	if (s->to == NULL)

@@ -656,6 +656,15 @@ view_find(const struct view *v, uint32_t uid)
 }
 
 uint32_t
+view_find_unseen(const struct view *v)
+{
+	for (uint32_t seq = 1; seq <= v->n; seq++)
+		if (!(v->v[seq - 1].flags & MESSAGE_SEEN))
+			return seq;
+	return 0;
+}
+
+uint32_t
 view_uidnext(const struct view *v)
 {
 	return v->uidnext;

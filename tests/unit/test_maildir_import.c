@@ -850,6 +850,42 @@ exports_in_the_background(void **state)
 	assert_int_equal(access(fixture_path(f, "courierimapuiddb"), F_OK), 0);
 }
 
+/* A database that was closed isn't opened again when nothing changed. */
+static void
+exports_nothing_unchanged(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m;
+	uint32_t n;
+
+	f->export_courier = true;
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	put_cur(f, "1.M1:2,", "one\n");
+	refresh(f, m);
+	while (store_finish(f->store, 1, f->wall_ms))
+		;
+	/* opened anew, read, and closed: by others who need the room */
+	mailbox_close(&m);
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	account_close_db(f->account);
+	n = f->account->n_opened;
+	(void)unlink(fixture_path(f, "courierimapuiddb"));
+	for (int i = 0; i < 70; i++)
+		(void)store_tick(f->store, i * 1000, f->wall_ms);
+	assert_int_equal(f->account->n_opened, n);
+	/* a change is exported all the same */
+	put_cur(f, "2.M1:2,", "two\n");
+	refresh(f, m);
+	account_close_db(f->account);
+	for (int i = 0; i < 70; i++)
+		(void)store_tick(f->store, i * 1000, f->wall_ms);
+	assert_int_equal(access(fixture_path(f, "courierimapuiddb"), F_OK), 0);
+	mailbox_close(&m);
+}
+
 #define CASE(name)                                                             \
  cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
@@ -878,6 +914,7 @@ main(void)
 		CASE(export_respects_the_lock),
 		CASE(export_waits_for_the_database),
 		CASE(exports_in_the_background),
+		CASE(exports_nothing_unchanged),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);

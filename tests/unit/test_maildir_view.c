@@ -84,11 +84,13 @@ check_diff(const struct view *from, const struct view *to)
 static void
 check_lookups(const struct view *v)
 {
-	uint32_t before = 0;
+	uint32_t before = 0, unseen = 0;
 
 	for (uint32_t seq = 1; seq <= view_count(v); seq++) {
 		uint32_t uid = view_get(v, seq)->uid;
 
+		if (unseen == 0 && !(view_get(v, seq)->flags & MESSAGE_SEEN))
+			unseen = seq;
 		assert_true(uid > before);
 		assert_int_equal(view_find(v, uid), seq);
 		assert_int_equal(view_lower_bound(v, uid), seq);
@@ -99,6 +101,7 @@ check_lookups(const struct view *v)
 	}
 	assert_int_equal(view_lower_bound(v, before + 1), view_count(v) + 1);
 	assert_int_equal(view_find(v, before + 1), 0);
+	assert_int_equal(view_find_unseen(v), unseen);
 }
 
 static void
