@@ -32,6 +32,7 @@ enum {
 	POOL_BYTES = 4 * 1024 * 1024,
 	DIRTY_BYTES = 2 * 1024 * 1024, /* then they are written */
 	POOL_BUCKETS = 256,
+	SUM_BYTES = 8,
 };
 
 _Static_assert(CACHE_N_KINDS <= 1 << KIND_BITS, "kinds have their bits");
@@ -422,6 +423,69 @@ mailbox_cache_put(
 	g->dirty = a->cache_dirty = true;
 	if (p->dirty > DIRTY_BYTES)
 		cache_flush(a);
+}
+
+/* --- one value for a mailbox ---------------------------------------------- */
+
+/*
+ * They stand where the rows of the lowest UIDs do, and may go with them.  They
+ * are not kept in memory.
+ */
+bool
+mailbox_cache_get_whole(
+    struct mailbox *m, enum cache_kind kind, struct buf *out)
+{
+	struct account *a = m->account;
+	int64_t key = key_of(m->id, 0, kind);
+	sqlite3_stmt *s;
+	struct slice v;
+	bool ok = false;
+	int rc;
+
+	MAGIC_CHECK(m, MAILBOX_MAGIC);
+	if (m->gone || !is_open(a))
+		return false;
+	s = db_stmt(&a->cache, DB_CACHE_GET);
+	db_bind_i64(s, 1, key);
+	rc = db_step(&a->cache, s, NULL);
+	if (rc == 1) {
+		v = db_column_blob(s, 0);
+		ok = v.n >= SUM_BYTES &&
+		    (blob_sum(slice_first(v, v.n - SUM_BYTES)) ^
+			salt_of(m, key)) ==
+			le_get(v.p + v.n - SUM_BYTES, SUM_BYTES);
+		if (ok)
+			buf_put(out, slice_first(v, v.n - SUM_BYTES));
+		(void)sqlite3_reset(s);
+	} else if (rc == ERR_DAMAGED) {
+		discard(a);
+	}
+	return ok && buf_ok(out);
+}
+
+void
+mailbox_cache_put_whole(
+    struct mailbox *m, enum cache_kind kind, struct slice bytes)
+{
+	struct account *a = m->account;
+	int64_t key = key_of(m->id, 0, kind);
+	sqlite3_stmt *s;
+	struct buf v;
+	int rc;
+
+	MAGIC_CHECK(m, MAILBOX_MAGIC);
+	if (m->gone || !is_open(a))
+		return;
+	buf_init(&v, bytes.n + SUM_BYTES);
+	buf_put(&v, bytes);
+	le_put(&v, blob_sum(bytes) ^ salt_of(m, key), SUM_BYTES);
+	s = db_stmt(&a->cache, DB_CACHE_PUT);
+	db_bind_i64(s, 1, key);
+	db_bind_blob(s, 2, buf_slice(&v));
+	rc = db_run(&a->cache, s, NULL);
+	buf_fini(&v);
+	if (rc == ERR_DAMAGED || rc == ERR_SPACE)
+		discard(a);
 }
 
 /* --- forgetting ----------------------------------------------------------- */

@@ -101,7 +101,8 @@ struct view {
 	uint64_t highest_modseq;
 	size_t n_chunks;
 	struct chunk **v;
-	uint32_t *start; /* sequence number of each chunk's first message */
+	uint32_t *start;  /* sequence number of each chunk's first message */
+	uint32_t *recent; /* the chunk that was looked at last */
 };
 
 /* A view of these chunks, none empty; takes over their references. */

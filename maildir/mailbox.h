@@ -146,6 +146,13 @@ enum cache_kind {
 	CACHE_ADDRESSES,
 	CACHE_THREAD,
 	CACHE_PREVIEW,
+	/* of all messages together, see mailbox_cache_get_whole() */
+	CACHE_ORDER_SUBJECT,
+	CACHE_ORDER_FROM,
+	CACHE_ORDER_TO,
+	CACHE_ORDER_CC,
+	CACHE_ORDER_DISPLAYFROM,
+	CACHE_ORDER_DISPLAYTO,
 	CACHE_N_KINDS,
 };
 /*
@@ -157,6 +164,12 @@ bool mailbox_cache_get(struct mailbox *m, uint32_t uid, enum cache_kind kind,
 /* Keep it; what is larger than 16 KiB is not kept. */
 void mailbox_cache_put(
     struct mailbox *m, uint32_t uid, enum cache_kind kind, struct slice bytes);
+
+/* One value for the mailbox, CACHE_ORDER_…, of any size; appended to out. */
+bool mailbox_cache_get_whole(
+    struct mailbox *m, enum cache_kind kind, struct buf *out) MUST_USE;
+void mailbox_cache_put_whole(
+    struct mailbox *m, enum cache_kind kind, struct slice bytes);
 
 /* --- expunged messages --------------------------------------------------- */
 

@@ -15,7 +15,9 @@ view_new(struct chunk **v, size_t n, uint32_t uidnext, uint64_t highest_modseq)
 	view->highest_modseq = highest_modseq;
 	view->n_chunks = n;
 	view->v = v;
-	view->start = mem_alloc(n * sizeof(*view->start));
+	view->start = mem_alloc((n + 1) * sizeof(*view->start));
+	view->recent = &view->start[n];
+	*view->recent = 0;
 	for (size_t i = 0; i < n; i++) {
 		assert(v[i]->n != 0);
 		view->start[i] = view->count + 1;
@@ -100,8 +102,12 @@ view_uidnext(const struct view *v)
 static size_t
 chunk_of(const struct view *v, uint32_t seq)
 {
-	size_t low = 0, high = v->n_chunks;
+	size_t low = *v->recent, high = v->n_chunks;
 
+	/* messages are mostly looked at one after the other */
+	if (seq >= v->start[low] && seq - v->start[low] < v->v[low]->n)
+		return low;
+	low = 0;
 	while (high - low > 1) {
 		size_t mid = low + (high - low) / 2;
 
@@ -110,6 +116,7 @@ chunk_of(const struct view *v, uint32_t seq)
 		else
 			high = mid;
 	}
+	*v->recent = (uint32_t)low;
 	return low;
 }
 

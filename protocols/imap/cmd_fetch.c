@@ -12,7 +12,7 @@
 #include "protocols/imap/nstring.h"
 #include "protocols/imap/writer.h"
 
-static const struct imap_step step_look, step_put, step_batch;
+static const struct imap_step step_look, step_plain, step_put, step_batch;
 
 enum { PASS_OVER = 256 }; /* unchanged messages at a time */
 
@@ -282,6 +282,31 @@ look_fn(struct imap_session *i)
 
 static const struct imap_step step_look = { "FETCH look", look_fn, false };
 
+static enum step
+plain_fn(struct imap_session *i)
+{
+	struct fetch_args *a = i->args;
+	const struct message *m;
+	enum step st;
+
+	for (;;) {
+		if (imap_output_full(i))
+			return STEP_WAIT_OUTPUT;
+		if (imap_spend(i, 32))
+			return STEP_YIELD;
+		st = next_message(i, a);
+		if (st != STEP_DONE)
+			return st;
+		m = message_of(i, a, a->seq);
+		if (a->has_modseq && m->modseq == 0)
+			a->n_missing++; /* gone, and it with it */
+		else
+			imap_fetch_put_plain(i, m);
+	}
+}
+
+static const struct imap_step step_plain = { "FETCH index", plain_fn, false };
+
 /* --- \Seen --------------------------------------------------------------- */
 
 static enum step
@@ -291,7 +316,7 @@ begin_messages(struct imap_session *i, struct fetch_args *a)
 		view_unref(&a->newest);
 	a->newest = mailbox_view(i->mailbox);
 	imap_sync_keywords(i);
-	return imap_goto(i, &step_look);
+	return imap_goto(i, a->plain ? &step_plain : &step_look);
 }
 
 static enum step
@@ -437,6 +462,12 @@ fetch_fn(struct imap_session *i)
 	if (a->has_modseq)
 		imap_condstore_enable(i);
 	i->cleanup = fetch_cleanup;
+	if (a->plain) {
+		a->known_flags = arena_zalloc(
+		    &i->arena, FETCH_KNOWN_FLAGS, sizeof(*a->known_flags));
+		a->plain = a->known_flags != NULL;
+		buf_init(&a->scratch, FETCH_TEXT_MAX);
+	}
 	if (!a->vanished)
 		return imap_goto(i, &step_batch);
 	/* RFC 7162 3.2.6: before any FETCH response */

@@ -1,32 +1,12 @@
 /*
  * SORT, RFC 5256 3 (BASE.6.4.SORT); DISPLAYFROM and DISPLAYTO, RFC 5957;
  * ESORT, RFC 5267 3.
- *
- * The messages are found, then sorted by one key after the other, the last one
- * first: so the keys of one sort are in memory at a time.
  */
 #include <inttypes.h>
 
-#include "protocols/imap/kept.h"
-#include "protocols/imap/keys.h"
-#include "protocols/imap/search.h"
 #include "protocols/imap/shared.h"
-#include "protocols/imap/sorter.h"
+#include "protocols/imap/sort.h"
 #include "protocols/imap/writer.h"
-
-enum { KEYS_MAX = 32, READ_WORK = 16 * 1024 };
-
-enum sort_key {
-	SORT_ARRIVAL,
-	SORT_CC,
-	SORT_DATE,
-	SORT_FROM,
-	SORT_SIZE,
-	SORT_SUBJECT,
-	SORT_TO,
-	SORT_DISPLAYFROM,
-	SORT_DISPLAYTO,
-};
 
 /* clang-format off */
 static const struct {
@@ -45,24 +25,7 @@ static const struct {
 };
 /* clang-format on */
 
-struct sort_args {
-	struct search_args search; /* must be first */
-	struct search_return ret;
-	struct {
-		enum sort_key key;
-		bool reverse;
-	} keys[KEYS_MAX];
-	size_t n_keys;
-
-	struct search_found found;
-	struct imap_sorter sorter;
-	size_t key; /* of the run under way */
-	size_t at;  /* of found */
-	struct imap_put_set set;
-};
-
-static const struct imap_step step_finding, step_loading, step_running,
-    step_telling;
+static const struct imap_step step_finding, step_telling;
 
 /* --- the arguments -------------------------------------------------------- */
 
@@ -77,7 +40,7 @@ criterion(struct imap_lex *lx, struct sort_args *a)
 		return r;
 	if ((r = imap_lex_atom(lx, &name)) != PARSE_OK)
 		return r;
-	if (a->n_keys == KEYS_MAX) {
+	if (a->n_keys == SORT_KEYS_MAX) {
 		lx->why = "too many sort criteria";
 		return PARSE_LIMIT;
 	}
@@ -118,8 +81,6 @@ imap_parse_sort(struct imap_session *i, struct imap_lex *lx)
 	return imap_search_criteria(i, lx, &a->search);
 }
 
-/* --- keys ----------------------------------------------------------------- */
-
 static void
 sort_cleanup(struct imap_session *i)
 {
@@ -128,158 +89,13 @@ sort_cleanup(struct imap_session *i)
 	imap_search_end(i);
 	imap_search_found_fini(&a->found);
 	imap_sorter_fini(&a->sorter);
+	imap_order_fini(&a->order);
 }
 
-static enum step
-too_much(struct imap_session *i)
+enum step
+imap_sort_too_much(struct imap_session *i)
 {
 	return imap_finish(i, "NO", "[LIMIT] Too many messages to sort.");
-}
-
-static bool
-by_text(enum sort_key key)
-{
-	return key != SORT_ARRIVAL && key != SORT_DATE && key != SORT_SIZE;
-}
-
-/* The information of the message under way; zeros if it is gone. */
-static const struct message_info *
-info_of(struct imap_session *i, struct sort_args *a)
-{
-	struct search_args *s = &a->search;
-
-	if (!s->has_info &&
-	    mailbox_message_info(i->mailbox, s->m->uid, &s->info) != 0)
-		s->info = (struct message_info){ .wire_size = 0 };
-	s->has_info = true;
-	return &s->info;
-}
-
-/* What is kept of the message under way; nothing if it is gone. */
-static struct slice
-kept_of(struct imap_session *i, struct sort_args *a, enum cache_kind kind)
-{
-	struct slice kept;
-	bool read;
-	int rc = imap_kept(i, a->search.m->uid, kind, &kept, &read);
-
-	if (read)
-		(void)imap_spend(i, READ_WORK);
-	return rc == 0 || rc == ERR_LIMIT ? kept : slice_of(NULL, 0);
-}
-
-/* RFC 5256 2.2: the sent date, for want of one INTERNALDATE. */
-static int64_t
-date_of(struct imap_session *i, struct sort_args *a)
-{
-	int64_t epoch_s, ms;
-	int32_t days;
-
-	if (imap_key_date_get(kept_of(i, a, CACHE_DATE), &epoch_s, &days))
-		return epoch_s;
-	ms = info_of(i, a)->internal_ms;
-	return ms >= 0 ? ms / 1000 : -((-ms + 999) / 1000);
-}
-
-static struct slice
-text_of(struct imap_session *i, struct sort_args *a, enum sort_key key)
-{
-	enum imap_key_address which;
-
-	switch (key) {
-	case SORT_SUBJECT:
-		return slice_skip(kept_of(i, a, CACHE_BASE), 1);
-	case SORT_CC:
-		which = IMAP_KEY_CC;
-		break;
-	case SORT_FROM:
-		which = IMAP_KEY_FROM;
-		break;
-	case SORT_TO:
-		which = IMAP_KEY_TO;
-		break;
-	case SORT_DISPLAYFROM:
-		which = IMAP_KEY_DISPLAYFROM;
-		break;
-	case SORT_DISPLAYTO:
-		which = IMAP_KEY_DISPLAYTO;
-		break;
-	case SORT_ARRIVAL:
-	case SORT_DATE:
-	case SORT_SIZE:
-	default:
-		return slice_of(NULL, 0);
-	}
-	return imap_key_address(kept_of(i, a, CACHE_ADDRESSES), which);
-}
-
-/* Tell the sorter the key of the message under way. */
-static enum step
-load_key(struct imap_session *i, struct sort_args *a, bool *ok)
-{
-	enum sort_key key = a->keys[a->key].key;
-	enum step st;
-	bool there;
-
-	if (by_text(key)) {
-		*ok = imap_sorter_text(&a->sorter, text_of(i, a, key));
-		return STEP_DONE;
-	}
-	if (key == SORT_SIZE) {
-		(void)info_of(i, a);
-		st = imap_search_size(i, &there);
-		if (st != STEP_DONE)
-			return st;
-		*ok = imap_sorter_number(
-		    &a->sorter, there ? (int64_t)a->search.info.wire_size : 0);
-		return STEP_DONE;
-	}
-	*ok = imap_sorter_number(&a->sorter,
-	    key == SORT_DATE ? date_of(i, a) : info_of(i, a)->internal_ms);
-	return STEP_DONE;
-}
-
-static enum step
-loading_fn(struct imap_session *i)
-{
-	struct sort_args *a = i->args;
-	struct search_args *s = &a->search;
-	bool ok = true;
-
-	for (; a->at < a->found.n; a->at++) {
-		enum step st;
-
-		if (s->m == NULL) {
-			if (imap_spend(i, 64)) {
-				imap_progress(i, 0, 0);
-				return STEP_YIELD;
-			}
-			s->m = view_get(i->view, a->found.v[a->at]);
-		}
-		st = load_key(i, a, &ok);
-		if (st != STEP_DONE)
-			return st;
-		imap_search_close(i);
-		if (!ok)
-			return too_much(i);
-	}
-	return imap_goto(i, &step_running);
-}
-
-static const struct imap_step step_loading = { "SORT keys", loading_fn, false };
-
-/* --- the sort ------------------------------------------------------------- */
-
-/* Begin the run of a key. */
-static enum step
-begin_key(struct imap_session *i, struct sort_args *a, size_t key)
-{
-	a->key = key;
-	a->at = 0;
-	if (!imap_sorter_begin(
-		&a->sorter, by_text(a->keys[key].key), a->keys[key].reverse))
-		return too_much(i);
-	return imap_goto(i, &step_loading);
 }
 
 /* --- the result ----------------------------------------------------------- */
@@ -352,20 +168,10 @@ tell_begin(struct imap_session *i, struct sort_args *a)
 }
 
 static enum step
-running_fn(struct imap_session *i)
+result_fn(struct imap_session *i)
 {
 	struct sort_args *a = i->args;
-	int rc = imap_sorter_run(&a->sorter, i->budget / 16 + 1);
 
-	if (rc < 0)
-		return too_much(i);
-	if (rc == 0) {
-		imap_progress(i, 0, 0);
-		(void)imap_spend(i, i->budget);
-		return STEP_YIELD;
-	}
-	if (a->key != 0)
-		return begin_key(i, a, a->key - 1);
 	a->at = 0;
 	if ((a->ret.what & SEARCH_RETURN_SAVE) != 0 && !save(i, a))
 		return imap_finish(i, "NO",
@@ -377,7 +183,8 @@ running_fn(struct imap_session *i)
 	return imap_goto(i, &step_telling);
 }
 
-static const struct imap_step step_running = { "SORT", running_fn, false };
+const struct imap_step imap_step_sort_result = { "SORT result", result_fn,
+	false };
 
 static enum step
 telling_fn(struct imap_session *i)
@@ -420,8 +227,8 @@ finding_fn(struct imap_session *i)
 	if (st != STEP_DONE)
 		return st;
 	if (rc != 0)
-		return too_much(i);
-	return begin_key(i, a, a->n_keys - 1);
+		return imap_sort_too_much(i);
+	return imap_sort_begin(i);
 }
 
 static const struct imap_step step_finding = { "SORT search", finding_fn,
@@ -439,6 +246,7 @@ sort_fn(struct imap_session *i)
 		return STEP_WAIT_PEER;
 	i->cleanup = sort_cleanup;
 	imap_sorter_init(&a->sorter);
+	imap_order_init(&a->order);
 	imap_search_begin(i);
 	return imap_goto(i, &step_finding);
 }

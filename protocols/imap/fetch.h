@@ -7,6 +7,7 @@
  *
  *   fetch_items.c  the arguments
  *   cmd_fetch.c    from message to message; \Seen
+ *   fetch_plain.c  responses that need no look at the message
  *   fetch_look.c   what must be known of a message before its response
  *   fetch_body.c   sections, streamed from the file
  *   fetch_binary.c the same, decoded
@@ -67,12 +68,23 @@ enum {
 /* Texts that the cache holds. */
 enum { FETCH_N_TEXTS = CACHE_BODYSTRUCTURE + 1 };
 
+/* The text of a combination of flags. */
+enum { FETCH_KNOWN_FLAGS = MESSAGE_FLAGS_ALL + 1, FETCH_FLAGS_TEXT = 111 };
+struct fetch_flags {
+	uint32_t flags, keywords;
+	bool recent;
+	uint8_t n; /* 0: none yet */
+	uint8_t text[FETCH_FLAGS_TEXT];
+};
+
 struct fetch_args {
 	struct imap_set set;
 	struct fetch_item *items;
 	size_t n_items, cap_items;
-	bool seen;  /* sets \Seen */
-	bool flags; /* FLAGS is among the items */
+	bool plain;			 /* fetch_plain.c */
+	struct fetch_flags *known_flags; /* FETCH_KNOWN_FLAGS of them, if so */
+	bool seen;			 /* sets \Seen */
+	bool flags;			 /* FLAGS is among the items */
 	bool has_uid, has_modseq;
 	/* modifiers */
 	bool changed, vanished, partial;
@@ -124,6 +136,13 @@ struct fetch_args {
 	uint64_t window_skip, window_left; /* second pass */
 	struct buf scratch;
 };
+
+/* --- fetch_plain.c ------------------------------------------------------- */
+
+/* Whether the responses can be written by imap_fetch_put_plain(). */
+bool imap_fetch_is_plain(const struct fetch_args *a);
+/* The whole response to the message a->seq, which is m. */
+void imap_fetch_put_plain(struct imap_session *i, const struct message *m);
 
 /* --- fetch_look.c -------------------------------------------------------- */
 

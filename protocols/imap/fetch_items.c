@@ -583,5 +583,6 @@ imap_parse_fetch(struct imap_session *i, struct imap_lex *lx)
 	if (imap_lex_take(lx, ' ') && (r = modifiers(i, lx, set)) != PARSE_OK)
 		return r;
 	sum_up(a);
+	a->plain = imap_fetch_is_plain(a);
 	return imap_lex_crlf(lx);
 }

@@ -126,6 +126,12 @@ make_key(enum cache_kind kind, struct slice fields, struct buf *out)
 	case CACHE_PARTS:
 	case CACHE_FIELDS:
 	case CACHE_PREVIEW:
+	case CACHE_ORDER_SUBJECT:
+	case CACHE_ORDER_FROM:
+	case CACHE_ORDER_TO:
+	case CACHE_ORDER_CC:
+	case CACHE_ORDER_DISPLAYFROM:
+	case CACHE_ORDER_DISPLAYTO:
 	case CACHE_N_KINDS:
 		assert(kind == CACHE_SUBJECT);
 	}

@@ -31,6 +31,7 @@ libimap_a_SOURCES = \
 	protocols/imap/fetch_body.c \
 	protocols/imap/fetch_items.c \
 	protocols/imap/fetch_look.c \
+	protocols/imap/fetch_plain.c \
 	protocols/imap/flags.c \
 	protocols/imap/forest.c protocols/imap/forest.h \
 	protocols/imap/hits.c protocols/imap/hits.h \
@@ -41,6 +42,7 @@ libimap_a_SOURCES = \
 	protocols/imap/lex.h \
 	protocols/imap/look.c \
 	protocols/imap/names.c \
+	protocols/imap/order.c protocols/imap/order.h \
 	protocols/imap/pattern.c \
 	protocols/imap/pattern.h \
 	protocols/imap/progress.c \
@@ -61,6 +63,9 @@ libimap_a_SOURCES = \
 	protocols/imap/session_impl.h \
 	protocols/imap/sets.c \
 	protocols/imap/shared.c protocols/imap/shared.h \
+	protocols/imap/sort.h \
+	protocols/imap/sort_order.c \
+	protocols/imap/sort_run.c \
 	protocols/imap/sorter.c protocols/imap/sorter.h \
 	protocols/imap/sync.c \
 	protocols/imap/thread.c protocols/imap/thread.h \
@@ -86,8 +91,8 @@ tests_unit_test_imap_keys_SOURCES = tests/unit/test_imap_keys.c
 tests_unit_test_imap_keys_LDADD = $(IMAP_LIBS) libbase.a \
 	$(UTF8PROC_LIBS) -lcmocka
 tests_unit_test_imap_thread_SOURCES = tests/unit/test_imap_thread.c
-tests_unit_test_imap_thread_LDADD = $(IMAP_LIBS) libbase.a \
-	$(UTF8PROC_LIBS) -lcmocka
+tests_unit_test_imap_thread_LDADD = $(IMAP_LIBS) libmaildir.a libbase.a \
+	$(SQLITE_LIBS) $(UTF8PROC_LIBS) -lcmocka
 tests_unit_test_imap_preview_SOURCES = tests/unit/test_imap_preview.c
 tests_unit_test_imap_preview_LDADD = $(IMAP_LIBS) libbase.a -lcmocka
 tests_unit_test_imap_parts_SOURCES = tests/unit/test_imap_parts.c

@@ -24,6 +24,7 @@ imap_sorter_fini(struct imap_sorter *s)
 	imap_shared_free(s->to, s->cap_to, sizeof(*s->to));
 	imap_shared_free(s->texts, s->cap_texts, 1);
 	imap_shared_free(s->rank, s->cap_rank, sizeof(*s->rank));
+	imap_shared_free(s->before, s->cap_before, sizeof(*s->before));
 	imap_sorter_init(s);
 }
 
@@ -46,6 +47,29 @@ imap_sorter_begin(struct imap_sorter *s, bool by_text, bool reverse)
 	s->reverse = reverse;
 	s->width = 0;
 	s->merging = false;
+	s->n_ranks = 0;
+	return true;
+}
+
+bool
+imap_sorter_begin_ranks(struct imap_sorter *s, size_t n_ranks)
+{
+	uint32_t *before;
+	bool first = s->n == 0;
+
+	if (!imap_sorter_begin(s, false, false))
+		return false;
+	if (!first)
+		return true; /* equals have an order: the merge knows it */
+	before = imap_shared_grow(
+	    s->before, &s->cap_before, n_ranks + 1, sizeof(*before));
+	if (before == NULL)
+		return false;
+	s->before = before;
+	memset(before, 0, (n_ranks + 1) * sizeof(*before));
+	s->n_ranks = n_ranks;
+	s->at = 0;
+	s->phase = 0;
 	return true;
 }
 
@@ -197,6 +221,53 @@ next_width(struct imap_sorter *s)
 	s->width *= 2;
 }
 
+/* The rank that imap_sorter_number() was told. */
+static size_t
+rank_of(const struct imap_sort_entry *e)
+{
+	return (size_t)(e->key[0] ^ UINT64_C(1) << 63);
+}
+
+/* One step of the counting sort; false at the end of its phase. */
+static bool
+count(struct imap_sorter *s)
+{
+	size_t at = s->at++;
+
+	if (s->phase == 0) {
+		if (at == s->n)
+			return false;
+		assert(rank_of(&s->v[at]) < s->n_ranks);
+		s->before[rank_of(&s->v[at]) + 1]++;
+	} else if (s->phase == 1) {
+		if (at >= s->n_ranks)
+			return false;
+		s->before[at + 1] += s->before[at];
+	} else {
+		if (at == s->n)
+			return false;
+		s->to[s->before[rank_of(&s->v[at])]++] = s->v[at];
+	}
+	return true;
+}
+
+static int
+run_ranks(struct imap_sorter *s, size_t work)
+{
+	while (s->phase < 3) {
+		if (work-- == 0)
+			return 0;
+		if (!count(s)) {
+			s->phase++;
+			s->at = 0;
+		}
+	}
+	next_width(s);
+	s->n_ranks = 0; /* once */
+	s->width = s->n;
+	return 1;
+}
+
 int
 imap_sorter_run(struct imap_sorter *s, size_t work)
 {
@@ -210,6 +281,8 @@ imap_sorter_run(struct imap_sorter *s, size_t work)
 		s->width = 1;
 		s->low = 0;
 	}
+	if (s->n_ranks != 0)
+		return run_ranks(s, work);
 	while (s->width < s->n) {
 		while (s->low < s->n) {
 			if (work == 0 || !merge(s, &work))
@@ -225,6 +298,12 @@ uint32_t
 imap_sorter_item(const struct imap_sorter *s, size_t place)
 {
 	return s->v[place].item;
+}
+
+bool
+imap_sorter_same(const struct imap_sorter *s, size_t place)
+{
+	return slice_eq(text_of(s, &s->v[place - 1]), text_of(s, &s->v[place]));
 }
 
 size_t

@@ -32,6 +32,10 @@ struct imap_sorter { /* private */
 	uint32_t *rank; /* of an item in the run before; NULL: its number */
 	size_t cap_rank;
 	bool reverse, by_text;
+	/* the counting sort of small numbers: items before each of them */
+	uint32_t *before;
+	size_t cap_before, n_ranks, at;
+	unsigned phase;
 	/* the merge under way */
 	size_t width, low, left, right, out;
 	bool merging;
@@ -43,6 +47,11 @@ void imap_sorter_fini(struct imap_sorter *s);
 /* Begin a run; the order of the run before decides between equals. */
 bool imap_sorter_begin(
     struct imap_sorter *s, bool by_text, bool reverse) MUST_USE;
+/*
+ * Begin a run whose keys are numbers below n_ranks, told by
+ * imap_sorter_number(): O(n + n_ranks) if it is the first run.
+ */
+bool imap_sorter_begin_ranks(struct imap_sorter *s, size_t n_ranks) MUST_USE;
 /*
  * The key of the next item: they come in the order of their numbers, 0, 1, …
  * False: too much for the shared memory.
@@ -56,6 +65,9 @@ bool imap_sorter_text(struct imap_sorter *s, struct slice key) MUST_USE;
 int imap_sorter_run(struct imap_sorter *s, size_t work) MUST_USE;
 /* The item at a place (0 … n-1) of the order. */
 uint32_t imap_sorter_item(const struct imap_sorter *s, size_t place);
+/* Whether the texts at a place and at the one before it are the same; after a
+ * run by texts. */
+bool imap_sorter_same(const struct imap_sorter *s, size_t place);
 size_t imap_sorter_count(const struct imap_sorter *s);
 
 #endif

@@ -167,6 +167,48 @@ emit(struct mime_wire *w, struct slice s, struct buf *out, size_t *max)
 	return skipped + n;
 }
 
+/*
+ * Whole lines, written to where they stay, as long as there is room for them;
+ * returns how many file bytes are done.  Nothing is to be passed over, and no
+ * LF is due.
+ */
+static size_t
+lines_emit(struct mime_wire *w, struct slice in, struct buf *out, size_t *max)
+{
+	size_t room = w->left < *max ? (size_t)w->left : *max;
+	size_t most = in.n > room / 2 ? room : 2 * in.n, n;
+	const uint8_t *at = in.p, *end = in.p + in.n, *lf;
+	uint8_t *start, *to;
+	bool cr = w->cr;
+
+	if (!buf_ok(out) || most > out->max - buf_len(out))
+		return 0;
+	start = to = buf_reserve(out, most);
+	if (to == NULL)
+		return 0;
+	while (
+	    at < end && (lf = memchr(at, '\n', (size_t)(end - at))) != NULL) {
+		n = (size_t)(lf - at);
+		if (n + 2 > most - (size_t)(to - start))
+			break;
+		memcpy(to, at, n);
+		to += n;
+		if (n != 0 ? lf[-1] != '\r' : !cr)
+			*to++ = '\r';
+		*to++ = '\n';
+		cr = false;
+		at = lf + 1;
+	}
+	n = (size_t)(to - start);
+	buf_advance(out, n);
+	w->cr = cr;
+	w->at += (size_t)(at - in.p);
+	w->wire += n;
+	w->left -= n;
+	*max -= n;
+	return (size_t)(at - in.p);
+}
+
 /* Pass on one line or a piece of it; returns how many file bytes are done. */
 static size_t
 line_emit(struct mime_wire *w, struct slice in, struct buf *out, size_t *max)
@@ -221,6 +263,8 @@ mime_wire_step(struct mime_wire *w, struct buf *out, size_t max)
 	if (got == 0)
 		return ERR_STALE;
 	in = slice_of(chunk, (size_t)got);
+	if (w->skip == 0 && !w->lf)
+		in = slice_skip(in, lines_emit(w, in, out, &max));
 	while (in.n != 0 && max != 0 && w->left != 0)
 		in = slice_skip(in, line_emit(w, in, out, &max));
 	if (!buf_ok(out))

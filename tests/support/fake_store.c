@@ -581,6 +581,25 @@ mailbox_cache_put(
 	(void)bytes;
 }
 
+bool
+mailbox_cache_get_whole(
+    struct mailbox *m, enum cache_kind kind, struct buf *out)
+{
+	(void)m;
+	(void)kind;
+	(void)out;
+	return false;
+}
+
+void
+mailbox_cache_put_whole(
+    struct mailbox *m, enum cache_kind kind, struct slice bytes)
+{
+	(void)m;
+	(void)kind;
+	(void)bytes;
+}
+
 void
 mailbox_counts(struct mailbox *m, struct mailbox_counts *out)
 {

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "protocols/imap/forest.h"
 #include "protocols/imap/keys.h"
+#include "protocols/imap/order.h"
 #include "protocols/imap/shared.h"
 #include "protocols/imap/sorter.h"
 #include "protocols/imap/thread.h"
@@ -449,6 +450,102 @@ test_deep(void **state)
 }
 
 /* The sum has an end, and is given back. */
+/* Small numbers, told before or after another key. */
+static void
+test_ranks(void **state)
+{
+	(void)state;
+	for (size_t n = 1; n < 200; n += 13) {
+		struct imap_sorter s;
+		int rc;
+
+		for (size_t slice = 1; slice < 1000; slice *= 30) {
+			imap_sorter_init(&s);
+			assert_true(imap_sorter_begin_ranks(&s, 9));
+			for (size_t k = 0; k < n; k++)
+				assert_true(imap_sorter_number(
+				    &s, (int64_t)(k * 7 % 9)));
+			while ((rc = imap_sorter_run(&s, slice)) == 0)
+				;
+			assert_int_equal(rc, 1);
+			for (size_t k = 1; k < n; k++) {
+				uint32_t a = imap_sorter_item(&s, k - 1);
+				uint32_t b = imap_sorter_item(&s, k);
+
+				assert_true(a * 7 % 9 < b * 7 % 9 ||
+				    (a * 7 % 9 == b * 7 % 9 && a < b));
+			}
+			/* as the second key: equals stay as they are */
+			assert_true(imap_sorter_begin_ranks(&s, 2));
+			for (size_t k = 0; k < n; k++)
+				assert_true(
+				    imap_sorter_number(&s, (int64_t)(k % 2)));
+			while ((rc = imap_sorter_run(&s, slice)) == 0)
+				;
+			for (size_t k = 1; k < n; k++) {
+				uint32_t a = imap_sorter_item(&s, k - 1);
+				uint32_t b = imap_sorter_item(&s, k);
+
+				assert_true(a % 2 < b % 2 ||
+				    (a % 2 == b % 2 && a * 7 % 9 <= b * 7 % 9));
+			}
+			imap_sorter_fini(&s);
+		}
+	}
+}
+
+enum { ORDERED = 300 };
+
+/* What a UID's text is, for compare(). */
+static uint32_t
+text_number(uint32_t uid)
+{
+	return uid * 2654435761u >> 8 & 0x3f;
+}
+
+static int
+compare(void *arg, uint32_t uid)
+{
+	const uint32_t *own = arg;
+	uint32_t a = text_number(uid), b = text_number(*own);
+
+	return a < b ? -1 : a > b;
+}
+
+/* Whoever is put in where, the ranks order as the texts do. */
+static void
+test_order(void **state)
+{
+	struct imap_order o;
+	bool found;
+
+	(void)state;
+	imap_order_init(&o);
+	assert_true(imap_order_append(&o, 1000, 5)); /* a gap below */
+	for (uint32_t k = 1; k < ORDERED; k++) {
+		uint32_t uid = k % 2 != 0 ? 1000 + k : 1000 - k;
+
+		assert_true(imap_order_insert(&o, uid, compare, &uid));
+	}
+	assert_int_equal(o.n, ORDERED);
+	assert_int_equal(o.n_ranks, 64);
+	for (size_t a = 0; a < o.n; a++) {
+		assert_int_equal(
+		    imap_order_find(&o, a / 2, o.uid[a], &found), a);
+		assert_true(found);
+		for (size_t b = 0; b < o.n; b++) {
+			uint32_t x = text_number(o.uid[a]);
+			uint32_t y = text_number(o.uid[b]);
+
+			assert_int_equal(x < y, o.rank[a] < o.rank[b]);
+			assert_int_equal(x == y, o.rank[a] == o.rank[b]);
+		}
+	}
+	(void)imap_order_find(&o, 0, 2000, &found);
+	assert_false(found);
+	imap_order_fini(&o);
+}
+
 static void
 test_shared(void **state)
 {
@@ -482,6 +579,8 @@ main(void)
 		cmocka_unit_test(test_refs),
 		cmocka_unit_test(test_random),
 		cmocka_unit_test(test_deep),
+		cmocka_unit_test(test_ranks),
+		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_shared),
 	};
 

@@ -86,10 +86,16 @@ test_wire_partial(void **state)
 			for (size_t n = 0; n <= buf_len(&want) + 1; n++) {
 				struct slice part = slice_first(
 				    slice_skip(buf_slice(&want), from), n);
-				size_t max = 1 + (from + n) % 3;
-				buf_reset(&have);
-				(void)wire_read(in, from, n, max, NULL, &have);
-				assert_true(slice_eq(buf_slice(&have), part));
+				size_t max[] = { 1 + (from + n) % 3,
+					4 + (from + n) % 9, 400 };
+
+				for (size_t k = 0; k < NELEMS(max); k++) {
+					buf_reset(&have);
+					(void)wire_read(
+					    in, from, n, max[k], NULL, &have);
+					assert_true(
+					    slice_eq(buf_slice(&have), part));
+				}
 			}
 		}
 	}
