@@ -112,6 +112,12 @@ tests_unit_test_imap_consistency_SOURCES = tests/unit/test_imap_consistency.c
 tests_unit_test_imap_consistency_LDADD = $(IMAP_LIBS) libmaildir.a libbase.a \
 	$(SQLITE_LIBS) $(UTF8PROC_LIBS)
 
+check_PROGRAMS += tests/unit/test_imap_memory
+TESTS += tests/unit/test_imap_memory
+tests_unit_test_imap_memory_SOURCES = tests/unit/test_imap_memory.c
+tests_unit_test_imap_memory_LDADD = $(IMAP_LIBS) libmaildir.a libbase.a \
+	$(SQLITE_LIBS) $(UTF8PROC_LIBS) -lcmocka
+
 check_PROGRAMS += tests/unit/test_imap_hibernate
 TESTS += tests/unit/test_imap_hibernate
 tests_unit_test_imap_hibernate_SOURCES = tests/unit/test_imap_hibernate.c

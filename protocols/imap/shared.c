@@ -23,6 +23,12 @@ imap_shared_give(size_t n)
 	in_use -= n;
 }
 
+size_t
+imap_shared_in_use(void)
+{
+	return in_use;
+}
+
 bool
 imap_shared_busy(void)
 {

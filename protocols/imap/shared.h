@@ -19,6 +19,8 @@
 /* Count n more bytes; false: that would be too much. */
 bool imap_shared_take(size_t n) MUST_USE;
 void imap_shared_give(size_t n);
+/* Bytes that are taken. */
+size_t imap_shared_in_use(void);
 /* Whether so much is in use that whoever begins should wait for the others. */
 bool imap_shared_busy(void);
 

@@ -17,7 +17,8 @@
  * see, and what the files' names say.
  *
  * Sessions run slice by slice in an order that a seed gives, and so do the
- * syncs they wait for.  POSTERN_LONG: for an hour; argument: a seed.
+ * syncs they wait for.  POSTERN_LONG: for an hour.  Arguments: a seed, for a
+ * long run; or the first and the last of many short ones.
  */
 #include <sys/stat.h>
 
@@ -1080,7 +1081,11 @@ main(int argc, char **argv)
 
 	options = &imap_options_default;
 	log_set_sink(quiet, NULL);
-	if (argc > 1) {
+	if (argc > 2) {
+		n = (unsigned)strtoul(argv[1], NULL, 10);
+		for (; n <= strtoul(argv[2], NULL, 10); n++)
+			run_seed(n, SHORT_TURNS);
+	} else if (argc > 1) {
 		run_seed(
 		    (unsigned)strtoul(argv[1], NULL, 10), 10 * SHORT_TURNS);
 	} else if (getenv("POSTERN_LONG") != NULL) {
