@@ -101,6 +101,8 @@ err_name(int code)
 		return "damaged";
 	case ERR_STALE:
 		return "stale";
+	case ERR_NO_RIGHT:
+		return "no right";
 	}
 	return "unknown";
 }

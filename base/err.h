@@ -26,6 +26,7 @@ enum err_code {
 	ERR_TEMPORARY = -11, /* a service is away: try again later */
 	ERR_DAMAGED = -12,   /* our own data is not what was written */
 	ERR_STALE = -13,     /* the object changed meanwhile: look again */
+	ERR_NO_RIGHT = -14,  /* an access control list doesn't allow it */
 };
 
 struct err {

@@ -1,5 +1,6 @@
 noinst_LIBRARIES += libbase.a
 libbase_a_SOURCES = \
+	base/account_option.c base/account_option.h \
 	base/arena.c base/arena.h \
 	base/ascii.h \
 	base/base64.c base/base64.h \

@@ -6,9 +6,12 @@
 #include "base/fsx.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "maildir/acl_file.h"
+#include "maildir/collect.h"
 #include "maildir/dir.h"
 #include "maildir/edit.h"
 #include "maildir/name.h"
+#include "maildir/shared_index.h"
 #include "maildir/subscription.h"
 
 static int
@@ -18,93 +21,6 @@ invalid(struct err *e, int rc)
 }
 
 /* --- listing -------------------------------------------------------------- */
-
-/* Names while they are collected: slices are offsets until the end. */
-struct collect {
-	struct buf names;
-	struct entry_at {
-		size_t at, n;
-		unsigned attrs;
-	} * v;
-	size_t n, cap;
-};
-
-enum { NAMES_MAX_BYTES = 64 * 1024 * 1024 };
-
-static void
-collect_add(struct collect *c, struct slice name, unsigned attrs)
-{
-	size_t at = buf_len(&c->names);
-
-	buf_put(&c->names, name);
-	if (!buf_ok(&c->names))
-		return;
-	if (c->n == c->cap) {
-		c->cap = c->cap * 2 + 16;
-		c->v = mem_realloc(c->v, c->cap, sizeof(*c->v));
-	}
-	c->v[c->n++] = (struct entry_at){ at, name.n, attrs };
-}
-
-static int
-order_entries(const void *a, const void *b)
-{
-	const struct mailbox_entry *x = a, *y = b;
-	bool ix = name_is_inbox(x->name), iy = name_is_inbox(y->name);
-
-	if (ix != iy)
-		return ix ? -1 : 1;
-	return slice_cmp(x->name, y->name);
-}
-
-static bool
-is_below(struct slice name, struct slice parent)
-{
-	return name.n > parent.n && name.p[parent.n] == '.' &&
-	    slice_starts(name, parent);
-}
-
-/* Sort, fold doubles together, and see who has children. */
-static void
-collect_finish(struct collect *c, struct mailbox_list *out)
-{
-	size_t n = 0;
-
-	out->v = mem_alloc((c->n + 1) * sizeof(*out->v));
-	for (size_t i = 0; i < c->n; i++)
-		out->v[i] = (struct mailbox_entry){
-			slice_of(
-			    buf_slice(&c->names).p + c->v[i].at, c->v[i].n),
-			c->v[i].attrs
-		};
-	if (c->n != 0)
-		qsort(out->v, c->n, sizeof(*out->v), order_entries);
-	for (size_t i = 0; i < c->n; i++) {
-		if (n != 0 && slice_eq(out->v[n - 1].name, out->v[i].name)) {
-			unsigned both = out->v[n - 1].attrs | out->v[i].attrs;
-
-			/* \Noselect only if nobody knows better */
-			if (!(out->v[n - 1].attrs & out->v[i].attrs &
-				MAILBOX_NOSELECT))
-				both &= ~(unsigned)MAILBOX_NOSELECT;
-			out->v[n - 1].attrs = both;
-		} else {
-			out->v[n++] = out->v[i];
-		}
-	}
-	/* Bytes below '.' sort between a parent and its children, so the
-	 * entry behind isn't always a child: look as far as the prefix goes. */
-	for (size_t i = 0; i < n; i++)
-		for (size_t k = i + 1;
-		     k < n && slice_starts(out->v[k].name, out->v[i].name); k++)
-			if (is_below(out->v[k].name, out->v[i].name)) {
-				out->v[i].attrs |= MAILBOX_HAS_CHILDREN;
-				break;
-			}
-	out->n = n;
-	out->store = c->names.p;
-	free(c->v);
-}
 
 static bool
 has_new(int root_fd, const char *dir)
@@ -183,27 +99,6 @@ collect_dirs(struct account *a, struct collect *c, struct err *e)
 	return 0;
 }
 
-static void
-collect_parents(struct collect *c)
-{
-	size_t n = c->n;
-
-	for (size_t i = 0; i < n; i++) {
-		size_t at = c->v[i].at;
-
-		for (size_t k = sizeof("INBOX"); k < c->v[i].n; k++) {
-			struct slice all = buf_slice(&c->names);
-			char *parent;
-
-			if (all.p[at + k] != '.')
-				continue;
-			parent = slice_dup(slice_of(all.p + at, k));
-			collect_add(c, slice_str(parent), MAILBOX_NOSELECT);
-			free(parent);
-		}
-	}
-}
-
 int
 account_list(struct account *a, struct mailbox_list *out, struct err *e)
 {
@@ -213,21 +108,23 @@ account_list(struct account *a, struct mailbox_list *out, struct err *e)
 
 	if ((rc = account_open(a, e)) != 0)
 		return rc;
-	buf_init(&c.names, NAMES_MAX_BYTES);
+	collect_init(&c);
 	collect_add(&c, SLICE("INBOX"), marked(a->root_fd, ""));
 	if ((rc = collect_dirs(a, &c, e)) != 0 ||
 	    (rc = account_subscriptions(a, &subscribed, e)) != 0)
 		goto fail;
-	for (size_t i = 0; i < subscribed.n; i++)
+	for (size_t i = 0; i < subscribed.n; i++) {
+		if (!name_valid(subscribed.v[i].name))
+			continue; /* not of this account */
 		collect_add(&c, subscribed.v[i].name,
 		    MAILBOX_SUBSCRIBED | MAILBOX_NOSELECT);
+	}
 	mailbox_list_fini(&subscribed);
-	collect_parents(&c);
+	collect_parents(&c, SLICE("INBOX"));
 	collect_finish(&c, out);
 	return 0;
 fail:
-	buf_fini(&c.names);
-	free(c.v);
+	collect_fini(&c);
 	return rc;
 }
 
@@ -242,26 +139,18 @@ account_subscriptions(
 
 	if ((rc = account_open(a, e)) != 0)
 		return rc;
-	buf_init(&file, NAMES_MAX_BYTES);
+	buf_init(&file, COLLECT_MAX);
 	if ((rc = subscription_read(a->root_fd, &file, e)) != 0)
 		goto out;
-	buf_init(&c.names, NAMES_MAX_BYTES);
+	collect_init(&c);
 	rest = buf_slice(&file);
 	while (slice_split(&rest, '\n', &name))
-		if (name_valid(name))
+		if (name_valid(name) || shared_name_valid(name))
 			collect_add(&c, name, MAILBOX_SUBSCRIBED);
 	collect_finish(&c, out);
 out:
 	buf_fini(&file);
 	return rc;
-}
-
-void
-mailbox_list_fini(struct mailbox_list *l)
-{
-	free(l->v);
-	free(l->store);
-	*l = (struct mailbox_list){ 0 };
 }
 
 int
@@ -272,7 +161,7 @@ account_subscribe(struct account *a, struct slice name, bool on, struct err *e)
 
 	if ((rc = account_open(a, e)) != 0)
 		return rc;
-	if (!name_valid(name))
+	if (!name_valid(name) && !shared_name_valid(name))
 		return invalid(e, ERR_INVALID);
 	u = store_unique(a->store, a->store->wall_ms);
 	return subscription_set(a->root_fd, name, on, &u, e);
@@ -465,7 +354,8 @@ account_create(struct account *a, struct slice name, struct err *e)
 		rc = make_dir(a, buf_cstr(&dir), e);
 		made = rc == 0;
 	}
-	if (rc == 0 && (rc = account_retry(make_row, &c, e)) == 0) {
+	if (rc == 0 && (rc = account_acl_created(a, buf_cstr(&dir), e)) == 0 &&
+	    (rc = account_retry(make_row, &c, e)) == 0) {
 		a->root_dirty = true;
 		rc = account_sync_now(a, e);
 	}
@@ -496,6 +386,8 @@ account_delete(struct account *a, struct slice name, struct err *e)
 		goto out;
 	}
 	c.dir = buf_slice(&dir);
+	if ((rc = account_acl_before_delete(a, buf_cstr(&dir), e)) != 0)
+		goto out;
 	put_tmp(a, &tmp, "postern-deleted.");
 	if (fsx_rename(a->root_fd, buf_cstr(&dir), a->root_fd, buf_cstr(&tmp)) <
 	    0) {
@@ -509,6 +401,7 @@ account_delete(struct account *a, struct slice name, struct err *e)
 		goto out;
 	if ((m = mailbox_find_dir(a, c.dir)) != NULL)
 		mailbox_set_gone(m);
+	acl_deleted(a->root_fd, buf_cstr(&dir));
 	a->sweep = tidy_sweep(a);
 	/* counted anew by whoever asks next */
 	if (quota_active(a))

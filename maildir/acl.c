@@ -4,16 +4,13 @@
 
 #include "base/ascii.h"
 #include "base/mem.h"
-#include "maildir/foreign.h"
-
-#define FILE_NAME "courierimapacl"
-#define HIER_DIR  "courierimaphieracl"
-
-enum { FILE_MAX = 512 * 1024 };
 
 static const char letters[] = "aceilrstwx";
 
 static const struct slice owner = SLICE_INIT("owner");
+static const struct slice administrators = SLICE_INIT("administrators");
+static const struct slice administrator_group =
+    SLICE_INIT("group=administrators");
 
 void
 acl_init(struct acl *a)
@@ -32,25 +29,32 @@ acl_fini(struct acl *a)
 
 /* --- rights --------------------------------------------------------------- */
 
+/* The right of a letter; 0: none. */
+static unsigned
+right_of(uint8_t letter)
+{
+	/* RFC 4314 2.1.1: d stands for e, t and x; c for k */
+	if (letter == 'd')
+		return ACL_EXPUNGE | ACL_DELETE_MESSAGES | ACL_DELETE_MAILBOX;
+	if (letter == 'k')
+		return ACL_CREATE;
+	for (unsigned k = 0; letters[k] != '\0'; k++)
+		if ((uint8_t)letters[k] == letter)
+			return 1u << k;
+	return 0;
+}
+
 bool
 acl_rights_parse(struct slice s, unsigned *rights)
 {
 	unsigned all = 0;
 
 	for (size_t i = 0; i < s.n; i++) {
-		unsigned k = 0;
+		unsigned right = right_of(s.p[i]);
 
-		/* RFC 4314 2.1.1: d stands for e, t and x */
-		if (s.p[i] == 'd') {
-			all |= ACL_EXPUNGE | ACL_DELETE_MESSAGES |
-			    ACL_DELETE_MAILBOX;
-			continue;
-		}
-		while (letters[k] != '\0' && (uint8_t)letters[k] != s.p[i])
-			k++;
-		if (letters[k] == '\0')
+		if (right == 0)
 			return false;
-		all |= 1u << k;
+		all |= right;
 	}
 	*rights = all;
 	return true;
@@ -128,14 +132,21 @@ void
 acl_parse(struct slice bytes, struct acl *out)
 {
 	struct slice line, identifier;
-	unsigned rights;
 
-	while (slice_split(&bytes, '\n', &line))
-		if (slice_split(&line, ' ', &identifier) &&
-		    is_identifier(identifier) &&
-		    acl_rights_parse(slice_trim(line), &rights) &&
-		    !acl_set(out, identifier, rights))
+	while (slice_split(&bytes, '\n', &line)) {
+		unsigned rights = 0;
+
+		(void)slice_split(&line, ' ', &identifier);
+		if (!is_identifier(identifier))
+			continue;
+		/* a letter that means nothing here must not make a line that
+		 * takes rights away ineffective */
+		line = slice_trim(line);
+		for (size_t i = 0; i < line.n; i++)
+			rights |= right_of(line.p[i]);
+		if (!acl_set(out, identifier, rights))
 			return;
+	}
 }
 
 void
@@ -149,72 +160,86 @@ acl_put(struct buf *out, const struct acl *a)
 	}
 }
 
-static bool
-is_about(struct slice identifier, struct slice user, bool is_owner)
+void
+acl_default(struct acl *out)
 {
-	if (slice_starts(identifier, SLICE("user=")))
-		return slice_eq(slice_skip(identifier, 5), user);
-	if (slice_eq(identifier, owner))
-		return is_owner;
-	return slice_eq(identifier, SLICE("anyone")) ||
-	    slice_eq(identifier, SLICE("anonymous"));
+	(void)!acl_set(out, owner, ACL_ALL);
+	(void)!acl_set(out, administrators, ACL_ALL);
 }
 
-unsigned
-acl_effective(const struct acl *a, struct slice user, bool is_owner)
+/* --- who may what --------------------------------------------------------- */
+
+/* One name for what has two. */
+static struct slice
+canonical(struct slice identifier)
+{
+	return slice_eq(identifier, administrators) ? administrator_group
+						    : identifier;
+}
+
+static bool
+is_called(struct acl_who who, struct slice identifier)
+{
+	identifier = canonical(identifier);
+	for (size_t i = 0; i < who.n; i++)
+		if (slice_eq(canonical(who.v[i]), identifier))
+			return true;
+	return false;
+}
+
+static bool
+is_about(struct acl_who who, struct slice identifier)
+{
+	return slice_eq(identifier, SLICE("anyone")) ||
+	    slice_eq(identifier, SLICE("anonymous")) ||
+	    is_called(who, identifier);
+}
+
+/* As the list has it. */
+static unsigned
+compute(const struct acl *a, struct acl_who who)
 {
 	unsigned plus = 0, minus = 0;
 
 	for (size_t i = 0; i < a->n; i++) {
 		struct slice id = a->v[i].identifier;
 
-		if (id.p[0] != '-' && is_about(id, user, is_owner))
+		if (id.p[0] != '-' && is_about(who, id))
 			plus |= a->v[i].rights;
-		else if (id.p[0] == '-' &&
-		    is_about(slice_skip(id, 1), user, is_owner))
+		else if (id.p[0] == '-' && is_about(who, slice_skip(id, 1)))
 			minus |= a->v[i].rights;
 	}
-	plus &= ~minus;
+	return plus & ~minus;
+}
+
+/* What can't be taken from somebody, whatever the list says. */
+static unsigned
+kept(struct acl_who who)
+{
+	if (is_called(who, administrators))
+		return ACL_ALL;
 	/* else nobody could ever give the rights back */
-	return is_owner ? plus | ACL_LOOKUP | ACL_ADMINISTER : plus;
+	return is_called(who, owner) ? ACL_LOOKUP | ACL_ADMINISTER : 0;
 }
 
-/* --- files ---------------------------------------------------------------- */
-
-static bool
-read_file(int root_fd, const char *dir, const char *name, struct acl *out)
+unsigned
+acl_effective(const struct acl *a, struct acl_who who)
 {
-	struct buf bytes;
-	bool found;
-
-	buf_init(&bytes, FILE_MAX);
-	found = foreign_file_read(root_fd, dir, name, &bytes);
-	if (found)
-		acl_parse(buf_slice(&bytes), out);
-	buf_fini(&bytes);
-	return found;
+	return compute(a, who) | kept(who);
 }
 
-void
-acl_read(int root_fd, const char *dir, struct acl *out)
+bool
+acl_is_sound(const struct acl *a, struct slice *loser)
 {
-	struct slice rest = slice_str(dir);
-	struct buf path;
-	bool found = false;
+	const struct slice *all[] = { &owner, &administrators };
 
-	buf_init(&path, 1024);
-	/* ".a.b", then ".a", then "" */
-	while (!found) {
-		buf_reset(&path);
-		buf_put(&path, rest);
-		found = read_file(root_fd, buf_cstr(&path), FILE_NAME, out) ||
-		    (rest.n > 1 &&
-			read_file(root_fd, HIER_DIR, buf_cstr(&path) + 1, out));
-		if (rest.n == 0)
-			break;
-		rest = slice_first(rest, slice_rfind(rest, '.'));
+	for (size_t i = 0; i < NELEMS(all); i++) {
+		struct acl_who who = { all[i], 1 };
+
+		if ((kept(who) & ~compute(a, who)) != 0) {
+			*loser = *all[i];
+			return false;
+		}
 	}
-	buf_fini(&path);
-	if (!found)
-		(void)!acl_set(out, owner, ACL_ALL);
+	return true;
 }

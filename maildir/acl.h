@@ -1,7 +1,7 @@
 /*
- * acl: Courier's access control lists (courierimapacl), RFC 4314 in its words.
+ * acl: access control lists (RFC 4314) in the words of Courier's files.
  *
- * Layer:  maildir, uses base.
+ * Layer:  maildir, uses base.  No I/O: acl_file.h finds and writes the files.
  * A line is "IDENTIFIER RIGHTS", for example "owner aceilrstwx" or
  * "-user=joe w".  Identifiers: owner, anyone, anonymous (the same), user=ID,
  * group=NAME, administrators (= group=administrators); a leading '-' takes
@@ -18,10 +18,10 @@
 #include "base/buf.h"
 #include "base/slice.h"
 
-/* RFC 4314 2.1; bits in the order of their letters. */
+/* RFC 4314 2.1; bits in the order of their letters in the files. */
 enum acl_right {
 	ACL_ADMINISTER = 1,	   /* a */
-	ACL_CREATE = 2,		   /* c */
+	ACL_CREATE = 2,		   /* c, in RFC 4314 also k */
 	ACL_EXPUNGE = 4,	   /* e */
 	ACL_INSERT = 8,		   /* i */
 	ACL_LOOKUP = 16,	   /* l */
@@ -50,33 +50,43 @@ void acl_init(struct acl *a);
 void acl_fini(struct acl *a);
 
 /* Letters to rights; false: an unknown letter.  RFC 2086's d stands for e, t
- * and x (RFC 4314 2.1.1). */
+ * and x (RFC 4314 2.1.1), k for c. */
 bool acl_rights_parse(struct slice letters, unsigned *rights) MUST_USE;
-/* Append the letters, in alphabetical order. */
+/* Append the letters of the files, in alphabetical order. */
 void acl_rights_put(struct buf *out, unsigned rights);
 
-/* Add what the lines of a file say; bad ones are passed over, and of several
- * with one identifier the last one counts. */
+/* Add what the lines of a file say; bad ones are passed over, and so are
+ * letters that are no right.  Of several lines with one identifier the last
+ * one counts. */
 void acl_parse(struct slice bytes, struct acl *out);
 /* Append the lines. */
 void acl_put(struct buf *out, const struct acl *a);
+/* The list of a mailbox that has none: all rights for the owner and for
+ * administrators. */
+void acl_default(struct acl *out);
 /* Set an identifier's rights; 0 removes it.  False: too many entries, or no
  * identifier. */
 bool acl_set(struct acl *a, struct slice identifier, unsigned rights) MUST_USE;
 /* The entry of an identifier, or NULL. */
 const struct acl_entry *acl_find(const struct acl *a, struct slice identifier);
 
-/*
- * The rights of a user: the union of the entries for him less the union of
- * the negative ones.  The owner keeps l and a in any case.
- */
-unsigned acl_effective(const struct acl *a, struct slice user, bool is_owner);
+/* Somebody, as all the identifiers that name him but anyone. */
+struct acl_who {
+	const struct slice *v; /* "owner", "user=joe", "group=sales" */
+	size_t n;
+};
 
 /*
- * The list that applies to the mailbox in directory dir ("" is INBOX): its
- * own, else courierimaphieracl/NAME, else its parent's, and at last the
- * default: the owner has all rights.
+ * The rights of somebody: the union of the entries for him less the union of
+ * the negative ones (ACL2=UNION).  The owner keeps l and a in any case,
+ * administrators all.
  */
-void acl_read(int root_fd, const char *dir, struct acl *out);
+unsigned acl_effective(const struct acl *a, struct acl_who who);
+
+/*
+ * Whether a list leaves the owner l and a, and administrators all; if not,
+ * *loser is the one.  What takes these away must not be written.
+ */
+bool acl_is_sound(const struct acl *a, struct slice *loser) MUST_USE;
 
 #endif

@@ -28,6 +28,9 @@ struct flags_change {
 	 * flags have changed that this is about (RFC 7162 3.1.12).
 	 */
 	struct view *known;
+	/* What stays as it is, whatever how says: flags, and all keywords. */
+	uint32_t keep;
+	bool keep_keywords;
 };
 
 struct change_flags;
@@ -45,13 +48,16 @@ void change_flags_free(struct change_flags **c);
 
 struct change_copy;
 /*
- * COPY or (move) MOVE to another mailbox of the account.  ERR_NOT_FOUND: no
- * such target (TRYCREATE).  All or nothing for COPY: on failure the copies
- * made are removed again.
+ * COPY or (move) MOVE to a mailbox of the same account or another one.
+ * ERR_NOT_FOUND: no such target (TRYCREATE).  All or nothing for COPY: on
+ * failure the copies made are removed again.
  */
-int change_copy_begin(struct mailbox *from, struct slice target,
-    const uint32_t *uids, size_t n, bool move, struct change_copy **out,
-    struct err *e) MUST_USE;
+int change_copy_begin(struct mailbox *from, struct account *to,
+    struct slice target, const uint32_t *uids, size_t n, bool move,
+    struct change_copy **out, struct err *e) MUST_USE;
+/* The copies get none of these flags, or (keywords) no keywords; before the
+ * first step. */
+void change_copy_drop(struct change_copy *c, uint32_t flags, bool keywords);
 /* A MOVE whose copies lack these flags. */
 int change_move_without_begin(struct mailbox *from, struct slice target,
     const uint32_t *uids, size_t n, uint32_t flags, struct change_copy **out,

@@ -52,6 +52,7 @@ struct change_copy {
 	struct mailbox *from, *to;
 	bool move;
 	uint32_t dropped; /* flags that the copies don't get */
+	bool drop_keywords;
 	enum copy_state state;
 	uint32_t *uids;
 	size_t n_uids, at;
@@ -93,9 +94,9 @@ open_tmp(struct mailbox *m, struct err *e)
 }
 
 int
-change_copy_begin(struct mailbox *from, struct slice target,
-    const uint32_t *uids, size_t n, bool move, struct change_copy **out,
-    struct err *e)
+change_copy_begin(struct mailbox *from, struct account *account,
+    struct slice target, const uint32_t *uids, size_t n, bool move,
+    struct change_copy **out, struct err *e)
 {
 	struct change_copy *c;
 	struct mailbox *to;
@@ -104,7 +105,7 @@ change_copy_begin(struct mailbox *from, struct slice target,
 	MAGIC_CHECK(from, MAILBOX_MAGIC);
 	if (from->gone)
 		return err_set(e, ERR_STALE, "mailbox is gone");
-	if ((rc = mailbox_open(from->account, target, &to, e)) != 0)
+	if ((rc = mailbox_open(account, target, &to, e)) != 0)
 		return rc;
 	if ((fd = open_tmp(to, e)) < 0) {
 		mailbox_close(&to);
@@ -134,11 +135,20 @@ change_move_without_begin(struct mailbox *from, struct slice target,
     const uint32_t *uids, size_t n, uint32_t flags, struct change_copy **out,
     struct err *e)
 {
-	int rc = change_copy_begin(from, target, uids, n, true, out, e);
+	int rc = change_copy_begin(
+	    from, from->account, target, uids, n, true, out, e);
 
 	if (rc == 0)
-		(*out)->dropped = flags;
+		change_copy_drop(*out, flags, false);
 	return rc;
+}
+
+void
+change_copy_drop(struct change_copy *c, uint32_t flags, bool keywords)
+{
+	MAGIC_CHECK(c, COPY_MAGIC);
+	c->dropped = flags;
+	c->drop_keywords = keywords;
 }
 
 static enum step
@@ -336,8 +346,8 @@ step_prepare(struct change_copy *c, int64_t now_ms, int64_t wall_ms)
 	}
 	if (c->at < c->n_uids)
 		return STEP_YIELD;
-	/* A MOVE takes away as much as it adds. */
-	if (!c->move) {
+	/* A MOVE within an account takes away as much as it adds. */
+	if (!c->move || c->to->account != c->from->account) {
 		rc = quota_check(
 		    c->to->account, c->bytes, c->messages, wall_ms, NULL);
 		/* somebody has the database, or all is being counted */
@@ -408,11 +418,12 @@ commit_one(struct change_copy *c, struct edit *ed, struct item *it)
 		.place = it->place };
 	struct buf file;
 	uint32_t set = 0;
-	int fd = mailbox_dir_fd(c->to, DIR_CUR), rc;
+	int fd = mailbox_dir_fd(c->to, DIR_CUR), rc = 0;
 
 	if (fd < 0)
 		return err_of_errno(errno);
-	rc = keyword_set_copy(c->to, c->from, it->keywords, &set, NULL);
+	if (!c->drop_keywords)
+		rc = keyword_set_copy(c->to, c->from, it->keywords, &set, NULL);
 	if (rc != 0)
 		return rc;
 	buf_init(&file, 1024);

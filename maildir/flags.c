@@ -114,6 +114,10 @@ change_set(struct change_flags *c, uint32_t from, struct set_change *memo)
 
 	if (memo->known && memo->from == from)
 		return 0;
+	if (c->what.keep_keywords) {
+		*memo = (struct set_change){ true, from, from };
+		return 0;
+	}
 	old = mailbox_keyword_set(m, from, &n_old);
 	switch (c->what.how) {
 	case FLAGS_REPLACE:
@@ -135,7 +139,7 @@ change_set(struct change_flags *c, uint32_t from, struct set_change *memo)
 }
 
 static uint32_t
-new_flags(const struct flags_change *what, uint32_t old)
+wanted_flags(const struct flags_change *what, uint32_t old)
 {
 	switch (what->how) {
 	case FLAGS_REPLACE:
@@ -146,6 +150,12 @@ new_flags(const struct flags_change *what, uint32_t old)
 		return old & ~what->flags;
 	}
 	return old;
+}
+
+static uint32_t
+new_flags(const struct flags_change *what, uint32_t old)
+{
+	return (wanted_flags(what, old) & ~what->keep) | (old & what->keep);
 }
 
 /* What is marked \Deleted doesn't count. */

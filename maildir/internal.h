@@ -57,7 +57,8 @@ struct store {
 	struct account *accounts[ACCOUNT_BUCKETS];
 	unsigned n_open; /* databases */
 	struct cache_pool *cache_pool;
-	uint64_t unique; /* counter for file names */
+	struct shared_indexes *shared; /* files read, or NULL */
+	uint64_t unique;	       /* counter for file names */
 	uint64_t tick;
 	int64_t now_ms, wall_ms; /* as last handed in */
 };
@@ -355,6 +356,17 @@ struct quota_usage;
 /* Sum up anew; write: and have maildirsize say so. */
 int quota_count(struct account *a, bool write, struct quota_usage *u,
     struct err *e) MUST_USE;
+
+/* --- account_acl.c ----------------------------------------------------------
+ */
+
+/* What acl_file.h does when a mailbox in dir comes and goes. */
+int account_acl_created(
+    struct account *a, const char *dir, struct err *e) MUST_USE;
+int account_acl_before_delete(
+    struct account *a, const char *dir, struct err *e) MUST_USE;
+int account_acl_before_rename(
+    struct account *a, const char *dir, struct err *e) MUST_USE;
 
 /* --- vanished.c ----------------------------------------------------------- */
 

@@ -2,7 +2,9 @@ noinst_LIBRARIES += libmaildir.a
 libmaildir_a_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
 libmaildir_a_SOURCES = \
 	maildir/account.c \
+	maildir/account_acl.c \
 	maildir/acl.c maildir/acl.h \
+	maildir/acl_file.c maildir/acl_file.h \
 	maildir/adopt.c maildir/adopt.h \
 	maildir/append.c maildir/append.h \
 	maildir/background.c maildir/background.h \
@@ -10,6 +12,7 @@ libmaildir_a_SOURCES = \
 	maildir/cache_row.c maildir/cache_row.h \
 	maildir/change.h \
 	maildir/chunk.c maildir/chunk.h \
+	maildir/collect.c maildir/collect.h \
 	maildir/copy.c \
 	maildir/courier_lock.c maildir/courier_lock.h \
 	maildir/db.c maildir/db.h \
@@ -44,6 +47,8 @@ libmaildir_a_SOURCES = \
 	maildir/scan_missing.c \
 	maildir/scan_read.c \
 	maildir/scan_sort.c \
+	maildir/shared_index.c maildir/shared_index.h \
+	maildir/shared_list.c \
 	maildir/store.c maildir/store.h \
 	maildir/subscription.c maildir/subscription.h \
 	maildir/sync.c maildir/sync.h \
@@ -110,6 +115,12 @@ tests_unit_test_maildir_import_SOURCES = tests/unit/test_maildir_import.c \
 	$(MAILDIR_FIXTURE)
 tests_unit_test_maildir_import_LDADD = $(MAILDIR_TEST_LIBS)
 
+check_PROGRAMS += tests/unit/test_maildir_acl
+TESTS += tests/unit/test_maildir_acl
+tests_unit_test_maildir_acl_SOURCES = tests/unit/test_maildir_acl.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_acl_LDADD = $(MAILDIR_TEST_LIBS)
+
 check_PROGRAMS += tests/unit/test_maildir_trash
 TESTS += tests/unit/test_maildir_trash
 tests_unit_test_maildir_trash_SOURCES = tests/unit/test_maildir_trash.c \
@@ -144,4 +155,12 @@ tests_fuzz_fuzz_cache_row_LDADD = libmaildir.a libbase.a $(SQLITE_LIBS)
 tests_fuzz_fuzz_cache_row_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 if !FUZZING
 tests_fuzz_fuzz_cache_row_SOURCES += tests/fuzz/replay.c
+endif
+
+check_PROGRAMS += tests/fuzz/fuzz_shared
+tests_fuzz_fuzz_shared_SOURCES = tests/fuzz/fuzz_shared.c
+tests_fuzz_fuzz_shared_LDADD = libmaildir.a libbase.a $(SQLITE_LIBS)
+tests_fuzz_fuzz_shared_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+if !FUZZING
+tests_fuzz_fuzz_shared_SOURCES += tests/fuzz/replay.c
 endif

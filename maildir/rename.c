@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/fsx.h"
 #include "base/mem.h"
+#include "maildir/acl_file.h"
 #include "maildir/dir.h"
 #include "maildir/edit.h"
 #include "maildir/name.h"
@@ -252,6 +253,11 @@ rename_tree(struct rename_call *c, struct err *e)
 		return rc;
 	if (c->n == 0)
 		return err_set(e, ERR_NOT_FOUND, "no such mailbox");
+	/* RFC 4314 4: lists don't change */
+	for (size_t i = 0; i < c->n; i++)
+		if ((rc = account_acl_before_rename(c->a, c->v[i].from, e)) !=
+		    0)
+			return rc;
 	if ((rc = rename_rows(c, e)) != 0)
 		return rc;
 	for (size_t i = 0; i < c->n; i++) {
@@ -442,8 +448,8 @@ account_rename(
 		rc = err_set(e, ERR_EXISTS, "target exists");
 	else if (name_is_inbox(from))
 		rc = rename_inbox(&c, to, e);
-	else
-		rc = rename_tree(&c, e);
+	else if ((rc = rename_tree(&c, e)) == 0)
+		acl_renamed(a->root_fd, buf_cstr(&from_dir), buf_cstr(&to_dir));
 	/* What is delivered under the new name must be found there. */
 	if (rc == 0) {
 		a->root_dirty = true;

@@ -15,6 +15,7 @@
 #include "base/pool.h"
 #include "maildir/background.h"
 #include "maildir/quota_file.h"
+#include "maildir/shared_index.h"
 
 enum { BUSY_TRIES = 50, BUSY_PAUSE_NS = 2000000, TICK_BUDGET = 100 };
 
@@ -80,6 +81,7 @@ store_free(struct store **ps)
 			account_free(a);
 		}
 	cache_pool_free(&s->cache_pool);
+	shared_indexes_free(&s->shared);
 	watch_fini(s);
 	free(s->host);
 	free(s->uidl_format);
@@ -131,7 +133,7 @@ account_get(struct store *s, const char *path, const char *quota)
 		a->next = *bucket;
 		*bucket = a;
 	}
-	if (strcmp(a->quota, quota) != 0) {
+	if (quota != NULL && strcmp(a->quota, quota) != 0) {
 		pool_free(a->quota);
 		a->quota = pool_strdup(quota);
 		a->quota_warned = false;

@@ -75,6 +75,13 @@ struct account;
 struct account *account_get(
     struct store *s, const char *path, const char *quota) MUST_USE;
 void account_release(struct account **a);
+/*
+ * The account of somebody else, to be visited by a session on near: in the
+ * same store, with whatever quota its own sessions gave it.  ERR_NOT_FOUND:
+ * there is no Maildir; ERR_DENIED: it isn't this process's user's.
+ */
+int account_visit(struct account *near, const char *path, struct account **out,
+    struct err *e) MUST_USE;
 /* The path; good as long as the account is held. */
 const char *account_path(const struct account *a);
 
@@ -143,6 +150,24 @@ int account_subscribe(
 /* 0 if it can be selected; ERR_NOT_FOUND; ERR_INVALID. */
 int account_exists(
     struct account *a, struct slice name, struct err *e) MUST_USE;
+
+/* --- access control lists, acl.h --------------------------------------------
+ */
+
+struct acl;
+
+/* The list that applies to a mailbox of the account, or to a name that could
+ * be one.  ERR_*: it can't be read; then nobody is to be let in. */
+int account_acl(struct account *a, struct slice name, struct acl *out,
+    struct err *e) MUST_USE;
+/* Whether there can be one: the name is a mailbox, or a parent of mailboxes.
+ * 0, ERR_NOT_FOUND, …. */
+int account_acl_known(
+    struct account *a, struct slice name, struct err *e) MUST_USE;
+/* Replace a mailbox's list, or that of a name which is only a parent of
+ * mailboxes; ERR_NOT_FOUND if it isn't either. */
+int account_acl_set(struct account *a, struct slice name, const struct acl *acl,
+    struct err *e) MUST_USE;
 
 /* Usage and limits of the maildirsize file; a limit of 0: none. */
 struct account_quota {

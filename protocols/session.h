@@ -31,6 +31,7 @@ enum session_end {
 /* Who is there; every string is the session's own copy after x_new(). */
 struct session_peer {
 	const char *user;	 /* canonical user id (ADDRESS) */
+	const char *options;	 /* the account's (account_option.h); or NULL */
 	const char *client_addr; /* text, IPv4 as IPv4-mapped IPv6 */
 	uint32_t client_port;
 	const char *local_addr;

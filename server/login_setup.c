@@ -178,7 +178,8 @@ capability(struct login *l, enum conf_file file, enum conf_key key, bool pop3)
 	if (!conf_service_is_set(l->conf, file, key))
 		set = "";
 	buf_init(&out, CAPABILITY_MAX);
-	imap_capability_words(set, &out);
+	imap_capability_words(
+	    set, conf_service_bool(l->conf, file, CONF_IMAPD_IMAP_ACL), &out);
 	rest = slice_str(set);
 	while (slice_split(&rest, ' ', &word))
 		if (slice_istarts(word, SLICE("AUTH="))) {

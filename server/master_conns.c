@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/account_option.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -337,42 +338,19 @@ account_path(
 	return NULL;
 }
 
-/* Whether an account's option is on: of several the first counts. */
-static bool
-option_is_on(const struct account_record *a, struct slice want)
-{
-	struct slice rest = slice_str(a->options), one;
-
-	while (slice_split(&rest, ',', &one)) {
-		size_t eq = slice_find(one, '=');
-		struct slice value = slice_skip(one, eq + 1);
-		int64_t n = 0;
-
-		if (!slice_eq(slice_first(one, eq), want))
-			continue;
-		if (value.n != 0 && memchr("tTyY", value.p[0], 4) != NULL)
-			return true;
-		/* atoi(3), as Courier has it. */
-		for (size_t i = 0; i < value.n && n < 1000 &&
-		     value.p[i] >= '0' && value.p[i] <= '9';
-		     i++)
-			n = 10 * n + value.p[i] - '0';
-		return n != 0;
-	}
-	return false;
-}
-
 /* Why this service is closed to the account, or NULL. */
 static const char *
 account_disabled(const struct account_record *a, enum service s, bool tls)
 {
 	bool pop3 = service_is_pop3(s);
+	struct slice options = slice_str(a->options);
 
-	if (option_is_on(a, pop3 ? SLICE("disablepop3") : SLICE("disableimap")))
+	if (account_option_is_on(
+		options, pop3 ? SLICE("disablepop3") : SLICE("disableimap")))
 		return pop3 ? "POP3 access disabled for this account."
 			    : "IMAP access disabled for this account.";
 	if (!tls &&
-	    option_is_on(a,
+	    account_option_is_on(options,
 		pop3 ? SLICE("disableinsecurepop3")
 		     : SLICE("disableinsecureimap")))
 		return pop3 ? "POP3 access disabled via insecure connection."

@@ -65,7 +65,7 @@ session_message_get(struct msg_in *in, struct session_message *m)
 	m->home = msg_get_str(in);
 	m->path = msg_get_str(in);
 	m->quota = msg_get_str(in);
-	m->options = msg_get_str(in);
+	m->peer.options = m->options = msg_get_str(in);
 	m->peer.rcvd = msg_get_u64(in);
 	m->peer.sent = msg_get_u64(in);
 	m->peer.id = m->id;

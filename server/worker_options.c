@@ -18,7 +18,7 @@ enum { ID_VERSION = 1, ID_OS = 2, ID_RELEASE = 4 };
 struct protocol_options {
 	struct imap_options imap[N_SERVICES];
 	struct pop3_options pop3[N_SERVICES];
-	char *strings[3 * N_SERVICES]; /* what the options point to */
+	char *strings[4 * N_SERVICES]; /* what the options point to */
 	unsigned n_strings;
 	struct protocol_options *older;
 };
@@ -55,6 +55,7 @@ fill_imap(struct protocol_options *o, const struct conf *c, enum service s)
 {
 	const enum conf_file f = (enum conf_file)s;
 	struct imap_options *i = &o->imap[s];
+	char *trash;
 
 	*i = imap_options_default;
 	i->capability =
@@ -68,13 +69,17 @@ fill_imap(struct protocol_options *o, const struct conf *c, enum service s)
 	i->bad_max = (unsigned)conf_num(c, CONF_POSTERN_BAD_COMMANDS_MAX);
 	i->message_max = (uint64_t)conf_num(c, CONF_POSTERN_MESSAGE_SIZE_MAX);
 	i->keywords = conf_service_num(c, f, CONF_IMAPD_IMAP_KEYWORDS) != 0;
-	if (conf_service_bool(c, f, CONF_IMAPD_IMAP_MOVE_EXPUNGE_TO_TRASH)) {
-		char *name = mem_printf(
-		    "INBOX.%s", conf_str(c, CONF_IMAPD_IMAP_TRASHFOLDERNAME));
-
-		i->trash_mailbox = keep(o, name);
-		free(name);
-	}
+	trash = mem_printf(
+	    "INBOX.%s", conf_str(c, CONF_IMAPD_IMAP_TRASHFOLDERNAME));
+	i->trash = keep(o, trash);
+	free(trash);
+	if (conf_service_bool(c, f, CONF_IMAPD_IMAP_MOVE_EXPUNGE_TO_TRASH))
+		i->trash_mailbox = i->trash;
+	i->acl = conf_service_bool(c, f, CONF_IMAPD_IMAP_ACL);
+	i->shared_index =
+	    keep(o, conf_service_str(c, f, CONF_IMAPD_IMAP_SHAREDINDEXFILE));
+	i->shared_munge =
+	    conf_service_bool(c, f, CONF_IMAPD_IMAP_SHAREDMUNGENAMES);
 	i->id_name = "Postern";
 	fill_id(i, (unsigned)conf_service_num(c, f, CONF_IMAPD_IMAP_ID_FIELDS));
 	i->log_deletions =

@@ -19,6 +19,7 @@ enum { IMAP_APPEND_MAX = 1000 }; /* messages of one command */
 struct append_binary;
 
 struct append_args {
+	struct imap_place place;
 	struct slice name;
 	bool bad_name;
 	struct append *append;

@@ -20,6 +20,8 @@ static const struct {
 	{ "SORT", true }, /* RFC 5256 3 */
 	{ "QUOTA", true }, /* RFC 9208 3.1 */
 	{ "IDLE", true }, /* RFC 2177 */
+	{ "ACL", false }, /* RFC 4314 */
+	{ "ACL2=UNION", false }, /* how Courier sums up rights */
 	{ "ID", false }, /* RFC 2971 */
 	{ "ENABLE", false }, /* RFC 5161 */
 	{ "LITERAL+", false }, /* RFC 7888 */
@@ -45,6 +47,7 @@ static const struct {
 	{ "SEARCHRES", false }, /* RFC 5182 */
 	{ "WITHIN", false }, /* RFC 5032 */
 	{ "SAVEDATE", false }, /* RFC 8514 */
+	{ "RIGHTS=ektx", false }, /* RFC 4314 2.2, 5.1.1 */
 };
 /* clang-format on */
 
@@ -59,8 +62,15 @@ imap_capability_asked(const char *filter, const char *word)
 	return false;
 }
 
+static bool
+is_about_acl(struct slice word)
+{
+	return slice_starts(word, SLICE("ACL")) ||
+	    slice_starts(word, SLICE("RIGHTS="));
+}
+
 void
-imap_capability_words(const char *filter, struct buf *out)
+imap_capability_words(const char *filter, bool acl, struct buf *out)
 {
 	bool all = filter == NULL || filter[0] == '\0';
 
@@ -69,6 +79,8 @@ imap_capability_words(const char *filter, struct buf *out)
 
 		if (!all && words[k].filtered &&
 		    !imap_capability_asked(filter, word))
+			continue;
+		if (!acl && is_about_acl(slice_str(word)))
 			continue;
 		/* RFC 5957 1: they say that there is SORT, too */
 		if (!all &&

@@ -308,8 +308,12 @@ message_fn(struct imap_session *i)
 	}
 	if (a->rc != 0)
 		return refused(i, a->rc, &a->e);
-	rc = append_message(a->append, a->flags.flags, a->flags.keywords,
-	    a->flags.n_keywords, a->internal_ms, i->literal.size, i->wall, &e);
+	/* RFC 4314 4: flags that one may not set are left out */
+	rc = append_message(a->append,
+	    a->flags.flags & ~imap_flags_denied(a->place.rights),
+	    a->flags.keywords,
+	    (a->place.rights & ACL_WRITE) != 0 ? a->flags.n_keywords : 0,
+	    a->internal_ms, i->literal.size, i->wall, &e);
 	if (imap_retry(i, rc))
 		return STEP_WAIT_PEER;
 	if (rc != 0)
@@ -335,7 +339,11 @@ append_fn(struct imap_session *i)
 
 	if (a->bad_name)
 		return refused(i, ERR_INVALID, NULL);
-	rc = append_begin(i->account, a->name, &a->append, &e);
+	imap_leave(i);
+	rc = imap_reach(i, a->name, ACL_INSERT, &a->place, &e);
+	if (rc == 0)
+		rc = append_begin(
+		    a->place.account, a->place.name, &a->append, &e);
 	if (imap_retry(i, rc))
 		return STEP_WAIT_PEER;
 	if (rc != 0)

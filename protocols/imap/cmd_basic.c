@@ -46,7 +46,11 @@ const struct imap_step imap_step_logout = { "LOGOUT", logout_fn, false };
 static enum step
 namespace_fn(struct imap_session *i)
 {
-	imap_put_untagged(&i->s.out, "NAMESPACE ((\"INBOX.\" \".\")) NIL NIL");
+	struct shared_options o = imap_shared(i);
+
+	imap_put_untagged(&i->s.out, "NAMESPACE ((\"INBOX.\" \".\")) NIL %s",
+	    shared_exists(i->account, &o) ? "((\"" SHARED_ROOT ".\" \".\"))"
+					  : "NIL");
 	return imap_finish(i, "OK", "NAMESPACE completed.");
 }
 

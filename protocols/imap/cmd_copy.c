@@ -3,6 +3,8 @@
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
 
+enum { REMOVING = ACL_DELETE_MESSAGES | ACL_EXPUNGE };
+
 struct copy_args {
 	struct imap_set set;
 	struct slice target;
@@ -119,6 +121,7 @@ static enum step
 copy_fn(struct imap_session *i)
 {
 	struct copy_args *a = i->args;
+	struct imap_place place;
 	struct err e = { .code = 0 };
 	uint32_t *uids;
 	size_t n;
@@ -126,16 +129,25 @@ copy_fn(struct imap_session *i)
 
 	if (a->bad_name)
 		return copy_fail(i, ERR_INVALID, NULL);
+	/* RFC 6851 4.2: those for STORE, COPY and EXPUNGE */
+	if (a->move && (i->rights & REMOVING) != REMOVING)
+		return copy_fail(i, ERR_NO_RIGHT, NULL);
 	uids = imap_set_all_uids(i, &a->set, &n);
 	if (n == 0)
 		return imap_finish(i, "OK", "%s completed, no messages.",
 		    (const char *)i->cmd->name.p);
-	rc = change_copy_begin(
-	    i->mailbox, a->target, uids, n, a->move, &a->change, &e);
+	imap_leave(i);
+	rc = imap_reach(i, a->target, ACL_INSERT, &place, &e);
+	if (rc == 0)
+		rc = change_copy_begin(i->mailbox, place.account, place.name,
+		    uids, n, a->move, &a->change, &e);
 	if (imap_retry(i, rc))
 		return STEP_WAIT_PEER;
 	if (rc != 0)
 		return copy_fail(i, rc, &e);
+	/* RFC 4314 4: what one may not set isn't set on the copies */
+	change_copy_drop(a->change, imap_flags_denied(place.rights),
+	    (place.rights & ACL_WRITE) == 0);
 	i->cleanup = copy_cleanup;
 	return imap_goto(i, &step_copying);
 }

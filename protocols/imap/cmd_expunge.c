@@ -55,7 +55,10 @@ begin(struct imap_session *i, struct expunge_args *a, const uint32_t *uids,
     size_t n)
 {
 	struct err e = { .code = 0 };
-	int rc = imap_expunge_begin(i, uids, n, &a->change, &e);
+	/* RFC 4314 4 */
+	int rc = (i->rights & ACL_EXPUNGE) == 0
+	    ? ERR_NO_RIGHT
+	    : imap_expunge_begin(i, uids, n, &a->change, &e);
 
 	if (imap_retry(i, rc))
 		return STEP_WAIT_PEER;

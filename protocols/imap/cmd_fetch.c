@@ -430,7 +430,8 @@ batch_fn(struct imap_session *i)
 
 	if (a->next == 0 || imap_set_next(&a->set, a->next) == 0)
 		return fetch_done(i, a);
-	if (a->seen && !i->read_only)
+	/* RFC 4314 4 */
+	if (a->seen && !i->read_only && (i->rights & ACL_SEEN) != 0)
 		return begin_marking(i, a);
 	a->end = 0;
 	return begin_messages(i, a);

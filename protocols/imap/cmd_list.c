@@ -3,11 +3,14 @@
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
 
+enum { SHARED_COST = 2000 }; /* a Maildir is looked through for it */
+
 struct list_args {
 	struct slice pattern; /* reference and pattern, UTF-8 */
 	bool root;	      /* pattern "": only the separator is asked for */
 	bool nothing;	      /* it can match no name */
 	bool lsub, percent;
+	struct shared_listing *shared; /* while they are looked for */
 	struct mailbox_list list;
 	size_t at;
 };
@@ -53,7 +56,15 @@ list_cleanup(struct imap_session *i)
 {
 	struct list_args *a = i->args;
 
+	shared_listing_free(&a->shared);
 	mailbox_list_fini(&a->list);
+}
+
+/* Whether a name, or all that a pattern matches, is in "#shared.". */
+static bool
+is_shared(struct slice s)
+{
+	return slice_starts(s, SLICE(SHARED_ROOT "."));
 }
 
 /* --- one line ------------------------------------------------------------ */
@@ -154,6 +165,9 @@ listing_fn(struct imap_session *i)
 			return STEP_WAIT_OUTPUT;
 		if (imap_spend(i, e->name.n * (a->pattern.n + 1)))
 			return STEP_YIELD;
+		/* as Courier: they are asked for by their namespace */
+		if (is_shared(e->name) && !is_shared(a->pattern))
+			continue;
 		if (imap_pattern_match(a->pattern, e->name))
 			put_line(i, e->name, e->attrs);
 		else if (a->lsub && a->percent)
@@ -164,6 +178,41 @@ listing_fn(struct imap_session *i)
 }
 
 static const struct imap_step step_listing = { "listing", listing_fn, false };
+
+static enum step
+sharing_fn(struct imap_session *i)
+{
+	struct list_args *a = i->args;
+	struct err e = { .code = 0 };
+	int rc;
+
+	while ((rc = shared_listing_step(a->shared, &e)) == 1)
+		if (imap_spend(i, SHARED_COST))
+			return STEP_YIELD;
+	if (rc < 0)
+		return imap_fail(i, "listing shared mailboxes", rc, &e);
+	shared_listing_take(a->shared, &a->list);
+	return imap_goto(i, &step_listing);
+}
+
+static const struct imap_step step_sharing = { "listing shared", sharing_fn,
+	false };
+
+/* LIST of the mailboxes of others that one may see. */
+static enum step
+begin_sharing(struct imap_session *i, struct list_args *a)
+{
+	struct shared_options o = imap_shared(i);
+	size_t n = 0;
+
+	while (n < a->pattern.n && a->pattern.p[n] != '*' &&
+	    a->pattern.p[n] != '%')
+		n++;
+	a->shared = shared_listing_new(
+	    i->account, &o, imap_who(i, false), slice_first(a->pattern, n));
+	i->cleanup = list_cleanup;
+	return imap_goto(i, &step_sharing);
+}
 
 static enum step
 list_fn(struct imap_session *i)
@@ -181,6 +230,8 @@ list_fn(struct imap_session *i)
 	if (a->nothing)
 		return imap_finish(
 		    i, "OK", "%s completed.", (const char *)i->cmd->name.p);
+	if (!a->lsub && is_shared(a->pattern))
+		return begin_sharing(i, a);
 	rc = a->lsub ? account_subscriptions(i->account, &a->list, &e)
 		     : account_list(i->account, &a->list, &e);
 	if (imap_retry(i, rc))

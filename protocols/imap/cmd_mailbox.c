@@ -6,6 +6,7 @@ struct name_args {
 	struct slice name, to;
 	struct slice selected; /* RENAME: name of the selected mailbox then */
 	bool bad_name;
+	struct imap_place place, target;
 };
 
 static enum parse
@@ -65,7 +66,7 @@ created_fn(struct imap_session *i)
 	struct mailbox *m = NULL;
 	struct buf id;
 	enum step st;
-	int rc = mailbox_open(i->account, a->name, &m, &e);
+	int rc = mailbox_open(a->place.account, a->place.name, &m, &e);
 
 	if (rc != 0)
 		return finish(i, rc, &e);
@@ -85,7 +86,6 @@ create_fn(struct imap_session *i)
 {
 	struct name_args *a = i->args;
 	struct err e = { .code = 0 };
-
 	int rc;
 
 	if (a->bad_name)
@@ -93,7 +93,10 @@ create_fn(struct imap_session *i)
 	/* RFC 3501 6.3.3: a trailing separator says that children will be
 	 * made; the name created is without it */
 	a->name = without_separator(a->name);
-	rc = account_create(i->account, a->name, &e);
+	imap_leave(i);
+	rc = imap_reach_parent(i, a->name, ACL_CREATE, &a->place, &e);
+	if (rc == 0)
+		rc = account_create(a->place.account, a->place.name, &e);
 	if (rc != 0)
 		return finish(i, rc, &e);
 	return imap_goto(i, &step_created);
@@ -109,21 +112,45 @@ imap_parse_delete(struct imap_session *i, struct imap_lex *lx)
 	return parse_names(i, lx, false);
 }
 
+/* Courier's: the trash stays where it is. */
+static bool
+is_trash(struct imap_session *i, const struct imap_place *p)
+{
+	return i->opt->trash != NULL &&
+	    slice_eq(p->name, slice_str(i->opt->trash));
+}
+
+static bool
+is_inbox(const struct imap_place *p)
+{
+	return slice_eq(p->name, SLICE("INBOX"));
+}
+
 static enum step
 delete_fn(struct imap_session *i)
 {
 	struct name_args *a = i->args;
 	struct err e = { .code = 0 };
+	int rc;
 
 	if (a->bad_name)
 		return imap_fail(i, "DELETE", ERR_NOT_FOUND, NULL);
-	if (slice_eq(a->name, SLICE("INBOX")))
+	imap_leave(i);
+	rc = imap_reach(i, a->name, ACL_DELETE_MAILBOX, &a->place, &e);
+	if (rc != 0)
+		return finish(i, rc, &e);
+	if (is_inbox(&a->place))
 		return imap_finish(
 		    i, "NO", "[CANNOT] INBOX cannot be deleted.");
-	if (i->mailbox != NULL && slice_eq(a->name, mailbox_name(i->mailbox)))
+	if (is_trash(i, &a->place))
+		return imap_finish(
+		    i, "NO", "[CANNOT] The trash cannot be deleted.");
+	if (i->mailbox != NULL && i->selected_in == a->place.account &&
+	    slice_eq(a->place.name, mailbox_name(i->mailbox)))
 		return imap_finish(
 		    i, "NO", "[INUSE] The selected mailbox cannot be deleted.");
-	return finish(i, account_delete(i->account, a->name, &e), &e);
+	return finish(
+	    i, account_delete(a->place.account, a->place.name, &e), &e);
 }
 
 const struct imap_step imap_step_delete = { "DELETE", delete_fn, false };
@@ -145,21 +172,22 @@ static bool
 selected_name(
     struct imap_session *i, const struct name_args *a, struct slice *name)
 {
-	struct slice own, rest;
+	struct slice own, rest, from = a->place.name, to = a->target.name;
 	uint8_t *p;
 
-	if (i->mailbox == NULL || slice_eq(a->name, SLICE("INBOX")))
+	if (i->mailbox == NULL || i->selected_in != a->place.account ||
+	    is_inbox(&a->place))
 		return false;
 	own = mailbox_name(i->mailbox);
-	rest = slice_skip(own, a->name.n);
-	if (!slice_starts(own, a->name) || (rest.n != 0 && rest.p[0] != '.'))
+	rest = slice_skip(own, from.n);
+	if (!slice_starts(own, from) || (rest.n != 0 && rest.p[0] != '.'))
 		return false;
-	p = arena_alloc(&i->arena, a->to.n + rest.n + 1);
+	p = arena_alloc(&i->arena, to.n + rest.n + 1);
 	assert(p != NULL);
-	memcpy(p, a->to.p, a->to.n);
+	memcpy(p, to.p, to.n);
 	if (rest.n != 0)
-		memcpy(p + a->to.n, rest.p, rest.n);
-	*name = slice_of(p, a->to.n + rest.n);
+		memcpy(p + to.n, rest.p, rest.n);
+	*name = slice_of(p, to.n + rest.n);
 	return true;
 }
 
@@ -171,12 +199,14 @@ static enum step
 reselect_fn(struct imap_session *i)
 {
 	struct name_args *a = i->args;
+	struct imap_place here = { i->selected_in, a->selected, i->rights,
+		false };
 	struct mailbox *m = NULL;
 	struct err e = { .code = 0 };
 	int rc = 0;
 
 	if (mailbox_gone(i->mailbox))
-		rc = mailbox_open(i->account, a->selected, &m, &e);
+		rc = mailbox_open(here.account, here.name, &m, &e);
 	if (imap_retry(i, rc))
 		return STEP_WAIT_PEER;
 	if (rc != 0) /* the end of the command sees to it */
@@ -184,7 +214,7 @@ reselect_fn(struct imap_session *i)
 	if (m != NULL) {
 		mailbox_unlisten(&i->listener);
 		mailbox_close(&i->mailbox);
-		imap_selected(i, m, i->read_only);
+		imap_selected(i, m, &here, i->read_only);
 		i->changed = true;
 	}
 	return finish(i, 0, NULL);
@@ -192,6 +222,17 @@ reselect_fn(struct imap_session *i)
 
 static const struct imap_step step_reselect = { "RENAME selected", reselect_fn,
 	false };
+
+/* RFC 4314 4: x for the mailbox, k (here c) for its new parent. */
+static int
+reach_both(struct imap_session *i, struct name_args *a, struct err *e)
+{
+	int rc = imap_reach(i, a->name, ACL_DELETE_MAILBOX, &a->place, e);
+
+	if (rc != 0)
+		return rc;
+	return imap_reach_parent(i, a->to, ACL_CREATE, &a->target, e);
+}
 
 static enum step
 rename_fn(struct imap_session *i)
@@ -204,8 +245,17 @@ rename_fn(struct imap_session *i)
 	if (a->bad_name)
 		return imap_bad_name(i);
 	a->to = without_separator(a->to);
+	imap_leave(i);
+	rc = reach_both(i, a, &e);
+	if (rc != 0)
+		return finish(i, rc, &e);
+	if (is_trash(i, &a->place) || (is_inbox(&a->place) && !a->place.own) ||
+	    a->place.account != a->target.account)
+		return imap_finish(
+		    i, "NO", "[CANNOT] That can't be renamed so.");
 	is_selected = selected_name(i, a, &a->selected);
-	rc = account_rename(i->account, a->name, a->to, &e);
+	rc =
+	    account_rename(a->place.account, a->place.name, a->target.name, &e);
 	if (rc == 0 && is_selected)
 		return imap_goto(i, &step_reselect);
 	return finish(i, rc, &e);

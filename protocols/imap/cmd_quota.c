@@ -114,6 +114,10 @@ getquota_fn(struct imap_session *i)
 	const struct quota_args *a = i->args;
 	struct err e = { .code = 0 };
 
+	if (imap_has_shared(i) && slice_eq(a->root, SLICE("PUBLIC"))) {
+		buf_puts(&i->s.out, "* QUOTA \"PUBLIC\" ()\r\n");
+		return end(i, 0, NULL);
+	}
 	if (!slice_eq(a->root, root))
 		return imap_finish(
 		    i, "NO", "[NONEXISTENT] No such quota root.");
@@ -126,15 +130,31 @@ static enum step
 getquotaroot_fn(struct imap_session *i)
 {
 	const struct quota_args *a = i->args;
+	struct imap_place place;
 	struct err e = { .code = 0 };
 	int rc;
 
 	if (a->bad_name)
 		return imap_bad_name(i);
-	/* one that will be made has its quota root already */
-	rc = account_exists(i->account, a->mailbox, &e);
-	if (rc != 0 && rc != ERR_NOT_FOUND)
+	imap_leave(i);
+	rc = imap_reach(i, a->mailbox, 0, &place, &e);
+	if (rc == 0 && !place.own && (place.rights & ACL_READ) == 0)
+		rc = ERR_NOT_FOUND;
+	if (rc == 0) {
+		/* one that will be made has its quota root already */
+		rc = account_exists(place.account, place.name, &e);
+		if (rc == ERR_NOT_FOUND && place.own)
+			rc = 0;
+	}
+	if (rc != 0)
 		return end(i, rc, &e);
+	if (!place.own) {
+		/* as Courier: its owner's quota is nobody else's business */
+		buf_puts(&i->s.out, "* QUOTAROOT ");
+		imap_put_mailbox(&i->s.out, a->mailbox);
+		buf_puts(&i->s.out, " \"PUBLIC\"\r\n* QUOTA \"PUBLIC\" ()\r\n");
+		return end(i, 0, NULL);
+	}
 	buf_puts(&i->s.out, "* QUOTAROOT ");
 	imap_put_mailbox(&i->s.out, a->mailbox);
 	buf_puts(&i->s.out, " \"ROOT\"\r\n");

@@ -5,11 +5,18 @@
 
 /* --- SELECT and EXAMINE, RFC 3501 6.3.1, 6.3.2 --------------------------- */
 
+/* One of these makes a mailbox READ-WRITE, RFC 4314 5.2. */
+enum {
+	WRITING = ACL_INSERT | ACL_EXPUNGE | ACL_SEEN | ACL_WRITE |
+	    ACL_DELETE_MESSAGES,
+};
+
 struct select_args {
 	struct slice name;
 	bool bad_name, read_only;
 	bool condstore; /* RFC 7162 3.1.8 */
 	struct imap_resync resync;
+	struct imap_place place;
 	struct mailbox *mailbox; /* while it isn't the selected one */
 };
 
@@ -126,7 +133,7 @@ refresh_fn(struct imap_session *i)
 		return STEP_WAIT_PEER;
 	if (rc != 0)
 		return imap_fail(i, "reading a mailbox", rc, NULL);
-	imap_selected(i, a->mailbox, a->read_only);
+	imap_selected(i, a->mailbox, &a->place, a->read_only);
 	a->mailbox = NULL;
 	i->condstore = i->condstore || a->condstore;
 	imap_sync_select(i);
@@ -149,13 +156,19 @@ select_fn(struct imap_session *i)
 	imap_deselect(i);
 	if (a->bad_name)
 		return imap_fail(i, "SELECT", ERR_NOT_FOUND, NULL);
-	rc = mailbox_open(i->account, a->name, &a->mailbox, &e);
+	imap_leave(i);
+	rc = imap_reach(i, a->name, ACL_READ, &a->place, &e);
+	if (rc == 0)
+		rc = mailbox_open(
+		    a->place.account, a->place.name, &a->mailbox, &e);
 	if (imap_retry(i, rc))
 		return STEP_WAIT_PEER;
 	if (rc == ERR_INVALID)
 		rc = ERR_NOT_FOUND;
 	if (rc != 0)
 		return imap_fail(i, "opening a mailbox", rc, &e);
+	/* RFC 4314 5.2 */
+	a->read_only = a->read_only || (a->place.rights & WRITING) == 0;
 	i->cleanup = select_cleanup;
 	return imap_goto(i, &step_refresh);
 }
@@ -216,7 +229,8 @@ close_fn(struct imap_session *i)
 	struct err e = { .code = 0 };
 	int rc;
 
-	if (i->read_only)
+	/* RFC 4314 4: without the right it is closed all the same */
+	if (i->read_only || (i->rights & ACL_EXPUNGE) == 0)
 		return closed(i);
 	rc = imap_expunge_begin(i, NULL, 0, &a->expunge, &e);
 	if (imap_retry(i, rc))

@@ -155,6 +155,7 @@ static enum step
 status_fn(struct imap_session *i)
 {
 	struct status_args *a = i->args;
+	struct imap_place place;
 	struct err e = { .code = 0 };
 	int rc;
 
@@ -162,7 +163,10 @@ status_fn(struct imap_session *i)
 		return imap_fail(i, "STATUS", ERR_NOT_FOUND, NULL);
 	if (a->want[STATUS_HIGHESTMODSEQ])
 		imap_condstore_enable(i);
-	rc = mailbox_open(i->account, a->name, &a->mailbox, &e);
+	imap_leave(i);
+	rc = imap_reach(i, a->name, ACL_READ, &place, &e);
+	if (rc == 0)
+		rc = mailbox_open(place.account, place.name, &a->mailbox, &e);
 	if (imap_retry(i, rc))
 		return STEP_WAIT_PEER;
 	if (rc == ERR_INVALID)

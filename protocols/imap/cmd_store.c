@@ -22,6 +22,7 @@ struct store_args {
 	struct imap_flags flags;
 	enum flags_how how;
 	bool silent;
+	bool partly;		  /* some of it isn't done for lack of rights */
 	uint64_t unchanged_since; /* UINT64_MAX: no condition */
 	uint32_t first;		  /* of the batch under way */
 	uint32_t next;		  /* of the next batch; 0: none */
@@ -191,7 +192,8 @@ is_expected(struct imap_session *i, const struct store_args *a,
 	flags = a->how == FLAGS_ADD  ? was->flags | a->flags.flags
 	    : a->how == FLAGS_REMOVE ? was->flags & ~a->flags.flags
 				     : a->flags.flags;
-	return flags == is->flags && keywords_expected(i, a, was, is);
+	return flags == is->flags && keywords_expected(i, a, was, is) &&
+	    !a->partly;
 }
 
 static enum step
@@ -364,6 +366,8 @@ store_fn(struct imap_session *i)
 		.n_keywords = a->flags.n_keywords,
 		.unchanged_since = a->unchanged_since,
 		.known = i->view,
+		.keep = imap_flags_denied(i->rights),
+		.keep_keywords = (i->rights & ACL_WRITE) == 0,
 	};
 	struct err e = { .code = 0 };
 	int rc;
@@ -382,11 +386,32 @@ store_fn(struct imap_session *i)
 
 static const struct imap_step step_batch = { "STORE batch", store_fn, false };
 
+/*
+ * RFC 4314 4: of the flags those are changed that one has the rights for; if
+ * these are none, the command fails.
+ */
+static bool
+check_rights(struct imap_session *i, struct store_args *a)
+{
+	uint32_t denied = imap_flags_denied(i->rights);
+	bool replace = a->how == FLAGS_REPLACE;
+	uint32_t flags = replace ? MESSAGE_FLAGS_ALL : a->flags.flags;
+	bool keywords = replace || a->flags.n_keywords != 0;
+	bool w = (i->rights & ACL_WRITE) != 0;
+
+	if (flags == 0 && !keywords)
+		return true;
+	a->partly = (flags & denied) != 0 || (keywords && !w);
+	return (flags & ~denied) != 0 || (keywords && w);
+}
+
 static enum step
 begin_fn(struct imap_session *i)
 {
 	struct store_args *a = i->args;
 
+	if (!check_rights(i, a))
+		return imap_fail(i, "STORE", ERR_NO_RIGHT, NULL);
 	if (a->unchanged_since != UINT64_MAX)
 		imap_condstore_enable(i);
 	buf_init(&a->modified, i->reply.max - 200);

@@ -81,6 +81,16 @@ static const struct imap_command commands[] = {
 	    IMAP_MAY_EXPUNGE, "RFC 9208 4.1.2"),
 	COMMAND("SETQUOTA", setquota, setquota, IMAP_ANY,
 	    IMAP_MAY_EXPUNGE, "RFC 9208 4.1.3"),
+	COMMAND("SETACL", setacl, setacl, IMAP_ANY,
+	    IMAP_MAY_EXPUNGE, "RFC 4314 3.1"),
+	COMMAND("DELETEACL", deleteacl, deleteacl, IMAP_ANY,
+	    IMAP_MAY_EXPUNGE, "RFC 4314 3.2"),
+	COMMAND("GETACL", getacl, getacl, IMAP_ANY,
+	    IMAP_MAY_EXPUNGE, "RFC 4314 3.3"),
+	COMMAND("LISTRIGHTS", listrights, listrights, IMAP_ANY,
+	    IMAP_MAY_EXPUNGE, "RFC 4314 3.4"),
+	COMMAND("MYRIGHTS", myrights, myrights, IMAP_ANY,
+	    IMAP_MAY_EXPUNGE, "RFC 4314 3.5"),
 	COMMAND("COMPRESS", compress, compress, IMAP_ANY,
 	    IMAP_MAY_EXPUNGE, "RFC 4978 3"),
 	COMMAND("ENABLE", enable, enable, IMAP_ANY,
@@ -208,7 +218,7 @@ imap_command_parse(struct imap_session *i)
 	if (v == IMAP_RUN && i->read_only && i->mailbox != NULL &&
 	    (i->cmd->flags & IMAP_CHANGES_MAILBOX) != 0) {
 		imap_put_tagged(&i->s.out, i->tag, "NO",
-		    "[READ-ONLY] Mailbox was opened by EXAMINE.");
+		    "[READ-ONLY] Mailbox is open for reading only.");
 		return IMAP_REFUSED;
 	}
 	return v;
@@ -220,6 +230,7 @@ imap_command_clear(struct imap_session *i)
 	if (i->cleanup != NULL)
 		i->cleanup(i);
 	i->cleanup = NULL;
+	imap_leave(i);
 	i->args = NULL;
 	i->cmd = NULL;
 	i->stream = false;
@@ -345,6 +356,9 @@ imap_fail(struct imap_session *i, const char *what, int rc, const struct err *e)
 		{ ERR_EXISTS, "[ALREADYEXISTS] Mailbox exists already." },
 		{ ERR_INVALID, "[CANNOT] Invalid mailbox name." },
 		{ ERR_DENIED, "[NOPERM] Permission denied." },
+		{ ERR_NO_RIGHT,
+		    "[NOPERM] You don't have the right to do that "
+		    "(access control list)." },
 		{ ERR_SPACE, "[UNAVAILABLE] No space on the disk." },
 		{ ERR_QUOTA, "[OVERQUOTA] You exceeded your mail quota." },
 		{ ERR_LIMIT, "[LIMIT] A limit of the server is reached." },

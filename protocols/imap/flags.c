@@ -150,20 +150,41 @@ imap_put_flags(struct imap_session *i, struct buf *out, const struct message *m)
 	buf_putc(out, ')');
 }
 
-void
-imap_put_known_flags(struct imap_session *i, struct buf *out, bool star)
+/* Of the system's flags those of the mask. */
+static void
+put_all(struct imap_session *i, struct buf *out, uint32_t mask, bool keywords,
+    bool star)
 {
 	bool first = true;
-	size_t n = mailbox_n_keywords(i->mailbox);
+	size_t n = keywords ? mailbox_n_keywords(i->mailbox) : 0;
 
 	buf_putc(out, '(');
 	for (size_t k = 0; k < NELEMS(system_flags); k++)
-		put_flag(out, &first, system_flags[k].name);
+		if ((system_flags[k].flag & mask) != 0)
+			put_flag(out, &first, system_flags[k].name);
 	for (size_t k = 0; k < n; k++)
 		put_flag(out, &first, mailbox_keyword(i->mailbox, k));
 	if (star)
 		put_flag(out, &first, SLICE("\\*"));
 	buf_putc(out, ')');
+}
+
+void
+imap_put_known_flags(struct imap_session *i, struct buf *out)
+{
+	put_all(i, out, MESSAGE_FLAGS_ALL, true, false);
+}
+
+void
+imap_put_permanent_flags(struct imap_session *i, struct buf *out)
+{
+	bool w = !i->read_only && (i->rights & ACL_WRITE) != 0;
+
+	/* RFC 4314 5.1.1 */
+	put_all(i, out,
+	    i->read_only ? 0
+			 : MESSAGE_FLAGS_ALL & ~imap_flags_denied(i->rights),
+	    w, w && i->opt->keywords);
 }
 
 const struct message *

@@ -5,6 +5,7 @@ libimap_a_SOURCES = \
 	protocols/imap/casemap.c protocols/imap/casemap.h \
 	protocols/imap/append.h \
 	protocols/imap/append_binary.c \
+	protocols/imap/cmd_acl.c \
 	protocols/imap/cmd_append.c \
 	protocols/imap/cmd_basic.c \
 	protocols/imap/cmd_compress.c \
@@ -47,6 +48,7 @@ libimap_a_SOURCES = \
 	protocols/imap/pattern.h \
 	protocols/imap/progress.c \
 	protocols/imap/resync.c \
+	protocols/imap/rights.c \
 	protocols/imap/saved.c protocols/imap/saved.h \
 	protocols/imap/preview.c protocols/imap/preview.h \
 	protocols/imap/search.h \
@@ -80,7 +82,8 @@ imap_unit_tests = tests/unit/test_imap_lex tests/unit/test_imap_parts \
 check_PROGRAMS += $(imap_unit_tests)
 TESTS += $(imap_unit_tests)
 IMAP_LIBS = libimap.a libimapmime.a libmime.a
-fake_store = tests/support/fake_store.c tests/support/fake_store.h
+fake_store = tests/support/fake_store.c tests/support/fake_store.h \
+	maildir/acl.c maildir/acl.h
 tests_unit_test_imap_session_SOURCES = tests/unit/test_imap_session.c \
 	$(fake_store)
 tests_unit_test_imap_session_LDADD = $(IMAP_LIBS) libbase.a \

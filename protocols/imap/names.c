@@ -3,7 +3,8 @@
  * RFC 3501 5.1: INBOX without regard to case, hierarchy, modified UTF-7.
  *
  * In the store every name is complete: "INBOX", "INBOX.Sent".  A client may
- * leave "INBOX." out of its arguments; what it is told never does.
+ * leave "INBOX." out of its arguments; what it is told never does.  Names of
+ * other accounts begin with "#shared.": rights.c finds where they lead.
  */
 #include "base/ascii.h"
 #include "base/utf7.h"
@@ -60,6 +61,13 @@ complete(struct imap_session *i, struct slice utf8, struct slice *name)
 {
 	const struct slice inbox = SLICE("INBOX");
 
+	if (imap_has_shared(i) && slice_starts(utf8, SLICE(SHARED_ROOT "."))) {
+		*name = utf8;
+		/* a separator at its end says that children will be made */
+		return shared_name_valid(slice_ends(utf8, SLICE("."))
+			? slice_first(utf8, utf8.n - 1)
+			: utf8);
+	}
 	/* '#' begins the name of a namespace (RFC 3501 5.1.2), '~' and '/'
 	 * are somebody's idea of our file system. */
 	if (utf8.n == 0 || utf8.p[0] == '#' || utf8.p[0] == '~' ||

@@ -344,6 +344,8 @@ imap_session_free(struct session *s)
 	buf_fini(&s->out);
 	pool_free(i->user);
 	pool_free(i->client_addr);
+	pool_free(i->options);
+	pool_free(i->identity);
 	free(i->login_tag);
 	free(i->login_command);
 	i->magic = 0;
@@ -379,6 +381,9 @@ imap_session_new(const struct imap_options *opt,
 	i->step = &step_login;
 	i->user =
 	    pool_strdup(log_safe(slice_str(peer->user), user, sizeof(user)));
+	i->identity = pool_strdup(peer->user);
+	if (peer->options != NULL && peer->options[0] != '\0')
+		i->options = pool_strdup(peer->options);
 	i->client_addr = pool_strdup(peer->client_addr);
 	i->client_port = peer->client_port;
 	i->ident = peer->ident;
@@ -410,7 +415,7 @@ void
 imap_put_capability(const struct imap_session *i, struct buf *out)
 {
 	buf_puts(out, "CAPABILITY");
-	imap_capability_words(capability_filter(i), out);
+	imap_capability_words(capability_filter(i), i->opt->acl, out);
 	/* Courier's word for EXPUNGE into the trash */
 	if (i->opt->trash_mailbox != NULL)
 		buf_puts(out, " XMAGICTRASH");

@@ -1,9 +1,9 @@
 /*
  * imap_session: an authenticated IMAP connection, in the worker.
  * RFC 3501; RFC 2177 (IDLE), RFC 2342 (NAMESPACE), RFC 2971 (ID), RFC 3348
- * (CHILDREN), RFC 3691 (UNSELECT), RFC 3502 (MULTIAPPEND), RFC 4315 (UIDPLUS),
- * RFC 5161 (ENABLE), RFC 5530 (response codes), RFC 6851 (MOVE), RFC 7888
- * (LITERAL+, LITERAL-), RFC 7889 (APPENDLIMIT).
+ * (CHILDREN), RFC 4314 (ACL), RFC 3691 (UNSELECT), RFC 3502 (MULTIAPPEND), RFC
+ * 4315 (UIDPLUS), RFC 5161 (ENABLE), RFC 5530 (response codes), RFC 6851
+ * (MOVE), RFC 7888 (LITERAL+, LITERAL-), RFC 7889 (APPENDLIMIT).
  *
  * Layer:  protocols/imap, uses base, mime, maildir.  No socket, no clock.
  * Memory: the session is on the heap and owns everything in it; ops->free
@@ -42,6 +42,11 @@ struct imap_options {
 	uint64_t message_max; /* bytes of a message for APPEND */
 	/* EXPUNGE moves messages there ("INBOX.Trash"); NULL: it doesn't */
 	const char *trash_mailbox;
+	const char *trash; /* can't be deleted or renamed ("INBOX.Trash") */
+	bool acl;	   /* ACL is announced (IMAP_ACL); it's obeyed anyway */
+	/* IMAP_SHAREDINDEXFILE; NULL: there is no "#shared." */
+	const char *shared_index;
+	bool shared_munge;   /* IMAP_SHAREDMUNGENAMES */
 	bool log_deletions;  /* a line for each message that is expunged */
 	int64_t progress_ms; /* how often a long command says that it works */
 	bool keywords;	     /* other flags than the system's may be set */

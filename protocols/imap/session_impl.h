@@ -8,6 +8,7 @@
  *   input.c       from bytes to one whole command
  *   command.c     the table of commands, the end of a command, its reply
  *   sync.c        what changed in the mailbox, told where it is allowed
+ *   rights.c      where mailboxes are, and what may be done there
  *   cmd_*.c       commands; fetch_*.c and search_*.c are their engines
  *
  * The life of a command: input.c gathers it in line and has it parsed by the
@@ -21,7 +22,9 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "maildir/acl.h"
 #include "maildir/mailbox.h"
+#include "maildir/shared_index.h"
 #include "protocols/imap/lex.h"
 #include "protocols/imap/saved.h"
 #include "protocols/imap/seqset.h"
@@ -31,6 +34,7 @@
 #include "protocols/mime/wire.h"
 
 struct imap_session;
+struct imap_place;
 
 /*
  * A step calls imap_goto() or imap_finish() and returns STEP_NEXT, or returns
@@ -150,7 +154,12 @@ struct imap_session {
 	uint32_t client_port;
 	bool tls;
 	uint64_t id, rcvd_before, sent_before;
+	char *identity; /* the user as lists of rights name him */
+	char *options;	/* of the account; NULL: none */
 	struct account *account;
+	/* others that the command in progress is about */
+	struct account *visited[2];
+	unsigned n_visited;
 
 	int64_t now, wall;   /* of this run */
 	int64_t started;     /* when the session began */
@@ -166,6 +175,8 @@ struct imap_session {
 
 	/* the selected mailbox; NULL: none */
 	struct mailbox *mailbox;
+	struct account *selected_in; /* its account; held by the mailbox */
+	unsigned rights;	     /* enum acl_right, there */
 	bool read_only;
 	bool changed;		 /* the store says so */
 	bool idling;		 /* and it may be told at any time */
@@ -363,12 +374,15 @@ void imap_sync_begin(
 enum step imap_sync_step(struct imap_session *i);
 /* The untagged responses of SELECT: FLAGS, EXISTS, RECENT, …  */
 void imap_sync_select(struct imap_session *i);
+/* FLAGS and PERMANENTFLAGS. */
+void imap_sync_flags(struct imap_session *i);
 /* FLAGS again if there are new keywords (RFC 3501 7.2.6). */
 void imap_sync_keywords(struct imap_session *i);
 /* No mailbox is selected any more. */
 void imap_deselect(struct imap_session *i);
 /* Listen to the mailbox; its view is told by imap_sync_select. */
-void imap_selected(struct imap_session *i, struct mailbox *m, bool read_only);
+void imap_selected(struct imap_session *i, struct mailbox *m,
+    const struct imap_place *p, bool read_only);
 
 /* A sequence-set (or UIDs), or "$", resolved; PARSE_BAD for numbers beyond the
  * end. */
@@ -422,8 +436,10 @@ enum parse imap_parse_flags(struct imap_session *i, struct imap_lex *lx,
 /* Append "(\Seen …)" of a message. */
 void imap_put_flags(
     struct imap_session *i, struct buf *out, const struct message *m);
-/* Append all flags known in the mailbox; star: and "\*". */
-void imap_put_known_flags(struct imap_session *i, struct buf *out, bool star);
+/* Append all flags known in the mailbox. */
+void imap_put_known_flags(struct imap_session *i, struct buf *out);
+/* Append those that may be changed, and "\*" if that is so of new ones. */
+void imap_put_permanent_flags(struct imap_session *i, struct buf *out);
 bool imap_is_recent(const struct imap_session *i, uint32_t uid);
 /* The message's newest state, or what the client knows of it. */
 const struct message *imap_newest(
@@ -453,6 +469,45 @@ enum step imap_bad_name(struct imap_session *i);
 bool imap_literal_minus(const struct imap_session *i);
 /* Append "CAPABILITY IMAP4rev1 …". */
 void imap_put_capability(const struct imap_session *i, struct buf *out);
+
+/* --- rights.c --------------------------------------------------------------
+ */
+
+/* Where a mailbox is, and what may be done there. */
+struct imap_place {
+	struct account *account; /* borrowed until the command is over */
+	struct slice name;	 /* of the mailbox in that account */
+	unsigned rights;	 /* enum acl_right */
+	bool own;		 /* the session's account */
+};
+/*
+ * Find a mailbox, which need not exist (call imap_leave() first, as a step may
+ * come here again), and see that one has the rights.
+ * 0; ERR_NO_RIGHT; ERR_NOT_FOUND, also for what one has no right to know of
+ * (RFC 4314 6); ERR_BUSY, ….
+ */
+int imap_reach(struct imap_session *i, struct slice name, unsigned need,
+    struct imap_place *out, struct err *e) MUST_USE;
+/* The same for one that must exist, or be a parent of mailboxes; any right
+ * that lets one know of it is enough. */
+int imap_reach_any(struct imap_session *i, struct slice name,
+    struct imap_place *out, struct err *e) MUST_USE;
+/* The same, but the rights are those to the parent that is nearest. */
+int imap_reach_parent(struct imap_session *i, struct slice name, unsigned need,
+    struct imap_place *out, struct err *e) MUST_USE;
+/* Leave the accounts that were reached. */
+void imap_leave(struct imap_session *i);
+/* The identifiers that name the user, in the arena. */
+struct acl_who imap_who(struct imap_session *i, bool own);
+/* The index of shared mailboxes for this account; .index NULL: none. */
+struct shared_options imap_shared(struct imap_session *i);
+bool imap_has_shared(const struct imap_session *i);
+/* The message flags that rights don't allow to change (RFC 4314 2.1). */
+uint32_t imap_flags_denied(unsigned rights);
+/* Append rights as RFC 4314 2.1.1 has them, in quotes. */
+void imap_put_rights(struct buf *out, unsigned rights);
+/* The list of the selected mailbox was changed: see what that does to us. */
+void imap_rights_changed(struct imap_session *i, const struct imap_place *p);
 
 /* --- the commands -------------------------------------------------------- */
 
@@ -486,6 +541,11 @@ IMAP_COMMAND_FUNCTIONS(fetch);
 IMAP_COMMAND_FUNCTIONS(store);
 IMAP_COMMAND_FUNCTIONS(copy);
 IMAP_COMMAND_FUNCTIONS(uid_expunge);
+IMAP_COMMAND_FUNCTIONS(setacl);
+IMAP_COMMAND_FUNCTIONS(deleteacl);
+IMAP_COMMAND_FUNCTIONS(getacl);
+IMAP_COMMAND_FUNCTIONS(listrights);
+IMAP_COMMAND_FUNCTIONS(myrights);
 
 /* --- trash.c -------------------------------------------------------------- */
 

@@ -115,13 +115,18 @@ imap_deselect(struct imap_session *i)
 	imap_trash_forget(i);
 	imap_saved_clear(&i->saved); /* RFC 5182 2.1 */
 	i->changed = false;
+	i->selected_in = NULL;
+	i->rights = 0;
 }
 
 void
-imap_selected(struct imap_session *i, struct mailbox *m, bool read_only)
+imap_selected(struct imap_session *i, struct mailbox *m,
+    const struct imap_place *p, bool read_only)
 {
 	assert(i->mailbox == NULL);
 	i->mailbox = m;
+	i->selected_in = p->account;
+	i->rights = p->rights;
 	i->read_only = read_only;
 	i->changed = false;
 	i->listener.waker.fn = on_mailbox_changed;
@@ -132,19 +137,16 @@ imap_selected(struct imap_session *i, struct mailbox *m, bool read_only)
 	mailbox_listen(m, &i->listener);
 }
 
-static void
-tell_flags(struct imap_session *i)
+void
+imap_sync_flags(struct imap_session *i)
 {
 	struct buf *out = &i->s.out;
 
 	i->n_keywords = mailbox_n_keywords(i->mailbox);
 	buf_puts(out, "* FLAGS ");
-	imap_put_known_flags(i, out, false);
+	imap_put_known_flags(i, out);
 	buf_puts(out, "\r\n* OK [PERMANENTFLAGS ");
-	if (i->read_only)
-		buf_puts(out, "()");
-	else
-		imap_put_known_flags(i, out, i->opt->keywords);
+	imap_put_permanent_flags(i, out);
 	buf_puts(out, "] Limited\r\n");
 }
 
@@ -152,7 +154,7 @@ void
 imap_sync_keywords(struct imap_session *i)
 {
 	if (mailbox_n_keywords(i->mailbox) > i->n_keywords)
-		tell_flags(i);
+		imap_sync_flags(i);
 }
 
 /* RFC 3501 6.3.1 */
@@ -166,7 +168,7 @@ imap_sync_select(struct imap_session *i)
 	i->view = mailbox_view(i->mailbox);
 	claim_recent(i, 0, i->view);
 	i->recent_told = count_recent(i, i->view);
-	tell_flags(i);
+	imap_sync_flags(i);
 	imap_put_untagged(out, "%u EXISTS", view_count(i->view));
 	imap_put_untagged(out, "%u RECENT", i->recent_told);
 	unseen = view_find_unseen(i->view);
@@ -182,6 +184,11 @@ imap_sync_select(struct imap_session *i)
 	buf_puts(out, "* OK [MAILBOXID ");
 	imap_put_object_id(out, 'F', mailbox_object_id(i->mailbox));
 	buf_puts(out, "] Ok\r\n");
+	if (i->opt->acl) { /* as Courier does */
+		buf_puts(out, "* OK [MYRIGHTS ");
+		imap_put_rights(out, i->rights);
+		buf_puts(out, "] ACL\r\n");
+	}
 }
 
 /* --- changes ------------------------------------------------------------- */

@@ -15,7 +15,7 @@ imap_trash_copied(
 	struct imap_trashed *t = &i->trashed;
 
 	/* one more copy of a message in the trash does no harm */
-	if (i->opt->trash_mailbox == NULL ||
+	if (i->opt->trash_mailbox == NULL || i->selected_in != i->account ||
 	    !slice_eq(target, slice_str(i->opt->trash_mailbox)) ||
 	    n > TRASHED_MAX - t->n)
 		return;
@@ -49,7 +49,8 @@ int
 imap_expunge_begin(struct imap_session *i, const uint32_t *uids, size_t n,
     struct change_expunge **out, struct err *e)
 {
-	int rc = i->opt->trash_mailbox == NULL
+	/* as Courier: what others share isn't moved to their trash */
+	int rc = i->opt->trash_mailbox == NULL || i->selected_in != i->account
 	    ? change_expunge_begin(i->mailbox, uids, n, out, e)
 	    : change_expunge_to_trash_begin(
 		  i->mailbox, uids, n, i->trashed.v, i->trashed.n, out, e);

@@ -10,6 +10,7 @@
 #include "maildir/append.h"
 #include "maildir/change.h"
 #include "maildir/mailbox.h"
+#include "maildir/shared_index.h"
 
 enum { KEYWORDS_MAX = 30, BYTES_MAX = 16 * 1024 * 1024 };
 
@@ -234,6 +235,104 @@ account_exists(struct account *a, struct slice name, struct err *e)
 {
 	(void)a;
 	return named(name) != NULL ? 0 : err_set(e, ERR_NOT_FOUND, "no such");
+}
+
+/* Nobody shares anything here. */
+int
+account_acl(
+    struct account *a, struct slice name, struct acl *out, struct err *e)
+{
+	int rc = busy();
+
+	(void)a;
+	(void)name;
+	(void)e;
+	if (rc == 0)
+		acl_default(out);
+	return rc;
+}
+
+int
+account_acl_known(struct account *a, struct slice name, struct err *e)
+{
+	return account_exists(a, name, e);
+}
+
+int
+account_acl_set(
+    struct account *a, struct slice name, const struct acl *acl, struct err *e)
+{
+	(void)acl;
+	return account_exists(a, name, e);
+}
+
+int
+account_visit(
+    struct account *near, const char *path, struct account **out, struct err *e)
+{
+	(void)near;
+	(void)path;
+	(void)out;
+	return err_set(e, ERR_NOT_FOUND, "no such");
+}
+
+bool
+shared_name_valid(struct slice name)
+{
+	(void)name;
+	return false;
+}
+
+bool
+shared_exists(struct account *near, const struct shared_options *o)
+{
+	(void)near;
+	(void)o;
+	return false;
+}
+
+int
+shared_find(struct account *near, const struct shared_options *o,
+    struct slice name, struct buf *path, struct buf *mailbox, struct err *e)
+{
+	(void)near;
+	(void)o;
+	(void)name;
+	(void)path;
+	(void)mailbox;
+	return err_set(e, ERR_NOT_FOUND, "no such");
+}
+
+struct shared_listing *
+shared_listing_new(struct account *near, const struct shared_options *o,
+    struct acl_who who, struct slice prefix)
+{
+	(void)near;
+	(void)o;
+	(void)who;
+	(void)prefix;
+	return NULL;
+}
+
+int
+shared_listing_step(struct shared_listing *l, struct err *e)
+{
+	(void)l;
+	(void)e;
+	return 0;
+}
+
+void
+shared_listing_take(struct shared_listing *l, struct mailbox_list *out)
+{
+	(void)l;
+	*out = (struct mailbox_list){ .n = 0 };
+}
+
+void
+shared_listing_free(struct shared_listing **l)
+{
+	*l = NULL;
 }
 
 int
@@ -861,13 +960,22 @@ change_flags_free(struct change_flags **c)
 	*c = NULL;
 }
 
+void
+change_copy_drop(struct change_copy *c, uint32_t flags, bool words)
+{
+	(void)c;
+	(void)flags;
+	(void)words;
+}
+
 int
-change_copy_begin(struct mailbox *from, struct slice target,
+change_copy_begin(struct mailbox *from, struct account *to, struct slice target,
     const uint32_t *uids, size_t n, bool move, struct change_copy **out,
     struct err *e)
 {
 	int rc = busy();
 
+	(void)to;
 	(void)e;
 	if (rc != 0)
 		return rc;

@@ -329,7 +329,7 @@ run_flags(struct fixture *f, struct mailbox *m, const uint32_t *uids, size_t n,
 {
 	struct slice k = slice_str(keyword);
 	struct flags_change what = { how, flags, &k, keyword != NULL,
-		UINT64_MAX, NULL };
+		UINT64_MAX, NULL, 0, false };
 	struct change_flags *c;
 	const uint32_t *modified;
 	size_t n_modified, missing;
@@ -351,8 +351,8 @@ run_copy(struct fixture *f, struct mailbox *m, const uint32_t *uids, size_t n,
 {
 	struct change_copy *c;
 	const struct copy_result *r;
-	int rc =
-	    change_copy_begin(m, slice_str(target), uids, n, move, &c, NULL);
+	int rc = change_copy_begin(
+	    m, f->account, slice_str(target), uids, n, move, &c, NULL);
 
 	if (rc != 0)
 		return rc;

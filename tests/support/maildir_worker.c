@@ -22,6 +22,8 @@ enum {
 	SOON_MS = 100,		 /* a deadline so near is waited for */
 };
 
+#define ALICE "alice@example.com"
+
 struct conn {
 	struct session *s; /* NULL: not opened, or ended */
 	struct buf to_session, from_session;
@@ -34,6 +36,10 @@ static struct conn conns[TRANSCRIPT_CONNS];
 static char *root; /* temporary directory; the Maildir is root/Maildir */
 static struct store *store;
 static char *quota; /* NULL: none */
+static bool sharing;
+static struct user {
+	char *name, *options; /* NULL: alice, without */
+} users[TRANSCRIPT_CONNS];
 static int64_t offset_ms;
 static bool awake; /* this transcript can't have mailboxes hibernated */
 static struct sync_job *jobs; /* held back, the oldest first */
@@ -338,6 +344,8 @@ begin(const char *path)
 	jobs = NULL;
 	free(quota);
 	quota = NULL;
+	sharing = false;
+	memset(users, 0, sizeof(users));
 	memset(conns, 0, sizeof(conns));
 	store = store_new(&opt);
 	if (worker->reset != NULL)
@@ -363,6 +371,49 @@ messages(uint32_t n)
 	}
 }
 
+/* "CONNECTION NAME [OPTIONS]" */
+static bool
+set_user(struct slice value)
+{
+	struct slice number, name;
+	uint32_t conn;
+
+	if (!slice_split(&value, ' ', &number) || !num_u32(number, &conn) ||
+	    conn >= TRANSCRIPT_CONNS || !slice_split(&value, ' ', &name))
+		return false;
+	users[conn].name = slice_dup(name);
+	users[conn].options = slice_dup(value);
+	return true;
+}
+
+static bool
+has_own_maildir(const struct user *u)
+{
+	return u->name != NULL && strcmp(u->name, ALICE) != 0;
+}
+
+const char *
+maildir_worker_index(void)
+{
+	static char path[1000];
+	FILE *f;
+
+	if (!sharing)
+		return NULL;
+	(void)snprintf(path, sizeof(path), "%s/index", root);
+	f = fopen(path, "w");
+	if (f == NULL)
+		die("fopen", path);
+	(void)fprintf(f, "%s\t%u\t%u\t%s\n", ALICE, geteuid(), getegid(), root);
+	for (int i = 0; i < TRANSCRIPT_CONNS; i++)
+		if (has_own_maildir(&users[i]))
+			(void)fprintf(f, "%s\t%u\t%u\t%s/%s\tMaildir\n",
+			    users[i].name, geteuid(), getegid(), root,
+			    users[i].name);
+	(void)fclose(f);
+	return path;
+}
+
 static bool
 fixture(struct slice word, struct slice value)
 {
@@ -377,6 +428,12 @@ fixture(struct slice word, struct slice value)
 		quota = slice_dup(value);
 		return true;
 	}
+	if (slice_eq(word, SLICE("user")))
+		return set_user(value);
+	if (slice_eq(word, SLICE("shared"))) {
+		sharing = slice_eq(value, SLICE("yes"));
+		return true;
+	}
 	if (slice_eq(word, SLICE("messages")) && num_u32(value, &n)) {
 		messages(n);
 		return true;
@@ -387,7 +444,9 @@ fixture(struct slice word, struct slice value)
 static void
 open_conn(int conn)
 {
-	struct session_peer peer = { .user = "alice@example.com",
+	const struct user *u = &users[conn];
+	struct session_peer peer = { .user = u->name != NULL ? u->name : ALICE,
+		.options = u->options,
 		.client_addr = "::ffff:192.0.2.7",
 		.client_port = 4000 + (uint32_t)conn,
 		.local_addr = "::ffff:192.0.2.1",
@@ -396,7 +455,9 @@ open_conn(int conn)
 		.ident = "transcript",
 		.id = (uint64_t)conn };
 	struct conn *c = &conns[conn];
-	char *maildir = mem_printf("%s/Maildir", root);
+	char *maildir = has_own_maildir(u)
+	    ? mem_printf("%s/%s/Maildir", root, u->name)
+	    : mem_printf("%s/Maildir", root);
 
 	buf_init(&c->to_session, OUTPUT_MAX);
 	buf_init(&c->from_session, OUTPUT_MAX);
@@ -526,6 +587,8 @@ end(void)
 		c->s = NULL;
 		buf_fini(&c->to_session);
 		buf_fini(&c->from_session);
+		free(users[i].name);
+		free(users[i].options);
 	}
 	while (sync_one())
 		continue;

@@ -32,10 +32,15 @@ struct maildir_worker {
 	bool hibernates; /* mailboxes, whenever nothing is left to do */
 };
 
+/* The index of shared mailboxes with all users of the transcript, if it wants
+ * one ("shared: yes"); NULL: none. */
+const char *maildir_worker_index(void);
+
 /*
  * Run transcripts with it: main()'s result.  The driver knows the fixture
  * "message: PATH" with PATH below the Maildir ("cur/NAME", ".Sent/new/NAME")
- * and "quota: LIMITS" in maildirsize's form, and of C!: eof; wait SECONDS; end
+ * "quota: LIMITS" in maildirsize's form, "user: CONNECTION NAME [OPTIONS]"
+ * and "shared: yes", and of C!: eof; wait SECONDS; end
  * shutdown, timeout, kick; remove PATH; rename PATH PATH; deliver PATH (a small
  * message, by tmp/); hibernate (all mailboxes whose sessions rest).
  */

@@ -1,7 +1,8 @@
 /*
  * Transcripts of IMAP sessions, over a Maildir.  The login command that waits
  * is "L LOGIN"; of the fixture are also line-max, literals-max, message-max,
- * nesting-max, set-max, keywords (yes, no) and capability.
+ * nesting-max, set-max, keywords (yes, no), acl (yes), trash (yes: INBOX.Trash
+ * stays) and capability.
  *
  * Built twice: as run_imap_hibernated it hibernates the mailboxes whenever
  * nothing is left to do, which no client may notice.
@@ -22,6 +23,7 @@ static char *capability;
 static struct session *
 make(const struct session_peer *peer, struct account *account, int64_t now_ms)
 {
+	options.shared_index = maildir_worker_index();
 	return imap_session_new(&options, peer, account, "L", "LOGIN", now_ms);
 }
 
@@ -45,6 +47,14 @@ fixture(struct slice word, struct slice value)
 	}
 	if (slice_eq(word, SLICE("magic-trash"))) {
 		options.trash_mailbox = "INBOX.Trash";
+		return slice_eq(value, SLICE("yes"));
+	}
+	if (slice_eq(word, SLICE("acl"))) {
+		options.acl = slice_eq(value, SLICE("yes"));
+		return true;
+	}
+	if (slice_eq(word, SLICE("trash"))) {
+		options.trash = "INBOX.Trash";
 		return slice_eq(value, SLICE("yes"));
 	}
 	if (slice_eq(word, SLICE("keywords"))) {

@@ -431,8 +431,8 @@ unchanged_since(void **state)
 	struct fixture *f = *state;
 	struct mailbox *m = open_mailbox(f, "INBOX");
 	const uint32_t uids[] = { 1, 2, 77 };
-	struct flags_change what = { FLAGS_ADD, MESSAGE_SEEN, NULL, 0, 0,
-		NULL };
+	struct flags_change what = { FLAGS_ADD, MESSAGE_SEEN, NULL, 0, 0, NULL,
+		0, false };
 	const uint32_t *modified;
 	size_t n_modified, missing;
 	struct change_flags *c;

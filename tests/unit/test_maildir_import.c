@@ -9,7 +9,6 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "maildir/acl.h"
 #include "maildir/export.h"
 #include "maildir/internal.h"
 #include "tests/support/maildir_fixture.h"
@@ -195,42 +194,6 @@ parses_subscriptions(void **state)
 	buf_fini(&out);
 }
 
-static void
-parses_acls(void **state)
-{
-	struct acl a;
-	struct buf out;
-
-	(void)state;
-	acl_init(&a);
-	buf_init(&out, 4096);
-	acl_parse(SLICE("owner aceilrstwx\nadministrators aceilrstwx\n"
-			"user=joe lrd\n-user=joe r\nbad\nuser=x lrq\nanyone l\n"
-			"user=joe lrwd\n"),
-	    &a);
-	acl_put(&out, &a);
-	assert_string_equal(buf_cstr(&out),
-	    "owner aceilrstwx\nadministrators aceilrstwx\n"
-	    "user=joe elrtwx\n-user=joe r\nanyone l\n");
-	assert_int_equal(acl_effective(&a, SLICE("me"), true), ACL_ALL);
-	assert_int_equal(acl_effective(&a, SLICE("joe"), false),
-	    ACL_LOOKUP | ACL_WRITE | ACL_EXPUNGE | ACL_DELETE_MESSAGES |
-		ACL_DELETE_MAILBOX);
-	assert_int_equal(acl_effective(&a, SLICE("other"), false), ACL_LOOKUP);
-	/* the owner can't lock himself out */
-	assert_true(acl_set(&a, SLICE("owner"), ACL_READ));
-	assert_int_equal(acl_effective(&a, SLICE("me"), true),
-	    ACL_READ | ACL_LOOKUP | ACL_ADMINISTER);
-	assert_true(acl_set(&a, SLICE("anyone"), 0));
-	assert_null(acl_find(&a, SLICE("anyone")));
-	assert_false(acl_set(&a, SLICE("a b"), ACL_READ));
-	buf_fini(&out);
-	acl_fini(&a);
-}
-
-/* --- Courier -------------------------------------------------------------- */
-
-/* A Maildir that no server has opened yet. */
 static void
 fresh_tree(struct fixture *f, const char *mailbox)
 {
@@ -898,7 +861,6 @@ main(void)
 		cmocka_unit_test(makes_dovecot_unique_ids),
 		cmocka_unit_test(parses_courier_unique_ids),
 		cmocka_unit_test(parses_subscriptions),
-		cmocka_unit_test(parses_acls),
 		CASE(keywords_of_courier),
 		CASE(uids_below_and_symlinks),
 		CASE(adopts_new_uids),

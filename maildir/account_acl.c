@@ -1,0 +1,162 @@
+/* Access control lists of an account, and visits to it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/fsx.h"
+#include "maildir/acl_file.h"
+#include "maildir/dir.h"
+#include "maildir/internal.h"
+#include "maildir/name.h"
+
+/* Whether a name that is no mailbox has mailboxes below it; or ERR_*. */
+static int
+is_parent(struct account *a, struct slice dir)
+{
+	struct dir_reader r;
+	struct slice entry;
+	bool found = false;
+
+	if (dir_reader_open(&r, a->root_fd, ".") < 0)
+		return err_of_errno(errno);
+	while (!found && dir_reader_next(&r, &entry))
+		found = name_is_dir(entry) && entry.n > dir.n &&
+		    entry.p[dir.n] == '.' && slice_starts(entry, dir);
+	dir_reader_close(&r);
+	return r.failed && !found ? ERR_SYS : found;
+}
+
+int
+account_acl(
+    struct account *a, struct slice name, struct acl *out, struct err *e)
+{
+	struct buf dir;
+	int rc = account_open(a, e);
+
+	if (rc != 0)
+		return rc;
+	buf_init(&dir, 1024);
+	rc = name_to_dir(a->root_fd, name, &dir);
+	if (rc == 0 || rc == ERR_NOT_FOUND)
+		rc = acl_read(a->root_fd, buf_cstr(&dir), out, NULL, e);
+	else
+		(void)err_set(e, rc, "mailbox name: %s", err_name(rc));
+	buf_fini(&dir);
+	return rc;
+}
+
+/* The directory of a mailbox, or the one that a mere parent would have. */
+static int
+known_dir(struct account *a, struct slice name, struct buf *dir, struct err *e)
+{
+	int rc = account_open(a, e);
+
+	if (rc != 0)
+		return rc;
+	rc = name_to_dir(a->root_fd, name, dir);
+	if (rc == ERR_NOT_FOUND) {
+		rc = is_parent(a, buf_slice(dir));
+		rc = rc == 1 ? 0 : rc == 0 ? ERR_NOT_FOUND : rc;
+	}
+	return rc == 0 ? 0 : err_set(e, rc, "mailbox name: %s", err_name(rc));
+}
+
+int
+account_acl_known(struct account *a, struct slice name, struct err *e)
+{
+	struct buf dir;
+	int rc;
+
+	buf_init(&dir, 1024);
+	rc = known_dir(a, name, &dir, e);
+	buf_fini(&dir);
+	return rc;
+}
+
+/* Names for temporary files; give_back() what wasn't used. */
+static struct file_unique
+take_names(struct account *a)
+{
+	return store_unique(a->store, store_wall(a->store));
+}
+
+static void
+give_back(struct account *a, const struct file_unique *u)
+{
+	if (u->counter > a->store->unique)
+		a->store->unique = u->counter;
+}
+
+int
+account_acl_set(
+    struct account *a, struct slice name, const struct acl *acl, struct err *e)
+{
+	struct file_unique u;
+	struct buf dir;
+	int rc;
+
+	buf_init(&dir, 1024);
+	rc = known_dir(a, name, &dir, e);
+	u = take_names(a);
+	if (rc == 0 &&
+	    (rc = acl_settle(a->root_fd, buf_cstr(&dir), &u, e)) == 0)
+		rc = acl_write(a->root_fd, buf_cstr(&dir), acl, &u, e);
+	give_back(a, &u);
+	buf_fini(&dir);
+	return rc;
+}
+
+int
+account_acl_created(struct account *a, const char *dir, struct err *e)
+{
+	struct file_unique u = take_names(a);
+	int rc = acl_created(a->root_fd, dir, &u, e);
+
+	give_back(a, &u);
+	return rc;
+}
+
+int
+account_acl_before_delete(struct account *a, const char *dir, struct err *e)
+{
+	struct file_unique u = take_names(a);
+	int rc = acl_before_delete(a->root_fd, dir, &u, e);
+
+	give_back(a, &u);
+	return rc;
+}
+
+int
+account_acl_before_rename(struct account *a, const char *dir, struct err *e)
+{
+	struct file_unique u = take_names(a);
+	int rc = acl_before_rename(a->root_fd, dir, &u, e);
+
+	give_back(a, &u);
+	return rc;
+}
+
+int
+account_visit(
+    struct account *near, const char *path, struct account **out, struct err *e)
+{
+	struct stat st;
+	int fd;
+
+	MAGIC_CHECK(near, ACCOUNT_MAGIC);
+	/* account_open() would make it */
+	fd = fsx_open_dir(AT_FDCWD, path);
+	if (fd < 0)
+		return err_sys(e, "open %s", path);
+	if (fstat(fd, &st) < 0 || st.st_uid != geteuid()) {
+		(void)close(fd);
+		return err_set(e, ERR_DENIED, "%s is another user's", path);
+	}
+	if (fsx_stat(fd, "cur", &st) < 0 || !S_ISDIR(st.st_mode)) {
+		(void)close(fd);
+		return err_set(e, ERR_NOT_FOUND, "%s is no Maildir", path);
+	}
+	(void)close(fd);
+	*out = account_get(near->store, path, NULL);
+	return 0;
+}

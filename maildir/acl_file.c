@@ -1,0 +1,413 @@
+#include "maildir/acl_file.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/fsx.h"
+#include "base/mem.h"
+#include "base/utf7.h"
+#include "maildir/dir.h"
+#include "maildir/name.h"
+
+#define FILE_NAME "courierimapacl"
+#define HIER_DIR  "courierimaphieracl"
+
+enum { FILE_MAX = 512 * 1024, PATH_BYTES = 2048, TIDY_AGE_S = 3600 };
+
+/* --- reading ---------------------------------------------------------------
+ */
+
+static int
+read_bytes(int fd, struct buf *out)
+{
+	uint8_t bytes[4096];
+	ssize_t n;
+	off_t at = 0;
+
+	while ((n = fsx_pread(fd, bytes, sizeof(bytes), at)) > 0) {
+		buf_put(out, slice_of(bytes, (size_t)n));
+		at += n;
+	}
+	return n < 0 ? err_of_errno(errno) : buf_ok(out) ? 0 : ERR_LIMIT;
+}
+
+/* Add the lines of DIR/NAME.  1; 0: there is none; ERR_*. */
+static int
+read_file(int root_fd, const char *dir, const char *name, struct acl *out)
+{
+	int dir_fd, fd, rc;
+	struct buf bytes;
+
+	dir_fd = fsx_open_dir(root_fd, dir[0] != '\0' ? dir : ".");
+	if (dir_fd < 0)
+		return errno == ENOENT || errno == ENOTDIR || errno == ELOOP
+		    ? 0
+		    : err_of_errno(errno);
+	fd = fsx_open_read(dir_fd, name, NULL);
+	rc = fd >= 0 || errno == ENOENT ? 0 : err_of_errno(errno);
+	(void)close(dir_fd);
+	if (fd < 0)
+		return rc;
+	buf_init(&bytes, FILE_MAX);
+	rc = read_bytes(fd, &bytes);
+	(void)close(fd);
+	if (rc == 0) {
+		acl_parse(buf_slice(&bytes), out);
+		rc = 1;
+	}
+	buf_fini(&bytes);
+	return rc;
+}
+
+/* The other spelling of a name, appended; false: there is none. */
+static bool
+put_other_spelling(struct buf *out, struct slice name)
+{
+	bool ascii = true;
+
+	for (size_t i = 0; i < name.n; i++)
+		ascii = ascii && name.p[i] < 0x80;
+	if (ascii ? !utf7_to_utf8(name, out) : !utf8_to_utf7(name, out))
+		return false;
+	return !slice_eq(buf_slice(out), name);
+}
+
+/* As read_file(), for what is known of a name that may be only a parent. */
+static int
+read_hier(int root_fd, struct slice dir, struct acl *out)
+{
+	struct buf name;
+	int rc;
+
+	buf_init(&name, PATH_BYTES);
+	buf_put(&name, slice_skip(dir, 1));
+	rc = read_file(root_fd, HIER_DIR, buf_cstr(&name), out);
+	buf_reset(&name);
+	if (rc == 0 && put_other_spelling(&name, slice_skip(dir, 1)))
+		rc = read_file(root_fd, HIER_DIR, buf_cstr(&name), out);
+	buf_fini(&name);
+	return rc;
+}
+
+int
+acl_read(int root_fd, const char *dir, struct acl *out, enum acl_source *from,
+    struct err *e)
+{
+	struct slice rest = slice_str(dir);
+	enum acl_source source = ACL_OWN;
+	struct buf path;
+	int rc;
+
+	buf_init(&path, PATH_BYTES);
+	/* ".a.b", then ".a", then "" */
+	for (;;) {
+		buf_reset(&path);
+		buf_put(&path, rest);
+		rc = read_file(root_fd, buf_cstr(&path), FILE_NAME, out);
+		if (rc == 0 && rest.n > 1)
+			rc = read_hier(root_fd, rest, out);
+		if (rc != 0 || rest.n == 0)
+			break;
+		rest = slice_first(rest, slice_rfind(rest, '.'));
+		source = ACL_INHERITED;
+	}
+	if (rc == 0) {
+		acl_default(out);
+		source = ACL_BY_DEFAULT;
+	}
+	if (from != NULL)
+		*from = source;
+	if (rc < 0)
+		(void)err_set(e, rc, "read the access control list of \"%s\"",
+		    buf_cstr(&path));
+	buf_fini(&path);
+	return rc < 0 ? rc : 0;
+}
+
+/* --- writing ----------------------------------------------------------------
+ */
+
+static bool
+is_mailbox(int root_fd, const char *dir)
+{
+	struct stat st;
+
+	return dir[0] == '\0' ||
+	    (fsx_stat(root_fd, dir, &st) == 0 && S_ISDIR(st.st_mode));
+}
+
+/* Append the path of dir's own list. */
+static int
+put_path(int root_fd, const char *dir, struct buf *out, struct err *e)
+{
+	struct slice name = slice_str(dir);
+
+	if (is_mailbox(root_fd, dir)) {
+		buf_puts(out, dir);
+		buf_puts(out, dir[0] != '\0' ? "/" FILE_NAME : FILE_NAME);
+		return 0;
+	}
+	if (fsx_mkdir(root_fd, HIER_DIR, 0700) < 0 && errno != EEXIST)
+		return err_sys(e, "mkdir " HIER_DIR);
+	buf_puts(out, HIER_DIR "/");
+	/* as Courier 5 spells them */
+	if (!utf8_to_utf7(slice_skip(name, 1), out))
+		buf_put(out, slice_skip(name, 1));
+	return 0;
+}
+
+int
+acl_write(int root_fd, const char *dir, const struct acl *a,
+    struct file_unique *u, struct err *e)
+{
+	struct buf path, tmp, bytes;
+	int rc;
+
+	buf_init(&path, PATH_BYTES);
+	buf_init(&tmp, PATH_BYTES);
+	buf_init(&bytes, FILE_MAX);
+	rc = put_path(root_fd, dir, &path, e);
+	buf_puts(&tmp, "tmp/");
+	file_name_tmp(&tmp, u);
+	u->counter++;
+	acl_put(&bytes, a);
+	if (rc == 0 && !buf_ok(&bytes))
+		rc = err_set(e, ERR_LIMIT, "access control list is too long");
+	if (rc == 0 &&
+	    fsx_replace(root_fd, buf_cstr(&tmp), buf_cstr(&path),
+		buf_slice(&bytes), 0644, true) < 0)
+		rc = err_sys(e, "write %s", buf_cstr(&path));
+	buf_fini(&bytes);
+	buf_fini(&tmp);
+	buf_fini(&path);
+	return rc;
+}
+
+/* Write dir the list that it has; with one of its own, nothing is done, and
+ * unless always, neither if nobody has ever written one. */
+static int
+settle_one(int root_fd, const char *dir, bool always, struct file_unique *u,
+    struct err *e)
+{
+	enum acl_source from;
+	struct acl a;
+	int rc;
+
+	acl_init(&a);
+	rc = acl_read(root_fd, dir, &a, &from, e);
+	if (rc == 0 &&
+	    (from == ACL_INHERITED || (always && from == ACL_BY_DEFAULT)))
+		rc = acl_write(root_fd, dir, &a, u, e);
+	acl_fini(&a);
+	return rc;
+}
+
+static bool
+is_below(struct slice dir, struct slice parent)
+{
+	return parent.n == 0 ||
+	    (dir.n > parent.n && dir.p[parent.n] == '.' &&
+		slice_starts(dir, parent));
+}
+
+int
+acl_settle(int root_fd, const char *dir, struct file_unique *u, struct err *e)
+{
+	struct dir_reader r;
+	struct slice entry;
+	int rc = 0;
+
+	if (dir_reader_open(&r, root_fd, ".") < 0)
+		return err_sys(e, "read the mailboxes");
+	while (rc == 0 && dir_reader_next(&r, &entry))
+		if (name_is_dir(entry) && is_below(entry, slice_str(dir)) &&
+		    is_mailbox(root_fd, (const char *)entry.p))
+			rc = settle_one(
+			    root_fd, (const char *)entry.p, true, u, e);
+	dir_reader_close(&r);
+	if (rc == 0 && r.failed)
+		rc = err_set(e, ERR_SYS, "read the mailboxes");
+	return rc;
+}
+
+/* --- as mailboxes come and go ----------------------------------------------
+ */
+
+int
+acl_created(int root_fd, const char *dir, struct file_unique *u, struct err *e)
+{
+	enum acl_source from;
+	struct acl a;
+	int rc;
+
+	acl_init(&a);
+	rc = acl_read(root_fd, dir, &a, &from, e);
+	/* its own is that of the name from before it was a mailbox */
+	if (rc == 0 && from != ACL_BY_DEFAULT)
+		rc = acl_write(root_fd, dir, &a, u, e);
+	if (rc == 0 && from == ACL_OWN)
+		acl_deleted(root_fd, dir);
+	acl_fini(&a);
+	return rc;
+}
+
+int
+acl_before_delete(
+    int root_fd, const char *dir, struct file_unique *u, struct err *e)
+{
+	enum acl_source from;
+	struct acl a;
+	int rc;
+
+	acl_init(&a);
+	rc = acl_read(root_fd, dir, &a, &from, e);
+	acl_fini(&a);
+	if (rc != 0 || from != ACL_OWN)
+		return rc;
+	return acl_settle(root_fd, dir, u, e);
+}
+
+void
+acl_deleted(int root_fd, const char *dir)
+{
+	struct buf path;
+	struct stat st;
+
+	if (dir[0] == '\0' || fsx_stat(root_fd, HIER_DIR, &st) < 0)
+		return;
+	buf_init(&path, PATH_BYTES);
+	buf_puts(&path, HIER_DIR "/");
+	buf_puts(&path, dir + 1);
+	(void)!fsx_unlink(root_fd, buf_cstr(&path));
+	buf_truncate(&path, sizeof(HIER_DIR));
+	if (put_other_spelling(&path, slice_str(dir + 1)))
+		(void)!fsx_unlink(root_fd, buf_cstr(&path));
+	buf_fini(&path);
+}
+
+int
+acl_before_rename(
+    int root_fd, const char *dir, struct file_unique *u, struct err *e)
+{
+	return settle_one(root_fd, dir, false, u, e);
+}
+
+/* The name in the spelling of another, in the hierarchy's folder. */
+static void
+put_hier_path(struct buf *out, struct slice name, bool utf7)
+{
+	buf_puts(out, HIER_DIR "/");
+	if (!utf7 || !utf8_to_utf7(name, out))
+		buf_put(out, name);
+}
+
+static void
+rename_hier(int root_fd, struct slice entry, struct slice from, struct slice to)
+{
+	struct buf old, target, utf8;
+	bool utf7;
+
+	buf_init(&utf8, PATH_BYTES);
+	buf_init(&old, PATH_BYTES);
+	buf_init(&target, PATH_BYTES);
+	utf7 = utf7_to_utf8(entry, &utf8);
+	if (!utf7)
+		buf_put(&utf8, entry);
+	if (slice_eq(buf_slice(&utf8), from) ||
+	    is_below(buf_slice(&utf8), from)) {
+		struct slice rest = slice_skip(buf_slice(&utf8), from.n);
+		char *name =
+		    mem_printf("%.*s%.*s", SLICE_ARG(to), SLICE_ARG(rest));
+
+		put_hier_path(&old, entry, false);
+		put_hier_path(&target, slice_str(name), utf7);
+		(void)!fsx_rename(
+		    root_fd, buf_cstr(&old), root_fd, buf_cstr(&target));
+		free(name);
+	}
+	buf_fini(&target);
+	buf_fini(&old);
+	buf_fini(&utf8);
+}
+
+/* A directory's name without its dot, in UTF-8. */
+static struct slice
+utf8_name(struct buf *out, const char *dir)
+{
+	name_put_decoded(out, slice_str(dir + 1));
+	return buf_slice(out);
+}
+
+void
+acl_renamed(int root_fd, const char *from, const char *to)
+{
+	struct buf from_name, to_name;
+	struct dir_reader r;
+	struct slice entry;
+
+	if (from[0] == '\0' || to[0] == '\0' ||
+	    dir_reader_open(&r, root_fd, HIER_DIR) < 0)
+		return;
+	buf_init(&from_name, PATH_BYTES);
+	buf_init(&to_name, PATH_BYTES);
+	(void)utf8_name(&from_name, from);
+	(void)utf8_name(&to_name, to);
+	while (dir_reader_next(&r, &entry))
+		rename_hier(
+		    root_fd, entry, buf_slice(&from_name), buf_slice(&to_name));
+	dir_reader_close(&r);
+	buf_fini(&to_name);
+	buf_fini(&from_name);
+}
+
+/* --- tidying -----------------------------------------------------------------
+ */
+
+/* Whether a name of the hierarchy has a mailbox below it; or ERR_*. */
+static int
+has_below(int root_fd, struct slice name)
+{
+	struct buf other;
+	struct dir_reader r;
+	struct slice entry;
+	bool found = false;
+
+	if (dir_reader_open(&r, root_fd, ".") < 0)
+		return err_of_errno(errno);
+	buf_init(&other, PATH_BYTES);
+	if (!put_other_spelling(&other, name))
+		buf_reset(&other);
+	while (!found && dir_reader_next(&r, &entry))
+		found = name_is_dir(entry) &&
+		    (is_below(slice_skip(entry, 1), name) ||
+			(buf_len(&other) != 0 &&
+			    is_below(slice_skip(entry, 1), buf_slice(&other))));
+	dir_reader_close(&r);
+	buf_fini(&other);
+	return r.failed && !found ? ERR_SYS : found;
+}
+
+int
+acl_tidy(int root_fd, int64_t wall_s, struct err *e)
+{
+	struct dir_reader r;
+	struct slice entry;
+	int rc = 0;
+
+	if (dir_reader_open(&r, root_fd, HIER_DIR) < 0)
+		return errno == ENOENT ? 0 : err_sys(e, "read " HIER_DIR);
+	while (rc >= 0 && dir_reader_next(&r, &entry)) {
+		const char *name = (const char *)entry.p;
+		struct stat st;
+
+		if (fsx_stat(dir_reader_fd(&r), name, &st) < 0 ||
+		    st.st_ctim.tv_sec > wall_s - TIDY_AGE_S)
+			continue;
+		rc = has_below(root_fd, entry);
+		if (rc == 0 && fsx_unlink(dir_reader_fd(&r), name) < 0)
+			rc = err_of_errno(errno);
+	}
+	dir_reader_close(&r);
+	return rc < 0 ? err_set(e, rc, "tidy " HIER_DIR) : 0;
+}

@@ -1,0 +1,62 @@
+/*
+ * acl_file: where the access control lists of a Maildir are, as Courier has
+ * them.
+ *
+ * Layer:  maildir, uses base.
+ * A mailbox's own list is the file courierimapacl in its directory; that of a
+ * name that is only a parent of mailboxes is courierimaphieracl/NAME, without
+ * the leading dot, in modified UTF-7 or in UTF-8.  Who has none has his
+ * parent's, and INBOX has acl_default().
+ *
+ * What inherits a list is not to change with it: before a list is changed or
+ * goes away, those below it that have none get a copy (acl_settle()).  So it
+ * is with Courier, which writes each mailbox a list when it's made or opened.
+ *
+ * Files are replaced as a whole.  dir is a directory of the tree at root_fd
+ * ("" is INBOX, ".a.b"); u gives names for temporary files and counts on.
+ */
+#ifndef MAILDIR_ACL_FILE_H
+#define MAILDIR_ACL_FILE_H
+
+#include "base/err.h"
+#include "maildir/acl.h"
+#include "maildir/file_name.h"
+
+enum acl_source { ACL_OWN, ACL_INHERITED, ACL_BY_DEFAULT };
+
+/*
+ * The list that applies in dir, and where it came from (NULL: never mind).
+ * ERR_*: there is one that can't be read; then nobody is to be let in.
+ */
+int acl_read(int root_fd, const char *dir, struct acl *out,
+    enum acl_source *from, struct err *e) MUST_USE;
+/* Replace dir's own list. */
+int acl_write(int root_fd, const char *dir, const struct acl *a,
+    struct file_unique *u, struct err *e) MUST_USE;
+
+/* Give those below dir that inherit from it or from above it a copy. */
+int acl_settle(int root_fd, const char *dir, struct file_unique *u,
+    struct err *e) MUST_USE;
+
+/* --- as mailboxes come and go ----------------------------------------------
+ */
+
+/* A mailbox was made in dir: it gets its parent's list (RFC 4314 4). */
+int acl_created(int root_fd, const char *dir, struct file_unique *u,
+    struct err *e) MUST_USE;
+/* The mailbox in dir is about to be removed; those below it stay. */
+int acl_before_delete(int root_fd, const char *dir, struct file_unique *u,
+    struct err *e) MUST_USE;
+/* The list of a name is to go; a mailbox's own goes with its directory. */
+void acl_deleted(int root_fd, const char *dir);
+/* The mailbox in dir is about to get another name: its list stays its own. */
+int acl_before_rename(int root_fd, const char *dir, struct file_unique *u,
+    struct err *e) MUST_USE;
+/* Names that are only parents took another name, too. */
+void acl_renamed(int root_fd, const char *from, const char *to);
+
+/* Remove lists of names that have no mailbox below them any more, but those
+ * of less than an hour's age. */
+int acl_tidy(int root_fd, int64_t wall_s, struct err *e) MUST_USE;
+
+#endif

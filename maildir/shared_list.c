@@ -1,0 +1,241 @@
+/*
+ * The mailboxes of others that somebody may see.
+ *
+ * Index after index, depth first, and of each account's Maildir the lists:
+ * nothing is opened but directories and files of lists, for there may be
+ * thousands of accounts, and of most there's nothing to see.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fsx.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "maildir/acl_file.h"
+#include "maildir/collect.h"
+#include "maildir/dir.h"
+#include "maildir/internal.h"
+#include "maildir/name.h"
+#include "maildir/shared_index.h"
+
+struct level {
+	const struct shared_index *x;
+	char *file;
+	size_t at;     /* the next line */
+	size_t n_name; /* bytes of the name up to here */
+};
+
+struct shared_listing {
+	struct account *near;
+	struct shared_options opt;
+	struct acl_who who;
+	char *prefix;
+	struct level v[SHARED_DEPTH_MAX];
+	size_t depth;
+	size_t n_lines;
+	struct buf name; /* "#shared.group" */
+	struct collect found;
+};
+
+struct shared_listing *
+shared_listing_new(struct account *near, const struct shared_options *o,
+    struct acl_who who, struct slice prefix)
+{
+	struct shared_listing *l = MEM_NEW(struct shared_listing);
+
+	MAGIC_CHECK(near, ACCOUNT_MAGIC);
+	l->near = near;
+	near->refs++;
+	l->opt = *o;
+	l->who = who;
+	l->prefix = slice_dup(prefix);
+	buf_init(&l->name, 4096);
+	buf_puts(&l->name, SHARED_ROOT);
+	collect_init(&l->found);
+	return l;
+}
+
+static void
+leave(struct shared_listing *l)
+{
+	struct level *v = &l->v[--l->depth];
+
+	shared_index_unref(l->near->store->shared, v->x);
+	free(v->file);
+}
+
+void
+shared_listing_free(struct shared_listing **pl)
+{
+	struct shared_listing *l = *pl;
+
+	*pl = NULL;
+	if (l == NULL)
+		return;
+	while (l->depth != 0)
+		leave(l);
+	collect_fini(&l->found);
+	buf_fini(&l->name);
+	free(l->prefix);
+	account_release(&l->near);
+	free(l);
+}
+
+/* Go into an index, unless that is one on the way here. */
+static void
+enter(struct shared_listing *l, const char *file)
+{
+	struct shared_indexes **all = &l->near->store->shared;
+	struct level *v = &l->v[l->depth];
+	bool circle = l->depth == SHARED_DEPTH_MAX;
+
+	for (size_t i = 0; i < l->depth; i++)
+		circle = circle || strcmp(l->v[i].file, file) == 0;
+	if (circle) {
+		shared_index_circle(*all, l->v[l->depth - 1].x, file);
+		return;
+	}
+	v->x = shared_index_get(all, file, l->opt.munge);
+	if (v->x == NULL)
+		return;
+	v->file = mem_strdup(file);
+	v->at = 0;
+	v->n_name = buf_len(&l->name);
+	l->depth++;
+}
+
+static bool
+may_match(const struct shared_listing *l)
+{
+	struct slice name = buf_slice(&l->name), prefix = slice_str(l->prefix);
+
+	return slice_starts(name, prefix) || slice_starts(prefix, name);
+}
+
+/* --- one account -------------------------------------------------------------
+ */
+
+static bool
+may_see(const struct shared_listing *l, int root_fd, const char *dir)
+{
+	struct acl a;
+	bool may;
+
+	acl_init(&a);
+	may = acl_read(root_fd, dir, &a, NULL, NULL) == 0 &&
+	    (acl_effective(&a, l->who) & ACL_LOOKUP) != 0;
+	acl_fini(&a);
+	return may;
+}
+
+static bool
+is_mailbox(int root_fd, const char *dir)
+{
+	struct buf path;
+	struct stat st;
+	bool is;
+
+	buf_init(&path, 1024);
+	buf_puts(&path, dir);
+	is =
+	    fsx_stat(root_fd, buf_cstr(&path), &st) == 0 && S_ISDIR(st.st_mode);
+	buf_puts(&path, "/cur");
+	is = is && fsx_stat(root_fd, buf_cstr(&path), &st) == 0 &&
+	    S_ISDIR(st.st_mode);
+	buf_fini(&path);
+	return is;
+}
+
+static void
+look_at(struct shared_listing *l, int root_fd, struct slice dir)
+{
+	const char *path = (const char *)dir.p;
+	size_t n = buf_len(&l->name);
+	struct buf name;
+
+	if (!name_is_dir(dir) || !is_mailbox(root_fd, path) ||
+	    !may_see(l, root_fd, path))
+		return;
+	buf_init(&name, 4096);
+	name_put_from_dir(root_fd, dir, &name);
+	buf_put(&l->name, slice_skip(buf_slice(&name), sizeof("INBOX") - 1));
+	collect_add(&l->found, buf_slice(&l->name), 0);
+	buf_truncate(&l->name, n);
+	buf_fini(&name);
+}
+
+static void
+look_through(struct shared_listing *l, int root_fd)
+{
+	struct dir_reader r;
+	struct slice dir;
+
+	if (is_mailbox(root_fd, ".") && may_see(l, root_fd, ""))
+		collect_add(&l->found, buf_slice(&l->name), 0);
+	if (dir_reader_open(&r, root_fd, ".") < 0)
+		return;
+	while (dir_reader_next(&r, &dir))
+		look_at(l, root_fd, dir);
+	dir_reader_close(&r);
+}
+
+/* An account that isn't on this machine, or not for us, is none. */
+static void
+visit(struct shared_listing *l, const char *path)
+{
+	struct stat st;
+	int fd;
+
+	if (strcmp(path, l->near->path) == 0)
+		return;
+	fd = fsx_open_dir(AT_FDCWD, path);
+	if (fd < 0)
+		return;
+	if (fstat(fd, &st) == 0 && st.st_uid == geteuid())
+		look_through(l, fd);
+	(void)close(fd);
+}
+
+/* --- the walk
+ * ------------------------------------------------------------------ */
+
+int
+shared_listing_step(struct shared_listing *l, struct err *e)
+{
+	const struct shared_line *line;
+	struct level *v;
+
+	if (l->n_lines == 0 && l->depth == 0 && l->opt.index != NULL)
+		enter(l, l->opt.index);
+	if (l->depth == 0)
+		return 0;
+	v = &l->v[l->depth - 1];
+	buf_truncate(&l->name, v->n_name);
+	if (v->at == v->x->n) {
+		leave(l);
+		return l->depth != 0;
+	}
+	line = &v->x->v[v->at++];
+	if (++l->n_lines > SHARED_LINES_MAX)
+		return err_set(e, ERR_LIMIT, "too many shared accounts");
+	buf_putc(&l->name, '.');
+	buf_put(&l->name, line->name);
+	if (!buf_ok(&l->name))
+		return err_set(e, ERR_LIMIT, "shared names are too long");
+	if (!may_match(l))
+		return 1;
+	if (line->group)
+		enter(l, line->target);
+	else
+		visit(l, line->target);
+	return 1;
+}
+
+void
+shared_listing_take(struct shared_listing *l, struct mailbox_list *out)
+{
+	collect_parents(&l->found, SLICE(SHARED_ROOT));
+	collect_finish(&l->found, out);
+}

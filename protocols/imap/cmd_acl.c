@@ -1,0 +1,404 @@
+/*
+ * SETACL, DELETEACL, GETACL, LISTRIGHTS, MYRIGHTS: RFC 4314 3.
+ *
+ * In Courier's files the identifier of a user is "user=NAME"; clients say and
+ * are told NAME.  "owner", "anyone", "anonymous", "administrators" and
+ * "group=NAME" are the same here and there.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <utf8proc.h>
+
+#include "base/ascii.h"
+#include "base/log.h"
+#include "protocols/imap/nstring.h"
+#include "protocols/imap/session_impl.h"
+#include "protocols/imap/writer.h"
+
+struct acl_args {
+	struct slice name, identifier, rights;
+	bool bad_name;
+	struct slice who; /* the identifier as in the files */
+	uint8_t how;	  /* '+', '-' or 0: replace */
+	unsigned mask;	  /* enum acl_right */
+	struct imap_place place;
+};
+
+/* --- identifiers -----------------------------------------------------------
+ */
+
+static const struct slice special[] = { SLICE_INIT("owner"),
+	SLICE_INIT("anyone"), SLICE_INIT("anonymous"),
+	SLICE_INIT("administrators") };
+
+static bool
+is_special(struct slice s)
+{
+	for (size_t k = 0; k < NELEMS(special); k++)
+		if (slice_eq(special[k], s))
+			return true;
+	return slice_starts(s, SLICE("group=")) ||
+	    slice_starts(s, SLICE("user="));
+}
+
+/* RFC 4314 3: SASLprep (RFC 4013): normalised, nothing that can't be seen. */
+static bool
+prepare(struct imap_session *i, struct slice s, struct slice *out)
+{
+	utf8proc_uint8_t *p = NULL;
+	utf8proc_ssize_t n = utf8proc_map(s.p, (utf8proc_ssize_t)s.n, &p,
+	    UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT |
+		UTF8PROC_IGNORE | UTF8PROC_REJECTNA);
+	bool ok = n > 0;
+
+	for (utf8proc_ssize_t k = 0; k < n; k++)
+		ok = ok && !ascii_is_control(p[k]);
+	if (ok)
+		*out = arena_dup(&i->arena, slice_of(p, (size_t)n));
+	free(p);
+	return ok;
+}
+
+/* From the wire to the files; false: it's none. */
+static bool
+identifier_in(struct imap_session *i, struct acl_args *a)
+{
+	struct slice s, minus = SLICE(""), user = SLICE("");
+	uint8_t *p;
+
+	if (a->identifier.n == 0 || !prepare(i, a->identifier, &s))
+		return false;
+	if (s.p[0] == '-') {
+		minus = SLICE("-");
+		s = slice_skip(s, 1);
+	}
+	if (s.n == 0)
+		return false;
+	if (!is_special(s))
+		user = SLICE("user=");
+	p = arena_alloc(&i->arena, minus.n + user.n + s.n);
+	assert(p != NULL);
+	memcpy(p, minus.p, minus.n);
+	memcpy(p + minus.n, user.p, user.n);
+	memcpy(p + minus.n + user.n, s.p, s.n);
+	a->who = slice_of(p, minus.n + user.n + s.n);
+	return true;
+}
+
+static void
+put_identifier(struct buf *out, struct slice s)
+{
+	bool minus = s.p[0] == '-';
+	struct slice plain = minus ? slice_skip(s, 1) : s;
+	struct buf text;
+
+	/* "user=owner" is called Owner, and isn't the owner */
+	if (slice_starts(plain, SLICE("user=")) &&
+	    !is_special(slice_skip(plain, 5)))
+		plain = slice_skip(plain, 5);
+	buf_init(&text, ACL_IDENTIFIER_MAX + 1);
+	if (minus)
+		buf_putc(&text, '-');
+	buf_put(&text, plain);
+	imap_put_string(out, buf_slice(&text));
+	buf_fini(&text);
+}
+
+/* --- arguments
+ * ---------------------------------------------------------------- */
+
+static enum parse
+parse_mailbox(struct imap_session *i, struct imap_lex *lx)
+{
+	struct acl_args *a = IMAP_ARGS(i, struct acl_args);
+	enum parse r;
+
+	if ((r = imap_lex_space(lx)) != PARSE_OK)
+		return r;
+	return imap_parse_mailbox(i, lx, &a->name, &a->bad_name);
+}
+
+static enum parse
+parse_identifier(struct imap_session *i, struct imap_lex *lx)
+{
+	struct acl_args *a;
+	enum parse r = parse_mailbox(i, lx);
+
+	a = i->args;
+	if (r != PARSE_OK || (r = imap_lex_space(lx)) != PARSE_OK ||
+	    (r = imap_parse_astring(i, lx, &a->identifier)) != PARSE_OK)
+		return r;
+	if (!identifier_in(i, a)) {
+		lx->why = "no such identifier can be";
+		return PARSE_BAD;
+	}
+	return PARSE_OK;
+}
+
+static enum parse
+parse_end(enum parse r, struct imap_lex *lx)
+{
+	return r == PARSE_OK ? imap_lex_crlf(lx) : r;
+}
+
+enum parse
+imap_parse_getacl(struct imap_session *i, struct imap_lex *lx)
+{
+	return parse_end(parse_mailbox(i, lx), lx);
+}
+
+enum parse
+imap_parse_myrights(struct imap_session *i, struct imap_lex *lx)
+{
+	return parse_end(parse_mailbox(i, lx), lx);
+}
+
+enum parse
+imap_parse_deleteacl(struct imap_session *i, struct imap_lex *lx)
+{
+	return parse_end(parse_identifier(i, lx), lx);
+}
+
+enum parse
+imap_parse_listrights(struct imap_session *i, struct imap_lex *lx)
+{
+	return parse_end(parse_identifier(i, lx), lx);
+}
+
+enum parse
+imap_parse_setacl(struct imap_session *i, struct imap_lex *lx)
+{
+	struct acl_args *a;
+	enum parse r = parse_identifier(i, lx);
+
+	a = i->args;
+	if (r != PARSE_OK || (r = imap_lex_space(lx)) != PARSE_OK ||
+	    (r = imap_parse_astring(i, lx, &a->rights)) != PARSE_OK)
+		return r;
+	if (a->rights.n != 0 &&
+	    (a->rights.p[0] == '+' || a->rights.p[0] == '-')) {
+		a->how = a->rights.p[0];
+		a->rights = slice_skip(a->rights, 1);
+	}
+	/* RFC 4314 3.1 */
+	if (!acl_rights_parse(a->rights, &a->mask)) {
+		lx->why = "unknown right";
+		return PARSE_BAD;
+	}
+	return imap_lex_crlf(lx);
+}
+
+/* --- changing a list
+ * ------------------------------------------------------------ */
+
+static enum step
+acl_end(struct imap_session *i, int rc, const struct err *e)
+{
+	const char *name = (const char *)i->cmd->name.p;
+
+	if (imap_retry(i, rc))
+		return STEP_WAIT_PEER;
+	if (rc != 0)
+		return imap_fail(i, name, rc, e);
+	return imap_finish(i, "OK", "%s completed.", name);
+}
+
+/* The place, and its list. */
+static int
+load(
+    struct imap_session *i, struct acl_args *a, struct acl *list, struct err *e)
+{
+	int rc;
+
+	imap_leave(i);
+	if (a->bad_name)
+		return err_set(e, ERR_NOT_FOUND, "no such name can be");
+	rc = imap_reach(i, a->name, ACL_ADMINISTER, &a->place, e);
+	if (rc == 0)
+		rc = account_acl_known(a->place.account, a->place.name, e);
+	return rc != 0 ? rc
+		       : account_acl(a->place.account, a->place.name, list, e);
+}
+
+static unsigned
+rights_of(const struct acl *list, struct slice identifier)
+{
+	const struct acl_entry *entry = acl_find(list, identifier);
+
+	return entry != NULL ? entry->rights : 0;
+}
+
+static void
+log_change(struct imap_session *i, const struct acl_args *a, unsigned rights)
+{
+	char mailbox[200], who[200];
+	struct buf letters;
+
+	buf_init(&letters, 32);
+	acl_rights_put(&letters, rights);
+	imap_log_line(i, "ACL", ", mailbox=%s, identifier=%s, rights=%s",
+	    log_safe(a->name, mailbox, sizeof(mailbox)),
+	    log_safe(a->who, who, sizeof(who)), buf_cstr(&letters));
+	buf_fini(&letters);
+}
+
+/* Write the list if it leaves everybody what can't be taken from him. */
+static enum step
+store_list(struct imap_session *i, struct acl_args *a, struct acl *list,
+    unsigned rights)
+{
+	struct err e = { .code = 0 };
+	struct slice loser;
+	int rc;
+
+	if (!acl_set(list, a->who, rights))
+		return imap_finish(i, "NO",
+		    "[CANNOT] There can't be such an entry, or no more.");
+	if (!acl_is_sound(list, &loser))
+		return imap_finish(i, "NO",
+		    "[CANNOT] Rights of \"%s\" that can't be taken away.",
+		    (const char *)loser.p);
+	rc = account_acl_set(a->place.account, a->place.name, list, &e);
+	if (rc == 0) {
+		log_change(i, a, rights);
+		imap_rights_changed(i, &a->place);
+	}
+	return acl_end(i, rc, &e);
+}
+
+static enum step
+change(struct imap_session *i, bool delete)
+{
+	struct acl_args *a = i->args;
+	struct err e = { .code = 0 };
+	struct acl list;
+	unsigned old, rights = a->mask;
+	enum step st;
+	int rc;
+
+	acl_init(&list);
+	rc = load(i, a, &list, &e);
+	old = rc == 0 ? rights_of(&list, a->who) : 0;
+	if (a->how == '+')
+		rights = old | a->mask;
+	else if (a->how == '-')
+		rights = old & ~a->mask;
+	if (rc != 0)
+		st = acl_end(i, rc, &e);
+	else
+		st = store_list(i, a, &list, delete ? 0 : rights);
+	acl_fini(&list);
+	return st;
+}
+
+static enum step
+setacl_fn(struct imap_session *i)
+{
+	return change(i, false);
+}
+
+const struct imap_step imap_step_setacl = { "SETACL", setacl_fn, false };
+
+static enum step
+deleteacl_fn(struct imap_session *i)
+{
+	return change(i, true);
+}
+
+const struct imap_step imap_step_deleteacl = { "DELETEACL", deleteacl_fn,
+	false };
+
+/* --- telling
+ * ----------------------------------------------------------------------- */
+
+static enum step
+getacl_fn(struct imap_session *i)
+{
+	struct acl_args *a = i->args;
+	struct buf *out = &i->s.out;
+	struct err e = { .code = 0 };
+	struct acl list;
+	int rc;
+
+	acl_init(&list);
+	rc = load(i, a, &list, &e);
+	if (rc == 0) {
+		buf_puts(out, "* ACL ");
+		imap_put_mailbox(out, a->name);
+		for (size_t k = 0; k < list.n; k++) {
+			buf_putc(out, ' ');
+			put_identifier(out, list.v[k].identifier);
+			buf_putc(out, ' ');
+			imap_put_rights(out, list.v[k].rights);
+		}
+		buf_puts(out, "\r\n");
+	}
+	acl_fini(&list);
+	return acl_end(i, rc, &e);
+}
+
+const struct imap_step imap_step_getacl = { "GETACL", getacl_fn, false };
+
+/* RFC 4314 3.7: what an identifier always has, and what it can be given; no
+ * right is tied to another one. */
+static enum step
+listrights_fn(struct imap_session *i)
+{
+	struct acl_args *a = i->args;
+	struct buf *out = &i->s.out;
+	struct err e = { .code = 0 };
+	struct acl list;
+	const char *rest = "acdeiklrstwx";
+	const char *always = "";
+	int rc;
+
+	acl_init(&list);
+	rc = load(i, a, &list, &e);
+	acl_fini(&list);
+	if (rc != 0)
+		return acl_end(i, rc, &e);
+	if (slice_eq(a->who, SLICE("owner"))) {
+		always = "al";
+		rest = "cdeikrstwx";
+	} else if (slice_eq(a->who, SLICE("administrators")) ||
+	    slice_eq(a->who, SLICE("group=administrators"))) {
+		always = rest;
+		rest = "";
+	}
+	buf_puts(out, "* LISTRIGHTS ");
+	imap_put_mailbox(out, a->name);
+	buf_putc(out, ' ');
+	/* RFC 4314 3.4: as the client said it */
+	imap_put_string(out, a->identifier);
+	buf_putf(out, " \"%s\"", always);
+	for (; *rest != '\0'; rest++)
+		buf_putf(out, " %c", *rest);
+	buf_puts(out, "\r\n");
+	return acl_end(i, 0, NULL);
+}
+
+const struct imap_step imap_step_listrights = { "LISTRIGHTS", listrights_fn,
+	false };
+
+static enum step
+myrights_fn(struct imap_session *i)
+{
+	struct acl_args *a = i->args;
+	struct buf *out = &i->s.out;
+	struct err e = { .code = 0 };
+	int rc = ERR_NOT_FOUND;
+
+	imap_leave(i);
+	if (!a->bad_name)
+		rc = imap_reach_any(i, a->name, &a->place, &e);
+	if (rc == 0) {
+		buf_puts(out, "* MYRIGHTS ");
+		imap_put_mailbox(out, a->name);
+		buf_putc(out, ' ');
+		imap_put_rights(out, a->place.rights);
+		buf_puts(out, "\r\n");
+	}
+	return acl_end(i, rc, &e);
+}
+
+const struct imap_step imap_step_myrights = { "MYRIGHTS", myrights_fn, false };

@@ -1,0 +1,614 @@
+/* Access control lists, their files, and the index of shared mailboxes. */
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/fsx.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "maildir/acl_file.h"
+#include "maildir/internal.h"
+#include "maildir/shared_index.h"
+#include "tests/support/maildir_fixture.h"
+
+#define WHO(...)                                                               \
+ ((struct acl_who){ (const struct slice[]){ __VA_ARGS__ },                     \
+     sizeof((const struct slice[]){ __VA_ARGS__ }) / sizeof(struct slice) })
+
+static const struct slice owner = SLICE_INIT("owner");
+
+/* --- lists -----------------------------------------------------------------
+ */
+
+static const char *
+lines(const struct acl *a)
+{
+	static struct buf out;
+
+	buf_fini(&out);
+	buf_init(&out, 100000);
+	acl_put(&out, a);
+	return buf_cstr(&out);
+}
+
+static void
+parses_lists(void **state)
+{
+	struct acl a;
+
+	(void)state;
+	acl_init(&a);
+	acl_parse(SLICE("owner aceilrstwx\nadministrators aceilrstwx\n"
+			"anyone lr\n-user=other r\nuser=joe wd\n"
+			"\n bad\nno-rights\nanyone l\n-group=g lZr"),
+	    &a);
+	/* the last line of an identifier counts; what is no right is nothing,
+	 * but the rest of its line counts */
+	assert_string_equal(lines(&a),
+	    "owner aceilrstwx\nadministrators aceilrstwx\nanyone l\n"
+	    "-user=other r\nuser=joe etwx\n-group=g lr\n");
+	assert_true(acl_set(&a, SLICE("anyone"), 0));
+	assert_null(acl_find(&a, SLICE("anyone")));
+	assert_false(acl_set(&a, SLICE("a b"), ACL_READ));
+	assert_false(acl_set(&a, SLICE("-"), ACL_READ));
+	acl_fini(&a);
+}
+
+static void
+computes_rights(void **state)
+{
+	struct acl a;
+
+	(void)state;
+	acl_init(&a);
+	acl_parse(SLICE("owner aceilrstwx\nanyone l\n-user=other l\n"
+			"user=joe w\ngroup=sales rs\n-group=out s\n"),
+	    &a);
+	assert_int_equal(
+	    acl_effective(&a, WHO(owner, SLICE("user=me"))), ACL_ALL);
+	assert_int_equal(
+	    acl_effective(&a, WHO(SLICE("user=joe"))), ACL_LOOKUP | ACL_WRITE);
+	assert_int_equal(acl_effective(&a, WHO(SLICE("user=other"))), 0);
+	assert_int_equal(
+	    acl_effective(&a, WHO(SLICE("user=x"), SLICE("group=sales"))),
+	    ACL_LOOKUP | ACL_READ | ACL_SEEN);
+	assert_int_equal(acl_effective(&a,
+			     WHO(SLICE("user=joe"), SLICE("group=sales"),
+				 SLICE("group=out"))),
+	    ACL_LOOKUP | ACL_READ | ACL_WRITE);
+	/* what can't be taken away */
+	assert_int_equal(
+	    acl_effective(&a, WHO(SLICE("group=administrators"))), ACL_ALL);
+	assert_true(acl_set(&a, owner, ACL_READ));
+	assert_int_equal(acl_effective(&a, WHO(owner)),
+	    ACL_READ | ACL_LOOKUP | ACL_ADMINISTER);
+	acl_fini(&a);
+}
+
+static void
+knows_what_is_sound(void **state)
+{
+	static const struct {
+		const char *text, *loser;
+	} cases[] = {
+		{ "owner al\nadministrators aceilrstwx\n", NULL },
+		{ "owner al\ngroup=administrators aceilrstwx\n", NULL },
+		{ "owner l\nadministrators aceilrstwx\n", "owner" },
+		{ "owner al\nadministrators aceilrstw\n", "administrators" },
+		{ "owner al\nadministrators aceilrstwx\n-anyone w\n",
+		    "administrators" },
+		{ "owner al\nadministrators aceilrstwx\n-owner a\n", "owner" },
+		{ "", "owner" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < NELEMS(cases); i++) {
+		struct slice loser = SLICE("");
+		struct acl a;
+
+		acl_init(&a);
+		acl_parse(slice_str(cases[i].text), &a);
+		assert_int_equal(
+		    acl_is_sound(&a, &loser), cases[i].loser == NULL);
+		if (cases[i].loser != NULL)
+			assert_true(slice_eq(loser, slice_str(cases[i].loser)));
+		acl_fini(&a);
+	}
+}
+
+/* --- files -------------------------------------------------------------------
+ */
+
+#define DEFAULT "owner aceilrstwx\nadministrators aceilrstwx\n"
+
+static void
+assert_acl(struct fixture *f, const char *name, const char *expected)
+{
+	struct err e = { .code = 0 };
+	struct acl a;
+
+	acl_init(&a);
+	assert_int_equal(account_acl(f->account, slice_str(name), &a, &e), 0);
+	assert_string_equal(lines(&a), expected);
+	acl_fini(&a);
+}
+
+static int
+set_acl(struct fixture *f, const char *name, const char *text)
+{
+	struct acl a;
+	int rc;
+
+	acl_init(&a);
+	acl_parse(slice_str(text), &a);
+	rc = account_acl_set(f->account, slice_str(name), &a, NULL);
+	acl_fini(&a);
+	return rc;
+}
+
+static void
+create(struct fixture *f, const char *name)
+{
+	assert_int_equal(account_create(f->account, slice_str(name), NULL), 0);
+}
+
+static bool
+exists(struct fixture *f, const char *path)
+{
+	return access(fixture_path(f, path), F_OK) == 0;
+}
+
+static void
+finds_lists(void **state)
+{
+	struct fixture *f = *state;
+
+	create(f, "INBOX.a");
+	create(f, "INBOX.a.b.c");
+	assert_acl(f, "INBOX", DEFAULT);
+	assert_acl(f, "INBOX.a.b.c", DEFAULT);
+	write_file(fixture_path(f, "courierimapacl"), "owner al\n");
+	assert_acl(f, "INBOX.a.b.c", "owner al\n");
+	write_file(fixture_path(f, ".a/courierimapacl"), "owner alr\n");
+	assert_acl(f, "INBOX.a.b.c", "owner alr\n");
+	assert_acl(f, "INBOX.a.nothing", "owner alr\n");
+	assert_int_equal(mkdir(fixture_path(f, "courierimaphieracl"), 0700), 0);
+	write_file(fixture_path(f, "courierimaphieracl/a.b"), "owner als\n");
+	assert_acl(f, "INBOX.a.b.c", "owner als\n");
+	assert_acl(f, "INBOX.a", "owner alr\n");
+}
+
+/* Courier 5 writes these in modified UTF-7, whatever the tree is in. */
+static void
+finds_lists_in_both_spellings(void **state)
+{
+	struct fixture *f = *state;
+
+	create(f, "INBOX.\xc3\xa9.x");
+	assert_int_equal(mkdir(fixture_path(f, "courierimaphieracl"), 0700), 0);
+	write_file(fixture_path(f, "courierimaphieracl/&AOk-"), "owner al\n");
+	assert_acl(f, "INBOX.\xc3\xa9.x", "owner al\n");
+	assert_int_equal(
+	    unlink(fixture_path(f, "courierimaphieracl/&AOk-")), 0);
+	write_file(
+	    fixture_path(f, "courierimaphieracl/\xc3\xa9"), "owner alr\n");
+	assert_acl(f, "INBOX.\xc3\xa9.x", "owner alr\n");
+}
+
+static void
+lets_nobody_in_if_unreadable(void **state)
+{
+	struct fixture *f = *state;
+	struct acl a;
+
+	create(f, "INBOX.a");
+	/* neither a file, nor a reason to take the parent's */
+	assert_int_equal(mkdir(fixture_path(f, ".a/courierimapacl"), 0700), 0);
+	acl_init(&a);
+	assert_true(account_acl(f->account, SLICE("INBOX.a"), &a, NULL) < 0);
+	assert_int_equal(a.n, 0);
+	acl_fini(&a);
+}
+
+static void
+writes_lists(void **state)
+{
+	struct fixture *f = *state;
+	char *text;
+
+	create(f, "INBOX.a");
+	create(f, "INBOX.p.c");
+	assert_int_equal(
+	    set_acl(f, "INBOX.a", DEFAULT "user=joe lr\n-anyone x\n"), 0);
+	text = read_file(fixture_path(f, ".a/courierimapacl"));
+	assert_string_equal(text, DEFAULT "user=joe lr\n-anyone x\n");
+	free(text);
+	assert_int_equal(set_acl(f, "INBOX.p", DEFAULT "anyone l\n"), 0);
+	assert_true(exists(f, "courierimaphieracl/p"));
+	assert_acl(f, "INBOX.p", DEFAULT "anyone l\n");
+	/* what is below keeps what it had */
+	assert_acl(f, "INBOX.p.c", DEFAULT);
+	assert_int_equal(set_acl(f, "INBOX.none", DEFAULT), ERR_NOT_FOUND);
+}
+
+/* To share INBOX isn't to share everything. */
+static void
+keeps_lists_of_children(void **state)
+{
+	struct fixture *f = *state;
+
+	create(f, "INBOX.private");
+	assert_false(exists(f, ".private/courierimapacl"));
+	assert_int_equal(set_acl(f, "INBOX", DEFAULT "anyone lr\n"), 0);
+	assert_acl(f, "INBOX.private", DEFAULT);
+	/* what is made later is shared as its parent is */
+	create(f, "INBOX.new");
+	assert_true(exists(f, ".new/courierimapacl"));
+	assert_acl(f, "INBOX.new", DEFAULT "anyone lr\n");
+	assert_int_equal(set_acl(f, "INBOX", DEFAULT), 0);
+	assert_acl(f, "INBOX.new", DEFAULT "anyone lr\n");
+}
+
+static void
+carries_lists_along(void **state)
+{
+	struct fixture *f = *state;
+
+	create(f, "INBOX.a");
+	create(f, "INBOX.a.b");
+	create(f, "INBOX.q.r");
+	assert_int_equal(set_acl(f, "INBOX", DEFAULT "anyone l\n"), 0);
+	assert_int_equal(set_acl(f, "INBOX.a", DEFAULT "user=a r\n"), 0);
+	assert_int_equal(set_acl(f, "INBOX.q", DEFAULT "user=q r\n"), 0);
+	assert_int_equal(account_rename(f->account, SLICE("INBOX.a"),
+			     SLICE("INBOX.z"), NULL),
+	    0);
+	assert_acl(f, "INBOX.z", DEFAULT "user=a r\n");
+	assert_acl(f, "INBOX.z.b", DEFAULT);
+	assert_int_equal(account_rename(f->account, SLICE("INBOX.q"),
+			     SLICE("INBOX.y"), NULL),
+	    0);
+	assert_acl(f, "INBOX.y", DEFAULT "user=q r\n");
+	assert_false(exists(f, "courierimaphieracl/q"));
+	/* RFC 4314 4: DELETE deletes the list */
+	assert_int_equal(account_delete(f->account, SLICE("INBOX.z"), NULL), 0);
+	assert_acl(f, "INBOX.z", DEFAULT "anyone l\n");
+	assert_acl(f, "INBOX.z.b", DEFAULT);
+}
+
+/* Rights that a file inherits don't change because it moves. */
+static void
+settles_what_is_renamed(void **state)
+{
+	struct fixture *f = *state;
+
+	create(f, "INBOX.a");
+	write_file(fixture_path(f, "courierimapacl"), "owner al\n");
+	create(f, "INBOX.p");
+	write_file(fixture_path(f, ".p/courierimapacl"), "owner alr\n");
+	assert_int_equal(account_rename(f->account, SLICE("INBOX.a"),
+			     SLICE("INBOX.p.a"), NULL),
+	    0);
+	assert_acl(f, "INBOX.p.a", "owner al\n");
+}
+
+static void
+tidies(void **state)
+{
+	struct fixture *f = *state;
+	struct stat st;
+	int64_t later;
+
+	create(f, "INBOX.a.b");
+	assert_int_equal(mkdir(fixture_path(f, "courierimaphieracl"), 0700), 0);
+	write_file(fixture_path(f, "courierimaphieracl/a"), "owner al\n");
+	write_file(fixture_path(f, "courierimaphieracl/gone"), "owner al\n");
+	assert_int_equal(
+	    stat(fixture_path(f, "courierimaphieracl/gone"), &st), 0);
+	later = st.st_ctim.tv_sec;
+	assert_int_equal(acl_tidy(f->account->root_fd, later, NULL), 0);
+	assert_true(exists(f, "courierimaphieracl/gone"));
+	assert_int_equal(acl_tidy(f->account->root_fd, later + 3600, NULL), 0);
+	assert_false(exists(f, "courierimaphieracl/gone"));
+	assert_true(exists(f, "courierimaphieracl/a"));
+}
+
+/* --- the index
+ * ---------------------------------------------------------------- */
+
+static void
+parses_indexes(void **state)
+{
+	static const struct {
+		const char *line, *name, *target; /* NULL: left out */
+		bool group;
+	} cases[] = {
+		{ "joe\t7\t8\t/home/joe", "joe", "/home/joe/Maildir", false },
+		{ "a.b/c\t7\t8\t/h\t./Maildir/", "a b c", "/h/Maildir", false },
+		{ "x\t7\t8\t/h\t/abs//dir\topts", "x", "/abs/dir", false },
+		{ "g\t*\tsub/file", "g", "/etc/shared/sub/file", true },
+		{ "g\t*\t../file", NULL, NULL, true },
+		{ "g\t*\t/etc/passwd", NULL, NULL, true },
+		{ "x\t7\t8\t/h\t../other", NULL, NULL, false },
+		{ "x\t7\t8\t/h/../r", NULL, NULL, false },
+		{ "x\t7\t8\thome", NULL, NULL, false },
+		{ "x\t8\t8\t/h", NULL, NULL, false },
+		{ "x\t7", NULL, NULL, false },
+		{ "\t7\t8\t/h", NULL, NULL, false },
+		{ "\xff\t7\t8\t/h", NULL, NULL, false },
+		{ "# x\t7\t8\t/h", NULL, NULL, false },
+	};
+	struct shared_index x;
+
+	(void)state;
+	for (size_t i = 0; i < NELEMS(cases); i++) {
+		shared_index_parse(
+		    slice_str(cases[i].line), "/etc/shared", 7, false, &x);
+		assert_int_equal(x.n, cases[i].name != NULL);
+		if (cases[i].name != NULL) {
+			assert_true(
+			    slice_eq(x.v[0].name, slice_str(cases[i].name)));
+			assert_string_equal(x.v[0].target, cases[i].target);
+			assert_int_equal(x.v[0].group, cases[i].group);
+		}
+		shared_index_fini(&x);
+	}
+	shared_index_parse(SLICE("a.b/c\\\t7\t8\t/h\nq\t9\t9\t/h\nbad\n"
+				 "z\t7\t7\t/1\nz\t7\t7\t/2\r\n"),
+	    "/", 7, true, &x);
+	assert_int_equal(x.n, 2);
+	assert_non_null(shared_index_find(&x, SLICE("a\\:b\\;c\\\\")));
+	assert_int_equal(x.n_foreign, 1);
+	assert_int_equal(x.n_bad, 1);
+	assert_int_equal(x.first_bad, 3);
+	assert_int_equal(x.n_double, 1);
+	shared_index_fini(&x);
+}
+
+static char logged[4096];
+
+static void
+keep_log(void *arg, enum log_level level, const char *ident, const char *line)
+{
+	size_t n = strlen(logged);
+
+	(void)arg;
+	(void)level;
+	(void)ident;
+	(void)snprintf(logged + n, sizeof(logged) - n, "%s\n", line);
+}
+
+/* Alice (the fixture's), Bob with .Sent, and an index below shared/. */
+struct world {
+	struct fixture *f;
+	char *bob, *index, *team;
+};
+
+static char *
+sub_path(struct fixture *f, const char *name)
+{
+	return mem_printf("%s/%s", f->root, name);
+}
+
+static void
+make_maildir(const char *path)
+{
+	static const char *const parts[] = { "", "/cur", "/new", "/tmp" };
+
+	for (size_t i = 0; i < NELEMS(parts); i++) {
+		char *part = mem_printf("%s%s", path, parts[i]);
+
+		assert_int_equal(mkdir(part, 0700), 0);
+		free(part);
+	}
+}
+
+static void
+write_at(const char *base, const char *name, const char *text)
+{
+	char *path = mem_printf("%s/%s", base, name);
+
+	write_file(path, text);
+	free(path);
+}
+
+static void
+world_make(struct world *w, struct fixture *f)
+{
+	char *shared = sub_path(f, "shared"), *home = sub_path(f, "bob");
+	char *sent, *text;
+
+	assert_int_equal(account_open(f->account, NULL), 0);
+	w->f = f;
+	w->bob = sub_path(f, "bob/Maildir");
+	w->index = sub_path(f, "shared/index");
+	w->team = sub_path(f, "shared/team");
+	assert_int_equal(mkdir(shared, 0700), 0);
+	assert_int_equal(mkdir(home, 0700), 0);
+	make_maildir(w->bob);
+	sent = mem_printf("%s/.Sent", w->bob);
+	make_maildir(sent);
+	write_at(w->bob, ".Sent/courierimapacl", DEFAULT "anyone lr\n");
+	text = mem_printf(
+	    "team\t*\tteam\nme\t%u\t0\t/\t%s\n", geteuid(), f->account->path);
+	write_file(w->index, text);
+	free(text);
+	text = mem_printf(
+	    "bob@x.org\t%u\t0\t%s\nloop\t*\tindex\n", geteuid(), home);
+	write_file(w->team, text);
+	free(text);
+	free(sent);
+	free(home);
+	free(shared);
+	logged[0] = '\0';
+	log_set_sink(keep_log, NULL);
+}
+
+static void
+world_end(struct world *w)
+{
+	log_set_sink(NULL, NULL);
+	free(w->bob);
+	free(w->index);
+	free(w->team);
+}
+
+static int
+look_up(struct world *w, const char *name, struct buf *path, struct buf *box)
+{
+	struct shared_options o = { w->index, false };
+
+	buf_reset(path);
+	buf_reset(box);
+	return shared_find(w->f->account, &o, slice_str(name), path, box, NULL);
+}
+
+static void
+finds_shared_mailboxes(void **state)
+{
+	static const char *const nowhere[] = { "#shared.team", "#shared.x",
+		"#shared.me", "#shared.me.Sent", "#shared.team.bob",
+		"#shared.team.loop", "#shared.", "#shared", "INBOX" };
+	struct world w;
+	struct buf path, box;
+
+	world_make(&w, *state);
+	buf_init(&path, 4096);
+	buf_init(&box, 4096);
+	assert_int_equal(look_up(&w, "#shared.team.bob@x org", &path, &box), 0);
+	assert_string_equal(buf_cstr(&path), w.bob);
+	assert_string_equal(buf_cstr(&box), "INBOX");
+	assert_int_equal(
+	    look_up(&w, "#shared.team.bob@x org.Sent.y", &path, &box), 0);
+	assert_string_equal(buf_cstr(&box), "INBOX.Sent.y");
+	/* round in a circle, as far as the name goes */
+	assert_int_equal(
+	    look_up(&w, "#shared.team.loop.team.bob@x org", &path, &box), 0);
+	for (size_t i = 0; i < NELEMS(nowhere); i++)
+		assert_int_equal(
+		    look_up(&w, nowhere[i], &path, &box), ERR_NOT_FOUND);
+	/* another version of the file is another index */
+	write_file(w.index, "team\t*\tgone\n");
+	assert_int_equal(
+	    look_up(&w, "#shared.team.bob@x org", &path, &box), ERR_NOT_FOUND);
+	buf_fini(&box);
+	buf_fini(&path);
+	world_end(&w);
+}
+
+static const char *
+shared_names(struct world *w, const char *prefix)
+{
+	static char text[1000];
+	static const struct slice joe[] = { SLICE_INIT("user=joe") };
+	struct shared_options o = { w->index, false };
+	struct shared_listing *l = shared_listing_new(
+	    w->f->account, &o, (struct acl_who){ joe, 1 }, slice_str(prefix));
+	struct mailbox_list list;
+	int rc;
+
+	while ((rc = shared_listing_step(l, NULL)) == 1)
+		continue;
+	assert_int_equal(rc, 0);
+	shared_listing_take(l, &list);
+	text[0] = '\0';
+	for (size_t i = 0; i < list.n; i++) {
+		size_t n = strlen(text);
+
+		(void)snprintf(text + n, sizeof(text) - n, "%.*s%s\n",
+		    SLICE_ARG(list.v[i].name),
+		    list.v[i].attrs & MAILBOX_NOSELECT ? " -" : "");
+	}
+	mailbox_list_fini(&list);
+	shared_listing_free(&l);
+	return text;
+}
+
+static void
+lists_shared_mailboxes(void **state)
+{
+	struct world w;
+
+	world_make(&w, *state);
+	assert_string_equal(shared_names(&w, "#shared."),
+	    "#shared.team -\n#shared.team.bob@x org -\n"
+	    "#shared.team.bob@x org.Sent\n");
+	assert_string_equal(shared_names(&w, "#shared.other"), "");
+	/* a circle is told of once */
+	(void)shared_names(&w, "#shared.");
+	assert_non_null(strstr(logged, "group file"));
+	assert_null(strstr(strstr(logged, "group file") + 1, "group file"));
+	write_at(w.bob, "courierimapacl", DEFAULT "user=joe l\n");
+	assert_string_equal(shared_names(&w, "#shared.team"),
+	    "#shared.team -\n#shared.team.bob@x org\n"
+	    "#shared.team.bob@x org.Sent\n");
+	world_end(&w);
+}
+
+static void
+says_what_it_leaves_out(void **state)
+{
+	struct world w;
+
+	world_make(&w, *state);
+	write_file(w.index,
+	    "a\t99999\t1\t/x\nb\t*\t../../etc/passwd\nteam\t*\tteam\n");
+	(void)shared_names(&w, "#shared.");
+	assert_non_null(strstr(logged, "1 accounts have another uid"));
+	assert_non_null(strstr(logged, "the first is line 2"));
+	world_end(&w);
+}
+
+static void
+visits_only_our_own(void **state)
+{
+	struct fixture *f = *state;
+	struct account *a = NULL;
+	struct err e = { .code = 0 };
+	struct world w;
+
+	world_make(&w, f);
+	assert_int_equal(account_visit(f->account, w.bob, &a, &e), 0);
+	account_release(&a);
+	/* a visit makes no Maildir */
+	assert_int_equal(
+	    account_visit(f->account, w.index, &a, &e), err_of_errno(ENOTDIR));
+	assert_int_equal(
+	    account_visit(f->account, f->root, &a, &e), ERR_NOT_FOUND);
+	if (geteuid() == 0) {
+		assert_int_equal(chown(w.bob, 4242, 4242), 0);
+		assert_int_equal(
+		    account_visit(f->account, w.bob, &a, &e), ERR_DENIED);
+		assert_string_equal(shared_names(&w, "#shared."), "");
+	}
+	world_end(&w);
+}
+
+#define WITH(test)                                                             \
+ cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(parses_lists),
+		cmocka_unit_test(computes_rights),
+		cmocka_unit_test(knows_what_is_sound),
+		WITH(finds_lists),
+		WITH(finds_lists_in_both_spellings),
+		WITH(lets_nobody_in_if_unreadable),
+		WITH(writes_lists),
+		WITH(keeps_lists_of_children),
+		WITH(carries_lists_along),
+		WITH(settles_what_is_renamed),
+		WITH(tidies),
+		cmocka_unit_test(parses_indexes),
+		WITH(finds_shared_mailboxes),
+		WITH(lists_shared_mailboxes),
+		WITH(says_what_it_leaves_out),
+		WITH(visits_only_our_own),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
