@@ -2,7 +2,8 @@
 postern_login_sources = \
 	server/auth_client.c server/auth_client.h \
 	server/login.c server/login.h server/login_impl.h \
-	server/login_auth.c server/login_conn.c server/login_log.c \
+	server/login_auth.c server/login_conn.c server/login_io.c \
+	server/login_log.c \
 	server/login_name.c server/login_name.h \
 	server/login_proxy.c \
 	server/login_setup.c \

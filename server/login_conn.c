@@ -6,7 +6,6 @@
  */
 #include <sys/socket.h>
 
-#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -23,7 +22,6 @@
 #include "server/service_log.h"
 
 enum {
-	READ_SIZE = 4096,
 	RUNS_A_TURN = 64,
 	DRAIN_MS = 10 * 1000,
 	/* For the client to take our last words. */
@@ -31,8 +29,6 @@ enum {
 	/* authdaemond and the master answer sooner, or are gone. */
 	PEER_MS = 60 * 1000,
 };
-
-static void conn_settle(struct conn *c);
 
 static const char *
 ident(const struct conn *c)
@@ -200,191 +196,15 @@ conn_stop(struct conn *c, enum preauth_failure why)
 	}
 }
 
-/* --- bytes
+/* --- the talk
  * ------------------------------------------------------------------------ */
 
-/* Send what goes; false when the client is gone. */
-static bool
-send_output(struct conn *c)
-{
-	struct buf *out = &c->pre->out;
-
-	c->want_write = false;
-	while (buf_len(out) != 0) {
-		size_t n = 0;
-		ssize_t r;
-
-		if (c->ssl == NULL) {
-			r = TEMP_FAILURE_RETRY(send(c->fd, buf_slice(out).p,
-			    buf_len(out), MSG_NOSIGNAL | MSG_DONTWAIT));
-			if (r < 0 && errno != EAGAIN)
-				return false;
-			if (r < 0) {
-				c->want_write = true;
-				return true;
-			}
-			n = (size_t)r;
-		} else {
-			switch (tls_write(c->ssl, buf_slice(out), &n)) {
-			case TLS_DONE:
-				break;
-			case TLS_WANT_READ:
-				return true;
-			case TLS_WANT_WRITE:
-				c->want_write = true;
-				return true;
-			case TLS_CLOSED:
-			case TLS_ERROR:
-				return false;
-			}
-		}
-		c->sent += n;
-		buf_drain(out, n);
-	}
-	return true;
-}
-
-enum received { RECEIVED_SOME, RECEIVED_NONE, RECEIVED_END };
-
-static enum received
-receive_plain(struct conn *c, uint8_t *to, size_t *n)
-{
-	ssize_t r =
-	    TEMP_FAILURE_RETRY(recv(c->fd, to, READ_SIZE, MSG_DONTWAIT));
-
-	if (r < 0 && errno == EAGAIN)
-		return RECEIVED_NONE;
-	if (r <= 0)
-		return RECEIVED_END;
-	*n = (size_t)r;
-	return RECEIVED_SOME;
-}
-
-static enum received
-receive_tls(struct conn *c, uint8_t *to, size_t *n)
-{
-	c->read_wants_write = false;
-	switch (tls_read(c->ssl, to, READ_SIZE, n)) {
-	case TLS_DONE:
-		return RECEIVED_SOME;
-	case TLS_WANT_READ:
-		return RECEIVED_NONE;
-	case TLS_WANT_WRITE:
-		c->read_wants_write = true;
-		return RECEIVED_NONE;
-	case TLS_CLOSED:
-	case TLS_ERROR:
-		break;
-	}
-	return RECEIVED_END;
-}
-
-static enum received
-receive_input(struct conn *c)
-{
-	struct buf *in = &c->pre->in;
-	enum received got;
-	uint8_t *to;
-	size_t n = 0;
-
-	if (in->max - buf_len(in) < READ_SIZE ||
-	    (to = buf_reserve(in, READ_SIZE)) == NULL)
-		return RECEIVED_NONE;
-	got =
-	    c->ssl != NULL ? receive_tls(c, to, &n) : receive_plain(c, to, &n);
-	buf_advance(in, n);
-	c->rcvd += n;
-	return got;
-}
-
-/* --- TLS
- * ----------------------------------------------------------------------------
- */
-
-static void
-begin_tls(struct conn *c)
-{
-	struct tls_config *t = c->login->tls[service_is_pop3(c->service)];
-	struct slice local = slice_str(c->local_addr);
-
-	/* TLS_CERTFILE.192.0.2.1: an address as an admin writes it. */
-	if (slice_starts(local, SLICE("::ffff:")))
-		local = slice_skip(local, 7);
-	c->tls_next = false;
-	if (!tls_config_usable(t) ||
-	    (c->ssl = tls_accept(t, c->fd, (const char *)local.p)) == NULL) {
-		log_line_as(ident(c), LOG_LEVEL_ERROR,
-		    "ip=[%s], TLS is not configured",
-		    service_log_addr(c->client_addr));
-		conn_set_state(c, CONN_DEAD);
-		return;
-	}
-	(void)SSL_set_min_proto_version(
-	    c->ssl, login_min_version(c->login, c->service));
-	conn_set_state(c, CONN_HANDSHAKE);
-}
-
-static void
-greet(struct conn *c)
+void
+conn_greet(struct conn *c)
 {
 	c->pre->ops->greet(c->pre, c->refusal, c->denied);
 	conn_set_state(c, CONN_TALK);
 }
-
-/* TLS_EXTERNAL: the field of the certificate that names the user. */
-static void
-take_certificate(struct conn *c)
-{
-	const char *field =
-	    conf_service_str(c->login->conf, (enum conf_file)c->service,
-		service_is_pop3(c->service) ? CONF_POP3D_SSL_TLS_EXTERNAL
-					    : CONF_IMAPD_SSL_TLS_EXTERNAL);
-	char user[256];
-
-	if (*field != '\0' && tls_peer_field(c->ssl, field, user, sizeof(user)))
-		c->cert_user = mem_strdup(user);
-	c->pre->mechanisms = c->cert_user != NULL ? c->login->mechanisms_cert
-						  : c->login->mechanisms_tls;
-}
-
-static void
-handshake_on(struct conn *c)
-{
-	char why[160];
-
-	c->want_write = false;
-	switch (tls_handshake(c->ssl)) {
-	case TLS_DONE:
-		take_certificate(c);
-		if (service_is_tls(c->service)) {
-			c->pre->tls = c->pre->clear_allowed = true;
-			greet(c);
-		} else {
-			c->pre->ops->tls_started(c->pre);
-			c->pre->tls = c->pre->clear_allowed = true;
-			conn_set_state(c, CONN_TALK);
-		}
-		conn_run(c);
-		return;
-	case TLS_WANT_READ:
-		break;
-	case TLS_WANT_WRITE:
-		c->want_write = true;
-		break;
-	case TLS_CLOSED:
-	case TLS_ERROR:
-		log_line_as(ident(c), LOG_LEVEL_DEBUG,
-		    "ip=[%s], couriertls: accept: %s",
-		    service_log_addr(c->client_addr),
-		    tls_reason(why, sizeof(why)));
-		conn_set_state(c, CONN_DEAD);
-		return;
-	}
-	conn_settle(c);
-}
-
-/* --- the talk
- * ------------------------------------------------------------------------ */
 
 /* One event of the preauth; false when it waits for somebody. */
 static bool
@@ -429,8 +249,7 @@ conn_run(struct conn *c)
 	conn_settle(c);
 }
 
-/* Send, and wait for what can come next. */
-static void
+void
 conn_settle(struct conn *c)
 {
 	short want = 0;
@@ -440,7 +259,7 @@ conn_settle(struct conn *c)
 		(void)event_del(c->on_io);
 		return;
 	}
-	if (c->state != CONN_HANDSHAKE && !send_output(c)) {
+	if (c->state != CONN_HANDSHAKE && !conn_send(c)) {
 		conn_set_state(c, CONN_DEAD);
 		return;
 	}
@@ -449,7 +268,7 @@ conn_settle(struct conn *c)
 	if (buf_len(&c->pre->out) == 0 && c->tls_next) {
 		/* RFC 3501 6.2.1: nothing that came in clear counts. */
 		buf_reset(&c->pre->in);
-		begin_tls(c);
+		conn_begin_tls(c);
 	}
 	if (c->state == CONN_DEAD)
 		return;
@@ -474,7 +293,7 @@ static void
 talk_on(struct conn *c)
 {
 	for (int i = 0; i < RUNS_A_TURN && c->state == CONN_TALK; i++) {
-		enum received got = receive_input(c);
+		enum conn_received got = conn_receive(c);
 
 		if (got == RECEIVED_END) {
 			conn_log_gone(c);
@@ -492,12 +311,7 @@ talk_on(struct conn *c)
 static void
 discard(struct conn *c)
 {
-	uint8_t bytes[READ_SIZE];
-	size_t n = 0;
-	enum received got = c->ssl != NULL ? receive_tls(c, bytes, &n)
-					   : receive_plain(c, bytes, &n);
-
-	if (got == RECEIVED_END)
+	if (conn_discard(c) == RECEIVED_END)
 		conn_set_state(c, CONN_DEAD);
 	else
 		conn_settle(c);
@@ -587,7 +401,7 @@ on_conn_io(evutil_socket_t fd, short what, void *arg)
 	if (c->state == CONN_PROXY)
 		proxy_on(c);
 	else if (c->state == CONN_HANDSHAKE)
-		handshake_on(c);
+		conn_handshake(c);
 	else if (c->state == CONN_TALK &&
 	    ((what & EV_WRITE) == 0 || c->read_wants_write))
 		talk_on(c);
@@ -651,11 +465,11 @@ conn_on_verdict(struct conn *c, enum conn_verdict v, const char *vars)
 	if (*vars != '\0')
 		c->vars = mem_strdup(vars);
 	if (service_is_tls(c->service)) {
-		begin_tls(c);
+		conn_begin_tls(c);
 		conn_settle(c);
 		return;
 	}
-	greet(c);
+	conn_greet(c);
 	conn_run(c);
 }
 

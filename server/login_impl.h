@@ -123,6 +123,26 @@ struct conn *conn_by_id(struct login *l, uint64_t id);
 void conn_set_state(struct conn *c, enum conn_state state);
 /* Have the preauth work off what has come, in CONN_TALK; then settle. */
 void conn_run(struct conn *c);
+/* Send, and wait for what can come next. */
+void conn_settle(struct conn *c);
+/* The greeting, or the refusal that stands for it; then CONN_TALK. */
+void conn_greet(struct conn *c);
+
+/* --- login_io.c
+ * ------------------------------------------------------------- */
+
+enum conn_received { RECEIVED_SOME, RECEIVED_NONE, RECEIVED_END };
+
+/* Send what goes; false when the client is gone. */
+bool conn_send(struct conn *c) MUST_USE;
+/* Take what has come to the preauth. */
+enum conn_received conn_receive(struct conn *c) MUST_USE;
+/* Take it, and forget it. */
+enum conn_received conn_discard(struct conn *c) MUST_USE;
+/* CONN_HANDSHAKE begins, or the connection ends, as TLS isn't configured. */
+void conn_begin_tls(struct conn *c);
+/* Go on with it; it ends in CONN_TALK. */
+void conn_handshake(struct conn *c);
 
 /* --- login_auth.c
  * ------------------------------------------------------------- */

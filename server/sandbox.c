@@ -111,6 +111,7 @@ static const int worker_only[] = {
 	SCMP_SYS(getcwd),
 	SCMP_SYS(getdents64),
 	SCMP_SYS(getrlimit),
+	SCMP_SYS(ugetrlimit),
 	SCMP_SYS(inotify_add_watch),
 	SCMP_SYS(inotify_init1),
 	SCMP_SYS(inotify_rm_watch),
