@@ -83,6 +83,24 @@ static const int common[] = {
 	SCMP_SYS(uname),
 	SCMP_SYS(write),
 	SCMP_SYS(writev),
+	/* The same on 32-bit systems; nowhere else are they known. */
+	SCMP_SYS(_llseek),
+	SCMP_SYS(clock_getres_time64),
+	SCMP_SYS(clock_gettime64),
+	SCMP_SYS(clock_nanosleep_time64),
+	SCMP_SYS(fcntl64),
+	SCMP_SYS(fstat64),
+	SCMP_SYS(fstatat64),
+	SCMP_SYS(futex_time64),
+	SCMP_SYS(getegid32),
+	SCMP_SYS(geteuid32),
+	SCMP_SYS(getgid32),
+	SCMP_SYS(getuid32),
+	SCMP_SYS(ppoll_time64),
+	SCMP_SYS(recv),
+	SCMP_SYS(send),
+	SCMP_SYS(sigreturn),
+	SCMP_SYS(time),
 };
 
 static const int login_only[] = {
@@ -111,7 +129,6 @@ static const int worker_only[] = {
 	SCMP_SYS(getcwd),
 	SCMP_SYS(getdents64),
 	SCMP_SYS(getrlimit),
-	SCMP_SYS(ugetrlimit),
 	SCMP_SYS(inotify_add_watch),
 	SCMP_SYS(inotify_init1),
 	SCMP_SYS(inotify_rm_watch),
@@ -141,6 +158,14 @@ static const int worker_only[] = {
 	SCMP_SYS(unlink),
 	SCMP_SYS(unlinkat),
 	SCMP_SYS(utimensat),
+	SCMP_SYS(fadvise64_64), /* from here on: 32-bit systems */
+	SCMP_SYS(fstatfs64),
+	SCMP_SYS(ftruncate64),
+	SCMP_SYS(lstat64),
+	SCMP_SYS(stat64),
+	SCMP_SYS(statfs64),
+	SCMP_SYS(ugetrlimit),
+	SCMP_SYS(utimensat_time64),
 };
 
 /* Tried by libraries, and done without. */
@@ -149,6 +174,7 @@ static const int refused[] = {
 	SCMP_SYS(clone3),
 	SCMP_SYS(connect),
 	SCMP_SYS(fchown),
+	SCMP_SYS(fchown32),
 	SCMP_SYS(prctl),
 	SCMP_SYS(sched_getaffinity),
 	SCMP_SYS(socket),
@@ -168,8 +194,19 @@ static const int refused_login[] = {
 	SCMP_SYS(prlimit64),
 	SCMP_SYS(readlink),
 	SCMP_SYS(stat),
+	SCMP_SYS(stat64),
 	SCMP_SYS(statx),
+	SCMP_SYS(lstat64),
+	SCMP_SYS(ugetrlimit),
 };
+
+/* On 32-bit systems mmap(2) takes its arguments from memory, where no filter
+ * sees them. */
+# if __SIZEOF_POINTER__ == 4
+#  define CALL_MMAP SCMP_SYS(mmap2)
+# else
+#  define CALL_MMAP SCMP_SYS(mmap)
+# endif
 
 static int
 add(scmp_filter_ctx ctx, uint32_t action, const int *calls, size_t n)
@@ -209,9 +246,9 @@ add_conditions(scmp_filter_ctx ctx, bool login)
 	int r = add_if(ctx, SCMP_SYS(mprotect), 2, PROT_EXEC, 0);
 
 	if (r == 0)
-		r = add_if(ctx, SCMP_SYS(mmap), 2, PROT_EXEC, 0);
+		r = add_if(ctx, CALL_MMAP, 2, PROT_EXEC, 0);
 	if (r == 0 && !login)
-		r = add_if(ctx, SCMP_SYS(mmap), 2, PROT_WRITE, 0);
+		r = add_if(ctx, CALL_MMAP, 2, PROT_WRITE, 0);
 	if (r == 0)
 		r = add_if(
 		    ctx, SCMP_SYS(tgkill), 0, UINT32_MAX, (uint64_t)getpid());

@@ -46,6 +46,16 @@ static int n_entries, n_nodes;
  if (real_##fn == NULL)                                                        \
  *(void **)(&real_##fn) = dlsym(RTLD_NEXT, #fn)
 
+/* Those that have another name where an off_t is longer than a long. */
+#ifdef __LP64__
+# define REAL64(ret, fn, ...) REAL(ret, fn, __VA_ARGS__)
+#else
+# define REAL64(ret, fn, ...)                                                  \
+  static ret (*real_##fn)(__VA_ARGS__);                                        \
+  if (real_##fn == NULL)                                                       \
+  *(void **)(&real_##fn) = dlsym(RTLD_NEXT, #fn "64")
+#endif
+
 const char *
 call_name(enum call c)
 {
@@ -347,7 +357,7 @@ do_open(int dirfd, const char *path, int flags, mode_t mode)
 	struct spot s;
 	int fd;
 
-	REAL(int, openat, int, const char *, int, ...);
+	REAL64(int, openat, int, const char *, int, ...);
 	if (boot_id != NULL &&
 	    strcmp(path, "/proc/sys/kernel/random/boot_id") == 0)
 		path = boot_id;
@@ -419,7 +429,7 @@ do_fcntl(int fd, int cmd, long arg)
 	bool dup = cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC;
 	int rc;
 
-	REAL(int, fcntl, int, int, ...);
+	REAL64(int, fcntl, int, int, ...);
 	if (dup && has_fd(fd) && gate(CALL_DUP, "") != 0)
 		return -1;
 	rc = real_fcntl(fd, cmd, arg);
@@ -464,7 +474,7 @@ pread(int fd, void *p, size_t n, off_t off)
 {
 	int failed = has_fd(fd) ? gate(CALL_READ, "") : 0;
 
-	REAL(ssize_t, pread, int, void *, size_t, off_t);
+	REAL64(ssize_t, pread, int, void *, size_t, off_t);
 	/* of a file, only its end makes a count short: SQLite knows that */
 	return failed > 0 ? -1 : real_pread(fd, p, n, off);
 }
@@ -493,7 +503,7 @@ pwrite(int fd, const void *p, size_t n, off_t off)
 	int failed = has_fd(fd) ? gate(CALL_WRITE, fd_name(fd)) : 0;
 	ssize_t rc;
 
-	REAL(ssize_t, pwrite, int, const void *, size_t, off_t);
+	REAL64(ssize_t, pwrite, int, const void *, size_t, off_t);
 	if (failed > 0)
 		return -1;
 	rc = real_pwrite(fd, p, part(n, failed), off);
@@ -507,7 +517,7 @@ ftruncate(int fd, off_t size)
 {
 	int rc;
 
-	REAL(int, ftruncate, int, off_t);
+	REAL64(int, ftruncate, int, off_t);
 	if (has_fd(fd) && gate(CALL_TRUNCATE, fd_name(fd)) != 0)
 		return -1;
 	rc = real_ftruncate(fd, size);
@@ -672,7 +682,7 @@ fstatat(int dirfd, const char *path, struct stat *st, int flags)
 {
 	struct spot s;
 
-	REAL(int, fstatat, int, const char *, struct stat *, int);
+	REAL64(int, fstatat, int, const char *, struct stat *, int);
 	if (locate(dirfd, path, &s) && gate(CALL_STAT, path) != 0)
 		return -1;
 	return real_fstatat(dirfd, path, st, flags);
@@ -681,7 +691,7 @@ fstatat(int dirfd, const char *path, struct stat *st, int flags)
 int
 fstat(int fd, struct stat *st)
 {
-	REAL(int, fstat, int, struct stat *);
+	REAL64(int, fstat, int, struct stat *);
 	if (has_fd(fd) && gate(CALL_FSTAT, "") != 0)
 		return -1;
 	return real_fstat(fd, st);
@@ -692,7 +702,7 @@ readdir(DIR *d)
 {
 	int fd = dirfd(d);
 
-	REAL(struct dirent *, readdir, DIR *);
+	REAL64(struct dirent *, readdir, DIR *);
 	if (has_fd(fd) && gate(CALL_READDIR, "") != 0)
 		return NULL;
 	return real_readdir(d);
