@@ -1,9 +1,11 @@
 /*
  * SORT, RFC 5256 3 (BASE.6.4.SORT); DISPLAYFROM and DISPLAYTO, RFC 5957;
- * ESORT, RFC 5267 3.
+ * ESORT, RFC 5267 3; PARTIAL, RFC 9394 3.1.
  */
 #include <inttypes.h>
+#include <stdlib.h>
 
+#include "base/mem.h"
 #include "protocols/imap/shared.h"
 #include "protocols/imap/sort.h"
 #include "protocols/imap/writer.h"
@@ -65,10 +67,6 @@ imap_parse_sort(struct imap_session *i, struct imap_lex *lx)
 	if ((r = imap_lex_space(lx)) != PARSE_OK ||
 	    (r = imap_parse_return(lx, &a->ret)) != PARSE_OK)
 		return r;
-	if ((a->ret.what & SEARCH_RETURN_PARTIAL) != 0) {
-		lx->why = "PARTIAL is for SEARCH"; /* RFC 9394 3.1 */
-		return PARSE_BAD;
-	}
 	if ((r = imap_lex_open(lx)) != PARSE_OK)
 		return r;
 	do {
@@ -114,29 +112,96 @@ number_at(const struct imap_session *i, const struct sort_args *a, size_t place)
 	return i->uid ? view_get(i->view, seq)->uid : seq;
 }
 
-/* RFC 5182 2.4: MIN and MAX alone, or all; false: too many gaps. */
+/* RFC 5267 4.4, RFC 9394 3.1: which places are listed. */
+static void
+plan_listing(struct sort_args *a)
+{
+	const struct imap_partial *p = &a->ret.partial;
+	size_t n = a->found.n, last = p->last < n ? p->last : n;
+
+	a->first = 0;
+	a->end = n;
+	if ((a->ret.what & SEARCH_RETURN_PARTIAL) == 0) {
+		if (a->ret.given && (a->ret.what & SEARCH_RETURN_ALL) == 0)
+			a->end = 0;
+	} else if (p->first > n) {
+		a->end = 0;
+	} else {
+		a->first = p->from_end ? n - last : p->first - 1;
+		a->end = p->from_end ? n - p->first + 1 : last;
+	}
+}
+
+/* RFC 5182 2.4, RFC 4731 3.2: whether the result as a whole counts, not only
+ * what is told of it. */
+static bool
+wants_all(const struct sort_args *a)
+{
+	return !a->ret.given || a->ret.what == SEARCH_RETURN_SAVE ||
+	    (a->ret.what & (SEARCH_RETURN_ALL | SEARCH_RETURN_COUNT)) != 0;
+}
+
+/* Whether the message at a place in the order is told of. */
+static bool
+is_told(const struct sort_args *a, size_t place)
+{
+	return wants_all(a) || (place >= a->first && place < a->end) ||
+	    ((a->ret.what & SEARCH_RETURN_MIN) != 0 && place == 0) ||
+	    ((a->ret.what & SEARCH_RETURN_MAX) != 0 && place == a->found.n - 1);
+}
+
+static int
+order_seqs(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* RFC 5182 2.4, RFC 9394 3.2: what is told, or all; false: too many gaps. */
 static bool
 save(struct imap_session *i, struct sort_args *a)
 {
-	unsigned what = a->ret.what & ~(unsigned)SEARCH_RETURN_SAVE;
-	bool all = what == 0 ||
-	    (what & (SEARCH_RETURN_ALL | SEARCH_RETURN_COUNT)) != 0;
-	uint32_t min = a->found.n != 0 ? seq_at(a, 0) : 0;
-	uint32_t max = a->found.n != 0 ? seq_at(a, a->found.n - 1) : 0;
+	uint32_t *seqs = mem_alloc((a->found.n + 1) * sizeof(*seqs));
+	bool ok = true;
+	size_t n = 0;
 
 	imap_saved_clear(&i->saved);
-	for (size_t k = 0; k < a->found.n; k++) {
-		uint32_t seq = a->found.v[k], uid = view_get(i->view, seq)->uid;
+	for (size_t k = 0; k < a->found.n; k++)
+		if (is_told(a, k))
+			seqs[n++] = seq_at(a, k);
+	if (n != 0)
+		qsort(seqs, n, sizeof(*seqs), order_seqs);
+	for (size_t k = 0; k < n && ok; k++) {
+		uint32_t uid = view_get(i->view, seqs[k])->uid;
 
-		if (!all && !((what & SEARCH_RETURN_MIN) != 0 && seq == min) &&
-		    !((what & SEARCH_RETURN_MAX) != 0 && seq == max))
-			continue;
-		if (!imap_saved_add(&i->saved, uid, uid)) {
-			imap_saved_clear(&i->saved);
-			return false;
-		}
+		ok = imap_saved_add(&i->saved, uid, uid);
 	}
-	return true;
+	if (!ok)
+		imap_saved_clear(&i->saved);
+	free(seqs);
+	return ok;
+}
+
+/* RFC 4731 3.2: the highest mod-sequence of what is told. */
+static uint64_t
+told_modseq(struct imap_session *i, const struct sort_args *a)
+{
+	uint64_t modseq = 0;
+
+	if (wants_all(a))
+		return a->found.modseq;
+	for (size_t k = 0; k < a->found.n; k++) {
+		const struct message *m;
+
+		if (!is_told(a, k))
+			continue;
+		m = imap_newest(
+		    a->search.newest, view_get(i->view, seq_at(a, k)));
+		if (m->modseq > modseq)
+			modseq = m->modseq;
+	}
+	return modseq;
 }
 
 /* RFC 5267 3.1: MIN and MAX are the first and the last in the order. */
@@ -160,10 +225,15 @@ tell_begin(struct imap_session *i, struct sort_args *a)
 		buf_putf(out, " MAX %" PRIu32, number_at(i, a, n - 1));
 	if ((what & SEARCH_RETURN_COUNT) != 0)
 		buf_putf(out, " COUNT %zu", n);
-	if ((what & SEARCH_RETURN_ALL) == 0)
-		a->at = n;
-	else if (n != 0)
+	if ((what & SEARCH_RETURN_PARTIAL) != 0) {
+		const struct imap_partial *p = &a->ret.partial;
+		const char *minus = p->from_end ? "-" : "";
+
+		buf_putf(out, " PARTIAL (%s%" PRIu32 ":%s%" PRIu32 " %s", minus,
+		    p->first, minus, p->last, a->at == a->end ? "NIL" : "");
+	} else if (a->at != a->end) {
 		buf_puts(out, " ALL ");
+	}
 	imap_put_set_begin(&a->set, out);
 }
 
@@ -172,7 +242,8 @@ result_fn(struct imap_session *i)
 {
 	struct sort_args *a = i->args;
 
-	a->at = 0;
+	plan_listing(a);
+	a->at = a->first;
 	if ((a->ret.what & SEARCH_RETURN_SAVE) != 0 && !save(i, a))
 		return imap_finish(i, "NO",
 		    "[NOTSAVED] Too many messages with gaps between them.");
@@ -191,7 +262,7 @@ telling_fn(struct imap_session *i)
 {
 	struct sort_args *a = i->args;
 
-	for (; a->at < a->found.n; a->at++) {
+	for (; a->at < a->end; a->at++) {
 		if (imap_output_full(i))
 			return STEP_WAIT_OUTPUT;
 		if (a->ret.given) {
@@ -204,11 +275,13 @@ telling_fn(struct imap_session *i)
 	}
 	if (a->ret.given)
 		imap_put_set_end(&a->set);
+	if ((a->ret.what & SEARCH_RETURN_PARTIAL) != 0)
+		buf_putc(&i->s.out, ')');
 	/* RFC 7162 3.1.9 */
 	if (a->search.by_modseq && a->found.n != 0)
 		buf_putf(&i->s.out,
 		    a->ret.given ? " MODSEQ %" PRIu64 : " (MODSEQ %" PRIu64 ")",
-		    a->found.modseq);
+		    told_modseq(i, a));
 	buf_puts(&i->s.out, "\r\n");
 	i->half = false;
 	return imap_finish(i, "OK", "SORT completed.");

@@ -40,8 +40,9 @@ struct sort_args {
 
 	struct search_found found;
 	struct imap_sorter sorter;
-	size_t key; /* of the run under way */
-	size_t at;  /* of found */
+	size_t key;	   /* of the run under way */
+	size_t at;	   /* of found */
+	size_t first, end; /* places in the sorted list: those told */
 	struct imap_put_set set;
 
 	struct imap_order order;
