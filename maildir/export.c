@@ -212,13 +212,15 @@ place(struct export *x, int64_t wall_ms, struct err *e)
 	struct mailbox *m = x->m;
 	struct file_unique u = store_unique(x->a->store, wall_ms);
 	int root_fd = x->a->root_fd, rc;
+	bool lock = !x->a->store->opt.no_courier_lock;
 
 	if (m->gone)
 		return ERR_STALE;
-	if ((rc = courier_lock_take(root_fd, m->dir, &u, e)) != 0)
+	if (lock && (rc = courier_lock_take(root_fd, m->dir, &u, e)) != 0)
 		return rc;
 	rc = export_files_place(&x->files, wall_ms, e);
-	courier_lock_release(root_fd, m->dir);
+	if (lock)
+		courier_lock_release(root_fd, m->dir);
 	if (rc == 0)
 		rc = account_db_failed(x->a, note(x, e));
 	if (rc == 0)

@@ -37,6 +37,7 @@ struct store_options {
 	struct slice quota_warn_text;
 	/* write Courier's files after a minute of quiet and at the end */
 	bool export_courier;
+	bool no_courier_lock; /* nor take Courier's lock for that */
 	/* Dovecot's pop3_uidl_format, for messages without an id of their own
 	 * when a Maildir is taken over from it */
 	const char *dovecot_uidl_format;

@@ -290,6 +290,8 @@ make_store(struct worker *w)
 		.quota_warn_percent = (unsigned)conf_num(
 		    w->conf, CONF_POSTERN_QUOTA_WARN_PERCENT),
 		.quota_warn_text = warning_text(w->conf),
+		.no_courier_lock =
+		    !conf_bool(w->conf, CONF_IMAPD_IMAP_USELOCKS),
 		.export_courier =
 		    conf_bool(w->conf, CONF_POSTERN_EXPORT_COURIER),
 		.dovecot_uidl_format =

@@ -80,6 +80,12 @@ fill_imap(struct protocol_options *o, const struct conf *c, enum service s)
 	    keep(o, conf_service_str(c, f, CONF_IMAPD_IMAP_SHAREDINDEXFILE));
 	i->shared_munge =
 	    conf_service_bool(c, f, CONF_IMAPD_IMAP_SHAREDMUNGENAMES);
+	i->no_thread_sort =
+	    conf_service_bool(c, f, CONF_IMAPD_IMAP_DISABLETHREADSORT);
+	i->mark_all =
+	    conf_service_bool(c, f, CONF_IMAPD_IMAP_CHECK_ALL_FOLDERS);
+	i->no_inferiors =
+	    conf_service_bool(c, f, CONF_IMAPD_IMAP_OBSOLETE_CLIENT);
 	i->id_name = "Postern";
 	fill_id(i, (unsigned)conf_service_num(c, f, CONF_IMAPD_IMAP_ID_FIELDS));
 	i->log_deletions =

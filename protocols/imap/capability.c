@@ -88,6 +88,10 @@ imap_capability_words(const char *filter, bool acl, struct buf *out)
 			slice_eq(slice_str(word), SLICE("ESORT"))) &&
 		    !imap_capability_asked(filter, "SORT"))
 			continue;
+		/* of the same engine, which the admin took away */
+		if (!all && slice_eq(slice_str(word), SLICE("THREAD=REFS")) &&
+		    !imap_capability_asked(filter, "THREAD=REFERENCES"))
+			continue;
 		/* RFC 9208 3.1.1: resources of QUOTA */
 		if (!all && slice_starts(slice_str(word), SLICE("QUOTA=")) &&
 		    !imap_capability_asked(filter, "QUOTA"))

@@ -70,7 +70,8 @@ is_shared(struct slice s)
 /* --- one line ------------------------------------------------------------ */
 
 static void
-put_attrs(struct buf *out, const struct list_args *a, unsigned attrs)
+put_attrs(struct buf *out, const struct list_args *a, unsigned attrs,
+    bool no_inferiors)
 {
 	static const struct {
 		unsigned bit;
@@ -91,8 +92,10 @@ put_attrs(struct buf *out, const struct list_args *a, unsigned attrs)
 	}
 	/* RFC 3348 3 */
 	if (!a->lsub)
-		buf_putf(out, "%s\\Has%sChildren", first ? "" : " ",
-		    (attrs & MAILBOX_HAS_CHILDREN) != 0 ? "" : "No");
+		buf_putf(out, "%s\\%s", first ? "" : " ",
+		    (attrs & MAILBOX_HAS_CHILDREN) != 0 ? "HasChildren"
+			: no_inferiors			? "NoInferiors"
+							: "HasNoChildren");
 	buf_putc(out, ')');
 }
 
@@ -103,7 +106,9 @@ put_line(struct imap_session *i, struct slice name, unsigned attrs)
 	struct buf *out = &i->s.out;
 
 	buf_puts(out, a->lsub ? "* LSUB " : "* LIST ");
-	put_attrs(out, a, attrs);
+	if (!i->opt->mark_all && !slice_eq(name, SLICE("INBOX")))
+		attrs &= ~(unsigned)(MAILBOX_MARKED | MAILBOX_UNMARKED);
+	put_attrs(out, a, attrs, i->opt->no_inferiors);
 	buf_puts(out, " \".\" ");
 	imap_put_mailbox(out, name);
 	buf_puts(out, "\r\n");

@@ -312,6 +312,8 @@ sort_fn(struct imap_session *i)
 {
 	struct sort_args *a = i->args;
 
+	if (i->opt->no_thread_sort)
+		return imap_finish(i, "NO", IMAP_NO_THREAD_SORT);
 	if (a->search.bad_charset)
 		return imap_finish(
 		    i, "NO", "[BADCHARSET (US-ASCII UTF-8)] Unknown charset.");

@@ -194,6 +194,8 @@ thread_fn(struct imap_session *i)
 {
 	struct thread_args *a = i->args;
 
+	if (i->opt->no_thread_sort)
+		return imap_finish(i, "NO", IMAP_NO_THREAD_SORT);
 	if (a->search.bad_charset)
 		return imap_finish(
 		    i, "NO", "[BADCHARSET (US-ASCII UTF-8)] Unknown charset.");

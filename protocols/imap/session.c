@@ -37,6 +37,7 @@ const struct imap_options imap_options_default = {
 	/* RFC 9585: every 10 to 15 seconds */
 	.progress_ms = (int64_t)10 * 1000,
 	.keywords = true,
+	.mark_all = true,
 	.id_name = "Postern",
 	.mime = {
 		.max_depth = 100,

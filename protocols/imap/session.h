@@ -47,6 +47,9 @@ struct imap_options {
 	/* IMAP_SHAREDINDEXFILE; NULL: there is no "#shared." */
 	const char *shared_index;
 	bool shared_munge;   /* IMAP_SHAREDMUNGENAMES */
+	bool no_thread_sort; /* SORT and THREAD are refused */
+	bool mark_all;	     /* LIST: \Marked, \Unmarked not of INBOX alone */
+	bool no_inferiors;   /* LIST: \NoInferiors for \HasNoChildren */
 	bool log_deletions;  /* a line for each message that is expunged */
 	int64_t progress_ms; /* how often a long command says that it works */
 	bool keywords;	     /* other flags than the system's may be set */

@@ -118,6 +118,9 @@ struct imap_mark {
 	struct mime_wire_mark mark;
 };
 
+/* IMAP_DISABLETHREADSORT */
+#define IMAP_NO_THREAD_SORT "[CANNOT] Disabled by the administrator."
+
 /* RFC 7888 5: of a literal that isn't waited for, with LITERAL- */
 enum { IMAP_LITERAL_MINUS_MAX = 4096 };
 

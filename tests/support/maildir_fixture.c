@@ -46,6 +46,7 @@ fixture_open(struct fixture *f)
 		.fsync_always = f->fsync_always,
 		.no_watches = f->no_watches,
 		.export_courier = f->export_courier,
+		.no_courier_lock = f->no_courier_lock,
 		.empty_trash = f->empty_trash,
 		.trash_name = f->trash_name,
 		.trash_quota = f->trash_quota,

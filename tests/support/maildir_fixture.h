@@ -29,6 +29,7 @@ struct fixture {
 	struct account *account;
 	int64_t wall_ms; /* handed to all calls; starts as now */
 	bool fsync_always, no_watches, export_courier, trash_quota;
+	bool no_courier_lock;
 	struct syncer *syncer; /* NULL: syncs are done at once */
 	const char *quota, *empty_trash, *trash_name, *quota_warn;
 };

@@ -57,6 +57,18 @@ fixture(struct slice word, struct slice value)
 		options.trash = "INBOX.Trash";
 		return slice_eq(value, SLICE("yes"));
 	}
+	if (slice_eq(word, SLICE("thread-sort"))) {
+		options.no_thread_sort = slice_eq(value, SLICE("no"));
+		return true;
+	}
+	if (slice_eq(word, SLICE("mark-all"))) {
+		options.mark_all = slice_eq(value, SLICE("yes"));
+		return true;
+	}
+	if (slice_eq(word, SLICE("no-inferiors"))) {
+		options.no_inferiors = slice_eq(value, SLICE("yes"));
+		return true;
+	}
 	if (slice_eq(word, SLICE("keywords"))) {
 		options.keywords = slice_eq(value, SLICE("yes"));
 		return true;

@@ -748,6 +748,16 @@ export_respects_the_lock(void **state)
 	write_file(fixture_path(f, "tmp/courier.lock"), "77:elsewhere");
 	f->wall_ms += 180000;
 	run_export(f, false, 1);
+	/* IMAP_USELOCKS=0: whoever has it, it is neither waited for nor gone */
+	f->no_courier_lock = true;
+	fixture_reopen(f);
+	m = open_again(f, "INBOX");
+	put_cur(f, "3.M1:2,", "three\n");
+	refresh(f, m);
+	mailbox_close(&m);
+	write_file(fixture_path(f, "tmp/courier.lock"), text);
+	run_export(f, false, 1);
+	assert_int_equal(access(fixture_path(f, "tmp/courier.lock"), F_OK), 0);
 }
 
 /* The files are there, and can't be noted yet: they stay. */
