@@ -253,10 +253,11 @@ header_counts(
 {
 	uint32_t parent = m->parts[part].parent;
 
-	if (parent == MIME_NONE)
-		return t->op == SEARCH_TEXT;
+	/* TEXT means headers, too; those of parts have names of files */
+	if (t->op == SEARCH_TEXT)
+		return true;
 	/* of an encapsulated message, which is body text of the outer one */
-	return m->parts[parent].kind == MIME_MESSAGE;
+	return parent != MIME_NONE && m->parts[parent].kind == MIME_MESSAGE;
 }
 
 static bool
