@@ -23,6 +23,9 @@ struct sync_job {
 	int fds[SYNC_JOB_MAX];
 	bool data_only[SYNC_JOB_MAX]; /* fdatasync() does */
 	int n;
+	/* Done instead, in the syncer's thread; a syncer that does its own
+	 * may leave it out.  NULL: none. */
+	void (*work)(struct sync_job *job);
 	int error; /* set before done: 0, or the first errno */
 	void (*done)(struct sync_job *job);
 	void *arg;	       /* the submitter's */

@@ -574,6 +574,44 @@ db_open(struct db *db, const char *path, bool remote, bool disposable,
 	return rc;
 }
 
+static int
+on_commit(void *arg, sqlite3 *h, const char *name, int n_pages)
+{
+	struct db *db = arg;
+
+	db->n_log = (unsigned)n_pages;
+	if (n_pages >= LOG_PAGES_MAX)
+		(void)sqlite3_wal_checkpoint_v2(
+		    h, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	return SQLITE_OK;
+}
+
+void
+db_count_log(struct db *db)
+{
+	/* instead of the automatic checkpoint, which is such a hook, too */
+	if (db->wal)
+		(void)sqlite3_wal_hook(db->h, on_commit, db);
+}
+
+/* What fails is tried again later, and nothing is lost until it works. */
+void
+db_checkpoint(const char *path)
+{
+	sqlite3 *h = NULL;
+
+	if (sqlite3_open_v2(path, &h,
+		SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
+		    SQLITE_OPEN_NOFOLLOW,
+		NULL) == SQLITE_OK) {
+		(void)sqlite3_db_config(
+		    h, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+		(void)sqlite3_wal_checkpoint_v2(
+		    h, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	}
+	(void)sqlite3_close(h);
+}
+
 void
 db_close(struct db *db)
 {

@@ -82,6 +82,8 @@ struct db {
 	bool wal; /* else a rollback journal, synced by SQLite itself */
 	bool in_txn;
 	bool changed; /* something was committed since that was last asked */
+	/* pages in the log; counted if db_count_log() was called */
+	unsigned n_log;
 };
 
 /*
@@ -92,6 +94,16 @@ int db_open(struct db *db, const char *path, bool remote, bool disposable,
     struct err *e) MUST_USE;
 /* Idempotent; the log is not checkpointed. */
 void db_close(struct db *db);
+
+/*
+ * Leave checkpoints to db_checkpoint(), which another thread may run at the
+ * same time: it opens the file anew, copies what nobody reads any more, and
+ * syncs.  Until it is called for a log of LOG_PAGES pages; one that has
+ * grown to LOG_PAGES_MAX is copied by the commit itself.
+ */
+enum { LOG_PAGES = 1000, LOG_PAGES_MAX = 16000 };
+void db_count_log(struct db *db);
+void db_checkpoint(const char *path);
 
 /* A prepared statement, reset and unbound; NULL when it can't be prepared,
  * which db_step reports. */

@@ -482,5 +482,6 @@ edit_commit(struct edit *ed, struct err *e)
 	m->meta_dirty = false;
 	adopt(ed, old.uidnext);
 	edit_free(ed);
+	account_log_grown(a);
 	return 0;
 }

@@ -63,6 +63,8 @@ struct store {
 	int64_t now_ms, wall_ms; /* as last handed in */
 };
 
+struct checkpoint;
+
 struct account {
 	unsigned magic, refs;
 	struct store *store;
@@ -75,6 +77,7 @@ struct account {
 	uint64_t db_ino;
 	uint64_t identity; /* of the database, for the cache */
 	int wal_fd;
+	struct checkpoint *checkpoint; /* under way */
 	bool root_dirty;    /* directory entries of the database not synced */
 	unsigned damaged;   /* times in a row; the second: set it aside */
 	uint32_t n_opened;  /* times the database was opened */
@@ -210,6 +213,10 @@ int64_t store_wall(const struct store *s);
 /* Make the UIDVALIDITY of a new mailbox; within a transaction. */
 int account_next_uidvalidity(struct account *a, uint32_t at_least,
     uint32_t *out, struct err *e) MUST_USE;
+/* Something was committed: have the log copied if it has grown. */
+void account_log_grown(struct account *a);
+/* The account goes on without the checkpoint under way. */
+void checkpoint_forget(struct account *a);
 /* Add the descriptors that a durable commit needs to f. */
 int account_sync_fds(
     struct account *a, struct sync_fds *f, struct err *e) MUST_USE;

@@ -11,6 +11,7 @@ libmaildir_a_SOURCES = \
 	maildir/cache.c \
 	maildir/cache_row.c maildir/cache_row.h \
 	maildir/change.h \
+	maildir/checkpoint.c \
 	maildir/chunk.c maildir/chunk.h \
 	maildir/collect.c maildir/collect.h \
 	maildir/copy.c \

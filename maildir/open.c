@@ -468,6 +468,8 @@ account_open_db(struct account *a, struct err *e)
 	}
 	if (rc != 0)
 		goto fail;
+	if (a->store->opt.syncer != NULL)
+		db_count_log(&a->db);
 	a->root_dirty = true;
 	room_keep(a);
 	a->wal_failed = false;

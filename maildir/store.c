@@ -190,6 +190,7 @@ account_close_db(struct account *a)
 		return;
 	for (struct mailbox *m = a->mailboxes; m != NULL; m = m->next)
 		mailbox_flush(m);
+	checkpoint_forget(a);
 	background_close(a);
 	cache_flush(a);
 	cache_close(a);

@@ -62,6 +62,10 @@ static void
 run_job(struct sync_job *job)
 {
 	job->error = 0;
+	if (job->work != NULL) {
+		job->work(job);
+		return;
+	}
 	for (int i = 0; i < job->n; i++) {
 		int r = job->data_only[i] ? fsx_fdatasync(job->fds[i])
 					  : fsx_fsync(job->fds[i]);

@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -174,6 +175,84 @@ large_mailbox(void **state)
 	refresh(f, m);
 	assert_int_equal(n_stats, 2);
 	assert_int_equal(n_readings, 0);
+	mailbox_close(&m);
+}
+
+static struct sync_job *checkpoint_job;
+
+/* As the worker's pool does, but a checkpoint waits for the test. */
+static void
+submit(struct syncer *self, struct sync_job *job)
+{
+	(void)self;
+	if (job->work != NULL) {
+		assert_null(checkpoint_job);
+		checkpoint_job = job;
+		return;
+	}
+	for (int i = 0; i < job->n; i++)
+		assert_int_equal(fdatasync(job->fds[i]), 0);
+	job->done(job);
+}
+
+static void *
+checkpoint_thread(void *job)
+{
+	((struct sync_job *)job)->work(job);
+	return NULL;
+}
+
+/* The log is copied by a thread, while commits go on. */
+static void
+checkpoint_aside(void **state)
+{
+	struct fixture *f = *state;
+	struct syncer syncer = { submit };
+	struct mailbox *m;
+	pthread_t thread;
+	const uint32_t uid[] = { 1 };
+
+	f->syncer = &syncer;
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	for (int i = 0; i < 1000; i++) {
+		char name[256];
+
+		(void)snprintf(name, sizeof(name), "%d.%0200d:2,", i, 1);
+		put_cur(f, name, "");
+	}
+	refresh(f, m);
+	for (int i = 0; checkpoint_job == NULL && i < 1000; i++)
+		assert_int_equal(
+		    run_flags(f, m, uid, 1, FLAGS_REPLACE, 1u << i % 6, NULL),
+		    0);
+	assert_non_null(checkpoint_job);
+	assert_int_equal(
+	    pthread_create(&thread, NULL, checkpoint_thread, checkpoint_job),
+	    0);
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(
+		    run_flags(f, m, uid, 1, FLAGS_REPLACE, 1u << i % 6, NULL),
+		    0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	checkpoint_job->done(checkpoint_job);
+	checkpoint_job = NULL;
+	/* what came meanwhile is copied by the next one */
+	for (int i = 0; checkpoint_job == NULL && i < 1000; i++)
+		assert_int_equal(
+		    run_flags(f, m, uid, 1, FLAGS_REPLACE, 1u << i % 6, NULL),
+		    0);
+	assert_non_null(checkpoint_job);
+	checkpoint_job->work(checkpoint_job);
+	mailbox_close(&m);
+	fixture_close(f);
+	/* it may end after the account was closed */
+	checkpoint_job->done(checkpoint_job);
+	f->syncer = NULL;
+	fixture_open(f);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	assert_int_equal(m->head->count, 1000);
 	mailbox_close(&m);
 }
 
@@ -575,6 +654,7 @@ main(void)
 		CASE(nothing_changed_is_two_stats),
 		CASE(copy_beside_an_expunge),
 		CASE(large_mailbox),
+		CASE(checkpoint_aside),
 		CASE(renamed_after_the_events),
 		CASE(renamer_with_watches),
 		CASE(renamer_without_watches),
