@@ -491,7 +491,9 @@ def cases_table(running, args):
     for round_ in range(args.rounds):
         args.round = round_
         bench.note(f"round {round_}")
-        prepare_changes(running, args)
+        if any(args.case in title for title in CASES
+               if title.endswith("of {changes}")):
+            prepare_changes(running, args)
         turn = round_ % len(running)
         for title, function in CASES.items():
             if args.case not in title:
