@@ -31,3 +31,10 @@ authpasswd_LDADD = libauth.a libbase.a $(CRYPT_LIBS) $(ARGON2_LIBS) \
 sbin_PROGRAMS += userdbpw
 userdbpw_SOURCES = ctl/userdbpw.c ctl/read_password.c ctl/read_password.h
 userdbpw_LDADD = $(authpasswd_LDADD)
+
+# For scripts that call Courier's of these names.
+sbin_PROGRAMS += courierlogger couriertcpd
+courierlogger_SOURCES = ctl/courierlogger.c ctl/pid_lock.c ctl/pid_lock.h
+courierlogger_LDADD = libbase.a
+couriertcpd_SOURCES = ctl/couriertcpd.c ctl/pid_lock.c ctl/pid_lock.h
+couriertcpd_LDADD = libbase.a

@@ -6,11 +6,12 @@ import hmac
 import os
 import pathlib
 import re
+import socket
 import stat
 import subprocess
 
 import pytest
-from postern import program
+from postern import program, wait_for
 
 ENV = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
 
@@ -212,3 +213,100 @@ def test_dhparams(courier, tmp_path):
         done = ours("mkdhparams", TLS_DHPARAMS=str(path), DH_BITS=bits)
         assert done.returncode == 1 and bits in done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["dhparams.pem"]
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return "State:\tZ" not in pathlib.Path(f"/proc/{pid}/status").read_text()
+
+
+def test_courierlogger_usage(courier, tmp_path):
+    pid = tmp_path / "pid"
+    for words in (["-stop"], ["-restart"], ["-bogus", "x"],
+                  ["-facility=bogus", "true"], ["false"], ["/nowhere"],
+                  [f"-pid={pid}", "-stop"], [f"-pid={pid}", "-restart"],
+                  ["-name=x"]):
+        told = [run("courierlogger", *words).returncode
+                for run in (ours, courier)]
+        assert told[0] == told[1], words
+
+
+@pytest.mark.parametrize("which", ["ours", "theirs"])
+def test_courierlogger_daemon(courier, tmp_path, which):
+    """Each starts one, and ours stops either's; a child that won't end."""
+    pid = tmp_path / "pid"
+    start = ours if which == "ours" else courier
+    child = tmp_path / "child"
+    trace = tmp_path / "trace"
+    child.write_text(f"#!/bin/sh\ntrap 'echo hup >>{trace}' HUP\n"
+                     f"trap 'echo term >>{trace}; exit 0' TERM\n"
+                     f"echo $$ >>{trace}\n"
+                     "while :; do sleep 0.05; done\n")
+    child.chmod(0o755)
+    for _ in range(2):
+        done = start("courierlogger", f"-pid={pid}", "-name=test", "-start",
+                     str(child))
+        assert done.returncode == 0, done
+    number = int(pid.read_text())
+    try:
+        wait_for(trace.exists, "the child's start")
+        assert len(trace.read_text().split()) == 1
+        assert stat.S_IMODE((tmp_path / "pid.lock").stat().st_mode) == 0o600
+        for tool in ("courierlogger", "couriertcpd"):
+            assert ours(tool, f"-pid={pid}", "-restart").returncode == 0
+            n = ("courierlogger", "couriertcpd").index(tool) + 1
+            wait_for(lambda n=n: trace.read_text().count("hup") >= n,
+                     "the child's SIGHUP")
+        assert ours("couriertcpd" if which == "ours" else "courierlogger",
+                    f"-pid={pid}", "-stop").returncode == 0
+        assert not alive(number)
+        assert trace.read_text().endswith("term\n")
+    finally:
+        if alive(number):
+            os.kill(number, 15)
+    # a pid file that is out of date harms nobody
+    pid.write_text(f"{os.getpid()}\n")
+    for tool in ("courierlogger", "couriertcpd"):
+        assert ours(tool, f"-pid={pid}", "-stop").returncode == 0
+
+
+def test_couriertcpd_usage(courier, tmp_path):
+    for words in ([], ["-stop"], ["-restart"], [f"-pid={tmp_path}/p", "-stop"]):
+        told = [run("couriertcpd", *words).returncode
+                for run in (ours, courier)]
+        assert told[0] == told[1], words
+
+
+def test_courierlogger_respawns(tmp_path):
+    pid, trace = tmp_path / "pid", tmp_path / "trace"
+    done = ours("courierlogger", f"-pid={pid}", "-respawn", "-start", "sh",
+                "-c", f"echo x >>{trace}")
+    assert done.returncode == 0
+    try:
+        wait_for(lambda: trace.exists() and len(trace.read_text()) >= 4,
+                 "the second start")
+    finally:
+        assert ours("courierlogger", f"-pid={pid}", "-stop").returncode == 0
+
+
+def test_courierlogger_sends_to_syslog(tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("needs root: a /dev of its own")
+    log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    log.bind(str(tmp_path / "log"))
+    log.settimeout(15)
+    script = (f"mount -t tmpfs none /dev && ln -s {tmp_path}/log /dev/log && "
+              "exec \"$@\"")
+    said = subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c", script,
+         "sh", program("courierlogger"), "-name=ident", "-facility=local3",
+         "sh", "-c", "echo 'ERR: bad thing' >&2; echo plain %s >&2"],
+        capture_output=True, env=ENV)
+    assert said.returncode == 0, said
+    lines = [log.recv(1000).decode() for _ in range(2)]
+    local3 = 19 * 8
+    assert re.fullmatch(rf"<{local3 + 3}>.* ident: bad thing", lines[0])
+    assert re.fullmatch(rf"<{local3 + 6}>.* ident: plain %s", lines[1])
