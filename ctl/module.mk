@@ -7,7 +7,9 @@ posternctl_SOURCES = ctl/posternctl.c \
 posternctl_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
 posternctl_LDADD = libmaildir.a libconf.a libipc.a libbase.a $(SQLITE_LIBS)
 
-bin_PROGRAMS += maildirmake deliverquota maildirkw
+bin_PROGRAMS += maildirmake deliverquota maildirkw maildiracl
+maildiracl_SOURCES = ctl/maildiracl.c
+maildiracl_LDADD = libmaildir.a libbase.a $(SQLITE_LIBS)
 maildirkw_SOURCES = ctl/maildirkw.c \
 	ctl/present_keywords.c ctl/present_keywords.h
 maildirkw_LDADD = libmaildir.a libbase.a $(SQLITE_LIBS)

@@ -42,6 +42,11 @@ etc/makeimapaccess: etc/makeimapaccess.in Makefile
 	$(rc_subst) $(srcdir)/etc/makeimapaccess.in >$@.new && \
 	chmod 755 $@.new && mv $@.new $@
 
+etc/sharedindexinstall: etc/sharedindexinstall.in Makefile
+	$(AM_V_GEN)$(MKDIR_P) etc; service=; title=; files=; \
+	$(rc_subst) $(srcdir)/etc/sharedindexinstall.in >$@.new && \
+	chmod 755 $@.new && mv $@.new $@
+
 SYSTEMD_UNITS = etc/systemd/postern.service \
 	etc/systemd/postern-authdaemond.service
 SYSTEMD_FILES = $(SYSTEMD_UNITS) etc/systemd/postern.tmpfiles \
@@ -75,11 +80,12 @@ etc/userdb: etc/userdb.in
 etc/makeuserdb: etc/makeuserdb.in
 
 noinst_SCRIPTS += $(RC_TOOLS) etc/authdaemond $(CERT_TOOLS) $(USERDB_TOOLS) \
-	etc/makeimapaccess $(SYSTEMD_FILES)
-CLEANFILES += $(RC_TOOLS) etc/authdaemond $(CERT_TOOLS) $(USERDB_TOOLS) etc/makeimapaccess \
+	etc/makeimapaccess etc/sharedindexinstall $(SYSTEMD_FILES)
+CLEANFILES += etc/sharedindexinstall $(RC_TOOLS) etc/authdaemond $(CERT_TOOLS) $(USERDB_TOOLS) etc/makeimapaccess \
 	$(SYSTEMD_FILES)
 EXTRA_DIST += etc/rc.in etc/authdaemond.in etc/mkcert.in etc/mkdhparams.in \
 	etc/userdb.in etc/makeuserdb.in etc/pw2userdb \
+	etc/sharedindexinstall.in etc/sharedindexsplit \
 	etc/makeimapaccess.in etc/systemd/postern.service.in \
 	etc/systemd/postern-authdaemond.service.in \
 	etc/systemd/postern.tmpfiles.in etc/systemd/postern.sysusers.in \
@@ -110,6 +116,7 @@ install-exec-local: $(noinst_SCRIPTS)
 	$(INSTALL_SCRIPT) etc/authdaemond $(DESTDIR)$(libexecdir)/authlib/
 	$(MKDIR_P) $(DESTDIR)$(sbindir)
 	$(INSTALL_SCRIPT) etc/makeimapaccess $(USERDB_TOOLS) \
+	    etc/sharedindexinstall $(srcdir)/etc/sharedindexsplit \
 	    $(srcdir)/etc/pw2userdb $(DESTDIR)$(sbindir)/
 	if test -z "$(POSTERN_RC_SUFFIX)"; then \
 		for s in imapd imapd-ssl pop3d pop3d-ssl; do \

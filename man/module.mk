@@ -1,7 +1,8 @@
 # the manual pages; the list of keys in postern(5) comes from keys.def, and
 # the repository has it made, so that a build needs no python
 dist_man_MANS += man/posternd.8 man/authdaemond.8 man/posternctl.8 man/imapd.8 man/maildirmake.1 \
-	man/deliverquota.8 man/maildirkw.1 \
+	man/deliverquota.8 man/maildirkw.1 man/maildiracl.1 \
+	man/sharedindexinstall.8 man/sharedindexsplit.8 \
 	man/courierlogger.1 man/couriertcpd.1 man/userdb.8 man/userdbpw.8 man/makeuserdb.8 man/pw2userdb.8 \
 	man/mkimapdcert.8 man/mkpop3dcert.8 man/mkdhparams.8 \
 	man/postern.5 man/authdaemonrc.5 man/authmysqlrc.5 man/authsqliterc.5 \

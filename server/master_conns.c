@@ -313,6 +313,29 @@ send_session(struct conn_record *r, const struct handover *h,
 	peer_send(r->worker->peer, &out);
 }
 
+/* Without "//", "/./" and a '/' at its end: one Maildir has one path, which
+ * is also what an index of shared mailboxes leads to. */
+static void
+clean_path(char *path)
+{
+	char *to = path;
+
+	for (const char *from = path; *from != '\0'; from++) {
+		if (from[0] == '/' &&
+		    (from[1] == '/' || from[1] == '\0' ||
+			(from[1] == '.' && from[2] == '/') ||
+			(from[1] == '.' && from[2] == '\0'))) {
+			if (from[1] == '.')
+				from++;
+			continue;
+		}
+		*to++ = *from;
+	}
+	if (to == path)
+		*to++ = '/';
+	*to = '\0';
+}
+
 /* HOME/MAILDIR as Courier joins them; a maildir out of home by ".." is a
  * row that somebody tampered with. */
 static char *
@@ -321,7 +344,6 @@ account_path(
 {
 	const char *maildir = a->maildir;
 	char *path;
-	size_t n;
 
 	if (*maildir == '\0')
 		maildir = conf_service_str(conf, (enum conf_file)s,
@@ -329,8 +351,7 @@ account_path(
 				       : CONF_IMAPD_MAILDIRPATH);
 	path = *maildir == '/' ? mem_strdup(maildir)
 			       : mem_printf("%s/%s", a->home, maildir);
-	for (n = strlen(path); n > 1 && path[n - 1] == '/'; n--)
-		path[n - 1] = '\0';
+	clean_path(path);
 	if (*path == '/' && strstr(path, "/../") == NULL &&
 	    !slice_ends(slice_str(path), SLICE("/..")))
 		return path;

@@ -282,3 +282,77 @@ def test_maildirkw_waits_for_the_lock(tmp_path):
     lock.write_text(f"{waiting.pid}:{os.uname().nodename}")
     assert ours("maildirkw", "-l", "m", "one",
                 cwd=tmp_path).returncode == 0  # whose owner has gone
+
+
+ACLS = [
+    ["-list", "m", "INBOX"], ["-list", "m", "INBOX.a"], [], ["-list", "m"],
+    ["-set", "m", "INBOX.a", "anyone", "lr"],
+    ["-set", "m", "INBOX.a", "user=joe", "lretx"],
+    ["-set", "m", "INBOX.a", "user=joe", "-x"],
+    ["-set", "m", "INBOX.a", "user=joe", "+s"],
+    ["-set", "m", "INBOX.a", "-user=eve", "r"],
+    ["-set", "m", "INBOX.a", "group=sales", "wi"],
+    ["-set", "m", "INBOX.a", "user=a b", "r"],
+    ["-set", "m", "INBOX.a", "owner", "lr"],
+    ["-set", "m", "INBOX.a", "owner", "-a"],
+    ["-set", "m", "INBOX.a", "owner", "-w"],
+    ["-delete", "m", "INBOX.a", "anyone"],
+    ["-delete", "m", "INBOX.a", "nobody"],
+    ["-delete", "m", "INBOX.a", "owner"],
+    ["-delete", "m", "INBOX.a", "-user=eve"],
+    ["-set", "m", "INBOX.p.q", "anonymous", "l"],
+    ["-set", "m", "foo", "anyone", "l"], ["-list", "m", "foo"],
+    ["-compute", "m", "INBOX.a"],
+    ["-compute", "m", "INBOX.a", "user=joe"],
+    ["-compute", "m", "INBOX.a", "user=joe", "group=sales"],
+    ["-compute", "m", "INBOX.a", "owner"],
+    ["-compute", "m", "INBOX.a", "administrators"],
+    ["-compute", "m", "INBOX.p.q", "user=joe"],
+    ["-compute", "m", "INBOX.a.b", "owner", "user=joe"],
+    ["-reset", "m"], ["-reset"], ["-z", "m", "INBOX"],
+]
+
+
+def test_maildiracl(courier, tmp_path):
+    """Exit codes, output, and that each reads what the other has written."""
+    sides = {"ours": ours, "theirs": courier}
+    for side in sides:
+        (tmp_path / side).mkdir()
+        for words in (["m"], ["-f", "a", "m"], ["-f", "a.b", "m"],
+                      ["-f", "p.q.r", "m"]):
+            assert ours("maildirmake", *words,
+                        cwd=tmp_path / side).returncode == 0
+    for arguments in ACLS:
+        done = {side: run("maildiracl", *arguments, cwd=tmp_path / side)
+                for side, run in sides.items()}
+        assert done["ours"].returncode == done["theirs"].returncode, \
+            (arguments, done)
+        if done["ours"].returncode == 0:
+            assert done["ours"].stdout == done["theirs"].stdout, arguments
+        for folder in ("INBOX", "INBOX.a", "INBOX.a.b", "INBOX.p.q"):
+            told = {run("maildiracl", "-list", "m", folder,
+                        cwd=tmp_path / side).stdout
+                    for run in sides.values() for side in sides}
+            assert len(told) == 1, (arguments, folder, told)
+
+
+INDEX = """alice\t7\t7\t/h/alice\tMaildir\tsharedgroup=x,group=y
+bob\t7\t7\t/h/bob\t\tgroup=sharedgroup
+al\t7\t7\t/h/al
+# nobody\t7\t7\t/h/n
+\u00e9mile\t7\t7\t/h/e\tMaildir
+"""
+
+
+@pytest.mark.parametrize("letters", [[], ["0"], ["1"], ["3"]])
+def test_sharedindexsplit(courier, tmp_path, letters):
+    for side, run in (("ours", ours), ("theirs", courier)):
+        (tmp_path / side).mkdir()
+        done = run("sharedindexsplit", str(tmp_path / side), *letters,
+                   cwd=tmp_path, text=INDEX.encode())
+        assert done.returncode == 0, done
+    files = {side: {path.name: sorted(path.read_text().splitlines())
+                    for path in (tmp_path / side).iterdir()}
+             for side in ("ours", "theirs")}
+    assert files["ours"] == files["theirs"] and files["ours"]
+    assert ours("sharedindexsplit", "nowhere", cwd=tmp_path).returncode == 1

@@ -196,6 +196,40 @@ def test_keywords_of_a_filter(courier, postern_):
         postern.wait_for(seen, "the keyword of maildirkw")
 
 
+def acl(reply):
+    """{identifier: rights} of GETACL, but for those that differ in form;
+    Courier tells of no groups."""
+    words = re.findall(r'"([^"]*)"|(\S+)', ok(reply)[0].decode())
+    words = [a or b for a, b in words][1:]
+    return {who: set(rights) - set("cdekxt")
+            for who, rights in zip(words[::2], words[1::2])
+            if "group=" not in who}
+
+
+def test_access_lists(courier, postern_):
+    """Each server reads the lists that the other one has written."""
+    mailbox = '"INBOX.R&AOk-sum&AOk-.x"'
+    parent = '"INBOX.R&AOk-sum&AOk-"'
+    with postern_, postern_.imap() as c:
+        ok(c.create(mailbox))
+        ok(c.setacl(mailbox, "ann@example.com", "lrs"))
+        ok(c.setacl(mailbox, "group=sales", "lrswite"))
+        ok(c.setacl(parent, "anyone", "l"))
+        ours = acl(c.getacl(mailbox))
+    assert ours["ann@example.com"] == set("lrs")
+    with courier.imap() as c:
+        assert acl(c.getacl(mailbox)) == ours
+        ok(c.setacl(mailbox, "ann@example.com", "lri"))
+        ok(c.setacl(mailbox, "-eve@example.com", "r"))
+        theirs = acl(c.getacl(mailbox))
+    # Courier's IMAP has no lists of mere parents, its maildiracl has
+    tool = ["maildiracl", "-list", "Maildir", "INBOX.R&AOk-sum&AOk-"]
+    assert b"anyone\tl\n" in courier.run(*tool).stdout
+    with postern_, postern_.imap() as c:
+        assert acl(c.getacl(mailbox)) == theirs
+    assert theirs["ann@example.com"] == set("lri")
+
+
 def test_our_tools_while_a_session_idles(courier, postern_):
     """Debian's and our own tools, and a client that is told of it."""
     postern_.server.set("imapd", IMAP_IDLE_TIMEOUT=1)
