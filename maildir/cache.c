@@ -16,6 +16,8 @@
  * Two processes that fill the same group at once lose entries to each other;
  * they will be computed again.
  */
+#include <sys/queue.h>
+
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -43,7 +45,7 @@ struct cache_group {
 	struct account *account;
 	int64_t key;
 	uint64_t salt; /* of the sum: where the row belongs */
-	uint64_t used; /* the pool's tick */
+	TAILQ_ENTRY(cache_group) use;
 	bool dirty;
 	struct cache_row row;
 };
@@ -51,14 +53,17 @@ struct cache_group {
 struct cache_pool {
 	struct cache_group *buckets[POOL_BUCKETS];
 	struct cache_group *last[CACHE_N_KINDS]; /* used last */
+	TAILQ_HEAD(, cache_group) by_use;	 /* longest ago first */
 	size_t bytes, dirty;
-	uint64_t tick;
 };
 
 struct cache_pool *
 cache_pool_new(void)
 {
-	return MEM_NEW(struct cache_pool);
+	struct cache_pool *p = MEM_NEW(struct cache_pool);
+
+	TAILQ_INIT(&p->by_use);
+	return p;
 }
 
 void
@@ -108,6 +113,7 @@ drop_group(struct cache_pool *p, struct cache_group **at)
 	struct cache_group *g = *at;
 
 	*at = g->next;
+	TAILQ_REMOVE(&p->by_use, g, use);
 	p->bytes -= cost_of(g);
 	if (g->dirty)
 		p->dirty -= g->row.live;
@@ -314,24 +320,21 @@ cache_flush(struct account *a)
 static void
 make_room(struct cache_pool *p, size_t bytes)
 {
-	while (p->bytes + bytes > POOL_BYTES) {
-		struct cache_group **oldest = NULL;
+	struct cache_group *oldest;
 
-		for (size_t i = 0; i < POOL_BUCKETS; i++)
-			for (struct cache_group **at = &p->buckets[i];
-			     *at != NULL; at = &(*at)->next)
-				if (oldest == NULL ||
-				    (*at)->used < (*oldest)->used)
-					oldest = at;
-		if (oldest == NULL)
-			return;
-		if ((*oldest)->dirty) {
-			struct account *a = (*oldest)->account;
+	while (p->bytes + bytes > POOL_BYTES &&
+	    (oldest = TAILQ_FIRST(&p->by_use)) != NULL) {
+		struct cache_group **at;
 
-			cache_flush(a); /* may drop groups: look again */
+		if (oldest->dirty) {
+			/* may drop groups: look again */
+			cache_flush(oldest->account);
 			continue;
 		}
-		drop_group(p, oldest);
+		at = &p->buckets[bucket_of(oldest->account, oldest->key)];
+		while (*at != oldest)
+			at = &(*at)->next;
+		drop_group(p, at);
 	}
 }
 
@@ -364,7 +367,6 @@ get_group(struct mailbox *m, uint32_t uid, enum cache_kind kind)
 	int64_t key = key_of(m->id, uid, kind);
 	struct cache_group *g = find_group(p, a, key);
 
-	p->tick++;
 	if (g != NULL && g->salt != salt_of(m, key)) {
 		drop_groups(a, key, key); /* the UIDs were given anew */
 		g = NULL;
@@ -382,8 +384,11 @@ get_group(struct mailbox *m, uint32_t uid, enum cache_kind kind)
 		p->bytes += cost_of(g);
 		g->next = *bucket;
 		*bucket = g;
+		TAILQ_INSERT_TAIL(&p->by_use, g, use);
+	} else if (p->last[kind] != g) {
+		TAILQ_REMOVE(&p->by_use, g, use);
+		TAILQ_INSERT_TAIL(&p->by_use, g, use);
 	}
-	g->used = p->tick;
 	p->last[kind] = g;
 	return g;
 }
