@@ -1,5 +1,5 @@
 /*
- * syncer: hands file descriptors to somebody who waits for the disk.
+ * syncer: hands work to somebody who waits for the disk.
  *
  * Layer:  base, uses step.
  * The worker's implementation is a pool of threads; a test may do the work
@@ -8,25 +8,17 @@
 #ifndef BASE_SYNCER_H
 #define BASE_SYNCER_H
 
-#include <stdbool.h>
-
-enum { SYNC_JOB_MAX = 4 };
-
 /*
- * One request: sync these descriptors, in any order or side by side.
- * Memory: the job and the descriptors are the submitter's and must stay until
- *         done has been called, in the thread that submitted.
+ * One request, done in a thread of its own: an fsync(), say, or writing a
+ * whole file.  run touches nothing but what its job leads to, which is nobody
+ * else's until done has been called in the thread that submitted.
+ * Memory: the job is the submitter's and must stay until done.
  * A failed sync is never tried again: the data may be gone although a second
  * fsync() would report success.
  */
 struct sync_job {
-	int fds[SYNC_JOB_MAX];
-	bool data_only[SYNC_JOB_MAX]; /* fdatasync() does */
-	int n;
-	/* Done instead, in the syncer's thread; a syncer that does its own
-	 * may leave it out.  NULL: none. */
-	void (*work)(struct sync_job *job);
-	int error; /* set before done: 0, or the first errno */
+	int (*run)(struct sync_job *job); /* 0 or errno */
+	int error;			  /* set before done: what run said */
 	void (*done)(struct sync_job *job);
 	void *arg;	       /* the submitter's */
 	struct sync_job *next; /* the syncer's */
@@ -40,6 +32,14 @@ static inline void
 syncer_submit(struct syncer *s, struct sync_job *job)
 {
 	s->submit(s, job);
+}
+
+/* What a syncer does with a job, here and now. */
+static inline void
+sync_job_do(struct sync_job *job)
+{
+	job->error = job->run(job);
+	job->done(job);
 }
 
 #endif

@@ -2,7 +2,8 @@
  * append: a new message, written by us.
  *
  * Layer:  maildir, uses base.
- * Order of writes (docs/storage.md); an OK means it survives power loss:
+ * Order of writes (docs/storage.md); an OK means it survives power loss.  Those
+ * who append to the same account at the same time share steps 3 to 6 (group.h):
  *   1. bytes to tmp/NAME as they come; CR removed before LF, a last LF added
  *   2. fsync of the file                              (sync thread)
  *   3. BEGIN IMMEDIATE; UID taken from UIDNEXT

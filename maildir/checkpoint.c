@@ -21,12 +21,13 @@ struct checkpoint {
 	int lock_fd;
 };
 
-static void
-work(struct sync_job *job)
+static int
+run(struct sync_job *job)
 {
 	const struct checkpoint *c = job->arg;
 
 	db_checkpoint(c->path);
+	return 0;
 }
 
 static void
@@ -54,7 +55,7 @@ account_log_grown(struct account *a)
 	if (fd < 0)
 		return;
 	c = MEM_NEW(struct checkpoint);
-	c->job = (struct sync_job){ .work = work, .done = on_done, .arg = c };
+	c->job = (struct sync_job){ .run = run, .done = on_done, .arg = c };
 	c->owner = a;
 	c->path = mem_strdup(sqlite3_db_filename(a->db.h, "main"));
 	c->lock_fd = fd;

@@ -18,13 +18,15 @@
 #include "base/fsx.h"
 #include "base/mem.h"
 #include "maildir/change.h"
+#include "maildir/durable.h"
 #include "maildir/work.h"
 
 enum {
 	COPY_MAGIC = 0x436f7079,
 	YOUNG_S = 60,
 	LINK_TRIES = 3,
-	IO_BYTES = 65536
+	IO_BYTES = 65536,
+	SYNC_AT_ONCE = 16
 };
 
 enum copy_state {
@@ -61,7 +63,7 @@ struct change_copy {
 	size_t n, at_item;
 	uint64_t bytes, messages; /* for the quota */
 	struct sync sync;
-	int sync_fds[SYNC_JOB_MAX];
+	int sync_fds[SYNC_AT_ONCE];
 	int n_sync_fds;
 	struct durable durable;
 	struct change_expunge *removal;
@@ -387,7 +389,7 @@ step_sync_files(struct change_copy *c, struct waker waker)
 		if (c->sync.error != 0)
 			return undo(c, err_of_errno(c->sync.error));
 	}
-	for (; c->at_item < c->n && c->n_sync_fds < SYNC_JOB_MAX;
+	for (; c->at_item < c->n && c->n_sync_fds < SYNC_AT_ONCE;
 	     c->at_item++) {
 		int fd;
 
@@ -397,7 +399,7 @@ step_sync_files(struct change_copy *c, struct waker waker)
 		if (fd < 0)
 			return undo(c, err_of_errno(errno));
 		c->sync_fds[c->n_sync_fds++] = fd;
-		sync_fds_add(&fds, fd, false);
+		sync_fds_add(&fds, fd, SYNC_FILE);
 	}
 	if (c->n_sync_fds != 0) {
 		sync_start(

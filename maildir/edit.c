@@ -20,23 +20,22 @@ db_of(const struct edit *ed)
 }
 
 int
-edit_begin(struct edit *ed, struct mailbox *m, struct err *e)
+edit_join(struct edit *ed, struct mailbox *m, struct err *e)
 {
-	struct account *a = m->account;
 	int rc;
 
-	assert(!m->asleep);
-	*ed = (struct edit){ .m = m };
-	if ((rc = account_open(a, e)) != 0)
-		return rc;
+	assert(!m->asleep && m->account->db.in_txn);
 	if (m->gone)
 		return err_set(e, ERR_STALE, "mailbox is gone");
-	if ((rc = db_begin(&a->db, e)) != 0)
-		return account_db_failed(a, rc);
-	if ((rc = mailbox_reload(m, e)) != 0) {
-		db_rollback(&a->db);
-		return account_db_failed(a, rc);
-	}
+	if ((rc = mailbox_reload(m, e)) != 0)
+		return rc;
+	*ed = (struct edit){ .m = m,
+		.old_uidnext = m->uidnext,
+		.old_modseq = m->modseq,
+		.old_modseq_bound = m->modseq_bound,
+		.old_change = m->change,
+		.old_unsynced = m->unsynced,
+		.old_change_noted = m->change_noted };
 	ed->n = m->head->n_chunks;
 	ed->cap = ed->n + 8;
 	ed->v = mem_alloc(ed->cap * sizeof(struct chunk *));
@@ -46,6 +45,26 @@ edit_begin(struct edit *ed, struct mailbox *m, struct err *e)
 	ed->modseq = m->modseq + 1;
 	ed->n_keywords = m->n_keywords;
 	ed->n_sets = m->n_sets;
+	return 0;
+}
+
+int
+edit_begin(struct edit *ed, struct mailbox *m, struct err *e)
+{
+	struct account *a = m->account;
+	int rc;
+
+	*ed = (struct edit){ .m = m };
+	if ((rc = account_open(a, e)) != 0)
+		return rc;
+	if (m->gone)
+		return err_set(e, ERR_STALE, "mailbox is gone");
+	if ((rc = db_begin(&a->db, e)) != 0)
+		return account_db_failed(a, rc);
+	if ((rc = edit_join(ed, m, e)) != 0) {
+		db_rollback(&a->db);
+		return account_db_failed(a, rc);
+	}
 	return 0;
 }
 
@@ -343,13 +362,6 @@ mailbox_row_write(struct mailbox *m, struct err *e)
 	return db_run(db, s, e);
 }
 
-/* Put the new state into the mailbox, before or (undo) after a failure. */
-struct saved {
-	uint32_t uidnext;
-	uint64_t modseq, modseq_bound, change;
-	bool unsynced, change_noted;
-};
-
 /* Another mailbox or process may have noted it, but not have synced it yet:
  * the first change of each is synced. */
 static int
@@ -363,12 +375,22 @@ note_change(struct mailbox *m, struct err *e)
 	return rc;
 }
 
-static int
-write_all(struct edit *ed, struct err *e)
+static bool
+is_empty(const struct edit *ed)
+{
+	return !ed->changed && ed->m->n_keywords == ed->n_keywords &&
+	    ed->m->n_sets == ed->n_sets;
+}
+
+int
+edit_write(struct edit *ed, struct err *e)
 {
 	struct mailbox *m = ed->m;
 	int rc;
 
+	if (is_empty(ed))
+		return 0;
+	ed->written = true;
 	if (ed->n_gone != 0)
 		qsort(ed->gone, ed->n_gone, sizeof(*ed->gone), order_gone);
 	if ((rc = write_chunks(ed, e)) != 0 ||
@@ -387,9 +409,7 @@ write_all(struct edit *ed, struct err *e)
 	}
 	if (ed->modseq_used && (rc = note_change(m, e)) != 0)
 		return rc;
-	if ((rc = mailbox_row_write(m, e)) != 0)
-		return rc;
-	return db_commit(db_of(ed), e);
+	return mailbox_row_write(m, e);
 }
 
 static void
@@ -405,13 +425,29 @@ edit_free(struct edit *ed)
 }
 
 void
+edit_cancel(struct edit *ed)
+{
+	struct mailbox *m = ed->m;
+
+	if (ed->written) {
+		m->uidnext = ed->old_uidnext;
+		m->modseq = ed->old_modseq;
+		m->modseq_bound = ed->old_modseq_bound;
+		m->change = ed->old_change;
+		m->unsynced = ed->old_unsynced;
+		m->change_noted = ed->old_change_noted;
+	}
+	keywords_truncate(m, ed->n_keywords, ed->n_sets);
+	edit_free(ed);
+}
+
+void
 edit_abort(struct edit *ed)
 {
 	if (ed->m == NULL)
 		return;
 	db_rollback(db_of(ed));
-	keywords_truncate(ed->m, ed->n_keywords, ed->n_sets);
-	edit_free(ed);
+	edit_cancel(ed);
 }
 
 /* Bring the index of names up to the new state. */
@@ -436,11 +472,16 @@ update_index(struct edit *ed, uint32_t uidnext_before)
 	}
 }
 
-static void
-adopt(struct edit *ed, uint32_t uidnext_before)
+void
+edit_adopt(struct edit *ed)
 {
 	struct mailbox *m = ed->m;
 
+	if (!ed->written) {
+		edit_free(ed);
+		return;
+	}
+	m->meta_dirty = false;
 	for (size_t k = 0; k < ed->n; k++)
 		if (ed->v[k]->own)
 			ed->v[k]->own = ed->v[k]->dirty_body = false;
@@ -450,38 +491,29 @@ adopt(struct edit *ed, uint32_t uidnext_before)
 	ed->n = 0;
 	if (m->n_new != UINT32_MAX)
 		m->n_new = (uint32_t)((int64_t)m->n_new + ed->n_new);
-	update_index(ed, uidnext_before);
+	update_index(ed, ed->old_uidnext);
 	(void)each_range(ed, forget_cached, NULL);
+	edit_free(ed);
 }
 
 int
 edit_commit(struct edit *ed, struct err *e)
 {
-	struct mailbox *m = ed->m;
-	struct account *a = m->account;
-	struct saved old = { m->uidnext, m->modseq, m->modseq_bound, m->change,
-		m->unsynced, m->change_noted };
+	struct account *a = ed->m->account;
 	int rc;
 
-	if (!ed->changed && m->n_keywords == ed->n_keywords &&
-	    m->n_sets == ed->n_sets) {
+	if (is_empty(ed)) {
 		edit_abort(ed);
 		return 0;
 	}
-	rc = write_all(ed, e);
+	rc = edit_write(ed, e);
+	if (rc == 0)
+		rc = db_commit(db_of(ed), e);
 	if (rc != 0) {
-		m->uidnext = old.uidnext;
-		m->modseq = old.modseq;
-		m->modseq_bound = old.modseq_bound;
-		m->change = old.change;
-		m->unsynced = old.unsynced;
-		m->change_noted = old.change_noted;
 		edit_abort(ed);
 		return account_db_failed(a, rc);
 	}
-	m->meta_dirty = false;
-	adopt(ed, old.uidnext);
-	edit_free(ed);
+	edit_adopt(ed);
 	account_log_grown(a);
 	return 0;
 }

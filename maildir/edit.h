@@ -21,6 +21,10 @@ struct edit_gone {
 
 struct edit {
 	struct mailbox *m;
+	/* what the mailbox had, until the commit */
+	uint32_t old_uidnext;
+	uint64_t old_modseq, old_modseq_bound, old_change;
+	bool old_unsynced, old_change_noted, written;
 	struct chunk **v; /* references */
 	size_t n, cap;
 	uint32_t uidnext;
@@ -51,6 +55,16 @@ int edit_append(struct edit *ed, const struct file_name *name,
  */
 int edit_commit(struct edit *ed, struct err *e) MUST_USE;
 void edit_abort(struct edit *ed);
+
+/*
+ * The same for several mailboxes of one account in one transaction, which the
+ * caller begins and ends: join each, change, write each; then, after the
+ * commit, adopt each, or, after the rollback, cancel each.
+ */
+int edit_join(struct edit *ed, struct mailbox *m, struct err *e) MUST_USE;
+int edit_write(struct edit *ed, struct err *e) MUST_USE;
+void edit_adopt(struct edit *ed);
+void edit_cancel(struct edit *ed);
 
 /* The key of a mailbox's row in the chunk tables. */
 int64_t chunk_key(const struct mailbox *m, uint32_t first);

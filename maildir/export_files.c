@@ -301,7 +301,7 @@ void
 export_files_sync_fds(struct export_files *f, struct sync_fds *fds)
 {
 	for (int i = 0; i < EXPORT_N_FILES; i++)
-		sync_fds_add(fds, f->fd[i], true);
+		sync_fds_add(fds, f->fd[i], SYNC_DATA);
 }
 
 static int

@@ -5,6 +5,7 @@
 #include "base/fsx.h"
 #include "base/mem.h"
 #include "maildir/change.h"
+#include "maildir/durable.h"
 #include "maildir/work.h"
 
 enum { EXPUNGE_MAGIC = 0x45787067 };

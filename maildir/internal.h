@@ -64,6 +64,13 @@ struct store {
 };
 
 struct checkpoint;
+struct sync_round;
+struct group_member;
+
+/* Those who wait for one and the same sync (durable.h). */
+struct durable_list {
+	struct durable *first, **last;
+};
 
 struct account {
 	unsigned magic, refs;
@@ -78,12 +85,18 @@ struct account {
 	uint64_t identity; /* of the database, for the cache */
 	int wal_fd;
 	struct checkpoint *checkpoint; /* under way */
-	bool root_dirty;    /* directory entries of the database not synced */
-	unsigned damaged;   /* times in a row; the second: set it aside */
-	uint32_t n_opened;  /* times the database was opened */
-	uint64_t file_tick; /* when it was last seen to be still there */
-	bool wal_failed;    /* a sync failed: only a checkpoint helps */
-	uint64_t used;	    /* store's tick of the last use */
+	bool root_dirty;     /* directory entries of the database not synced */
+	unsigned damaged;    /* times in a row; the second: set it aside */
+	uint32_t n_opened;   /* times the database was opened */
+	uint64_t file_tick;  /* when it was last seen to be still there */
+	bool wal_failed;     /* a sync failed: only a checkpoint helps */
+	unsigned sync_epoch; /* syncs that failed */
+
+	struct sync_round *rounds;     /* under way */
+	unsigned n_rounds;	       /* of them */
+	struct durable_list undurable; /* waiting for one */
+	struct group_member *group;    /* waiting for a transaction */
+	uint64_t used;		       /* store's tick of the last use */
 	int64_t tmp_checked_ms;
 	unsigned tmp_at; /* directories that have been through; 0: all */
 	bool sweep;	 /* there may be deleted trees below tmp/ */
@@ -221,7 +234,7 @@ void checkpoint_forget(struct account *a);
 int account_sync_fds(
     struct account *a, struct sync_fds *f, struct err *e) MUST_USE;
 /* A sync of those has ended.  0, or ERR_* when it is not durable. */
-int account_synced(struct account *a, int error) MUST_USE;
+int account_synced(struct account *a, const struct sync *s) MUST_USE;
 
 /* The same, done here, for changes of mailboxes: those are rare. */
 int account_sync_now(struct account *a, struct err *e) MUST_USE;

@@ -7,6 +7,7 @@ libmaildir_a_SOURCES = \
 	maildir/acl_file.c maildir/acl_file.h \
 	maildir/adopt.c maildir/adopt.h \
 	maildir/append.c maildir/append.h \
+	maildir/append_commit.c maildir/append_impl.h \
 	maildir/background.c maildir/background.h \
 	maildir/cache.c \
 	maildir/cache_row.c maildir/cache_row.h \
@@ -19,12 +20,14 @@ libmaildir_a_SOURCES = \
 	maildir/db.c maildir/db.h \
 	maildir/deliver.c maildir/deliver.h \
 	maildir/dir.c maildir/dir.h \
+	maildir/durable.c maildir/durable.h \
 	maildir/edit.c maildir/edit.h \
 	maildir/expunge.c \
 	maildir/export.c maildir/export.h \
 	maildir/export_files.c maildir/export_files.h \
 	maildir/file_name.c maildir/file_name.h \
 	maildir/flags.c \
+	maildir/group.c maildir/group.h \
 	maildir/hibernate.c \
 	maildir/foreign.c maildir/foreign.h maildir/foreign_impl.h \
 	maildir/import.c maildir/import.h \

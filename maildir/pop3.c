@@ -256,7 +256,7 @@ mailbox_pop3_list(struct mailbox *m, struct waker waker, int64_t now_ms,
 		if (m->pop3_sync.done) {
 			m->pop3_sync.done = false;
 			*result =
-			    account_synced(m->account, m->pop3_sync.error);
+			    account_synced(m->account, &m->pop3_sync);
 			if (*result != 0)
 				return STEP_DONE;
 		}

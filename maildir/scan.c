@@ -251,7 +251,7 @@ step_sync(struct mailbox *m, struct scan *s, enum step *step)
 	}
 	if (s->sync.done) {
 		s->sync.done = false;
-		if ((rc = account_synced(a, s->sync.error)) != 0) {
+		if ((rc = account_synced(a, &s->sync)) != 0) {
 			m->unsynced = true;
 			return rc;
 		}

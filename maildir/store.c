@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/pool.h"
 #include "maildir/background.h"
+#include "maildir/durable.h"
 #include "maildir/quota_file.h"
 #include "maildir/shared_index.h"
 
@@ -52,6 +53,7 @@ account_free(struct account *a)
 {
 	while (a->mailboxes != NULL)
 		mailbox_free(a->mailboxes);
+	durable_cancel(a);
 	account_close_db(a);
 	quota_count_free(&a->counting);
 	if (a->root_fd >= 0)
@@ -345,23 +347,29 @@ account_sync_fds(struct account *a, struct sync_fds *f, struct err *e)
 		if (a->wal_fd < 0)
 			return err_sys(e, "open " WAL_NAME);
 	}
-	sync_fds_add(f, a->wal_fd, true);
+	sync_fds_add(f, a->wal_fd, SYNC_DATA);
 	if (a->root_dirty)
-		sync_fds_add(f, a->root_fd, false);
+		sync_fds_add(f, a->root_fd, SYNC_FILE);
+	f->epoch = a->sync_epoch;
 	return 0;
 }
 
 int
-account_synced(struct account *a, int error)
+account_synced(struct account *a, const struct sync *s)
 {
-	if (error == 0) {
+	if (s->error == 0 && s->epoch == a->sync_epoch) {
 		a->root_dirty = false;
 		return 0;
 	}
-	log_error("maildir: sync failed path=%s error=\"%s\"", a->path,
-	    strerrordesc_np(error));
 	a->wal_failed = true;
-	return err_of_errno(error);
+	/* The kernel tells of an error once: whoever syncs the same at the
+	 * time doesn't hear of it. */
+	if (s->error == 0)
+		return ERR_SYS;
+	a->sync_epoch++;
+	log_error("maildir: sync failed path=%s error=\"%s\"", a->path,
+	    strerrordesc_np(s->error));
+	return err_of_errno(s->error);
 }
 
 int
@@ -374,7 +382,7 @@ account_sync_now(struct account *a, struct err *e)
 	if (rc != 0)
 		return rc;
 	sync_start(&s, NULL, &fds, (struct waker){ 0 });
-	rc = account_synced(a, s.error);
+	rc = account_synced(a, &s);
 	return rc != 0 ? err_set(e, rc, "sync %s", a->path) : 0;
 }
 

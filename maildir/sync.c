@@ -8,90 +8,158 @@
 #include "base/fsx.h"
 #include "base/mem.h"
 
+/* One of the things that are done side by side. */
+struct sync_part {
+	struct sync_job job;
+	struct sync_run *run;
+	int fd;
+	enum sync_how how;
+};
+
 /* What the syncer works on; it outlives the struct sync if that is gone. */
 struct sync_run {
-	struct sync_job job;
 	struct sync *owner; /* NULL: forgotten */
+	int left;	    /* parts that are under way */
+	int error;
+	int (*call)(void *arg);
+	void (*drop)(void *arg);
+	void *arg;
+	int n;
+	struct sync_part part[];
 };
 
 void
-sync_fds_add(struct sync_fds *f, int fd, bool data_only)
+sync_fds_add(struct sync_fds *f, int fd, enum sync_how how)
 {
-	assert(f->n < SYNC_JOB_MAX);
 	if (fd < 0)
 		return;
+	assert(f->n < SYNC_FDS_MAX);
 	f->fd[f->n] = fd;
-	f->data_only[f->n++] = data_only;
+	f->how[f->n++] = how;
 }
 
 static void
-run_free(struct sync_run *run)
+finish(struct sync_run *run)
 {
-	for (int i = 0; i < run->job.n; i++)
-		(void)close(run->job.fds[i]);
-	free(run);
-}
-
-static void
-on_job_done(struct sync_job *job)
-{
-	struct sync_run *run = job->arg;
 	struct sync *s = run->owner;
 
+	for (int i = 0; i < run->n; i++)
+		if (run->part[i].fd >= 0)
+			(void)close(run->part[i].fd);
 	if (s != NULL) {
 		s->run = NULL;
 		s->done = true;
-		s->error = job->error;
+		s->error = run->error;
+	} else if (run->drop != NULL) {
+		run->drop(run->arg);
 	}
-	run_free(run);
+	free(run);
 	if (s != NULL)
 		waker_call(s->waker);
 }
 
-/* Without a syncer: what its thread would do. */
 static void
-run_now(struct sync_job *job)
+on_part_done(struct sync_job *job)
 {
-	for (int i = 0; i < job->n; i++) {
-		int rc = job->data_only[i] ? fsx_fdatasync(job->fds[i])
-					   : fsx_fsync(job->fds[i]);
+	struct sync_run *run = ((struct sync_part *)job->arg)->run;
 
-		if (rc < 0 && job->error == 0)
-			job->error = errno;
+	if (job->error != 0 && run->error == 0)
+		run->error = job->error;
+	if (--run->left == 0)
+		finish(run);
+}
+
+static int
+run_part(struct sync_job *job)
+{
+	const struct sync_part *part = job->arg;
+	int rc = 0;
+
+	if (part->run->call != NULL)
+		return part->run->call(part->run->arg);
+	switch (part->how) {
+	case SYNC_FILE:
+		rc = fsx_fsync(part->fd);
+		break;
+	case SYNC_DATA:
+		rc = fsx_fdatasync(part->fd);
+		break;
+	case SYNC_FILE_SYSTEM:
+		rc = fsx_syncfs(part->fd);
+		break;
 	}
-	job->done(job);
+	return rc < 0 ? errno : 0;
+}
+
+static struct sync_run *
+run_new(struct sync *s, int n, struct waker waker)
+{
+	struct sync_run *run =
+	    mem_zalloc(1, sizeof(*run) + (size_t)n * sizeof(struct sync_part));
+
+	assert(s->run == NULL);
+	*s = (struct sync){ .run = run, .waker = waker };
+	run->owner = s;
+	for (int i = 0; i < n; i++)
+		run->part[i] = (struct sync_part){ .run = run,
+			.fd = -1,
+			.job = { .run = run_part,
+			    .done = on_part_done,
+			    .arg = &run->part[i] } };
+	return run;
+}
+
+static void
+submit(struct sync_run *run, struct syncer *syncer)
+{
+	int n = run->n;
+
+	/* the last of them may end the run at once */
+	run->left = n;
+	for (int i = 0; i < n; i++) {
+		struct sync_job *job = &run->part[i].job;
+
+		if (syncer == NULL)
+			sync_job_do(job);
+		else
+			syncer_submit(syncer, job);
+	}
 }
 
 void
 sync_start(struct sync *s, struct syncer *syncer, const struct sync_fds *fds,
     struct waker waker)
 {
-	struct sync_run *run = MEM_NEW(struct sync_run);
-	int failed = 0;
+	struct sync_run *run = run_new(s, fds->n, waker);
 
-	assert(s->run == NULL);
-	*s = (struct sync){ .run = run, .waker = waker };
-	run->owner = s;
-	run->job.done = on_job_done;
-	run->job.arg = run;
-	for (int i = 0; i < fds->n; i++) {
-		int fd = fcntl(fds->fd[i], F_DUPFD_CLOEXEC, 0);
+	s->epoch = fds->epoch;
+	for (; run->n < fds->n; run->n++) {
+		int fd = fcntl(fds->fd[run->n], F_DUPFD_CLOEXEC, 0);
 
 		if (fd < 0) {
-			failed = errno;
+			run->error = errno;
 			break;
 		}
-		run->job.fds[run->job.n] = fd;
-		run->job.data_only[run->job.n++] = fds->data_only[i];
+		run->part[run->n].fd = fd;
+		run->part[run->n].how = fds->how[run->n];
 	}
-	if (failed != 0 || run->job.n == 0) {
-		run->job.error = failed;
-		on_job_done(&run->job);
-	} else if (syncer == NULL) {
-		run_now(&run->job);
-	} else {
-		syncer_submit(syncer, &run->job);
-	}
+	if (run->error != 0 || run->n == 0)
+		finish(run);
+	else
+		submit(run, syncer);
+}
+
+void
+sync_call(struct sync *s, struct syncer *syncer, int (*call)(void *arg),
+    void (*drop)(void *arg), void *arg, struct waker waker)
+{
+	struct sync_run *run = run_new(s, 1, waker);
+
+	run->call = call;
+	run->drop = drop;
+	run->arg = arg;
+	run->n = 1;
+	submit(run, syncer);
 }
 
 bool

@@ -20,23 +20,41 @@ struct sync {
 	struct sync_run *run; /* under way */
 	bool done;	      /* it was started, and has ended */
 	int error;	      /* then: 0 or errno */
+	unsigned epoch;	      /* of the struct sync_fds */
 	struct waker waker;
 };
 
-struct sync_fds {
-	int fd[SYNC_JOB_MAX];
-	bool data_only[SYNC_JOB_MAX];
-	int n;
+enum sync_how {
+	SYNC_FILE,	  /* fsync() */
+	SYNC_DATA,	  /* fdatasync() */
+	SYNC_FILE_SYSTEM, /* syncfs(): all of it */
 };
 
-void sync_fds_add(struct sync_fds *f, int fd, bool data_only);
+enum { SYNC_FDS_MAX = 32 };
+
+struct sync_fds {
+	int fd[SYNC_FDS_MAX];
+	enum sync_how how[SYNC_FDS_MAX];
+	int n;
+	unsigned epoch; /* account_sync_fds() */
+};
+
+/* fd -1: nothing to sync. */
+void sync_fds_add(struct sync_fds *f, int fd, enum sync_how how);
 
 /*
- * Start it; waker is called when it is done, which may be before this
- * returns.  syncer NULL: it is done at once, here.
+ * Start it, side by side for all of them; waker is called when it is done,
+ * which may be before this returns.  syncer NULL: it is done at once, here.
  */
 void sync_start(struct sync *s, struct syncer *syncer,
     const struct sync_fds *fds, struct waker waker);
+/*
+ * The same for any work: run gives 0 or errno.  arg is the syncer's until then,
+ * and the owner's again after; drop is called with it if there is no owner any
+ * more.
+ */
+void sync_call(struct sync *s, struct syncer *syncer, int (*run)(void *arg),
+    void (*drop)(void *arg), void *arg, struct waker waker);
 /* Whether one is under way. */
 bool sync_busy(const struct sync *s);
 /* Have this waker called instead. */

@@ -40,17 +40,4 @@ enum step uid_work_refill(struct uid_work *w, struct waker waker,
 /* Whether a busy database is to be waited for any longer. */
 bool work_still_busy(int64_t *since_ms, int64_t now_ms);
 
-/* Making commits and a directory durable. */
-struct durable {
-	struct sync sync;
-	bool started;
-	uint32_t uidnext;
-};
-
-/* STEP_DONE: *rc tells; STEP_WAIT_SYNC.  dir: that of the messages, too. */
-enum step durable_step(struct durable *d, struct mailbox *m, bool dir,
-    struct waker waker, int *rc);
-/* Its owner goes away. */
-void durable_fini(struct durable *d);
-
 #endif

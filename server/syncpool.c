@@ -2,13 +2,12 @@
 
 #include <sys/eventfd.h>
 
-#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/fsx.h"
 #include "base/mem.h"
 
 enum { THREADS_MAX = 16 };
@@ -58,22 +57,6 @@ list_take(struct job_list *l)
 	return job;
 }
 
-static void
-run_job(struct sync_job *job)
-{
-	job->error = 0;
-	if (job->work != NULL) {
-		job->work(job);
-		return;
-	}
-	for (int i = 0; i < job->n; i++) {
-		int r = job->data_only[i] ? fsx_fdatasync(job->fds[i])
-					  : fsx_fsync(job->fds[i]);
-		if (r < 0 && job->error == 0)
-			job->error = errno;
-	}
-}
-
 static void *
 sync_thread(void *arg)
 {
@@ -88,7 +71,7 @@ sync_thread(void *arg)
 		if (p->stop)
 			break;
 		(void)pthread_mutex_unlock(&p->lock);
-		run_job(job);
+		job->error = job->run(job);
 		(void)pthread_mutex_lock(&p->lock);
 		list_append(&p->finished, job);
 		/* A full counter is as good a wake-up as one more. */

@@ -2,9 +2,9 @@
  * syncpool: the syncer of a worker: a few threads that wait for the disk.
  *
  * Layer:  server, uses base, libevent, pthread.
- * The threads do nothing but fsync() and fdatasync() on what they are handed;
- * they touch no session and no index.  A finished job comes back to the
- * loop's thread, which calls done.
+ * The threads do nothing but the jobs they are handed (base/syncer.h): they
+ * touch no session and no index.  A finished job comes back to the loop's
+ * thread, which calls done.
  */
 #ifndef SERVER_SYNCPOOL_H
 #define SERVER_SYNCPOOL_H

@@ -216,6 +216,78 @@ multiappend(struct world *w, const char *const *words, size_t n_words)
 	append_free(&p);
 }
 
+/* One session of several that append at the same time. */
+struct appender {
+	struct append *p;
+	const char *mailbox, *word;
+	int rc;
+	bool ended;
+};
+
+static void
+begin_appending(struct world *w, struct appender *a)
+{
+	char text[MESSAGE_BYTES + 1];
+
+	make_text(text, a->word);
+	a->rc = append_begin(w->f->account, slice_str(a->mailbox), &a->p, NULL);
+	if (a->rc == 0)
+		a->rc = append_message(
+		    a->p, 0, NULL, 0, 1000, MESSAGE_BYTES, w->f->wall_ms, NULL);
+	if (a->rc == 0)
+		a->rc = append_write(a->p, slice_str(text), NULL);
+	if (a->rc == 0)
+		a->rc = append_message_end(a->p, NULL);
+	a->ended = a->rc != 0;
+}
+
+/* What its client was told. */
+static void
+end_appending(struct world *w, struct appender *a)
+{
+	struct note s = { .kind = NOTE_SHOWN };
+	const uint32_t *uids;
+	size_t n;
+
+	if (a->rc == 0)
+		a->rc = append_result(a->p, &s.validity, &uids, &n);
+	if (world_done(w, a->rc)) {
+		s.uid = uids[0];
+		strcpy(s.mailbox, a->mailbox);
+		strcpy(s.word, a->word);
+		ledger_note(w->l, &s);
+	} else {
+		world_note(w, NOTE_REFUSED, a->mailbox, a->word, 0, 0);
+	}
+	append_free(&a->p);
+}
+
+/* They take turns, as sessions do. */
+static void
+append_together(struct world *w, struct appender *v, size_t n)
+{
+	size_t left = n;
+
+	world_note(w, NOTE_FLIGHT, "", "", (uint32_t)n, 0);
+	for (size_t i = 0; i < n; i++) {
+		begin_appending(w, &v[i]);
+		if (v[i].ended) {
+			end_appending(w, &v[i]);
+			left--;
+		}
+	}
+	for (size_t i = 0; left > 0; i = (i + 1) % n) {
+		if (v[i].ended ||
+		    append_commit(v[i].p, (struct waker){ 0 }, clock_now(),
+			w->f->wall_ms) != STEP_DONE)
+			continue;
+		v[i].ended = true;
+		end_appending(w, &v[i]);
+		left--;
+	}
+	world_note(w, NOTE_FLIGHT, "", "", 0, 0);
+}
+
 static void
 put_file(struct world *w, const char *name, const char *text)
 {
@@ -377,6 +449,20 @@ run_multiappend(struct world *w)
 }
 
 static void
+run_group(struct world *w)
+{
+	struct appender first[] = { { .mailbox = "INBOX", .word = "group1" },
+		{ .mailbox = "INBOX.T", .word = "group2" },
+		{ .mailbox = "INBOX", .word = "group3" } };
+	struct appender second[] = { { .mailbox = "INBOX.T", .word = "group4" },
+		{ .mailbox = "INBOX.T", .word = "group5" } };
+
+	append_together(w, first, NELEMS(first));
+	append_together(w, second, NELEMS(second));
+	look(w, "INBOX");
+}
+
+static void
 run_copy_move(struct world *w)
 {
 	copy(w, "INBOX", 1, "INBOX.T", false, 0);
@@ -516,6 +602,7 @@ static const struct script own[] = {
 	{ "append-store-always", world_some_mail, run_append_store, NULL,
 	    true },
 	{ "multiappend", world_some_mail, run_multiappend, NULL, false },
+	{ "group", world_some_mail, run_group, NULL, false },
 	{ "copy-move", world_some_mail, run_copy_move, NULL, false },
 	{ "copy-move-always", world_some_mail, run_copy_move, NULL, true },
 	{ "expunge", world_some_mail, run_expunges, NULL, false },

@@ -96,25 +96,12 @@ struct slow_syncer {
 };
 
 static void
-do_job(struct sync_job *job)
-{
-	for (int i = 0; i < job->n; i++) {
-		int rc = job->data_only[i] ? fsx_fdatasync(job->fds[i])
-					   : fsx_fsync(job->fds[i]);
-
-		if (rc < 0 && job->error == 0)
-			job->error = errno;
-	}
-	job->done(job);
-}
-
-static void
 submit(struct syncer *self, struct sync_job *job)
 {
 	struct slow_syncer *s = CONTAINER_OF(self, struct slow_syncer, syncer);
 
 	if (!s->hold) {
-		do_job(job);
+		sync_job_do(job);
 		return;
 	}
 	assert_true(s->n < NELEMS(s->waiting));
@@ -130,7 +117,7 @@ release(struct slow_syncer *s)
 	memcpy(waiting, s->waiting, sizeof(waiting));
 	s->n = 0;
 	for (size_t i = 0; i < n; i++)
-		do_job(waiting[i]);
+		sync_job_do(waiting[i]);
 }
 
 static struct slow_syncer slow = { .syncer = { submit } };
@@ -325,6 +312,17 @@ new_mail_waits_for_its_uid(void **state)
 	mailbox_close(&m);
 }
 
+static enum step
+step_append(struct fixture *f, struct append *p, struct waker waker)
+{
+	enum step step;
+
+	do
+		step = append_commit(p, waker, 1, f->wall_ms);
+	while (step == STEP_YIELD);
+	return step;
+}
+
 static void
 append_waits_for_its_syncs(void **state)
 {
@@ -344,16 +342,14 @@ append_waits_for_its_syncs(void **state)
 	assert_int_equal(append_write(p, SLICE("x"), NULL), 0);
 	assert_int_equal(append_message_end(p, NULL), 0);
 	n_noted = 0;
-	assert_int_equal(
-	    append_commit(p, waker, 1, f->wall_ms), STEP_WAIT_SYNC);
+	assert_int_equal(step_append(f, p, waker), STEP_WAIT_SYNC);
 	assert_int_equal(count(CALL_RENAME, MAIL), 0);
 	release(&slow);
-	assert_int_equal(
-	    append_commit(p, waker, 1, f->wall_ms), STEP_WAIT_SYNC);
+	assert_int_equal(step_append(f, p, waker), STEP_WAIT_SYNC);
 	assert_int_equal(count(CALL_RENAME, MAIL), 1);
 	assert_listing(m, "");
 	release(&slow);
-	assert_int_equal(append_commit(p, waker, 1, f->wall_ms), STEP_DONE);
+	assert_int_equal(step_append(f, p, waker), STEP_DONE);
 	assert_int_equal(append_result(p, &validity, &uids, &n), 0);
 	assert_listing(m, "1");
 	append_free(&p);
@@ -363,13 +359,160 @@ append_waits_for_its_syncs(void **state)
 	assert_int_equal(
 	    append_message(p, 0, NULL, 0, 1, 1, f->wall_ms, NULL), 0);
 	assert_int_equal(append_message_end(p, NULL), 0);
-	assert_int_equal(
-	    append_commit(p, waker, 1, f->wall_ms), STEP_WAIT_SYNC);
+	assert_int_equal(step_append(f, p, waker), STEP_WAIT_SYNC);
 	append_free(&p);
 	release(&slow);
 	slow.hold = false;
 	refresh(f, m);
 	assert_listing(m, "1");
+	mailbox_close(&m);
+}
+
+/* Begins the append of a small message. */
+static struct append *
+begin_append(struct fixture *f, const char *mailbox)
+{
+	struct append *p;
+
+	assert_int_equal(
+	    append_begin(f->account, slice_str(mailbox), &p, NULL), 0);
+	assert_int_equal(
+	    append_message(p, 0, NULL, 0, 1, 1, f->wall_ms, NULL), 0);
+	assert_int_equal(append_write(p, SLICE("x"), NULL), 0);
+	assert_int_equal(append_message_end(p, NULL), 0);
+	return p;
+}
+
+/* One step of each; how many are done. */
+static size_t
+step_each(struct fixture *f, struct append **v, size_t n)
+{
+	const struct waker waker = { wake, &woken };
+	size_t done = 0;
+
+	for (size_t i = 0; i < n; i++)
+		done += v[i] != NULL &&
+		    append_commit(v[i], waker, 1, f->wall_ms) == STEP_DONE;
+	return done;
+}
+
+static void
+appends_share_their_syncs(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct append *v[4];
+	uint32_t validity;
+	const uint32_t *uids;
+	size_t n;
+
+	assert_int_equal(account_create(f->account, SLICE("INBOX.t"), NULL), 0);
+	refresh(f, m);
+	assert_int_equal(run_append(f, "INBOX.t", "x", 0, NULL, NULL), 0);
+	slow.hold = true;
+	for (size_t i = 0; i < NELEMS(v); i++)
+		v[i] = begin_append(f, i == 1 ? "INBOX.t" : "INBOX");
+	n_noted = 0;
+	assert_int_equal(step_each(f, v, NELEMS(v)), 0);
+	/* their files are synced side by side */
+	assert_int_equal(slow.n, NELEMS(v));
+	release(&slow);
+	assert_int_equal(count(CALL_SYNC, MAIL), NELEMS(v));
+	/* all of them join before the first begins the transaction */
+	assert_int_equal(step_each(f, v, NELEMS(v)), 0);
+	assert_int_equal(count(CALL_RENAME, MAIL), 0);
+	/* one goes away meanwhile */
+	append_free(&v[2]);
+	assert_int_equal(step_each(f, v, NELEMS(v)), 0);
+	assert_int_equal(count(CALL_RENAME, MAIL), 3);
+	/* the log, and two directories */
+	assert_int_equal(slow.n, 3);
+	/* its client is not told of what isn't durable */
+	append_free(&v[3]);
+	assert_int_equal(step_each(f, v, NELEMS(v)), 0);
+	release(&slow);
+	assert_int_equal(count(CALL_SYNC, WAL), 1);
+	assert_int_equal(count(CALL_SYNC, DIR_OF_MAIL), 2);
+	assert_true(last(CALL_RENAME, MAIL) < first(CALL_WRITE, WAL));
+	assert_int_equal(step_each(f, v, NELEMS(v)), 2);
+	assert_int_equal(append_result(v[0], &validity, &uids, &n), 0);
+	assert_int_equal(uids[0], 1);
+	assert_int_equal(append_result(v[1], &validity, &uids, &n), 0);
+	assert_int_equal(uids[0], 2);
+	append_free(&v[0]);
+	append_free(&v[1]);
+	slow.hold = false;
+	refresh(f, m);
+	assert_listing(m, "1 2");
+	mailbox_close(&m);
+}
+
+/* The mailbox of the second goes away: it fails alone. */
+static void
+one_of_a_group_fails_alone(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct append *v[3];
+	uint32_t validity;
+	const uint32_t *uids;
+	size_t n, done;
+
+	assert_int_equal(account_create(f->account, SLICE("INBOX.t"), NULL), 0);
+	refresh(f, m);
+	for (size_t i = 0; i < NELEMS(v); i++)
+		v[i] = begin_append(f, i == 1 ? "INBOX.t" : "INBOX");
+	assert_int_equal(step_each(f, v, NELEMS(v)), 0);
+	remove_tree(fixture_path(f, ".t"));
+	do
+		done = step_each(f, v, NELEMS(v));
+	while (done < NELEMS(v));
+	assert_int_equal(append_result(v[0], &validity, &uids, &n), 0);
+	assert_int_not_equal(append_result(v[1], &validity, &uids, &n), 0);
+	assert_int_equal(append_result(v[2], &validity, &uids, &n), 0);
+	for (size_t i = 0; i < NELEMS(v); i++)
+		append_free(&v[i]);
+	refresh(f, m);
+	assert_listing(m, "1 2");
+	mailbox_close(&m);
+}
+
+/* At most two rounds at a time: who comes then shares the third. */
+static void
+rounds_are_limited(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct append *v[4];
+
+	refresh(f, m);
+	slow.hold = true;
+	for (size_t i = 0; i < NELEMS(v); i++)
+		v[i] = begin_append(f, "INBOX");
+	assert_int_equal(step_each(f, v, NELEMS(v)), 0);
+	release(&slow);
+	n_noted = 0;
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(
+		    step_append(f, v[i], (struct waker){ 0 }), STEP_WAIT_SYNC);
+		assert_int_equal(count(CALL_RENAME, MAIL), i + 1);
+		assert_int_equal(slow.n, 2 * (i + 1));
+	}
+	for (int k = 0; k < 3; k++)
+		assert_int_equal(step_each(f, v + 2, 2), 0);
+	assert_int_equal(count(CALL_RENAME, MAIL), 2);
+	woken = 0;
+	release(&slow);
+	/* those whose rounds have ended, and the first that waits */
+	assert_true(woken >= 1);
+	assert_int_equal(step_each(f, v, NELEMS(v)), 2);
+	assert_int_equal(count(CALL_RENAME, MAIL), 4);
+	assert_int_equal(slow.n, 2);
+	release(&slow);
+	assert_int_equal(step_each(f, v, NELEMS(v)), NELEMS(v));
+	for (size_t i = 0; i < NELEMS(v); i++)
+		append_free(&v[i]);
+	assert_listing(m, "1 2 3 4");
 	mailbox_close(&m);
 }
 
@@ -498,6 +641,9 @@ main(void)
 		CASE(store_and_expunge_sync_if_told_to),
 		CASE(new_mail_waits_for_its_uid),
 		CASE(append_waits_for_its_syncs),
+		CASE(appends_share_their_syncs),
+		CASE(one_of_a_group_fails_alone),
+		CASE(rounds_are_limited),
 		CASE(unique_ids_wait),
 		CASE(session_goes_while_it_waits),
 		CASE(failed_sync_is_no),

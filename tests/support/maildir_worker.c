@@ -99,11 +99,7 @@ sync_one(void)
 	if (job == NULL)
 		return false;
 	jobs = job->next;
-	job->error = 0;
-	for (int i = 0; i < job->n; i++)
-		if (fsync(job->fds[i]) != 0 && job->error == 0)
-			job->error = errno;
-	job->done(job);
+	sync_job_do(job);
 	return true;
 }
 

@@ -479,8 +479,7 @@ sync_one(void)
 		at = &(*at)->next;
 	job = *at;
 	*at = job->next;
-	job->error = 0;
-	job->done(job);
+	sync_job_do(job);
 }
 
 static void

@@ -173,6 +173,19 @@ peer_queues_what_does_not_fit(void **state)
 /* --- sync threads ------------------------------------------------------------
  */
 
+struct one_job {
+	struct sync_job job;
+	int fd;
+};
+
+static int
+sync_one(struct sync_job *job)
+{
+	const struct one_job *one = CONTAINER_OF(job, struct one_job, job);
+
+	return fsync(one->fd) < 0 ? errno : 0;
+}
+
 static void
 on_synced(struct sync_job *job)
 {
@@ -189,26 +202,24 @@ syncpool_reports_each_job(void **state)
 	struct event_base *base = event_base_new();
 	struct syncpool *pool = syncpool_new(base, 3);
 	struct seen s = { .base = base, .want = 20 };
-	struct sync_job jobs[20];
+	struct one_job jobs[20];
 	int fd = mkstemp(path), pipe_fds[2];
 
 	(void)state;
 	assert_non_null(pool);
 	assert_int_equal(pipe(pipe_fds), 0);
 	for (size_t i = 0; i < NELEMS(jobs); i++) {
-		/* Every other one also has a descriptor that can't be synced.
-		 */
-		jobs[i] = (struct sync_job){ .fds = { fd, pipe_fds[0] },
-			.data_only = { i % 3 == 0 },
-			.n = i % 2 == 0 ? 1 : 2,
-			.done = on_synced,
-			.arg = &s };
-		syncer_submit(syncpool_syncer(pool), &jobs[i]);
+		/* every other one has a descriptor that can't be synced */
+		jobs[i] = (struct one_job){
+			{ .run = sync_one, .done = on_synced, .arg = &s },
+			i % 2 == 0 ? fd : pipe_fds[0]
+		};
+		syncer_submit(syncpool_syncer(pool), &jobs[i].job);
 	}
 	assert_int_equal(syncpool_pending(pool), 20);
 	(void)event_base_dispatch(base);
 	for (size_t i = 0; i < NELEMS(jobs); i++)
-		assert_int_equal(jobs[i].error != 0, i % 2);
+		assert_int_equal(jobs[i].job.error != 0, i % 2);
 	assert_int_equal(syncpool_pending(pool), 0);
 	syncpool_free(&pool);
 	event_base_free(base);

@@ -1,0 +1,219 @@
+#include "maildir/durable.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "maildir/group.h"
+
+/*
+ * The kernel and the disk merge what comes at the same time, so that rounds
+ * side by side cost little, and who comes late has less to wait; but with more
+ * of them transactions are smaller, and there are more of them.
+ */
+enum { ROUNDS_MAX = 2, DIRS_MAX = SYNC_FDS_MAX - 2 };
+
+struct sync_round {
+	struct account *a;
+	struct sync_round *next;
+	struct sync sync;
+	struct durable_list members;
+};
+
+/* --- lists ---------------------------------------------------------------- */
+
+static void
+list_add(struct durable_list *l, struct durable *d)
+{
+	if (l->first == NULL)
+		l->last = &l->first;
+	d->next = NULL;
+	d->prev = l->last;
+	*l->last = d;
+	l->last = &d->next;
+}
+
+static void
+list_remove(struct durable_list *l, struct durable *d)
+{
+	*d->prev = d->next;
+	if (d->next != NULL)
+		d->next->prev = d->prev;
+	else
+		l->last = d->prev;
+	d->prev = NULL;
+}
+
+/* The list that it is in. */
+static struct durable_list *
+list_of(struct durable *d)
+{
+	struct account *a = d->m->account;
+
+	if (d->round == NULL)
+		return &a->undurable;
+	return &d->round->members;
+}
+
+/* --- rounds --------------------------------------------------------------- */
+
+static void
+end_member(struct durable *d, int rc)
+{
+	list_remove(list_of(d), d);
+	d->round = NULL;
+	d->done = true;
+	d->result = rc;
+	waker_call(d->waker);
+}
+
+static void
+end_round(struct sync_round *r, int rc)
+{
+	struct account *a = r->a;
+	struct sync_round **at = &a->rounds;
+
+	while (*at != r)
+		at = &(*at)->next;
+	*at = r->next;
+	a->n_rounds--;
+	while (r->members.first != NULL)
+		end_member(r->members.first, rc);
+	free(r);
+}
+
+static void
+on_round_synced(void *arg)
+{
+	struct sync_round *r = arg;
+	struct account *a = r->a;
+
+	end_round(r, account_synced(a, &r->sync));
+	durable_start(a);
+	group_wake(a);
+}
+
+/* Whether somebody in the round has that directory synced already. */
+static bool
+has_dir(const struct sync_round *r, const struct mailbox *m)
+{
+	for (const struct durable *d = r->members.first; d != NULL; d = d->next)
+		if (d->m == m && d->dir)
+			return true;
+	return false;
+}
+
+/* Take in who waits, and note what of theirs is to be synced. */
+static void
+fill(struct sync_round *r, struct sync_fds *fds)
+{
+	struct durable *d;
+	int n_dirs = 0;
+
+	while ((d = r->a->undurable.first) != NULL && n_dirs < DIRS_MAX) {
+		if (d->dir && !has_dir(r, d->m)) {
+			int fd = mailbox_dir_fd(d->m, DIR_CUR);
+
+			if (fd < 0) {
+				end_member(d, err_of_errno(errno));
+				continue;
+			}
+			sync_fds_add(fds, fd, SYNC_FILE);
+			n_dirs++;
+		}
+		/* it takes along whatever was committed so far */
+		d->uidnext = d->m->uidnext;
+		d->m->unsynced = false;
+		list_remove(&r->a->undurable, d);
+		list_add(&r->members, d);
+		d->round = r;
+	}
+}
+
+bool
+durable_may_start(const struct account *a)
+{
+	return a->n_rounds < ROUNDS_MAX;
+}
+
+void
+durable_start(struct account *a)
+{
+	while (a->undurable.first != NULL && durable_may_start(a)) {
+		struct sync_round *r = MEM_NEW(struct sync_round);
+		struct sync_fds fds = { 0 };
+		int rc = account_sync_fds(a, &fds, NULL);
+
+		r->a = a;
+		r->next = a->rounds;
+		a->rounds = r;
+		a->n_rounds++;
+		fill(r, &fds);
+		if (rc != 0)
+			end_round(r, rc);
+		else
+			sync_start(&r->sync, a->store->opt.syncer, &fds,
+			    (struct waker){ on_round_synced, r });
+	}
+}
+
+void
+durable_cancel(struct account *a)
+{
+	assert(a->undurable.first == NULL);
+	while (a->rounds != NULL) {
+		struct sync_round *r = a->rounds;
+
+		assert(r->members.first == NULL);
+		a->rounds = r->next;
+		sync_forget(&r->sync);
+		free(r);
+	}
+	a->n_rounds = 0;
+}
+
+/* --- members -------------------------------------------------------------- */
+
+void
+durable_join(struct durable *d, struct mailbox *m, bool dir)
+{
+	assert(!d->started);
+	*d = (struct durable){
+		.m = m, .started = true, .dir = dir, .uidnext = m->uidnext
+	};
+	list_add(&m->account->undurable, d);
+}
+
+enum step
+durable_step(
+    struct durable *d, struct mailbox *m, bool dir, struct waker waker, int *rc)
+{
+	*rc = 0;
+	if (!d->started) {
+		durable_join(d, m, dir);
+		durable_start(m->account);
+	}
+	if (!d->done) {
+		d->waker = waker;
+		return STEP_WAIT_SYNC;
+	}
+	d->started = d->done = false;
+	if ((*rc = d->result) != 0) {
+		m->unsynced = true;
+		return STEP_DONE;
+	}
+	if (m->gone)
+		return STEP_DONE;
+	if (m->durable_uidnext < d->uidnext)
+		m->durable_uidnext = d->uidnext;
+	mailbox_publish(m);
+	return STEP_DONE;
+}
+
+void
+durable_fini(struct durable *d)
+{
+	if (d->prev != NULL)
+		list_remove(list_of(d), d);
+	d->started = d->done = false;
+}

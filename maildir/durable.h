@@ -1,0 +1,45 @@
+/*
+ * durable: making commits and directories durable, together.
+ *
+ * Layer:  maildir, uses base.
+ * Those of one account who want the disk to have what they committed share
+ * their syncs: one of the database's log and one of each directory, all side
+ * by side, make a round.  A few rounds may be under way at a time; who comes
+ * then waits for the next.
+ * Memory: struct durable is the caller's; its mailbox stays open until the
+ *         durable_step() that says STEP_DONE, or durable_fini().
+ */
+#ifndef MAILDIR_DURABLE_H
+#define MAILDIR_DURABLE_H
+
+#include "maildir/internal.h"
+
+struct durable {
+	struct sync_round *round;     /* NULL: none that is under way */
+	struct durable *next, **prev; /* of its list; prev NULL: in none */
+	struct mailbox *m;
+	bool started, done, dir;
+	int result;
+	uint32_t uidnext;
+	struct waker waker;
+};
+
+/*
+ * What m has committed until now, and with dir its renames in cur/, will be
+ * part of the next round that is started.
+ */
+void durable_join(struct durable *d, struct mailbox *m, bool dir);
+/* Start rounds for who waits, if that may be. */
+void durable_start(struct account *a);
+/* Whether a round could be started. */
+bool durable_may_start(const struct account *a);
+/* Joins and starts at the first call.  STEP_DONE: *rc tells, and the UIDs up
+ * to then may be shown; STEP_WAIT_SYNC. */
+enum step durable_step(struct durable *d, struct mailbox *m, bool dir,
+    struct waker waker, int *rc);
+/* Its owner goes away. */
+void durable_fini(struct durable *d);
+/* The account goes away: nobody waits any more. */
+void durable_cancel(struct account *a);
+
+#endif
