@@ -5,6 +5,7 @@
 
 #include "base/fsx.h"
 #include "base/mem.h"
+#include "maildir/intent.h"
 #include "maildir/append_impl.h"
 
 enum {
@@ -313,6 +314,9 @@ append_free(struct append **pp)
 	append_commit_fini(p);
 	for (size_t i = 0; i < p->n; i++)
 		message_fini(p, &p->v[i]);
+	/* carried out, or its files removed */
+	if (p->intent != 0)
+		intent_drop(p->m->account, p->intent);
 	free(p->v);
 	free(p->uids);
 	buf_fini(&p->out);

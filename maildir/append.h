@@ -4,8 +4,8 @@
  * Layer:  maildir, uses base.
  * Order of writes (docs/storage.md); an OK means it survives power loss.  Those
  * who append to the same account at the same time share steps 3 to 6 (group.h):
- *   1. bytes to tmp/NAME as they come; CR removed before LF, a last LF added
- *   2. fsync of the file                              (sync thread)
+ *   1. bytes to tmp/NAME; CR removed before LF, a last LF added
+ *   2. fsync of the file        (sync thread, which also writes a small one)
  *   3. BEGIN IMMEDIATE; UID taken from UIDNEXT
  *   4. rename tmp/NAME -> cur/NAME,S=…:2,FLAGS  (new/NAME without flags:
  *      never: a UID is given, so it goes to cur/)
@@ -14,7 +14,8 @@
  *                                                     (sync thread)
  *   7. only now the UID is shown and OK said
  * Several messages may be added to one append: all come into being together
- * at the commit (RFC 3502), or none.
+ * at the commit (RFC 3502), or none; intent.h has what is done for that between
+ * steps 2 and 3.
  */
 #ifndef MAILDIR_APPEND_H
 #define MAILDIR_APPEND_H

@@ -13,6 +13,7 @@
 #include "base/fsx.h"
 #include "base/mem.h"
 #include "maildir/append_impl.h"
+#include "maildir/intent.h"
 #include "maildir/work.h"
 
 /* Of a command with several; descriptors are few. */
@@ -152,7 +153,7 @@ step_sync_files(struct append *p, struct waker waker)
 		p->n_syncing = 0;
 	}
 	if (p->n_synced == p->n) {
-		p->state = APPEND_COMMIT;
+		p->state = p->n > 1 ? APPEND_INTENT : APPEND_COMMIT;
 		return STEP_NEXT;
 	}
 	for (size_t i = p->n_synced; i < p->n && fds.n < FILES_AT_ONCE; i++) {
@@ -165,6 +166,9 @@ step_sync_files(struct append *p, struct waker waker)
 		sync_fds_add(&fds, msg->fd, SYNC_FILE);
 	}
 	p->n_syncing = (size_t)fds.n;
+	/* what is intended must be found after a crash */
+	if (p->n > 1 && p->n_synced + p->n_syncing == p->n)
+		sync_fds_add(&fds, p->tmp_fd, SYNC_FILE);
 	sync_start(&p->sync, p->m->account->store->opt.syncer, &fds, waker);
 	return STEP_NEXT;
 }
@@ -185,13 +189,60 @@ append_unlink_committed(struct append *p)
 	}
 }
 
+/* --- what is intended ----------------------------------------------------- */
+
+static void
+put_final(struct buf *out, const struct new_message *msg)
+{
+	file_name_put(out, slice_str(msg->base),
+	    place_with_flags(PLACE_INFO, msg->flags), slice_of(NULL, 0));
+}
+
+static enum step
+step_intent(struct append *p, int64_t now_ms)
+{
+	struct buf names;
+	int rc;
+
+	buf_init(&names, 1024 * p->n);
+	for (size_t i = 0; i < p->n; i++) {
+		buf_puts(&names, p->v[i].tmp);
+		buf_putc(&names, '\0');
+		put_final(&names, &p->v[i]);
+		buf_putc(&names, '\0');
+	}
+	rc = buf_ok(&names)
+	    ? intent_put(p->m, buf_slice(&names), &p->intent, NULL)
+	    : ERR_LIMIT;
+	buf_fini(&names);
+	if (rc == ERR_BUSY && work_still_busy(&p->busy_since_ms, now_ms))
+		return STEP_YIELD;
+	if (rc != 0)
+		return fail(p, rc);
+	p->state = APPEND_INTENT_SYNC;
+	return STEP_NEXT;
+}
+
+static enum step
+step_intent_sync(struct append *p, struct waker waker)
+{
+	int rc;
+	enum step step = durable_step(&p->durable, p->m, false, waker, &rc);
+
+	if (step != STEP_DONE)
+		return step;
+	if (rc != 0)
+		return fail(p, rc);
+	p->state = APPEND_COMMIT;
+	return STEP_NEXT;
+}
+
 /* --- the mailbox ---------------------------------------------------------- */
 
 /* Step 4.  Done before if the transaction is tried again. */
 static int
 move_into_place(struct append *p, struct new_message *msg)
 {
-	struct slice base = slice_str(msg->base);
 	struct buf file;
 	int fd = mailbox_dir_fd(p->m, DIR_CUR), rc = 0;
 
@@ -200,8 +251,7 @@ move_into_place(struct append *p, struct new_message *msg)
 	if (fd < 0)
 		return err_of_errno(errno);
 	buf_init(&file, 1024);
-	file_name_put(&file, base, place_with_flags(PLACE_INFO, msg->flags),
-	    slice_of(NULL, 0));
+	put_final(&file, msg);
 	if (fsx_rename_new(p->tmp_fd, msg->tmp, fd, buf_cstr(&file)) < 0)
 		rc = err_of_errno(errno);
 	else
@@ -320,6 +370,10 @@ advance(struct append *p, struct waker waker, int64_t now_ms)
 		return step_write_file(p, waker);
 	case APPEND_SYNC_FILES:
 		return step_sync_files(p, waker);
+	case APPEND_INTENT:
+		return step_intent(p, now_ms);
+	case APPEND_INTENT_SYNC:
+		return step_intent_sync(p, waker);
 	case APPEND_COMMIT:
 		return step_commit(p, waker, now_ms);
 	case APPEND_UNDO:
@@ -363,6 +417,7 @@ append_commit_fini(struct append *p)
 {
 	bool waits = p->state == APPEND_COMMIT && !p->group.committed;
 
+	durable_fini(&p->durable);
 	if (p->group.m != NULL)
 		group_leave(&p->group);
 	/* a transaction that is to be tried again may have moved them */

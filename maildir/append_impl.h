@@ -37,6 +37,8 @@ enum append_state {
 	APPEND_WRITING,
 	APPEND_WRITE_FILE, /* a sync thread writes the only message */
 	APPEND_SYNC_FILES,
+	APPEND_INTENT, /* of several: see intent.h */
+	APPEND_INTENT_SYNC,
 	APPEND_COMMIT,
 	APPEND_UNDO,
 	APPEND_DONE,
@@ -61,6 +63,8 @@ struct append {
 	size_t n_synced, n_syncing;
 	struct sync sync;
 	struct append_file *file;
+	int64_t intent;		/* 0: none */
+	struct durable durable; /* of the intent */
 	struct group_member group;
 	int64_t busy_since_ms;
 	uint32_t *uids;

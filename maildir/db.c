@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SCHEMA_VERSION = 3 };
+enum { SCHEMA_VERSION = 4 };
 
 #define MAILBOX_COLUMNS                                                        \
  "uidvalidity, uidnext, modseq, modseq_bound, change, recent_uid, "            \
@@ -122,6 +122,11 @@ static const char *const texts[DB_N_STATEMENTS] = {
     "SELECT m.id, m.dir FROM mailbox m LEFT JOIN exported x "
     "ON x.mailbox = m.id WHERE x.change IS NOT m.change AND m.id > ?1 "
     "ORDER BY m.id LIMIT 1",
+[DB_INTENT_PUT] = "INSERT INTO intent (mailbox, names) VALUES (?1, ?2)",
+[DB_INTENT_LIST] =
+    "SELECT i.id, m.dir, i.names FROM intent i JOIN mailbox m "
+    "ON m.id = i.mailbox WHERE i.id > ?1 ORDER BY i.id",
+[DB_INTENT_DEL] = "DELETE FROM intent WHERE id BETWEEN ?1 AND ?2",
 [DB_CACHE_GET] = "SELECT bytes FROM cached WHERE key = ?1",
 [DB_CACHE_PUT] = "INSERT OR REPLACE INTO cached (key, bytes) VALUES (?1, ?2)",
 [DB_CACHE_DEL] = "DELETE FROM cached WHERE key BETWEEN ?1 AND ?2",
@@ -201,6 +206,10 @@ static const char *const migrations[SCHEMA_VERSION - 1] = {
 	" DELETE FROM exported WHERE mailbox = old.id;"
 	"END;"
 	"PRAGMA user_version = 3;",
+	/* what is being added, all or nothing: intent.h */
+	"CREATE TABLE intent (id INTEGER PRIMARY KEY,"
+	" mailbox INTEGER NOT NULL, names BLOB NOT NULL);"
+	"PRAGMA user_version = 4;",
 };
 
 static const char cache_schema[] =

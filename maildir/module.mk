@@ -33,6 +33,7 @@ libmaildir_a_SOURCES = \
 	maildir/import.c maildir/import.h \
 	maildir/import_courier.c maildir/import_dovecot.c \
 	maildir/index.c maildir/index.h \
+	maildir/intent.c maildir/intent.h \
 	maildir/internal.h \
 	maildir/keywords.c \
 	maildir/mailbox.c maildir/mailbox.h \

@@ -45,6 +45,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "maildir/intent.h"
 #include "maildir/internal.h"
 #include "maildir/maintain.h"
 
@@ -449,6 +450,20 @@ open_once(struct account *a, struct err *e)
 	return rc;
 }
 
+/* What another process left half done, if it is sure to be gone. */
+static int
+carry_out(struct account *a, struct err *e)
+{
+	int rc = intent_pending(a, e);
+
+	if (rc != 1 || lock_file(a, F_WRLCK) < 0)
+		return rc < 0 ? rc : 0;
+	rc = intent_redo(a, e);
+	if (lock_file(a, F_RDLCK) < 0 && rc == 0)
+		rc = err_sys(e, "lock " LOCK_NAME);
+	return rc;
+}
+
 int
 account_open_db(struct account *a, struct err *e)
 {
@@ -468,6 +483,10 @@ account_open_db(struct account *a, struct err *e)
 	}
 	if (rc != 0)
 		goto fail;
+	if ((rc = carry_out(a, e)) != 0) {
+		db_close(&a->db);
+		goto fail;
+	}
 	if (a->store->opt.syncer != NULL)
 		db_count_log(&a->db);
 	a->root_dirty = true;

@@ -106,6 +106,8 @@ struct state {
 	char refused[WORD_MAX], refused_from[WORD_MAX];
 	uint64_t modseq; /* of INBOX */
 	uint32_t modseq_validity;
+	char together[WORD_MAX], together_in[WORD_MAX];
+	unsigned n_together;
 	unsigned flight;
 };
 
@@ -168,8 +170,7 @@ delete_box(struct state *s, const char *name)
 			s->v[i].free = true;
 	for (unsigned i = 0; i < s->n_boxes; i++)
 		if (strcmp(s->boxes[i], name) == 0)
-			memmove(s->boxes[i], s->boxes[--s->n_boxes],
-			    WORD_MAX);
+			memmove(s->boxes[i], s->boxes[--s->n_boxes], WORD_MAX);
 }
 
 static void
@@ -266,6 +267,11 @@ take_note(struct state *s, const struct note *n)
 	case NOTE_REFUSED:
 		strcpy(s->refused_from, n->mailbox);
 		strcpy(s->refused, n->word);
+		break;
+	case NOTE_TOGETHER:
+		strcpy(s->together_in, n->mailbox);
+		strcpy(s->together, n->word);
+		s->n_together = n->uid;
 		break;
 	case NOTE_FLIGHT:
 		s->flight = n->uid;
@@ -454,6 +460,26 @@ was_let_go(const struct state *s, const char *word)
 	return false;
 }
 
+/* RFC 3502: of an APPEND of several messages all are there, or none. */
+static void
+check_together(struct check *c, struct fixture *f)
+{
+	const struct snapshot *now;
+	const char *where = c->where;
+	unsigned n = 0;
+
+	if (c->s.n_together == 0 || !c->rules->together)
+		return;
+	now = box_of(c, f, c->s.together_in);
+	for (unsigned i = 1; i <= c->s.n_together; i++) {
+		char word[2 * WORD_MAX];
+
+		(void)snprintf(word, sizeof(word), "%s%u", c->s.together, i);
+		n += has_word(now, word);
+	}
+	CHECK(n == 0 || n == c->s.n_together, "all or none", c->s.together);
+}
+
 static void
 check_others(struct check *c, struct fixture *f)
 {
@@ -566,6 +592,7 @@ ledger_check(const struct ledger *l, struct fixture *f,
 	for (unsigned i = 0; i < c->s.n; i++)
 		check_shown(c, f, &c->s.v[i]);
 	check_others(c, f);
+	check_together(c, f);
 	for (unsigned i = 0; i < c->n; i++)
 		check_once(&c->box[i], where);
 	if (r->modseq && c->s.modseq_validity == inbox->validity)

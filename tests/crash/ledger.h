@@ -41,8 +41,9 @@ enum note_kind {
 	NOTE_CREATED,
 	NOTE_SUBSCRIBING,
 	NOTE_SUBSCRIBED,
-	NOTE_REFUSED, /* word isn't added to mailbox */
-	NOTE_FLIGHT,  /* so many messages are being added: for the quota */
+	NOTE_REFUSED,  /* word isn't added to mailbox */
+	NOTE_TOGETHER, /* word1 … worduid are added to mailbox, all or none */
+	NOTE_FLIGHT,   /* so many messages are being added: for the quota */
 };
 
 enum { NOTES_MAX = 1000, WORD_MAX = 24 };
@@ -68,6 +69,7 @@ struct promise_rules {
 	bool quota;    /* I9 */
 	bool modseq;   /* HIGHESTMODSEQ itself, I6 */
 	bool refused;  /* a NO leaves nothing behind */
+	bool together; /* of several added together all are there, or none */
 	unsigned upto; /* operations; UINT_MAX: all */
 };
 

@@ -184,6 +184,7 @@ multiappend(struct world *w, const char *const *words, size_t n_words)
 	size_t n = 0;
 	int rc = append_begin(w->f->account, SLICE("INBOX"), &p, NULL);
 
+	world_note(w, NOTE_TOGETHER, "INBOX", "multi", (uint32_t)n_words, 0);
 	world_note(w, NOTE_FLIGHT, "", "", (uint32_t)n_words, 0);
 	for (size_t i = 0; rc == 0 && i < n_words; i++) {
 		make_text(text, words[i]);

@@ -45,6 +45,7 @@ append(
 	if (second != NULL) {
 		char *one = command;
 
+		world_note(c->w, NOTE_TOGETHER, mailbox, "multi", 2, 0);
 		make_text(text, second);
 		command = mem_printf(
 		    "%s (\\Flagged) {%d+}\r\n%s", one, MESSAGE_BYTES, text);

@@ -70,6 +70,8 @@ check(const struct fault *x, const char *where)
 		.quota = x->mode == CALLS_FAIL,
 		.modseq = true,
 		.refused = x->mode == CALLS_FAIL,
+		/* nor be made to take anything back */
+		.together = x->mode == CALLS_FAIL,
 		.upto = UINT_MAX };
 
 	ledger_check(world.l, world.f, &rules, where);

@@ -50,8 +50,11 @@ static void
 killed_at_each_call(void **state)
 {
 	const struct script *s = *state;
-	const struct promise_rules rules = { true, true, true, false,
-		UINT_MAX };
+	const struct promise_rules rules = { .stores = true,
+		.quota = true,
+		.modseq = true,
+		.together = true,
+		.upto = UINT_MAX };
 	/* to look at one failure */
 	const char *only = getenv("CRASH_AT");
 	struct calls_plan plan = { CALLS_KILL,

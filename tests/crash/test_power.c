@@ -83,6 +83,7 @@ look(void *arg)
 	const struct promise_rules rules = { .stores = p->s->always,
 		.quota = true,
 		.modseq = true,
+		.together = true,
 		.upto = p->upto };
 
 	calls_set_boot_id(boots[1]);
