@@ -149,7 +149,10 @@ is_member(const uint16_t *set, size_t n, uint16_t keyword)
 	return false;
 }
 
-/* Of the keywords that were or are set, each is as the command has it. */
+/*
+ * Of the keywords that were or are set, each is as the command has it; and of
+ * those it sets, none has been taken away again.
+ */
 static bool
 keywords_expected(struct imap_session *i, const struct store_args *a,
     const struct message *was, const struct message *is)
@@ -159,6 +162,14 @@ keywords_expected(struct imap_session *i, const struct store_args *a,
 
 	sets[0] = mailbox_keyword_set(i->mailbox, was->keywords, &n[0]);
 	sets[1] = mailbox_keyword_set(i->mailbox, is->keywords, &n[1]);
+	for (size_t k = 0; k < a->flags.n_keywords && a->how != FLAGS_REMOVE;
+	     k++) {
+		size_t w =
+		    mailbox_keyword_find(i->mailbox, a->flags.keywords[k]);
+
+		if (w == SIZE_MAX || !is_member(sets[1], n[1], (uint16_t)w))
+			return false;
+	}
 	for (int s = 0; s < 2; s++) {
 		for (size_t k = 0; k < n[s]; k++) {
 			uint16_t w = sets[s][k];
