@@ -5,8 +5,8 @@
 
 #include "base/fsx.h"
 #include "base/mem.h"
-#include "maildir/intent.h"
 #include "maildir/append_impl.h"
+#include "maildir/intent.h"
 
 enum {
 	OUT_MAX = 1 << 30,
