@@ -48,4 +48,12 @@ mech_state_fini(struct mech_state *st)
 	secret_fini(&st->tls_exporter);
 	secret_fini(&st->tls_server_end_point);
 	secret_fini(&st->certified);
+	defdomain_fini(&st->defdomain);
+}
+
+bool
+mech_take_user(struct mech_state *st, struct slice name)
+{
+	return user_name_ok(name) &&
+	    defdomain_complete(&st->defdomain, name, &st->user);
 }

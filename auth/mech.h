@@ -13,6 +13,7 @@
 #define AUTH_MECH_H
 
 #include "auth/answer.h"
+#include "auth/defdomain.h"
 #include "base/buf.h"
 #include "base/defs.h"
 #include "base/secret.h"
@@ -52,7 +53,8 @@ struct mech_state {
 	struct secret tls_exporter;
 	struct secret tls_server_end_point;
 	struct secret certified; /* whom the client's certificate names */
-	void *more;		 /* the mechanism's, ended by its fini() */
+	struct defdomain defdomain;
+	void *more; /* the mechanism's, ended by its fini() */
 };
 
 struct mech {
@@ -84,6 +86,11 @@ const struct mech *mech_find(struct slice name);
 
 void mech_state_init(struct mech_state *st, const struct mech *m);
 void mech_state_fini(struct mech_state *st);
+/*
+ * Take the user name that a client gave, completed by DEFDOMAIN, as user.
+ * False for none that can be one: then user stays.
+ */
+bool mech_take_user(struct mech_state *st, struct slice name) MUST_USE;
 
 extern const struct mech mech_plain, mech_login, mech_cram_md5, mech_cram_sha1,
     mech_cram_sha256, mech_scram_sha1, mech_scram_sha1_plus, mech_scram_sha256,

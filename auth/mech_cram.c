@@ -42,9 +42,8 @@ step(struct mech_state *st, const struct slice *response)
 		return response == NULL || response->n == 0 ? challenge(st)
 							    : MECH_REJECT;
 	if (response == NULL || !cram_split(*response, &user, &digest) ||
-	    !user_name_ok(user))
+	    !mech_take_user(st, user))
 		return MECH_REJECT;
-	secret_set(&st->user, user);
 	secret_set(&st->password, digest);
 	st->op = QUERY_CRAM;
 	return MECH_ASK;

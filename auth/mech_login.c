@@ -20,7 +20,8 @@ static enum mech_next
 take_user(struct mech_state *st, struct slice user)
 {
 	/* A bad name is refused only after the password, as any other. */
-	secret_set(&st->user, slice_first(user, USER_NAME_MAX + 1));
+	if (!mech_take_user(st, user))
+		secret_fini(&st->user);
 	return prompt(st, STAGE_PASSWORD, SLICE("Password:"));
 }
 

@@ -16,14 +16,13 @@ step(struct mech_state *st, const struct slice *response)
 	if (!slice_split(&passwd, '\0', &authzid) ||
 	    !slice_split(&passwd, '\0', &authcid) || passwd.p == NULL)
 		return MECH_REJECT;
-	if (user_name_ok(authcid))
-		secret_set(&st->user, authcid);
-	if (!user_name_ok(authcid) || passwd.n == 0 ||
+	if (!mech_take_user(st, authcid) || passwd.n == 0 ||
 	    passwd.n > PASSWORD_MAX || slice_has(passwd, '\0'))
 		return MECH_REJECT;
 	/* RFC 4616 2: an authorisation identity is honoured or refused, and
 	 * nobody here may act for somebody else. */
-	if (authzid.n != 0 && !slice_eq(authzid, authcid))
+	if (authzid.n != 0 && !slice_eq(authzid, authcid) &&
+	    !slice_eq(authzid, secret_slice(&st->user)))
 		return MECH_REJECT_AUTHZ;
 	secret_set(&st->password, passwd);
 	return MECH_ASK;

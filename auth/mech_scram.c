@@ -126,9 +126,7 @@ take_user(struct mech_state *st, struct slice saslname)
 
 	buf_init(&user, USER_NAME_MAX);
 	ok = scram_put_saslname(saslname, &user) && buf_ok(&user) &&
-	    user_name_ok(buf_slice(&user));
-	if (ok)
-		secret_set(&st->user, buf_slice(&user));
+	    mech_take_user(st, buf_slice(&user));
 	buf_fini(&user);
 	return ok;
 }

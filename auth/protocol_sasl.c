@@ -63,6 +63,8 @@ request_new(struct sasl_session *s, const struct sasl_line *line,
 	r->nologin = line->nologin;
 	r->final_resp_ok = line->final_resp_ok;
 	secret_set(&r->mech.certified, line->cert_username);
+	secret_set(&r->mech.defdomain.domain, line->defdomain);
+	secret_set(&r->mech.defdomain.separators, line->domainsep);
 	set_base64(&r->mech.tls_exporter, line->tls_exporter);
 	set_base64(&r->mech.tls_server_end_point, line->tls_server_end_point);
 	r->started = r->judged = now;

@@ -57,6 +57,7 @@ struct sasl_line {
 	bool final_resp_ok; /* OK may carry resp= */
 	struct slice tls_exporter, tls_server_end_point; /* base64 */
 	struct slice cert_username;
+	struct slice defdomain, domainsep; /* which complete user names */
 	bool has_resp;	   /* AUTH with resp=, CONT always */
 	struct slice resp; /* still base64 */
 };

@@ -117,6 +117,10 @@ take_parameter(uint8_t *p, size_t n, struct sasl_line *out)
 		out->final_resp_ok = true;
 	else if (slice_eq(name, SLICE("cert_username")))
 		out->cert_username = slice_of(value, len);
+	else if (slice_eq(name, SLICE("defdomain")))
+		out->defdomain = slice_of(value, len);
+	else if (slice_eq(name, SLICE("domainsep")))
+		out->domainsep = slice_of(value, len);
 	else if (slice_eq(name, SLICE("tls-exporter")))
 		out->tls_exporter = slice_of(value, len);
 	else if (slice_eq(name, SLICE("tls-server-end-point")))

@@ -377,6 +377,15 @@ put_value(struct buf *out, const char *s)
 }
 
 static void
+put_unless_empty(struct buf *out, const char *name, const char *value)
+{
+	if (*value == '\0')
+		return;
+	buf_putf(out, "\t%s=", name);
+	put_value(out, value);
+}
+
+static void
 put_binding(struct buf *out, const char *name, struct slice bytes)
 {
 	if (bytes.n == 0)
@@ -412,10 +421,9 @@ auth_begin(struct auth_client *c, const struct auth_start *s, auth_done *done,
 	    &c->out, "\tlport=%u\trport=%u", s->local_port, s->client_port);
 	if (s->secured)
 		buf_puts(&c->out, "\tsecured=tls");
-	if (s->cert_user[0] != '\0') {
-		buf_puts(&c->out, "\tcert_username=");
-		put_value(&c->out, s->cert_user);
-	}
+	put_unless_empty(&c->out, "cert_username", s->cert_user);
+	put_unless_empty(&c->out, "defdomain", s->defdomain);
+	put_unless_empty(&c->out, "domainsep", s->domainsep);
 	put_binding(&c->out, "tls-exporter", s->exporter);
 	put_binding(&c->out, "tls-server-end-point", s->end_point);
 	if (s->has_response) {

@@ -61,6 +61,7 @@ struct auth_start {
 	bool secured;
 	struct slice exporter, end_point; /* channel bindings, or empty */
 	const char *cert_user; /* whom the client's certificate names, "" */
+	const char *defdomain, *domainsep; /* to complete user names, or "" */
 	int64_t timeout_ms; /* for each answer; 0: as auth_client_new() */
 	bool has_response;
 	struct slice response; /* decoded */

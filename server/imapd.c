@@ -252,6 +252,8 @@ send_session(
 	msg_put_str(&out, "");
 	msg_put_u64(&out, 0);
 	msg_put_u64(&out, 0);
+	msg_put_str(&out, ""); /* an access file's variables */
+	msg_put_str(&out, ""); /* a skeleton for a home */
 	out.fd = fd;
 	peer_send(worker, &out);
 }

@@ -4,7 +4,6 @@ postern_login_sources = \
 	server/login.c server/login.h server/login_impl.h \
 	server/login_auth.c server/login_conn.c server/login_io.c \
 	server/login_log.c \
-	server/login_name.c server/login_name.h \
 	server/login_proxy.c \
 	server/login_setup.c \
 	server/net/relay.c server/net/relay.h \

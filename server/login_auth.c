@@ -9,9 +9,8 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "server/conf/conf_client.h"
 #include "server/login_impl.h"
-#include "server/login_name.h"
-#include "server/net/access.h"
 #include "server/service_log.h"
 
 /* Plain: the socket itself goes.  TLS: it stays, and one end of a pair. */
@@ -85,37 +84,12 @@ on_auth_verdict(void *arg, const struct auth_result *r)
 	conn_run(c);
 }
 
-/* Of the access file for this address, else of the configuration. */
-static struct slice
-setting(const struct conn *c, const char *name, enum conf_key imap,
-    enum conf_key pop3)
+/* A key of the service's own files, as it is for this connection. */
+static const char *
+setting(const struct conn *c, enum conf_key imap, enum conf_key pop3)
 {
-	const struct access_rule r = { .vars = c->vars };
-	struct slice value;
-
-	if (c->vars != NULL && access_var(&r, name, &value))
-		return value;
-	return slice_str(
-	    conf_service_str(c->login->conf, (enum conf_file)c->service,
-		service_is_pop3(c->service) ? pop3 : imap));
-}
-
-/* DEFDOMAIN, in the mechanisms that say a name in the clear: the others sign
- * theirs. */
-static void
-complete_name(struct conn *c)
-{
-	const struct defdomain d = {
-		setting(
-		    c, "DEFDOMAIN", CONF_IMAPD_DEFDOMAIN, CONF_POP3D_DEFDOMAIN),
-		setting(
-		    c, "DOMAINSEP", CONF_IMAPD_DOMAINSEP, CONF_POP3D_DOMAINSEP),
-	};
-
-	if (strcmp(c->pre->mech, "PLAIN") == 0)
-		defdomain_plain(&d, &c->pre->response);
-	else if (strcmp(c->pre->mech, "LOGIN") == 0 && c->n_responses == 0)
-		defdomain_name(&d, &c->pre->response);
+	return conf_service_str(conn_conf(c), (enum conf_file)c->service,
+	    service_is_pop3(c->service) ? pop3 : imap);
 }
 
 bool
@@ -123,8 +97,6 @@ conn_continue_auth(struct conn *c)
 {
 	if (c->auth == NULL)
 		return false;
-	complete_name(c);
-	c->n_responses++;
 	conn_set_state(c, CONN_WAIT_AUTH);
 	auth_continue(c->auth, secret_slice(&c->pre->response));
 	secret_fini(&c->pre->response);
@@ -137,7 +109,9 @@ conn_begin_auth(struct conn *c)
 	uint8_t exporter[TLS_BINDING_MAX], end_point[TLS_BINDING_MAX];
 	struct auth_start s = {
 		.mech = c->pre->mech,
-		.service = c->pre->ops->service,
+		.service =
+		    conf_auth_service(conn_conf(c), (enum conf_file)c->service,
+			c->local_port, c->pre->ops->service),
 		.client_addr = c->client_addr,
 		.local_addr = c->local_addr,
 		.client_port = c->client_port,
@@ -145,18 +119,19 @@ conn_begin_auth(struct conn *c)
 		.secured = c->ssl != NULL,
 		.cert_user = c->cert_user != NULL ? c->cert_user : "",
 		.timeout_ms = 1000 *
-		    conf_service_num(c->login->conf, (enum conf_file)c->service,
+		    conf_service_num(conn_conf(c), (enum conf_file)c->service,
 			service_is_pop3(c->service) ? CONF_POP3D_TIMEOUT_READ
 						    : CONF_IMAPD_TIMEOUT_READ),
+		.defdomain =
+		    setting(c, CONF_IMAPD_DEFDOMAIN, CONF_POP3D_DEFDOMAIN),
+		.domainsep =
+		    setting(c, CONF_IMAPD_DOMAINSEP, CONF_POP3D_DOMAINSEP),
 		.has_response = c->pre->has_response,
 	};
 
 	if (strcmp(c->pre->mech, "EXTERNAL") == 0 && c->cert_user != NULL)
 		(void)snprintf(
 		    c->pre->user, sizeof(c->pre->user), "%s", c->cert_user);
-	c->n_responses = 0;
-	if (s.has_response)
-		complete_name(c);
 	s.response = secret_slice(&c->pre->response);
 
 	if (c->ssl != NULL) {
@@ -166,7 +141,6 @@ conn_begin_auth(struct conn *c)
 		    end_point, tls_binding_end_point(c->ssl, end_point));
 	}
 	auth_cancel(&c->auth);
-	c->n_responses = s.has_response;
 	conn_set_state(c, CONN_WAIT_AUTH);
 	c->auth = auth_begin(c->login->auth, &s, on_auth_verdict, c);
 	secret_fini(&c->pre->response);

@@ -133,7 +133,6 @@ on_conn_dead(evutil_socket_t fd, short what, void *arg)
 	if (c->pre != NULL)
 		c->pre->ops->free(c->pre);
 	buf_fini(&c->proxy);
-	free(c->vars);
 	free(c->cert_user);
 	event_free(c->on_io);
 	event_free(c->on_timer);
@@ -327,6 +326,12 @@ is_loopback(const char *addr)
 	    strncmp(addr, "::ffff:127.", 11) == 0;
 }
 
+const struct conf *
+conn_conf(const struct conn *c)
+{
+	return c->view != NULL ? c->view->conf : c->login->conf;
+}
+
 /* Password commands in the clear: the setting rules if there is one, else
  * only clients on this machine may. */
 static bool
@@ -338,8 +343,8 @@ clear_allowed(const struct conn *c)
 
 	const enum conf_file file = (enum conf_file)c->service;
 
-	if (conf_service_is_set(c->login->conf, file, key))
-		return !conf_service_bool(c->login->conf, file, key);
+	if (conf_service_is_set(conn_conf(c), file, key))
+		return !conf_service_bool(conn_conf(c), file, key);
 	return is_loopback(c->client_addr);
 }
 
@@ -462,8 +467,11 @@ conn_on_verdict(struct conn *c, enum conn_verdict v, const char *vars)
 	if (v != CONN_OK)
 		c->refusal = verdict_words(c, v);
 	c->denied = v == CONN_NO_ACCESS;
-	if (*vars != '\0')
-		c->vars = mem_strdup(vars);
+	if (*vars != '\0' &&
+	    (c->view = login_view(c->login, c->service, vars)) != NULL) {
+		c->pre->opt = &c->view->options;
+		c->pre->clear_allowed = clear_allowed(c);
+	}
 	if (service_is_tls(c->service)) {
 		conn_begin_tls(c);
 		conn_settle(c);

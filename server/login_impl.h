@@ -38,6 +38,15 @@ struct listener {
 	struct event *on_accept;
 };
 
+/* What the access file makes of the configuration, by its variables. */
+struct login_view {
+	struct login_view *next;
+	enum service service;
+	char *vars;
+	struct conf *conf;
+	struct preauth_options options;
+};
+
 /* What decides a connection's timeouts and what events mean. */
 enum conn_state {
 	CONN_PROXY,	    /* a PROXY header is to come first */
@@ -67,10 +76,9 @@ struct conn {
 	const char *refusal; /* to be said after the greeting's TLS handshake */
 	struct preauth *pre;
 	struct auth_request *auth;
-	unsigned n_responses; /* that authdaemond got in this exchange */
-	char *cert_user;      /* whom its certificate names, or NULL */
-	char *vars; /* what the access file has for the address, or NULL */
-	struct buf proxy; /* the PROXY header so far */
+	char *cert_user;	 /* whom its certificate names, or NULL */
+	struct login_view *view; /* NULL: the access file sets nothing */
+	struct buf proxy;	 /* the PROXY header so far */
 	struct relay *relay;
 	int relay_peer; /* our end's twin on its way to the worker, or -1 */
 	struct event *on_io, *on_timer, *on_dead;
@@ -86,7 +94,9 @@ struct login {
 	struct event_base *base;
 	struct peer *master;
 	struct conf *conf, *next_conf;
-	unsigned index;
+	struct login_view *views; /* of conf */
+	struct login_view *old_views;
+	unsigned index, n_views;
 	uint64_t next_id;
 	TAILQ_HEAD(, conn) conns;
 	LIST_HEAD(, conn) bucket[LOGIN_BUCKETS]; /* by id */
@@ -123,6 +133,8 @@ struct conn *conn_by_id(struct login *l, uint64_t id);
 void conn_set_state(struct conn *c, enum conn_state state);
 /* Have the preauth work off what has come, in CONN_TALK; then settle. */
 void conn_run(struct conn *c);
+/* The configuration as it is for this connection. */
+const struct conf *conn_conf(const struct conn *c);
 /* Send, and wait for what can come next. */
 void conn_settle(struct conn *c);
 /* The greeting, or the refusal that stands for it; then CONN_TALK. */
@@ -177,6 +189,10 @@ void conn_log_failure(const struct conn *c);
 void login_take_material(struct login *l, struct msg_in *in);
 /* Make contexts and options of what has arrived; 0 or ERR_*. */
 int login_apply(struct login *l, struct err *e) MUST_USE;
+/* What the connections of an access rule have instead of l->conf and
+ * l->options; lives as long as the process.  NULL when there are too many. */
+struct login_view *login_view(
+    struct login *l, enum service s, const char *vars);
 /* The lowest version of TLS for a service: TLS1_2_VERSION, … */
 int login_min_version(const struct login *l, enum service s);
 

@@ -150,7 +150,7 @@ static void
 take_certificate(struct conn *c)
 {
 	const char *field =
-	    conf_service_str(c->login->conf, (enum conf_file)c->service,
+	    conf_service_str(conn_conf(c), (enum conf_file)c->service,
 		service_is_pop3(c->service) ? CONF_POP3D_SSL_TLS_EXTERNAL
 					    : CONF_IMAPD_SSL_TLS_EXTERNAL);
 	char user[256];

@@ -1,29 +1,31 @@
 /*
- * login_name: DEFDOMAIN, which completes user names without a domain.
+ * defdomain: DEFDOMAIN and DOMAINSEP, which complete user names.
  *
- * Layer:  server, uses base.  Pure but for the secret's memory.
+ * Layer:  auth, uses base.  Pure but for the secrets' memory.
+ * Memory: a struct defdomain owns its texts, until defdomain_fini().
  */
-#ifndef SERVER_LOGIN_NAME_H
-#define SERVER_LOGIN_NAME_H
+#ifndef AUTH_DEFDOMAIN_H
+#define AUTH_DEFDOMAIN_H
 
 #include <stdbool.h>
 
+#include "base/defs.h"
 #include "base/secret.h"
 #include "base/slice.h"
 
 struct defdomain {
-	struct slice domain; /* "@example.com"; empty: names stay */
+	struct secret domain; /* "@example.com"; empty: names stay */
 	/* Characters that make a name complete; empty: domain's first. */
-	struct slice separators;
+	struct secret separators;
 };
 
+void defdomain_fini(struct defdomain *d);
+
 /* Whether a name needs the domain. */
-bool defdomain_wanted(const struct defdomain *d, struct slice user);
-/*
- * Complete the user name in the client's response: PLAIN's (RFC 4616), or the
- * name alone, as the first one of LOGIN.  A response of another form stays.
- */
-void defdomain_plain(const struct defdomain *d, struct secret *response);
-void defdomain_name(const struct defdomain *d, struct secret *response);
+bool defdomain_wanted(const struct defdomain *d, struct slice user) MUST_USE;
+
+/* The name as the user tables have it; false if it becomes too long. */
+bool defdomain_complete(
+    const struct defdomain *d, struct slice user, struct secret *out) MUST_USE;
 
 #endif

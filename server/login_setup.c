@@ -9,11 +9,12 @@
 #include "base/mem.h"
 #include "base/secret.h"
 #include "protocols/imap/capability.h"
+#include "server/conf/conf_client.h"
 #include "server/conf/conf_words.h"
 #include "server/login_impl.h"
 #include "server/service_log.h"
 
-enum { MATERIAL_MAX = 4096, CAPABILITY_MAX = 4096 };
+enum { MATERIAL_MAX = 4096, CAPABILITY_MAX = 4096, LOGIN_VIEWS_MAX = 256 };
 
 enum material_kind { KIND_CERT, KIND_KEY, KIND_TRUST, KIND_TICKET_KEYS };
 
@@ -166,16 +167,17 @@ make_tls(struct login *l, unsigned family)
  * long as the configuration.
  */
 static const char *
-capability(struct login *l, enum conf_file file, enum conf_key key, bool pop3)
+capability(
+    const struct conf *conf, enum conf_file file, enum conf_key key, bool pop3)
 {
-	const char *set = conf_service_str(l->conf, file, key);
+	const char *set = conf_service_str(conf, file, key);
 	struct slice rest, word;
 	struct buf out;
 	char *words;
 
 	if (pop3)
 		return set;
-	if (!conf_service_is_set(l->conf, file, key))
+	if (!conf_service_is_set(conf, file, key))
 		set = "";
 	buf_init(&out, CAPABILITY_MAX);
 	imap_capability_words(
@@ -192,10 +194,10 @@ capability(struct login *l, enum conf_file file, enum conf_key key, bool pop3)
 }
 
 static void
-make_options(struct login *l, enum service s)
+make_options(const struct login *l, const struct conf *conf, enum service s,
+    struct preauth_options *o)
 {
 	const enum conf_file file = (enum conf_file)s;
-	struct preauth_options *o = &l->options[s];
 	bool pop3 = service_is_pop3(s);
 	enum conf_key plain =
 	    pop3 ? CONF_POP3D_POP3AUTH : CONF_IMAPD_IMAP_CAPABILITY;
@@ -206,20 +208,59 @@ make_options(struct login *l, enum service s)
 	enum conf_key required = pop3 ? CONF_POP3D_SSL_POP3_TLS_REQUIRED
 				      : CONF_IMAPD_SSL_IMAP_TLS_REQUIRED;
 
-	o->capability = capability(l, file, plain, pop3);
-	o->capability_tls = capability(l, file, tls, pop3);
+	o->capability = capability(conf, file, plain, pop3);
+	o->capability_tls = capability(conf, file, tls, pop3);
 	o->greeting_name = "Postern";
 	o->offer_starttls = tls_config_usable(l->tls[pop3]) &&
-	    conf_service_bool(l->conf, file, start);
-	o->tls_required = conf_service_bool(l->conf, file, required);
-	o->line_max = (size_t)conf_num(l->conf,
+	    conf_service_bool(conf, file, start);
+	o->tls_required = conf_service_bool(conf, file, required);
+	o->line_max = (size_t)conf_num(conf,
 	    pop3 ? CONF_POSTERN_POP3_LINE_MAX_PREAUTH
 		 : CONF_POSTERN_IMAP_LINE_MAX_PREAUTH);
 	o->literal_max =
-	    (size_t)conf_num(l->conf, CONF_POSTERN_IMAP_LITERAL_MAX_PREAUTH);
-	o->commands_max = (unsigned)conf_num(l->conf,
+	    (size_t)conf_num(conf, CONF_POSTERN_IMAP_LITERAL_MAX_PREAUTH);
+	o->commands_max = (unsigned)conf_num(conf,
 	    pop3 ? CONF_POSTERN_POP3_COMMANDS_PREAUTH
 		 : CONF_POSTERN_IMAP_COMMANDS_PREAUTH);
+}
+
+struct login_view *
+login_view(struct login *l, enum service s, const char *vars)
+{
+	struct login_view *v;
+
+	for (v = l->views; v != NULL; v = v->next)
+		if (v->service == s && strcmp(v->vars, vars) == 0)
+			return v;
+	if (l->n_views == LOGIN_VIEWS_MAX) {
+		log_warn("login: more than %d kinds of variables in access "
+			 "files, the others have no effect",
+		    LOGIN_VIEWS_MAX);
+		return NULL;
+	}
+	v = MEM_NEW(struct login_view);
+	v->service = s;
+	v->vars = mem_strdup(vars);
+	v->conf = conf_client_with(l->conf, (enum conf_file)s, vars);
+	make_options(l, v->conf, s, &v->options);
+	v->next = l->views;
+	l->views = v;
+	l->n_views++;
+	return v;
+}
+
+/* Connections may have them still. */
+static void
+retire_views(struct login *l)
+{
+	struct login_view *v;
+
+	while ((v = l->views) != NULL) {
+		l->views = v->next;
+		v->next = l->old_views;
+		l->old_views = v;
+	}
+	l->n_views = 0;
 }
 
 static void
@@ -260,6 +301,7 @@ int
 login_apply(struct login *l, struct err *e)
 {
 	if (l->next_conf != NULL) {
+		retire_views(l);
 		l->conf = l->next_conf;
 		l->next_conf = NULL;
 	}
@@ -284,7 +326,7 @@ login_apply(struct login *l, struct err *e)
 	material_free(&l->material);
 	take_trusted(l);
 	for (int s = 0; s < N_SERVICES; s++) {
-		make_options(l, (enum service)s);
+		make_options(l, l->conf, (enum service)s, &l->options[s]);
 		take_tcpdopts(l, (enum service)s);
 	}
 	return 0;

@@ -125,20 +125,37 @@ dump(const struct conf *conf)
 	buf_fini(&out);
 }
 
-static void
-print_access_remark(void *arg, const char *file, int line, const char *text)
-{
-	bool *good = arg;
+struct access_check {
+	enum service service;
+	bool good;
+};
 
-	print_remark(&(struct report){ true }, CONF_ERROR, file, line, text);
-	*good = false;
+static void
+print_access_remark(
+    void *arg, const char *file, int line, bool left_out, const char *text)
+{
+	struct access_check *k = arg;
+
+	print_remark(&(struct report){ true },
+	    left_out ? CONF_ERROR : CONF_WARNING, file, line, text);
+	k->good = k->good && !left_out;
+}
+
+static const char *
+check_access_var(void *arg, struct slice name, struct slice value, bool *bad)
+{
+	struct access_check *k = arg;
+
+	return master_access_check(&k->service, name, value, bad);
 }
 
 /* -t: the access files, which nobody but the server reads. */
 static bool
 access_check(const struct conf *conf)
 {
-	bool good = true;
+	struct access_check k = { .good = true };
+	const struct access_reader reader = { print_access_remark,
+		check_access_var, &k };
 
 	for (int s = 0; s < N_SERVICES; s++) {
 		const char *path = master_access_path(conf, (enum service)s);
@@ -147,15 +164,16 @@ access_check(const struct conf *conf)
 		/* Both services of IMAP have the same, as a rule. */
 		if (*path == '\0' || service_is_tls((enum service)s))
 			continue;
-		a = access_load(path, print_access_remark, &good);
+		k.service = (enum service)s;
+		a = access_load(path, &reader);
 		if (a == NULL) {
 			(void)fprintf(
 			    stderr, "%s: error: %s\n", path, strerror(errno));
-			good = false;
+			k.good = false;
 		}
 		access_free(&a);
 	}
-	return good;
+	return k.good;
 }
 
 /*
@@ -262,5 +280,7 @@ main(int argc, char *argv[])
 		return login_main(index);
 	if (argc == 4 && strcmp(argv[1], "--holder") == 0)
 		return holder_main(argv[2], argv[3]);
+	if (argc == 6 && strcmp(argv[1], "--loginexec") == 0)
+		return hook_main(argv + 2);
 	return server_main(argc, argv);
 }

@@ -5,6 +5,7 @@ include server/login.mk
 sbin_PROGRAMS += posternd
 posternd_SOURCES = \
 	server/main.c \
+	server/hook.c \
 	server/child.c server/child.h \
 	server/holder.c \
 	server/master.c server/master.h \
@@ -12,6 +13,9 @@ posternd_SOURCES = \
 	server/master_auth.c \
 	server/master_conns.c \
 	server/master_control.c \
+	server/master_handover.c \
+	server/master_home.c \
+	server/master_hook.c \
 	server/master_login.c \
 	server/master_service.c \
 	server/master_spawn.c \
@@ -37,6 +41,7 @@ worker_SOURCES = \
 	server/service.c server/service.h \
 	server/service_log.c server/service_log.h \
 	server/syncpool.c server/syncpool.h \
+	server/worker_home.c server/worker_home.h \
 	server/worker_options.c \
 	server/worker_refuse.c server/worker_refuse.h \
 	server/worker_stream.c \

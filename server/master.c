@@ -229,6 +229,9 @@ reap(struct master *m, pid_t pid, int status)
 	case CHILD_HOLDER:
 		master_holder_died(c);
 		break;
+	case CHILD_HOOK:
+		master_hook_died(c, status);
+		break;
 	}
 	child_release(c);
 }

@@ -33,7 +33,7 @@ struct master;
 
 /* --- children ------------------------------------------------------------- */
 
-enum child_kind { CHILD_LOGIN, CHILD_WORKER, CHILD_HOLDER };
+enum child_kind { CHILD_LOGIN, CHILD_WORKER, CHILD_HOLDER, CHILD_HOOK };
 
 struct child {
 	LIST_ENTRY(child) link;
@@ -51,6 +51,7 @@ struct child {
 	char *page;	    /* shared with it: the account at work */
 	char *only_account; /* a worker made for one troublesome account */
 	unsigned slot;	    /* which of the workers of its uid */
+	char *hook_path;    /* of a hook: the Maildir */
 };
 
 /* --- connections ------------------------------------------------------------
@@ -67,9 +68,11 @@ struct conn_record {
 	struct child *login;  /* who accepted it, NULL when that is gone */
 	struct child *worker; /* who serves it after the handover */
 	char *user;
+	char *vars; /* what the access file has for the address, or NULL */
 	int64_t since_ms;
-	/* A handover that waits for its ticket's push: */
+	/* A handover that waits for its ticket's push, or for a hook: */
 	struct handover *waiting;
+	struct child *hook;
 	LIST_ENTRY(conn_record) by_waiting;
 };
 
@@ -151,6 +154,9 @@ void master_login_send_auth(struct child *c);
 /* master_access.c */
 /* The access file of a service, "": none; valid until the next call. */
 const char *master_access_path(const struct conf *c, enum service s);
+/* For struct access_reader; arg: the enum service. */
+const char *master_access_check(
+    void *arg, struct slice name, struct slice value, bool *bad);
 /* Read a service's access file if it has changed; 0 or ERR_SYS, when the rules
  * of before stay. */
 int master_access_load(
@@ -160,6 +166,10 @@ void master_access_tick(struct master *m, int64_t now_ms);
 /* Whether a client may connect; *rule: what its address has, or NULL. */
 bool master_access_allows(const struct master *m, const struct conn_record *r,
     const struct access_rule **rule);
+/* The variables that the access file has for it, and with -accesslocal for
+ * where it connected to; NULL: none.  The caller frees. */
+char *master_access_vars(const struct master *m, const struct conn_record *r,
+    const struct access_rule *rule);
 
 /* master_conns.c */
 struct conn_record *conn_find(struct master *m, uint64_t id);
@@ -167,10 +177,40 @@ void conn_drop(struct master *m, struct conn_record *r);
 void conns_drop_child(struct master *m, const struct child *c);
 void conns_set_limits(struct master *m);
 void master_conn_open(struct child *c, struct msg_in *in);
+/* A connection that waits for the hook, or NULL. */
+struct conn_record *conn_of_hook(struct master *m, const struct child *hook);
+
+/* master_handover.c */
 /* A HANDOVER of a login process; takes in->fd. */
 void master_handover(struct child *c, struct msg_in *in);
 /* A ticket came or time passed: try the handovers that wait. */
 void master_handovers_retry(struct master *m, int64_t now_ms);
+/* A hook has ended: go on with those that waited for it. */
+void master_handovers_hooked(struct master *m, const struct child *hook);
+/* The connection is gone, and with it its handover. */
+void handover_forget(struct conn_record *r);
+
+/* master_home.c */
+/*
+ * AUTH_MKHOMEDIR_SKEL: make a home directory as root, of mode 0700, for the
+ * user.  0, or ERR_* when it can't be made; ERR_DENIED: a directory on the way
+ * could be changed by others than root, who might lead us astray.
+ */
+int master_home_make(
+    const char *home, uid_t uid, gid_t gid, struct err *e) MUST_USE;
+
+/* master_hook.c */
+/*
+ * The process that runs the Maildir's loginexec, started if need be, for the
+ * session to wait for; NULL: there is none to run.
+ */
+struct child *master_hook(struct master *m, const struct conn_record *r,
+    const struct account_record *a, const char *path, const struct conf *conf);
+void master_hook_died(struct child *c, int status);
+/* Main function of that process. */
+int hook_main(char *argv[]);
+
+/* master_conns.c */
 /* How many connections a service has, for its end. */
 unsigned conns_of_service(const struct master *m, enum service s);
 void conns_end_service(struct master *m, enum service s, unsigned why);
@@ -181,6 +221,9 @@ bool conns_kick(struct master *m, uint64_t id);
 /* A worker for the account, started if need be; NULL, with a reason. */
 struct child *master_worker_for(struct master *m,
     const struct account_record *r, const char *path, const char **why);
+/* Why this uid may have no process at all, or NULL. */
+const char *master_ids_refused(
+    const struct master *m, const struct account_record *r);
 void master_worker_died(struct child *c, int status);
 
 /* master_service.c */

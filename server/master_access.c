@@ -5,10 +5,13 @@
  * they change.  What can't be read leaves the rules that are in force.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mem.h"
+#include "server/conf/conf_client.h"
 #include "server/master.h"
 #include "server/service_log.h"
 
@@ -33,10 +36,26 @@ master_access_path(const struct conf *c, enum service s)
 }
 
 static void
-report(void *arg, const char *file, int line, const char *text)
+report(void *arg, const char *file, int line, bool left_out, const char *text)
 {
 	(void)arg;
-	log_warn("%s:%d: %s; the line is left out", file, line, text);
+	log_warn("%s:%d: %s%s", file, line, text,
+	    left_out ? "; the line is left out" : "");
+}
+
+const char *
+master_access_check(void *arg, struct slice name, struct slice value, bool *bad)
+{
+	static char text[400];
+	const enum service *s = arg;
+	struct buf why;
+	bool good;
+
+	buf_init(&why, sizeof(text) - 1);
+	good = conf_client_check((enum conf_file) * s, name, value, bad, &why);
+	(void)snprintf(text, sizeof(text), "%s", buf_cstr(&why));
+	buf_fini(&why);
+	return good ? NULL : text;
 }
 
 int
@@ -45,11 +64,12 @@ master_access_load(struct master *m, enum service s, struct err *e)
 	struct service_state *state = &m->services[s];
 	const char *path = master_access_path(m->conf, s);
 	uint64_t seen = *path != '\0' ? access_fingerprint(path) : 0;
+	const struct access_reader reader = { report, master_access_check, &s };
 	struct access *fresh;
 
 	if (state->access != NULL && seen == state->access_seen)
 		return 0;
-	fresh = *path != '\0' ? access_load(path, report, NULL) : NULL;
+	fresh = *path != '\0' ? access_load(path, &reader) : NULL;
 	if (*path != '\0' && fresh == NULL)
 		return err_sys(e, "%s", path);
 	if (fresh == NULL) {
@@ -112,4 +132,27 @@ master_access_allows(const struct master *m, const struct conn_record *r,
 		return true;
 	return !denies(
 	    access_find_local(state->access, &local, (uint16_t)r->local_port));
+}
+
+char *
+master_access_vars(const struct master *m, const struct conn_record *r,
+    const struct access_rule *rule)
+{
+	const struct service_state *state = &m->services[r->service];
+	const struct access_rule *here = NULL;
+	const char *of_client = rule != NULL ? rule->vars : "";
+	const char *of_local;
+	struct addr local;
+
+	if (state->access != NULL && state->opts.access_local &&
+	    addr_parse(&local, slice_str(r->local_addr)))
+		here = access_find_local(
+		    state->access, &local, (uint16_t)r->local_port);
+	of_local = here != NULL ? here->vars : "";
+	if (*of_client == '\0' && *of_local == '\0')
+		return NULL;
+	/* Of two values for a name the first counts. */
+	return *of_local == '\0' || *of_client == '\0'
+	    ? mem_strdup(*of_local == '\0' ? of_client : of_local)
+	    : mem_printf("%s,%s", of_client, of_local);
 }

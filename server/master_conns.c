@@ -9,7 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/account_option.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -17,18 +16,7 @@
 #include "server/master.h"
 #include "server/service_log.h"
 
-/* A handover waits this long for the ticket that authdaemond pushed at the
- * same time on another socket. */
-enum { TICKET_WAIT_MS = 2000, FULL_SAID_MS = 60 * 1000 };
-
-struct handover {
-	uint8_t ticket[TICKET_SIZE];
-	char *tag, *tls, *command;
-	struct buf unparsed;
-	uint64_t rcvd, sent;
-	int fd;
-	int64_t until_ms;
-};
+enum { FULL_SAID_MS = 60 * 1000 };
 
 static struct conn_record **
 bucket_of(struct master *m, uint64_t id)
@@ -46,32 +34,6 @@ conn_find(struct master *m, uint64_t id)
 	return r;
 }
 
-static void
-handover_free(struct handover **hh)
-{
-	struct handover *h = *hh;
-
-	if (h == NULL)
-		return;
-	*hh = NULL;
-	if (h->fd >= 0)
-		(void)close(h->fd);
-	free(h->tag);
-	free(h->tls);
-	free(h->command);
-	buf_fini(&h->unparsed);
-	free(h);
-}
-
-static void
-stop_waiting(struct conn_record *r)
-{
-	if (r->waiting == NULL)
-		return;
-	LIST_REMOVE(r, by_waiting);
-	handover_free(&r->waiting);
-}
-
 void
 conn_drop(struct master *m, struct conn_record *r)
 {
@@ -83,9 +45,22 @@ conn_drop(struct master *m, struct conn_record *r)
 	limits_close(m->limits, r->service, &r->addr);
 	if (r->worker != NULL && r->worker->n_sessions > 0)
 		r->worker->n_sessions--;
-	stop_waiting(r);
+	handover_forget(r);
+	free(r->vars);
 	free(r->user);
 	free(r);
+}
+
+struct conn_record *
+conn_of_hook(struct master *m, const struct child *hook)
+{
+	struct conn_record *r;
+
+	for (size_t i = 0; i < CONN_BUCKETS; i++)
+		for (r = m->conns[i]; r != NULL; r = r->next)
+			if (r->hook == hook && r->waiting != NULL)
+				return r;
+	return NULL;
 }
 
 /* Call fn for each; fn may drop the one it is given. */
@@ -253,7 +228,9 @@ master_conn_open(struct child *c, struct msg_in *in)
 	msg_begin(&out, MSG_CONN_VERDICT, 0);
 	msg_put_u64(&out, r->id);
 	msg_put_u32(&out, v);
-	msg_put_str(&out, v == CONN_OK && rule != NULL ? rule->vars : "");
+	if (v == CONN_OK)
+		r->vars = master_access_vars(m, r, rule);
+	msg_put_str(&out, r->vars != NULL ? r->vars : "");
 	if (v != CONN_OK)
 		free(r);
 	else {
@@ -262,221 +239,6 @@ master_conn_open(struct child *c, struct msg_in *in)
 		*pp = r;
 	}
 	peer_send(c->peer, &out);
-}
-
-/* --- handover --------------------------------------------------------------
- */
-
-static void
-answer(struct conn_record *r, enum conn_verdict v, const char *reason)
-{
-	struct msg_out out;
-
-	if (v != CONN_OK)
-		log_line_as(service_ident(r->service), LOG_LEVEL_WARN,
-		    "handover refused, ip=[%s], port=[%u]: %s",
-		    service_log_addr(r->client_addr), r->client_port, reason);
-	if (r->login == NULL || r->login->peer == NULL)
-		return;
-	msg_begin(&out, MSG_HANDOVER_DONE, 0);
-	msg_put_u64(&out, r->id);
-	msg_put_u32(&out, v);
-	msg_put_str(&out, reason);
-	peer_send(r->login->peer, &out);
-}
-
-static void
-send_session(struct conn_record *r, const struct handover *h,
-    const struct account_record *a, const char *path)
-{
-	struct msg_out out;
-
-	msg_begin(&out, MSG_SESSION, 0);
-	msg_put_u64(&out, r->id);
-	msg_put_u32(&out, r->service);
-	msg_put_str(&out, r->client_addr);
-	msg_put_u32(&out, r->client_port);
-	msg_put_str(&out, r->local_addr);
-	msg_put_u32(&out, r->local_port);
-	msg_put_str(&out, h->tls);
-	msg_put_str(&out, h->tag);
-	msg_put_bytes(&out, buf_slice(&h->unparsed));
-	msg_put_str(&out, h->command);
-	msg_put_str(&out, a->user);
-	msg_put_str(&out, a->home);
-	msg_put_str(&out, path);
-	msg_put_str(&out, a->quota);
-	msg_put_str(&out, a->options);
-	msg_put_u64(&out, h->rcvd);
-	msg_put_u64(&out, h->sent);
-	out.fd = h->fd;
-	peer_send(r->worker->peer, &out);
-}
-
-/* Without "//", "/./" and a '/' at its end: one Maildir has one path, which
- * is also what an index of shared mailboxes leads to. */
-static void
-clean_path(char *path)
-{
-	char *to = path;
-
-	for (const char *from = path; *from != '\0'; from++) {
-		if (from[0] == '/' &&
-		    (from[1] == '/' || from[1] == '\0' ||
-			(from[1] == '.' && from[2] == '/') ||
-			(from[1] == '.' && from[2] == '\0'))) {
-			if (from[1] == '.')
-				from++;
-			continue;
-		}
-		*to++ = *from;
-	}
-	if (to == path)
-		*to++ = '/';
-	*to = '\0';
-}
-
-/* HOME/MAILDIR as Courier joins them; a maildir out of home by ".." is a
- * row that somebody tampered with. */
-static char *
-account_path(
-    const struct conf *conf, enum service s, const struct account_record *a)
-{
-	const char *maildir = a->maildir;
-	char *path;
-
-	if (*maildir == '\0')
-		maildir = conf_service_str(conf, (enum conf_file)s,
-		    service_is_pop3(s) ? CONF_POP3D_MAILDIRPATH
-				       : CONF_IMAPD_MAILDIRPATH);
-	path = *maildir == '/' ? mem_strdup(maildir)
-			       : mem_printf("%s/%s", a->home, maildir);
-	clean_path(path);
-	if (*path == '/' && strstr(path, "/../") == NULL &&
-	    !slice_ends(slice_str(path), SLICE("/..")))
-		return path;
-	free(path);
-	return NULL;
-}
-
-/* Why this service is closed to the account, or NULL. */
-static const char *
-account_disabled(const struct account_record *a, enum service s, bool tls)
-{
-	bool pop3 = service_is_pop3(s);
-	struct slice options = slice_str(a->options);
-
-	if (account_option_is_on(
-		options, pop3 ? SLICE("disablepop3") : SLICE("disableimap")))
-		return pop3 ? "POP3 access disabled for this account."
-			    : "IMAP access disabled for this account.";
-	if (!tls &&
-	    account_option_is_on(options,
-		pop3 ? SLICE("disableinsecurepop3")
-		     : SLICE("disableinsecureimap")))
-		return pop3 ? "POP3 access disabled via insecure connection."
-			    : "IMAP access disabled via insecure connection.";
-	return NULL;
-}
-
-static void
-deliver(struct master *m, struct conn_record *r, struct handover *h,
-    const struct account_record *a)
-{
-	const char *disabled =
-	    account_disabled(a, r->service, h->tls[0] != '\0');
-	const char *why = "";
-	char *path = account_path(m->conf, r->service, a);
-
-	if (disabled != NULL) {
-		answer(r, CONN_DENIED, disabled);
-	} else if (path == NULL) {
-		answer(r, CONN_UNAVAILABLE,
-		    "the account's maildir is not below its home");
-	} else if ((r->worker = master_worker_for(m, a, path, &why)) == NULL) {
-		answer(r, CONN_UNAVAILABLE, why);
-	} else {
-		r->user = mem_strdup(a->user);
-		r->worker->n_sessions++;
-		send_session(r, h, a, path);
-		answer(r, CONN_OK, "");
-	}
-	free(path);
-}
-
-/* Try with the ticket; false: it has not come yet. */
-static bool
-try_handover(
-    struct master *m, struct conn_record *r, struct handover *h, int64_t now_ms)
-{
-	struct account_record a = { 0 };
-	bool found;
-
-	if (tickets_take(m->tickets, slice_of(h->ticket, TICKET_SIZE),
-		service_is_pop3(r->service) ? "pop3" : "imap", r->client_addr,
-		now_ms, &a, &found)) {
-		deliver(m, r, h, &a);
-		account_record_fini(&a);
-		return true;
-	}
-	if (!found && now_ms < h->until_ms)
-		return false;
-	answer(r, CONN_REFUSED,
-	    found ? "ticket of another connection" : "unknown ticket");
-	return true;
-}
-
-void
-master_handover(struct child *c, struct msg_in *in)
-{
-	struct master *m = c->master;
-	struct conn_record *r = conn_find(m, msg_get_u64(in));
-	struct slice ticket = msg_get_bytes(in), unparsed;
-	struct handover *h = MEM_NEW(struct handover);
-
-	h->fd = in->fd;
-	in->fd = -1;
-	h->tag = mem_strdup(msg_get_str(in));
-	unparsed = msg_get_bytes(in);
-	buf_init(&h->unparsed, unparsed.n);
-	buf_put(&h->unparsed, unparsed);
-	h->tls = mem_strdup(msg_get_str(in));
-	h->command = mem_strdup(msg_get_str(in));
-	h->rcvd = msg_get_u64(in);
-	h->sent = msg_get_u64(in);
-	h->until_ms = clock_now() + TICKET_WAIT_MS;
-	if (!msg_get_end(in) || r == NULL || r->login != c ||
-	    r->worker != NULL || r->waiting != NULL ||
-	    ticket.n != TICKET_SIZE) {
-		log_error("master: bad HANDOVER of pid %d", (int)c->pid);
-		handover_free(&h);
-		return;
-	}
-	memcpy(h->ticket, ticket.p, TICKET_SIZE);
-	/* Most often it is on the socket, where it has waked nobody. */
-	if (!try_handover(m, r, h, clock_now())) {
-		master_auth_poll(m);
-		if (!try_handover(m, r, h, clock_now())) {
-			r->waiting = h;
-			LIST_INSERT_HEAD(&m->waiting, r, by_waiting);
-			master_auth_listen(m, true);
-			return;
-		}
-	}
-	handover_free(&h);
-}
-
-void
-master_handovers_retry(struct master *m, int64_t now_ms)
-{
-	struct conn_record *r, *next;
-
-	for (r = LIST_FIRST(&m->waiting); r != NULL; r = next) {
-		next = LIST_NEXT(r, by_waiting);
-		if (try_handover(m, r, r->waiting, now_ms))
-			stop_waiting(r);
-	}
-	master_auth_listen(m, !LIST_EMPTY(&m->waiting));
 }
 
 /* --- the end of a service, reports ------------------------------------------

@@ -114,6 +114,7 @@ child_release(struct child *c)
 	if (c->page != NULL)
 		(void)munmap(c->page, CHILD_PAGE_SIZE);
 	free(c->only_account);
+	free(c->hook_path);
 	free(c);
 }
 

@@ -159,9 +159,8 @@ start_worker(struct master *m, const struct account_record *r, unsigned slot,
 	return c;
 }
 
-/* Whether this uid may have a worker at all. */
-static const char *
-ids_refused(const struct master *m, const struct account_record *r)
+const char *
+master_ids_refused(const struct master *m, const struct account_record *r)
 {
 	if (geteuid() != 0)
 		return r->uid == geteuid() && r->gid == getegid()
@@ -183,7 +182,7 @@ master_worker_for(struct master *m, const struct account_record *r,
 	const char *only = NULL;
 	struct child *c;
 
-	if ((*why = ids_refused(m, r)) != NULL)
+	if ((*why = master_ids_refused(m, r)) != NULL)
 		return NULL;
 	if (crashes_of(m, path, clock_now()) >= CRASHES_TO_ISOLATE)
 		only = path;

@@ -21,6 +21,7 @@
 #include "server/child.h"
 #include "server/sandbox.h"
 #include "server/service_log.h"
+#include "server/worker_home.h"
 #include "server/worker_refuse.h"
 #include "server/zip.h"
 
@@ -45,6 +46,7 @@ struct session_message {
 	enum service service;
 	struct session_peer peer;
 	const char *tag, *command, *home, *path, *quota, *options;
+	const char *vars, *skeleton;
 	struct slice unparsed;
 };
 
@@ -68,11 +70,26 @@ session_message_get(struct msg_in *in, struct session_message *m)
 	m->peer.options = m->options = msg_get_str(in);
 	m->peer.rcvd = msg_get_u64(in);
 	m->peer.sent = msg_get_u64(in);
+	m->vars = msg_get_str(in);
+	m->skeleton = msg_get_str(in);
 	m->peer.id = m->id;
 	m->peer.client_addr = service_log_addr(m->peer.client_addr);
 	if (m->service < N_SERVICES)
 		m->peer.ident = service_ident(m->service);
 	return msg_get_end(in) && m->service < N_SERVICES;
+}
+
+/* What Courier would run, and the master only with LOGINEXEC. */
+static void
+note_loginexec(const struct worker *w, const char *path)
+{
+	char *name = mem_printf("%s/loginexec", path), safe[300];
+
+	if (!conf_bool(w->conf, CONF_POSTERN_LOGINEXEC) &&
+	    access(name, X_OK) == 0)
+		log_info("%s is not run: LOGINEXEC is off",
+		    log_safe(slice_str(name), safe, sizeof(safe)));
+	free(name);
 }
 
 static void
@@ -87,16 +104,17 @@ begin_session(struct worker *w, struct msg_in *in)
 		log_error("worker: bad SESSION message");
 		return;
 	}
+	if (*m.skeleton != '\0')
+		home_furnish(m.home, m.skeleton);
 	a = account_get(w->store, m.path, m.quota);
-	no = account_refusal(m.home, m.path,
-	    !service_is_pop3(m.service) &&
-		conf_service_bool(w->conf, (enum conf_file)m.service,
-		    CONF_IMAPD_IMAP_MAILBOX_SANITY_CHECK));
+	no = account_refusal(
+	    m.home, m.path, protocol_checks_owner(w, m.service, m.vars));
+	note_loginexec(w, m.path);
 	if (no.why != NULL) {
 		s = refusal_session_new(m.service, &m.peer, m.tag, a, &no);
 	} else {
 		s = protocol_session_new(
-		    w, m.service, &m.peer, m.tag, m.command, a);
+		    w, m.service, m.vars, &m.peer, m.tag, m.command, a);
 		buf_put(&s->in, m.unparsed);
 	}
 	(void)stream_new(w, m.id, m.service, in->fd, s, account_path(a));

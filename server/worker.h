@@ -92,9 +92,13 @@ void on_streams_runnable(evutil_socket_t fd, short what, void *arg);
  */
 void protocol_options_add(struct protocol_options **o, const struct conf *c);
 void protocol_options_free(struct protocol_options **o);
-/* A session for the account, of the service's protocol. */
+/* IMAP_MAILBOX_SANITY_CHECK, for a client with these variables of an access
+ * file. */
+bool protocol_checks_owner(struct worker *w, enum service s, const char *vars);
+/* A session for the account, of the service's protocol; vars: of an access
+ * file, or "". */
 struct session *protocol_session_new(struct worker *w, enum service s,
-    const struct session_peer *peer, const char *tag, const char *command,
-    struct account *account);
+    const char *vars, const struct session_peer *peer, const char *tag,
+    const char *command, struct account *account);
 
 #endif

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "protocols/imap/session.h"
 #include "protocols/pop3/session.h"
+#include "server/conf/conf_client.h"
 #include "server/worker.h"
 
 /* Bits of IMAP_ID_FIELDS. */
@@ -18,8 +19,12 @@ enum { ID_VERSION = 1, ID_OS = 2, ID_RELEASE = 4 };
 struct protocol_options {
 	struct imap_options imap[N_SERVICES];
 	struct pop3_options pop3[N_SERVICES];
+	bool owner[N_SERVICES];	       /* IMAP_MAILBOX_SANITY_CHECK */
 	char *strings[4 * N_SERVICES]; /* what the options point to */
 	unsigned n_strings;
+	/* of an access file, for one service; NULL: for all other clients */
+	char *vars;
+	enum service service;
 	struct protocol_options *older;
 };
 
@@ -121,6 +126,9 @@ options_new(const struct conf *c)
 			fill_pop3(o, c, (enum service)s);
 		else
 			fill_imap(o, c, (enum service)s);
+		o->owner[s] = !service_is_pop3((enum service)s) &&
+		    conf_service_bool(c, (enum conf_file)s,
+			CONF_IMAPD_IMAP_MAILBOX_SANITY_CHECK);
 	}
 	return o;
 }
@@ -143,19 +151,49 @@ protocol_options_free(struct protocol_options **oo)
 		older = o->older;
 		for (unsigned i = 0; i < o->n_strings; i++)
 			free(o->strings[i]);
+		free(o->vars);
 		free(o);
 	}
 	*oo = NULL;
 }
 
+/* Those in force for a client: made at its first session since a reload. */
+static struct protocol_options *
+options_for(struct worker *w, enum service s, const char *vars)
+{
+	struct protocol_options *o;
+	struct conf *own;
+
+	/* Those of the configuration before are behind its plain ones. */
+	for (o = w->options; o->vars != NULL; o = o->older)
+		if (o->service == s && strcmp(o->vars, vars) == 0)
+			return o;
+	if (*vars == '\0')
+		return o;
+	own = conf_client_with(w->conf, (enum conf_file)s, vars);
+	protocol_options_add(&w->options, own);
+	conf_free(&own);
+	w->options->vars = mem_strdup(vars);
+	w->options->service = s;
+	return w->options;
+}
+
+bool
+protocol_checks_owner(struct worker *w, enum service s, const char *vars)
+{
+	return options_for(w, s, vars)->owner[s];
+}
+
 struct session *
-protocol_session_new(struct worker *w, enum service s,
+protocol_session_new(struct worker *w, enum service s, const char *vars,
     const struct session_peer *peer, const char *tag, const char *command,
     struct account *account)
 {
+	const struct protocol_options *o = options_for(w, s, vars);
+
 	if (service_is_pop3(s))
 		return pop3_session_new(
-		    &w->options->pop3[s], peer, account, clock_now());
+		    &o->pop3[s], peer, account, clock_now());
 	return imap_session_new(
-	    &w->options->imap[s], peer, account, tag, command, clock_now());
+	    &o->imap[s], peer, account, tag, command, clock_now());
 }

@@ -26,6 +26,23 @@ of(struct session *s)
 	return CONTAINER_OF(s, struct refused, s);
 }
 
+/* Whether the nearest directory above that exists may be written to. */
+static bool
+can_be_made(const char *path)
+{
+	char *above = mem_strdup(path), *slash;
+	bool can = false;
+
+	while ((slash = strrchr(above, '/')) != NULL) {
+		slash[slash == above ? 1 : 0] = '\0';
+		can = access(above, W_OK | X_OK) == 0;
+		if (can || errno != ENOENT || slash == above)
+			break;
+	}
+	free(above);
+	return can;
+}
+
 struct refusal
 account_refusal(const char *home, const char *path, bool owner)
 {
@@ -42,9 +59,12 @@ account_refusal(const char *home, const char *path, bool owner)
 		return (struct refusal){ errno == EACCES
 			    ? "Permission denied on the mailbox "
 			      "directory."
-			    : errno == ENOENT
-			    ? NULL
-			    : "The mailbox directory can't be read.",
+			    : errno != ENOENT
+			    ? "The mailbox directory can't be read."
+			    : !can_be_made(path)
+			    ? "The mailbox directory doesn't exist and can't "
+			      "be made."
+			    : NULL,
 			false };
 	if (!S_ISDIR(st.st_mode))
 		return (

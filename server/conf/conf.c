@@ -494,3 +494,14 @@ conf_any(const struct conf *c, enum conf_file file, const char *name)
 	var = conf_view_find(&c->view[file], name);
 	return var != NULL ? var->value : NULL;
 }
+
+void
+conf_each(const struct conf *c, enum conf_file service,
+    void (*fn)(void *arg, const char *name, const char *value), void *arg)
+{
+	const struct conf_view *view = &c->view[service];
+
+	MAGIC_CHECK(c, CONF_MAGIC);
+	for (size_t i = 0; i < view->n; i++)
+		fn(arg, view->v[i].name, view->v[i].value);
+}

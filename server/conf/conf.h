@@ -112,6 +112,10 @@ bool conf_service_is_set(
 const char *conf_any(
     const struct conf *c, enum conf_file file, const char *name);
 
+/* Call fn for each name that a service's files set. */
+void conf_each(const struct conf *c, enum conf_file service,
+    void (*fn)(void *arg, const char *name, const char *value), void *arg);
+
 /* `posternd -n`: file by file, each key whose value isn't the default. */
 void conf_dump_changed(const struct conf *c, struct buf *out);
 

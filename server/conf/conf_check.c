@@ -25,6 +25,13 @@ unknown_name(struct check *k)
 {
 	const char *near = conf_name_nearest(k->var->from, k->var->name);
 
+	if (conf_is_auth_service(slice_str(k->var->name)) &&
+	    *k->var->value != '\0' &&
+	    !conf_is_service_word(slice_str(k->var->value))) {
+		conf_say(k->src, CONF_ERROR, k->var->line,
+		    "%s: expected " CONF_SERVICE_WORD, k->var->name);
+		return;
+	}
 	if (conf_name_is_free(k->var->from, k->var->name))
 		return;
 	if (near != NULL)

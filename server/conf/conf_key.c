@@ -131,11 +131,29 @@ conf_key_alias(enum conf_key key)
 }
 
 bool
+conf_is_auth_service(struct slice name)
+{
+	struct slice service = SLICE("AUTHSERVICE");
+	uint32_t port;
+
+	return slice_starts(name, service) &&
+	    num_u32(slice_skip(name, service.n), &port) && port <= 65535;
+}
+
+bool
+conf_is_service_word(struct slice value)
+{
+	for (size_t i = 0; i < value.n; i++)
+		if (!ascii_is_alnum(value.p[i]) &&
+		    (i == 0 || memchr("-_.", value.p[i], 3) == NULL))
+			return false;
+	return value.n != 0 && value.n <= 64;
+}
+
+bool
 conf_name_is_free(enum conf_file file, const char *name)
 {
-	uint32_t port;
 	struct slice s = slice_str(name);
-	struct slice service = SLICE("AUTHSERVICE");
 
 	if (file == CONF_FILE_AUTHMYSQLRC || file == CONF_FILE_AUTHSQLITERC)
 		return false;
@@ -143,9 +161,8 @@ conf_name_is_free(enum conf_file file, const char *name)
 	if (file == CONF_FILE_AUTHDAEMONRC &&
 	    slice_starts(s, SLICE("LDAPTLS_")))
 		return true;
-	if (slice_starts(s, service))
-		return num_u32(slice_skip(s, service.n), &port) &&
-		    port <= 65535;
+	if (conf_is_auth_service(s))
+		return true;
 	for (size_t i = 0; i < NELEMS(free_names); i++) {
 		if (strcmp(name, free_names[i]) == 0)
 			return true;

@@ -83,6 +83,12 @@ bool conf_key_find(
  */
 bool conf_name_is_free(enum conf_file file, const char *name);
 
+/* AUTHSERVICE<port>, and the words that may be its value: they reach PAM and
+ * SQL as they are. */
+bool conf_is_auth_service(struct slice name);
+bool conf_is_service_word(struct slice value);
+#define CONF_SERVICE_WORD "a word of letters, digits, '-', '_' and '.'"
+
 /*
  * The known name of this file that is nearest to name by edit distance, or
  * NULL if none is near.

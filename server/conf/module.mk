@@ -10,6 +10,7 @@ libconf_a_SOURCES = \
 	server/conf/conf_rc.c \
 	server/conf/conf_script.c server/conf/conf_script.h \
 	server/conf/conf_sh.c \
+	server/conf/conf_client.c server/conf/conf_client.h \
 	server/conf/conf_words.c server/conf/conf_words.h \
 	server/conf/keys.def
 

@@ -1,22 +1,14 @@
 /*
  * Rules are sorted by the number of bits, most first, then by address, so the
  * most specific rule is found by one binary search for each number of bits
- * that occurs.  Courier's *.dat files are not read: they are made from these
- * texts.
+ * that occurs.
  */
 #include "config.h"
 
 #include "server/net/access.h"
 
-#include <sys/stat.h>
-
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/ascii.h"
@@ -229,10 +221,52 @@ append(struct rules *rules, const struct access_rule *r)
 	rules->v[rules->n++] = *r;
 }
 
+struct lines {
+	struct access *a;
+	const struct access_reader *reader;
+	const char *file;
+	int number;
+};
+
+static void
+tell(const struct lines *l, bool left_out, const char *text)
+{
+	const struct access_reader *r = l->reader;
+
+	if (r != NULL && r->report != NULL)
+		r->report(r->arg, l->file, l->number, left_out, text);
+}
+
+/* Each NAME=value of the line; NULL, or why the line can't count. */
+static const char *
+check_vars(const struct lines *l, struct slice vars)
+{
+	struct slice piece;
+
+	if (l->reader == NULL || l->reader->check == NULL)
+		return NULL;
+	while (slice_split(&vars, ',', &piece)) {
+		size_t eq = slice_find(piece, '=');
+		bool bad = false;
+		const char *wrong;
+
+		if (slice_eq(slice_first(piece, eq), SLICE("MAXCPERIP")))
+			continue;
+		wrong = l->reader->check(l->reader->arg, slice_first(piece, eq),
+		    slice_skip(piece, eq + 1), &bad);
+		if (wrong != NULL && bad)
+			return wrong;
+		if (wrong != NULL)
+			tell(l, false, wrong);
+	}
+	return NULL;
+}
+
 /* NULL, or what is wrong with the line. */
 static const char *
-add_line(struct access *a, struct slice line)
+add_line(const struct lines *l, struct slice line)
 {
+	struct access *a = l->a;
 	struct access_rule r = { .port = 0 };
 	struct slice what;
 	const char *wrong;
@@ -244,6 +278,8 @@ add_line(struct access *a, struct slice line)
 	if (!parse_where(slice_first(line, n), &r))
 		return "expected an address, a network, leading octets or *";
 	wrong = parse_what(a, what, &r);
+	if (wrong == NULL)
+		wrong = check_vars(l, slice_str(r.vars));
 	if (wrong != NULL)
 		return wrong;
 	if (a->remote.n + a->local.n >= ACCESS_RULES_MAX)
@@ -254,23 +290,23 @@ add_line(struct access *a, struct slice line)
 
 void
 access_add_text(struct access *a, const char *file, struct slice text,
-    access_report *report, void *arg)
+    const struct access_reader *reader)
 {
+	struct lines l = { .a = a, .reader = reader, .file = file };
 	struct slice line;
-	int number = 0;
 
 	MAGIC_CHECK(a, ACCESS_MAGIC);
 	assert(!a->sealed);
 	while (slice_split(&text, '\n', &line)) {
 		const char *wrong;
 
-		number++;
+		l.number++;
 		line = slice_trim(line);
 		if (line.n == 0 || line.p[0] == '#')
 			continue;
-		wrong = add_line(a, line);
-		if (wrong != NULL && report != NULL)
-			report(arg, file, number, wrong);
+		wrong = add_line(&l, line);
+		if (wrong != NULL)
+			tell(&l, true, wrong);
 	}
 }
 
@@ -431,196 +467,4 @@ access_count(const struct access *a)
 {
 	MAGIC_CHECK(a, ACCESS_MAGIC);
 	return a->remote.n + a->local.n;
-}
-
-/* --- files -----------------------------------------------------------------
- */
-
-/* Names that are nobody's rules. */
-static bool
-is_left_over(struct slice name)
-{
-	return name.p[0] == '.' || slice_ends(name, SLICE("~")) ||
-	    slice_ends(name, SLICE(".dpkg-old")) ||
-	    slice_ends(name, SLICE(".dpkg-new")) ||
-	    slice_ends(name, SLICE(".dpkg-dist")) ||
-	    slice_ends(name, SLICE(".dpkg-tmp")) ||
-	    slice_ends(name, SLICE(".dpkg-bak")) ||
-	    slice_ends(name, SLICE(".rpmsave")) ||
-	    slice_ends(name, SLICE(".rpmnew")) ||
-	    slice_ends(name, SLICE(".rpmorig"));
-}
-
-static int
-wanted(const struct dirent *d)
-{
-	return !is_left_over(slice_str(d->d_name));
-}
-
-static int
-by_name(const struct dirent **a, const struct dirent **b)
-{
-	return strcmp((*a)->d_name, (*b)->d_name);
-}
-
-static bool
-read_text(int fd, struct buf *out)
-{
-	for (;;) {
-		uint8_t *p = buf_reserve(out, 16384);
-		ssize_t n;
-
-		if (p == NULL) {
-			errno = EFBIG;
-			return false;
-		}
-		n = read(fd, p, 16384);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n == 0;
-		buf_advance(out, (size_t)n);
-	}
-}
-
-static bool
-load_file(struct access *a, const char *path, access_report *report, void *arg)
-{
-	struct buf text;
-	struct stat st;
-	bool good = false;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-
-	if (fd < 0)
-		return errno == ENOENT; /* removed meanwhile */
-	buf_init(&text, ACCESS_FILE_MAX);
-	if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
-		good = true; /* a directory in the directory is left alone */
-	else if (read_text(fd, &text)) {
-		access_add_text(a, path, buf_slice(&text), report, arg);
-		good = true;
-	}
-	buf_fini(&text);
-	(void)close(fd);
-	return good;
-}
-
-static bool
-load_dir(struct access *a, const char *path, access_report *report, void *arg)
-{
-	struct dirent **names;
-	int n = scandir(path, &names, wanted, by_name);
-	bool good = n >= 0;
-
-	for (int i = 0; i < n; i++) {
-		char *file = mem_printf("%s/%s", path, names[i]->d_name);
-
-		good = good && load_file(a, file, report, arg);
-		free(file);
-		free(names[i]);
-	}
-	if (n >= 0)
-		free(names);
-	return good;
-}
-
-static struct access *
-load_path(const char *path, access_report *report, void *arg)
-{
-	struct access *a = access_new();
-	struct stat st;
-	bool good;
-
-	if (stat(path, &st) != 0)
-		good = errno == ENOENT;
-	else if (S_ISDIR(st.st_mode))
-		good = load_dir(a, path, report, arg);
-	else
-		good = load_file(a, path, report, arg);
-	if (good)
-		access_seal(a);
-	else
-		access_free(&a);
-	return a;
-}
-
-/* Where the text is that "F.dat" was made from; the caller frees. */
-static char *
-text_path(const char *path)
-{
-	struct slice s = slice_str(path);
-	struct slice dat = SLICE(".dat");
-
-	if (slice_ends(s, dat))
-		s = slice_first(s, s.n - dat.n);
-	return slice_dup(s);
-}
-
-struct access *
-access_load(const char *path, access_report *report, void *arg)
-{
-	char *text = text_path(path);
-	struct access *a = load_path(text, report, arg);
-	int saved = errno;
-
-	free(text);
-	errno = saved;
-	return a;
-}
-
-static uint64_t
-stir(uint64_t h, uint64_t v)
-{
-	h ^= v;
-	h *= 0x100000001b3u;
-	return h ^ (h >> 29);
-}
-
-static uint64_t
-stir_stat(uint64_t h, const struct stat *st)
-{
-	h = stir(h, (uint64_t)st->st_dev);
-	h = stir(h, (uint64_t)st->st_ino);
-	h = stir(h, (uint64_t)st->st_size);
-	h = stir(h, (uint64_t)st->st_mtim.tv_sec);
-	h = stir(h, (uint64_t)st->st_mtim.tv_nsec);
-	h = stir(h, (uint64_t)st->st_ctim.tv_sec);
-	return stir(h, (uint64_t)st->st_ctim.tv_nsec);
-}
-
-static uint64_t
-fingerprint(const char *path)
-{
-	uint64_t h = 0xcbf29ce484222325u;
-	struct dirent **names;
-	struct stat st;
-	int n;
-
-	if (stat(path, &st) != 0)
-		return 0;
-	h = stir_stat(h, &st);
-	if (!S_ISDIR(st.st_mode))
-		return h | 1;
-	n = scandir(path, &names, wanted, by_name);
-	for (int i = 0; i < n; i++) {
-		char *file = mem_printf("%s/%s", path, names[i]->d_name);
-
-		if (stat(file, &st) == 0)
-			h = stir_stat(h, &st);
-		free(file);
-		free(names[i]);
-	}
-	if (n >= 0)
-		free(names);
-	return h | 1;
-}
-
-uint64_t
-access_fingerprint(const char *path)
-{
-	char *text = text_path(path);
-	uint64_t h = fingerprint(text);
-
-	free(text);
-	return h;
 }

@@ -44,16 +44,25 @@ struct access_rule {
 
 struct access;
 
-/* Called for each bad line, which is left out: file, line, what is wrong. */
-typedef void access_report(
-    void *arg, const char *file, int line, const char *text);
+struct access_reader {
+	/* A line with something wrong, which is left out or counts without
+	 * it; NULL: nobody wants to know. */
+	void (*report)(void *arg, const char *file, int line, bool left_out,
+	    const char *text);
+	/* What is wrong with a variable but MAXCPERIP: NULL, or a text that is
+	 * good until the next call; *bad: the line can't count.  NULL: all
+	 * names will do. */
+	const char *(*check)(
+	    void *arg, struct slice name, struct slice value, bool *bad);
+	void *arg;
+};
 
 struct access *access_new(void) MUST_USE;
 void access_free(struct access **a);
 
-/* Add the rules of a text; then access_seal() once.  report may be NULL. */
+/* Add the rules of a text; then access_seal() once.  reader may be NULL. */
 void access_add_text(struct access *a, const char *file, struct slice text,
-    access_report *report, void *arg);
+    const struct access_reader *reader);
 void access_seal(struct access *a);
 
 /*
@@ -64,7 +73,7 @@ void access_seal(struct access *a);
  * can't be read: errno is set, and the old rules should stay.
  */
 struct access *access_load(
-    const char *path, access_report *report, void *arg) MUST_USE;
+    const char *path, const struct access_reader *reader) MUST_USE;
 
 /*
  * A number that changes when the file or directory does (0: not there), to

@@ -1,6 +1,7 @@
 """Who may connect, and as whom: access files, PROXY headers, DEFDOMAIN."""
 
 import base64
+import hmac
 import os
 import socket
 import ssl
@@ -9,6 +10,7 @@ import struct
 import pytest
 import postern
 from postern import ANN, JOE, PASSWORD, Lines, imap, pop3, wait_for
+from scram import Scram
 
 V2 = b"\r\n\r\n\0\r\nQUIT\n"
 
@@ -194,6 +196,166 @@ def test_domainsep(made):
         c.line()
         assert " NO " in c.imap(f'LOGIN "joe%x" "{PASSWORD}"')[-1]
     s.wait_log(r"LOGIN FAILED, user=joe%x,")
+
+
+def exchange(c, name, first, final):
+    """AUTHENTICATE with one challenge that final() answers."""
+    c.send(f"a AUTHENTICATE {name}" + (f" {b64(first)}" if first else "")
+           + "\r\n")
+    line = c.line()
+    assert line.startswith("+ "), line
+    c.send(b64(final(base64.b64decode(line[2:]).decode())) + "\r\n")
+    line = c.line()
+    if line.startswith("+ "):  # the server's proof
+        c.send("\r\n")
+        line = c.line()
+    while line.startswith("*"):
+        line = c.line()
+    return line
+
+
+@pytest.mark.parametrize("separators", ["", "%@"])
+def test_defdomain_of_signed_names(made, separators):
+    """CRAM and SCRAM sign what the client sent: only the lookup changes."""
+    s = made()
+    s.set("imapd", DEFDOMAIN="@example.com", DOMAINSEP=separators)
+    ready(s)
+
+    def cram(user, hash_name):
+        return lambda challenge: user + " " + hmac.new(
+            PASSWORD.encode(), challenge.encode(), hash_name).hexdigest()
+
+    for user, good in (("joe", True), (JOE, True),
+                       ("joe%x", False)):
+        for name, hash_name in (("CRAM-MD5", "md5"), ("CRAM-SHA256",
+                                                      "sha256")):
+            with Lines(s.connect()) as c:
+                c.line()
+                line = exchange(c, name, "", cram(user, hash_name))
+                assert line.startswith("a OK" if good else "a NO"), line
+        for name in ("SCRAM-SHA-1", "SCRAM-SHA-256"):
+            scram = Scram(name, user, PASSWORD)
+            with Lines(s.connect()) as c:
+                c.line()
+                line = exchange(c, name, scram.first(), scram.final)
+                assert line.startswith("a OK" if good else "a NO"), line
+    assert f"LOGIN, user={JOE}," in s.log()
+
+
+def test_authservice(made):
+    """AUTHSERVICE<port> is what authdaemond is asked for."""
+    s = made("127.0.0.2\tallow,AUTHSERVICE"
+             "%d=lan\n")
+    s.access.write_text(s.access.read_text() % s.port["imapd"])
+    s.set("imapd", **{f"AUTHSERVICE{s.port['imapd-ssl']}": "imaps"})
+    s.set("pop3d", **{f"AUTHSERVICE{s.port['pop3d']}": "pop"})
+    s.prepare()
+    rc = s.conf / "authsqliterc"
+    rc.write_text(
+        f"SQLITE_DATABASE\t{s.table}\nSQLITE_SELECT_CLAUSE\tSELECT email, "
+        "crypt, '$(service)', uid, gid, homedir, maildir FROM postfix_users "
+        "WHERE email = '$(local_part)@$(domain)'\n")
+    s.start()
+
+    def login(password, service, source="127.0.0.1"):
+        with socket.create_connection(
+                ("127.0.0.1", s.port[service]), 10,
+                source_address=(source, 0)) as sock:
+            if service.endswith("-ssl"):
+                sock = s.context().wrap_socket(sock,
+                                               server_hostname="localhost")
+            with Lines(sock) as c:
+                c.line()
+                return c.imap(f"LOGIN {JOE} {password}")[-1].split()[1]
+    # The password is the name of the service.
+    assert login("imap", "imapd") == "OK"
+    assert login("imaps", "imapd") == "NO"
+    assert login("imaps", "imapd-ssl") == "OK"
+    assert login("lan", "imapd", "127.0.0.2") == "OK"
+    with pop3(s, password="pop") as p:
+        p.pop("QUIT")
+    # A bad word is refused with its place, and the server goes on.
+    s.set("imapd", **{f"AUTHSERVICE{s.port['imapd-ssl']}": "'../x'"})
+    s.write_conf()
+    assert s.ctl("reload", check=False).returncode != 0
+    s.wait_log(rf"{s.conf}/imapd:\d+: AUTHSERVICE\d+: expected a word")
+    assert login("imaps", "imapd-ssl") == "OK"
+
+
+# --- what else an access file sets --------------------------------------------
+
+def test_variables(made):
+    s = made("127.0.0.2\tallow,IMAP_TLS_REQUIRED=1\n"
+             "127.0.0.3\tallow,IMAP_CAPABILITY=IMAP4rev1 UIDPLUS,"
+             "MAILDIRPATH=elsewhere,IMAP_LOG_DELETIONS=1,"
+             "IMAP_ID_FIELDS=1,IMAPDSTARTTLS=0\n"
+             "127.0.0.4\tallow,IMAP_MAILBOX_SANITY_CHECK=0,MAXDAEMONS=3,"
+             "UNHEARD_OF=1\n"
+             "127.0.0.5\tallow,IMAP_TLS_REQUIRED=perhaps\n")
+    s.add_user(ANN, maildir="")
+    ready(s)
+    s.wait_log(rf"{s.access}:3: MAXDAEMONS has no effect here")
+    s.wait_log(rf"{s.access}:3: UNHEARD_OF has no effect here")
+    s.wait_log(rf"{s.access}:4: IMAP_TLS_REQUIRED: expected 1 or yes, 0 or "
+               r"no; the line is left out")
+
+    def session(source):
+        return Lines(socket.create_connection(
+            ("127.0.0.1", s.port["imapd"]), 10, source_address=(source, 0)))
+    with session("127.0.0.2") as c:
+        assert "LOGINDISABLED" in c.line()
+        assert " NO " in c.imap(f'LOGIN {JOE} "{PASSWORD}"')[-1]
+    for source in ("127.0.0.1", "127.0.0.5"):
+        with session(source) as c:
+            assert "LOGINDISABLED" not in c.line()
+            c.ok(f'LOGIN {JOE} "{PASSWORD}"')
+            assert " SORT" in c.ok("CAPABILITY")[0]
+            c.ok("LOGOUT")
+    assert "EXPUNGED" not in s.log()
+    for _ in range(2):  # the second time what was made is used again
+        with session("127.0.0.3") as c:
+            words = c.line()
+            assert "UIDPLUS" in words
+            assert "SORT" not in words and "STARTTLS" not in words
+            c.ok(f'LOGIN {ANN} "{PASSWORD}"')
+            words = c.ok("CAPABILITY")[0]
+            assert "UIDPLUS" in words and "SORT" not in words
+            assert '"version"' in c.ok("ID NIL")[0]
+            c.ok('APPEND INBOX (\\Deleted) {3+}\r\nx\r\n')
+            c.ok("SELECT INBOX")
+            c.ok("EXPUNGE")
+            c.ok("LOGOUT")
+        assert (s.home / "elsewhere/cur").is_dir()
+    s.wait_log(r"EXPUNGED, user=ann@example\.com")
+
+
+def test_variables_are_checked(made):
+    import subprocess
+    s = made("127.0.0.2\tallow,MAXDAEMONS=3\n")
+    s.prepare()
+    argv = s.as_user([postern.program("posternd"), "-c", str(s.conf), "-t"])
+    warned = subprocess.run(argv, capture_output=True, text=True)
+    assert warned.returncode == 0
+    assert f"{s.access}:1: warning: MAXDAEMONS has no effect" in warned.stderr
+    s.access.write_text("127.0.0.2\tallow,IMAP_KEYWORDS=many\n")
+    bad = subprocess.run(argv, capture_output=True, text=True)
+    assert bad.returncode == 1
+    assert f"{s.access}:1: error: IMAP_KEYWORDS: expected" in bad.stderr
+
+
+def test_variables_of_the_local_address(made):
+    """-accesslocal: a default domain by the address that was connected to."""
+    s = made()
+    s.set("imapd", TCPDOPTS="-accesslocal")
+    ready(s)
+    s.access.write_text(f"127.0.0.1.{s.port['imapd']}\tallow,"
+                        "DEFDOMAIN=@example.com\n")
+
+    def named():
+        with Lines(s.connect()) as c:
+            c.line()
+            return " OK " in c.imap(f'LOGIN joe "{PASSWORD}"')[-1]
+    wait_for(named, "the rule counts")
 
 
 # --- PROXY -------------------------------------------------------------------

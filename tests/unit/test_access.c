@@ -17,10 +17,12 @@
 #include "server/net/access.h"
 
 static void
-on_report(void *arg, const char *file, int line, const char *text)
+on_report(
+    void *arg, const char *file, int line, bool left_out, const char *text)
 {
 	int *last = arg;
 
+	assert_true(left_out);
 	assert_non_null(file);
 	assert_non_null(text);
 	*last = line;
@@ -29,10 +31,12 @@ on_report(void *arg, const char *file, int line, const char *text)
 static struct access *
 access_of(const char *text, int *bad_line)
 {
+	const struct access_reader reader = { .report = on_report,
+		.arg = bad_line };
 	struct access *a = access_new();
 
 	*bad_line = 0;
-	access_add_text(a, "FILE", slice_str(text), on_report, bad_line);
+	access_add_text(a, "FILE", slice_str(text), &reader);
 	access_seal(a);
 	return a;
 }
@@ -225,7 +229,7 @@ test_directory(void **state)
 	assert_non_null(mkdtemp(dir));
 	(void)snprintf(path, sizeof(path), "%s/none", dir);
 	assert_int_equal(access_fingerprint(path), 0);
-	a = access_load(path, NULL, NULL);
+	a = access_load(path, NULL);
 	assert_non_null(a);
 	assert_int_equal(access_count(a), 0);
 	access_free(&a);
@@ -238,7 +242,7 @@ test_directory(void **state)
 	assert_int_not_equal(access_fingerprint(dir), before);
 	(void)snprintf(path, sizeof(path), "%s/sub", dir);
 	assert_int_equal(mkdir(path, 0700), 0);
-	a = access_load(dir, NULL, NULL);
+	a = access_load(dir, NULL);
 	assert_non_null(a);
 	assert_int_equal(access_count(a), 3);
 	access_free(&a);
@@ -246,13 +250,13 @@ test_directory(void **state)
 
 	(void)snprintf(path, sizeof(path), "%s/a", dir);
 	before = access_fingerprint(path);
-	a = access_load(path, NULL, NULL);
+	a = access_load(path, NULL);
 	assert_non_null(a);
 	assert_int_equal(access_count(a), 2);
 	access_free(&a);
 	(void)snprintf(path, sizeof(path), "%s/a.dat", dir);
 	assert_int_equal(access_fingerprint(path), before);
-	a = access_load(path, NULL, NULL);
+	a = access_load(path, NULL);
 	assert_non_null(a);
 	assert_int_equal(access_count(a), 2);
 	access_free(&a);
@@ -278,7 +282,7 @@ test_many(void **state)
 	for (unsigned i = 0; i < 5000; i++)
 		buf_putf(&text, "10.%u.%u.0/%u\t%s\n", i % 250, i / 250,
 		    16 + i % 9, i % 2 != 0 ? "deny" : "allow");
-	access_add_text(a, "FILE", buf_slice(&text), NULL, NULL);
+	access_add_text(a, "FILE", buf_slice(&text), NULL);
 	access_seal(a);
 	buf_fini(&text);
 	for (unsigned i = 0; i < 5000; i += 37) {

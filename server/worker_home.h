@@ -1,0 +1,17 @@
+/*
+ * worker_home: the home directory of somebody who logs in for the first time.
+ *
+ * Layer:  server, uses base.  Runs with the rights of the user.
+ */
+#ifndef SERVER_WORKER_HOME_H
+#define SERVER_WORKER_HOME_H
+
+/*
+ * Make the home directory if it is missing (the master made it where only
+ * root may), and copy the skeleton's directories and plain files into it,
+ * modes included.  Bounded: 1000 files, 4 MiB, 8 levels.  What goes wrong is
+ * logged; the login then finds what there is.
+ */
+void home_furnish(const char *home, const char *skeleton);
+
+#endif
