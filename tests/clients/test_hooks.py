@@ -1,0 +1,236 @@
+"""What happens around a login: loginexec, home directories from a skeleton."""
+
+import os
+import stat
+import time
+
+import postern
+import pytest
+from postern import ANN, JOE, Lines, PASSWORD, imap, pop3, wait_for
+
+
+# --- loginexec ---------------------------------------------------------------
+
+@pytest.fixture
+def hooked(fresh):
+    """A server, and a way to give joe a loginexec."""
+    def make(**keys):
+        s = fresh(**keys)
+        s.add_user(JOE)
+        s.add_user(ANN)
+        s.deliver(email=ANN)
+        s.deliver()
+        s.hook = s.maildir() / "loginexec"
+
+        def put(text, mode=0o700):
+            s.hook.write_text("#!/bin/sh\n" + text)
+            s.hook.chmod(mode)
+            s._own(s.hook, s.users[JOE])
+        s.put = put
+        return s
+    return make
+
+
+def test_loginexec_runs_once(hooked):
+    s = hooked(LOGINEXEC=1)
+    s.set("imapd", SOME_NAME="value")
+    s.start()
+    s.put("env >seen; pwd >>seen; id -u >>seen; echo x >>times\n")
+    with imap(s) as c:
+        # It was there before the session: what it made can be selected.
+        assert "* 1 EXISTS" in c.ok("SELECT INBOX")
+        seen = (s.maildir() / "seen").read_text().splitlines()
+        port = c.sock.getsockname()[1]
+    assert not s.hook.exists()
+    for line in (f"AUTHENTICATED={JOE}", "PROTOCOL=IMAP",
+                 "TCPREMOTEIP=::ffff:127.0.0.1", f"TCPREMOTEPORT={port}",
+                 "TCPLOCALIP=::ffff:127.0.0.1",
+                 f"TCPLOCALPORT={s.port['imapd']}", "OPTIONS=",
+                 "SOME_NAME=value", f"IMAPDSTART=YES", str(s.maildir()),
+                 str(s.users[JOE]["uid"])):
+        assert line.rstrip("/") in [x.rstrip("/") for x in seen], line
+    with imap(s) as c, pop3(s):
+        c.ok("NOOP")
+    assert (s.maildir() / "times").read_text() == "x\n"
+    s.wait_log(r"loginexec: done, path=")
+
+
+def test_loginexec_that_fails_stays(hooked):
+    s = hooked(LOGINEXEC=1).start()
+    s.put("echo x >>times; exit 3\n")
+    with pop3(s) as p:
+        assert p.pop("STAT")[0].startswith("+OK 1 ")
+    s.wait_log(r"loginexec: exit status 3, path=")
+    assert s.hook.exists()
+    with imap(s) as c:
+        c.ok("NOOP")
+    assert (s.maildir() / "times").read_text() == "x\nx\n"
+
+
+def test_loginexec_is_bounded_and_hinders_nobody(hooked):
+    s = hooked(LOGINEXEC=1, LOGINEXEC_TIMEOUT=2).start()
+    s.put("echo $$ >pid; trap '' TERM; sleep 1000 & wait\n")
+    with Lines(s.connect()) as first, Lines(s.connect()) as second:
+        for c in (first, second):
+            c.line()
+            c.send(f'a LOGIN {JOE} "{PASSWORD}"\r\n')
+        wait_for((s.maildir() / "pid").exists, "it runs")
+        began = time.monotonic()
+        with imap(s, ANN) as other:
+            assert "* 1 EXISTS" in other.ok("SELECT INBOX")
+        assert time.monotonic() - began < 1.5
+        # Two logins wait for the one that runs.
+        for c in (first, second):
+            line = c.line()
+            while line.startswith("*"):
+                line = c.line()
+            assert line.startswith("a OK")
+    s.wait_log(r"loginexec: exit status 124, path=")
+    assert s.log().count("loginexec: ") == 1
+    pid = int((s.maildir() / "pid").read_text())
+    wait_for(lambda: not os.path.exists(f"/proc/{pid}"), "it is gone")
+
+
+@pytest.mark.parametrize("how", ["off", "mode", "link", "plain"])
+def test_loginexec_that_is_not_run(hooked, how):
+    s = hooked(**({} if how == "off" else {"LOGINEXEC": 1})).start()
+    s.put("echo x >times\n", {"mode": 0o722, "plain": 0o600}.get(how, 0o700))
+    if how == "link":
+        s.hook.rename(s.maildir() / "elsewhere")
+        s.hook.symlink_to("elsewhere")
+    with imap(s) as c:
+        c.ok("SELECT INBOX")
+    assert not (s.maildir() / "times").exists()
+    if how == "off":
+        s.wait_log(r"loginexec is not run: LOGINEXEC is off")
+    if how == "mode":
+        s.wait_log(r"loginexec: exit status 126")
+
+
+def test_a_client_that_leaves_meanwhile(hooked):
+    s = hooked(LOGINEXEC=1).start()
+    s.put("echo $$ >pid; read x <fifo\n")
+    fifo = s.maildir() / "fifo"
+    os.mkfifo(fifo)
+    s._own(fifo, s.users[JOE])
+    with Lines(s.connect()) as c:
+        c.line()
+        c.send(f'a LOGIN {JOE} "{PASSWORD}"\r\n')
+        wait_for((s.maildir() / "pid").exists, "it runs")
+    with open(fifo, "w") as f:
+        f.write("go\n")
+    s.wait_log(r"loginexec: done, path=")
+    with imap(s) as c:
+        c.ok("SELECT INBOX")
+    wait_for(lambda: JOE not in s.ctl("who").stdout, "no session is left")
+
+
+# --- AUTH_MKHOMEDIR_SKEL ------------------------------------------------------
+
+@pytest.fixture
+def skeleton(fresh):
+    """A server with a skeleton; homes are below its directory `homes`."""
+    def make(root=False, **keys):
+        if root and os.geteuid() != 0:
+            pytest.skip("needs root")
+        s = fresh(uid=None if root else "plain", **keys)
+        s.skel = s.base / "skel"
+        (s.skel / "sub").mkdir(parents=True)
+        (s.skel / ".profile").write_text("profile\n")
+        (s.skel / ".profile").chmod(0o664)
+        (s.skel / "sub/file").write_text("deep\n")
+        (s.skel / "link").symlink_to("/etc/shadow")
+        s.homes = s.base / "homes"
+        s.homes.mkdir()
+        s.set("imapd", AUTH_MKHOMEDIR_SKEL=s.skel)
+        if root:
+            s.set("postern", LOGIN_USER="nobody", AUTH_USER="",
+                  LOGIN_CHROOT=s.base / "empty")
+        return s
+    return make
+
+
+def check_home(home, uid):
+    st = home.stat()
+    assert (st.st_uid, stat.S_IMODE(st.st_mode)) == (uid, 0o700)
+    assert (home / ".profile").read_text() == "profile\n"
+    assert stat.S_IMODE((home / ".profile").stat().st_mode) == 0o664
+    assert (home / "sub/file").read_text() == "deep\n"
+    assert (home / "sub/file").stat().st_uid == uid
+    assert not os.path.lexists(home / "link")
+    assert (home / "Maildir/cur").is_dir()
+
+
+def test_a_home_made_with_the_users_rights(skeleton):
+    s = skeleton()
+    home = s.homes / "example.com/joe"
+    s.add_user(JOE, homedir=str(home), maildir="")
+    s.start()
+    with imap(s) as c:
+        c.ok("SELECT INBOX")
+    check_home(home, s.uid or os.geteuid())
+    # Once there it is left alone.
+    (home / ".profile").unlink()
+    with imap(s) as c:
+        c.ok("SELECT INBOX")
+    assert not (home / ".profile").exists()
+    s.wait_log(r"home directory \S+/joe made from \S+/skel, files=4, links")
+
+
+@pytest.fixture
+def as_root(skeleton):
+    """Homes whose parent only root may write, and each user's own uid."""
+    def make():
+        s = skeleton(root=True)
+        for path in (s.base, s.homes):
+            path.chmod(0o755)
+        return s
+    return make
+
+
+def system_directory():
+    """Below /tmp everybody may write: not root's alone."""
+    import tempfile
+    return tempfile.mkdtemp(prefix="postern-homes-", dir="/var/lib")
+
+
+def test_a_home_made_by_root(as_root):
+    import pathlib
+    import shutil
+    s = as_root()
+    top = pathlib.Path(system_directory())
+    top.chmod(0o755)
+    uid = postern.PLAIN_UID
+    try:
+        (top / "real").mkdir()
+        (top / "real").chmod(0o755)
+        (top / "linked").symlink_to("real")
+        s.add_user(JOE, uid=uid, homedir=str(top / "linked/joe"), maildir="")
+        # A directory of a user, with a link of that user's to root's.
+        theirs = top / "theirs"
+        theirs.mkdir()
+        os.chown(theirs, uid + 1, uid + 1)
+        (theirs / "astray").symlink_to(top / "real")
+        s.add_user(ANN, uid=uid, homedir=str(theirs / "astray/ann"),
+                   maildir="")
+        s.start()
+        with imap(s) as c:
+            c.ok("SELECT INBOX")
+        check_home(top / "real/joe", uid)
+        s.wait_log(rf"home directory {top}/linked/joe made for uid={uid}")
+        with Lines(s.connect()) as c:
+            c.line()
+            tagged = c.imap(f'LOGIN {ANN} "{PASSWORD}"')[-1]
+            assert " NO [" in tagged, tagged
+        assert not (top / "real/ann").exists()
+        s.wait_log(rf"home directory {theirs}/astray/ann: not made by root")
+        # What the user may not read ends the copy, with a line that says so.
+        (top / "real").rename(top / "before")
+        (top / "real").mkdir(mode=0o755)
+        (s.skel / ".profile").chmod(0o600)
+        with imap(s) as c:
+            c.ok("SELECT INBOX")
+        s.wait_log(r"home directory \S+/joe from AUTH_MKHOMEDIR_SKEL \S+/skel: "
+                   r"\.profile: Permission denied")
+    finally:
+        shutil.rmtree(top)
