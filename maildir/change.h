@@ -74,16 +74,23 @@ struct copy_result {
 	size_t n;
 };
 const struct copy_result *change_copy_result(const struct change_copy *c);
+/*
+ * Told of each file that goes, for a log: its UID, its path, and the path of
+ * what is kept of it elsewhere, empty if nothing is.
+ */
+typedef void change_observer(
+    void *arg, uint32_t uid, struct slice path, struct slice kept);
+/* Of a move, before the first step. */
+void change_copy_observe(struct change_copy *c, change_observer *fn, void *arg);
 void change_copy_free(struct change_copy **c);
 
 struct change_expunge;
 /* Remove those of the UIDs that have \Deleted (uids NULL: all that have). */
 int change_expunge_begin(struct mailbox *m, const uint32_t *uids, size_t n,
     struct change_expunge **out, struct err *e) MUST_USE;
-/* Call fn with the path of each file that is removed or moved to the trash,
- * for a log; before the first step. */
-void change_expunge_observe(struct change_expunge *c,
-    void (*fn)(void *arg, struct slice path), void *arg);
+/* Before the first step; with the trash, kept is the path there. */
+void change_expunge_observe(
+    struct change_expunge *c, change_observer *fn, void *arg);
 enum step change_expunge_step(struct change_expunge *c, struct waker waker,
     int64_t now_ms, int64_t wall_ms);
 int change_expunge_result(const struct change_expunge *c, size_t *n_removed);

@@ -67,6 +67,8 @@ struct change_copy {
 	int n_sync_fds;
 	struct durable durable;
 	struct change_expunge *removal;
+	change_observer *observer;
+	void *observer_arg;
 	int64_t busy_since_ms;
 	uint32_t *pairs;
 	struct copy_result result;
@@ -497,6 +499,44 @@ step_sync(struct change_copy *c, struct waker waker)
 
 /* --- the ends ------------------------------------------------------------- */
 
+void
+change_copy_observe(struct change_copy *c, change_observer *fn, void *arg)
+{
+	MAGIC_CHECK(c, COPY_MAGIC);
+	c->observer = fn;
+	c->observer_arg = arg;
+}
+
+static int
+order_item(const void *key, const void *item)
+{
+	uint32_t x = *(const uint32_t *)key,
+		 y = ((const struct item *)item)->from;
+
+	return x < y ? -1 : x > y;
+}
+
+/* The source goes; c->v is in the order of its UIDs. */
+static void
+on_removed(void *arg, uint32_t uid, struct slice path, struct slice kept)
+{
+	const struct change_copy *c = arg;
+	const struct item *it =
+	    bsearch(&uid, c->v, c->n, sizeof(*c->v), order_item);
+	struct buf b;
+
+	if (it == NULL || it->committed == NULL) {
+		c->observer(c->observer_arg, uid, path, kept);
+		return;
+	}
+	buf_init(&b, 8192);
+	buf_putf(&b, "%s/", c->to->account->path);
+	mailbox_put_path(c->to, &b, "cur");
+	buf_putf(&b, "/%s", it->committed);
+	c->observer(c->observer_arg, uid, path, buf_slice(&b));
+	buf_fini(&b);
+}
+
 static enum step
 step_remove(
     struct change_copy *c, struct waker waker, int64_t now_ms, int64_t wall_ms)
@@ -513,6 +553,8 @@ step_remove(
 			c->state = COPY_DONE;
 			return STEP_NEXT;
 		}
+		if (c->observer != NULL)
+			change_expunge_observe(c->removal, on_removed, c);
 	}
 	step = change_expunge_step(c->removal, waker, now_ms, wall_ms);
 	if (step != STEP_DONE)

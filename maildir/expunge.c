@@ -23,9 +23,7 @@ struct change_expunge {
 	enum expunge_state state;
 	bool any; /* whatever the flags */
 	struct change_copy *trash;
-	uint32_t *thrown; /* into the trash, until they are told */
-	size_t n_thrown;
-	void (*observer)(void *arg, struct slice path);
+	change_observer *observer;
 	void *observer_arg;
 	struct uid_work work;
 	size_t n_removed;
@@ -83,10 +81,11 @@ change_expunge_begin(struct mailbox *m, const uint32_t *uids, size_t n,
 }
 
 void
-change_expunge_observe(struct change_expunge *c,
-    void (*fn)(void *arg, struct slice path), void *arg)
+change_expunge_observe(struct change_expunge *c, change_observer *fn, void *arg)
 {
 	MAGIC_CHECK(c, EXPUNGE_MAGIC);
+	if (c->trash != NULL)
+		change_copy_observe(c->trash, fn, arg);
 	c->observer = fn;
 	c->observer_arg = arg;
 }
@@ -103,7 +102,8 @@ tell(const struct change_expunge *c, const struct chunk *ch, uint32_t i)
 	buf_putf(&path, "%s/", c->m->account->path);
 	mailbox_put_path(c->m, &path, ch->place[i] & PLACE_NEW ? "new" : "cur");
 	buf_putf(&path, "/%s", message_name(&name, ch, i));
-	c->observer(c->observer_arg, buf_slice(&path));
+	c->observer(
+	    c->observer_arg, ch->m[i].uid, buf_slice(&path), slice_of("", 0));
 	buf_fini(&name);
 	buf_fini(&path);
 }
@@ -165,7 +165,8 @@ change_expunge_to_trash_begin(struct mailbox *m, const uint32_t *uids, size_t n,
     struct err *e)
 {
 	struct change_expunge *c;
-	uint32_t *sorted;
+	uint32_t *sorted, *thrown;
+	size_t n_thrown;
 	int rc = change_expunge_begin(m, uids, n, &c, e);
 
 	if (rc != 0 || strcmp(m->dir, m->account->store->trash_dir) == 0) {
@@ -178,28 +179,16 @@ change_expunge_to_trash_begin(struct mailbox *m, const uint32_t *uids, size_t n,
 		memcpy(sorted, skip, n_skip * sizeof(*sorted));
 		qsort(sorted, n_skip, sizeof(*sorted), order_uids);
 	}
-	c->thrown = for_trash(c, sorted, n_skip, &c->n_thrown);
-	if (c->n_thrown != 0)
-		rc = begin_trash(c, c->thrown, c->n_thrown, e);
+	thrown = for_trash(c, sorted, n_skip, &n_thrown);
+	if (n_thrown != 0)
+		rc = begin_trash(c, thrown, n_thrown, e);
+	free(thrown);
 	free(sorted);
 	if (rc == 0)
 		*out = c;
 	else
 		change_expunge_free(&c);
 	return rc;
-}
-
-/* Before they go: afterwards their names here are forgotten. */
-static void
-tell_thrown(struct change_expunge *c)
-{
-	struct chunk *ch;
-	uint32_t i;
-
-	for (size_t k = 0; k < c->n_thrown; k++)
-		if (mailbox_find(c->m, c->thrown[k], &ch, &i))
-			tell(c, ch, i);
-	c->n_thrown = 0;
 }
 
 static enum step
@@ -209,7 +198,6 @@ step_trash(struct change_expunge *c, struct waker waker, int64_t now_ms,
 	const struct copy_result *r;
 	enum step step;
 
-	tell_thrown(c);
 	step = change_copy_step(c->trash, waker, now_ms, wall_ms);
 	if (step != STEP_DONE)
 		return step;
@@ -401,7 +389,6 @@ change_expunge_free(struct change_expunge **pc)
 		return;
 	MAGIC_CHECK(c, EXPUNGE_MAGIC);
 	change_copy_free(&c->trash);
-	free(c->thrown);
 	durable_fini(&c->durable);
 	uid_work_fini(&c->work);
 	mailbox_close(&c->m);

@@ -255,7 +255,9 @@ challenge(struct preauth *p, struct slice base64)
 	c->state = PRE_EXCHANGE;
 }
 
-/* RFC 5530 3: codes that tell a wrong password from our own trouble. */
+/* RFC 5530 3: codes that tell a wrong password from our own trouble.  Of a
+ * closed account the user must hear (RFC 3501 7.1), or the program asks for
+ * the password again. */
 static const struct {
 	const char *code, *text;
 } failures[] = {
@@ -264,8 +266,7 @@ static const struct {
 	[PREAUTH_UNAVAILABLE] = { "[UNAVAILABLE]",
 	    "Temporary problem, please try again later" },
 	[PREAUTH_LIMIT] = { "[LIMIT]", "Too many connections." },
-	[PREAUTH_DISABLED] = { "[AUTHORIZATIONFAILED]",
-	    "This account may not use IMAP." },
+	[PREAUTH_DISABLED] = { "[ALERT]", "This account may not use IMAP." },
 	[PREAUTH_TIMEOUT] = { "[UNAVAILABLE]", "Disconnected for inactivity." },
 	[PREAUTH_STOPPING] = { "[UNAVAILABLE]", "Server is shutting down." },
 };

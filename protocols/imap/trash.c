@@ -35,14 +35,21 @@ imap_trash_forget(struct imap_session *i)
 	i->trashed = (struct imap_trashed){ 0 };
 }
 
-/* Courier's IMAP_LOG_DELETIONS. */
+/* Courier's IMAP_LOG_DELETIONS, and its words. */
 static void
-log_removed(void *arg, struct slice path)
+log_removed(void *arg, uint32_t uid, struct slice path, struct slice kept)
 {
-	char safe[1024];
+	char safe[1024], safe_kept[1024];
 
-	imap_log_line(arg, "EXPUNGED", ", old_name=%s",
-	    log_safe(path, safe, sizeof(safe)));
+	(void)uid;
+	if (kept.n == 0)
+		imap_log_line(arg, "EXPUNGED", ", old_name=%s",
+		    log_safe(path, safe, sizeof(safe)));
+	else
+		imap_log_line(arg, "EXPUNGED",
+		    ", old_name=%s, new_name=%s: only new_name will be left",
+		    log_safe(path, safe, sizeof(safe)),
+		    log_safe(kept, safe_kept, sizeof(safe_kept)));
 }
 
 int

@@ -75,7 +75,7 @@ def test_options_of_accounts(optioned):
     s = optioned
     secure = {"service": "imapd-ssl"}
     set_options(s, "disableimap=1")
-    assert imap_login(s)[0] == ("NO [AUTHORIZATIONFAILED] IMAP access "
+    assert imap_login(s)[0] == ("NO [ALERT] IMAP access "
                                 "disabled for this account.")
     assert imap_login(s, **secure)[0].startswith("NO ")
     assert pop_login(s).startswith("+OK")

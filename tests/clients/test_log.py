@@ -321,8 +321,16 @@ def test_deletions_into_the_trash(logged):
         c.ok("SELECT INBOX")
         c.ok(r"STORE 1 +FLAGS (\Deleted)")
         c.ok("EXPUNGE")
-    s.wait_log(rf"EXPUNGED, .*old_name={re.escape(str(s.maildir()))}/cur/\S+\n")
-    assert len(s.files(folder=".Trash")) == 1
+        (kept,) = s.files(folder=".Trash")
+        s.wait_log(rf"EXPUNGED, .*old_name={re.escape(str(s.maildir()))}/cur/"
+                   rf"\S+, new_name={re.escape(str(s.maildir()))}/\.Trash/cur/"
+                   rf"{re.escape(kept)}: only new_name will be left\n")
+        # In the trash itself it goes for good.
+        c.ok("SELECT INBOX.Trash")
+        c.ok(r"STORE 1 +FLAGS (\Deleted)")
+        c.ok("EXPUNGE")
+        s.wait_log(r"EXPUNGED, .*old_name=\S+/\.Trash/cur/\S+\n")
+    assert s.log().count("EXPUNGED, ") == 2
 
 
 def test_id_fields(logged):

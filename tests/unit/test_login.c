@@ -362,7 +362,7 @@ goes_on_when_a_handover_is_refused(void **state)
 	(void)close(h.fd);
 	master_send_handover_done(
 	    &f, h.id, CONN_DENIED, "IMAP access disabled for this account.");
-	client_expect(&c, "a NO [AUTHORIZATIONFAILED] IMAP access disabled");
+	client_expect(&c, "a NO [ALERT] IMAP access disabled");
 	client_expect(&c, "b OK");
 	client_say(&c, "c LOGIN joe secret\r\n");
 	auth_accept(&f, 2);

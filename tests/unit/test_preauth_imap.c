@@ -74,7 +74,7 @@ static const struct preauth_case cases[] = {
 	{ .name = "login limit", .in = BYTES("a LOGIN limit x\r\n"),
 	  .want = "<AUTH PLAIN limit>a NO [LIMIT] Too many for you.\r\n" },
 	{ .name = "login disabled", .in = BYTES("a LOGIN disabled x\r\n"),
-	  .want = "<AUTH PLAIN disabled>a NO [AUTHORIZATIONFAILED] "
+	  .want = "<AUTH PLAIN disabled>a NO [ALERT] "
 	    "This account may not use IMAP.\r\n" },
 	{ .name = "login again after failure",
 	  .in = BYTES("a LOGIN bob x\r\nb LOGIN alice \"secret word\"\r\n"),
