@@ -56,6 +56,21 @@ $(SYSTEMD_FILES): Makefile
 	$(AM_V_GEN)$(MKDIR_P) etc/systemd; service=; title=; files=; \
 	$(rc_subst) $(srcdir)/$@.in >$@.new && mv $@.new $@
 
+# One for each service of posternd.
+SYSTEMD_SERVICES = etc/systemd/postern-imapd.service \
+	etc/systemd/postern-imapd-ssl.service \
+	etc/systemd/postern-pop3d.service \
+	etc/systemd/postern-pop3d-ssl.service
+$(SYSTEMD_SERVICES): etc/systemd/postern-service.service.in Makefile
+	$(AM_V_GEN)$(MKDIR_P) etc/systemd; files=; \
+	service=`basename $@ .service | sed 's/postern-//'`; \
+	case $$service in \
+	imapd) title=IMAP ;; imapd-ssl) title='IMAP over TLS' ;; \
+	pop3d) title=POP3 ;; pop3d-ssl) title='POP3 over TLS' ;; \
+	esac; \
+	$(rc_subst) $(srcdir)/etc/systemd/postern-service.service.in >$@.new && \
+	mv $@.new $@
+
 # The key stays with root unless configure was told whose it is.
 etc/mkimapdcert etc/mkpop3dcert: etc/mkcert.in Makefile
 	$(AM_V_GEN)$(MKDIR_P) etc; name=`basename $@`; \
@@ -80,14 +95,15 @@ etc/userdb: etc/userdb.in
 etc/makeuserdb: etc/makeuserdb.in
 
 noinst_SCRIPTS += $(RC_TOOLS) etc/authdaemond $(CERT_TOOLS) $(USERDB_TOOLS) \
-	etc/makeimapaccess etc/sharedindexinstall $(SYSTEMD_FILES)
+	etc/makeimapaccess etc/sharedindexinstall $(SYSTEMD_FILES) $(SYSTEMD_SERVICES)
 CLEANFILES += etc/sharedindexinstall $(RC_TOOLS) etc/authdaemond $(CERT_TOOLS) $(USERDB_TOOLS) etc/makeimapaccess \
-	$(SYSTEMD_FILES)
+	$(SYSTEMD_FILES) $(SYSTEMD_SERVICES)
 EXTRA_DIST += etc/rc.in etc/authdaemond.in etc/mkcert.in etc/mkdhparams.in \
 	etc/userdb.in etc/makeuserdb.in etc/pw2userdb \
 	etc/sharedindexinstall.in etc/sharedindexsplit \
 	etc/makeimapaccess.in etc/systemd/postern.service.in \
 	etc/systemd/postern-authdaemond.service.in \
+	etc/systemd/postern-service.service.in \
 	etc/systemd/postern.tmpfiles.in etc/systemd/postern.sysusers.in \
 	etc/install-configure.sh etc/imapd.cnf etc/pop3d.cnf \
 	etc/postfix_users.sql etc/postfix_users.sqlite.sql \
@@ -136,7 +152,8 @@ install-data-local: $(noinst_SCRIPTS)
 	done
 	$(MKDIR_P) $(DESTDIR)$(POSTERN_UNITDIR) \
 	    $(DESTDIR)$(POSTERN_TMPFILESDIR) $(DESTDIR)$(POSTERN_SYSUSERSDIR)
-	$(INSTALL_DATA) $(SYSTEMD_UNITS) $(DESTDIR)$(POSTERN_UNITDIR)/
+	$(INSTALL_DATA) $(SYSTEMD_UNITS) $(SYSTEMD_SERVICES) \
+	    $(DESTDIR)$(POSTERN_UNITDIR)/
 	$(INSTALL_DATA) etc/systemd/postern.tmpfiles \
 	    $(DESTDIR)$(POSTERN_TMPFILESDIR)/postern.conf
 	$(INSTALL_DATA) etc/systemd/postern.sysusers \
@@ -186,7 +203,7 @@ uninstall-local:
 	    $(DESTDIR)$(POSTERN_TMPFILESDIR)/postern.conf \
 	    $(DESTDIR)$(POSTERN_SYSUSERSDIR)/postern.conf \
 	    $(DESTDIR)$(datadir)/postern/install-configure
-	for s in $(SYSTEMD_UNITS); do \
+	for s in $(SYSTEMD_UNITS) $(SYSTEMD_SERVICES); do \
 		rm -f $(DESTDIR)$(POSTERN_UNITDIR)/`basename $$s`; \
 	done
 	rm -f $(DESTDIR)$(libexecdir)/authlib/authdaemond

@@ -29,7 +29,7 @@ static NORETURN void
 usage(int status)
 {
 	(void)fprintf(status == 0 ? stdout : stderr,
-	    "usage: posternd [-c CONFDIR] [-f] [-t] [-n] [-s SERVICE,...]\n"
+	    "usage: posternd [-c CONFDIR] [-f] [-k] [-t] [-n] [-s SERVICE,...]\n"
 	    "       posternd -V\n");
 	exit(status);
 }
@@ -62,13 +62,16 @@ arguments_parse(int argc, char *argv[])
 	struct arguments a = { .master.confdir = POSTERN_SYSCONFDIR };
 	int c;
 
-	while ((c = getopt(argc, argv, "c:fhns:tV")) != -1) {
+	while ((c = getopt(argc, argv, "c:fhkns:tV")) != -1) {
 		switch (c) {
 		case 'c':
 			a.master.confdir = optarg;
 			break;
 		case 'f':
 			a.master.foreground = true;
+			break;
+		case 'k':
+			a.master.keep = true;
 			break;
 		case 'n':
 			a.dump = true;

@@ -409,7 +409,7 @@ start_all(struct master *m, struct err *e)
 		if (master_service_on(m, (enum service)s, e) != 0)
 			return e->code;
 	}
-	if (!any)
+	if (!any && !m->opt.keep)
 		return err_set(e, ERR_INVALID,
 		    "no service is switched on: see IMAPDSTART, POP3DSTART, "
 		    "IMAPDSSLSTART and POP3DSSLSTART");

@@ -26,6 +26,7 @@ enum { LOGINS_MAX = 64, LISTENERS_MAX = 64 };
 struct master_options {
 	const char *confdir;
 	bool foreground;   /* log on standard error, no detaching */
+	bool keep;	   /* go on without any service */
 	unsigned services; /* bit per service to switch on; 0: as configured */
 };
 

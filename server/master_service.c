@@ -216,7 +216,7 @@ master_service_off(struct master *m, enum service s)
 	if (state->holder != NULL && state->holder->peer != NULL)
 		peer_free(&state->holder->peer); /* it sees the end */
 	log_line_as(service_ident(s), LOG_LEVEL_INFO, "service stopped");
-	if (!any_service_on(m))
+	if (!any_service_on(m) && !m->opt.keep)
 		master_stop(m);
 }
 

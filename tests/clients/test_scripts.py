@@ -271,8 +271,9 @@ def test_systemd_units(configured, tmp_path):
     """As far as they can be tried without systemd as process 1."""
     units = configured.prefix / "share/postern/systemd"
     files = sorted(units.glob("*.service"))
-    assert [f.name for f in files] == ["postern-authdaemond.service",
-                                       "postern.service"]
+    assert sorted(f.name for f in files) == sorted(
+        ["postern-authdaemond.service", "postern.service"]
+        + [f"postern-{name}.service" for name in postern.SERVICES])
     for f in files:
         assert not re.search("@[A-Z]+@", f.read_text())
     if shutil.which("systemd-analyze") is None:
@@ -294,6 +295,57 @@ def test_systemd_units(configured, tmp_path):
            units / "tmpfiles.d/postern.conf", check=False)
         var = root / str(configured.prefix / "var/spool/authdaemon")[1:]
         assert var.stat().st_mode & 0o777 == 0o750
+
+
+def command(unit, word):
+    """What a unit's ExecStart= and its like run."""
+    (line,) = re.findall(rf"(?m)^Exec{word}=-?(.*)$", unit.read_text())
+    return shlex.split(line)
+
+
+def test_units_of_services(configured):
+    """Each switches its service; the unit of posternd stays meanwhile."""
+    t = configured
+    units = t.prefix / "share/postern/systemd"
+    flags = {"imapd": "IMAPDSTART", "imapd-ssl": "IMAPDSSLSTART",
+             "pop3d": "POP3DSTART", "pop3d-ssl": "POP3DSSLSTART"}
+    kept = {name: t.etc(name).read_text() for name in flags}
+    for name, flag in flags.items():
+        t.edit(name, **{flag: "NO"})
+    (t.prefix / "pids").mkdir(exist_ok=True)
+    main = units / "postern.service"
+    try:
+        sh(*command(main, "StartPre"))
+        sh(*command(main, "Start"))
+        for name in flags:
+            assert not t.listens(name)
+        for name in flags:
+            unit = units / f"postern-{name}.service"
+            sh(*command(unit, "Start"))
+            assert t.listens(name)
+            sh(*command(unit, "Reload"))
+            sh(*command(unit, "Stop"))
+            assert not t.listens(name)
+        sh(t.prefix / "sbin/posternctl", "ping")
+    finally:
+        sh(t.prefix / "sbin/posternctl", "stop", check=False)
+        for name, text in kept.items():
+            t.etc(name).write_text(text)
+    wait_for(lambda: sh(t.prefix / "sbin/posternctl", "ping",
+                        check=False).returncode == 3, "its end")
+
+
+def test_units_are_tight(configured):
+    """systemd's own judgement, from 0 (tight) to 10 (open)."""
+    units = configured.prefix / "share/postern/systemd"
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is missing: apt-get install systemd")
+    for name, most in (("postern", 3.5), ("postern-authdaemond", 4.5),
+                       ("postern-imapd", 2.0)):
+        done = sh("systemd-analyze", "security", "--offline=yes",
+                  "--no-pager", units / f"{name}.service", check=False)
+        (level,) = re.findall(r"exposure level for \S+: ([\d.]+)", done.stdout)
+        assert float(level) <= most, done.stdout
 
 
 def test_scripts_work_from_elsewhere(configured, tmp_path):
