@@ -181,7 +181,7 @@ capability(
 		set = "";
 	buf_init(&out, CAPABILITY_MAX);
 	imap_capability_words(
-	    set, conf_service_bool(l->conf, file, CONF_IMAPD_IMAP_ACL), &out);
+	    set, conf_service_bool(conf, file, CONF_IMAPD_IMAP_ACL), &out);
 	rest = slice_str(set);
 	while (slice_split(&rest, ' ', &word))
 		if (slice_istarts(word, SLICE("AUTH="))) {
