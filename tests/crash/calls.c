@@ -1,5 +1,10 @@
 /* The functions below are those of the C library, so no checked variants. */
 #undef _FORTIFY_SOURCE
+/* With 64 bits both names of a function are here, and none may become the
+ * other. */
+#ifdef __LP64__
+# undef _FILE_OFFSET_BITS
+#endif
 #include "tests/crash/calls.h"
 
 #include <sys/mman.h>
