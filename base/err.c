@@ -99,6 +99,8 @@ err_name(int code)
 		return "temporary";
 	case ERR_DAMAGED:
 		return "damaged";
+	case ERR_LAYOUT:
+		return "unknown layout";
 	case ERR_STALE:
 		return "stale";
 	case ERR_NO_RIGHT:

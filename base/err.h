@@ -27,6 +27,7 @@ enum err_code {
 	ERR_DAMAGED = -12,   /* our own data is not what was written */
 	ERR_STALE = -13,     /* the object changed meanwhile: look again */
 	ERR_NO_RIGHT = -14,  /* an access control list doesn't allow it */
+	ERR_LAYOUT = -15,    /* mail lies there in a way that isn't served */
 };
 
 struct err {

@@ -258,9 +258,9 @@ read_keywords(struct import *in, bool dovecot, struct foreign_keywords *out)
 	if (!dovecot_keywords_read(root_fd, m->dir, out))
 		return false;
 	if (out->too_many)
-		log_warn("maildir: more than 26 keywords, Dovecot keeps the "
-			 "others in its index only: they are lost path=%s "
-			 "mailbox=%s",
+		log_warn("maildir: all 26 letters for keywords are in use, if "
+			 "there were more Dovecot had them in its index only "
+			 "and they are lost path=%s mailbox=%s",
 		    m->account->path, m->name);
 	return true;
 }

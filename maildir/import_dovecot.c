@@ -23,7 +23,8 @@
 #include "maildir/foreign_impl.h"
 #include "maildir/name.h"
 
-enum { UNIQUE_ID_MAX = 70, NUMBER_WIDTH_MAX = 20 };
+/* RFC 1939 7 has 70; a file's name can be longer, and clients know it so. */
+enum { UNIQUE_ID_MAX = 255, NUMBER_WIDTH_MAX = 20 };
 
 /* --- dovecot-uidlist ------------------------------------------------------ */
 
@@ -52,6 +53,7 @@ static bool
 parse_entry(struct slice line, struct foreign_uid *out)
 {
 	struct slice word;
+	bool by_name = false;
 
 	*out = (struct foreign_uid){ 0 };
 	if (!slice_split(&line, ' ', &word) || !num_u32(word, &out->uid))
@@ -62,15 +64,22 @@ parse_entry(struct slice line, struct foreign_uid *out)
 
 		if (word.n == 0)
 			continue;
-		if (word.p[0] == 'P')
+		if (word.p[0] == 'P') {
 			out->uidl = value;
-		else if (word.p[0] == 'G')
+			by_name = value.n == 0;
+		} else if (word.p[0] == 'G') {
 			out->guid = value;
-		else if (word.p[0] == 'O' && !num_u32(value, &out->order))
+		} else if (word.p[0] == 'O' && !num_u32(value, &out->order)) {
 			out->order = 0;
+		}
 	}
-	return line.n != 0 && line.p[0] == ':' &&
-	    foreign_base(slice_skip(line, 1), &out->base);
+	if (line.n == 0 || line.p[0] != ':' ||
+	    !foreign_base(slice_skip(line, 1), &out->base))
+		return false;
+	/* saved, and the same as the name: pop3_uidl_format = %f, %g */
+	if (by_name)
+		out->uidl = out->base;
+	return true;
 }
 
 bool
@@ -233,7 +242,7 @@ put_long(struct buf *out, struct slice what, const struct foreign_uid *u,
 static bool
 is_unique_id(struct slice s)
 {
-	/* RFC 1939 7: 1 to 70 characters in the range 0x21 to 0x7e */
+	/* RFC 1939 7: characters in the range 0x21 to 0x7e */
 	if (s.n == 0 || s.n > UNIQUE_ID_MAX)
 		return false;
 	for (size_t i = 0; i < s.n; i++)
@@ -298,6 +307,10 @@ dovecot_keywords_parse(
 		else
 			*too_many = true;
 	}
+	/* Dovecot 2.3 doesn't list those without a letter. */
+	for (i = 0; i < DOVECOT_LETTERS && names[i].n != 0; i++)
+		;
+	*too_many = *too_many || i == DOVECOT_LETTERS;
 }
 
 static void

@@ -36,6 +36,7 @@ libmaildir_a_SOURCES = \
 	maildir/intent.c maildir/intent.h \
 	maildir/internal.h \
 	maildir/keywords.c \
+	maildir/layout.c maildir/layout.h \
 	maildir/mailbox.c maildir/mailbox.h \
 	maildir/maintain.c maildir/maintain.h \
 	maildir/message.c \

@@ -47,6 +47,7 @@
 #include "base/num.h"
 #include "maildir/intent.h"
 #include "maildir/internal.h"
+#include "maildir/layout.h"
 #include "maildir/maintain.h"
 
 /* In meta: what clients were told last may not be on the disk yet. */
@@ -464,12 +465,25 @@ carry_out(struct account *a, struct err *e)
 	return rc;
 }
 
+/* Before there is a database; an account that has one was good. */
+static int
+check_layout(struct account *a, struct err *e)
+{
+	char *path = real_path(a, DB_NAME);
+	struct stat st;
+	bool fresh = fsx_stat(AT_FDCWD, path, &st) < 0 && errno == ENOENT;
+
+	free(path);
+	return fresh ? layout_check(a->root_fd, e) : 0;
+}
+
 int
 account_open_db(struct account *a, struct err *e)
 {
 	int rc;
 
-	if ((rc = open_tree(a, e)) != 0 || (rc = take_lock(a, e)) != 0)
+	if ((rc = open_tree(a, e)) != 0 || (rc = check_layout(a, e)) != 0 ||
+	    (rc = take_lock(a, e)) != 0)
 		goto fail;
 	if (a->damaged > 1 && (rc = set_damaged_aside(a, e)) != 0)
 		goto fail;

@@ -9,7 +9,7 @@ enum {
 	ID_BYTES = 20,
 	BUCKET = 1024,
 	TEXT_HEAD_BYTES = 9,
-	TEXT_MAX = 70, /* RFC 1939 7 */
+	TEXT_MAX = 255, /* as UNIQUE_ID_MAX in import_dovecot.c */
 	TEXTS_BYTES = 256 * 1024 * 1024,
 	UTF8_SHIFT = 62,
 };

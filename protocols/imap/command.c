@@ -367,11 +367,15 @@ imap_fail(struct imap_session *i, const char *what, int rc, const struct err *e)
 		{ ERR_STALE, "[UNAVAILABLE] Mailbox changed meanwhile." },
 		{ ERR_DAMAGED, "[CORRUPTION] Mailbox is damaged." },
 		{ ERR_FORMAT, "[CORRUPTION] Mailbox is damaged." },
+		{ ERR_LAYOUT,
+		    "[CONTACTADMIN] Mail is stored in a layout that "
+		    "is not Maildir++." },
 		{ ERR_SYS, "[CONTACTADMIN] The log tells what went wrong." },
 	};
 
 	if (rc == ERR_SYS || rc == ERR_DAMAGED || rc == ERR_SPACE ||
-	    rc == ERR_FORMAT || rc == ERR_DENIED || rc == ERR_TEMPORARY)
+	    rc == ERR_LAYOUT || rc == ERR_FORMAT || rc == ERR_DENIED ||
+	    rc == ERR_TEMPORARY)
 		imap_log_error(i, what, rc, e);
 	for (size_t k = 0; k < NELEMS(texts); k++)
 		if (texts[k].rc == rc)

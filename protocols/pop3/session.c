@@ -116,6 +116,8 @@ open_failed(struct pop3_session *p, int rc, const struct err *e)
 	pop3_reply(p,
 	    rc == ERR_BUSY	   ? "-ERR [IN-USE] Mailbox is in use."
 		: rc == ERR_DENIED ? "-ERR [SYS/PERM] Mailbox cannot be opened."
+		: rc == ERR_LAYOUT ? "-ERR [SYS/PERM] Mail is stored in a "
+				     "layout that is not Maildir++."
 				   : "-ERR [SYS/TEMP] Mailbox is unavailable, "
 				     "please try again later.");
 	return pop3_end(p, SESSION_ERROR);

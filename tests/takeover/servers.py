@@ -95,7 +95,8 @@ class Courier(Foreign):
 class Dovecot(Foreign):
     name = "Dovecot"
 
-    def __init__(self, root, maildir):
+    def __init__(self, root, maildir, layout="", prefix="INBOX.", more=""):
+        """layout: ":LAYOUT=fs"; prefix: of the namespace; more: settings."""
         super().__init__(root, maildir)
         run = self.maildir.parent / "dovecot"
         run.mkdir(exist_ok=True)
@@ -104,7 +105,7 @@ class Dovecot(Foreign):
         conf.write_text(f"""\
 protocols = imap pop3
 ssl = no
-mail_location = maildir:{maildir}
+mail_location = maildir:{maildir}{layout}
 base_dir = {run}
 log_path = {run}/log
 default_internal_user = daemon
@@ -116,8 +117,9 @@ stats_writer_socket_path =
 namespace inbox {{
   inbox = yes
   separator = .
-  prefix = INBOX.
+  prefix = {prefix}
 }}
+{more}
 """)
         self.imap_command = ["/usr/lib/dovecot/imap", "-c", str(conf)]
         self.pop3_command = ["/usr/lib/dovecot/pop3", "-c", str(conf)]

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -59,6 +60,8 @@ parses_lists_of_uids(void **state)
 		    "77 9 1:a 3:b" },
 		{ true, "3 N9 V77\n1 PUID5-6 Gxy :a\n2 O4 Pabc :b\n",
 		    "77 9 1:a(PUID5-6) 2:b(Pabc)(O4)" },
+		/* a unique-id that is the name */
+		{ true, "3 V77 N9\n1 P :a,S=4\n", "77 9 1:a,S=4(Pa,S=4)" },
 		/* appended lines, the later one of a name counts */
 		{ true, "3 V77 N3\n1 :a\n2 :b\n3 :c\n4 :a\n",
 		    "77 5 2:b 3:c 4:a" },
@@ -512,6 +515,71 @@ all_of_dovecot(void **state)
 	mailbox_close(&m);
 }
 
+/* Folders in folders: see layout.h. */
+static void
+refuses_layout_fs(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m;
+	struct err e;
+	char *deep;
+
+	fresh_tree(f, "INBOX.Sent");
+	deep = mem_strdup(fixture_path(f, "Archive/cur"));
+	assert_int_equal(mkdir(fixture_path(f, "Archive"), 0700), 0);
+	assert_int_equal(mkdir(deep, 0700), 0);
+	write_file(fixture_path(f, "Archive/dovecot.index.log"), "x");
+	fixture_open(f);
+	assert_int_equal(
+	    mailbox_open(f->account, SLICE("INBOX"), &m, &e), ERR_LAYOUT);
+	assert_non_null(strstr(e.text, "Archive is a mailbox of Dovecot's"));
+	/* nothing has begun: each time anew, until it is put right */
+	assert_int_equal(access(fixture_path(f, "postern.db"), F_OK), -1);
+	fixture_reopen(f);
+	assert_int_equal(
+	    mailbox_open(f->account, SLICE("INBOX"), &m, &e), ERR_LAYOUT);
+
+	/* the same by a file of the root's, as with INDEX= elsewhere */
+	(void)unlink(fixture_path(f, "Archive/dovecot.index.log"));
+	write_file(fixture_path(f, "dovecot-uidvalidity"), "");
+	fixture_reopen(f);
+	assert_int_equal(
+	    mailbox_open(f->account, SLICE("INBOX"), &m, &e), ERR_LAYOUT);
+
+	/* deeper ones, of which those above are only folders; Courier's
+	 * shared folders have a cur, too */
+	assert_int_equal(rename(fixture_path(f, "Archive"),
+			     fixture_path(f, "shared-folders")),
+	    0);
+	fixture_reopen(f);
+	m = open_again(f, "INBOX");
+	mailbox_close(&m);
+	fixture_close(f);
+	(void)unlink(fixture_path(f, "postern.db"));
+	assert_int_equal(mkdir(fixture_path(f, "Archive"), 0700), 0);
+	assert_int_equal(rename(fixture_path(f, "shared-folders"),
+			     fixture_path(f, "Archive/Old")),
+	    0);
+	write_file(fixture_path(f, "Archive/Old/dovecot-uidlist"), "");
+	fixture_open(f);
+	assert_int_equal(
+	    mailbox_open(f->account, SLICE("INBOX"), &m, &e), ERR_LAYOUT);
+	assert_non_null(strstr(e.text, "Archive/Old is a mailbox"));
+
+	/* no trace of Dovecot: somebody's own folder */
+	(void)unlink(fixture_path(f, "Archive/Old/dovecot-uidlist"));
+	(void)unlink(fixture_path(f, "dovecot-uidvalidity"));
+	fixture_reopen(f);
+	m = open_again(f, "INBOX");
+	mailbox_close(&m);
+	/* and an account that has a database isn't looked at again */
+	write_file(fixture_path(f, "Archive/Old/dovecot.index.log"), "x");
+	fixture_reopen(f);
+	m = open_again(f, "INBOX");
+	mailbox_close(&m);
+	free(deep);
+}
+
 /* An admin who had come from Courier: pop3_uidl_format = UID%u-%v. */
 static void
 dovecot_after_courier(void **state)
@@ -879,6 +947,7 @@ main(void)
 		CASE(sees_maildirkw),
 		CASE(lost_database_reuses_no_uid),
 		CASE(all_of_dovecot),
+		CASE(refuses_layout_fs),
 		CASE(dovecot_after_courier),
 		CASE(exports_all),
 		CASE(courier_between_two_sessions),
