@@ -17,11 +17,11 @@ def new_machine():
         pytest.skip(why)
     made = []
 
-    def make():
+    def make(root=None):
         base = tempfile.mkdtemp(prefix="pn-", dir="/tmp")
         made.append((base, machine.Machine(
             pathlib.Path(base) / "m", os.environ.get("BUILD_DIR"),
-            os.environ.get("DOCS_PACKAGES"))))
+            os.environ.get("DOCS_PACKAGES"), root)))
         return made[-1][1].start()
     yield make
     for base, one in made:

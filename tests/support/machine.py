@@ -45,13 +45,16 @@ class Machine:
 
     base: an empty directory of this machine, for its memory and sockets;
     build: the folder of a build, or None; packages: what get-packages of
-    tests/docs has filled, or None: then apt-get has nothing to install.
+    tests/docs has filled, or None: then apt-get has nothing to install;
+    root: a folder whose usr and etc lie over this machine's, or None.
     """
 
-    def __init__(self, base, build=None, packages=None):
+    def __init__(self, base, build=None, packages=None,
+                 root=None):
         self.base = pathlib.Path(base)
         self.build = build
         self.packages = packages
+        self.root = root
         self.process = self.pid = None
         self.state = "/run/shell"
 
@@ -63,10 +66,13 @@ class Machine:
         lines = ["set -e", f"mkdir -p {rw}", f"mount -t tmpfs tmpfs {rw}"]
 
         def overlay(lower, at):
+            more = self.root and pathlib.Path(f"{self.root}{at}")
+            if more and more.is_dir():
+                lower = f"{more}:{lower}"
             name = at.strip("/").replace("/", "-")
             lines.append(
                 f"mkdir -p {rw}/{name}/u {rw}/{name}/w; chmod --reference="
-                f"{lower} {rw}/{name}/u; mkdir -p {at}; mount -t overlay "
+                f"{str(lower).split(':')[-1]} {rw}/{name}/u; mkdir -p {at}; mount -t overlay "
                 f"overlay -o lowerdir={lower},upperdir={rw}/{name}/u,"
                 f"workdir={rw}/{name}/w {at}")
         top, build = f"{rw}/top", f"{rw}/build"
@@ -94,7 +100,8 @@ class Machine:
             "printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d",
             "chmod 755 /usr/sbin/policy-rc.d",
             "mkdir -p /run/machine", "mount -t tmpfs -o mode=1777 tmpfs /tmp",
-            ": >/run/ready", "exec sleep infinity"]
+            # It is the parent of all daemons: wait takes their ends too.
+            "sleep infinity &", ": >/run/ready", "while :; do wait $!; done"]
         return "\n".join(lines)
 
     def start(self):

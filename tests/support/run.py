@@ -267,7 +267,7 @@ def pytest(name, folder, only=None):
     if name in ("auth", "clients") and (tools := unpacked(
             "tests/auth/get-courier-tools", "courier-tools")) is not None:
         env["COURIER_TOOLS"] = str(tools)
-    if name == "takeover" and (root := unpacked("tests/takeover/get-servers",
+    if name in ("takeover", "docs") and (root := unpacked("tests/takeover/get-servers",
                                                 "takeover-root")) is not None:
         env["TAKEOVER_ROOT"] = str(root)
     if name == "docs" and (fetched := unpacked(

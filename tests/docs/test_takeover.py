@@ -1,0 +1,293 @@
+"""The howto's machine: from Courier to Postern by what docs/takeover.md and
+docs/postfix.md say, back to Courier, and forward again, with programs that
+remember what they have."""
+
+import base64
+import contextlib
+import imaplib
+import os
+import pathlib
+import poplib
+import smtplib
+import socket
+import sys
+
+import howto
+import page
+import postern
+import pytest
+from howto import P, send
+from postern import wait_for
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "takeover"))
+import mail  # noqa: E402
+from servers import ok, state  # noqa: E402
+
+JOE = "joe@example.com"
+ANN = "ann@example.com"
+PETE = "pete@example.com"
+LONG = bool(os.environ.get("POSTERN_LONG"))
+
+
+class Logins:
+    """A user of whatever serves the machine's ports, for servers.state()."""
+
+    def __init__(self, m, email):
+        self.m = m
+        self.email = email
+
+    @contextlib.contextmanager
+    def imap(self):
+        with self.m.network():
+            client = imaplib.IMAP4("127.0.0.1", 143)
+        client.login(self.email, howto.PASSWORD)
+        yield client
+        client.logout()
+
+    def pop3(self):
+        with self.m.network():
+            client = poplib.POP3("127.0.0.1", 110)
+        client.user(self.email)
+        client.pass_(howto.PASSWORD)
+        lines = client.uidl()[1]
+        client.quit()
+        return [line.decode("latin-1").split(" ", 1)[1] for line in lines]
+
+
+class Town:
+    """The machine, its users, and what they fetch mail with."""
+
+    def __init__(self, m):
+        self.m = m
+        self.joe, self.ann = Logins(m, JOE), Logins(m, ANN)
+        self.clients = [howto.Mbsync(m, JOE, "/home/mbsync"),
+                        howto.Offlineimap(m, JOE, "/home/offlineimap"),
+                        howto.Fetchmail(m, ANN, "/home/fetchmail"),
+                        howto.Getmail(m, ANN, "/home/getmail")]
+
+    def fetch(self, lose=False):
+        """What each of the four got that it had not."""
+        return {type(c).__name__: c.fetch(lose) for c in self.clients}
+
+    def expect(self, joe=(), ann=()):
+        """Each client gets these, once, and the next time nothing."""
+        joe, ann = sorted(joe), sorted(ann)
+        want = {"Mbsync": joe, "Offlineimap": joe, "Fetchmail": ann,
+                "Getmail": ann}
+        assert self.fetch() == want
+        if LONG:
+            assert not any(self.fetch().values())
+
+
+@pytest.fixture(scope="module")
+def town(new_machine):
+    root = os.environ.get("TAKEOVER_ROOT")
+    if root is None:
+        pytest.skip("needs TAKEOVER_ROOT, what tests/takeover/get-servers "
+                    "unpacked")
+    m = new_machine(root)
+    howto.start_mariadb(m)
+    howto.prepare_postfix(m)
+    postfix = page.Page("postfix.md")
+    postfix.run(m, "The table", "Delivery by virtual")
+    howto.add_user(m, ANN)
+    howto.install_courier(m)
+    town = Town(m)
+    town.postfix = postfix
+    return town
+
+
+def same(now, before, more=0):
+    """joe's mailboxes are as they were; INBOX has so many new messages."""
+    assert now["subscribed"] == before["subscribed"]
+    assert sorted(now["mailboxes"]) == sorted(before["mailboxes"])
+    for name, was in before["mailboxes"].items():
+        box = now["mailboxes"][name]
+        assert box["uidvalidity"] == was["uidvalidity"], name
+        for uid, message in was["messages"].items():
+            assert box["messages"][uid] == message, (name, uid)
+        new = len(box["messages"]) - len(was["messages"])
+        assert new == (more if name == "INBOX" else 0), name
+
+
+def test_takeover(town):
+    m, joe, ann = town.m, town.joe, town.ann
+    takeover = page.Page("takeover.md")
+
+    # Courier in service: all kinds of things in joe's mailboxes ...
+    send(m, JOE, 1000)
+    send(m, ANN, 2000)
+    with joe.imap() as client:
+        mail.fill(client)
+        ok(client.select("INBOX.Sent"))
+        ok(client.setacl("INBOX.Sent", "ann@example.com", "lr"))
+    send(m, ANN, 2001)
+    first = town.fetch()
+    assert len(first["Mbsync"]) > 10 and \
+        first["Mbsync"] == first["Offlineimap"]
+    assert first["Fetchmail"] == first["Getmail"] == [2000, 2001]
+    assert not any(town.fetch().values())
+    # ... and a POP3 mailbox that is half read.
+    send(m, ANN, 2002)
+    ids = ann.pop3()
+    before = state(joe)
+    acl = m.path("/home/vmail/example.com/joe/.Sent/courierimapacl")
+    rights = acl.read_bytes()
+
+    takeover.run(m, "Build", "Stop Courier")
+    assert not howto.listens(m, 143) and not howto.listens(m, 110)
+    send(m, JOE, 1001)
+    send(m, ANN, 2003)
+    takeover.run(m, "Install Postern over it", "Start Postern")
+    assert "postern" in m.shell("ps -e -o args")
+    assert "couriertcpd" not in m.shell("ps -e -o args")
+    now = state(joe)
+    same(now, before, 1)
+    assert acl.read_bytes() == rights
+    assert ann.pop3()[:3] == ids
+    town.expect(joe=[1001], ann=[2002, 2003])
+
+    # Postern in service
+    send(m, JOE, 1002)
+    send(m, ANN, 2004)
+    with joe.imap() as client:
+        mail.change(client, 200)
+    got = town.fetch(lose=True)
+    assert got["Mbsync"] == got["Offlineimap"] and 1002 in got["Mbsync"]
+    assert got["Fetchmail"] == got["Getmail"] == [2004]
+    before, ids = state(joe), ann.pop3()
+
+    takeover.run(m, "Back to Courier")
+    assert "posternd" not in m.shell("ps -e -o args")
+    assert "couriertcpd" in m.shell("ps -e -o args")
+    same(state(joe), before)
+    assert ann.pop3() == ids
+    town.expect()
+    send(m, JOE, 1003)
+    send(m, ANN, 2005)
+    town.expect(joe=[1003], ann=[2005])
+    with joe.imap() as client:
+        mail.change(client, 300)
+    town.fetch(lose=True)
+    before, ids = state(joe), ann.pop3()
+
+    takeover.run(m, "Forward again")
+    same(state(joe), before)
+    assert ann.pop3() == ids
+    town.expect()
+    send(m, JOE, 1004)
+    send(m, ANN, 2006)
+    town.expect(joe=[1004], ann=[2006])
+    assert takeover.left() == []
+
+
+DOVECOT = """\
+protocols = imap pop3
+ssl = no
+disable_plaintext_auth = no
+listen = 127.0.0.1
+mail_location = maildir:~/Maildir
+log_path = /var/log/dovecot
+pop3_uidl_format = %g
+passdb {
+  driver = passwd-file
+  args = /etc/dovecot/users
+}
+userdb {
+  driver = passwd-file
+  args = /etc/dovecot/users
+}
+namespace inbox {
+  inbox = yes
+  separator = .
+}
+"""
+
+
+def test_from_dovecot(town):
+    """Forward only; names had no prefix, and the client is told of it."""
+    m, pete = town.m, Logins(town.m, PETE)
+    p = page.Page("from-dovecot.md")
+    for service in howto.SERVICES:
+        m.shell(f"{P}/libexec/{service}.rc stop")
+    m.shell(f"{P}/libexec/authlib/authdaemond stop")
+    hashed = m.run(["openssl", "passwd", "-6", howto.PASSWORD]).strip()
+    m.shell("id dovecot || useradd --system dovecot; "
+            "id dovenull || useradd --system dovenull; "
+            "mkdir -p /etc/dovecot /home/vmail/pete; "
+            "chown vmail: /home/vmail/pete")
+    m.path("/etc/dovecot/dovecot.conf").write_text(DOVECOT)
+    m.path("/etc/dovecot/users").write_text(
+        f"{PETE}:{{SHA512-CRYPT}}{hashed}:5000:5000::/home/vmail/pete::\n")
+    m.shell("dovecot")
+    for port in (143, 110):
+        wait_for(lambda port=port: howto.listens(m, port), "Dovecot")
+    with pete.imap() as client:
+        for n, name in enumerate(("INBOX", "INBOX", "Sent", "Lists.a")):
+            client.create(name)
+            client.subscribe(name)
+            mail.append(client, name, 3000 + n, "\\Seen Word" if n else "")
+    mbsync = howto.Mbsync(m, PETE, "/home/pete-mbsync", prefix="")
+    fetchmail = howto.Fetchmail(m, PETE, "/home/pete-fetchmail")
+    assert mbsync.fetch() == [3000, 3001, 3002, 3003]
+    assert fetchmail.fetch() == [3000, 3001]
+    before, ids = state(pete), pete.pop3()
+
+    m.shell(f"echo 'DOVECOT_UIDL_FORMAT=%g' >>{P}/etc/postern")
+    p.run(m)
+    now = state(pete)
+    assert now["subscribed"] == ["INBOX.Lists.a", "INBOX.Sent"]
+    for name, box in before["mailboxes"].items():
+        name = name if name == "INBOX" else "INBOX." + name
+        assert now["mailboxes"][name] == box
+    assert pete.pop3() == ids
+    mbsync.prefix = "INBOX."
+    mbsync.configure()
+    assert mbsync.fetch() == [] and fetchmail.fetch() == []
+    with pete.imap() as client:
+        mail.append(client, "Sent", 3004)
+        mail.append(client, "INBOX", 3005)
+    assert mbsync.fetch() == [3004, 3005] and fetchmail.fetch() == [3005]
+    assert p.left() == []
+
+
+def smtp_auth(m, password):
+    """The answer to AUTH PLAIN of joe."""
+    word = base64.b64encode(f"\0{JOE}\0{password}".encode()).decode()
+    with m.network(), smtplib.SMTP("127.0.0.1", 25, timeout=60) as c:
+        c.ehlo()
+        assert "PLAIN" in c.esmtp_features["auth"].split()
+        return c.docmd("AUTH", "PLAIN " + word)[0]
+
+
+def test_postfix(town):
+    """SMTP AUTH by both routes; clients on the LAN without TLS."""
+    m, postfix = town.m, town.postfix
+    postfix.run(m, "SMTP AUTH, smtpd_sasl_type = dovecot")
+    wait_for(lambda: m.path("/var/spool/postfix/private/auth").exists(),
+             "the socket for Postfix")
+    assert smtp_auth(m, howto.PASSWORD) == 235
+    assert smtp_auth(m, "wrong") == 535
+    postfix.run(m, "SMTP AUTH, smtpd_sasl_type = cyrus")
+    wait_for(lambda: howto.listens(m, 25), "Postfix is back")
+    assert smtp_auth(m, howto.PASSWORD) == 235
+    assert smtp_auth(m, "wrong") == 535
+
+    def lan_login():
+        with m.network(), socket.create_connection(
+                ("192.0.2.1", 143), source_address=("192.0.2.7", 0)) as s:
+            c = postern.Lines(s)
+            c.line()
+            return c.imap(f"LOGIN {JOE} {howto.PASSWORD}")[-1].split()[1]
+    m.shell("for n in 1 7; do ip address add 192.0.2.$n/32 dev lo; done")
+    # Courier's files say 0 already, and that was kept.
+    assert lan_login() == "OK"
+    m.shell(f"""\
+sed -i 's/^IMAP_TLS_REQUIRED=/# &/' {P}/etc/imapd-ssl
+sed -i 's/^POP3_TLS_REQUIRED=/# &/' {P}/etc/pop3d-ssl
+{P}/libexec/imapd.rc reload
+""")
+    wait_for(lambda: lan_login() == "NO", "nobody but this machine may", 30)
+    postfix.run(m, "Clients on the LAN without TLS")
+    wait_for(lambda: lan_login() == "OK", "the LAN may log in", 30)
+    assert postfix.left() == []
