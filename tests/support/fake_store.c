@@ -1118,8 +1118,7 @@ change_expunge_result(const struct change_expunge *c, size_t *n_removed)
 }
 
 void
-change_expunge_observe(struct change_expunge *c,
-    void (*fn)(void *arg, struct slice path), void *arg)
+change_expunge_observe(struct change_expunge *c, change_observer *fn, void *arg)
 {
 	(void)c;
 	(void)fn;
