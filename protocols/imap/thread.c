@@ -17,6 +17,8 @@
  */
 #include "protocols/imap/thread.h"
 
+#include <sys/random.h>
+
 #include <string.h>
 
 #include "base/err.h"
@@ -43,7 +45,11 @@ enum {
 void
 imap_thread_init(struct imap_thread *t, enum imap_thread_kind kind)
 {
+	uint64_t seed[3];
+
 	*t = (struct imap_thread){ .kind = kind };
+	if (getrandom(seed, sizeof(seed), 0) == (ssize_t)sizeof(seed))
+		memcpy(t->seed, seed, sizeof(seed));
 	imap_forest_init(&t->forest);
 	imap_sorter_init(&t->sorter);
 }
@@ -63,6 +69,19 @@ imap_thread_fini(struct imap_thread *t)
 
 /* --- tables --------------------------------------------------------------- */
 
+/*
+ * Where to begin to look for a key.  Ids come from mail, and anybody can write
+ * such that their keys end alike: where they go must not be known before.
+ */
+static size_t
+first_place(const struct imap_thread *t, uint64_t key, size_t size)
+{
+	uint64_t h = (key ^ t->seed[0]) * (t->seed[1] | 1);
+
+	h = (h ^ h >> 32) * (t->seed[2] | 1);
+	return (size_t)(h ^ h >> 32) & (size - 1);
+}
+
 static uint64_t
 key_of(const struct imap_thread *t, const struct imap_thread_table *h,
     uint32_t node)
@@ -75,7 +94,7 @@ static uint32_t *
 place_of(const struct imap_thread *t, const struct imap_thread_table *h,
     uint64_t key)
 {
-	size_t at = (size_t)key & (h->size - 1);
+	size_t at = first_place(t, key, h->size);
 
 	while (h->v[at] != 0 && key_of(t, h, h->v[at]) != key)
 		at = (at + 1) & (h->size - 1);
@@ -102,7 +121,7 @@ table_grow(struct imap_thread *t, struct imap_thread_table *h)
 
 		if (h->v[i] == 0)
 			continue;
-		at = (size_t)key_of(t, h, h->v[i]) & (big.size - 1);
+		at = first_place(t, key_of(t, h, h->v[i]), big.size);
 		while (big.v[at] != 0)
 			at = (at + 1) & (big.size - 1);
 		big.v[at] = h->v[i];

@@ -6,7 +6,8 @@
  * Layer:  protocols/imap, uses base.  Knows no mailbox: it gets keys.
  * Memory: shared.h, some hundred bytes a message; released by
  *         imap_thread_fini().
- * Time:   O(n log n), no recursion; references in circles are harmless.
+ * Time:   O(n log n), no recursion; references in circles are harmless, and
+ *         nobody can choose ids that crowd in one place of a table.
  */
 #ifndef IMAP_THREAD_H
 #define IMAP_THREAD_H
@@ -55,6 +56,7 @@ struct imap_thread { /* private */
 	struct imap_thread_node *v; /* by number of the forest */
 	size_t cap;
 	struct imap_thread_table ids, subjects;
+	uint64_t seed[3]; /* random, of the places in them */
 	struct imap_sorter sorter;
 	uint32_t *messages; /* nodes of messages as they came, then roots */
 	size_t n, cap_messages, n_roots;

@@ -449,7 +449,52 @@ test_deep(void **state)
 	imap_thread_fini(&t);
 }
 
-/* The sum has an end, and is given back. */
+/* --- ids that are made to collide ----------------------------------------- */
+
+/* The most places of a table that are taken one after the other. */
+static size_t
+longest_run(const struct imap_thread_table *h)
+{
+	size_t longest = 0, run = 0;
+
+	for (size_t i = 0; i < h->size; i++) {
+		run = h->v[i] != 0 ? run + 1 : 0;
+		if (run > longest)
+			longest = run;
+	}
+	return longest;
+}
+
+/* Ids whose keys differ in some bits only: they must not crowd all the same,
+ * or each of them looks at all those before. */
+static void
+test_crafted_ids(void **state)
+{
+	enum { N = 20000, RUN_MAX = 1000 };
+	static const unsigned shifts[] = { 0, 8, 16, 20, 32, 40, 48 };
+
+	(void)state;
+	for (size_t k = 0; k < NELEMS(shifts); k++) {
+		struct imap_thread t;
+		struct buf ids;
+
+		imap_thread_init(&t, IMAP_THREAD_REFERENCES);
+		buf_init(&ids, 64);
+		for (uint32_t i = 1; i <= N; i++) {
+			struct imap_thread_message m = { .number = i };
+
+			buf_reset(&ids);
+			put_le64(&ids, (uint64_t)i << shifts[k] | 1);
+			m.ids = buf_slice(&ids);
+			assert_true(imap_thread_add(&t, &m));
+		}
+		assert_in_range(longest_run(&t.ids), 1, RUN_MAX);
+		buf_fini(&ids);
+		imap_thread_fini(&t);
+	}
+	assert_false(imap_shared_busy());
+}
+
 /* Small numbers, told before or after another key. */
 static void
 test_ranks(void **state)
@@ -546,6 +591,7 @@ test_order(void **state)
 	imap_order_fini(&o);
 }
 
+/* The sum has an end, and is given back. */
 static void
 test_shared(void **state)
 {
@@ -579,6 +625,7 @@ main(void)
 		cmocka_unit_test(test_refs),
 		cmocka_unit_test(test_random),
 		cmocka_unit_test(test_deep),
+		cmocka_unit_test(test_crafted_ids),
 		cmocka_unit_test(test_ranks),
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_shared),
