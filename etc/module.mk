@@ -105,7 +105,7 @@ EXTRA_DIST += etc/rc.in etc/authdaemond.in etc/mkcert.in etc/mkdhparams.in \
 	etc/systemd/postern-authdaemond.service.in \
 	etc/systemd/postern-service.service.in \
 	etc/systemd/postern.tmpfiles.in etc/systemd/postern.sysusers.in \
-	etc/install-configure.sh etc/imapd.cnf etc/pop3d.cnf \
+	etc/install-configure.sh etc/install-migrate.sh etc/imapd.cnf etc/pop3d.cnf \
 	etc/postfix_users.sql etc/postfix_users.sqlite.sql \
 	etc/imapd.dist etc/imapd-ssl.dist etc/pop3d.dist etc/pop3d-ssl.dist \
 	etc/quotawarnmsg.example \
@@ -248,4 +248,11 @@ install-configure:
 	@echo "Programs that ask authdaemond (Postfix, maildrop) must be in"
 	@echo "group $(POSTERN_MAILGROUP), or $(POSTERN_AUTHDAEMONVAR) be of mode 755."
 
-.PHONY: install-configure
+# A courier-authlib of another place, before install-configure. MIGRATE_ROOT:
+# the directory in which the other system is mounted, / unless given.
+install-migrate:
+	$(SHELL) $(srcdir)/etc/install-migrate.sh $(INSTALLMIGRATEFLAGS) \
+	    "$(DESTDIR)$(POSTERN_PKGCONFDIR)" "$(POSTERN_MAILGROUP)" \
+	    "$(MIGRATE_ROOT)"
+
+.PHONY: install-configure install-migrate

@@ -1,6 +1,7 @@
 """install-configure, which is for our files what sysconftool is for Courier's."""
 
 import importlib.util
+import os
 import pathlib
 import re
 import shutil
@@ -236,3 +237,125 @@ def test_howto_authmysqlrc(etc):
     now = values(etc.read("authmysqlrc"))
     assert values(was).items() <= now.items()
     assert etc.read("authmysqlrc.bak") == was
+
+
+# --- install-migrate: the files of a courier-authlib elsewhere ----------------
+
+MIGRATE = TOP / "etc/install-migrate.sh"
+
+
+class Machine:
+    """A root directory with a Courier in it, and where Postern goes."""
+
+    def __init__(self, base):
+        self.root, self.path = base / "old", base / "P/etc"
+
+    def put(self, place, name, text):
+        path = self.root / place.lstrip("/") / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def migrate(self, *options):
+        done = subprocess.run(
+            ["sh", str(MIGRATE), *options, str(self.path), "", str(self.root)],
+            capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def names(self):
+        return sorted(p.name for p in self.path.iterdir())
+
+
+@pytest.fixture
+def machine(tmp_path):
+    return Machine(tmp_path)
+
+
+@pytest.mark.parametrize("place", [
+    "/etc/courier", "/etc/courier/authlib", "/etc/courier-imap",
+    "/usr/lib/courier/etc", "/usr/lib/courier-imap/etc", "/usr/local/etc",
+    "/usr/local/etc/courier", "/usr/local/courier/etc",
+    "/usr/local/lib/courier/etc", "/usr/local/lib/courier-imap/etc",
+    "/usr/local/share/sqwebmail", "/usr/local/etc/courier-imap"])
+def test_migrate_from_each_place(machine, place):
+    names = ["authdaemonrc", "authldaprc", "authmysqlrc", "authpgsqlrc"]
+    for name in names:
+        source = machine.put(place, name, f"##VERSION: x\n{name}\n")
+        source.chmod(0o666)
+    machine.put(place, "userdb", "joe\tuid=1000\n")
+    machine.put(place, "imapd", "##VERSION: x\n")
+    told = machine.migrate("-n")
+    assert not machine.path.exists()
+    assert machine.migrate() == told
+    assert machine.names() == [*names, "userdb"]
+    for name in (*names, "userdb"):
+        source, made = machine.root / place[1:] / name, machine.path / name
+        assert f"{made}: copied from {source}\n" in told
+        assert made.read_text() == source.read_text()
+        assert made.stat().st_mode & 0o777 == 0o600
+
+
+def test_migrate_keeps_and_leaves(machine):
+    """What is there stays; what isn't Courier's is named, not taken."""
+    machine.path.mkdir(parents=True)
+    (machine.path / "authdaemonrc").write_text("mine\n")
+    (machine.path / "userdb").symlink_to("nowhere")
+    machine.put("/etc/courier", "authdaemonrc", "##VERSION: x\n")
+    machine.put("/etc/courier", "userdb", "joe\tuid=1000\n")
+    howto = machine.put("/etc/courier", "authmysqlrc",
+                        (DATA / "howto/authmysqlrc").read_text())
+    late = machine.put("/usr/local/courier/etc", "authpgsqlrc", "##VERSION:b\n")
+    machine.put("/usr/local/etc/courier-imap", "authpgsqlrc", "##VERSION:c\n")
+    told = machine.migrate()
+    assert f"{howto}: left, its first line is no ##VERSION\n" in told
+    assert f"{machine.path}/authdaemonrc: kept\n" in told
+    assert f"{machine.path}/authpgsqlrc: copied from {late}\n" in told
+    assert (machine.path / "authdaemonrc").read_text() == "mine\n"
+    assert (machine.path / "userdb").readlink() == pathlib.Path("nowhere")
+    assert machine.names() == ["authdaemonrc", "authpgsqlrc", "userdb"]
+    assert "##VERSION:b" in (machine.path / "authpgsqlrc").read_text()
+    # A later place is asked when an earlier one has a file of somebody else's.
+    machine.put("/usr/local/etc", "authmysqlrc", "##VERSION: y\n")
+    assert "/usr/local/etc/authmysqlrc\n" in machine.migrate()
+
+
+def test_migrate_a_directory(machine):
+    machine.put("/etc/courier/userdb", "example.com", "joe\tuid=1000\n")
+    machine.migrate()
+    made = machine.path / "userdb/example.com"
+    assert made.read_text() == "joe\tuid=1000\n"
+    assert made.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_configure_after_migrate(machine):
+    """The two in a row lose no setting of Courier's."""
+    want = {"authdaemonrc": 'authmodulelist="authmysql authuserdb"',
+            "authmysqlrc": "MYSQL_SERVER\tdb.example.com"}
+    for name, line in want.items():
+        key = re.match(r"\w+", line)[0]
+        text, n = re.subn(rf"(?m)^{key}\b.*", line,
+                          (DATA / "debian" / name).read_text())
+        assert n == 1
+        machine.put("/etc/courier", name, text)
+    machine.migrate()
+    for name in want:
+        shutil.copy(postern.prefix() / "etc" / f"{name}.dist", machine.path)
+    etc = Etc(machine.path)
+    etc.run(*want)
+    for name, line in want.items():
+        assert "postern" in etc.read(name).splitlines()[0]
+        assert f"\n{line}\n" in etc.read(name)
+
+
+def test_make_install_migrate(machine):
+    """By make, into DESTDIR and from MIGRATE_ROOT: nothing of this machine."""
+    source = machine.put("/etc/courier", "authdaemonrc", "##VERSION: x\n")
+    done = subprocess.run(
+        ["make", "install-migrate", f"DESTDIR={machine.path}",
+         f"MIGRATE_ROOT={machine.root}"],
+        cwd=os.environ["BUILD_DIR"], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"copied from {source}\n" in done.stdout
+    made, = machine.path.rglob("authdaemonrc")
+    assert made.read_text() == source.read_text()
