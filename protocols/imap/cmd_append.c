@@ -89,7 +89,7 @@ put_appenduid(
 	for (size_t k = 0; k < n; k++)
 		imap_put_set_add(&w, uids[k]);
 	imap_put_set_end(&w);
-	buf_putc(out, ']');
+	buf_puts(out, "] ");
 }
 
 static enum step
@@ -110,8 +110,9 @@ commit_fn(struct imap_session *i)
 		return append_fail(i, rc, NULL);
 	assert(n == a->n);
 	buf_init(&code, i->reply.max);
-	put_appenduid(&code, uidvalidity, uids, n);
-	st = imap_finish(i, "OK", "%s APPEND Ok.", buf_cstr(&code));
+	if (imap_may_tell_uids(&a->place))
+		put_appenduid(&code, uidvalidity, uids, n);
+	st = imap_finish(i, "OK", "%sAPPEND Ok.", buf_cstr(&code));
 	buf_fini(&code);
 	return st;
 }

@@ -8,7 +8,7 @@ enum { REMOVING = ACL_DELETE_MESSAGES | ACL_EXPUNGE };
 struct copy_args {
 	struct imap_set set;
 	struct slice target;
-	bool bad_name, move;
+	bool bad_name, move, tell_uids;
 	struct change_copy *change;
 };
 
@@ -78,7 +78,8 @@ copied(struct imap_session *i, const struct copy_result *r)
 	}
 	imap_trash_copied(i, a->target, r->from, r->n);
 	buf_init(&code, i->reply.max);
-	put_copyuid(&code, r);
+	if (a->tell_uids)
+		put_copyuid(&code, r);
 	/* a list that long has more gaps than any client will look at */
 	if (!buf_ok(&code))
 		buf_reset(&code);
@@ -145,6 +146,7 @@ copy_fn(struct imap_session *i)
 		return STEP_WAIT_PEER;
 	if (rc != 0)
 		return copy_fail(i, rc, &e);
+	a->tell_uids = imap_may_tell_uids(&place);
 	/* RFC 4314 4: what one may not set isn't set on the copies */
 	change_copy_drop(a->change, imap_flags_denied(place.rights),
 	    (place.rights & ACL_WRITE) == 0);

@@ -216,6 +216,12 @@ imap_reach_parent(struct imap_session *i, struct slice name, unsigned need,
 	return err_set(e, ERR_NO_RIGHT, "a right is missing");
 }
 
+bool
+imap_may_tell_uids(const struct imap_place *p)
+{
+	return (p->rights & ACL_READ) != 0;
+}
+
 uint32_t
 imap_flags_denied(unsigned rights)
 {

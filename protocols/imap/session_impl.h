@@ -505,6 +505,8 @@ struct acl_who imap_who(struct imap_session *i, bool own);
 /* The index of shared mailboxes for this account; .index NULL: none. */
 struct shared_options imap_shared(struct imap_session *i);
 bool imap_has_shared(const struct imap_session *i);
+/* Whether UIDs in a mailbox may be told to the user: RFC 4315 3. */
+bool imap_may_tell_uids(const struct imap_place *p);
 /* The message flags that rights don't allow to change (RFC 4314 2.1). */
 uint32_t imap_flags_denied(unsigned rights);
 /* Append rights as RFC 4314 2.1.1 has them, in quotes. */
