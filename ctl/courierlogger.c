@@ -23,6 +23,7 @@
 #define SYSLOG_NAMES
 #include <syslog.h>
 
+#include "base/num.h"
 #include "ctl/pid_lock.h"
 
 enum { LINE_MAX_BYTES = 8192, KILL_AFTER_S = 8, RESPAWN_S = 1 };
@@ -122,43 +123,59 @@ log_lines(int fd)
 /* --- who to be ------------------------------------------------------------ */
 
 static bool
-find_ids(struct arguments *a)
+find_user(struct arguments *a)
 {
 	const struct passwd *pw;
-	const struct group *gr;
-	char *end;
+	uint32_t id;
 
-	if (a->user != NULL) {
-		a->uid = (uid_t)strtoul(a->user, &end, 10);
-		pw = *end == '\0' ? NULL : getpwnam(a->user);
-		if (*end != '\0' && pw == NULL)
+	if (num_u32(slice_str(a->user), &id)) {
+		pw = getpwuid((uid_t)id);
+	} else {
+		pw = getpwnam(a->user);
+		if (pw == NULL)
 			return false;
-		if (pw != NULL) {
-			a->uid = pw->pw_uid;
-			a->gid = pw->pw_gid;
-			a->has_gid = true;
-		}
-		a->has_uid = true;
+		id = pw->pw_uid;
 	}
-	if (a->group != NULL) {
-		a->gid = (gid_t)strtoul(a->group, &end, 10);
-		gr = *end == '\0' ? NULL : getgrnam(a->group);
-		if (*end != '\0' && gr == NULL)
-			return false;
-		if (gr != NULL)
-			a->gid = gr->gr_gid;
+	if (pw != NULL) {
+		a->gid = pw->pw_gid;
 		a->has_gid = true;
 	}
-	return true;
+	a->uid = (uid_t)id;
+	a->has_uid = true;
+	return a->uid != (uid_t)-1; /* to setresuid(2): stay who you are */
+}
+
+static bool
+find_group(struct arguments *a)
+{
+	const struct group *gr;
+	uint32_t id;
+
+	if (!num_u32(slice_str(a->group), &id)) {
+		gr = getgrnam(a->group);
+		if (gr == NULL)
+			return false;
+		id = gr->gr_gid;
+	}
+	a->gid = (gid_t)id;
+	a->has_gid = true;
+	return a->gid != (gid_t)-1;
+}
+
+static bool
+find_ids(struct arguments *a)
+{
+	return (a->user == NULL || find_user(a)) &&
+	    (a->group == NULL || find_group(a));
 }
 
 static bool
 drop_root(const struct arguments *a)
 {
-	if (geteuid() != 0)
+	if (geteuid() != 0 || (!a->has_uid && !a->has_gid))
 		return true;
-	if (a->has_gid &&
-	    (setgroups(0, NULL) < 0 || setresgid(a->gid, a->gid, a->gid) < 0))
+	if (setgroups(0, NULL) < 0 ||
+	    (a->has_gid && setresgid(a->gid, a->gid, a->gid) < 0))
 		return false;
 	return !a->has_uid || setresuid(a->uid, a->uid, a->uid) == 0;
 }

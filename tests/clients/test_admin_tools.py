@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import os
 import pathlib
+import pwd
 import re
 import socket
 import stat
@@ -232,6 +233,24 @@ def test_courierlogger_usage(courier, tmp_path):
         told = [run("courierlogger", *words).returncode
                 for run in (ours, courier)]
         assert told[0] == told[1], words
+
+
+@pytest.mark.parametrize("word", ["-user=", "-user=-1", "-user=4294967295",
+                                  "-user=4294967296", "-group=", "-group=-1"])
+def test_courierlogger_refuses_no_ids(word):
+    """(uid_t)-1 is nobody's: root would stay root."""
+    done = ours("courierlogger", "-droproot", word, "id", "-u")
+    assert (done.returncode, done.stdout) == (1, ""), done
+
+
+def test_courierlogger_drops_groups():
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    nobody = pwd.getpwnam("nobody")
+    for user in ("nobody", nobody.pw_uid):
+        done = ours("courierlogger", "-droproot", f"-user={user}", "sh", "-c",
+                    "id -u; id -G")
+        assert done.stdout.split() == [str(nobody.pw_uid), str(nobody.pw_gid)]
 
 
 @pytest.mark.parametrize("which", ["ours", "theirs"])
