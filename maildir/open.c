@@ -435,22 +435,6 @@ start_db(struct account *a, struct err *e)
 	return db_commit(&a->db, e);
 }
 
-static int
-open_once(struct account *a, struct err *e)
-{
-	char *path = real_path(a, DB_NAME);
-	int rc = db_open(&a->db, path, a->remote, false, e);
-
-	if (rc == 0 && !db_file(path, &a->db_ino))
-		rc = err_set(e, ERR_STALE, "database vanished");
-	free(path);
-	if (rc == 0)
-		rc = start_db(a, e);
-	if (rc != 0)
-		db_close(&a->db);
-	return rc;
-}
-
 /* What another process left half done, if it is sure to be gone. */
 static int
 carry_out(struct account *a, struct err *e)
@@ -462,6 +446,24 @@ carry_out(struct account *a, struct err *e)
 	rc = intent_redo(a, e);
 	if (lock_file(a, F_RDLCK) < 0 && rc == 0)
 		rc = err_sys(e, "lock " LOCK_NAME);
+	return rc;
+}
+
+static int
+open_once(struct account *a, struct err *e)
+{
+	char *path = real_path(a, DB_NAME);
+	int rc = db_open(&a->db, path, a->remote, false, e);
+
+	if (rc == 0 && !db_file(path, &a->db_ino))
+		rc = err_set(e, ERR_STALE, "database vanished");
+	free(path);
+	if (rc == 0)
+		rc = start_db(a, e);
+	if (rc == 0)
+		rc = carry_out(a, e);
+	if (rc != 0)
+		db_close(&a->db);
 	return rc;
 }
 
@@ -497,10 +499,6 @@ account_open_db(struct account *a, struct err *e)
 	}
 	if (rc != 0)
 		goto fail;
-	if ((rc = carry_out(a, e)) != 0) {
-		db_close(&a->db);
-		goto fail;
-	}
 	if (a->store->opt.syncer != NULL)
 		db_count_log(&a->db);
 	a->root_dirty = true;

@@ -389,6 +389,7 @@ downgrade(struct fixture *f)
 	exec(h, "DROP TABLE pop3_text");
 	exec(h, "DROP TABLE print");
 	exec(h, "DROP TABLE exported");
+	exec(h, "DROP TABLE intent");
 	exec(h, "ALTER TABLE mailbox DROP COLUMN object_id");
 	exec(h, "ALTER TABLE mailbox DROP COLUMN vanished_from");
 	exec(h, "ALTER TABLE mailbox DROP COLUMN modseq_floor");
