@@ -239,7 +239,8 @@ const char *
 verdict_name(enum verdict v)
 {
 	static const char *const names[VERDICT_N] = { "ok", "rejected",
-		"temporary failure", "unsupported", "more", "stale", "slow" };
+		"temporary failure", "unsupported", "more", "stale", "slow",
+		"unusable account" };
 
 	return names[v];
 }

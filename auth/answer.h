@@ -47,11 +47,12 @@ struct query {
 enum verdict {
 	VERDICT_OK,
 	VERDICT_REJECTED,    /* no such user, wrong password: permanent */
-	VERDICT_TEMPORARY,   /* a back end is away or the row is unusable */
+	VERDICT_TEMPORARY,   /* a back end is away */
 	VERDICT_UNSUPPORTED, /* this module can't do that */
 	VERDICT_MORE,	     /* part of a long answer, more follows */
 	VERDICT_STALE,	     /* not tried: the helper must be made anew */
 	VERDICT_SLOW,	     /* not tried: work for a helper for slow work */
+	VERDICT_UNUSABLE,    /* the row is wrong: until the admin mends it */
 	VERDICT_N,
 };
 

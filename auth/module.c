@@ -332,7 +332,7 @@ judge(struct chain *c, const struct query *q, struct account *a, bool compare)
 	    !check_paths(q, a, &why)) {
 		log_error("account %s can't be used: %s",
 		    log_safe(q->user, safe, sizeof(safe)), why);
-		return VERDICT_TEMPORARY;
+		return VERDICT_UNUSABLE;
 	}
 	warn_of_nobody(c, q, a);
 	v = compare ? judge_op(c, q, a) : VERDICT_OK;
@@ -357,7 +357,7 @@ log_verdict(
 {
 	if (v == VERDICT_OK)
 		log_account(a);
-	else if (v == VERDICT_TEMPORARY)
+	else if (v == VERDICT_TEMPORARY || v == VERDICT_UNUSABLE)
 		log_debug(
 		    "%s: TEMPFAIL - no more modules will be tried", m->name);
 	else
@@ -445,7 +445,7 @@ chain_ask(struct chain *c, const struct query *q, struct account *out)
 		if (v == VERDICT_OK)
 			note_address(q, by_address, out);
 		if (v == VERDICT_OK || v == VERDICT_TEMPORARY ||
-		    v == VERDICT_SLOW)
+		    v == VERDICT_UNUSABLE || v == VERDICT_SLOW)
 			return v;
 		account_fini(out);
 	}

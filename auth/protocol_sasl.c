@@ -150,18 +150,23 @@ put_fail(
 	buf_putc(&s->out, '\n');
 }
 
-/* A temporary failure is told at once, and ends the request. */
+/* A failure of ours is told at once, and ends the request. */
 static void
-fail_temporarily(struct sasl_request *r)
+fail_at_once(struct sasl_request *r, const char *fields)
 {
 	struct sasl_session *s = r->session;
 
 	if (s->options.close_on_temporary)
 		s->closing = true;
 	else
-		put_fail(s, r->id, secret_slice(&r->mech.user),
-		    "\ttemp\tcode=temp_fail");
+		put_fail(s, r->id, secret_slice(&r->mech.user), fields);
 	request_free(r);
+}
+
+static void
+fail_temporarily(struct sasl_request *r)
+{
+	fail_at_once(r, "\ttemp\tcode=temp_fail");
 }
 
 /*
@@ -315,6 +320,10 @@ sasl_session_answer(
 			succeed(r, a);
 		else
 			follow(r, MECH_REJECT);
+		break;
+	case VERDICT_UNUSABLE:
+		/* temp: a mail server may not bounce for it */
+		fail_at_once(r, "\ttemp\tcode=unusable");
 		break;
 	case VERDICT_TEMPORARY:
 	case VERDICT_MORE:

@@ -31,6 +31,7 @@ enum preauth_event {
 enum preauth_failure {
 	PREAUTH_BAD_CREDENTIALS, /* same words for unknown user, bad password */
 	PREAUTH_UNAVAILABLE,	 /* temporary: authdaemond or table away */
+	PREAUTH_UNUSABLE,	 /* the account's row is wrong */
 	PREAUTH_LIMIT,		 /* refused by a limit after authentication */
 	PREAUTH_DISABLED,	 /* the account may not use this service */
 	PREAUTH_TIMEOUT,	 /* time to log in is over (end only) */

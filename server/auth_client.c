@@ -211,8 +211,11 @@ take_fail(struct auth_request *r, struct slice fields)
 
 	(void)field(fields, SLICE("user="), &result.user);
 	while (slice_split(&rest, '\t', &one))
-		if (slice_eq(one, SLICE("temp")) ||
-		    slice_eq(one, SLICE("code=temp_fail")))
+		if (slice_eq(one, SLICE("code=unusable")))
+			result.verdict = AUTH_UNUSABLE;
+		else if (result.verdict == AUTH_FAILED &&
+		    (slice_eq(one, SLICE("temp")) ||
+			slice_eq(one, SLICE("code=temp_fail"))))
 			result.verdict = AUTH_UNAVAILABLE;
 	finish(r, &result);
 }

@@ -25,6 +25,7 @@ enum auth_verdict {
 	AUTH_OK,	  /* ticket is set */
 	AUTH_FAILED,	  /* wrong name or password */
 	AUTH_UNAVAILABLE, /* temporary: table or authdaemond away */
+	AUTH_UNUSABLE,	  /* the account's row is wrong, see its log */
 };
 
 struct auth_result {

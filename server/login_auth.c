@@ -80,6 +80,13 @@ on_auth_verdict(void *arg, const struct auth_result *r)
 		p->ops->failed(p, PREAUTH_UNAVAILABLE, NULL);
 		conn_set_state(c, CONN_TALK);
 		break;
+	case AUTH_UNUSABLE:
+		log_line_as(service_ident(c->service), LOG_LEVEL_ERROR,
+		    "authentication error: account can't be used, ip=[%s]",
+		    service_log_addr(c->client_addr));
+		p->ops->failed(p, PREAUTH_UNUSABLE, NULL);
+		conn_set_state(c, CONN_TALK);
+		break;
 	}
 	conn_run(c);
 }

@@ -265,6 +265,8 @@ static const struct {
 	    "Login failed." },
 	[PREAUTH_UNAVAILABLE] = { "[UNAVAILABLE]",
 	    "Temporary problem, please try again later" },
+	[PREAUTH_UNUSABLE] = { "[CONTACTADMIN]",
+	    "Your account is set up wrongly, tell your administrator." },
 	[PREAUTH_LIMIT] = { "[LIMIT]", "Too many connections." },
 	[PREAUTH_DISABLED] = { "[ALERT]", "This account may not use IMAP." },
 	[PREAUTH_TIMEOUT] = { "[UNAVAILABLE]", "Disconnected for inactivity." },

@@ -366,6 +366,9 @@ put_failure(
 		[PREAUTH_BAD_CREDENTIALS] = { "[AUTH]", "Login failed." },
 		[PREAUTH_UNAVAILABLE] = { "[SYS/TEMP]",
 		    "Temporary problem, please try again later" },
+		[PREAUTH_UNUSABLE] = { "[SYS/PERM]",
+		    "Your account is set up wrongly, tell your "
+		    "administrator." },
 		[PREAUTH_LIMIT] = { "[SYS/TEMP]", "Too many connections." },
 		[PREAUTH_DISABLED] = { "[AUTH]",
 		    "This account may not use POP3." },

@@ -143,7 +143,7 @@ def test_scram_with_a_hash_only(table, postfix):
 def test_scram_while_a_row_is_unusable(table, login):
     table.add("unusable", clear="secret", uid=0)
     line, _ = scram(login, 1, "SCRAM-SHA-256", "unusable", "secret")
-    assert line == "FAIL\t1\tuser=unusable\ttemp\tcode=temp_fail"
+    assert line == "FAIL\t1\tuser=unusable\ttemp\tcode=unusable"
 
 
 def test_scram_without_initial_response(postfix):

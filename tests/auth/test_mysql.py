@@ -116,7 +116,7 @@ def test_unusable_row(mysql_daemon, mariadb, fields, log):
     # Whatever is asked of it.
     assert mysql_daemon.courier(b"PRE . imap unusable\n") == b""
     assert sasl_login(mysql_daemon, "unusable") == \
-        "FAIL\t1\tuser=unusable\ttemp\tcode=temp_fail"
+        "FAIL\t1\tuser=unusable\ttemp\tcode=unusable"
 
 
 @pytest.mark.parametrize("uid", [

@@ -210,7 +210,7 @@ def test_no_master_is_a_temporary_failure(login):
 def test_login_socket_says_temporary_failures(daemon, table, login, master):
     table.add("unusable", clear="secret", uid=0)
     login.plain(1, "unusable", "secret")
-    assert login.line() == "FAIL\t1\tuser=unusable\ttemp\tcode=temp_fail"
+    assert login.line() == "FAIL\t1\tuser=unusable\ttemp\tcode=unusable"
     login.plain(2, JOE, "secret")
     assert login.line().startswith("OK\t2")
 

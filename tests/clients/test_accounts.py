@@ -120,6 +120,29 @@ def test_a_locked_home(started):
     wait_for(lambda: JOE not in s.ctl("who").stdout, "no session is left")
 
 
+@pytest.mark.parametrize("columns, why", [
+    ({"uid": 99}, "uid is below UID_MIN"), ({"uid": "x"}, "not a number"),
+    ({"gid": 99}, "gid is below GID_MIN"), ({"homedir": ""}, "no home")])
+def test_a_row_that_cant_be_used(fresh, columns, why):
+    """Nothing that goes away by itself: the admin is to be told."""
+    s = fresh()
+    s.set("postern", UID_MIN=100, GID_MIN=100)
+    s.add_user(ANN)
+    s.add_user(JOE, **columns)
+    s.start()
+    told = "Your account is set up wrongly, tell your administrator."
+    assert imap_login(s)[0] == f"NO [CONTACTADMIN] {told}"
+    assert pop_login(s) == f"-ERR [SYS/PERM] {told}"
+    for ident in ("imapd", "pop3d"):
+        s.wait_log(rf"{ident}: error: authentication error: account can't be "
+                   r"used, ip=\[::ffff:127\.0\.0\.1\]\n")
+    s.wait_log(rf"account joe@example\.com can't be used: .*{why}")
+    assert "LOGIN FAILED" not in s.log()
+    assert not s.maildir(ANN).exists()
+    with imap(s, ANN) as c:
+        c.ok("NOOP")
+
+
 def test_a_file_where_the_maildir_should_be(started):
     s = started()
     (s.joe / "Maildir").write_text("no directory")

@@ -209,7 +209,9 @@ tells_failures_apart(void **state)
 	login_begin(&f, "", "");
 	login_start(&f, false);
 	(void)greeted(&c, &f, SERVICE_IMAPD);
-	client_say(&c, "a LOGIN joe wrong\r\nb LOGIN joe wrong\r\n");
+	client_say(&c,
+	    "a LOGIN joe wrong\r\nb LOGIN joe wrong\r\n"
+	    "c LOGIN joe wrong\r\n");
 	id = auth_expect(&f, &line);
 	auth_say(&f, "FAIL\t%u\tuser=joe", id);
 	client_expect(&c, "a NO [AUTHENTICATIONFAILED]");
@@ -220,6 +222,10 @@ tells_failures_apart(void **state)
 	auth_say(&f, "FAIL\t%u\tuser=joe\ttemp\tcode=temp_fail", id);
 	client_expect(&c, "b NO [UNAVAILABLE]");
 	master_expect_log(&f, "authentication error: Input/output error");
+	id = auth_expect(&f, &line);
+	auth_say(&f, "FAIL\t%u\tuser=joe\ttemp\tcode=unusable", id);
+	client_expect(&c, "c NO [CONTACTADMIN]");
+	master_expect_log(&f, "authentication error: account can't be used");
 	client_close(&c);
 	login_end(&f);
 }
