@@ -1,8 +1,11 @@
 """Accounts that may not, or can't, be served: a clear answer each time."""
 
 import contextlib
+import errno
 import os
+import re
 import sqlite3
+import subprocess
 
 import postern
 import pytest
@@ -189,3 +192,98 @@ def test_a_missing_maildir_is_made(started):
     with imap(s) as c:
         c.ok("SELECT INBOX")
     assert (s.joe / "Maildir/cur").is_dir()
+
+
+# --- a full disk --------------------------------------------------------------
+
+class SmallDisk:
+    def __init__(self, path):
+        self.path, self.filler = path, path / "filler"
+
+    def fill(self):
+        with open(self.filler, "ab", buffering=0) as f:
+            size = 65536
+            while size:
+                try:
+                    f.write(bytes(size))
+                except OSError as error:
+                    assert error.errno == errno.ENOSPC
+                    size //= 2
+
+    def empty(self):
+        self.filler.unlink()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 2 MiB, mounted where only this machine sees it."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to mount")
+    path = tmp_path / "small"
+    path.mkdir()
+    for above in (path, *path.parents[:3]):
+        above.chmod(above.stat().st_mode | 0o055)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=755",
+                           "tmpfs", path], capture_output=True, text=True)
+    if done.returncode != 0:
+        pytest.skip(f"no right to mount: {done.stderr}")
+    yield SmallDisk(path)
+    subprocess.run(["umount", "-l", path], check=True)
+
+
+def flags(c):
+    """The flags of each message, by its UID."""
+    found = {}
+    for line in c.ok("UID FETCH 1:* (FLAGS)"):
+        m = re.search(r"FETCH \(.*UID (\d+)", line)
+        if m:
+            words = re.search(r"FLAGS \(([^)]*)\)", line)[1].split()
+            found[int(m[1])] = set(words) - {"\\Recent"}
+    return found
+
+
+def test_a_full_disk(fresh, small_disk):
+    """Each refusal is a clear one; what was acknowledged is there after it."""
+    s = fresh()
+    home = small_disk.path / "joe"
+    home.mkdir()
+    s.add_user(JOE, homedir=str(home), maildir="Maildir/")
+    s._own(home, s.users[JOE])
+    s.start()
+    for _ in range(6):
+        s.deliver()
+    letter = "Subject: big\r\n\r\n" + "x" * 5000
+    append = f"APPEND INBOX {{{len(letter)}+}}\r\n{letter}"
+    with imap(s) as c, pop3(s) as p:
+        assert p.pop("STAT")[0].startswith("+OK 6 ")
+        c.ok("SELECT INBOX")
+        want = flags(c)
+        assert len(want) == 6
+        small_disk.fill()
+        assert c.imap(append)[-1].split(" ", 1)[1] == \
+            "NO [UNAVAILABLE] No space on the disk."
+        s.wait_log(r"imapd: error: imap: APPEND failed .* "
+                   r"user=joe@example\.com: no space\n")
+        for uid in range(1, 7):
+            answer = c.imap(f"UID STORE {uid} +FLAGS ($Keyword{uid})")[-1]
+            if answer.split(" ")[1] == "OK":
+                want[uid].add(f"$Keyword{uid}")
+            else:
+                assert "NO [UNAVAILABLE] No space" in answer
+        assert flags(c) == want
+        assert p.pop("DELE 1")[0].startswith("+OK")
+        quit_answer = p.pop("QUIT")[0]
+    assert re.match(r"\+OK|-ERR \[SYS/", quit_answer), quit_answer
+    assert len(s.files()) == (5 if quit_answer.startswith("+OK") else 6)
+    small_disk.empty()
+    with imap(s) as c:
+        c.ok("SELECT INBOX")
+        if quit_answer.startswith("+OK"):
+            del want[1]
+        now = flags(c)
+        assert now.keys() == want.keys()
+        for uid, words in want.items():
+            assert now[uid] - {"\\Seen"} == words
+        c.ok(append)
+        assert len(flags(c)) == len(want) + 1
+    assert not list((home / "Maildir/tmp").glob("[0-9]*"))
