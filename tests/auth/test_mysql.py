@@ -4,6 +4,7 @@ deaths.  A database that is away is a temporary failure, never a refusal."""
 import hashlib
 import hmac
 import pathlib
+import re
 import signal
 import subprocess
 import threading
@@ -260,6 +261,8 @@ def test_a_broken_file_changes_nothing(mysql_daemon, mariadb):
         "MYSQL_PORT 0", "MYSQL_PORT many"))
     for _ in range(5):
         assert mysql_daemon.login() == record()
+    assert re.search(rf"{mysql_daemon.conf}/authmysqlrc:\d+: .*MYSQL_PORT: "
+                     "expected a number", mysql_daemon.log())
     assert "stays in force" in mysql_daemon.log()
 
 

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import pwd
+import re
 import select
 import signal
 import subprocess
@@ -150,6 +151,25 @@ def test_reload_with_an_error_changes_nothing(own):
     own.process.send_signal(signal.SIGHUP)
     support.wait_for(lambda: "stays in force" in own.log(), "the complaint")
     assert own.login() == record()
+
+
+@pytest.mark.parametrize("name, text, said", [
+    ("authdaemonrc", "\ndaemons=many\n", "authdaemonrc:2: .*daemons: expected "
+     "a number"),
+    ("authdaemonrc", "authmodulelist=\"authsqlite\n", "authdaemonrc:1: "
+     ".*expected"),
+    ("authdaemonrc", "no equals sign\n", "authdaemonrc:1: .*expected"),
+])
+def test_errors_name_file_line_and_what_was_expected(own, name, text, said):
+    """At a reload the old configuration goes on; at a start nothing begins."""
+    own.write(name, text)
+    own.process.send_signal(signal.SIGHUP)
+    support.wait_for(lambda: "stays in force" in own.log(), "the complaint")
+    assert re.search(rf"{own.conf}/{said}", own.log()), own.log()
+    assert own.login() == record()
+    again = run(own, "-f")
+    assert again.returncode != 0
+    assert re.search(rf"{own.conf}/{said}", again.stdout + again.stderr)
 
 
 def test_killed_helpers_come_back(own):
