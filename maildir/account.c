@@ -12,6 +12,7 @@
 #include "maildir/edit.h"
 #include "maildir/name.h"
 #include "maildir/shared_index.h"
+#include "maildir/shared_link.h"
 #include "maildir/subscription.h"
 
 static int
@@ -147,6 +148,7 @@ account_subscriptions(
 	while (slice_split(&rest, '\n', &name))
 		if (name_valid(name) || shared_name_valid(name))
 			collect_add(&c, name, MAILBOX_SUBSCRIBED);
+	shared_link_subscriptions(a, &c);
 	collect_finish(&c, out);
 out:
 	buf_fini(&file);

@@ -128,6 +128,16 @@ acl_set(struct acl *a, struct slice identifier, unsigned rights)
 	return true;
 }
 
+bool
+acl_add(struct acl *a, struct slice identifier, unsigned rights)
+{
+	const struct acl_entry *e = acl_find(a, identifier);
+
+	if (e != NULL)
+		rights |= e->rights;
+	return rights == 0 || acl_set(a, identifier, rights);
+}
+
 void
 acl_parse(struct slice bytes, struct acl *out)
 {

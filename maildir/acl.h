@@ -67,6 +67,8 @@ void acl_default(struct acl *out);
 /* Set an identifier's rights; 0 removes it.  False: too many entries, or no
  * identifier. */
 bool acl_set(struct acl *a, struct slice identifier, unsigned rights) MUST_USE;
+/* Give an identifier rights besides those it has. */
+bool acl_add(struct acl *a, struct slice identifier, unsigned rights) MUST_USE;
 /* The entry of an identifier, or NULL. */
 const struct acl_entry *acl_find(const struct acl *a, struct slice identifier);
 

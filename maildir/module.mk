@@ -54,7 +54,9 @@ libmaildir_a_SOURCES = \
 	maildir/scan_read.c \
 	maildir/scan_sort.c \
 	maildir/shared_index.c maildir/shared_index.h \
+	maildir/shared_link.c maildir/shared_link.h \
 	maildir/shared_list.c \
+	maildir/shared_subscription.c \
 	maildir/store.c maildir/store.h \
 	maildir/subscription.c maildir/subscription.h \
 	maildir/sync.c maildir/sync.h \
@@ -106,6 +108,12 @@ tests_unit_test_maildir_shared_SOURCES = tests/unit/test_maildir_shared.c \
 tests_unit_test_maildir_shared_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=fsx_stat,--wrap=dir_reader_open
 tests_unit_test_maildir_shared_LDADD = $(MAILDIR_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_maildir_link
+TESTS += tests/unit/test_maildir_link
+tests_unit_test_maildir_link_SOURCES = tests/unit/test_maildir_link.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_link_LDADD = $(MAILDIR_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_maildir_hibernate
 TESTS += tests/unit/test_maildir_hibernate

@@ -14,6 +14,7 @@
 #include "base/utf7.h"
 #include "maildir/internal.h"
 #include "maildir/name.h"
+#include "maildir/shared_link.h"
 
 enum {
 	FIELDS = 5,
@@ -156,12 +157,37 @@ order_lines(const void *a, const void *b)
 	return slice_cmp(x->name, y->name);
 }
 
+/* Sort the lines, and of those with one name keep the first. */
+static void
+sort_lines(struct shared_index *x)
+{
+	size_t n = 0;
+
+	if (x->n != 0)
+		qsort(x->v, x->n, sizeof(*x->v), order_lines);
+	for (size_t i = 0; i < x->n; i++) {
+		if (n != 0 && slice_eq(x->v[n - 1].name, x->v[i].name))
+			x->n_double++;
+		else
+			x->v[n++] = x->v[i];
+	}
+	x->n = n;
+}
+
+static void
+count_bad(struct shared_index *x, size_t number)
+{
+	x->n_bad++;
+	if (x->first_bad == 0)
+		x->first_bad = number;
+}
+
 void
 shared_index_parse(struct slice bytes, const char *dir, uint32_t uid,
     bool munge, struct shared_index *out)
 {
 	struct slice line;
-	size_t cap = 0, number = 0, n = 0;
+	size_t cap = 0, number = 0;
 
 	*out = (struct shared_index){ 0 };
 	arena_init(&out->arena, 0);
@@ -169,22 +195,47 @@ shared_index_parse(struct slice bytes, const char *dir, uint32_t uid,
 		number++;
 		if (slice_ends(line, SLICE("\r")))
 			line.n--;
-		if (line.n == 0 || line.p[0] == '#' ||
-		    parse_line(out, &cap, line, dir, uid, munge))
-			continue;
-		out->n_bad++;
-		if (out->first_bad == 0)
-			out->first_bad = number;
+		if (line.n != 0 && line.p[0] != '#' &&
+		    !parse_line(out, &cap, line, dir, uid, munge))
+			count_bad(out, number);
 	}
-	if (out->n != 0)
-		qsort(out->v, out->n, sizeof(*out->v), order_lines);
-	for (size_t i = 0; i < out->n; i++) {
-		if (n != 0 && slice_eq(out->v[n - 1].name, out->v[i].name))
-			out->n_double++;
-		else
-			out->v[n++] = out->v[i];
+	sort_lines(out);
+}
+
+/* NICK<tab>/PATH */
+static bool
+parse_link(struct shared_index *x, size_t *cap, struct slice line)
+{
+	const char *target;
+	struct slice nick;
+
+	if (!slice_split(&line, '\t', &nick) || !is_part(nick) ||
+	    slice_has(nick, '.') || slice_has(nick, '/') || line.n == 0 ||
+	    line.p[0] != '/')
+		return false;
+	target = joined(x, SLICE(""), line);
+	if (target != NULL)
+		add(x, cap, nick, false, target, false);
+	return target != NULL;
+}
+
+void
+shared_links_parse(struct slice bytes, struct shared_index *out)
+{
+	struct slice line;
+	size_t cap = 0, number = 0;
+
+	*out = (struct shared_index){ 0 };
+	arena_init(&out->arena, 0);
+	while (out->n < SHARED_LINKS_MAX && slice_split(&bytes, '\n', &line)) {
+		number++;
+		if (slice_ends(line, SLICE("\r")))
+			line.n--;
+		if (line.n != 0 && line.p[0] != '#' &&
+		    !parse_link(out, &cap, line))
+			count_bad(out, number);
 	}
-	out->n = n;
+	sort_lines(out);
 }
 
 void
@@ -212,7 +263,8 @@ struct shared_indexes {
 	struct shared_indexes *next;
 	struct shared_index index; /* must be first of what is handed out */
 	char *path;
-	bool munge, circle_told;
+	enum shared_format format;
+	bool circle_told;
 	dev_t dev;
 	ino_t ino;
 	off_t size;
@@ -283,7 +335,12 @@ say_what_was_left_out(const struct shared_indexes *e)
 		log_warn("shared: index %s: %zu lines have the name of another "
 			 "one, left out",
 		    e->path, x->n_double);
-	if (x->n >= SHARED_LINES_MAX)
+	if (x->n_indirect != 0)
+		log_warn("shared: index %s: %zu paths lead through symbolic "
+			 "links or to no Maildir, left out",
+		    e->path, x->n_indirect);
+	if (x->n >= (size_t)(e->format == SHARED_LINKS ? SHARED_LINKS_MAX
+						       : SHARED_LINES_MAX))
 		log_warn("shared: index %s: too long, cut off", e->path);
 }
 
@@ -298,16 +355,51 @@ dir_of(const char *path)
 					  : slice_dup(slice_first(s, slash));
 }
 
+/* See which lines lead to what can be served; they are looked at again when
+ * one goes there. */
+static void
+check_links(struct shared_index *x)
+{
+	for (size_t i = 0; i < x->n; i++)
+		switch (shared_link_check(x->v[i].target)) {
+		case LINK_OK:
+		case LINK_ABSENT:
+			break;
+		case LINK_FOREIGN:
+			x->n_foreign++;
+			break;
+		case LINK_INDIRECT:
+			x->n_indirect++;
+			break;
+		}
+}
+
+static void
+parse(struct shared_indexes *e, struct slice bytes)
+{
+	char *dir;
+
+	if (e->format == SHARED_LINKS) {
+		shared_links_parse(bytes, &e->index);
+		check_links(&e->index);
+		return;
+	}
+	dir = dir_of(e->path);
+	shared_index_parse(bytes, dir, geteuid(),
+	    e->format == SHARED_ACCOUNTS_MUNGED, &e->index);
+	free(dir);
+}
+
 static struct shared_indexes *
-load(const char *path, bool munge, int fd, const struct stat *st)
+load(const char *path, enum shared_format format, int fd, const struct stat *st)
 {
 	struct shared_indexes *e = MEM_NEW(struct shared_indexes);
 	struct buf bytes;
 	uint8_t piece[8192];
 	ssize_t n;
-	char *dir = dir_of(path);
 
-	buf_init(&bytes, SHARED_FILE_MAX);
+	buf_init(&bytes,
+	    format == SHARED_LINKS ? SHARED_LINKS_FILE_MAX : SHARED_FILE_MAX);
 	while ((n = fsx_pread(
 		    fd, piece, sizeof(piece), (off_t)buf_len(&bytes))) > 0 &&
 	    buf_ok(&bytes))
@@ -316,37 +408,38 @@ load(const char *path, bool munge, int fd, const struct stat *st)
 		log_warn("shared: index %s: %s", path,
 		    n < 0 ? "can't be read" : "too large, not used");
 	e->path = mem_strdup(path);
-	e->munge = munge;
+	e->format = format;
 	e->dev = st->st_dev;
 	e->ino = st->st_ino;
 	e->size = st->st_size;
 	e->mtime = st->st_mtim;
-	shared_index_parse(
-	    n < 0 || !buf_ok(&bytes) ? SLICE("") : buf_slice(&bytes), dir,
-	    geteuid(), munge, &e->index);
+	parse(e, n < 0 || !buf_ok(&bytes) ? SLICE("") : buf_slice(&bytes));
 	say_what_was_left_out(e);
 	buf_fini(&bytes);
-	free(dir);
 	return e;
 }
 
 static bool
-is_same(const struct shared_indexes *e, const char *path, bool munge,
-    const struct stat *st)
+is_same(const struct shared_indexes *e, const char *path,
+    enum shared_format format, const struct stat *st)
 {
-	return !e->stale && strcmp(e->path, path) == 0 && e->munge == munge &&
+	return !e->stale && strcmp(e->path, path) == 0 && e->format == format &&
 	    e->dev == st->st_dev && e->ino == st->st_ino &&
 	    e->size == st->st_size && e->mtime.tv_sec == st->st_mtim.tv_sec &&
 	    e->mtime.tv_nsec == st->st_mtim.tv_nsec;
 }
 
 const struct shared_index *
-shared_index_get(struct shared_indexes **all, const char *path, bool munge)
+shared_index_get(
+    struct shared_indexes **all, const char *path, enum shared_format format)
 {
 	struct shared_indexes *e;
 	struct stat st;
-	/* a link is the administrator's way to switch between two */
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	/* a link is the administrator's way to switch between two; a user's
+	 * own file is none */
+	int fd = open(path,
+	    O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY |
+		(format == SHARED_LINKS ? O_NOFOLLOW : 0));
 
 	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
 		if (fd >= 0 || errno != ENOENT)
@@ -357,13 +450,13 @@ shared_index_get(struct shared_indexes **all, const char *path, bool munge)
 		return NULL;
 	}
 	for (e = *all; e != NULL; e = e->next) {
-		if (is_same(e, path, munge, &st))
+		if (is_same(e, path, format, &st))
 			break;
-		if (strcmp(e->path, path) == 0 && e->munge == munge)
+		if (strcmp(e->path, path) == 0 && e->format == format)
 			e->stale = true;
 	}
 	if (e == NULL) {
-		e = load(path, munge, fd, &st);
+		e = load(path, format, fd, &st);
 		e->next = *all;
 		*all = e;
 	}
@@ -398,19 +491,38 @@ shared_index_circle(
 /* --- finding one
  * ---------------------------------------------------------------- */
 
-bool
-shared_name_valid(struct slice name)
+static bool
+valid_below(struct slice name, struct slice root)
 {
 	struct slice part;
 
-	if (!slice_starts(name, SLICE(SHARED_ROOT ".")) ||
-	    name.n > NAME_MAX_BYTES || name.p[name.n - 1] == '.')
+	if (!slice_starts(name, root) || name.n > NAME_MAX_BYTES ||
+	    name.p[name.n - 1] == '.')
 		return false;
-	name = slice_skip(name, sizeof(SHARED_ROOT));
+	name = slice_skip(name, root.n);
 	while (slice_split(&name, '.', &part))
 		if (!is_part(part) || slice_has(part, '/'))
 			return false;
 	return true;
+}
+
+bool
+shared_name_valid(struct slice name)
+{
+	return valid_below(name, SLICE(SHARED_ROOT "."));
+}
+
+bool
+shared_link_name_valid(struct slice name)
+{
+	return valid_below(name, SLICE(SHARED_LINK_ROOT "."));
+}
+
+/* Of an index of accounts. */
+static enum shared_format
+format_of(const struct shared_options *o)
+{
+	return o->munge ? SHARED_ACCOUNTS_MUNGED : SHARED_ACCOUNTS;
 }
 
 bool
@@ -421,7 +533,7 @@ shared_exists(struct account *near, const struct shared_options *o)
 
 	MAGIC_CHECK(near, ACCOUNT_MAGIC);
 	if (o->index == NULL ||
-	    (x = shared_index_get(all, o->index, o->munge)) == NULL)
+	    (x = shared_index_get(all, o->index, format_of(o))) == NULL)
 		return false;
 	shared_index_unref(*all, x);
 	return true;
@@ -451,7 +563,7 @@ shared_find(struct account *near, const struct shared_options *o,
 	for (unsigned depth = 0; depth < SHARED_DEPTH_MAX; depth++) {
 		line = NULL;
 		if (!slice_split(&name, '.', &part) ||
-		    (x = shared_index_get(all, file, o->munge)) == NULL)
+		    (x = shared_index_get(all, file, format_of(o))) == NULL)
 			break;
 		line = shared_index_find(x, part);
 		free(file);

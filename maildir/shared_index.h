@@ -35,6 +35,14 @@ enum {
 struct shared_options {
 	const char *index; /* path of the file; NULL: there are none */
 	bool munge;	   /* IMAP_SHAREDMUNGENAMES */
+	const char *links; /* shared_link.h: the file for all; NULL: none */
+};
+
+/* What the lines of a file are. */
+enum shared_format {
+	SHARED_ACCOUNTS,
+	SHARED_ACCOUNTS_MUNGED,
+	SHARED_LINKS, /* shared_link.h */
 };
 
 struct shared_line {
@@ -49,6 +57,7 @@ struct shared_index {
 	/* what was left out: lines of other users, that make no sense, and
 	 * that name something a second time; the first of those */
 	size_t n_foreign, n_bad, n_double, first_bad;
+	size_t n_indirect; /* of links: paths with a symbolic link in them */
 	struct arena arena;
 };
 
@@ -58,6 +67,8 @@ struct shared_index {
  */
 void shared_index_parse(struct slice bytes, const char *dir, uint32_t uid,
     bool munge, struct shared_index *out);
+/* The same of a file of links; paths aren't looked at. */
+void shared_links_parse(struct slice bytes, struct shared_index *out);
 void shared_index_fini(struct shared_index *x);
 const struct shared_line *shared_index_find(
     const struct shared_index *x, struct slice name);
@@ -65,6 +76,8 @@ const struct shared_line *shared_index_find(
 /* Whether a name could be one of a mailbox or group in "#shared.": no empty
  * part, '/' or control character, UTF-8, not too long. */
 bool shared_name_valid(struct slice name) MUST_USE;
+/* The same for "shared.NICK" and "shared.NICK.FOLDER". */
+bool shared_link_name_valid(struct slice name) MUST_USE;
 
 /* Whether there is an index. */
 bool shared_exists(struct account *near, const struct shared_options *o);
@@ -81,7 +94,8 @@ int shared_find(struct account *near, const struct shared_options *o,
 /*
  * All mailboxes in "#shared." that somebody has the right to see, account
  * after account; only those whose names may begin with the prefix are looked
- * at.  who is borrowed.  1: call again; 0: done, or ERR_*.
+ * at, which are those in "shared." if it begins so.  who is borrowed.  1: call
+ * again; 0: done, or ERR_*.
  */
 struct shared_listing;
 struct shared_listing *shared_listing_new(struct account *near,
@@ -98,8 +112,8 @@ void shared_listing_free(struct shared_listing **l);
 struct shared_indexes;
 /* The index in a file, with a reference; NULL: there is none, or it can't be
  * read (logged).  circle: say once that it is named in a circle. */
-const struct shared_index *shared_index_get(
-    struct shared_indexes **all, const char *path, bool munge) MUST_USE;
+const struct shared_index *shared_index_get(struct shared_indexes **all,
+    const char *path, enum shared_format format) MUST_USE;
 void shared_index_unref(
     struct shared_indexes *all, const struct shared_index *x);
 void shared_index_circle(

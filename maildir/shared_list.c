@@ -18,7 +18,7 @@
 #include "maildir/dir.h"
 #include "maildir/internal.h"
 #include "maildir/name.h"
-#include "maildir/shared_index.h"
+#include "maildir/shared_link.h"
 
 struct level {
 	const struct shared_index *x;
@@ -35,6 +35,8 @@ struct shared_listing {
 	struct level v[SHARED_DEPTH_MAX];
 	size_t depth;
 	size_t n_lines;
+	bool begun;
+	bool links;	 /* those in "shared." */
 	struct buf name; /* "#shared.group" */
 	struct collect found;
 };
@@ -52,7 +54,8 @@ shared_listing_new(struct account *near, const struct shared_options *o,
 	l->who = who;
 	l->prefix = slice_dup(prefix);
 	buf_init(&l->name, 4096);
-	buf_puts(&l->name, SHARED_ROOT);
+	l->links = slice_starts(prefix, SLICE(SHARED_LINK_ROOT "."));
+	buf_puts(&l->name, l->links ? SHARED_LINK_ROOT : SHARED_ROOT);
 	collect_init(&l->found);
 	return l;
 }
@@ -97,7 +100,10 @@ enter(struct shared_listing *l, const char *file)
 		shared_index_circle(*all, l->v[l->depth - 1].x, file);
 		return;
 	}
-	v->x = shared_index_get(all, file, l->opt.munge);
+	v->x = shared_index_get(all, file,
+	    l->links	       ? SHARED_LINKS
+		: l->opt.munge ? SHARED_ACCOUNTS_MUNGED
+			       : SHARED_ACCOUNTS);
 	if (v->x == NULL)
 		return;
 	v->file = mem_strdup(file);
@@ -124,8 +130,11 @@ may_see(const struct shared_listing *l, int root_fd, const char *dir)
 	bool may;
 
 	acl_init(&a);
-	may = acl_read(root_fd, dir, &a, NULL, NULL) == 0 &&
-	    (acl_effective(&a, l->who) & ACL_LOOKUP) != 0;
+	may = acl_read(root_fd, dir, &a, NULL, NULL) == 0;
+	if (may && l->links)
+		may = acl_add(
+		    &a, SLICE("anyone"), shared_link_rights(root_fd, dir));
+	may = may && (acl_effective(&a, l->who) & ACL_LOOKUP) != 0;
 	acl_fini(&a);
 	return may;
 }
@@ -172,7 +181,7 @@ look_through(struct shared_listing *l, int root_fd)
 	struct dir_reader r;
 	struct slice dir;
 
-	if (is_mailbox(root_fd, ".") && may_see(l, root_fd, ""))
+	if (!l->links && is_mailbox(root_fd, ".") && may_see(l, root_fd, ""))
 		collect_add(&l->found, buf_slice(&l->name), 0);
 	if (dir_reader_open(&r, root_fd, ".") < 0)
 		return;
@@ -201,14 +210,55 @@ visit(struct shared_listing *l, const char *path)
 /* --- the walk
  * ------------------------------------------------------------------ */
 
+/* The first file, or the user's own links before those for all. */
+static void
+begin(struct shared_listing *l)
+{
+	struct buf own;
+
+	l->begun = true;
+	if (!l->links) {
+		if (l->opt.index != NULL)
+			enter(l, l->opt.index);
+		return;
+	}
+	if (l->opt.links == NULL)
+		return;
+	if (l->opt.links[0] != '\0')
+		enter(l, l->opt.links);
+	buf_init(&own, 4096);
+	shared_link_own_file(l->near, &own);
+	enter(l, buf_cstr(&own));
+	buf_fini(&own);
+}
+
+/* Go to where a link leads, if that is what its name stands for. */
+static void
+follow(struct shared_listing *l)
+{
+	struct buf path, mailbox, name;
+
+	buf_init(&path, 4096);
+	buf_init(&mailbox, 4096);
+	buf_init(&name, 4096);
+	buf_put(&name, buf_slice(&l->name));
+	buf_puts(&name, ".x");
+	if (shared_link_find(
+		l->near, &l->opt, buf_slice(&name), &path, &mailbox, NULL) == 0)
+		visit(l, buf_cstr(&path));
+	buf_fini(&name);
+	buf_fini(&mailbox);
+	buf_fini(&path);
+}
+
 int
 shared_listing_step(struct shared_listing *l, struct err *e)
 {
 	const struct shared_line *line;
 	struct level *v;
 
-	if (l->n_lines == 0 && l->depth == 0 && l->opt.index != NULL)
-		enter(l, l->opt.index);
+	if (!l->begun)
+		begin(l);
 	if (l->depth == 0)
 		return 0;
 	v = &l->v[l->depth - 1];
@@ -226,7 +276,9 @@ shared_listing_step(struct shared_listing *l, struct err *e)
 		return err_set(e, ERR_LIMIT, "shared names are too long");
 	if (!may_match(l))
 		return 1;
-	if (line->group)
+	if (l->links)
+		follow(l);
+	else if (line->group)
 		enter(l, line->target);
 	else
 		visit(l, line->target);
@@ -236,6 +288,7 @@ shared_listing_step(struct shared_listing *l, struct err *e)
 void
 shared_listing_take(struct shared_listing *l, struct mailbox_list *out)
 {
-	collect_parents(&l->found, SLICE(SHARED_ROOT));
+	collect_parents(
+	    &l->found, l->links ? SLICE(SHARED_LINK_ROOT) : SLICE(SHARED_ROOT));
 	collect_finish(&l->found, out);
 }

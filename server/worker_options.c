@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/paths.h"
 #include "protocols/imap/session.h"
 #include "protocols/pop3/session.h"
 #include "server/conf/conf_client.h"
@@ -83,6 +84,7 @@ fill_imap(struct protocol_options *o, const struct conf *c, enum service s)
 	i->acl = conf_service_bool(c, f, CONF_IMAPD_IMAP_ACL);
 	i->shared_index =
 	    keep(o, conf_service_str(c, f, CONF_IMAPD_IMAP_SHAREDINDEXFILE));
+	i->shared_links = POSTERN_SYSCONFDIR "/maildirshared";
 	i->shared_munge =
 	    conf_service_bool(c, f, CONF_IMAPD_IMAP_SHAREDMUNGENAMES);
 	i->no_thread_sort =

@@ -48,9 +48,15 @@ namespace_fn(struct imap_session *i)
 {
 	struct shared_options o = imap_shared(i);
 
-	imap_put_untagged(&i->s.out, "NAMESPACE ((\"INBOX.\" \".\")) NIL %s",
-	    shared_exists(i->account, &o) ? "((\"" SHARED_ROOT ".\" \".\"))"
-					  : "NIL");
+	bool index = shared_exists(i->account, &o);
+	bool links = shared_links_exist(i->account, &o);
+
+	imap_put_untagged(&i->s.out,
+	    "NAMESPACE ((\"INBOX.\" \".\")) NIL %s%s%s%s",
+	    index || links ? "(" : "NIL",
+	    index ? "(\"" SHARED_ROOT ".\" \".\")" : "",
+	    links ? "(\"" SHARED_LINK_ROOT ".\" \".\")" : "",
+	    index || links ? ")" : "");
 	return imap_finish(i, "OK", "NAMESPACE completed.");
 }
 

@@ -10,6 +10,7 @@ struct list_args {
 	bool root;	      /* pattern "": only the separator is asked for */
 	bool nothing;	      /* it can match no name */
 	bool lsub, percent;
+	bool links; /* all that the pattern matches is in "shared." */
 	struct shared_listing *shared; /* while they are looked for */
 	struct mailbox_list list;
 	size_t at;
@@ -65,6 +66,13 @@ static bool
 is_shared(struct slice s)
 {
 	return slice_starts(s, SLICE(SHARED_ROOT "."));
+}
+
+/* The same for "shared.". */
+static bool
+is_link(struct slice s)
+{
+	return slice_starts(s, SLICE(SHARED_LINK_ROOT "."));
 }
 
 /* --- one line ------------------------------------------------------------ */
@@ -171,7 +179,8 @@ listing_fn(struct imap_session *i)
 		if (imap_spend(i, e->name.n * (a->pattern.n + 1)))
 			return STEP_YIELD;
 		/* as Courier: they are asked for by their namespace */
-		if (is_shared(e->name) && !is_shared(a->pattern))
+		if ((is_shared(e->name) && !is_shared(a->pattern)) ||
+		    (is_link(e->name) && !a->links))
 			continue;
 		if (imap_pattern_match(a->pattern, e->name))
 			put_line(i, e->name, e->attrs);
@@ -235,7 +244,8 @@ list_fn(struct imap_session *i)
 	if (a->nothing)
 		return imap_finish(
 		    i, "OK", "%s completed.", (const char *)i->cmd->name.p);
-	if (!a->lsub && is_shared(a->pattern))
+	a->links = is_link(a->pattern) && imap_has_links(i);
+	if (!a->lsub && (is_shared(a->pattern) || a->links))
 		return begin_sharing(i, a);
 	rc = a->lsub ? account_subscriptions(i->account, &a->list, &e)
 		     : account_list(i->account, &a->list, &e);

@@ -200,7 +200,7 @@ reselect_fn(struct imap_session *i)
 {
 	struct name_args *a = i->args;
 	struct imap_place here = { i->selected_in, a->selected, i->rights,
-		false };
+		false, false };
 	struct mailbox *m = NULL;
 	struct err e = { .code = 0 };
 	int rc = 0;
@@ -271,6 +271,24 @@ imap_parse_subscribe(struct imap_session *i, struct imap_lex *lx)
 	return parse_names(i, lx, false);
 }
 
+/* As Courier: only a folder that is there can be subscribed to, for there will
+ * be a link to it. */
+static int
+subscribe_link(
+    struct imap_session *i, struct name_args *a, bool on, struct err *e)
+{
+	struct shared_options o = imap_shared(i);
+	int rc = 0;
+
+	imap_leave(i);
+	if (on)
+		rc = imap_reach(i, a->name, ACL_LOOKUP, &a->place, e);
+	if (on && rc == 0)
+		rc = account_exists(a->place.account, a->place.name, e);
+	return rc != 0 ? rc
+		       : shared_link_subscribe(i->account, &o, a->name, on, e);
+}
+
 static enum step
 subscribe_fn(struct imap_session *i)
 {
@@ -280,9 +298,10 @@ subscribe_fn(struct imap_session *i)
 
 	if (a->bad_name)
 		return imap_bad_name(i);
-	return finish(i,
-	    account_subscribe(i->account, without_separator(a->name), on, &e),
-	    &e);
+	a->name = without_separator(a->name);
+	if (slice_starts(a->name, SLICE(SHARED_LINK_ROOT ".")))
+		return finish(i, subscribe_link(i, a, on, &e), &e);
+	return finish(i, account_subscribe(i->account, a->name, on, &e), &e);
 }
 
 const struct imap_step imap_step_subscribe = { "SUBSCRIBE", subscribe_fn,

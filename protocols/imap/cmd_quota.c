@@ -114,7 +114,8 @@ getquota_fn(struct imap_session *i)
 	const struct quota_args *a = i->args;
 	struct err e = { .code = 0 };
 
-	if (imap_has_shared(i) && slice_eq(a->root, SLICE("PUBLIC"))) {
+	if ((imap_has_shared(i) || imap_has_links(i)) &&
+	    slice_eq(a->root, SLICE("PUBLIC"))) {
 		buf_puts(&i->s.out, "* QUOTA \"PUBLIC\" ()\r\n");
 		return end(i, 0, NULL);
 	}

@@ -68,6 +68,13 @@ complete(struct imap_session *i, struct slice utf8, struct slice *name)
 			? slice_first(utf8, utf8.n - 1)
 			: utf8);
 	}
+	if (slice_starts(utf8, SLICE(SHARED_LINK_ROOT ".")) &&
+	    imap_has_links(i)) {
+		*name = utf8;
+		return shared_link_name_valid(slice_ends(utf8, SLICE("."))
+			? slice_first(utf8, utf8.n - 1)
+			: utf8);
+	}
 	/* '#' begins the name of a namespace (RFC 3501 5.1.2), '~' and '/'
 	 * are somebody's idea of our file system. */
 	if (utf8.n == 0 || utf8.p[0] == '#' || utf8.p[0] == '~' ||

@@ -3,10 +3,11 @@
  *
  * A name is that of a mailbox of the session's own account, or begins with
  * "#shared." and leads through the index of shared mailboxes to somebody
- * else's.  Each command that is about a mailbox comes through imap_reach(), the
- * one place that looks at access control lists; commands that are about the
- * selected mailbox look at i->rights, which are those of when it was selected
- * (RFC 4314 5.1.1 allows it).
+ * else's, or with "shared." and leads to another Maildir by link.  Each command
+ * that is about a mailbox comes through imap_reach(), the one place that looks
+ * at access control lists; commands that are about the selected mailbox look at
+ * i->rights, which are those of when it was selected (RFC 4314 5.1.1 allows
+ * it).
  */
 #include "base/account_option.h"
 #include "protocols/imap/session_impl.h"
@@ -79,7 +80,8 @@ imap_has_shared(const struct imap_session *i)
 struct shared_options
 imap_shared(struct imap_session *i)
 {
-	struct shared_options o = { NULL, i->opt->shared_munge };
+	struct shared_options o = { NULL, i->opt->shared_munge,
+		is_disabled(i) ? NULL : i->opt->shared_links };
 	struct slice group = SLICE(""), path;
 
 	if (!imap_has_shared(i))
@@ -91,6 +93,14 @@ imap_shared(struct imap_session *i)
 	path = identifier(i, slice_str(i->opt->shared_index), group);
 	o.index = (const char *)identifier(i, path, slice_of("", 1)).p;
 	return o;
+}
+
+bool
+imap_has_links(struct imap_session *i)
+{
+	struct shared_options o = imap_shared(i);
+
+	return shared_links_exist(i->account, &o);
 }
 
 /* --- rights
@@ -105,6 +115,10 @@ rights_at(struct imap_session *i, const struct imap_place *p, struct slice name,
 
 	acl_init(&a);
 	rc = account_acl(p->account, name, &a, e);
+	/* a list that can't take the entry is full: then it alone counts */
+	if (rc == 0 && p->link)
+		(void)!acl_add(
+		    &a, SLICE("anyone"), account_link_rights(p->account, name));
 	if (rc == 0)
 		*rights = acl_effective(&a, imap_who(i, p->own));
 	acl_fini(&a);
@@ -125,7 +139,9 @@ visit(struct imap_session *i, struct slice name, struct imap_place *out,
 	assert(i->n_visited < NELEMS(i->visited));
 	buf_init(&path, NAME_BYTES);
 	buf_init(&mailbox, NAME_BYTES);
-	rc = shared_find(i->account, &o, name, &path, &mailbox, e);
+	rc = out->link
+	    ? shared_link_find(i->account, &o, name, &path, &mailbox, e)
+	    : shared_find(i->account, &o, name, &path, &mailbox, e);
 	if (rc == 0) {
 		rc = account_visit(
 		    i->account, buf_cstr(&path), &out->account, e);
@@ -148,8 +164,11 @@ static int
 find(struct imap_session *i, struct slice name, struct imap_place *out,
     struct err *e)
 {
-	*out = (struct imap_place){ i->account, name, 0, true };
-	if (!slice_starts(name, SLICE(SHARED_ROOT ".")))
+	*out = (struct imap_place){
+		.account = i->account, .name = name, .own = true
+	};
+	out->link = slice_starts(name, SLICE(SHARED_LINK_ROOT "."));
+	if (!out->link && !slice_starts(name, SLICE(SHARED_ROOT ".")))
 		return 0;
 	out->own = false;
 	return visit(i, name, out, e);

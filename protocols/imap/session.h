@@ -46,6 +46,8 @@ struct imap_options {
 	bool acl;	   /* ACL is announced (IMAP_ACL); it's obeyed anyway */
 	/* IMAP_SHAREDINDEXFILE; NULL: there is no "#shared." */
 	const char *shared_index;
+	/* the links of all users, "": none; NULL: there is no "shared." */
+	const char *shared_links;
 	bool shared_munge;   /* IMAP_SHAREDMUNGENAMES */
 	bool no_thread_sort; /* SORT and THREAD are refused */
 	bool mark_all;	     /* LIST: \Marked, \Unmarked not of INBOX alone */

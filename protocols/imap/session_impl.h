@@ -24,7 +24,7 @@
 #include "base/err.h"
 #include "maildir/acl.h"
 #include "maildir/mailbox.h"
-#include "maildir/shared_index.h"
+#include "maildir/shared_link.h"
 #include "protocols/imap/lex.h"
 #include "protocols/imap/saved.h"
 #include "protocols/imap/seqset.h"
@@ -482,6 +482,7 @@ struct imap_place {
 	struct slice name;	 /* of the mailbox in that account */
 	unsigned rights;	 /* enum acl_right */
 	bool own;		 /* the session's account */
+	bool link;		 /* in "shared.": modes give rights, too */
 };
 /*
  * Find a mailbox, which need not exist (call imap_leave() first, as a step may
@@ -507,6 +508,8 @@ struct shared_options imap_shared(struct imap_session *i);
 bool imap_has_shared(const struct imap_session *i);
 /* Whether UIDs in a mailbox may be told to the user: RFC 4315 3. */
 bool imap_may_tell_uids(const struct imap_place *p);
+/* Whether there are links to other Maildirs, "shared.". */
+bool imap_has_links(struct imap_session *i);
 /* The message flags that rights don't allow to change (RFC 4314 2.1). */
 uint32_t imap_flags_denied(unsigned rights);
 /* Append rights as RFC 4314 2.1.1 has them, in quotes. */

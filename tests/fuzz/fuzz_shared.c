@@ -2,10 +2,10 @@
  * Access control lists and the index of shared mailboxes, as foreign bytes.
  *
  * The first byte chooses: even, an index, parsed with (bit 1) and without
- * munge; odd, a list.  Whatever an index says, no target leads out of its
- * place and no name is more than one part of a mailbox's name; whatever a list
- * says, it is read back as it was written, and takes nothing from those who
- * can't lose it.
+ * munge, or as links to other Maildirs (bit 2); odd, a list.  Whatever an index
+ * says, no target leads out of its place and no name is more than one part of a
+ * mailbox's name; whatever a list says, it is read back as it was written, and
+ * takes nothing from those who can't lose it.
  */
 #include <assert.h>
 #include <stddef.h>
@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "maildir/acl.h"
-#include "maildir/shared_index.h"
+#include "maildir/shared_link.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -44,6 +44,20 @@ run_index(struct slice bytes, bool munge)
 	shared_index_parse(bytes, "/etc/shared", 7, munge, &x);
 	for (size_t i = 0; i < x.n; i++)
 		check_line(&x, i);
+	shared_index_fini(&x);
+}
+
+static void
+run_links(struct slice bytes)
+{
+	struct shared_index x;
+
+	shared_links_parse(bytes, &x);
+	assert(x.n <= SHARED_LINKS_MAX);
+	for (size_t i = 0; i < x.n; i++) {
+		assert(!x.v[i].group);
+		check_line(&x, i);
+	}
 	shared_index_fini(&x);
 }
 
@@ -88,6 +102,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	rest = slice_of(data + 1, size - 1);
 	if ((data[0] & 1) != 0)
 		run_list(rest);
+	else if ((data[0] & 4) != 0)
+		run_links(rest);
 	else
 		run_index(rest, (data[0] & 2) != 0);
 	return 0;

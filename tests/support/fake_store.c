@@ -11,6 +11,7 @@
 #include "maildir/change.h"
 #include "maildir/mailbox.h"
 #include "maildir/shared_index.h"
+#include "maildir/shared_link.h"
 
 enum { KEYWORDS_MAX = 30, BYTES_MAX = 16 * 1024 * 1024 };
 
@@ -300,6 +301,47 @@ shared_find(struct account *near, const struct shared_options *o,
 	(void)name;
 	(void)path;
 	(void)mailbox;
+	return err_set(e, ERR_NOT_FOUND, "no such");
+}
+
+bool
+shared_link_name_valid(struct slice name)
+{
+	(void)name;
+	return false;
+}
+
+bool
+shared_links_exist(struct account *near, const struct shared_options *o)
+{
+	(void)near;
+	(void)o;
+	return false;
+}
+
+int
+shared_link_find(struct account *near, const struct shared_options *o,
+    struct slice name, struct buf *path, struct buf *mailbox, struct err *e)
+{
+	return shared_find(near, o, name, path, mailbox, e);
+}
+
+unsigned
+account_link_rights(struct account *a, struct slice name)
+{
+	(void)a;
+	(void)name;
+	return 0;
+}
+
+int
+shared_link_subscribe(struct account *near, const struct shared_options *o,
+    struct slice name, bool on, struct err *e)
+{
+	(void)near;
+	(void)o;
+	(void)name;
+	(void)on;
 	return err_set(e, ERR_NOT_FOUND, "no such");
 }
 

@@ -36,7 +36,7 @@ static struct conn conns[TRANSCRIPT_CONNS];
 static char *root; /* temporary directory; the Maildir is root/Maildir */
 static struct store *store;
 static char *quota; /* NULL: none */
-static bool sharing;
+static bool sharing, linking;
 static struct user {
 	char *name, *options; /* NULL: alice, without */
 } users[TRANSCRIPT_CONNS];
@@ -352,6 +352,7 @@ begin(const char *path)
 	free(quota);
 	quota = NULL;
 	sharing = false;
+	linking = false;
 	memset(users, 0, sizeof(users));
 	memset(conns, 0, sizeof(conns));
 	store = store_new(&opt);
@@ -421,6 +422,47 @@ maildir_worker_index(void)
 	return path;
 }
 
+const char *
+maildir_worker_links(void)
+{
+	static char path[1000];
+	FILE *f;
+
+	if (!linking)
+		return NULL;
+	(void)snprintf(path, sizeof(path), "%s/maildirshared", root);
+	f = fopen(path, "w");
+	if (f == NULL)
+		die("fopen", path);
+	(void)fprintf(f, "alice\t%s/Maildir\n", root);
+	for (int i = 0; i < TRANSCRIPT_CONNS; i++)
+		if (has_own_maildir(&users[i]))
+			(void)fprintf(f, "%.*s\t%s/%s/Maildir\n",
+			    (int)strcspn(users[i].name, "@"), users[i].name,
+			    root, users[i].name);
+	(void)fclose(f);
+	return path;
+}
+
+/* "OCTAL PATH" below the Maildir */
+static bool
+set_mode(struct slice value)
+{
+	struct slice octal;
+	char *path;
+	mode_t mode = 0;
+
+	if (!slice_split(&value, ' ', &octal))
+		return false;
+	for (size_t i = 0; i < octal.n; i++)
+		mode = mode * 8 + (mode_t)(octal.p[i] - '0');
+	path = path_of(value);
+	if (chmod(path, mode) != 0)
+		die("chmod", path);
+	free(path);
+	return true;
+}
+
 static bool
 fixture(struct slice word, struct slice value)
 {
@@ -441,6 +483,12 @@ fixture(struct slice word, struct slice value)
 		sharing = slice_eq(value, SLICE("yes"));
 		return true;
 	}
+	if (slice_eq(word, SLICE("links"))) {
+		linking = slice_eq(value, SLICE("yes"));
+		return true;
+	}
+	if (slice_eq(word, SLICE("mode")))
+		return set_mode(value);
 	if (slice_eq(word, SLICE("messages")) && num_u32(value, &n)) {
 		messages(n);
 		return true;

@@ -35,6 +35,9 @@ struct maildir_worker {
 /* The index of shared mailboxes with all users of the transcript, if it wants
  * one ("shared: yes"); NULL: none. */
 const char *maildir_worker_index(void);
+/* The links of all users, one to each Maildir by the name of its user up to the
+ * '@' ("links: yes"); NULL: there are none. */
+const char *maildir_worker_links(void);
 
 /*
  * Run transcripts with it: main()'s result.  The driver knows the fixture

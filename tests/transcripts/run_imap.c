@@ -24,6 +24,7 @@ static struct session *
 make(const struct session_peer *peer, struct account *account, int64_t now_ms)
 {
 	options.shared_index = maildir_worker_index();
+	options.shared_links = maildir_worker_links();
 	return imap_session_new(&options, peer, account, "L", "LOGIN", now_ms);
 }
 

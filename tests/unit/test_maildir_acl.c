@@ -457,7 +457,7 @@ world_end(struct world *w)
 static int
 look_up(struct world *w, const char *name, struct buf *path, struct buf *box)
 {
-	struct shared_options o = { w->index, false };
+	struct shared_options o = { .index = w->index };
 
 	buf_reset(path);
 	buf_reset(box);
@@ -502,7 +502,7 @@ shared_names(struct world *w, const char *prefix)
 {
 	static char text[1000];
 	static const struct slice joe[] = { SLICE_INIT("user=joe") };
-	struct shared_options o = { w->index, false };
+	struct shared_options o = { .index = w->index };
 	struct shared_listing *l = shared_listing_new(
 	    w->f->account, &o, (struct acl_who){ joe, 1 }, slice_str(prefix));
 	struct mailbox_list list;
