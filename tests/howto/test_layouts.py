@@ -85,6 +85,26 @@ def test_howto(tree, tmp_path):
         f"{p}/etc/authdaemonrc.dist")
 
 
+def test_every_path(tree):
+    """Each directory that Courier's configure lets one choose."""
+    told = tree.configure(
+        "--prefix=/p", "--sysconfdir=/p/a", "--localstatedir=/p/b",
+        "--libexecdir=/p/c", "--datadir=/p/d", "--bindir=/p/e",
+        "--sbindir=/p/f", "--mandir=/p/g", "--with-authdaemonvar=/p/h",
+        "--with-authdaemonrc=/p/i/authdaemonrc",
+        "--with-authmysqlrc=/p/i/authmysqlrc", "--with-pkgconfdir=/p/i",
+        "--with-piddir=/p/j", "--with-certsdir=/p/k", "--with-mailuser=daemon",
+        "--with-mailgroup=daemon", "--without-authuserdb")
+    assert "unrecognized" not in told.stderr
+    tree.install()
+    for path in ("a/imapd.dist", "c/imapd.rc", "f/makeimapaccess", "h",
+                 "i/authdaemonrc.dist", "i/authmysqlrc.dist"):
+        assert f"/p/{path}" in tree, path
+    assert "PIDFILE=/p/j/imapd.pid" in tree.read("/p/a/imapd.dist")
+    assert "TLS_CERTFILE=/p/k/imapd.pem" in tree.read("/p/a/imapd-ssl.dist")
+    assert "/p/h" in tree.read("/p/i/authdaemonrc.dist")
+
+
 def test_courier_of_today(tree):
     tree.configure("--prefix=/opt/courier", "--with-layout=courier")
     tree.install()
