@@ -158,7 +158,7 @@ each_call_fails(void **state)
 	world_reset(&world, s);
 	assert_true(in_child(live, &life));
 	n = world.calls->n_calls;
-	assert_true(n > 50 && n < CALLS_MAX);
+	assert_true(n > 20 && n < CALLS_MAX);
 	memcpy(kind, world.calls->kind, n);
 	for (size_t e = 0; e < NELEMS(faults); e++) {
 		life.x = &faults[e];
