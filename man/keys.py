@@ -107,8 +107,9 @@ def roff(text):
 
 
 def argument(text):
-    """The same as one argument of an mdoc macro."""
-    return '"' + roff(text).replace('"', '\\(dq') + '"'
+    """The same as one argument of an mdoc macro; a dot ends no sentence."""
+    end = "\\&" if text.endswith(".") else ""
+    return '"' + roff(text).replace('"', '\\(dq') + end + '"'
 
 
 def sentences(text):

@@ -324,7 +324,7 @@ getacl_fn(struct imap_session *i)
 	rc = load(i, a, &list, &e);
 	if (rc == 0) {
 		buf_puts(out, "* ACL ");
-		imap_put_mailbox(out, a->name);
+		imap_put_mailbox(i, out, a->name);
 		for (size_t k = 0; k < list.n; k++) {
 			buf_putc(out, ' ');
 			put_identifier(out, list.v[k].identifier);
@@ -366,7 +366,7 @@ listrights_fn(struct imap_session *i)
 		rest = "";
 	}
 	buf_puts(out, "* LISTRIGHTS ");
-	imap_put_mailbox(out, a->name);
+	imap_put_mailbox(i, out, a->name);
 	buf_putc(out, ' ');
 	/* RFC 4314 3.4: as the client said it */
 	imap_put_string(out, a->identifier);
@@ -393,7 +393,7 @@ myrights_fn(struct imap_session *i)
 		rc = imap_reach_any(i, a->name, &a->place, &e);
 	if (rc == 0) {
 		buf_puts(out, "* MYRIGHTS ");
-		imap_put_mailbox(out, a->name);
+		imap_put_mailbox(i, out, a->name);
 		buf_putc(out, ' ');
 		imap_put_rights(out, a->place.rights);
 		buf_puts(out, "\r\n");

@@ -51,9 +51,8 @@ namespace_fn(struct imap_session *i)
 	bool index = shared_exists(i->account, &o);
 	bool links = shared_links_exist(i->account, &o);
 
-	imap_put_untagged(&i->s.out,
-	    "NAMESPACE ((\"INBOX.\" \".\")) NIL %s%s%s%s",
-	    index || links ? "(" : "NIL",
+	imap_put_untagged(&i->s.out, "NAMESPACE ((\"%s\" \".\")) NIL %s%s%s%s",
+	    i->opt->no_prefix ? "" : "INBOX.", index || links ? "(" : "NIL",
 	    index ? "(\"" SHARED_ROOT ".\" \".\")" : "",
 	    links ? "(\"" SHARED_LINK_ROOT ".\" \".\")" : "",
 	    index || links ? ")" : "");

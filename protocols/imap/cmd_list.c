@@ -1,4 +1,6 @@
 /* LIST and LSUB, RFC 3501 6.3.8 and 6.3.9; RFC 3348 (CHILDREN). */
+#include <stdlib.h>
+
 #include "protocols/imap/pattern.h"
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
@@ -118,7 +120,7 @@ put_line(struct imap_session *i, struct slice name, unsigned attrs)
 		attrs &= ~(unsigned)(MAILBOX_MARKED | MAILBOX_UNMARKED);
 	put_attrs(out, a, attrs, i->opt->no_inferiors);
 	buf_puts(out, " \".\" ");
-	imap_put_mailbox(out, name);
+	imap_put_name(out, name);
 	buf_puts(out, "\r\n");
 }
 
@@ -162,6 +164,48 @@ put_parents(struct imap_session *i, const struct list_args *a)
 			continue;
 		put_line(i, parent, MAILBOX_NOSELECT);
 	}
+}
+
+/* --- the namespace's prefix ---------------------------------------------- */
+
+/* INBOX first, then by bytes, as the store has them. */
+static int
+order_entries(const void *x, const void *y)
+{
+	const struct mailbox_entry *a = x, *b = y;
+	bool ia = slice_eq(a->name, SLICE("INBOX"));
+	bool ib = slice_eq(b->name, SLICE("INBOX"));
+
+	if (ia != ib)
+		return ia ? -1 : 1;
+	return slice_cmp(a->name, b->name);
+}
+
+/*
+ * The store's names become those that the client is told.  Where they lose
+ * their prefix, INBOX has no other children than what can't do without it.
+ * A pattern that begins with "INBOX." asks for names in that form: so do
+ * clients that are set up with this prefix.
+ */
+static void
+show_names(struct imap_session *i, struct list_args *a)
+{
+	struct mailbox_list *l = &a->list;
+	unsigned children = 0;
+
+	if (!i->opt->no_prefix || imap_name_is_complete(a->pattern))
+		return;
+	for (size_t k = 0; k < l->n; k++) {
+		l->v[k].name = imap_name_shown(i, l->v[k].name);
+		if (imap_name_is_complete(l->v[k].name))
+			children = MAILBOX_HAS_CHILDREN;
+	}
+	for (size_t k = 0; k < l->n; k++)
+		if (slice_eq(l->v[k].name, SLICE("INBOX")))
+			l->v[k].attrs = children |
+			    (l->v[k].attrs & ~(unsigned)MAILBOX_HAS_CHILDREN);
+	if (l->n != 0)
+		qsort(l->v, l->n, sizeof(*l->v), order_entries);
 }
 
 /* --- the steps ----------------------------------------------------------- */
@@ -254,6 +298,7 @@ list_fn(struct imap_session *i)
 	if (rc != 0)
 		return imap_fail(i, "listing mailboxes", rc, &e);
 	i->cleanup = list_cleanup;
+	show_names(i, a);
 	return imap_goto(i, &step_listing);
 }
 

@@ -152,12 +152,12 @@ getquotaroot_fn(struct imap_session *i)
 	if (!place.own) {
 		/* as Courier: its owner's quota is nobody else's business */
 		buf_puts(&i->s.out, "* QUOTAROOT ");
-		imap_put_mailbox(&i->s.out, a->mailbox);
+		imap_put_mailbox(i, &i->s.out, a->mailbox);
 		buf_puts(&i->s.out, " \"PUBLIC\"\r\n* QUOTA \"PUBLIC\" ()\r\n");
 		return end(i, 0, NULL);
 	}
 	buf_puts(&i->s.out, "* QUOTAROOT ");
-	imap_put_mailbox(&i->s.out, a->mailbox);
+	imap_put_mailbox(i, &i->s.out, a->mailbox);
 	buf_puts(&i->s.out, " \"ROOT\"\r\n");
 	return end(i, put_quota(i, &e), &e);
 }

@@ -109,7 +109,7 @@ put_status(struct imap_session *i, const struct status_args *a)
 	values[STATUS_MAILBOXID] = mailbox_object_id(a->mailbox);
 	values[STATUS_HIGHESTMODSEQ] = c.highest_modseq;
 	buf_puts(out, "* STATUS ");
-	imap_put_mailbox(out, a->name);
+	imap_put_mailbox(i, out, a->name);
 	buf_puts(out, " (");
 	for (size_t k = 0; k < STATUS_N_ITEMS; k++) {
 		if (!a->want[k])

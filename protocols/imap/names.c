@@ -3,7 +3,8 @@
  * RFC 3501 5.1: INBOX without regard to case, hierarchy, modified UTF-7.
  *
  * In the store every name is complete: "INBOX", "INBOX.Sent".  A client may
- * leave "INBOX." out of its arguments; what it is told never does.  Names of
+ * leave "INBOX." out of its arguments; what it is told never does, unless the
+ * namespace is configured to have no prefix (imap_name_shown()).  Names of
  * other accounts begin with "#shared.": rights.c finds where they lead.
  */
 #include "base/ascii.h"
@@ -55,6 +56,43 @@ join(struct imap_session *i, struct slice before, struct slice after)
 	return slice_of(p, before.n + after.n);
 }
 
+/* '#' begins the name of a namespace (RFC 3501 5.1.2), '~' and '/' are
+ * somebody's idea of our file system. */
+static bool
+begins_badly(struct slice name)
+{
+	return name.n == 0 || name.p[0] == '#' || name.p[0] == '~' ||
+	    name.p[0] == '/';
+}
+
+/* Whether it is INBOX or begins with "INBOX.", in either case. */
+static bool
+is_in_inbox(struct slice name)
+{
+	return slice_istarts(name, SLICE("INBOX")) &&
+	    (name.n == 5 || name.p[5] == '.');
+}
+
+bool
+imap_name_is_complete(struct slice name)
+{
+	return name.n > 5 && is_in_inbox(name);
+}
+
+struct slice
+imap_name_shown(const struct imap_session *i, struct slice name)
+{
+	struct slice rest;
+
+	if (!i->opt->no_prefix || !slice_starts(name, SLICE("INBOX.")))
+		return name;
+	rest = slice_skip(name, SLICE("INBOX.").n);
+	return begins_badly(rest) || is_in_inbox(rest) ||
+		slice_starts(rest, SLICE(SHARED_LINK_ROOT "."))
+	    ? name
+	    : rest;
+}
+
 /* The store's name; false if there can be none. */
 static bool
 complete(struct imap_session *i, struct slice utf8, struct slice *name)
@@ -75,16 +113,12 @@ complete(struct imap_session *i, struct slice utf8, struct slice *name)
 			? slice_first(utf8, utf8.n - 1)
 			: utf8);
 	}
-	/* '#' begins the name of a namespace (RFC 3501 5.1.2), '~' and '/'
-	 * are somebody's idea of our file system. */
-	if (utf8.n == 0 || utf8.p[0] == '#' || utf8.p[0] == '~' ||
-	    utf8.p[0] == '/')
+	if (begins_badly(utf8))
 		return false;
 	for (size_t k = 0; k < utf8.n; k++)
 		if (ascii_is_control(utf8.p[k]))
 			return false;
-	if (slice_istarts(utf8, inbox) &&
-	    (utf8.n == inbox.n || utf8.p[inbox.n] == '.'))
+	if (is_in_inbox(utf8))
 		*name = join(i, inbox, slice_skip(utf8, inbox.n));
 	else
 		*name = join(i, SLICE("INBOX."), utf8);
@@ -102,11 +136,12 @@ imap_parse_mailbox(
 		return r;
 	*name = SLICE("");
 	*bad = !imap_name_decode(i, wire, &utf8) || !complete(i, utf8, name);
+	i->names_complete = !*bad && imap_name_is_complete(utf8);
 	return PARSE_OK;
 }
 
 void
-imap_put_mailbox(struct buf *out, struct slice name)
+imap_put_name(struct buf *out, struct slice name)
 {
 	struct buf wire;
 
@@ -116,6 +151,13 @@ imap_put_mailbox(struct buf *out, struct slice name)
 		imap_put_text(&wire, name);
 	imap_put_string(out, buf_slice(&wire));
 	buf_fini(&wire);
+}
+
+void
+imap_put_mailbox(
+    const struct imap_session *i, struct buf *out, struct slice name)
+{
+	imap_put_name(out, i->names_complete ? name : imap_name_shown(i, name));
 }
 
 enum step

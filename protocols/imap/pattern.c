@@ -19,7 +19,8 @@ bool
 imap_pattern_match(struct slice pattern, struct slice name)
 {
 	bool reached[IMAP_PATTERN_MAX + 1];
-	bool inbox = slice_istarts(name, SLICE("INBOX"));
+	bool inbox = slice_istarts(name, SLICE("INBOX")) &&
+	    (name.n == 5 || name.p[5] == '.');
 
 	if (pattern.n > IMAP_PATTERN_MAX)
 		return false;

@@ -52,6 +52,8 @@ struct imap_options {
 	bool no_thread_sort; /* SORT and THREAD are refused */
 	bool mark_all;	     /* LIST: \Marked, \Unmarked not of INBOX alone */
 	bool no_inferiors;   /* LIST: \NoInferiors for \HasNoChildren */
+	/* IMAP_NAMESPACE_PREFIX is empty: "Sent" is told for "INBOX.Sent" */
+	bool no_prefix;
 	bool log_deletions;  /* a line for each message that is expunged */
 	int64_t progress_ms; /* how often a long command says that it works */
 	bool keywords;	     /* other flags than the system's may be set */

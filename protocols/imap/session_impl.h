@@ -219,6 +219,8 @@ struct imap_session {
 	struct slice tag;
 	char *kept_tag; /* the tag's bytes, if they aren't in line */
 	bool uid;	/* as UID command */
+	/* its mailbox was named with "INBOX.", and so is it in the answer */
+	bool names_complete;
 	/* sequence numbers are among the arguments of a UID command */
 	bool by_numbers;
 	int64_t progress_told; /* when it began, or when that was told last */
@@ -462,8 +464,21 @@ enum parse imap_parse_astring(
 /* From modified UTF-7 to UTF-8; false if it's neither. */
 bool imap_name_decode(
     struct imap_session *i, struct slice wire, struct slice *out) MUST_USE;
-/* Append a name as an astring in modified UTF-7. */
-void imap_put_mailbox(struct buf *out, struct slice name);
+/* Append any name as an astring in modified UTF-7. */
+void imap_put_name(struct buf *out, struct slice name);
+/* The same for the store's name of a mailbox, as imap_name_shown() or as the
+ * command in progress has named it. */
+void imap_put_mailbox(
+    const struct imap_session *i, struct buf *out, struct slice name);
+/*
+ * What a client is told for the store's name.  Where the namespace has no
+ * prefix (RFC 2342 5), that is a part of it: "INBOX." is left out of all that
+ * can be named without.  The store's own "INBOX.INBOX" and "INBOX.#x" can't.
+ */
+struct slice imap_name_shown(
+    const struct imap_session *i, struct slice name) MUST_USE;
+/* Whether it begins with "INBOX.", in either case. */
+bool imap_name_is_complete(struct slice name) MUST_USE;
 enum step imap_bad_name(struct imap_session *i);
 
 /* --- session.c ----------------------------------------------------------- */

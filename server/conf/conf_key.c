@@ -64,6 +64,7 @@ static const char *const facility_words[] = { "", "auth", "authpriv", "cron",
 	"uucp", "local0", "local1", "local2", "local3", "local4", "local5",
 	"local6", "local7", NULL };
 static const char *const fsync_words[] = { "normal", "always", NULL };
+static const char *const prefix_words[] = { "INBOX.", "", NULL };
 
 const struct conf_key_info *
 conf_key_info(enum conf_key key)
@@ -395,6 +396,8 @@ choices(enum conf_type type)
 		return log_level_words;
 	if (type == CONF_TYPE_FACILITY)
 		return facility_words;
+	if (type == CONF_TYPE_PREFIX)
+		return prefix_words;
 	assert(type == CONF_TYPE_FSYNC);
 	return fsync_words;
 }
@@ -413,7 +416,7 @@ check_choice(const struct conf_key_info *k, struct slice s, int64_t *num,
 	}
 	say(why, "one of");
 	for (size_t i = 0; words[i] != NULL; i++)
-		say(why, " %s", words[i]);
+		say(why, " %s", *words[i] != '\0' ? words[i] : "\"\"");
 	return false;
 }
 
@@ -501,6 +504,7 @@ conf_value_check(
 	case CONF_TYPE_LOG_LEVEL:
 	case CONF_TYPE_FACILITY:
 	case CONF_TYPE_FSYNC:
+	case CONF_TYPE_PREFIX:
 		return check_choice(k, s, num, why);
 	}
 	return false;

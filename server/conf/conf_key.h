@@ -36,6 +36,7 @@ enum conf_type {
 	CONF_TYPE_LOG_LEVEL,
 	CONF_TYPE_FACILITY,
 	CONF_TYPE_FSYNC,
+	CONF_TYPE_PREFIX,
 };
 
 enum conf_flag {

@@ -288,7 +288,7 @@ def test_variables(made):
     s = made("127.0.0.2\tallow,IMAP_TLS_REQUIRED=1\n"
              "127.0.0.3\tallow,IMAP_CAPABILITY=IMAP4rev1 UIDPLUS,"
              "MAILDIRPATH=elsewhere,IMAP_LOG_DELETIONS=1,"
-             "IMAP_ID_FIELDS=1,IMAPDSTARTTLS=0\n"
+             "IMAP_ID_FIELDS=1,IMAPDSTARTTLS=0,IMAP_NAMESPACE_PREFIX=\n"
              "127.0.0.4\tallow,IMAP_MAILBOX_SANITY_CHECK=0,MAXDAEMONS=3,"
              "UNHEARD_OF=1\n"
              "127.0.0.5\tallow,IMAP_TLS_REQUIRED=perhaps\n")
@@ -310,6 +310,7 @@ def test_variables(made):
             assert "LOGINDISABLED" not in c.line()
             c.ok(f'LOGIN {JOE} "{PASSWORD}"')
             assert " SORT" in c.ok("CAPABILITY")[0]
+            assert '(("INBOX." "."))' in c.ok("NAMESPACE")[0]
             c.ok("LOGOUT")
     assert "EXPUNGED" not in s.log()
     for _ in range(2):  # the second time what was made is used again
@@ -321,11 +322,16 @@ def test_variables(made):
             words = c.ok("CAPABILITY")[0]
             assert "UIDPLUS" in words and "SORT" not in words
             assert '"version"' in c.ok("ID NIL")[0]
+            assert '(("" "."))' in c.ok("NAMESPACE")[0]
+            c.ok("SUBSCRIBE Sent")
+            assert c.ok('LSUB "" *')[0] == '* LSUB () "." "Sent"'
             c.ok('APPEND INBOX (\\Deleted) {3+}\r\nx\r\n')
             c.ok("SELECT INBOX")
             c.ok("EXPUNGE")
             c.ok("LOGOUT")
         assert (s.home / "elsewhere/cur").is_dir()
+        subscribed = s.home / "elsewhere/courierimapsubscribed"
+        assert subscribed.read_text() == "INBOX.Sent\n"
     s.wait_log(r"EXPUNGED, user=ann@example\.com")
 
 

@@ -171,6 +171,7 @@ run_session(struct slice message, struct slice commands, uint8_t faults,
 	fake_store_deliver(0, message);
 	fake_store_deliver(0, SLICE("Subject: b\n\nfixed\n"));
 	fake_store_deliver(1, message);
+	opt.no_prefix = (faults & 64) != 0;
 	fake_store.waits = (faults & 1) != 0;
 	fake_store.change_rc = (faults & 2) != 0 ? ERR_SYS : 0;
 	fake_store.open_message_rc = (faults & 4) != 0 ? ERR_SYS : 0;

@@ -70,6 +70,10 @@ fixture(struct slice word, struct slice value)
 		options.no_inferiors = slice_eq(value, SLICE("yes"));
 		return true;
 	}
+	if (slice_eq(word, SLICE("prefix"))) {
+		options.no_prefix = slice_eq(value, SLICE("no"));
+		return true;
+	}
 	if (slice_eq(word, SLICE("keywords"))) {
 		options.keywords = slice_eq(value, SLICE("yes"));
 		return true;

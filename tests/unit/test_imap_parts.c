@@ -180,6 +180,10 @@ static const struct {
 	{ "INBOX**%%**", "INBOX", true },
 	{ "INBO", "INBOX", false },
 	{ "INBOXX", "INBOX", false },
+	{ "inboxes", "Inboxes", false },
+	{ "inbox*", "Inboxes", false },
+	{ "I*es", "Inboxes", true },
+	{ "sent", "Sent", false },
 	{ "*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*b",
 	    "INBOX.aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false },
 };
