@@ -250,45 +250,6 @@ struct row_call {
 };
 
 static int
-delete_row(struct account *a, int64_t id, uint32_t validity, struct slice dir,
-    struct err *e)
-{
-	sqlite3_stmt *s = db_stmt(&a->db, DB_USED_SET);
-	int rc;
-
-	db_bind_blob(s, 1, dir);
-	db_bind_i64(s, 2, validity);
-	if ((rc = db_run(&a->db, s, e)) != 0)
-		return rc;
-	s = db_stmt(&a->db, DB_MAILBOX_DELETE);
-	db_bind_i64(s, 1, id);
-	return db_run(&a->db, s, e);
-}
-
-/* Within a transaction: the row of a directory, and its UIDVALIDITY.
- * 1: there; 0: not. */
-static int
-get_row(struct account *a, struct slice dir, int64_t *id, uint32_t *validity,
-    struct err *e)
-{
-	sqlite3_stmt *s = db_stmt(&a->db, DB_MAILBOX_FIND);
-	int rc;
-
-	db_bind_blob(s, 1, dir);
-	if ((rc = db_step(&a->db, s, e)) != 1)
-		return rc;
-	*id = sqlite3_column_int64(s, 0);
-	(void)sqlite3_reset(s);
-	s = db_stmt(&a->db, DB_MAILBOX_GET);
-	db_bind_i64(s, 1, *id);
-	if ((rc = db_step(&a->db, s, e)) != 1)
-		return rc < 0 ? rc : ERR_DAMAGED;
-	*validity = db_column_u32(s, 0);
-	(void)sqlite3_reset(s);
-	return 1;
-}
-
-static int
 drop_row(void *arg, struct err *e)
 {
 	struct row_call *c = arg;
@@ -297,9 +258,10 @@ drop_row(void *arg, struct err *e)
 
 	if (rc != 0 || (rc = db_begin(&c->a->db, e)) != 0)
 		return account_db_failed(c->a, rc);
-	rc = get_row(c->a, c->dir, &c->id, &validity, e);
-	if (rc == 1)
-		rc = delete_row(c->a, c->id, validity, c->dir, e);
+	rc = mailbox_row_find(c->a, c->dir, &c->id, &validity, e);
+	if (rc == 1 &&
+	    (rc = mailbox_row_note_used(c->a, c->dir, validity, e)) == 0)
+		rc = mailbox_row_delete(c->a, c->id, e);
 	if (rc == 0)
 		rc = db_commit(&c->a->db, e);
 	else

@@ -285,8 +285,9 @@ commit_again(struct change_expunge *c)
 }
 
 static int
-work_slice(struct change_expunge *c)
+work_slice(void *arg)
 {
+	struct change_expunge *c = arg;
 	struct uid_work *w = &c->work;
 	struct edit ed;
 	size_t n = 0;
@@ -313,28 +314,12 @@ static enum step
 step_work(struct change_expunge *c, struct waker waker, int64_t now_ms,
     int64_t wall_ms)
 {
-	struct uid_work *w = &c->work;
-	bool done = false;
-	int rc = 0;
+	int rc;
+	enum step step =
+	    uid_work_step(&c->work, work_slice, c, waker, now_ms, wall_ms, &rc);
 
-	if (w->at < w->n) {
-		rc = work_slice(c);
-		if (rc == ERR_BUSY &&
-		    work_still_busy(&w->busy_since_ms, now_ms))
-			return STEP_YIELD;
-		w->busy_since_ms = 0;
-		if (rc == 0 && w->at < w->n)
-			return STEP_YIELD;
-	}
-	if (rc == 0) {
-		enum step step =
-		    uid_work_refill(w, waker, now_ms, wall_ms, &done, &rc);
-
-		if (step != STEP_NEXT)
-			return step;
-	}
-	if (rc == 0 && !done)
-		return STEP_NEXT;
+	if (step != STEP_DONE)
+		return step;
 	c->result = rc;
 	c->state = rc == 0 &&
 		(c->m->account->store->opt.fsync_always || c->m->unsynced)

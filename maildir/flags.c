@@ -287,8 +287,9 @@ change_one(struct change_flags *c, struct edit *ed, uint32_t uid,
 
 /* One transaction over a part of the list. */
 static int
-work_slice(struct change_flags *c)
+work_slice(void *arg)
 {
+	struct change_flags *c = arg;
 	struct uid_work *w = &c->work;
 	struct set_change memo = { 0 };
 	struct edit ed;
@@ -317,32 +318,16 @@ static enum step
 step_work(
     struct change_flags *c, struct waker waker, int64_t now_ms, int64_t wall_ms)
 {
-	struct uid_work *w = &c->work;
-	bool done = false;
-	int rc = 0;
+	int rc;
+	enum step step =
+	    uid_work_step(&c->work, work_slice, c, waker, now_ms, wall_ms, &rc);
 
-	if (w->at < w->n) {
-		rc = work_slice(c);
-		if (rc == ERR_BUSY &&
-		    work_still_busy(&w->busy_since_ms, now_ms))
-			return STEP_YIELD;
-		w->busy_since_ms = 0;
-		if (rc == 0 && w->at < w->n)
-			return STEP_YIELD;
-	}
-	if (rc == 0) {
-		enum step step =
-		    uid_work_refill(w, waker, now_ms, wall_ms, &done, &rc);
-
-		if (step != STEP_NEXT)
-			return step;
-	}
-	if (rc == 0 && !done)
-		return STEP_NEXT;
+	if (step != STEP_DONE)
+		return step;
 	c->result = rc;
 	if (rc == 0 && c->too_long)
 		c->result = ERR_LIMIT;
-	c->missing += w->n_again;
+	c->missing += c->work.n_again;
 	c->state = rc == 0 &&
 		(c->m->account->store->opt.fsync_always || c->m->unsynced)
 	    ? FLAGS_SYNC

@@ -265,21 +265,12 @@ int account_make_dirs(int fd, struct err *e) MUST_USE;
 struct mailbox *mailbox_find_dir(struct account *a, struct slice dir);
 /* Free one without users. */
 void mailbox_free(struct mailbox *m);
-/* Read the row and all chunks that differ from memory.  The caller has a
- * transaction open. */
-int mailbox_reload(struct mailbox *m, struct err *e) MUST_USE;
 /* Show what is durable, and tell the listeners. */
 void mailbox_publish(struct mailbox *m);
 /* Call those who wait for a change. */
 void mailbox_wake(struct mailbox *m);
 /* Mark it stale for everybody. */
 void mailbox_set_gone(struct mailbox *m);
-/* The row for a directory; made, with UIDs imported, if it isn't there. */
-int mailbox_row(
-    struct account *a, struct slice dir, int64_t *id, struct err *e) MUST_USE;
-/* The row made anew with other UIDs; the struct is stale then. */
-int mailbox_row_remake(
-    struct mailbox *m, const struct foreign_uids *u, struct err *e) MUST_USE;
 /* Write back what isn't urgent: sizes, directory times. */
 void mailbox_flush(struct mailbox *m);
 /* "cur" or "new" below the root, for *at() calls with the root. */
@@ -298,6 +289,30 @@ void mailbox_set_size(
     struct mailbox *m, uint32_t uid, uint64_t size, enum ending ending);
 /* The uid of a base name, or 0. */
 uint32_t mailbox_find_base(struct mailbox *m, struct slice base);
+
+/* --- reload.c ------------------------------------------------------------- */
+
+/* Read the row and all chunks that differ from memory.  The caller has a
+ * transaction open. */
+int mailbox_reload(struct mailbox *m, struct err *e) MUST_USE;
+
+/* --- row.c ---------------------------------------------------------------- */
+
+/* The row for a directory; made, with UIDs imported, if it isn't there. */
+int mailbox_row(
+    struct account *a, struct slice dir, int64_t *id, struct err *e) MUST_USE;
+/* The row made anew with other UIDs; the struct is stale then. */
+int mailbox_row_remake(
+    struct mailbox *m, const struct foreign_uids *u, struct err *e) MUST_USE;
+/* 1: the row of a directory and its UIDVALIDITY, which is read, within the
+ * caller's transaction, unless NULL; 0: there is none. */
+int mailbox_row_find(struct account *a, struct slice dir, int64_t *id,
+    uint32_t *validity, struct err *e) MUST_USE;
+/* Remember the UIDVALIDITY that a directory's name had.  Within a transaction,
+ * as the next one. */
+int mailbox_row_note_used(struct account *a, struct slice dir,
+    uint32_t validity, struct err *e) MUST_USE;
+int mailbox_row_delete(struct account *a, int64_t id, struct err *e) MUST_USE;
 
 /* --- hibernate.c ---------------------------------------------------------- */
 

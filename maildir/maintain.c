@@ -61,23 +61,12 @@ compare_dir(struct compare *c, int root_fd, const char *dir, const char *sub,
 }
 
 static int
-has_row(struct account *a, struct slice dir, struct err *e)
-{
-	sqlite3_stmt *s = db_stmt(&a->db, DB_MAILBOX_FIND);
-	int rc;
-
-	db_bind_blob(s, 1, dir);
-	if ((rc = db_step(&a->db, s, e)) == 1)
-		(void)sqlite3_reset(s);
-	return rc;
-}
-
-static int
 compare(struct account *a, struct slice name, const char *dir,
     struct maintain_diff *out, struct err *e)
 {
 	struct compare c = { .out = out };
-	int rc = has_row(a, slice_str(dir), e);
+	int64_t id;
+	int rc = mailbox_row_find(a, slice_str(dir), &id, NULL, e);
 
 	if (rc < 0 || (rc == 1 && (rc = mailbox_open(a, name, &c.m, e)) != 0))
 		return rc;

@@ -46,8 +46,10 @@ libmaildir_a_SOURCES = \
 	maildir/quota.c maildir/quota_count.c \
 	maildir/quota_file.c maildir/quota_file.h \
 	maildir/record.c maildir/record.h \
+	maildir/reload.c \
 	maildir/rename.c \
 	maildir/room.c \
+	maildir/row.c \
 	maildir/scan.c maildir/scan.h \
 	maildir/scan_change.c \
 	maildir/scan_missing.c \

@@ -136,16 +136,6 @@ used_validity(struct account *a, struct slice dir, uint32_t *out, struct err *e)
 }
 
 static int
-note_used(struct account *a, struct slice dir, uint32_t validity, struct err *e)
-{
-	sqlite3_stmt *s = db_stmt(&a->db, DB_USED_SET);
-
-	db_bind_blob(s, 1, dir);
-	db_bind_i64(s, 2, validity);
-	return db_run(&a->db, s, e);
-}
-
-static int
 set_validity(struct account *a, int64_t id, struct err *e)
 {
 	sqlite3_stmt *s;
@@ -164,40 +154,10 @@ set_validity(struct account *a, int64_t id, struct err *e)
 static int
 drop_stale_row(struct account *a, struct slice dir, struct err *e)
 {
-	sqlite3_stmt *s = db_stmt(&a->db, DB_MAILBOX_FIND);
 	int64_t id;
-	int rc;
+	int rc = mailbox_row_find(a, dir, &id, NULL, e);
 
-	db_bind_blob(s, 1, dir);
-	if ((rc = db_step(&a->db, s, e)) != 1)
-		return rc;
-	id = sqlite3_column_int64(s, 0);
-	(void)sqlite3_reset(s);
-	s = db_stmt(&a->db, DB_MAILBOX_DELETE);
-	db_bind_i64(s, 1, id);
-	return db_run(&a->db, s, e);
-}
-
-/* 1: the row's id and UIDVALIDITY; 0: there is none. */
-static int
-find_row(struct account *a, struct slice dir, int64_t *id, uint32_t *validity,
-    struct err *e)
-{
-	sqlite3_stmt *s = db_stmt(&a->db, DB_MAILBOX_FIND);
-	int rc;
-
-	db_bind_blob(s, 1, dir);
-	if ((rc = db_step(&a->db, s, e)) != 1)
-		return rc;
-	*id = sqlite3_column_int64(s, 0);
-	(void)sqlite3_reset(s);
-	s = db_stmt(&a->db, DB_MAILBOX_GET);
-	db_bind_i64(s, 1, *id);
-	if ((rc = db_step(&a->db, s, e)) != 1)
-		return rc < 0 ? rc : ERR_DAMAGED;
-	*validity = db_column_u32(s, 0);
-	(void)sqlite3_reset(s);
-	return 1;
+	return rc == 1 ? mailbox_row_delete(a, id, e) : rc;
 }
 
 static int
@@ -210,10 +170,10 @@ rename_row(struct account *a, const struct pair *p, struct err *e)
 	int rc;
 
 	if ((rc = drop_stale_row(a, to, e)) != 0 ||
-	    (rc = find_row(a, from, &id, &validity, e)) != 1)
+	    (rc = mailbox_row_find(a, from, &id, &validity, e)) != 1)
 		return rc;
 	if ((rc = used_validity(a, to, &used, e)) != 0 ||
-	    (rc = note_used(a, from, validity, e)) != 0)
+	    (rc = mailbox_row_note_used(a, from, validity, e)) != 0)
 		return rc;
 	s = db_stmt(&a->db, DB_MAILBOX_RENAME);
 	db_bind_i64(s, 1, id);

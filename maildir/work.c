@@ -51,9 +51,11 @@ on_refreshed(void *arg)
 	waker_call(w->waker);
 }
 
-enum step
-uid_work_refill(struct uid_work *w, struct waker waker, int64_t now_ms,
-    int64_t wall_ms, bool *done, int *rc)
+/* at has reached n.  STEP_NEXT: there is more to go through, or *done; else a
+ * step to return. */
+static enum step
+refill(struct uid_work *w, struct waker waker, int64_t now_ms, int64_t wall_ms,
+    bool *done, int *rc)
 {
 	struct mailbox *m = w->m;
 	uint32_t *uids = w->uids;
@@ -81,4 +83,33 @@ uid_work_refill(struct uid_work *w, struct waker waker, int64_t now_ms,
 	w->n_again = 0;
 	w->at = 0;
 	return STEP_NEXT;
+}
+
+enum step
+uid_work_step(struct uid_work *w, int (*slice)(void *arg), void *arg,
+    struct waker waker, int64_t now_ms, int64_t wall_ms, int *rc)
+{
+	bool done = false;
+	int failed = 0;
+
+	if (w->at < w->n) {
+		failed = slice(arg);
+		if (failed == ERR_BUSY &&
+		    work_still_busy(&w->busy_since_ms, now_ms))
+			return STEP_YIELD;
+		w->busy_since_ms = 0;
+		if (failed == 0 && w->at < w->n)
+			return STEP_YIELD;
+	}
+	if (failed == 0) {
+		enum step step =
+		    refill(w, waker, now_ms, wall_ms, &done, &failed);
+
+		if (step != STEP_NEXT)
+			return step;
+	}
+	if (failed == 0 && !done)
+		return STEP_NEXT;
+	*rc = failed;
+	return STEP_DONE;
 }

@@ -32,11 +32,12 @@ void uid_work_fini(struct uid_work *w);
 /* Try this one later. */
 void uid_work_again(struct uid_work *w, uint32_t uid);
 /*
- * To be called when at has reached n.  STEP_NEXT: there is more to go
- * through, or *done; else a step to return.  *rc: 0 or ERR_*.
+ * The next slice of the list, by slice(arg), which takes WORK_SLICE of them and
+ * moves at on; those to be tried again after the last one.  STEP_DONE: nothing
+ * is left to do, *rc is 0 or ERR_*; else a step to return.
  */
-enum step uid_work_refill(struct uid_work *w, struct waker waker,
-    int64_t now_ms, int64_t wall_ms, bool *done, int *rc);
+enum step uid_work_step(struct uid_work *w, int (*slice)(void *arg), void *arg,
+    struct waker waker, int64_t now_ms, int64_t wall_ms, int *rc);
 /* Whether a busy database is to be waited for any longer. */
 bool work_still_busy(int64_t *since_ms, int64_t now_ms);
 

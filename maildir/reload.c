@@ -1,0 +1,181 @@
+/* An open mailbox read from the database: what of it others have changed. */
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "maildir/edit.h"
+
+#define KEY_UIDS UINT32_MAX
+
+static struct chunk *
+load_chunk(struct mailbox *m, int64_t key, struct err *e, int *rc)
+{
+	struct db *db = &m->account->db;
+	sqlite3_stmt *s = db_stmt(db, DB_CHUNK_GET);
+	struct chunk *c;
+
+	db_bind_i64(s, 1, key);
+	if ((*rc = db_step(db, s, e)) != 1) {
+		if (*rc == 0)
+			*rc = err_set(e, ERR_DAMAGED, "a chunk is missing");
+		return NULL;
+	}
+	c = chunk_decode((uint32_t)key, db_column_blob(s, 0),
+	    db_column_blob(s, 1), db_column_blob(s, 2));
+	(void)sqlite3_reset(s);
+	*rc = c != NULL ? 0 : err_set(e, ERR_DAMAGED, "a chunk is damaged");
+	for (uint32_t i = 0; c != NULL && i < c->n; i++)
+		if (c->m[i].modseq < m->modseq_floor)
+			c->m[i].modseq = m->modseq_floor;
+	return c;
+}
+
+/* The chunk in memory if it is the one that the database has. */
+static struct chunk *
+known_chunk(const struct mailbox *m, uint32_t first, uint64_t change)
+{
+	struct chunk *c;
+
+	if (m->head == NULL || m->head->n_chunks == 0)
+		return NULL;
+	c = m->head->v[chunks_find(m->head->v, m->head->n_chunks, first)];
+	return c->first == first && c->change == change ? chunk_ref(c) : NULL;
+}
+
+struct chunk_list {
+	struct chunk **v;
+	size_t n, cap;
+};
+
+static void
+chunk_list_fini(struct chunk_list *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		chunk_unref(&l->v[i]);
+	free(l->v);
+}
+
+static int
+load_chunks(struct mailbox *m, struct chunk_list *l, struct err *e)
+{
+	struct db *db = &m->account->db;
+	sqlite3_stmt *s = db_stmt(db, DB_CHUNK_LIST);
+	uint32_t last = 0;
+	int rc;
+
+	db_bind_i64(s, 1, chunk_key(m, 0));
+	db_bind_i64(s, 2, chunk_key(m, KEY_UIDS));
+	while ((rc = db_step(db, s, e)) == 1) {
+		int64_t key = sqlite3_column_int64(s, 0);
+		uint64_t change = db_column_u64(s, 1);
+		struct chunk *c = known_chunk(m, (uint32_t)key, change);
+
+		if (c == NULL && (c = load_chunk(m, key, e, &rc)) == NULL)
+			break;
+		c->change = change;
+		if (l->n == l->cap) {
+			l->cap = l->cap * 2 + 16;
+			l->v =
+			    mem_realloc(l->v, l->cap, sizeof(struct chunk *));
+		}
+		l->v[l->n++] = c;
+		if (c->m[0].uid <= last) {
+			rc = err_set(e, ERR_DAMAGED, "chunks overlap");
+			break;
+		}
+		last = c->m[c->n - 1].uid;
+	}
+	(void)sqlite3_reset(s);
+	if (rc == 0 && last >= m->uidnext)
+		rc = err_set(e, ERR_DAMAGED, "a UID is beyond UIDNEXT");
+	return rc;
+}
+
+static void
+count_new(struct mailbox *m)
+{
+	m->n_new = 0;
+	for (size_t k = 0; k < m->head->n_chunks; k++) {
+		const struct chunk *c = m->head->v[k];
+
+		for (uint32_t i = 0; i < c->n; i++)
+			m->n_new += (c->place[i] & PLACE_NEW) != 0;
+	}
+}
+
+static void
+take_row(struct mailbox *m, sqlite3_stmt *s)
+{
+	bool first = !m->known;
+
+	m->uidvalidity = db_column_u32(s, 0);
+	m->uidnext = db_column_u32(s, 1);
+	m->modseq = db_column_u64(s, 2);
+	m->modseq_bound = db_column_u64(s, 3);
+	m->change = db_column_u64(s, 4);
+	m->recent_uid = db_column_u32(s, 5);
+	m->pop3_next = db_column_u32(s, 12);
+	m->pop3_uidvalidity = db_column_u32(s, 13);
+	m->object_id = db_column_u64(s, 15);
+	m->modseq_floor = db_column_u64(s, 16);
+	m->known = true;
+	if (!first)
+		return;
+	m->durable_uidnext = m->uidnext;
+	/* A row that nobody has changed yet may be a moment old. */
+	m->unsynced = m->change == 1;
+	for (int d = 0; d < 2; d++) {
+		m->dirs[d].ino = db_column_u64(s, 8 + 2 * d);
+		m->dirs[d].mtime_ns = sqlite3_column_int64(s, 9 + 2 * d);
+		m->dirs[d].clean = m->dirs[d].mtime_ns != 0;
+	}
+}
+
+static int
+reload_messages(struct mailbox *m, struct err *e)
+{
+	struct chunk_list l = { 0 };
+	int rc = load_chunks(m, &l, e);
+
+	if (rc != 0) {
+		chunk_list_fini(&l);
+		return rc;
+	}
+	view_unref(&m->head);
+	m->head = view_new(l.v, l.n, m->uidnext, m->modseq);
+	index_free(&m->index);
+	count_new(m);
+	return 0;
+}
+
+int
+mailbox_reload(struct mailbox *m, struct err *e)
+{
+	struct db *db = &m->account->db;
+	sqlite3_stmt *s = db_stmt(db, DB_MAILBOX_GET);
+	uint64_t n_keywords, n_sets;
+	uint32_t validity = m->uidvalidity;
+	int rc;
+
+	db_bind_i64(s, 1, m->id);
+	if ((rc = db_step(db, s, e)) < 0)
+		return rc;
+	if (rc == 0 || !slice_eq(db_column_blob(s, 14), slice_str(m->dir)) ||
+	    (m->known && db_column_u32(s, 0) != validity)) {
+		(void)sqlite3_reset(s);
+		mailbox_set_gone(m);
+		return err_set(e, ERR_STALE, "mailbox is gone");
+	}
+	if (m->head != NULL && db_column_u64(s, 4) == m->change) {
+		(void)sqlite3_reset(s);
+		return 0;
+	}
+	take_row(m, s);
+	n_keywords = db_column_u64(s, 6);
+	n_sets = db_column_u64(s, 7);
+	(void)sqlite3_reset(s);
+	if ((rc = keywords_load(m, (size_t)n_keywords, (size_t)n_sets, e)) !=
+		0 ||
+	    (rc = reload_messages(m, e)) != 0)
+		m->change = 0; /* what memory has fits nothing any more */
+	return rc;
+}
