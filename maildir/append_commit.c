@@ -260,6 +260,23 @@ move_into_place(struct append *p, struct new_message *msg)
 	return rc;
 }
 
+/* It was in place before the transaction began, so that a scan may have given
+ * it a UID since. */
+static bool
+adopt(struct edit *ed, struct new_message *msg)
+{
+	size_t at;
+	uint32_t i;
+
+	msg->uid = mailbox_find_base(ed->m, slice_str(msg->base));
+	if (msg->uid == 0 || !edit_find(ed, msg->uid, &at, &i))
+		return false;
+	if (!(ed->v[at]->place[i] & PLACE_ODD))
+		edit_set(ed, at, i, ed->v[at]->place[i], slice_of(NULL, 0),
+		    msg->keyword_set);
+	return true;
+}
+
 /* Step 5. */
 static int
 insert(struct edit *ed, struct new_message *msg)
@@ -286,10 +303,13 @@ apply(struct group_member *g, struct edit *ed)
 	for (size_t i = 0; i < p->n && rc == 0; i++)
 		rc = keyword_set_of_names(p->m, p->v[i].keywords,
 		    p->v[i].n_keywords, &p->v[i].keyword_set, NULL);
-	for (size_t i = 0; i < p->n && rc == 0; i++)
+	for (size_t i = 0; i < p->n && rc == 0; i++) {
+		p->v[i].adopt = p->v[i].committed != NULL;
 		rc = move_into_place(p, &p->v[i]);
+	}
 	for (size_t i = 0; i < p->n && rc == 0; i++)
-		rc = insert(ed, &p->v[i]);
+		if (!p->v[i].adopt || !adopt(ed, &p->v[i]))
+			rc = insert(ed, &p->v[i]);
 	return rc;
 }
 
@@ -423,6 +443,9 @@ append_commit_fini(struct append *p)
 	/* a transaction that is to be tried again may have moved them */
 	if (waits)
 		append_unlink_committed(p);
+	/* they stay, although nobody will be told */
+	else if (p->state == APPEND_COMMIT)
+		note_quota(p, 1);
 	if (p->file != NULL && !sync_busy(&p->sync)) {
 		p->v[0].made = p->file->made;
 		file_free(p->file);

@@ -22,6 +22,7 @@ struct new_message {
 	bool made;	 /* its file in tmp/ */
 	char *base;	 /* without info part; NULL: not yet known */
 	char *committed; /* name in cur/, once it is there */
+	bool adopt;	 /* since an earlier transaction, which failed */
 	uint32_t flags, uid;
 	struct slice *keywords;
 	size_t n_keywords;

@@ -64,6 +64,10 @@ end_member(struct durable *d, int rc)
 	d->round = NULL;
 	d->done = true;
 	d->result = rc;
+	if (rc == 0)
+		mailbox_set_synced(d->m, d->change);
+	else
+		mailbox_set_unsynced(d->m);
 	waker_call(d->waker);
 }
 
@@ -123,7 +127,7 @@ fill(struct sync_round *r, struct sync_fds *fds)
 		}
 		/* it takes along whatever was committed so far */
 		d->uidnext = d->m->uidnext;
-		d->m->unsynced = false;
+		d->change = d->m->change;
 		list_remove(&r->a->undurable, d);
 		list_add(&r->members, d);
 		d->round = r;
@@ -198,11 +202,7 @@ durable_step(
 		return STEP_WAIT_SYNC;
 	}
 	d->started = d->done = false;
-	if ((*rc = d->result) != 0) {
-		m->unsynced = true;
-		return STEP_DONE;
-	}
-	if (m->gone)
+	if ((*rc = d->result) != 0 || m->gone)
 		return STEP_DONE;
 	if (m->durable_uidnext < d->uidnext)
 		m->durable_uidnext = d->uidnext;

@@ -21,6 +21,7 @@ struct durable {
 	bool started, done, dir;
 	int result;
 	uint32_t uidnext;
+	uint64_t change;
 	struct waker waker;
 };
 

@@ -35,6 +35,7 @@ edit_join(struct edit *ed, struct mailbox *m, struct err *e)
 		.old_modseq_bound = m->modseq_bound,
 		.old_change = m->change,
 		.old_unsynced = m->unsynced,
+		.old_unsynced_change = m->unsynced_change,
 		.old_change_noted = m->change_noted };
 	ed->n = m->head->n_chunks;
 	ed->cap = ed->n + 8;
@@ -370,8 +371,10 @@ note_change(struct mailbox *m, struct err *e)
 	bool noted;
 	int rc = account_note_change(m->account, &noted, e);
 
-	if (rc == 0 && (!noted || !m->change_noted))
-		m->unsynced = m->change_noted = true;
+	if (rc == 0 && (!noted || !m->change_noted)) {
+		mailbox_set_unsynced(m);
+		m->change_noted = true;
+	}
 	return rc;
 }
 
@@ -405,7 +408,7 @@ edit_write(struct edit *ed, struct err *e)
 	 * follows starts above this bound, which must be durable itself. */
 	if (m->modseq >= m->modseq_bound) {
 		m->modseq_bound = m->modseq + MODSEQ_BLOCK;
-		m->unsynced = true;
+		mailbox_set_unsynced(m);
 	}
 	if (ed->modseq_used && (rc = note_change(m, e)) != 0)
 		return rc;
@@ -435,6 +438,7 @@ edit_cancel(struct edit *ed)
 		m->modseq_bound = ed->old_modseq_bound;
 		m->change = ed->old_change;
 		m->unsynced = ed->old_unsynced;
+		m->unsynced_change = ed->old_unsynced_change;
 		m->change_noted = ed->old_change_noted;
 	}
 	keywords_truncate(m, ed->n_keywords, ed->n_sets);

@@ -23,7 +23,7 @@ struct edit {
 	struct mailbox *m;
 	/* what the mailbox had, until the commit */
 	uint32_t old_uidnext;
-	uint64_t old_modseq, old_modseq_bound, old_change;
+	uint64_t old_modseq, old_modseq_bound, old_change, old_unsynced_change;
 	bool old_unsynced, old_change_noted, written;
 	struct chunk **v; /* references */
 	size_t n, cap;

@@ -345,8 +345,6 @@ change_expunge_step(struct change_expunge *c, struct waker waker,
 			step = step_work(c, waker, now_ms, wall_ms);
 			continue;
 		}
-		if (!c->durable.started)
-			c->m->unsynced = false;
 		step = durable_step(&c->durable, c->m,
 		    c->m->account->store->opt.fsync_always, waker, &c->result);
 		if (step != STEP_DONE)

@@ -349,8 +349,6 @@ change_flags_step(
 			step = step_work(c, waker, now_ms, wall_ms);
 			continue;
 		}
-		if (!c->durable.started)
-			c->m->unsynced = false;
 		step = durable_step(&c->durable, c->m,
 		    c->m->account->store->opt.fsync_always, waker, &rc);
 		if (step != STEP_DONE)

@@ -185,7 +185,10 @@ struct mailbox {
 	struct view *head;  /* what is committed */
 	struct view *shown; /* what sessions may see: UIDs that are durable */
 	uint32_t durable_uidnext;
-	bool unsynced; /* a commit that must be durable before the next OK */
+	/* A commit must be durable before the next OK: the one that made this
+	 * change.  So it stays until a sync that took it along has ended. */
+	bool unsynced;
+	uint64_t unsynced_change;
 	bool change_noted;   /* account_note_change(), durably or soon */
 	uint32_t n_new;	     /* messages in new/, or UINT32_MAX: not counted */
 	struct index *index; /* base name -> uid; NULL: not made */
@@ -267,6 +270,10 @@ struct mailbox *mailbox_find_dir(struct account *a, struct slice dir);
 void mailbox_free(struct mailbox *m);
 /* Show what is durable, and tell the listeners. */
 void mailbox_publish(struct mailbox *m);
+/* What was committed last must be durable before the next OK. */
+void mailbox_set_unsynced(struct mailbox *m);
+/* All up to that change is durable. */
+void mailbox_set_synced(struct mailbox *m, uint64_t change);
 /* Call those who wait for a change. */
 void mailbox_wake(struct mailbox *m);
 /* Mark it stale for everybody. */

@@ -359,6 +359,20 @@ same_view(const struct view *a, const struct view *b)
 }
 
 void
+mailbox_set_unsynced(struct mailbox *m)
+{
+	m->unsynced = true;
+	m->unsynced_change = m->change;
+}
+
+void
+mailbox_set_synced(struct mailbox *m, uint64_t change)
+{
+	if (m->unsynced_change <= change)
+		m->unsynced = false;
+}
+
+void
 mailbox_publish(struct mailbox *m)
 {
 	struct view *v = view_below(m->head, m->durable_uidnext);

@@ -503,7 +503,6 @@ account_open_db(struct account *a, struct err *e)
 		db_count_log(&a->db);
 	a->root_dirty = true;
 	room_keep(a);
-	a->wal_failed = false;
 	if (a->made)
 		import_subscriptions(a);
 	a->made = false;

@@ -122,7 +122,8 @@ take_row(struct mailbox *m, sqlite3_stmt *s)
 		return;
 	m->durable_uidnext = m->uidnext;
 	/* A row that nobody has changed yet may be a moment old. */
-	m->unsynced = m->change == 1;
+	if (m->change == 1)
+		mailbox_set_unsynced(m);
 	for (int d = 0; d < 2; d++) {
 		m->dirs[d].ino = db_column_u64(s, 8 + 2 * d);
 		m->dirs[d].mtime_ns = sqlite3_column_int64(s, 9 + 2 * d);

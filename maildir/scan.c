@@ -252,9 +252,10 @@ step_sync(struct mailbox *m, struct scan *s, enum step *step)
 	if (s->sync.done) {
 		s->sync.done = false;
 		if ((rc = account_synced(a, &s->sync)) != 0) {
-			m->unsynced = true;
+			mailbox_set_unsynced(m);
 			return rc;
 		}
+		mailbox_set_synced(m, s->sync_change);
 		if (m->durable_uidnext < s->sync_uidnext)
 			m->durable_uidnext = s->sync_uidnext;
 	}
@@ -265,7 +266,7 @@ step_sync(struct mailbox *m, struct scan *s, enum step *step)
 	if ((rc = account_sync_fds(a, &fds, NULL)) != 0)
 		return rc;
 	s->sync_uidnext = m->head->uidnext;
-	m->unsynced = false;
+	s->sync_change = m->change;
 	sync_start(&s->sync, a->store->opt.syncer, &fds,
 	    (struct waker){ on_synced, m });
 	return 0;

@@ -76,6 +76,7 @@ struct scan {
 
 	struct sync sync;
 	uint32_t sync_uidnext;
+	uint64_t sync_change;
 	struct waker_list wakers;
 };
 

@@ -8,6 +8,8 @@
 #include "base/fsx.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "maildir/internal.h"
+#include "maildir/scan.h"
 #include "protocols/imap/session.h"
 #include "tests/crash/script.h"
 
@@ -368,6 +370,64 @@ append_waits_for_its_syncs(void **state)
 	mailbox_close(&m);
 }
 
+/* One step of a new STORE; freed at once if it is done. */
+static enum step
+step_store(struct fixture *f, struct mailbox *m, uint32_t flags,
+    struct change_flags **out)
+{
+	const struct flags_change what = {
+		.how = FLAGS_ADD, .flags = flags, .unchanged_since = UINT64_MAX
+	};
+	const uint32_t uid[] = { 1 };
+	struct change_flags *c;
+	enum step step;
+
+	assert_int_equal(change_flags_begin(m, uid, 1, &what, &c, NULL), 0);
+	do
+		step = change_flags_step(
+		    c, (struct waker){ wake, &woken }, 1, f->wall_ms);
+	while (step == STEP_YIELD);
+	*out = c;
+	return step;
+}
+
+/* The first change of a mailbox is synced; those that come meanwhile wait for
+ * the same, whoever of them goes away and whatever becomes of the sync. */
+static void
+changes_wait_for_the_first(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m;
+	struct change_flags *c, *other;
+
+	assert_int_equal(run_append(f, "INBOX", "x", 0, NULL, NULL), 0);
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	slow.hold = true;
+	assert_int_equal(step_store(f, m, MESSAGE_SEEN, &c), STEP_WAIT_SYNC);
+	assert_int_equal(
+	    step_store(f, m, MESSAGE_FLAGGED, &other), STEP_WAIT_SYNC);
+	change_flags_free(&c);
+	change_flags_free(&other);
+	/* that sync fails, and nobody is there to hear of it */
+	for (size_t i = 0; i < slow.n; i++) {
+		slow.waiting[i]->error = EIO;
+		slow.waiting[i]->done(slow.waiting[i]);
+	}
+	slow.n = 0;
+	assert_int_equal(step_store(f, m, MESSAGE_DELETED, &c), STEP_WAIT_SYNC);
+	release(&slow);
+	assert_int_equal(
+	    change_flags_step(c, (struct waker){ wake, &woken }, 1, f->wall_ms),
+	    STEP_DONE);
+	change_flags_free(&c);
+	/* from then on they needn't */
+	assert_int_equal(step_store(f, m, MESSAGE_DRAFT, &c), STEP_DONE);
+	change_flags_free(&c);
+	mailbox_close(&m);
+}
+
 /* Begins the append of a small message. */
 static struct append *
 begin_append(struct fixture *f, const char *mailbox)
@@ -394,6 +454,109 @@ step_each(struct fixture *f, struct append **v, size_t n)
 		done += v[i] != NULL &&
 		    append_commit(v[i], waker, 1, f->wall_ms) == STEP_DONE;
 	return done;
+}
+
+/* It is in the mailbox by then, and counts. */
+static void
+abandoned_append_counts(void **state)
+{
+	struct fixture *f = *state;
+	struct account_quota q;
+	struct append *p;
+
+	f->quota = "1000S";
+	fixture_reopen(f);
+	assert_int_equal(run_append(f, "INBOX", "x", 0, NULL, NULL), 0);
+	slow.hold = true;
+	p = begin_append(f, "INBOX");
+	assert_int_equal(step_each(f, &p, 1), 0);
+	release(&slow);
+	/* in the transaction, and waiting for the syncs */
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(step_each(f, &p, 1), 0);
+	append_free(&p);
+	release(&slow);
+	slow.hold = false;
+	assert_int_equal(account_quota(f->account, &q, NULL), 0);
+	assert_int_equal(q.messages, 2);
+	assert_int_equal(q.bytes, 4);
+}
+
+/* What a failed sync lost isn't on the disk after closing either. */
+static void
+failed_sync_outlives_closing(void **state)
+{
+	struct fixture *f = *state;
+	struct append *p;
+	struct stat st;
+
+	assert_int_equal(run_append(f, "INBOX", "x", 0, NULL, NULL), 0);
+	slow.hold = true;
+	p = begin_append(f, "INBOX");
+	assert_int_equal(step_each(f, &p, 1), 0);
+	release(&slow);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(step_each(f, &p, 1), 0);
+	for (size_t i = 0; i < slow.n; i++) {
+		slow.waiting[i]->error = EIO;
+		slow.waiting[i]->done(slow.waiting[i]);
+	}
+	slow.n = 0;
+	slow.hold = false;
+	assert_int_equal(
+	    append_commit(p, (struct waker){ wake, &woken }, 1, f->wall_ms),
+	    STEP_DONE);
+	append_free(&p);
+	store_hibernate(f->store);
+	/* so that the log is written anew before the next OK */
+	assert_int_equal(run_append(f, "INBOX", "x", 0, NULL, NULL), 0);
+	assert_int_equal(stat(fixture_path(f, "postern.db-wal"), &st), 0);
+	assert_int_equal(st.st_size, 0);
+}
+
+/* Where somebody reads the database, a commit may have to be tried again; the
+ * file is in place by then. */
+static void
+busy_commit_gives_one_uid(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	const struct waker waker = { wake, &woken };
+	struct append *p;
+	sqlite3 *reader;
+	uint32_t validity;
+	const uint32_t *uids;
+	size_t n;
+
+	refresh(f, m);
+	/* as on a remote file system */
+	account_close_db(f->account);
+	f->account->remote = true;
+	refresh(f, m);
+	assert_int_equal(run_append(f, "INBOX", "x", 0, NULL, NULL), 0);
+	refresh(f, m);
+	assert_false(f->account->db.wal);
+	p = begin_append(f, "INBOX");
+	assert_int_equal(
+	    sqlite3_open(fixture_path(f, "postern.db"), &reader), SQLITE_OK);
+	assert_int_equal(
+	    sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM mailbox", NULL,
+		NULL, NULL),
+	    SQLITE_OK);
+	for (int i = 0; i < 4; i++)
+		assert_int_not_equal(
+		    append_commit(p, waker, 1, f->wall_ms), STEP_DONE);
+	assert_int_equal(sqlite3_close(reader), SQLITE_OK);
+	scan_distrust(m);
+	refresh(f, m);
+	assert_listing(m, "1 2");
+	assert_int_equal(step_append(f, p, waker), STEP_DONE);
+	assert_int_equal(append_result(p, &validity, &uids, &n), 0);
+	assert_int_equal(uids[0], 2);
+	append_free(&p);
+	refresh(f, m);
+	assert_listing(m, "1 2");
+	mailbox_close(&m);
 }
 
 static void
@@ -641,6 +804,10 @@ main(void)
 		CASE(store_and_expunge_sync_if_told_to),
 		CASE(new_mail_waits_for_its_uid),
 		CASE(append_waits_for_its_syncs),
+		CASE(changes_wait_for_the_first),
+		CASE(abandoned_append_counts),
+		CASE(failed_sync_outlives_closing),
+		CASE(busy_commit_gives_one_uid),
 		CASE(appends_share_their_syncs),
 		CASE(one_of_a_group_fails_alone),
 		CASE(rounds_are_limited),
