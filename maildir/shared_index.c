@@ -83,6 +83,18 @@ put_clean(struct buf *out, struct slice path)
 	return buf_ok(out) && buf_len(out) != 0;
 }
 
+/* Whether a path leads anywhere but to where it begins. */
+static bool
+leads_on(struct slice path)
+{
+	struct slice part;
+
+	while (slice_split(&path, '/', &part))
+		if (part.n != 0 && !slice_eq(part, SLICE(".")))
+			return true;
+	return false;
+}
+
 /* base/path, or path if that is absolute; NULL as put_clean(). */
 static const char *
 joined(struct shared_index *x, struct slice base, struct slice path)
@@ -128,8 +140,8 @@ parse_line(struct shared_index *x, size_t *cap, struct slice line,
 	if (n < 3 || !is_part(f[0]))
 		return false;
 	if (slice_eq(f[1], SLICE("*"))) {
-		/* no way out of the index's directory */
-		if (f[2].n == 0 || f[2].p[0] == '/')
+		/* no way out of the index's directory, nor back to it */
+		if (!leads_on(f[2]) || f[2].p[0] == '/')
 			return false;
 		target = joined(x, slice_str(dir), f[2]);
 		if (target != NULL)

@@ -21,7 +21,8 @@ def maildrop(tmp_path):
         pytest.skip("Courier's programs are missing: no root, or no net")
     root = pathlib.Path(tools)
     libraries = ":".join(str(path) for path in
-                         (root / "usr/lib").glob("*-linux-gnu"))
+                         [root / "usr/lib",
+                          *(root / "usr/lib").glob("*-linux-gnu")])
     filters = tmp_path / "filter"
 
     def run(server, quota, size, folder=""):

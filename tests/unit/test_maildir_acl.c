@@ -329,6 +329,7 @@ parses_indexes(void **state)
 		{ "x\t7\t8\t/h\t/abs//dir\topts", "x", "/abs/dir", false },
 		{ "g\t*\tsub/file", "g", "/etc/shared/sub/file", true },
 		{ "g\t*\t../file", NULL, NULL, true },
+		{ "g\t*\t./", NULL, NULL, true },
 		{ "g\t*\t/etc/passwd", NULL, NULL, true },
 		{ "x\t7\t8\t/h\t../other", NULL, NULL, false },
 		{ "x\t7\t8\t/h/../r", NULL, NULL, false },
