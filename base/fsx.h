@@ -52,8 +52,6 @@ int fsx_rmdir(int dirfd, const char *name) MUST_USE;
 int fsx_stat(int dirfd, const char *name, struct stat *st) MUST_USE;
 int fsx_fsync(int fd) MUST_USE;
 int fsx_fdatasync(int fd) MUST_USE;
-/* All of the file system that the descriptor is on. */
-int fsx_syncfs(int fd) MUST_USE;
 /* Set atime and mtime, in ms since 1970. */
 int fsx_set_mtime(int fd, int64_t wall_ms) MUST_USE;
 /* Write all of s, however many calls it takes. */

@@ -25,9 +25,8 @@ struct sync {
 };
 
 enum sync_how {
-	SYNC_FILE,	  /* fsync() */
-	SYNC_DATA,	  /* fdatasync() */
-	SYNC_FILE_SYSTEM, /* syncfs(): all of it */
+	SYNC_FILE, /* fsync() */
+	SYNC_DATA, /* fdatasync() */
 };
 
 enum { SYNC_FDS_MAX = 32 };

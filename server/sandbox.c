@@ -154,7 +154,6 @@ static const int worker_only[] = {
 	SCMP_SYS(stat),
 	SCMP_SYS(statfs),
 	SCMP_SYS(statx),
-	SCMP_SYS(syncfs),
 	SCMP_SYS(umask),
 	SCMP_SYS(unlink),
 	SCMP_SYS(unlinkat),
