@@ -14,7 +14,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +22,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/utf7.h"
+#include "ctl/owner.h"
 #include "maildir/acl_file.h"
 #include "maildir/name.h"
 
@@ -68,13 +68,12 @@ complain(const char *what, const char *about)
 }
 
 static int
-load(const struct job *j, struct acl *a)
+load(struct job *j, struct acl *a)
 {
 	struct err e = { .code = 0 };
 
 	acl_init(a);
-	return acl_read(j->root_fd, (const char *)buf_slice(&j->dir).p, a, NULL,
-		   &e) == 0
+	return acl_read(j->root_fd, buf_cstr(&j->dir), a, NULL, &e) == 0
 	    ? 0
 	    : failed(&e);
 }
@@ -122,7 +121,7 @@ static int
 write_list(struct job *j, struct acl *a, struct slice who, unsigned rights)
 {
 	struct err e = { .code = 0 };
-	const char *dir = (const char *)buf_slice(&j->dir).p;
+	const char *dir = buf_cstr(&j->dir);
 	struct slice loser;
 
 	if (!acl_set(a, who, rights))
@@ -177,24 +176,6 @@ static const struct command {
 /* --- the Maildir -------------------------------------------------------------
  */
 
-static int
-become_owner(int fd)
-{
-	struct stat st;
-
-	if (geteuid() != 0)
-		return 0;
-	if (fstat(fd, &st) < 0)
-		return -1;
-	if (st.st_uid == 0)
-		return 0;
-	return setgroups(0, NULL) < 0 ||
-		setresgid(st.st_gid, st.st_gid, st.st_gid) < 0 ||
-		setresuid(st.st_uid, st.st_uid, st.st_uid) < 0
-	    ? -1
-	    : 0;
-}
-
 /* The mailbox's directory, from its name in modified UTF-7 or UTF-8. */
 static int
 find_dir(struct job *j)
@@ -208,7 +189,6 @@ find_dir(struct job *j)
 		buf_puts(&name, j->mailbox);
 	}
 	rc = name_to_dir(j->root_fd, buf_slice(&name), &j->dir);
-	(void)buf_cstr(&j->dir);
 	buf_fini(&name);
 	return rc == ERR_NOT_FOUND ? 0 : rc;
 }
@@ -262,8 +242,8 @@ main(int argc, char *argv[])
 
 	if (c == NULL && !is_reset)
 		return usage();
-	j.root_fd = open(argv[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (j.root_fd < 0 || become_owner(j.root_fd) < 0)
+	j.root_fd = owner_open(argv[2]);
+	if (j.root_fd < 0)
 		return complain(strerror(errno), argv[2]);
 	j.mailbox = argv[3];
 	j.words = argv + 4;

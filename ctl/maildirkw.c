@@ -19,7 +19,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +29,7 @@
 #include "base/clock.h"
 #include "base/fsx.h"
 #include "base/mem.h"
+#include "ctl/owner.h"
 #include "ctl/present_keywords.h"
 #include "maildir/courier_lock.h"
 #include "maildir/file_name.h"
@@ -291,29 +291,11 @@ take_lock(int fd, struct file_unique *u, const char *maildir)
 }
 
 static int
-become_owner(int fd)
-{
-	struct stat st;
-
-	if (geteuid() != 0)
-		return 0;
-	if (fstat(fd, &st) < 0)
-		return -1;
-	if (st.st_uid == 0)
-		return 0;
-	return setgroups(0, NULL) < 0 ||
-		setresgid(st.st_gid, st.st_gid, st.st_gid) < 0 ||
-		setresuid(st.st_uid, st.st_uid, st.st_uid) < 0
-	    ? -1
-	    : 0;
-}
-
-static int
 run(const struct arguments *a)
 {
 	char name[256] = "localhost";
 	struct file_unique u = { .wall_ms = clock_wall() };
-	int fd = open(a->maildir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), status;
+	int fd = owner_open(a->maildir), status;
 	char *host;
 
 	if (fd < 0)
@@ -322,9 +304,7 @@ run(const struct arguments *a)
 		(void)snprintf(name, sizeof(name), "localhost");
 	host = file_name_host(name);
 	u.host = host;
-	if (become_owner(fd) < 0) {
-		status = failed(a->maildir);
-	} else if (a->lock && take_lock(fd, &u, a->maildir) != 0) {
+	if (a->lock && take_lock(fd, &u, a->maildir) != 0) {
 		status = 1;
 	} else {
 		status = a->list ? list(fd) : change(a, fd, &u);

@@ -8,9 +8,9 @@ posternctl_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
 posternctl_LDADD = libmaildir.a libconf.a libipc.a libbase.a $(SQLITE_LIBS)
 
 bin_PROGRAMS += maildirmake deliverquota maildirkw maildiracl
-maildiracl_SOURCES = ctl/maildiracl.c
+maildiracl_SOURCES = ctl/maildiracl.c ctl/owner.c ctl/owner.h
 maildiracl_LDADD = libmaildir.a libbase.a $(SQLITE_LIBS)
-maildirkw_SOURCES = ctl/maildirkw.c \
+maildirkw_SOURCES = ctl/maildirkw.c ctl/owner.c ctl/owner.h \
 	ctl/present_keywords.c ctl/present_keywords.h
 maildirkw_LDADD = libmaildir.a libbase.a $(SQLITE_LIBS)
 maildirmake_SOURCES = ctl/maildirmake.c ctl/what_counts.c ctl/what_counts.h

@@ -356,3 +356,31 @@ def test_sharedindexsplit(courier, tmp_path, letters):
              for side in ("ours", "theirs")}
     assert files["ours"] == files["theirs"] and files["ours"]
     assert ours("sharedindexsplit", "nowhere", cwd=tmp_path).returncode == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="acts as root")
+@pytest.mark.parametrize("way", ["joe/Maildir", "joe/home/Maildir"])
+def test_roots_tools_follow_no_users_link(tmp_path, way):
+    """Joe lets his Maildir, or what leads to it, be Ann's."""
+    tmp_path.chmod(0o755)
+    maildir = tmp_path / "ann" / "Maildir"
+    for name in ("joe", "ann", "ann/Maildir", "ann/Maildir/cur",
+                 "ann/Maildir/new", "ann/Maildir/tmp"):
+        (tmp_path / name).mkdir()
+        os.chown(tmp_path / name, 1001 if name == "joe" else 1002, 1000)
+    link = tmp_path / ("joe/Maildir" if way == "joe/Maildir" else "joe/home")
+    link.symlink_to(maildir if link.name == "Maildir" else maildir.parent)
+    os.chown(link, 1001, 1000, follow_symlinks=False)
+    for command in (["maildiracl", "-set", way, "INBOX", "user=joe", "lr"],
+                    ["maildirkw", way, "1700000000.M1P1.host", "Word"]):
+        done = ours(*command, cwd=tmp_path)
+        assert done.returncode != 0, command
+        assert b"symbolic links" in done.stderr, command
+    assert not (maildir / "courierimapacl").exists()
+    assert not (maildir / "courierimapkeywords").exists()
+    # a link of root's is as good as the name it stands for
+    (tmp_path / "mail").symlink_to(maildir)
+    done = ours("maildiracl", "-set", "mail", "INBOX", "user=joe", "lr",
+                cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (maildir / "courierimapacl").stat().st_uid == 1002
