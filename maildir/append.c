@@ -306,17 +306,22 @@ void
 append_free(struct append **pp)
 {
 	struct append *p = *pp;
+	bool kept;
 
 	*pp = NULL;
 	if (p == NULL)
 		return;
 	MAGIC_CHECK(p, APPEND_MAGIC);
+	/* in the mailbox, but not on the disk for sure */
+	kept = p->state == APPEND_COMMIT && p->group.committed;
 	append_commit_fini(p);
 	for (size_t i = 0; i < p->n; i++)
 		message_fini(p, &p->v[i]);
 	/* carried out, or its files removed */
-	if (p->intent != 0)
+	if (p->intent != 0 && !kept)
 		intent_drop(p->m->account, p->intent);
+	else if (p->intent != 0)
+		intent_leave(p->m->account);
 	free(p->v);
 	free(p->uids);
 	buf_fini(&p->out);

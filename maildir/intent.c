@@ -24,12 +24,22 @@ intent_put(struct mailbox *m, struct slice names, int64_t *id, struct err *e)
 	db_bind_i64(s, 1, m->id);
 	db_bind_blob(s, 2, names);
 	rc = db_run(&a->db, s, e);
-	*id = sqlite3_last_insert_rowid(a->db.h);
 	if (rc == 0)
 		rc = db_commit(&a->db, e);
 	else
 		db_rollback(&a->db);
-	return rc != 0 ? account_db_failed(a, rc) : 0;
+	if (rc != 0)
+		return account_db_failed(a, rc);
+	*id = sqlite3_last_insert_rowid(a->db.h);
+	a->n_intents++;
+	return 0;
+}
+
+void
+intent_leave(struct account *a)
+{
+	assert(a->n_intents != 0);
+	a->n_intents--;
 }
 
 void
@@ -37,6 +47,7 @@ intent_drop(struct account *a, int64_t id)
 {
 	sqlite3_stmt *s;
 
+	intent_leave(a);
 	/* One that stays is carried out once more, which changes nothing. */
 	if (a->db.h == NULL || a->db.in_txn)
 		return;

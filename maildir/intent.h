@@ -22,6 +22,8 @@ int intent_put(
     struct mailbox *m, struct slice names, int64_t *id, struct err *e) MUST_USE;
 /* It is carried out, durably, or given up and its files removed. */
 void intent_drop(struct account *a, int64_t id);
+/* Nobody here sees to it any more; it stays for who opens the account next. */
+void intent_leave(struct account *a);
 /* Whether there are any; ERR_*. */
 int intent_pending(struct account *a, struct err *e) MUST_USE;
 /* Carry out all there are.  Nobody else may have the account open. */

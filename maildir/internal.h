@@ -103,6 +103,7 @@ struct account {
 	bool quota_warned;
 	struct quota_count *counting; /* under way */
 	bool made;		      /* the database, just now */
+	unsigned n_intents;	      /* of APPENDs that go on; see intent.h */
 	bool changing; /* something was changed since it was opened */
 	bool rebuilt; /* the database was lost once: UIDs it gave are unknown */
 	bool room_given;  /* room.c: to be taken back when there is some */

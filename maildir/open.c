@@ -439,7 +439,9 @@ start_db(struct account *a, struct err *e)
 static int
 carry_out(struct account *a, struct err *e)
 {
-	int rc = intent_pending(a, e);
+	/* those of our own APPENDs aren't left: the database was closed
+	 * and opened again under them */
+	int rc = a->n_intents == 0 ? intent_pending(a, e) : 0;
 
 	if (rc != 1 || lock_file(a, F_WRLCK) < 0)
 		return rc < 0 ? rc : 0;

@@ -8,6 +8,7 @@
 #include "base/fsx.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "maildir/intent.h"
 #include "maildir/internal.h"
 #include "maildir/scan.h"
 #include "protocols/imap/session.h"
@@ -559,6 +560,74 @@ busy_commit_gives_one_uid(void **state)
 	mailbox_close(&m);
 }
 
+/* An append of two messages, up to where its syncs are waited for again. */
+static struct append *
+begin_two(struct fixture *f)
+{
+	struct append *p = begin_append(f, "INBOX");
+
+	assert_int_equal(
+	    append_message(p, 0, NULL, 0, 1, 1, f->wall_ms, NULL), 0);
+	assert_int_equal(append_write(p, SLICE("y"), NULL), 0);
+	assert_int_equal(append_message_end(p, NULL), 0);
+	slow.hold = true;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(step_each(f, &p, 1), 0);
+	release(&slow);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(step_each(f, &p, 1), 0);
+	assert_int_equal(intent_pending(f->account, NULL), 1);
+	return p;
+}
+
+/* What it intends is its own to carry out, whoever opens the database. */
+static void
+intent_of_a_live_append_is_its_own(void **state)
+{
+	struct fixture *f = *state;
+	const struct waker waker = { wake, &woken };
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct append *p;
+	uint32_t validity;
+	const uint32_t *uids;
+	size_t n;
+
+	refresh(f, m);
+	p = begin_two(f);
+	account_close_db(f->account);
+	assert_int_equal(account_open(f->account, NULL), 0);
+	release(&slow);
+	slow.hold = false;
+	assert_int_equal(step_append(f, p, waker), STEP_DONE);
+	assert_int_equal(append_result(p, &validity, &uids, &n), 0);
+	assert_int_equal(n, 2);
+	append_free(&p);
+	assert_int_equal(intent_pending(f->account, NULL), 0);
+	refresh(f, m);
+	assert_listing(m, "1 2");
+	mailbox_close(&m);
+}
+
+/* All are in the mailbox, but the directory may not be on the disk yet. */
+static void
+abandoned_append_keeps_its_intent(void **state)
+{
+	struct fixture *f = *state;
+	struct append *p = begin_two(f);
+
+	/* the intent is durable; the commit waits for its syncs */
+	release(&slow);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(step_each(f, &p, 1), 0);
+	append_free(&p);
+	assert_int_equal(intent_pending(f->account, NULL), 1);
+	release(&slow);
+	slow.hold = false;
+	account_close_db(f->account);
+	assert_int_equal(account_open(f->account, NULL), 0);
+	assert_int_equal(intent_pending(f->account, NULL), 0);
+}
+
 static void
 appends_share_their_syncs(void **state)
 {
@@ -808,6 +877,8 @@ main(void)
 		CASE(abandoned_append_counts),
 		CASE(failed_sync_outlives_closing),
 		CASE(busy_commit_gives_one_uid),
+		CASE(intent_of_a_live_append_is_its_own),
+		CASE(abandoned_append_keeps_its_intent),
 		CASE(appends_share_their_syncs),
 		CASE(one_of_a_group_fails_alone),
 		CASE(rounds_are_limited),
