@@ -153,6 +153,26 @@ fsx_set_mtime(int fd, int64_t wall_ms)
 }
 
 int
+fsx_read_all(int fd, struct buf *out)
+{
+	enum { PIECE = 16384 };
+
+	for (;;) {
+		uint8_t *to = buf_reserve(out, PIECE);
+		ssize_t n;
+
+		if (to == NULL) {
+			errno = EFBIG;
+			return -1;
+		}
+		n = TEMP_FAILURE_RETRY(read(fd, to, PIECE));
+		if (n <= 0)
+			return (int)n;
+		buf_advance(out, (size_t)n);
+	}
+}
+
+int
 fsx_write_all(int fd, struct slice s)
 {
 	while (s.n > 0) {

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/buf.h"
 #include "base/defs.h"
 #include "base/slice.h"
 
@@ -56,6 +57,8 @@ int fsx_fdatasync(int fd) MUST_USE;
 int fsx_set_mtime(int fd, int64_t wall_ms) MUST_USE;
 /* Write all of s, however many calls it takes. */
 int fsx_write_all(int fd, struct slice s) MUST_USE;
+/* Append all that is left to read to out; EFBIG if it has no room for that. */
+int fsx_read_all(int fd, struct buf *out) MUST_USE;
 /* Read up to n bytes at offset off; the count, 0 at the end, or -1. */
 ssize_t fsx_pread(int fd, void *p, size_t n, off_t off) MUST_USE;
 /* close() whose failure counts (delayed ENOSPC on network file systems). */

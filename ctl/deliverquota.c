@@ -139,8 +139,7 @@ warn(const struct arguments *a, struct deliver_to to,
 {
 	struct buf text;
 	struct err e = { .code = 0 };
-	ssize_t n = 1;
-	int fd;
+	int fd, rc;
 
 	if (a->warn_percent == 0 ||
 	    (u->bytes_max == 0 && u->messages_max == 0) ||
@@ -150,16 +149,10 @@ warn(const struct arguments *a, struct deliver_to to,
 	if (fd < 0)
 		return;
 	buf_init(&text, WARNING_MAX);
-	while (n > 0 && buf_ok(&text)) {
-		uint8_t *p = buf_reserve(&text, 8192);
-
-		n = p == NULL ? -1 : TEMP_FAILURE_RETRY(read(fd, p, 8192));
-		if (n > 0)
-			buf_advance(&text, (size_t)n);
-	}
+	rc = fsx_read_all(fd, &text);
 	(void)close(fd);
 	to.unique.counter += 2;
-	if (n == 0 && deliver_warning(&to, buf_slice(&text), &e) < 0)
+	if (rc == 0 && deliver_warning(&to, buf_slice(&text), &e) < 0)
 		(void)failed(a->maildir, &e);
 	buf_fini(&text);
 }

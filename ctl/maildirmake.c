@@ -197,21 +197,13 @@ static int
 read_file(const char *path, struct buf *out)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = 1;
+	int status;
 
 	if (fd < 0)
 		return errno == ENOENT ? 0 : failed(path);
-	while (n > 0 && buf_ok(out)) {
-		uint8_t *to = buf_reserve(out, 8192);
-
-		n = to == NULL ? -1 : TEMP_FAILURE_RETRY(read(fd, to, 8192));
-		if (n > 0)
-			buf_advance(out, (size_t)n);
-	}
+	status = fsx_read_all(fd, out) < 0 ? failed(path) : 0;
 	(void)close(fd);
-	if (!buf_ok(out))
-		errno = EFBIG;
-	return n < 0 || !buf_ok(out) ? failed(path) : 0;
+	return status;
 }
 
 /* By a file beside it, so that readers see the old or the new one. */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fsx.h"
 #include "base/mem.h"
 #include "base/paths.h"
 #include "server/conf/conf_impl.h"
@@ -186,26 +187,6 @@ find_path(const char *dir, enum conf_file file)
 	return other;
 }
 
-static bool
-read_all(int fd, struct buf *out)
-{
-	for (;;) {
-		uint8_t *p = buf_reserve(out, 16384);
-		ssize_t n;
-
-		if (p == NULL) {
-			errno = EFBIG;
-			return false;
-		}
-		n = read(fd, p, 16384);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n == 0;
-		buf_advance(out, (size_t)n);
-	}
-}
-
 /* Others must not read the file that holds the database's password. */
 static void
 check_mode(enum conf_file file, const struct stat *st, struct conf_source *src)
@@ -237,7 +218,7 @@ read_file(enum conf_file file, struct buf *out, struct conf_source *src)
 		return false;
 	}
 	check_mode(file, &st, src);
-	good = read_all(fd, out);
+	good = fsx_read_all(fd, out) == 0;
 	if (!good && errno == EFBIG)
 		conf_say(src, CONF_ERROR, 0, "expected at most %d bytes",
 		    CONF_FILE_MAX);

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fsx.h"
 #include "base/mem.h"
 #include "server/net/access.h"
 
@@ -45,26 +46,6 @@ by_name(const struct dirent **a, const struct dirent **b)
 }
 
 static bool
-read_text(int fd, struct buf *out)
-{
-	for (;;) {
-		uint8_t *p = buf_reserve(out, 16384);
-		ssize_t n;
-
-		if (p == NULL) {
-			errno = EFBIG;
-			return false;
-		}
-		n = read(fd, p, 16384);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n == 0;
-		buf_advance(out, (size_t)n);
-	}
-}
-
-static bool
 load_file(
     struct access *a, const char *path, const struct access_reader *reader)
 {
@@ -78,7 +59,7 @@ load_file(
 	buf_init(&text, ACCESS_FILE_MAX);
 	if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
 		good = true; /* a directory in the directory is left alone */
-	else if (read_text(fd, &text)) {
+	else if (fsx_read_all(fd, &text) == 0) {
 		access_add_text(a, path, buf_slice(&text), reader);
 		good = true;
 	}
