@@ -39,7 +39,7 @@ account_option_is_on(struct slice options, struct slice name)
 		return false;
 	if (memchr("tTyY", v.p[0], 4) != NULL)
 		return true;
-	/* atoi(3), as Courier has it */
+	/* else a number, which ends where its digits do */
 	for (size_t i = 0; i < v.n && v.p[i] >= '0' && v.p[i] <= '9'; i++)
 		if (v.p[i] != '0')
 			return true;

@@ -191,18 +191,6 @@ imap_parse_setacl(struct imap_session *i, struct imap_lex *lx)
 /* --- changing a list
  * ------------------------------------------------------------ */
 
-static enum step
-acl_end(struct imap_session *i, int rc, const struct err *e)
-{
-	const char *name = (const char *)i->cmd->name.p;
-
-	if (imap_retry(i, rc))
-		return STEP_WAIT_PEER;
-	if (rc != 0)
-		return imap_fail(i, name, rc, e);
-	return imap_finish(i, "OK", "%s completed.", name);
-}
-
 /* The place, and its list. */
 static int
 load(
@@ -263,7 +251,7 @@ store_list(struct imap_session *i, struct acl_args *a, struct acl *list,
 		log_change(i, a, rights);
 		imap_rights_changed(i, &a->place);
 	}
-	return acl_end(i, rc, &e);
+	return imap_finish_rc(i, rc, &e);
 }
 
 static enum step
@@ -284,7 +272,7 @@ change(struct imap_session *i, bool delete)
 	else if (a->how == '-')
 		rights = old & ~a->mask;
 	if (rc != 0)
-		st = acl_end(i, rc, &e);
+		st = imap_finish_rc(i, rc, &e);
 	else
 		st = store_list(i, a, &list, delete ? 0 : rights);
 	acl_fini(&list);
@@ -334,7 +322,7 @@ getacl_fn(struct imap_session *i)
 		buf_puts(out, "\r\n");
 	}
 	acl_fini(&list);
-	return acl_end(i, rc, &e);
+	return imap_finish_rc(i, rc, &e);
 }
 
 const struct imap_step imap_step_getacl = { "GETACL", getacl_fn, false };
@@ -356,7 +344,7 @@ listrights_fn(struct imap_session *i)
 	rc = load(i, a, &list, &e);
 	acl_fini(&list);
 	if (rc != 0)
-		return acl_end(i, rc, &e);
+		return imap_finish_rc(i, rc, &e);
 	if (slice_eq(a->who, SLICE("owner"))) {
 		always = "al";
 		rest = "cdeikrstwx";
@@ -374,7 +362,7 @@ listrights_fn(struct imap_session *i)
 	for (; *rest != '\0'; rest++)
 		buf_putf(out, " %c", *rest);
 	buf_puts(out, "\r\n");
-	return acl_end(i, 0, NULL);
+	return imap_finish_rc(i, 0, NULL);
 }
 
 const struct imap_step imap_step_listrights = { "LISTRIGHTS", listrights_fn,
@@ -398,7 +386,7 @@ myrights_fn(struct imap_session *i)
 		imap_put_rights(out, a->place.rights);
 		buf_puts(out, "\r\n");
 	}
-	return acl_end(i, rc, &e);
+	return imap_finish_rc(i, rc, &e);
 }
 
 const struct imap_step imap_step_myrights = { "MYRIGHTS", myrights_fn, false };

@@ -27,19 +27,6 @@ parse_names(struct imap_session *i, struct imap_lex *lx, bool two)
 	return imap_lex_crlf(lx);
 }
 
-/* ERR_* of an account_… call to the end of the command. */
-static enum step
-finish(struct imap_session *i, int rc, const struct err *e)
-{
-	const char *name = (const char *)i->cmd->name.p;
-
-	if (imap_retry(i, rc))
-		return STEP_WAIT_PEER;
-	if (rc != 0)
-		return imap_fail(i, name, rc, e);
-	return imap_finish(i, "OK", "%s completed.", name);
-}
-
 /* A name without the separator that may end it. */
 static struct slice
 without_separator(struct slice name)
@@ -69,7 +56,7 @@ created_fn(struct imap_session *i)
 	int rc = mailbox_open(a->place.account, a->place.name, &m, &e);
 
 	if (rc != 0)
-		return finish(i, rc, &e);
+		return imap_finish_rc(i, rc, &e);
 	buf_init(&id, 64);
 	imap_put_object_id(&id, 'F', mailbox_object_id(m));
 	mailbox_close(&m);
@@ -98,7 +85,7 @@ create_fn(struct imap_session *i)
 	if (rc == 0)
 		rc = account_create(a->place.account, a->place.name, &e);
 	if (rc != 0)
-		return finish(i, rc, &e);
+		return imap_finish_rc(i, rc, &e);
 	return imap_goto(i, &step_created);
 }
 
@@ -138,7 +125,7 @@ delete_fn(struct imap_session *i)
 	imap_leave(i);
 	rc = imap_reach(i, a->name, ACL_DELETE_MAILBOX, &a->place, &e);
 	if (rc != 0)
-		return finish(i, rc, &e);
+		return imap_finish_rc(i, rc, &e);
 	if (is_inbox(&a->place))
 		return imap_finish(
 		    i, "NO", "[CANNOT] INBOX cannot be deleted.");
@@ -149,7 +136,7 @@ delete_fn(struct imap_session *i)
 	    slice_eq(a->place.name, mailbox_name(i->mailbox)))
 		return imap_finish(
 		    i, "NO", "[INUSE] The selected mailbox cannot be deleted.");
-	return finish(
+	return imap_finish_rc(
 	    i, account_delete(a->place.account, a->place.name, &e), &e);
 }
 
@@ -217,7 +204,7 @@ reselect_fn(struct imap_session *i)
 		imap_selected(i, m, &here, i->read_only);
 		i->changed = true;
 	}
-	return finish(i, 0, NULL);
+	return imap_finish_rc(i, 0, NULL);
 }
 
 static const struct imap_step step_reselect = { "RENAME selected", reselect_fn,
@@ -248,7 +235,7 @@ rename_fn(struct imap_session *i)
 	imap_leave(i);
 	rc = reach_both(i, a, &e);
 	if (rc != 0)
-		return finish(i, rc, &e);
+		return imap_finish_rc(i, rc, &e);
 	if (is_trash(i, &a->place) || (is_inbox(&a->place) && !a->place.own) ||
 	    a->place.account != a->target.account)
 		return imap_finish(
@@ -258,7 +245,7 @@ rename_fn(struct imap_session *i)
 	    account_rename(a->place.account, a->place.name, a->target.name, &e);
 	if (rc == 0 && is_selected)
 		return imap_goto(i, &step_reselect);
-	return finish(i, rc, &e);
+	return imap_finish_rc(i, rc, &e);
 }
 
 const struct imap_step imap_step_rename = { "RENAME", rename_fn, false };
@@ -300,8 +287,9 @@ subscribe_fn(struct imap_session *i)
 		return imap_bad_name(i);
 	a->name = without_separator(a->name);
 	if (slice_starts(a->name, SLICE(SHARED_LINK_ROOT ".")))
-		return finish(i, subscribe_link(i, a, on, &e), &e);
-	return finish(i, account_subscribe(i->account, a->name, on, &e), &e);
+		return imap_finish_rc(i, subscribe_link(i, a, on, &e), &e);
+	return imap_finish_rc(
+	    i, account_subscribe(i->account, a->name, on, &e), &e);
 }
 
 const struct imap_step imap_step_subscribe = { "SUBSCRIBE", subscribe_fn,

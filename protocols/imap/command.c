@@ -383,3 +383,15 @@ imap_fail(struct imap_session *i, const char *what, int rc, const struct err *e)
 	return imap_finish(
 	    i, "NO", "[SERVERBUG] Internal error, %s failed.", what);
 }
+
+enum step
+imap_finish_rc(struct imap_session *i, int rc, const struct err *e)
+{
+	const char *name = (const char *)i->cmd->name.p;
+
+	if (imap_retry(i, rc))
+		return STEP_WAIT_PEER;
+	if (rc != 0)
+		return imap_fail(i, name, rc, e);
+	return imap_finish(i, "OK", "%s completed.", name);
+}

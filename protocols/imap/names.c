@@ -43,9 +43,8 @@ imap_name_decode(struct imap_session *i, struct slice wire, struct slice *out)
 	return ok;
 }
 
-/* Put before + after together in the arena. */
-static struct slice
-join(struct imap_session *i, struct slice before, struct slice after)
+struct slice
+imap_join(struct imap_session *i, struct slice before, struct slice after)
 {
 	uint8_t *p = arena_alloc(&i->arena, before.n + after.n + 1);
 
@@ -119,9 +118,9 @@ complete(struct imap_session *i, struct slice utf8, struct slice *name)
 		if (ascii_is_control(utf8.p[k]))
 			return false;
 	if (is_in_inbox(utf8))
-		*name = join(i, inbox, slice_skip(utf8, inbox.n));
+		*name = imap_join(i, inbox, slice_skip(utf8, inbox.n));
 	else
-		*name = join(i, SLICE("INBOX."), utf8);
+		*name = imap_join(i, SLICE("INBOX."), utf8);
 	return true;
 }
 

@@ -36,19 +36,6 @@ is_disabled(const struct imap_session *i)
 /* --- the user ----------------------------------------------------------------
  */
 
-/* PREFIX=NAME in the arena. */
-static struct slice
-identifier(struct imap_session *i, struct slice prefix, struct slice name)
-{
-	uint8_t *p = arena_alloc(&i->arena, prefix.n + name.n + 1);
-
-	assert(p != NULL);
-	memcpy(p, prefix.p, prefix.n);
-	if (name.n != 0)
-		memcpy(p + prefix.n, name.p, name.n);
-	return slice_of(p, prefix.n + name.n);
-}
-
 struct acl_who
 imap_who(struct imap_session *i, bool own)
 {
@@ -60,10 +47,10 @@ imap_who(struct imap_session *i, bool own)
 	assert(v != NULL);
 	if (own)
 		v[n++] = SLICE("owner");
-	v[n++] = identifier(i, SLICE("user="), slice_str(i->identity));
+	v[n++] = imap_join(i, SLICE("user="), slice_str(i->identity));
 	while (n < GROUPS_MAX + 2 && account_option_next(&rest, &name, &value))
 		if (slice_eq(name, SLICE("group")) && value.n != 0)
-			v[n++] = identifier(i, SLICE("group="), value);
+			v[n++] = imap_join(i, SLICE("group="), value);
 	return (struct acl_who){ v, n };
 }
 
@@ -90,8 +77,8 @@ imap_shared(struct imap_session *i)
 	/* an index beside the others, nowhere else */
 	if (slice_has(group, '/'))
 		return o;
-	path = identifier(i, slice_str(i->opt->shared_index), group);
-	o.index = (const char *)identifier(i, path, slice_of("", 1)).p;
+	path = imap_join(i, slice_str(i->opt->shared_index), group);
+	o.index = (const char *)imap_join(i, path, slice_of("", 1)).p;
 	return o;
 }
 

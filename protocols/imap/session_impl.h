@@ -360,6 +360,11 @@ enum step imap_finish(struct imap_session *i, const char *state,
  */
 enum step imap_fail(
     struct imap_session *i, const char *what, int rc, const struct err *e);
+/*
+ * The command came to 0 or ERR_*, and its name says what it did: OK or
+ * imap_fail(); or, as long as it's worth trying again, STEP_WAIT_PEER.
+ */
+enum step imap_finish_rc(struct imap_session *i, int rc, const struct err *e);
 /* Release what belongs to the command in progress. */
 void imap_command_clear(struct imap_session *i);
 /* The command's args: zeroed, in the arena. */
@@ -461,6 +466,9 @@ enum parse imap_parse_mailbox(struct imap_session *i, struct imap_lex *lx,
 /* An astring or pattern without its escapes. */
 enum parse imap_parse_astring(
     struct imap_session *i, struct imap_lex *lx, struct slice *out) MUST_USE;
+/* before + after, in the arena. */
+struct slice imap_join(
+    struct imap_session *i, struct slice before, struct slice after);
 /* From modified UTF-7 to UTF-8; false if it's neither. */
 bool imap_name_decode(
     struct imap_session *i, struct slice wire, struct slice *out) MUST_USE;
