@@ -320,7 +320,7 @@ cache_keeps_and_forgets(void **state)
 	assert_true(mailbox_cache_get(m, 2, CACHE_BODY, &out));
 	assert_int_equal(out.n, 0);
 	for (int i = 0; i < 1000; i++)
-		mailbox_cache_put(m, 2, CACHE_PARTS, SLICE("parts"));
+		mailbox_cache_put(m, 2, CACHE_FIELDS, SLICE("parts"));
 	mailbox_close(&m);
 	/* damaged: it begins anew */
 	fixture_close(f);
@@ -328,17 +328,17 @@ cache_keeps_and_forgets(void **state)
 	    fixture_path(f, "postern.cache"), "this is no database at all");
 	fixture_open(f);
 	m = open_mailbox(f, "INBOX");
-	assert_false(mailbox_cache_get(m, 2, CACHE_PARTS, &out));
-	mailbox_cache_put(m, 2, CACHE_PARTS, SLICE("new"));
+	assert_false(mailbox_cache_get(m, 2, CACHE_FIELDS, &out));
+	mailbox_cache_put(m, 2, CACHE_FIELDS, SLICE("new"));
 	mailbox_close(&m);
 	fixture_reopen(f);
 	m = open_mailbox(f, "INBOX");
 	/* what others of the row still need stays */
 	assert_int_equal(run_remove(f, m, (const uint32_t[]){ 1 }, 1), 1);
-	assert_true(mailbox_cache_get(m, 2, CACHE_PARTS, &out));
+	assert_true(mailbox_cache_get(m, 2, CACHE_FIELDS, &out));
 	assert_true(slice_eq(out, SLICE("new")));
 	assert_int_equal(run_remove(f, m, (const uint32_t[]){ 2 }, 1), 1);
-	assert_false(mailbox_cache_get(m, 2, CACHE_PARTS, &out));
+	assert_false(mailbox_cache_get(m, 2, CACHE_FIELDS, &out));
 	mailbox_close(&m);
 }
 
