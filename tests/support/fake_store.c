@@ -1,48 +1,14 @@
 #include "tests/support/fake_store.h"
 
-#include <sys/mman.h>
-
 #include <stdlib.h>
-#include <unistd.h>
 
-#include "base/fsx.h"
 #include "base/mem.h"
-#include "maildir/append.h"
-#include "maildir/change.h"
 #include "maildir/mailbox.h"
 #include "maildir/shared_index.h"
 #include "maildir/shared_link.h"
+#include "tests/support/fake_impl.h"
 
-enum { KEYWORDS_MAX = 30, BYTES_MAX = 16 * 1024 * 1024 };
-
-struct account {
-	int refs;
-};
-
-struct fake_message {
-	struct message m;
-	struct slice bytes; /* heap */
-};
-
-struct mailbox {
-	struct slice name;
-	int refs;
-	bool gone;
-	struct fake_message v[FAKE_MESSAGES_MAX];
-	size_t n;
-	uint32_t uidnext, recent_from;
-	uint64_t modseq;
-	struct view *newest; /* NULL: to be made */
-	struct mailbox_listener *listeners;
-};
-
-struct view {
-	int refs;
-	uint32_t uidnext;
-	uint64_t modseq;
-	uint32_t n;
-	struct message v[FAKE_MESSAGES_MAX];
-};
+enum { KEYWORDS_MAX = 30 };
 
 struct fake_store fake_store;
 
@@ -53,8 +19,8 @@ static size_t n_keywords;
 
 /* --- the world ----------------------------------------------------------- */
 
-static void
-changed(struct mailbox *m)
+void
+fake_changed(struct mailbox *m)
 {
 	if (m->newest != NULL)
 		view_unref(&m->newest);
@@ -62,18 +28,18 @@ changed(struct mailbox *m)
 		waker_call(l->waker);
 }
 
-static void
-remove_at(struct mailbox *m, size_t k)
+void
+fake_remove_at(struct mailbox *m, size_t k)
 {
 	free((void *)(uintptr_t)m->v[k].bytes.p);
 	m->n--;
 	memmove(&m->v[k], &m->v[k + 1], (m->n - k) * sizeof(m->v[0]));
 	m->modseq++;
-	changed(m);
+	fake_changed(m);
 }
 
-static struct fake_message *
-find(struct mailbox *m, uint32_t uid)
+struct fake_message *
+fake_find(struct mailbox *m, uint32_t uid)
 {
 	for (size_t k = 0; k < m->n; k++)
 		if (m->v[k].m.uid == uid)
@@ -81,20 +47,20 @@ find(struct mailbox *m, uint32_t uid)
 	return NULL;
 }
 
-static uint32_t
-add(struct mailbox *m, struct slice bytes, uint32_t flags, uint32_t set)
+uint32_t
+fake_add(struct mailbox *m, struct slice bytes, uint32_t flags, uint32_t set)
 {
 	struct fake_message *f;
 
 	if (m->n == FAKE_MESSAGES_MAX)
-		remove_at(m, 0);
+		fake_remove_at(m, 0);
 	f = &m->v[m->n++];
 	f->bytes = slice_of(slice_dup(bytes), bytes.n);
 	f->m = (struct message){ .uid = m->uidnext++,
 		.flags = flags,
 		.keywords = set,
 		.modseq = ++m->modseq };
-	changed(m);
+	fake_changed(m);
 	return f->m.uid;
 }
 
@@ -104,7 +70,7 @@ fake_store_clear(void)
 	for (size_t k = 0; k < FAKE_MAILBOXES; k++) {
 		assert(mailboxes[k].refs == 0);
 		while (mailboxes[k].n != 0)
-			remove_at(&mailboxes[k], 0);
+			fake_remove_at(&mailboxes[k], 0);
 		if (mailboxes[k].newest != NULL)
 			view_unref(&mailboxes[k].newest);
 	}
@@ -130,34 +96,34 @@ fake_store_reset(void)
 void
 fake_store_deliver(size_t mailbox, struct slice bytes)
 {
-	(void)add(&mailboxes[mailbox], bytes, 0, 0);
+	(void)fake_add(&mailboxes[mailbox], bytes, 0, 0);
 }
 
 void
 fake_store_set_flags(size_t mailbox, uint32_t uid, uint32_t flags)
 {
-	struct fake_message *f = find(&mailboxes[mailbox], uid);
+	struct fake_message *f = fake_find(&mailboxes[mailbox], uid);
 
 	if (f == NULL)
 		return;
 	f->m.flags = flags;
 	f->m.modseq = ++mailboxes[mailbox].modseq;
-	changed(&mailboxes[mailbox]);
+	fake_changed(&mailboxes[mailbox]);
 }
 
 void
 fake_store_remove(size_t mailbox, uint32_t uid)
 {
-	struct fake_message *f = find(&mailboxes[mailbox], uid);
+	struct fake_message *f = fake_find(&mailboxes[mailbox], uid);
 
 	if (f != NULL)
-		remove_at(
+		fake_remove_at(
 		    &mailboxes[mailbox], (size_t)(f - mailboxes[mailbox].v));
 }
 
 /* 0 or ERR_BUSY, as it was ordered. */
-static int
-busy(void)
+int
+fake_busy(void)
 {
 	if (fake_store.busy == 0)
 		return 0;
@@ -166,8 +132,8 @@ busy(void)
 }
 
 /* Whether a step is to be called again. */
-static bool
-waits(bool *waited)
+bool
+fake_waits(bool *waited)
 {
 	if (!fake_store.waits || *waited)
 		return false;
@@ -192,8 +158,8 @@ account_release(struct account **a)
 	*a = NULL;
 }
 
-static struct mailbox *
-named(struct slice name)
+struct mailbox *
+fake_named(struct slice name)
 {
 	for (size_t k = 0; k < FAKE_MAILBOXES; k++)
 		if (slice_eq(mailboxes[k].name, name))
@@ -204,7 +170,7 @@ named(struct slice name)
 int
 account_list(struct account *a, struct mailbox_list *out, struct err *e)
 {
-	int rc = busy();
+	int rc = fake_busy();
 
 	(void)a;
 	(void)e;
@@ -235,7 +201,8 @@ int
 account_exists(struct account *a, struct slice name, struct err *e)
 {
 	(void)a;
-	return named(name) != NULL ? 0 : err_set(e, ERR_NOT_FOUND, "no such");
+	return fake_named(name) != NULL ? 0
+					: err_set(e, ERR_NOT_FOUND, "no such");
 }
 
 /* Nobody shares anything here. */
@@ -243,7 +210,7 @@ int
 account_acl(
     struct account *a, struct slice name, struct acl *out, struct err *e)
 {
-	int rc = busy();
+	int rc = fake_busy();
 
 	(void)a;
 	(void)name;
@@ -390,7 +357,7 @@ int
 account_create(struct account *a, struct slice name, struct err *e)
 {
 	(void)a;
-	if (named(name) != NULL)
+	if (fake_named(name) != NULL)
 		return ERR_EXISTS;
 	return err_set(e, ERR_DENIED, "not in memory");
 }
@@ -400,7 +367,7 @@ account_delete(struct account *a, struct slice name, struct err *e)
 {
 	(void)a;
 	(void)e;
-	return named(name) == NULL ? ERR_NOT_FOUND : ERR_BUSY;
+	return fake_named(name) == NULL ? ERR_NOT_FOUND : ERR_BUSY;
 }
 
 int
@@ -408,7 +375,7 @@ account_rename(
     struct account *a, struct slice from, struct slice to, struct err *e)
 {
 	static char name[64];
-	struct mailbox *m = named(from);
+	struct mailbox *m = fake_named(from);
 
 	if (m == NULL || !fake_store.renames || to.n > sizeof(name))
 		return account_delete(a, from, e);
@@ -425,7 +392,7 @@ account_subscribe(struct account *a, struct slice name, bool on, struct err *e)
 	(void)name;
 	(void)on;
 	(void)e;
-	return busy();
+	return fake_busy();
 }
 
 /* --- mailbox ------------------------------------------------------------- */
@@ -434,8 +401,8 @@ int
 mailbox_open(
     struct account *a, struct slice name, struct mailbox **out, struct err *e)
 {
-	struct mailbox *m = named(name);
-	int rc = busy();
+	struct mailbox *m = fake_named(name);
+	int rc = fake_busy();
 
 	(void)a;
 	(void)e;
@@ -482,7 +449,7 @@ int
 mailbox_vanished(struct mailbox *m, uint64_t since, struct uid_range **v,
     size_t *n, bool *complete, struct err *e)
 {
-	int rc = busy();
+	int rc = fake_busy();
 
 	(void)m;
 	(void)since;
@@ -498,7 +465,7 @@ mailbox_vanished(struct mailbox *m, uint64_t since, struct uid_range **v,
 uint64_t
 mailbox_email_id(struct mailbox *m, uint32_t uid)
 {
-	return find(m, uid) != NULL ? uid : 0;
+	return fake_find(m, uid) != NULL ? uid : 0;
 }
 
 struct slice
@@ -524,10 +491,10 @@ mailbox_refresh(struct mailbox *m, bool move_new, struct waker waker,
 	(void)waker;
 	(void)now_ms;
 	(void)wall_ms;
-	if (waits(&waited))
+	if (fake_waits(&waited))
 		return STEP_YIELD;
 	waited = false;
-	*result = busy();
+	*result = fake_busy();
 	return STEP_DONE;
 }
 
@@ -590,7 +557,7 @@ mailbox_rouse(struct mailbox_listener *l, struct err *e)
 
 	(void)e;
 	if (l->record != NULL) {
-		if ((rc = busy()) != 0)
+		if ((rc = fake_busy()) != 0)
 			return rc;
 		*l->view = l->record->view;
 		free(l->record);
@@ -641,8 +608,8 @@ mailbox_keyword_find(const struct mailbox *m, struct slice name)
 	return SIZE_MAX;
 }
 
-static uint32_t
-keyword_bits(const struct slice *names, size_t n)
+uint32_t
+fake_keyword_bits(const struct slice *names, size_t n)
 {
 	uint32_t bits = 0;
 
@@ -657,647 +624,4 @@ keyword_bits(const struct slice *names, size_t n)
 			bits |= 1U << at;
 	}
 	return bits;
-}
-
-/* --- messages ------------------------------------------------------------ */
-
-int
-mailbox_message_info(struct mailbox *m, uint32_t uid, struct message_info *out)
-{
-	const struct fake_message *f = find(m, uid);
-
-	if (f == NULL)
-		return ERR_NOT_FOUND;
-	*out = (struct message_info){ .internal_ms = 1700000000000,
-		.file_size = f->bytes.n,
-		.wire_size = UINT64_MAX };
-	return 0;
-}
-
-void
-mailbox_set_wire_size(struct mailbox *m, uint32_t uid, uint64_t size)
-{
-	(void)m;
-	(void)uid;
-	(void)size;
-}
-
-int
-mailbox_open_message(struct mailbox *m, uint32_t uid, int *fd,
-    uint64_t *file_size, struct err *e)
-{
-	const struct fake_message *f = find(m, uid);
-	size_t n;
-
-	if (f == NULL)
-		return ERR_NOT_FOUND;
-	if (fake_store.open_message_rc != 0)
-		return err_set(e, fake_store.open_message_rc, "ordered");
-	*fd = memfd_create("message", MFD_CLOEXEC);
-	n = fake_store.read_breaks ? f->bytes.n / 2 : f->bytes.n;
-	if (*fd < 0 || write(*fd, f->bytes.p, n) != (ssize_t)n)
-		abort();
-	*file_size = f->bytes.n;
-	return 0;
-}
-
-bool
-mailbox_cache_get(
-    struct mailbox *m, uint32_t uid, enum cache_kind kind, struct slice *out)
-{
-	(void)m;
-	(void)uid;
-	(void)kind;
-	(void)out;
-	return false;
-}
-
-void
-mailbox_cache_put(
-    struct mailbox *m, uint32_t uid, enum cache_kind kind, struct slice bytes)
-{
-	(void)m;
-	(void)uid;
-	(void)kind;
-	(void)bytes;
-}
-
-bool
-mailbox_cache_get_whole(
-    struct mailbox *m, enum cache_kind kind, struct buf *out)
-{
-	(void)m;
-	(void)kind;
-	(void)out;
-	return false;
-}
-
-void
-mailbox_cache_put_whole(
-    struct mailbox *m, enum cache_kind kind, struct slice bytes)
-{
-	(void)m;
-	(void)kind;
-	(void)bytes;
-}
-
-void
-mailbox_counts(struct mailbox *m, struct mailbox_counts *out)
-{
-	*out = (struct mailbox_counts){ .messages = (uint32_t)m->n,
-		.uidnext = m->uidnext,
-		.highest_modseq = m->modseq };
-}
-
-/* --- views --------------------------------------------------------------- */
-
-struct view *
-mailbox_view(struct mailbox *m)
-{
-	if (m->newest == NULL) {
-		m->newest = MEM_NEW(struct view);
-		m->newest->refs = 1;
-		m->newest->uidnext = m->uidnext;
-		m->newest->modseq = m->modseq;
-		m->newest->n = (uint32_t)m->n;
-		for (size_t k = 0; k < m->n; k++)
-			m->newest->v[k] = m->v[k].m;
-		fake_store.views++;
-	}
-	return view_ref(m->newest);
-}
-
-struct view *
-view_ref(struct view *v)
-{
-	v->refs++;
-	return v;
-}
-
-void
-view_unref(struct view **v)
-{
-	if (--(*v)->refs == 0) {
-		free(*v);
-		fake_store.views--;
-	}
-	*v = NULL;
-}
-
-uint32_t
-view_count(const struct view *v)
-{
-	return v->n;
-}
-
-const struct message *
-view_get(const struct view *v, uint32_t seq)
-{
-	assert(seq >= 1 && seq <= v->n);
-	return &v->v[seq - 1];
-}
-
-uint32_t
-view_lower_bound(const struct view *v, uint32_t uid)
-{
-	uint32_t seq = 1;
-
-	while (seq <= v->n && v->v[seq - 1].uid < uid)
-		seq++;
-	return seq;
-}
-
-uint32_t
-view_find(const struct view *v, uint32_t uid)
-{
-	uint32_t seq = view_lower_bound(v, uid);
-
-	return seq <= v->n && v->v[seq - 1].uid == uid ? seq : 0;
-}
-
-uint32_t
-view_find_unseen(const struct view *v)
-{
-	for (uint32_t seq = 1; seq <= v->n; seq++)
-		if (!(v->v[seq - 1].flags & MESSAGE_SEEN))
-			return seq;
-	return 0;
-}
-
-uint32_t
-view_uidnext(const struct view *v)
-{
-	return v->uidnext;
-}
-
-uint64_t
-view_highest_modseq(const struct view *v)
-{
-	return v->modseq;
-}
-
-void
-view_diff_init(
-    struct view_diff *d, const struct view *from, const struct view *to)
-{
-	*d = (struct view_diff){
-		.from = from, .to = to, .at_from = 1, .at_to = 1
-	};
-}
-
-enum view_change
-view_diff_next(struct view_diff *d, uint32_t *seq, const struct message **m)
-{
-	while (d->at_from <= d->from->n || d->at_to <= d->to->n) {
-		const struct message *a = d->at_from <= d->from->n
-		    ? view_get(d->from, d->at_from)
-		    : NULL;
-		const struct message *b =
-		    d->at_to <= d->to->n ? view_get(d->to, d->at_to) : NULL;
-
-		if (b == NULL || (a != NULL && a->uid < b->uid)) {
-			*seq = d->at_from++;
-			*m = a;
-			return VIEW_EXPUNGED;
-		}
-		*seq = d->at_to++;
-		*m = b;
-		if (a == NULL || b->uid < a->uid)
-			return VIEW_ADDED;
-		d->at_from++;
-		if (a->modseq != b->modseq)
-			return VIEW_FLAGS;
-	}
-	return VIEW_SAME_END;
-}
-
-/* --- changes ------------------------------------------------------------- */
-
-struct fake_change {
-	struct mailbox *m, *target;
-	uint32_t *uids, *from, *to;
-	size_t n, n_done;
-	bool all, waited, move;
-	enum flags_how how;
-	uint32_t flags, set;
-	size_t missing;
-	int rc;
-	struct copy_result result;
-};
-
-struct change_flags {
-	struct fake_change c;
-};
-struct change_copy {
-	struct fake_change c;
-};
-struct change_expunge {
-	struct fake_change c;
-};
-
-static void
-change_begin(
-    struct fake_change *c, struct mailbox *m, const uint32_t *uids, size_t n)
-{
-	c->m = m;
-	c->n = n;
-	c->all = uids == NULL;
-	c->uids = mem_zalloc(n + 1, sizeof(*uids));
-	if (n != 0)
-		memcpy(c->uids, uids, n * sizeof(*uids));
-	fake_store.changes++;
-}
-
-static void
-change_end(struct fake_change *c)
-{
-	free(c->uids);
-	free(c->from);
-	free(c->to);
-	fake_store.changes--;
-}
-
-int
-change_flags_begin(struct mailbox *m, const uint32_t *uids, size_t n,
-    const struct flags_change *what, struct change_flags **out, struct err *e)
-{
-	int rc = busy();
-
-	(void)e;
-	if (rc != 0)
-		return rc;
-	*out = MEM_NEW(struct change_flags);
-	change_begin(&(*out)->c, m, uids, n);
-	(*out)->c.how = what->how;
-	(*out)->c.flags = what->flags;
-	(*out)->c.set = keyword_bits(what->keywords, what->n_keywords);
-	return 0;
-}
-
-static void
-apply(struct fake_change *c, struct fake_message *f)
-{
-	uint32_t flags = f->m.flags, set = f->m.keywords;
-
-	switch (c->how) {
-	case FLAGS_REPLACE:
-		f->m.flags = c->flags;
-		f->m.keywords = c->set;
-		break;
-	case FLAGS_ADD:
-		f->m.flags |= c->flags;
-		f->m.keywords |= c->set;
-		break;
-	case FLAGS_REMOVE:
-		f->m.flags &= ~c->flags;
-		f->m.keywords &= ~c->set;
-		break;
-	}
-	if (f->m.flags == flags && f->m.keywords == set)
-		return;
-	f->m.modseq = ++c->m->modseq;
-	changed(c->m);
-}
-
-enum step
-change_flags_step(struct change_flags *change, struct waker waker,
-    int64_t now_ms, int64_t wall_ms)
-{
-	struct fake_change *c = &change->c;
-
-	(void)waker;
-	(void)now_ms;
-	(void)wall_ms;
-	if (waits(&c->waited))
-		return STEP_YIELD;
-	c->rc = fake_store.change_rc;
-	for (size_t k = 0; k < c->n && c->rc == 0; k++) {
-		struct fake_message *f = find(c->m, c->uids[k]);
-
-		if (f == NULL)
-			c->missing++;
-		else
-			apply(c, f);
-	}
-	return STEP_DONE;
-}
-
-int
-change_flags_result(const struct change_flags *c, const uint32_t **modified,
-    size_t *n_modified, size_t *missing)
-{
-	*modified = NULL;
-	*n_modified = 0;
-	*missing = c->c.missing;
-	return c->c.rc;
-}
-
-void
-change_flags_free(struct change_flags **c)
-{
-	if (*c == NULL)
-		return;
-	change_end(&(*c)->c);
-	free(*c);
-	*c = NULL;
-}
-
-void
-change_copy_drop(struct change_copy *c, uint32_t flags, bool words)
-{
-	(void)c;
-	(void)flags;
-	(void)words;
-}
-
-int
-change_copy_begin(struct mailbox *from, struct account *to, struct slice target,
-    const uint32_t *uids, size_t n, bool move, struct change_copy **out,
-    struct err *e)
-{
-	int rc = busy();
-
-	(void)to;
-	(void)e;
-	if (rc != 0)
-		return rc;
-	if (named(target) == NULL)
-		return ERR_NOT_FOUND;
-	*out = MEM_NEW(struct change_copy);
-	change_begin(&(*out)->c, from, uids, n);
-	(*out)->c.target = named(target);
-	(*out)->c.move = move;
-	(*out)->c.from = mem_zalloc(n, sizeof(*uids));
-	(*out)->c.to = mem_zalloc(n, sizeof(*uids));
-	return 0;
-}
-
-enum step
-change_copy_step(struct change_copy *change, struct waker waker, int64_t now_ms,
-    int64_t wall_ms)
-{
-	struct fake_change *c = &change->c;
-
-	(void)waker;
-	(void)now_ms;
-	(void)wall_ms;
-	if (waits(&c->waited))
-		return STEP_YIELD;
-	c->result.result = fake_store.change_rc;
-	for (size_t k = 0; k < c->n && c->result.result == 0; k++) {
-		struct fake_message *f = find(c->m, c->uids[k]);
-		struct fake_message copy;
-
-		if (f == NULL)
-			continue;
-		copy = *f;
-		copy.bytes = slice_of(slice_dup(f->bytes), f->bytes.n);
-		c->from[c->n_done] = copy.m.uid;
-		c->to[c->n_done++] =
-		    add(c->target, copy.bytes, copy.m.flags, copy.m.keywords);
-		free((void *)(uintptr_t)copy.bytes.p);
-		f = find(c->m, copy.m.uid);
-		if (c->move && f != NULL)
-			remove_at(c->m, (size_t)(f - c->m->v));
-	}
-	c->result.uidvalidity = mailbox_uidvalidity(c->target);
-	c->result.from = c->from;
-	c->result.to = c->to;
-	c->result.n = c->n_done;
-	return STEP_DONE;
-}
-
-void
-change_copy_progress(
-    const struct change_copy *c, uint64_t *done, uint64_t *goal)
-{
-	(void)c;
-	*done = 0;
-	*goal = 1;
-}
-
-const struct copy_result *
-change_copy_result(const struct change_copy *c)
-{
-	return &c->c.result;
-}
-
-void
-change_copy_free(struct change_copy **c)
-{
-	if (*c == NULL)
-		return;
-	change_end(&(*c)->c);
-	free(*c);
-	*c = NULL;
-}
-
-int
-change_expunge_begin(struct mailbox *m, const uint32_t *uids, size_t n,
-    struct change_expunge **out, struct err *e)
-{
-	int rc = busy();
-
-	(void)e;
-	if (rc != 0)
-		return rc;
-	*out = MEM_NEW(struct change_expunge);
-	change_begin(&(*out)->c, m, uids, n);
-	return 0;
-}
-
-/* There is no trash here. */
-int
-change_expunge_to_trash_begin(struct mailbox *m, const uint32_t *uids, size_t n,
-    const uint32_t *skip, size_t n_skip, struct change_expunge **out,
-    struct err *e)
-{
-	(void)skip;
-	(void)n_skip;
-	return change_expunge_begin(m, uids, n, out, e);
-}
-
-static bool
-has_uid(const struct fake_change *c, uint32_t uid)
-{
-	for (size_t k = 0; k < c->n; k++)
-		if (c->uids[k] == uid)
-			return true;
-	return c->all;
-}
-
-enum step
-change_expunge_step(struct change_expunge *change, struct waker waker,
-    int64_t now_ms, int64_t wall_ms)
-{
-	struct fake_change *c = &change->c;
-	size_t k = 0;
-
-	(void)waker;
-	(void)now_ms;
-	(void)wall_ms;
-	if (waits(&c->waited))
-		return STEP_YIELD;
-	c->rc = fake_store.change_rc;
-	while (k < c->m->n && c->rc == 0) {
-		const struct message *m = &c->m->v[k].m;
-
-		if ((m->flags & MESSAGE_DELETED) != 0 && has_uid(c, m->uid)) {
-			remove_at(c->m, k);
-			c->n_done++;
-		} else {
-			k++;
-		}
-	}
-	return STEP_DONE;
-}
-
-int
-change_expunge_result(const struct change_expunge *c, size_t *n_removed)
-{
-	*n_removed = c->c.n_done;
-	return c->c.rc;
-}
-
-void
-change_expunge_observe(struct change_expunge *c, change_observer *fn, void *arg)
-{
-	(void)c;
-	(void)fn;
-	(void)arg;
-}
-
-void
-change_expunge_free(struct change_expunge **c)
-{
-	if (*c == NULL)
-		return;
-	change_end(&(*c)->c);
-	free(*c);
-	*c = NULL;
-}
-
-/* --- append -------------------------------------------------------------- */
-
-struct append {
-	struct mailbox *m;
-	struct fake_append {
-		size_t from, n; /* of bytes */
-		uint32_t flags, set;
-	} v[FAKE_MESSAGES_MAX];
-	uint32_t uids[FAKE_MESSAGES_MAX];
-	size_t n;
-	struct buf bytes;
-	bool waited;
-};
-
-int
-append_begin(
-    struct account *a, struct slice mailbox, struct append **out, struct err *e)
-{
-	int rc = busy();
-
-	(void)a;
-	(void)e;
-	if (rc != 0)
-		return rc;
-	if (named(mailbox) == NULL)
-		return ERR_NOT_FOUND;
-	*out = MEM_NEW(struct append);
-	(*out)->m = named(mailbox);
-	buf_init(&(*out)->bytes, BYTES_MAX);
-	fake_store.changes++;
-	return 0;
-}
-
-int
-append_message(struct append *p, uint32_t flags, const struct slice *names,
-    size_t n_names, int64_t internal_ms, uint64_t size, int64_t wall_ms,
-    struct err *e)
-{
-	(void)internal_ms;
-	(void)wall_ms;
-	(void)e;
-	if (size > BYTES_MAX / 2 || p->n == NELEMS(p->v))
-		return ERR_QUOTA;
-	p->v[p->n++] = (struct fake_append){ .from = buf_len(&p->bytes),
-		.flags = flags,
-		.set = keyword_bits(names, n_names) };
-	return 0;
-}
-
-int
-append_write(struct append *p, struct slice bytes, struct err *e)
-{
-	if (fake_store.append_rc != 0)
-		return err_set(e, fake_store.append_rc, "ordered");
-	buf_put(&p->bytes, bytes);
-	return buf_ok(&p->bytes) ? 0 : ERR_SPACE;
-}
-
-int
-append_message_end(struct append *p, struct err *e)
-{
-	struct fake_append *v = &p->v[p->n - 1];
-
-	(void)e;
-	v->n = buf_len(&p->bytes) - v->from;
-	return 0;
-}
-
-void
-append_keep_raw(struct append *p)
-{
-	(void)p;
-}
-
-int
-append_take_back(struct append *p, int *fd, struct err *e)
-{
-	const struct fake_append *v = &p->v[--p->n];
-
-	*fd = memfd_create("append", MFD_CLOEXEC);
-	if (*fd < 0 ||
-	    fsx_write_all(*fd, slice_skip(buf_slice(&p->bytes), v->from)) < 0)
-		return err_sys(e, "a file in memory");
-	buf_truncate(&p->bytes, v->from);
-	return 0;
-}
-
-enum step
-append_commit(
-    struct append *p, struct waker waker, int64_t now_ms, int64_t wall_ms)
-{
-	(void)waker;
-	(void)now_ms;
-	(void)wall_ms;
-	if (waits(&p->waited))
-		return STEP_YIELD;
-	for (size_t i = 0; i < p->n; i++)
-		p->uids[i] = add(p->m,
-		    slice_first(slice_skip(buf_slice(&p->bytes), p->v[i].from),
-			p->v[i].n),
-		    p->v[i].flags, p->v[i].set);
-	return STEP_DONE;
-}
-
-int
-append_result(const struct append *p, uint32_t *uidvalidity,
-    const uint32_t **uids, size_t *n)
-{
-	*uidvalidity = mailbox_uidvalidity(p->m);
-	*uids = p->uids;
-	*n = p->n;
-	return 0;
-}
-
-void
-append_free(struct append **p)
-{
-	if (*p == NULL)
-		return;
-	buf_fini(&(*p)->bytes);
-	free(*p);
-	*p = NULL;
-	fake_store.changes--;
 }
