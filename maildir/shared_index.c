@@ -268,8 +268,7 @@ shared_index_find(const struct shared_index *x, struct slice name)
 	    : bsearch(&key, x->v, x->n, sizeof(*x->v), order_lines);
 }
 
-/* --- files
- * -------------------------------------------------------------------- */
+/* --- files --------------------------------------------------------------- */
 
 struct shared_indexes {
 	struct shared_indexes *next;
@@ -500,8 +499,7 @@ shared_index_circle(
 	e->circle_told = true;
 }
 
-/* --- finding one
- * ---------------------------------------------------------------- */
+/* --- finding one --------------------------------------------------------- */
 
 static bool
 valid_below(struct slice name, struct slice root)

@@ -207,8 +207,7 @@ visit(struct shared_listing *l, const char *path)
 	(void)close(fd);
 }
 
-/* --- the walk
- * ------------------------------------------------------------------ */
+/* --- the walk ------------------------------------------------------------ */
 
 /* The first file, or the user's own links before those for all. */
 static void

@@ -154,8 +154,7 @@ flush(struct auth_client *c)
 	}
 }
 
-/* --- lines of authdaemond
- * ------------------------------------------------------- */
+/* --- lines of authdaemond ------------------------------------------------ */
 
 /* The value of the field "name=…", with its escapes undone in place. */
 static bool
@@ -360,8 +359,7 @@ on_check(evutil_socket_t fd, short what, void *arg)
 	(void)event_add(c->on_check, &t);
 }
 
-/* --- requests
- * --------------------------------------------------------------------- */
+/* --- requests ------------------------------------------------------------ */
 
 /* A field's value with the protocol's escapes. */
 static void
@@ -468,8 +466,7 @@ auth_cancel(struct auth_request **rr)
 	free(r);
 }
 
-/* --- the client
- * --------------------------------------------------------------------- */
+/* --- the client ---------------------------------------------------------- */
 
 struct auth_client *
 auth_client_new(struct event_base *base, const struct auth_client_hooks *hooks,

@@ -29,8 +29,7 @@ enum {
 	STOP_MS = 5000,
 };
 
-/* --- accepting
- * -------------------------------------------------------------------- */
+/* --- accepting ----------------------------------------------------------- */
 
 /* Addresses as text, IPv4 as IPv4-mapped IPv6, as Courier's log has them. */
 static uint16_t
@@ -179,8 +178,7 @@ stop_service(struct login *l, enum service s)
 	}
 }
 
-/* --- the start ritual
- * ------------------------------------------------------------- */
+/* --- the start ritual ---------------------------------------------------- */
 
 /* LOGIN_USER, if there is one; else nobody. */
 static int
@@ -258,8 +256,7 @@ start(struct login *l)
 	peer_send(l->master, &m);
 }
 
-/* --- what the master says
- * ------------------------------------------------------------ */
+/* --- what the master says ------------------------------------------------ */
 
 static void
 take_configuration(struct login *l, struct slice packed)

@@ -106,8 +106,7 @@ send_simple(struct conn *c, enum msg_type type)
 	peer_send(c->login->master, &m);
 }
 
-/* --- the end
- * --------------------------------------------------------------------- */
+/* --- the end ------------------------------------------------------------- */
 
 static void
 on_conn_dead(evutil_socket_t fd, short what, void *arg)
@@ -195,8 +194,7 @@ conn_stop(struct conn *c, enum preauth_failure why)
 	}
 }
 
-/* --- the talk
- * ------------------------------------------------------------------------ */
+/* --- the talk ------------------------------------------------------------ */
 
 void
 conn_greet(struct conn *c)
@@ -316,8 +314,7 @@ discard(struct conn *c)
 		conn_settle(c);
 }
 
-/* --- the beginning
- * -------------------------------------------------------------------- */
+/* --- the beginning ------------------------------------------------------- */
 
 static bool
 is_loopback(const char *addr)
@@ -432,8 +429,7 @@ on_conn_timer(evutil_socket_t fd, short what, void *arg)
 		conn_set_state(c, CONN_DEAD);
 }
 
-/* --- what the master says
- * -------------------------------------------------------------- */
+/* --- what the master says ------------------------------------------------ */
 
 static const char *
 verdict_words(const struct conn *c, enum conn_verdict v)

@@ -118,8 +118,7 @@ struct login {
 	bool started, stopping;
 };
 
-/* --- login_conn.c
- * ------------------------------------------------------------- */
+/* --- login_conn.c -------------------------------------------------------- */
 
 void conn_accept(struct listener *l, int fd, const char *client_addr,
     uint16_t client_port, const char *local_addr, uint16_t local_port);
@@ -140,8 +139,7 @@ void conn_settle(struct conn *c);
 /* The greeting, or the refusal that stands for it; then CONN_TALK. */
 void conn_greet(struct conn *c);
 
-/* --- login_io.c
- * ------------------------------------------------------------- */
+/* --- login_io.c ---------------------------------------------------------- */
 
 enum conn_received { RECEIVED_SOME, RECEIVED_NONE, RECEIVED_END };
 
@@ -156,16 +154,14 @@ void conn_begin_tls(struct conn *c);
 /* Go on with it; it ends in CONN_TALK. */
 void conn_handshake(struct conn *c);
 
-/* --- login_auth.c
- * ------------------------------------------------------------- */
+/* --- login_auth.c -------------------------------------------------------- */
 
 /* What the preauth's PREAUTH_AUTH asks for; goes on by conn_run(). */
 void conn_begin_auth(struct conn *c);
 /* PREAUTH_RESPONSE; false when there is no exchange (any more). */
 bool conn_continue_auth(struct conn *c);
 
-/* --- login_proxy.c
- * ------------------------------------------------------------- */
+/* --- login_proxy.c ------------------------------------------------------- */
 
 /* Whether the connection begins with a PROXY header. */
 bool conn_is_proxied(const struct conn *c);
@@ -173,8 +169,7 @@ bool conn_is_proxied(const struct conn *c);
  * PARSE_BAD, PARSE_LIMIT: the connection must be closed. */
 enum parse conn_read_proxy(struct conn *c);
 
-/* --- login_log.c
- * ------------------------------------------------------------- */
+/* --- login_log.c --------------------------------------------------------- */
 
 void conn_log_open(const struct conn *c);
 /* It ended without a word, LOGOUT or QUIT. */
@@ -182,8 +177,7 @@ void conn_log_gone(const struct conn *c);
 void conn_log_logout(const struct conn *c);
 void conn_log_failure(const struct conn *c);
 
-/* --- login_setup.c
- * ------------------------------------------------------------- */
+/* --- login_setup.c ------------------------------------------------------- */
 
 /* Keep a TLS_MATERIAL message until START. */
 void login_take_material(struct login *l, struct msg_in *in);

@@ -23,8 +23,7 @@
 
 enum { TICK_MS = 250 };
 
-/* --- the log
- * ------------------------------------------------------------------ */
+/* --- the log ------------------------------------------------------------- */
 
 static void
 note_drops(const char *ident, uint32_t dropped)
@@ -47,8 +46,7 @@ child_log_line(struct msg_in *in)
 	log_line_as(ident, (enum log_level)level, "%s", line);
 }
 
-/* --- messages of children
- * ----------------------------------------------------- */
+/* --- messages of children ------------------------------------------------ */
 
 static void
 session_closed(struct child *c, struct msg_in *in)
@@ -125,8 +123,7 @@ master_child_message(struct child *c, struct msg_in *in)
 		holder_says(c, in);
 }
 
-/* --- start, reload, stop
- * -------------------------------------------------------- */
+/* --- start, reload, stop ------------------------------------------------- */
 
 static void
 log_remark(

@@ -38,8 +38,7 @@ struct start {
 	gid_t gid;
 };
 
-/* --- sessions
- * ------------------------------------------------------------------ */
+/* --- sessions ------------------------------------------------------------ */
 
 struct session_message {
 	uint64_t id;
@@ -194,8 +193,7 @@ take_configuration(struct worker *w, struct slice packed)
 	protocol_options_add(&w->options, c);
 }
 
-/* --- start
- * ---------------------------------------------------------------------- */
+/* --- start --------------------------------------------------------------- */
 
 static void
 on_store_watch(evutil_socket_t fd, short what, void *arg)

@@ -82,8 +82,7 @@ void stream_wake(struct stream *st);
 /* The event of w->on_runnable: run those that were woken. */
 void on_streams_runnable(evutil_socket_t fd, short what, void *arg);
 
-/* --- worker_options.c
- * --------------------------------------------------------- */
+/* --- worker_options.c ---------------------------------------------------- */
 
 /*
  * What the protocols need of the configuration.  Sessions borrow the options

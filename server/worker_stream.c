@@ -44,8 +44,7 @@ unpublish(struct worker *w)
 		w->page[0] = '\0';
 }
 
-/* --- bytes
- * -------------------------------------------------------------------- */
+/* --- bytes --------------------------------------------------------------- */
 
 /* The bytes that go to the socket. */
 static struct buf *
@@ -123,8 +122,7 @@ receive_input(struct stream *st)
 	return true;
 }
 
-/* --- events
- * ------------------------------------------------------------------- */
+/* --- events -------------------------------------------------------------- */
 
 static void on_client_io(evutil_socket_t fd, short what, void *arg);
 

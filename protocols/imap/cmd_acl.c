@@ -104,8 +104,7 @@ put_identifier(struct buf *out, struct slice s)
 	buf_fini(&text);
 }
 
-/* --- arguments
- * ---------------------------------------------------------------- */
+/* --- arguments ----------------------------------------------------------- */
 
 static enum parse
 parse_mailbox(struct imap_session *i, struct imap_lex *lx)
@@ -188,8 +187,7 @@ imap_parse_setacl(struct imap_session *i, struct imap_lex *lx)
 	return imap_lex_crlf(lx);
 }
 
-/* --- changing a list
- * ------------------------------------------------------------ */
+/* --- changing a list ----------------------------------------------------- */
 
 /* The place, and its list. */
 static int
@@ -296,8 +294,7 @@ deleteacl_fn(struct imap_session *i)
 const struct imap_step imap_step_deleteacl = { "DELETEACL", deleteacl_fn,
 	false };
 
-/* --- telling
- * ----------------------------------------------------------------------- */
+/* --- telling ------------------------------------------------------------- */
 
 static enum step
 getacl_fn(struct imap_session *i)

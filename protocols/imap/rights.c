@@ -54,8 +54,7 @@ imap_who(struct imap_session *i, bool own)
 	return (struct acl_who){ v, n };
 }
 
-/* --- shared mailboxes
- * ----------------------------------------------------------- */
+/* --- shared mailboxes ---------------------------------------------------- */
 
 bool
 imap_has_shared(const struct imap_session *i)
@@ -90,8 +89,7 @@ imap_has_links(struct imap_session *i)
 	return shared_links_exist(i->account, &o);
 }
 
-/* --- rights
- * ----------------------------------------------------------------------- */
+/* --- rights -------------------------------------------------------------- */
 
 static int
 rights_at(struct imap_session *i, const struct imap_place *p, struct slice name,

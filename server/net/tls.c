@@ -42,8 +42,7 @@ tls_reason(char *out, size_t n)
 	return out;
 }
 
-/* --- contexts
- * -------------------------------------------------------------------- */
+/* --- contexts ------------------------------------------------------------ */
 
 /*
  * RFC 7301: the client offered names and ours is not among them: RFC 7301 3.2
@@ -358,8 +357,7 @@ tls_config_warm(struct tls_config *c, struct err *e)
 	return 0;
 }
 
-/* --- connections
- * ---------------------------------------------------------------- */
+/* --- connections --------------------------------------------------------- */
 
 SSL *
 tls_accept(struct tls_config *c, int fd, const char *local_addr)
@@ -490,8 +488,7 @@ tls_binding_end_point(SSL *ssl, uint8_t out[TLS_BINDING_MAX])
 	return n;
 }
 
-/* --- certificates of clients
- * ---------------------------------------------------- */
+/* --- certificates of clients --------------------------------------------- */
 
 static bool
 is_field(const X509_NAME_ENTRY *e, const char *field)

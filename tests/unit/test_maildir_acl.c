@@ -314,8 +314,7 @@ tidies(void **state)
 	assert_true(exists(f, "courierimaphieracl/a"));
 }
 
-/* --- the index
- * ---------------------------------------------------------------- */
+/* --- the index ----------------------------------------------------------- */
 
 static void
 parses_indexes(void **state)

@@ -79,8 +79,7 @@ make_config(void)
 	return c;
 }
 
-/* --- a client in the same thread
- * ---------------------------------------------- */
+/* --- a client in the same thread ----------------------------------------- */
 
 struct pair {
 	SSL_CTX *ctx;
@@ -234,8 +233,7 @@ both_ends_bind_alike(void **state)
 	tls_config_free(&c);
 }
 
-/* --- the relay
- * -------------------------------------------------------------------- */
+/* --- the relay ----------------------------------------------------------- */
 
 enum { BULK = 3 * 1024 * 1024 };
 
