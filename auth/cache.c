@@ -78,8 +78,7 @@ cache_configure(struct cache *c, const struct cache_times *times)
 		drop(&c->entries[i]);
 }
 
-/* --- keys ------------------------------------------------------------------
- */
+/* --- keys ---------------------------------------------------------------- */
 
 static void
 put_piece(struct buf *b, struct slice s)

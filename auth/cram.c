@@ -82,8 +82,7 @@ cram_check(struct slice hash, struct slice password, struct slice challenge,
 	return ok;
 }
 
-/* --- from the states of the hash -------------------------------------------
- */
+/* --- from the states of the hash ----------------------------------------- */
 
 enum { BLOCK = 64 }; /* of each of the three */
 

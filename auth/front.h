@@ -54,8 +54,7 @@ void front_check_stop(struct front *f);
 /* Whether the other end is root's or this process's own user's. */
 bool front_peer_is_ours(int fd) MUST_USE;
 
-/* --- connections, by protocol -----------------------------------------------
- */
+/* --- connections, by protocol -------------------------------------------- */
 
 /* Both take over fd. */
 void courier_conn_new(struct front *f, int fd);

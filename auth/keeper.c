@@ -83,8 +83,7 @@ set_salt_secret(struct keeper *k)
 	secret_set(&k->settings.salt_secret, secret_slice(&k->secret));
 }
 
-/* --- what the front is told ------------------------------------------------
- */
+/* --- what the front is told ---------------------------------------------- */
 
 /* A time key, in ms. */
 static void

@@ -53,8 +53,7 @@ struct keeper {
 	bool stopping;
 };
 
-/* --- keeper_sockets.c ------------------------------------------------------
- */
+/* --- keeper_sockets.c ---------------------------------------------------- */
 
 /* Make the sockets that are wanted now, drop the others; false: not all. */
 bool keeper_make_sockets(struct keeper *k);
@@ -63,8 +62,7 @@ void keeper_drop_sockets(struct keeper *k);
 /* Give the front a listening socket. */
 bool keeper_send_listener(struct keeper *k, const struct bound *b);
 
-/* --- keeper_spawn.c ----------------------------------------------------------
- */
+/* --- keeper_spawn.c ------------------------------------------------------ */
 
 /* Who the other processes will be; false: there is no such user. */
 bool keeper_find_user(struct keeper *k);

@@ -140,8 +140,7 @@ log_account(const struct account *a)
 		account_get(a, ACCOUNT_MAILDIR), maildir, sizeof(maildir)));
 }
 
-/* --- what is asked of an account that was found -----------------------------
- */
+/* --- what is asked of an account that was found -------------------------- */
 
 static enum verdict
 judge_password(struct chain *c, const struct query *q, struct account *a)

@@ -30,8 +30,7 @@ struct pam_server {
 	uint32_t id;
 };
 
-/* --- in the child -----------------------------------------------------------
- */
+/* --- in the child -------------------------------------------------------- */
 
 struct conversation {
 	const char *user;
@@ -151,8 +150,7 @@ run_child(const struct query *q)
 	_exit(status);
 }
 
-/* --- in the process ----------------------------------------------------------
- */
+/* --- in the process ------------------------------------------------------ */
 
 /* The name of a file in /etc/pam.d, and of nothing else. */
 static bool

@@ -91,8 +91,7 @@ pool_new(struct event_base *base, const struct pool_host *host, void *arg)
 	return p;
 }
 
-/* --- jobs ------------------------------------------------------------------
- */
+/* --- jobs ---------------------------------------------------------------- */
 
 static void
 job_free(struct job *j)
@@ -167,8 +166,7 @@ pool_cancel(struct job *j)
 	job_free(j);
 }
 
-/* --- helpers ---------------------------------------------------------------
- */
+/* --- helpers ------------------------------------------------------------- */
 
 static void
 schedule(struct pool *p, int64_t ms)
@@ -364,8 +362,7 @@ pool_configure(struct pool *p, uint32_t n_helpers, uint32_t timeout_ms)
 	fill_up(p);
 }
 
-/* --- putting both together -------------------------------------------------
- */
+/* --- putting both together ----------------------------------------------- */
 
 static struct helper_proc *
 idle_helper(struct pool *p, enum pool_class class)

@@ -227,8 +227,7 @@ succeed(struct sasl_request *r, const struct answer *a)
 	request_free(r);
 }
 
-/* --- requests --------------------------------------------------------------
- */
+/* --- requests ------------------------------------------------------------ */
 
 /*
  * Success.  A client that can't take the last message of the mechanism with

@@ -160,8 +160,7 @@ scram_salt_for(
 	memcpy(salt, mac, SCRAM_SALT_LEN);
 }
 
-/* --- messages --------------------------------------------------------------
- */
+/* --- messages ------------------------------------------------------------ */
 
 /* Take "c=value" with its comma off the front; false for another letter. */
 static bool

@@ -61,8 +61,7 @@ bool scram_keys_parse(
 void scram_salt_for(
     struct slice secret, struct slice user, uint8_t salt[SCRAM_SALT_LEN]);
 
-/* --- messages --------------------------------------------------------------
- */
+/* --- messages ------------------------------------------------------------ */
 
 enum scram_binding {
 	SCRAM_NO_BINDING,     /* n: the client can't */

@@ -249,8 +249,7 @@ settings_has_clear(const struct settings *s)
 #undef IS_FIELD
 }
 
-/* --- AUTH_SASL_SOCKETS ------------------------------------------------------
- */
+/* --- AUTH_SASL_SOCKETS --------------------------------------------------- */
 
 static int
 take_owner(

@@ -302,8 +302,7 @@ sql_put_change(const struct sql_options *o, const struct query *q,
 	buf_putc(out, ')');
 }
 
-/* --- app passwords ---------------------------------------------------------
- */
+/* --- app passwords ------------------------------------------------------- */
 
 void
 sql_put_app_lookup(const struct sql_options *o, struct slice address,
@@ -333,8 +332,7 @@ sql_put_app_used(const struct sql_options *o, struct slice id, struct buf *out)
 	    o->app_table, o->now, o->now, (unsigned long long)n);
 }
 
-/* --- rows ------------------------------------------------------------------
- */
+/* --- rows ---------------------------------------------------------------- */
 
 static bool
 has_control(struct slice s)

@@ -173,8 +173,7 @@ static const struct command {
 	{ "-compute", compute, 1, WHO_MAX },
 };
 
-/* --- the Maildir -------------------------------------------------------------
- */
+/* --- the Maildir --------------------------------------------------------- */
 
 /* The mailbox's directory, from its name in modified UTF-7 or UTF-8. */
 static int

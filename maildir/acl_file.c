@@ -15,8 +15,7 @@
 
 enum { FILE_MAX = 512 * 1024, PATH_BYTES = 2048, TIDY_AGE_S = 3600 };
 
-/* --- reading ---------------------------------------------------------------
- */
+/* --- reading ------------------------------------------------------------- */
 
 static int
 read_bytes(int fd, struct buf *out)
@@ -125,8 +124,7 @@ acl_read(int root_fd, const char *dir, struct acl *out, enum acl_source *from,
 	return rc < 0 ? rc : 0;
 }
 
-/* --- writing ----------------------------------------------------------------
- */
+/* --- writing ------------------------------------------------------------- */
 
 static bool
 is_mailbox(int root_fd, const char *dir)
@@ -231,8 +229,7 @@ acl_settle(int root_fd, const char *dir, struct file_unique *u, struct err *e)
 	return rc;
 }
 
-/* --- as mailboxes come and go ----------------------------------------------
- */
+/* --- as mailboxes come and go -------------------------------------------- */
 
 int
 acl_created(int root_fd, const char *dir, struct file_unique *u, struct err *e)
@@ -361,8 +358,7 @@ acl_renamed(int root_fd, const char *from, const char *to)
 	buf_fini(&from_name);
 }
 
-/* --- tidying -----------------------------------------------------------------
- */
+/* --- tidying ------------------------------------------------------------- */
 
 /* Whether a name of the hierarchy has a mailbox below it; or ERR_*. */
 static int

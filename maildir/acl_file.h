@@ -38,8 +38,7 @@ int acl_write(int root_fd, const char *dir, const struct acl *a,
 int acl_settle(int root_fd, const char *dir, struct file_unique *u,
     struct err *e) MUST_USE;
 
-/* --- as mailboxes come and go ----------------------------------------------
- */
+/* --- as mailboxes come and go -------------------------------------------- */
 
 /* A mailbox was made in dir: it gets its parent's list (RFC 4314 4). */
 int acl_created(int root_fd, const char *dir, struct file_unique *u,

@@ -400,8 +400,7 @@ struct quota_usage;
 int quota_count(struct account *a, bool write, struct quota_usage *u,
     struct err *e) MUST_USE;
 
-/* --- account_acl.c ----------------------------------------------------------
- */
+/* --- account_acl.c ------------------------------------------------------- */
 
 /* What acl_file.h does when a mailbox in dir comes and goes. */
 int account_acl_created(

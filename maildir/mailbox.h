@@ -102,8 +102,7 @@ const uint16_t *mailbox_keyword_set(
 /* Index of a keyword by name (ASCII case folded), or SIZE_MAX. */
 size_t mailbox_keyword_find(const struct mailbox *m, struct slice name);
 
-/* --- one message -----------------------------------------------------------
- */
+/* --- one message --------------------------------------------------------- */
 
 struct message_info {
 	int64_t internal_ms; /* INTERNALDATE: mtime, ms since 1970 */
@@ -196,8 +195,7 @@ struct mailbox_counts {
 /* From the newest view: call mailbox_refresh first. */
 void mailbox_counts(struct mailbox *m, struct mailbox_counts *out);
 
-/* --- POP3 -------------------------------------------------------------------
- */
+/* --- POP3 ---------------------------------------------------------------- */
 
 struct pop3_entry {
 	uint32_t uid;

@@ -23,8 +23,7 @@ enum {
 	PATH_BYTES = 4096,
 };
 
-/* --- parsing ----------------------------------------------------------------
- */
+/* --- parsing ------------------------------------------------------------- */
 
 static struct slice
 munged(struct shared_index *x, struct slice name, bool munge)

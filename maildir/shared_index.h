@@ -106,8 +106,7 @@ int shared_listing_step(struct shared_listing *l, struct err *e) MUST_USE;
 void shared_listing_take(struct shared_listing *l, struct mailbox_list *out);
 void shared_listing_free(struct shared_listing **l);
 
-/* --- files kept by a store -------------------------------------------------
- */
+/* --- files kept by a store ----------------------------------------------- */
 
 struct shared_indexes;
 /* The index in a file, with a reference; NULL: there is none, or it can't be

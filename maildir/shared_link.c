@@ -145,8 +145,7 @@ none:
 	return err_set(e, ERR_NOT_FOUND, "no such shared folder");
 }
 
-/* --- rights ----------------------------------------------------------------
- */
+/* --- rights -------------------------------------------------------------- */
 
 /* The bits 0 to 7 that count for who isn't the owner. */
 static unsigned

@@ -120,8 +120,7 @@ may_match(const struct shared_listing *l)
 	return slice_starts(name, prefix) || slice_starts(prefix, name);
 }
 
-/* --- one account -------------------------------------------------------------
- */
+/* --- one account --------------------------------------------------------- */
 
 static bool
 may_see(const struct shared_listing *l, int root_fd, const char *dir)

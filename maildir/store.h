@@ -152,8 +152,7 @@ int account_subscribe(
 int account_exists(
     struct account *a, struct slice name, struct err *e) MUST_USE;
 
-/* --- access control lists, acl.h --------------------------------------------
- */
+/* --- access control lists, acl.h ----------------------------------------- */
 
 struct acl;
 

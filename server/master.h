@@ -55,8 +55,7 @@ struct child {
 	char *hook_path;    /* of a hook: the Maildir */
 };
 
-/* --- connections ------------------------------------------------------------
- */
+/* --- connections --------------------------------------------------------- */
 
 /* One client connection, counted from CONN_OPEN to its end. */
 struct conn_record {

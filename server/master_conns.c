@@ -241,8 +241,7 @@ master_conn_open(struct child *c, struct msg_in *in)
 	peer_send(c->peer, &out);
 }
 
-/* --- the end of a service, reports ------------------------------------------
- */
+/* --- the end of a service, reports --------------------------------------- */
 
 struct ending {
 	enum service service;

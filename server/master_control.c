@@ -54,8 +54,7 @@ replyf(struct peer *p, uint32_t status, const char *text)
 	reply(p, status, slice_str(text));
 }
 
-/* --- verbs: each answers by itself ------------------------------------------
- */
+/* --- verbs: each answers by itself --------------------------------------- */
 
 static void
 verb_service(struct control *c, char *words[], int n)

@@ -67,8 +67,7 @@ struct worker {
 	bool stopping;
 };
 
-/* --- worker_stream.c --------------------------------------------------------
- */
+/* --- worker_stream.c ----------------------------------------------------- */
 
 /* Begin to serve; takes over fd and the session, borrows account (a path). */
 struct stream *stream_new(struct worker *w, uint64_t id, enum service service,

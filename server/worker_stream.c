@@ -21,8 +21,7 @@ enum {
 
 static void stream_run(struct stream *st);
 
-/* --- the page: which account is being worked on ------------------------------
- */
+/* --- the page: which account is being worked on -------------------------- */
 
 static void
 publish(struct worker *w, const char *account)

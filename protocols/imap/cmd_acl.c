@@ -24,8 +24,7 @@ struct acl_args {
 	struct imap_place place;
 };
 
-/* --- identifiers -----------------------------------------------------------
- */
+/* --- identifiers --------------------------------------------------------- */
 
 static const struct slice special[] = { SLICE_INIT("owner"),
 	SLICE_INIT("anyone"), SLICE_INIT("anonymous"),

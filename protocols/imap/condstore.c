@@ -82,8 +82,7 @@ imap_condstore_reply(struct imap_session *i, const char *state, struct buf *out)
 	i->modseq_code = true;
 }
 
-/* --- RFC 7162 3.2.5, 3.2.6: what has vanished ------------------------------
- */
+/* --- RFC 7162 3.2.5, 3.2.6: what has vanished ---------------------------- */
 
 void
 imap_vanished_init(struct imap_vanished *v)

@@ -33,8 +33,7 @@ is_disabled(const struct imap_session *i)
 	return account_option_is_on(options(i), SLICE("disableshared"));
 }
 
-/* --- the user ----------------------------------------------------------------
- */
+/* --- the user ------------------------------------------------------------ */
 
 struct acl_who
 imap_who(struct imap_session *i, bool own)

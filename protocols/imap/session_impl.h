@@ -496,8 +496,7 @@ bool imap_literal_minus(const struct imap_session *i);
 /* Append "CAPABILITY IMAP4rev1 …". */
 void imap_put_capability(const struct imap_session *i, struct buf *out);
 
-/* --- rights.c --------------------------------------------------------------
- */
+/* --- rights.c ------------------------------------------------------------ */
 
 /* Where a mailbox is, and what may be done there. */
 struct imap_place {

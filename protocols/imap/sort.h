@@ -67,8 +67,7 @@ enum step imap_sort_begin_texts(struct imap_session *i);
 /* The text of the message under way that the key of the run looks at. */
 struct slice imap_sort_text(struct imap_session *i);
 
-/* --- sort_order.c ----------------------------------------------------------
- */
+/* --- sort_order.c -------------------------------------------------------- */
 
 /* Begin the run of a key that is a text. */
 enum step imap_sort_begin_order(struct imap_session *i);
@@ -76,8 +75,7 @@ enum step imap_sort_begin_order(struct imap_session *i);
  * imap_sort_next_key(). */
 enum step imap_sort_keep(struct imap_session *i);
 
-/* --- cmd_sort.c ------------------------------------------------------------
- */
+/* --- cmd_sort.c ---------------------------------------------------------- */
 
 extern const struct imap_step imap_step_sort_result;
 

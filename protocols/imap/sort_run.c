@@ -143,8 +143,7 @@ loading_fn(struct imap_session *i)
 
 static const struct imap_step step_loading = { "SORT keys", loading_fn, false };
 
-/* --- runs ------------------------------------------------------------------
- */
+/* --- runs ---------------------------------------------------------------- */
 
 static enum step
 running_fn(struct imap_session *i)

@@ -43,8 +43,7 @@ conf_free(struct conf **cp)
 	*cp = NULL;
 }
 
-/* --- views -----------------------------------------------------------------
- */
+/* --- views --------------------------------------------------------------- */
 
 struct conf_var *
 conf_view_find(const struct conf_view *view, const char *name)
@@ -153,8 +152,7 @@ evaluate(struct conf *c, enum conf_file view, const struct conf_script *s,
 	}
 }
 
-/* --- files -----------------------------------------------------------------
- */
+/* --- files --------------------------------------------------------------- */
 
 static bool
 is_auth_file(enum conf_file file)
@@ -268,8 +266,7 @@ load_file(enum conf_file file, struct conf_script *s, struct conf_source *src)
 	buf_fini(&text);
 }
 
-/* --- load ------------------------------------------------------------------
- */
+/* --- load ---------------------------------------------------------------- */
 
 struct loading {
 	struct conf *c;
@@ -347,8 +344,7 @@ conf_load(const char *dir, unsigned files, conf_report *report, void *arg)
 	return c;
 }
 
-/* --- values ----------------------------------------------------------------
- */
+/* --- values -------------------------------------------------------------- */
 
 /* The variable that sets a key in a view, by its name or its other name. */
 static const struct conf_var *

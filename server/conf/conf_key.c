@@ -171,8 +171,7 @@ conf_name_is_free(enum conf_file file, const char *name)
 	return false;
 }
 
-/* --- nearest name ----------------------------------------------------------
- */
+/* --- nearest name -------------------------------------------------------- */
 
 enum { NAME_MAX_COMPARED = 64 };
 
@@ -233,8 +232,7 @@ conf_name_nearest(enum conf_file file, const char *name)
 	return found;
 }
 
-/* --- values ----------------------------------------------------------------
- */
+/* --- values -------------------------------------------------------------- */
 
 static void PRINTF_LIKE(2, 3) say(struct buf *why, const char *fmt, ...)
 {

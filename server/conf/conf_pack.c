@@ -10,8 +10,7 @@
 #include "server/conf/conf_impl.h"
 #include "server/conf/conf_key.h"
 
-/* --- -n --------------------------------------------------------------------
- */
+/* --- -n ------------------------------------------------------------------ */
 
 static bool
 is_plain(const char *value)
@@ -105,8 +104,7 @@ conf_dump_changed(const struct conf *c, struct buf *out)
 	}
 }
 
-/* --- the wire form ---------------------------------------------------------
- */
+/* --- the wire form ------------------------------------------------------- */
 
 static const char pack_magic[] = "conf1";
 

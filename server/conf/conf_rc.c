@@ -41,8 +41,7 @@ skip_blanks(struct slice s)
 	return slice_skip(s, n);
 }
 
-/* --- authdaemonrc ----------------------------------------------------------
- */
+/* --- authdaemonrc -------------------------------------------------------- */
 
 struct daemonrc {
 	struct slice text; /* of the value */
@@ -160,8 +159,7 @@ conf_parse_authdaemonrc(
 	buf_fini(&clean);
 }
 
-/* --- authmysqlrc -----------------------------------------------------------
- */
+/* --- authmysqlrc --------------------------------------------------------- */
 
 /* The line without the white space at its end, which is warned of. */
 static struct slice

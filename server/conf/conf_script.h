@@ -86,8 +86,7 @@ void conf_parse_authdaemonrc(
 void conf_parse_authmysqlrc(
     struct slice text, struct conf_script *out, struct conf_source *src);
 
-/* --- for the grammars ------------------------------------------------------
- */
+/* --- for the grammars ---------------------------------------------------- */
 
 /* Whether s is [A-Za-z_][A-Za-z0-9_]*, not longer than CONF_NAME_MAX. */
 bool conf_is_name(struct slice s);

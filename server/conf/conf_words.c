@@ -38,8 +38,7 @@ conf_word_next(struct slice *rest, struct slice *word)
 	return next_word(rest, word, true);
 }
 
-/* --- TLS_PROTOCOL ----------------------------------------------------------
- */
+/* --- TLS_PROTOCOL -------------------------------------------------------- */
 
 /* What Courier's releases took, without "+" and "++". */
 static const struct {
@@ -118,8 +117,7 @@ conf_tls_minimum(const struct conf *c, enum conf_file service)
 	return v;
 }
 
-/* --- TCPDOPTS --------------------------------------------------------------
- */
+/* --- TCPDOPTS ------------------------------------------------------------ */
 
 enum tcpdopt_kind {
 	OPT_DROP,    /* no use for it, nothing lost */
@@ -282,8 +280,7 @@ conf_tcpdopts_parse(struct conf_tcpdopts *o, const char *value,
 	return 0;
 }
 
-/* --- LOGGEROPTS ------------------------------------------------------------
- */
+/* --- LOGGEROPTS ---------------------------------------------------------- */
 
 struct slice
 conf_loggeropt(const char *value, const char *opt)
@@ -301,8 +298,7 @@ conf_loggeropt(const char *value, const char *opt)
 	return found;
 }
 
-/* --- IMAP_CAPABILITY -------------------------------------------------------
- */
+/* --- IMAP_CAPABILITY ----------------------------------------------------- */
 
 /* The words of Courier's default, and those we have for two of them. */
 static const char *const courier_words[] = { "IMAP4rev1", "UIDPLUS", "CHILDREN",

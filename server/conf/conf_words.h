@@ -23,8 +23,7 @@
  */
 bool conf_word_next(struct slice *rest, struct slice *word);
 
-/* --- TLS_PROTOCOL ----------------------------------------------------------
- */
+/* --- TLS_PROTOCOL -------------------------------------------------------- */
 
 enum conf_tls_version {
 	CONF_TLS_1_0 = 10,
@@ -47,8 +46,7 @@ bool conf_tls_parse(const char *value, enum conf_tls_version *v) MUST_USE;
 enum conf_tls_version conf_tls_minimum(
     const struct conf *c, enum conf_file service);
 
-/* --- TCPDOPTS --------------------------------------------------------------
- */
+/* --- TCPDOPTS ------------------------------------------------------------ */
 
 enum { CONF_HAPROXY_MAX = 16, CONF_TCPDOPT_TEXT = 256 };
 
@@ -77,8 +75,7 @@ typedef void conf_word_remark(void *arg, struct slice word, const char *text);
 int conf_tcpdopts_parse(struct conf_tcpdopts *o, const char *value,
     conf_word_remark *remark, void *arg, struct err *e) MUST_USE;
 
-/* --- LOGGEROPTS ------------------------------------------------------------
- */
+/* --- LOGGEROPTS ---------------------------------------------------------- */
 
 /*
  * The value of an option of LOGGEROPTS (opt "-name" or "-facility"), the last
@@ -86,8 +83,7 @@ int conf_tcpdopts_parse(struct conf_tcpdopts *o, const char *value,
  */
 struct slice conf_loggeropt(const char *value, const char *opt);
 
-/* --- IMAP_CAPABILITY -------------------------------------------------------
- */
+/* --- IMAP_CAPABILITY ----------------------------------------------------- */
 
 /*
  * Whether a word of our own CAPABILITY answer may be told, before or in TLS,

@@ -59,8 +59,7 @@ access_free(struct access **ap)
 	*ap = NULL;
 }
 
-/* --- addresses -------------------------------------------------------------
- */
+/* --- addresses ----------------------------------------------------------- */
 
 /* 10, 192.168, 192.168.0: one to three octets. */
 static bool
@@ -157,8 +156,7 @@ parse_where(struct slice s, struct access_rule *r)
 	    parse_short_cidr(s, net) || parse_local(s, r);
 }
 
-/* --- lines -----------------------------------------------------------------
- */
+/* --- lines --------------------------------------------------------------- */
 
 static bool
 find_var(struct slice vars, struct slice name, struct slice *value)
@@ -310,8 +308,7 @@ access_add_text(struct access *a, const char *file, struct slice text,
 	}
 }
 
-/* --- order -----------------------------------------------------------------
- */
+/* --- order --------------------------------------------------------------- */
 
 static int
 compare(const void *pa, const void *pb)
@@ -398,8 +395,7 @@ access_seal(struct access *a)
 	}
 }
 
-/* --- questions -------------------------------------------------------------
- */
+/* --- questions ----------------------------------------------------------- */
 
 static const struct access_rule *
 search(const struct rules *rules, size_t lo, size_t hi,

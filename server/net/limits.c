@@ -62,8 +62,7 @@ limits_free(struct limits **lp)
 	*lp = NULL;
 }
 
-/* --- the table -------------------------------------------------------------
- */
+/* --- the table ----------------------------------------------------------- */
 
 static uint64_t
 mix(uint64_t x)
@@ -148,8 +147,7 @@ remove_slot(struct limits *l, struct entry *e)
 	l->used--;
 }
 
-/* --- counting --------------------------------------------------------------
- */
+/* --- counting ------------------------------------------------------------ */
 
 static struct entry
 entry_of(unsigned service, const struct addr *a, unsigned bits)

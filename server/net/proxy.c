@@ -22,8 +22,7 @@ agrees(struct slice in, struct slice start)
 	return slice_starts(slice_first(in, start.n), slice_first(start, in.n));
 }
 
-/* --- version 1 -------------------------------------------------------------
- */
+/* --- version 1 ----------------------------------------------------------- */
 
 /* A port as the text form has it: no sign, no leading zeros. */
 static bool
@@ -85,8 +84,7 @@ parse_v1(struct slice in, struct proxy_header *h)
 	return PARSE_OK;
 }
 
-/* --- version 2 -------------------------------------------------------------
- */
+/* --- version 2 ----------------------------------------------------------- */
 
 static uint16_t
 take_u16(const uint8_t *p)

@@ -258,8 +258,7 @@ store_and_expunge_sync_if_told_to(void **state)
 	mailbox_close(&m);
 }
 
-/* --- nothing is shown before it is durable ---------------------------------
- */
+/* --- nothing is shown before it is durable ------------------------------- */
 
 static unsigned woken;
 

@@ -24,8 +24,7 @@ check(bool ok)
 		abort();
 }
 
-/* --- a view of STAR messages whose UIDs are twice their numbers ------------
- */
+/* --- a view of STAR messages whose UIDs are twice their numbers ---------- */
 
 uint32_t
 view_count(const struct view *v)

@@ -26,8 +26,7 @@
 
 enum { MATERIAL_CERT, MATERIAL_KEY, MATERIAL_TRUST, MATERIAL_TICKET_KEYS };
 
-/* --- the process ------------------------------------------------------------
- */
+/* --- the process --------------------------------------------------------- */
 
 static void
 run_child(int control)
@@ -121,8 +120,7 @@ login_start(struct login_fixture *f, bool tls)
 	(void)master_expect(f, MSG_READY);
 }
 
-/* --- the master's messages ---------------------------------------------------
- */
+/* --- the master's messages ----------------------------------------------- */
 
 static void
 must_send(struct login_fixture *f, struct msg_out *m)
@@ -279,8 +277,7 @@ master_send_handover_done(struct login_fixture *f, uint64_t id,
 	must_send(f, &m);
 }
 
-/* --- what the master is told -------------------------------------------------
- */
+/* --- what the master is told --------------------------------------------- */
 
 static void
 wait_readable(int fd, const char *what)
@@ -397,9 +394,7 @@ master_expect_handover(struct login_fixture *f, struct handover *h)
 	assert_true(h->fd >= 0);
 }
 
-/* --- authdaemond
- * ---------------------------------------------------------------
- */
+/* --- authdaemond --------------------------------------------------------- */
 
 const char *
 auth_line(struct login_fixture *f)
@@ -482,9 +477,7 @@ auth_accept(struct login_fixture *f, uint8_t fill)
 	auth_say(f, "OK\t%u\tuser=joe@example.com\tticket=%s", id, hex);
 }
 
-/* --- clients
- * ---------------------------------------------------------------------
- */
+/* --- clients ------------------------------------------------------------- */
 
 void
 client_connect(struct client *c, const struct login_fixture *f, enum service s)

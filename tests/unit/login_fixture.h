@@ -56,8 +56,7 @@ int login_wait(struct login_fixture *f);
  * authdaemond with its handshake, START; returns after READY. */
 void login_start(struct login_fixture *f, bool tls);
 
-/* --- the master -------------------------------------------------------------
- */
+/* --- the master ---------------------------------------------------------- */
 
 void master_send_config(struct login_fixture *f);
 /* family: 0 IMAP, 1 POP3; a fresh certificate whose CN is cn. */
@@ -93,8 +92,7 @@ struct handover {
 
 void master_expect_handover(struct login_fixture *f, struct handover *h);
 
-/* --- authdaemond -------------------------------------------------------------
- */
+/* --- authdaemond --------------------------------------------------------- */
 
 /* A new socket for it, after which the handshake is done. */
 void auth_connect(struct login_fixture *f, const char *mechanisms);
@@ -106,8 +104,7 @@ void auth_say(struct login_fixture *f, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Read AUTH and answer OK with a ticket of 16 bytes `fill`. */
 void auth_accept(struct login_fixture *f, uint8_t fill);
 
-/* --- clients ----------------------------------------------------------------
- */
+/* --- clients ------------------------------------------------------------- */
 
 struct client {
 	int fd;

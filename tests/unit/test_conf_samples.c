@@ -112,8 +112,7 @@ test_howto(void **state)
 	fixture_end(&f);
 }
 
-/* --- our own samples -------------------------------------------------------
- */
+/* --- our own samples ----------------------------------------------------- */
 
 static char *
 read_sample(enum conf_file file)
@@ -221,8 +220,7 @@ test_samples_have_sections(void **state)
 	}
 }
 
-/* --- documents -------------------------------------------------------------
- */
+/* --- documents ----------------------------------------------------------- */
 
 /* `NAME` in a document, `NAME=…` as well. */
 static bool

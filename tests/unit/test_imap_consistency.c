@@ -157,8 +157,7 @@ put_flags(char *out, const char *a, const char *b, const char *drop)
 	(void)snprintf(out + at, FLAGS_TEXT - at, ")");
 }
 
-/* --- what a client is told -------------------------------------------------
- */
+/* --- what a client is told ----------------------------------------------- */
 
 static void
 remove_at(struct client *c, uint32_t seq, struct slice line)
@@ -447,8 +446,7 @@ take_output(struct client *c)
 	}
 }
 
-/* --- the machine -----------------------------------------------------------
- */
+/* --- the machine --------------------------------------------------------- */
 
 static void
 hold_back(struct syncer *self, struct sync_job *job)
@@ -562,8 +560,7 @@ watch(void)
 		store_on_watch(store, clock_now());
 }
 
-/* --- commands ---------------------------------------------------------------
- */
+/* --- commands ------------------------------------------------------------ */
 
 static void say(struct client *c, const char *name, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
@@ -832,8 +829,7 @@ finish_resync(struct client *c)
 	}
 }
 
-/* --- other programs ---------------------------------------------------------
- */
+/* --- other programs ------------------------------------------------------ */
 
 static void
 deliver(void)

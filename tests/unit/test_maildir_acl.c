@@ -18,8 +18,7 @@
 
 static const struct slice owner = SLICE_INIT("owner");
 
-/* --- lists -----------------------------------------------------------------
- */
+/* --- lists --------------------------------------------------------------- */
 
 static const char *
 lines(const struct acl *a)
@@ -117,8 +116,7 @@ knows_what_is_sound(void **state)
 	}
 }
 
-/* --- files -------------------------------------------------------------------
- */
+/* --- files --------------------------------------------------------------- */
 
 #define DEFAULT "owner aceilrstwx\nadministrators aceilrstwx\n"
 

@@ -170,8 +170,7 @@ peer_queues_what_does_not_fit(void **state)
 	event_base_free(base);
 }
 
-/* --- sync threads ------------------------------------------------------------
- */
+/* --- sync threads -------------------------------------------------------- */
 
 struct one_job {
 	struct sync_job job;
