@@ -25,3 +25,11 @@ check_PROGRAMS += tests/unit/test_pool
 TESTS += tests/unit/test_pool
 tests_unit_test_pool_SOURCES = tests/unit/test_pool.c
 tests_unit_test_pool_LDADD = libbase.a -lcmocka
+
+check_PROGRAMS += tests/fuzz/fuzz_utf7
+tests_fuzz_fuzz_utf7_SOURCES = tests/fuzz/fuzz_utf7.c
+tests_fuzz_fuzz_utf7_LDADD = libbase.a
+tests_fuzz_fuzz_utf7_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+if !FUZZING
+tests_fuzz_fuzz_utf7_SOURCES += tests/fuzz/replay.c
+endif

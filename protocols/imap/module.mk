@@ -140,7 +140,8 @@ tests_transcripts_run_imap_hibernated_LDADD = \
 	$(tests_transcripts_run_imap_LDADD)
 
 imap_fuzz_targets = tests/fuzz/fuzz_imap_lex tests/fuzz/fuzz_imap_session \
-	tests/fuzz/fuzz_imap_sets tests/fuzz/fuzz_imap_search
+	tests/fuzz/fuzz_imap_sets tests/fuzz/fuzz_imap_pattern \
+	tests/fuzz/fuzz_imap_search
 check_PROGRAMS += $(imap_fuzz_targets)
 tests_fuzz_fuzz_imap_lex_SOURCES = tests/fuzz/fuzz_imap_lex.c
 tests_fuzz_fuzz_imap_lex_LDADD = $(IMAP_LIBS) libbase.a
@@ -148,6 +149,9 @@ tests_fuzz_fuzz_imap_lex_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_imap_sets_SOURCES = tests/fuzz/fuzz_imap_sets.c
 tests_fuzz_fuzz_imap_sets_LDADD = libimap.a libbase.a
 tests_fuzz_fuzz_imap_sets_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_imap_pattern_SOURCES = tests/fuzz/fuzz_imap_pattern.c
+tests_fuzz_fuzz_imap_pattern_LDADD = libimap.a libbase.a
+tests_fuzz_fuzz_imap_pattern_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_imap_session_SOURCES = tests/fuzz/fuzz_imap_session.c \
 	$(fake_store)
 tests_fuzz_fuzz_imap_session_LDADD = $(IMAP_LIBS) libbase.a $(UTF8PROC_LIBS)
@@ -159,6 +163,7 @@ tests_fuzz_fuzz_imap_search_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 if !FUZZING
 tests_fuzz_fuzz_imap_lex_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_imap_sets_SOURCES += tests/fuzz/replay.c
+tests_fuzz_fuzz_imap_pattern_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_imap_session_SOURCES += tests/fuzz/replay.c
 tests_fuzz_fuzz_imap_search_SOURCES += tests/fuzz/replay.c
 endif

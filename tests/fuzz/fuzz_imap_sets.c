@@ -1,16 +1,12 @@
 /*
- * Sequence sets, LIST patterns and modified UTF-7: the input is a set (up to
- * a NUL), a pattern (up to the next), and a name.
+ * Sequence sets: the input is one, as a client writes it.
  *
  * Checked: a set in order has the same numbers, ascending, in ranges that
- * don't touch; a cut leaves as many as it says; a pattern of the name's own
- * bytes matches it, and "*" anything; a name that can be encoded comes back as
- * it was, and one that can be decoded is encoded to the same bytes.
+ * don't touch; UIDs come out as the sequence numbers of their messages; a cut
+ * leaves as many as it says.
  */
 #include <stdlib.h>
 
-#include "base/utf7.h"
-#include "protocols/imap/pattern.h"
 #include "protocols/imap/seqset.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -122,54 +118,9 @@ out:
 	arena_fini(&c);
 }
 
-static void
-patterns(struct slice pattern, struct slice name)
-{
-	bool wild = slice_has(name, '*') || slice_has(name, '%');
-
-	/* the same whether it is asked once or twice */
-	check(imap_pattern_match(pattern, name) ==
-	    imap_pattern_match(pattern, name));
-	check(imap_pattern_match(SLICE("*"), name));
-	if (!wild && name.n <= IMAP_PATTERN_MAX)
-		check(imap_pattern_match(name, name));
-}
-
-static void
-names(struct slice name)
-{
-	struct buf there, back;
-
-	buf_init(&there, 16 * name.n + 64);
-	buf_init(&back, 64 * name.n + 256);
-	if (utf8_to_utf7(name, &there)) {
-		check(utf7_to_utf8(buf_slice(&there), &back));
-		check(slice_eq(buf_slice(&back), name));
-	}
-	buf_reset(&there);
-	buf_reset(&back);
-	if (utf7_to_utf8(name, &there)) {
-		check(utf8_valid(buf_slice(&there)));
-		check(utf8_to_utf7(buf_slice(&there), &back));
-		check(slice_eq(buf_slice(&back), name));
-	}
-	buf_fini(&there);
-	buf_fini(&back);
-}
-
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct slice rest = slice_of(data, size), part[3];
-
-	for (size_t k = 0; k < 3; k++) {
-		size_t n = k < 2 ? slice_find(rest, '\0') : rest.n;
-
-		part[k] = slice_first(rest, n);
-		rest = slice_skip(rest, n < rest.n ? n + 1 : n);
-	}
-	sets(part[0]);
-	patterns(part[1], part[2]);
-	names(part[2]);
+	sets(slice_of(data, size));
 	return 0;
 }
