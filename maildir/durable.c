@@ -48,10 +48,8 @@ list_remove(struct durable_list *l, struct durable *d)
 static struct durable_list *
 list_of(struct durable *d)
 {
-	struct account *a = d->m->account;
-
 	if (d->round == NULL)
-		return &a->undurable;
+		return &d->a->undurable;
 	return &d->round->members;
 }
 
@@ -64,9 +62,9 @@ end_member(struct durable *d, int rc)
 	d->round = NULL;
 	d->done = true;
 	d->result = rc;
-	if (rc == 0)
+	if (d->m != NULL && rc == 0)
 		mailbox_set_synced(d->m, d->change);
-	else
+	else if (d->m != NULL)
 		mailbox_set_unsynced(d->m);
 	waker_call(d->waker);
 }
@@ -126,8 +124,10 @@ fill(struct sync_round *r, struct sync_fds *fds)
 			n_dirs++;
 		}
 		/* it takes along whatever was committed so far */
-		d->uidnext = d->m->uidnext;
-		d->change = d->m->change;
+		if (d->m != NULL) {
+			d->uidnext = d->m->uidnext;
+			d->change = d->m->change;
+		}
 		list_remove(&r->a->undurable, d);
 		list_add(&r->members, d);
 		d->round = r;
@@ -182,10 +182,20 @@ void
 durable_join(struct durable *d, struct mailbox *m, bool dir)
 {
 	assert(!d->started);
-	*d = (struct durable){
-		.m = m, .started = true, .dir = dir, .uidnext = m->uidnext
-	};
+	*d = (struct durable){ .a = m->account,
+		.m = m,
+		.started = true,
+		.dir = dir,
+		.uidnext = m->uidnext };
 	list_add(&m->account->undurable, d);
+}
+
+void
+durable_join_account(struct durable *d, struct account *a)
+{
+	assert(!d->started);
+	*d = (struct durable){ .a = a, .started = true };
+	list_add(&a->undurable, d);
 }
 
 enum step

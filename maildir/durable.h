@@ -17,7 +17,8 @@
 struct durable {
 	struct sync_round *round;     /* NULL: none that is under way */
 	struct durable *next, **prev; /* of its list; prev NULL: in none */
-	struct mailbox *m;
+	struct account *a;
+	struct mailbox *m; /* NULL: of the account as such */
 	bool started, done, dir;
 	int result;
 	uint32_t uidnext;
@@ -30,6 +31,8 @@ struct durable {
  * part of the next round that is started.
  */
 void durable_join(struct durable *d, struct mailbox *m, bool dir);
+/* The same for what the account has committed, and its root. */
+void durable_join_account(struct durable *d, struct account *a);
 /* Start rounds for who waits, if that may be. */
 void durable_start(struct account *a);
 /* Whether a round could be started. */

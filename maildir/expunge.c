@@ -4,6 +4,7 @@
 
 #include "base/fsx.h"
 #include "base/mem.h"
+#include "maildir/account_change.h"
 #include "maildir/change.h"
 #include "maildir/durable.h"
 #include "maildir/work.h"
@@ -11,7 +12,8 @@
 enum { EXPUNGE_MAGIC = 0x45787067 };
 
 enum expunge_state {
-	EXPUNGE_TRASH, /* first what goes into the trash */
+	EXPUNGE_MAKE_TRASH, /* if it isn't there */
+	EXPUNGE_TRASH,	    /* first what goes into the trash */
 	EXPUNGE_WORK,
 	EXPUNGE_SYNC,
 	EXPUNGE_DONE,
@@ -22,6 +24,9 @@ struct change_expunge {
 	struct mailbox *m;
 	enum expunge_state state;
 	bool any; /* whatever the flags */
+	struct account_change *make;
+	uint32_t *thrown; /* into the trash */
+	size_t n_thrown;
 	struct change_copy *trash;
 	change_observer *observer;
 	void *observer_arg;
@@ -84,8 +89,6 @@ void
 change_expunge_observe(struct change_expunge *c, change_observer *fn, void *arg)
 {
 	MAGIC_CHECK(c, EXPUNGE_MAGIC);
-	if (c->trash != NULL)
-		change_copy_observe(c->trash, fn, arg);
 	c->observer = fn;
 	c->observer_arg = arg;
 }
@@ -139,24 +142,10 @@ for_trash(const struct change_expunge *c, const uint32_t *skip, size_t n_skip,
 	return uids;
 }
 
-static int
-begin_trash(
-    struct change_expunge *c, const uint32_t *uids, size_t n, struct err *e)
+static void
+put_trash_name(const struct change_expunge *c, struct buf *out)
 {
-	struct account *a = c->m->account;
-	struct buf name;
-	int rc;
-
-	buf_init(&name, 4096);
-	buf_putf(&name, "INBOX.%s", a->store->trash_name);
-	rc = account_create(a, buf_slice(&name), e);
-	if (rc == 0 || rc == ERR_EXISTS)
-		rc = change_move_without_begin(c->m, buf_slice(&name), uids, n,
-		    MESSAGE_DELETED | MESSAGE_DRAFT, &c->trash, e);
-	buf_fini(&name);
-	if (rc == 0)
-		c->state = EXPUNGE_TRASH;
-	return rc;
+	buf_putf(out, "INBOX.%s", c->m->account->store->trash_name);
 }
 
 int
@@ -165,8 +154,7 @@ change_expunge_to_trash_begin(struct mailbox *m, const uint32_t *uids, size_t n,
     struct err *e)
 {
 	struct change_expunge *c;
-	uint32_t *sorted, *thrown;
-	size_t n_thrown;
+	uint32_t *sorted;
 	int rc = change_expunge_begin(m, uids, n, &c, e);
 
 	if (rc != 0 || strcmp(m->dir, m->account->store->trash_dir) == 0) {
@@ -179,16 +167,65 @@ change_expunge_to_trash_begin(struct mailbox *m, const uint32_t *uids, size_t n,
 		memcpy(sorted, skip, n_skip * sizeof(*sorted));
 		qsort(sorted, n_skip, sizeof(*sorted), order_uids);
 	}
-	thrown = for_trash(c, sorted, n_skip, &n_thrown);
-	if (n_thrown != 0)
-		rc = begin_trash(c, thrown, n_thrown, e);
-	free(thrown);
+	c->thrown = for_trash(c, sorted, n_skip, &c->n_thrown);
 	free(sorted);
-	if (rc == 0)
-		*out = c;
-	else
-		change_expunge_free(&c);
+	if (c->n_thrown != 0) {
+		struct buf name;
+
+		buf_init(&name, 4096);
+		put_trash_name(c, &name);
+		c->make = account_create(m->account, buf_slice(&name));
+		c->state = EXPUNGE_MAKE_TRASH;
+		buf_fini(&name);
+	}
+	*out = c;
+	return 0;
+}
+
+/* The trash is there, or can't be made. */
+static int
+begin_trash(struct change_expunge *c)
+{
+	struct buf name;
+	int rc;
+
+	buf_init(&name, 4096);
+	put_trash_name(c, &name);
+	rc = change_move_without_begin(c->m, buf_slice(&name), c->thrown,
+	    c->n_thrown, MESSAGE_DELETED | MESSAGE_DRAFT, &c->trash, NULL);
+	buf_fini(&name);
+	if (rc == 0 && c->observer != NULL)
+		change_copy_observe(c->trash, c->observer, c->observer_arg);
 	return rc;
+}
+
+static enum step
+step_make_trash(struct change_expunge *c, struct waker waker, int64_t now_ms)
+{
+	int rc = 0;
+
+	if (c->make != NULL) {
+		enum step step = account_change_step(c->make, waker, &rc, NULL);
+
+		if (step == STEP_WAIT_PEER &&
+		    work_still_busy(&c->work.busy_since_ms, now_ms))
+			return STEP_YIELD;
+		if (step == STEP_WAIT_PEER)
+			rc = ERR_BUSY;
+		else if (step != STEP_DONE)
+			return step;
+		account_change_free(&c->make);
+		c->work.busy_since_ms = 0;
+		rc = rc == ERR_EXISTS ? 0 : rc;
+	}
+	if (rc == 0)
+		rc = begin_trash(c);
+	if (rc == ERR_BUSY && work_still_busy(&c->work.busy_since_ms, now_ms))
+		return STEP_YIELD;
+	c->work.busy_since_ms = 0;
+	c->result = rc;
+	c->state = rc == 0 ? EXPUNGE_TRASH : EXPUNGE_DONE;
+	return STEP_NEXT;
 }
 
 static enum step
@@ -337,6 +374,10 @@ change_expunge_step(struct change_expunge *c, struct waker waker,
 	MAGIC_CHECK(c, EXPUNGE_MAGIC);
 	c->m->account->store->wall_ms = wall_ms;
 	while (step == STEP_NEXT && c->state != EXPUNGE_DONE) {
+		if (c->state == EXPUNGE_MAKE_TRASH) {
+			step = step_make_trash(c, waker, now_ms);
+			continue;
+		}
 		if (c->state == EXPUNGE_TRASH) {
 			step = step_trash(c, waker, now_ms, wall_ms);
 			continue;
@@ -371,6 +412,8 @@ change_expunge_free(struct change_expunge **pc)
 	if (c == NULL)
 		return;
 	MAGIC_CHECK(c, EXPUNGE_MAGIC);
+	account_change_free(&c->make);
+	free(c->thrown);
 	change_copy_free(&c->trash);
 	durable_fini(&c->durable);
 	uid_work_fini(&c->work);

@@ -66,6 +66,8 @@ struct store {
 struct checkpoint;
 struct sync_round;
 struct group_member;
+struct account_change;
+struct change_job;
 
 /* Those who wait for one and the same sync (durable.h). */
 struct durable_list {
@@ -85,18 +87,22 @@ struct account {
 	uint64_t identity; /* of the database, for the cache */
 	int wal_fd;
 	struct checkpoint *checkpoint; /* under way */
-	bool root_dirty;     /* directory entries of the database not synced */
+	/* How often something of the root's own entries was changed that is to
+	 * be durable, and how much of that is. */
+	unsigned root_changes, root_synced;
 	unsigned damaged;    /* times in a row; the second: set it aside */
 	uint32_t n_opened;   /* times the database was opened */
 	uint64_t file_tick;  /* when it was last seen to be still there */
 	bool wal_failed;     /* a sync failed: only a checkpoint helps */
 	unsigned sync_epoch; /* syncs that failed */
 
-	struct sync_round *rounds;     /* under way */
-	unsigned n_rounds;	       /* of them */
-	struct durable_list undurable; /* waiting for one */
-	struct group_member *group;    /* waiting for a transaction */
-	uint64_t used;		       /* store's tick of the last use */
+	struct sync_round *rounds;	/* under way */
+	unsigned n_rounds;		/* of them */
+	struct durable_list undurable;	/* waiting for one */
+	struct group_member *group;	/* waiting for a transaction */
+	struct account_change *changes; /* one after the other */
+	struct change_job *change_job;	/* under way, or its end not seen */
+	uint64_t used;			/* store's tick of the last use */
 	int64_t tmp_checked_ms;
 	unsigned tmp_at; /* directories that have been through; 0: all */
 	bool sweep;	 /* there may be deleted trees below tmp/ */
@@ -240,15 +246,10 @@ int account_sync_fds(
 /* A sync of those has ended.  0, or ERR_* when it is not durable. */
 int account_synced(struct account *a, const struct sync *s) MUST_USE;
 
-/* The same, done here, for changes of mailboxes: those are rare. */
-int account_sync_now(struct account *a, struct err *e) MUST_USE;
+/* --- account_change.c ----------------------------------------------------- */
 
-/* Run fn until it is through with what others hold, for the rows of CREATE and
- * DELETE, whose directory has been made or moved away by then: there is no way
- * back to a retry of the whole.  At most some 100 ms; everything else hands
- * ERR_BUSY up, and its command tries again without holding up others. */
-int account_retry(
-    int (*fn)(void *arg, struct err *e), void *arg, struct err *e) MUST_USE;
+/* The account goes on its way without what a syncer still does for it. */
+void account_change_abandon(struct account *a);
 
 /* --- open.c --------------------------------------------------------------- */
 

@@ -3,6 +3,8 @@ libmaildir_a_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
 libmaildir_a_SOURCES = \
 	maildir/account.c \
 	maildir/account_acl.c \
+	maildir/account_change.c maildir/account_change.h \
+	maildir/account_change_impl.h \
 	maildir/acl.c maildir/acl.h \
 	maildir/acl_file.c maildir/acl_file.h \
 	maildir/adopt.c maildir/adopt.h \
@@ -16,6 +18,7 @@ libmaildir_a_SOURCES = \
 	maildir/chunk.c maildir/chunk.h \
 	maildir/collect.c maildir/collect.h \
 	maildir/copy.c \
+	maildir/create.c \
 	maildir/courier_lock.c maildir/courier_lock.h \
 	maildir/db.c maildir/db.h \
 	maildir/deliver.c maildir/deliver.h \
@@ -71,8 +74,9 @@ libmaildir_a_SOURCES = \
 
 # Tests
 MAILDIR_TEST_LIBS = libmaildir.a libbase.a $(SQLITE_LIBS) -lcmocka
+ACCOUNT_NOW = tests/support/account_now.c tests/support/account_now.h
 MAILDIR_FIXTURE = tests/support/maildir_fixture.c \
-	tests/support/maildir_fixture.h
+	tests/support/maildir_fixture.h $(ACCOUNT_NOW)
 
 check_PROGRAMS += tests/unit/test_maildir
 TESTS += tests/unit/test_maildir
@@ -96,6 +100,12 @@ TESTS += tests/unit/test_maildir_account
 tests_unit_test_maildir_account_SOURCES = tests/unit/test_maildir_account.c \
 	$(MAILDIR_FIXTURE)
 tests_unit_test_maildir_account_LDADD = $(MAILDIR_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_maildir_changes
+TESTS += tests/unit/test_maildir_changes
+tests_unit_test_maildir_changes_SOURCES = tests/unit/test_maildir_changes.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_changes_LDADD = $(MAILDIR_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_maildir_objects
 TESTS += tests/unit/test_maildir_objects

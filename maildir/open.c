@@ -503,7 +503,7 @@ account_open_db(struct account *a, struct err *e)
 		goto fail;
 	if (a->store->opt.syncer != NULL)
 		db_count_log(&a->db);
-	a->root_dirty = true;
+	a->root_changes++;
 	room_keep(a);
 	if (a->made)
 		import_subscriptions(a);

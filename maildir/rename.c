@@ -20,11 +20,11 @@
 #include "base/clock.h"
 #include "base/fsx.h"
 #include "base/mem.h"
+#include "maildir/account_change_impl.h"
 #include "maildir/acl_file.h"
 #include "maildir/dir.h"
 #include "maildir/edit.h"
 #include "maildir/name.h"
-#include "maildir/subscription.h"
 
 struct pair {
 	char *from, *to; /* directories */
@@ -205,29 +205,40 @@ rename_rows(struct rename_call *c, struct err *e)
 }
 
 static int
-rename_tree(struct rename_call *c, struct err *e)
+rename_tree(struct account_change *ch, struct err *e)
 {
+	struct rename_call c = { .a = ch->a,
+		.from = buf_slice(&ch->dir),
+		.to = buf_slice(&ch->to_dir) };
 	int rc;
 
-	if ((rc = collect(c, e)) != 0 || (rc = check_targets(c, e)) != 0)
-		return rc;
-	if (c->n == 0)
-		return err_set(e, ERR_NOT_FOUND, "no such mailbox");
-	/* RFC 4314 4: lists don't change */
-	for (size_t i = 0; i < c->n; i++)
-		if ((rc = account_acl_before_rename(c->a, c->v[i].from, e)) !=
-		    0)
-			return rc;
-	if ((rc = rename_rows(c, e)) != 0)
-		return rc;
-	for (size_t i = 0; i < c->n; i++) {
+	if ((rc = account_open(c.a, e)) == 0 && (rc = collect(&c, e)) == 0 &&
+	    (rc = check_targets(&c, e)) == 0)
+		rc = c.n == 0 ? err_set(e, ERR_NOT_FOUND, "no such mailbox")
+			      : rename_rows(&c, e);
+	for (size_t i = 0; i < c.n && rc == 0; i++) {
 		struct mailbox *m =
-		    mailbox_find_dir(c->a, slice_str(c->v[i].from));
+		    mailbox_find_dir(c.a, slice_str(c.v[i].from));
 
 		if (m != NULL)
 			mailbox_set_gone(m);
 	}
-	return 0;
+	if (rc == 0)
+		acl_renamed(
+		    c.a->root_fd, buf_cstr(&ch->dir), buf_cstr(&ch->to_dir));
+	pairs_free(&c);
+	return rc;
+}
+
+/* RFC 4314 4: lists don't change. */
+static int
+before_rename(struct change_job *j, struct err *e)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < j->n && rc == 0; i++)
+		rc = acl_before_rename(j->root_fd, j->list[i], &j->unique, e);
+	return rc;
 }
 
 /* --- INBOX ---------------------------------------------------------------- */
@@ -329,29 +340,23 @@ move_inbox_row(
 	return db_run(db, s, e);
 }
 
-struct inbox_call {
-	struct rename_call *c;
-	struct mailbox *inbox;
-};
-
 static int
-rename_inbox_rows(struct inbox_call *ic, struct err *e)
+rename_inbox_rows(struct rename_call *c, struct mailbox *inbox, struct err *e)
 {
-	struct account *a = ic->c->a;
-	struct mailbox *inbox = ic->inbox;
+	struct account *a = c->a;
 	int64_t id = 0;
 	int rc = account_open(a, e);
 
 	if (rc != 0 || (rc = db_begin(&a->db, e)) != 0)
 		return account_db_failed(a, rc);
 	if ((rc = mailbox_reload(inbox, e)) != 0 ||
-	    (rc = move_inbox_row(ic->c, inbox, &id, e)) != 0 ||
-	    (rc = swap_dirs(a, ic->c->to, e)) != 0) {
+	    (rc = move_inbox_row(c, inbox, &id, e)) != 0 ||
+	    (rc = swap_dirs(a, c->to, e)) != 0) {
 		db_rollback(&a->db);
 		return account_db_failed(a, rc);
 	}
 	if ((rc = db_commit(&a->db, e)) != 0) {
-		if (swap_dirs(a, ic->c->to, NULL) != 0)
+		if (swap_dirs(a, c->to, NULL) != 0)
 			scan_distrust(inbox);
 		return account_db_failed(a, rc);
 	}
@@ -365,58 +370,93 @@ rename_inbox_rows(struct inbox_call *ic, struct err *e)
 }
 
 static int
-rename_inbox(struct rename_call *c, struct slice to, struct err *e)
+rename_inbox(struct account_change *ch, struct err *e)
 {
-	struct inbox_call ic = { c, NULL };
-	int rc = account_create(c->a, to, e);
+	struct rename_call c = { .a = ch->a, .to = buf_slice(&ch->to_dir) };
+	struct mailbox *inbox;
+	int rc = mailbox_open(c.a, SLICE("INBOX"), &inbox, e);
 
 	if (rc != 0)
 		return rc;
-	rc = mailbox_open(c->a, SLICE("INBOX"), &ic.inbox, e);
-	if (rc == 0)
-		rc = rename_inbox_rows(&ic, e);
-	if (rc != 0 && account_delete(c->a, to, NULL) != 0)
-		rc = rc != 0 ? rc : ERR_SYS;
-	if (ic.inbox != NULL)
-		mailbox_close(&ic.inbox);
+	rc = rename_inbox_rows(&c, inbox, e);
+	mailbox_close(&inbox);
 	return rc;
 }
 
-int
-account_rename(
-    struct account *a, struct slice from, struct slice to, struct err *e)
+/* --- phases --------------------------------------------------------------- */
+
+static int
+check_names(struct account_change *ch, struct err *e)
 {
-	struct rename_call c = { .a = a };
-	struct buf from_dir, to_dir;
-	int rc, rc_to;
+	struct slice from, to;
+	int rc = account_exists(ch->a, slice_str(ch->name), e), rc_to;
 
 	/* opens the account; a mere parent may be renamed as well */
-	rc = account_exists(a, from, e);
 	if (rc != 0 && rc != ERR_NOT_FOUND)
 		return rc;
-	buf_init(&from_dir, 1024);
-	buf_init(&to_dir, 1024);
-	rc = name_to_dir(a->root_fd, from, &from_dir);
-	rc_to = name_to_dir(a->root_fd, to, &to_dir);
-	c.from = buf_slice(&from_dir);
-	c.to = buf_slice(&to_dir);
+	buf_reset(&ch->dir);
+	buf_reset(&ch->to_dir);
+	rc = name_to_dir(ch->a->root_fd, slice_str(ch->name), &ch->dir);
+	rc_to =
+	    name_to_dir(ch->a->root_fd, slice_str(ch->to_name), &ch->to_dir);
+	from = buf_slice(&ch->dir);
+	to = buf_slice(&ch->to_dir);
 	if (rc == ERR_INVALID || rc_to == ERR_INVALID ||
-	    (c.from.n != 0 && slice_starts(c.to, c.from) && c.to.n > c.from.n &&
-		c.to.p[c.from.n] == '.'))
-		rc = err_set(e, ERR_INVALID, "no such name can be");
-	else if (rc_to == 0)
-		rc = err_set(e, ERR_EXISTS, "target exists");
-	else if (name_is_inbox(from))
-		rc = rename_inbox(&c, to, e);
-	else if ((rc = rename_tree(&c, e)) == 0)
-		acl_renamed(a->root_fd, buf_cstr(&from_dir), buf_cstr(&to_dir));
-	/* What is delivered under the new name must be found there. */
+	    (from.n != 0 && slice_starts(to, from) && to.n > from.n &&
+		to.p[from.n] == '.'))
+		return err_set(e, ERR_INVALID, "no such name can be");
+	if (rc_to == 0)
+		return err_set(e, ERR_EXISTS, "target exists");
+	return 0;
+}
+
+static int
+check_tree(struct account_change *ch, struct err *e)
+{
+	struct rename_call c = { .a = ch->a };
+	int rc = check_names(ch, e);
+
+	if (rc != 0)
+		return rc;
+	c.from = buf_slice(&ch->dir);
+	c.to = buf_slice(&ch->to_dir);
+	if ((rc = collect(&c, e)) == 0 && (rc = check_targets(&c, e)) == 0 &&
+	    c.n == 0)
+		rc = err_set(e, ERR_NOT_FOUND, "no such mailbox");
 	if (rc == 0) {
-		a->root_dirty = true;
-		rc = account_sync_now(a, e);
+		ch->list = mem_alloc(c.n * sizeof(*ch->list));
+		for (; ch->n_list < c.n; ch->n_list++)
+			ch->list[ch->n_list] = mem_strdup(c.v[ch->n_list].from);
 	}
 	pairs_free(&c);
-	buf_fini(&to_dir);
-	buf_fini(&from_dir);
 	return rc;
+}
+
+static const struct change_phase tree_phases[] = { { .run = check_tree },
+	{ .job = before_rename }, { .run = rename_tree },
+	/* What is delivered under the new name must be found there. */
+	{ .durable = true }, { .run = NULL } };
+
+/* The new mailbox is made, empty, and without a row. */
+static int
+check_inbox(struct account_change *ch, struct err *e)
+{
+	int rc = check_names(ch, e);
+
+	if (rc != 0)
+		return rc;
+	buf_reset(&ch->job_dir);
+	buf_put(&ch->job_dir, buf_slice(&ch->to_dir));
+	return create_drop_row(ch->a, buf_slice(&ch->to_dir), e);
+}
+
+static const struct change_phase inbox_phases[] = { { .run = check_inbox },
+	{ .job = create_job }, { .run = rename_inbox }, { .durable = true },
+	{ .run = NULL } };
+
+struct account_change *
+account_rename(struct account *a, struct slice from, struct slice to)
+{
+	return change_new(
+	    a, name_is_inbox(from) ? inbox_phases : tree_phases, from, &to);
 }

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -18,7 +17,7 @@
 #include "maildir/quota_file.h"
 #include "maildir/shared_index.h"
 
-enum { BUSY_TRIES = 50, BUSY_PAUSE_NS = 2000000, TICK_BUDGET = 100 };
+enum { TICK_BUDGET = 100 };
 
 struct store *
 store_new(const struct store_options *opt)
@@ -54,6 +53,7 @@ account_free(struct account *a)
 	while (a->mailboxes != NULL)
 		mailbox_free(a->mailboxes);
 	durable_cancel(a);
+	account_change_abandon(a);
 	account_close_db(a);
 	quota_count_free(&a->counting);
 	if (a->root_fd >= 0)
@@ -348,9 +348,10 @@ account_sync_fds(struct account *a, struct sync_fds *f, struct err *e)
 			return err_sys(e, "open " WAL_NAME);
 	}
 	sync_fds_add(f, a->wal_fd, SYNC_DATA);
-	if (a->root_dirty)
+	if (a->root_changes != a->root_synced)
 		sync_fds_add(f, a->root_fd, SYNC_FILE);
 	f->epoch = a->sync_epoch;
+	f->root_changes = a->root_changes;
 	return 0;
 }
 
@@ -358,7 +359,7 @@ int
 account_synced(struct account *a, const struct sync *s)
 {
 	if (s->error == 0 && s->epoch == a->sync_epoch) {
-		a->root_dirty = false;
+		a->root_synced = s->root_changes;
 		return 0;
 	}
 	a->wal_failed = true;
@@ -370,33 +371,6 @@ account_synced(struct account *a, const struct sync *s)
 	log_error("maildir: sync failed path=%s error=\"%s\"", a->path,
 	    strerrordesc_np(s->error));
 	return err_of_errno(s->error);
-}
-
-int
-account_sync_now(struct account *a, struct err *e)
-{
-	struct sync_fds fds = { 0 };
-	struct sync s = { 0 };
-	int rc = account_sync_fds(a, &fds, e);
-
-	if (rc != 0)
-		return rc;
-	sync_start(&s, NULL, &fds, (struct waker){ 0 });
-	rc = account_synced(a, &s);
-	return rc != 0 ? err_set(e, rc, "sync %s", a->path) : 0;
-}
-
-int
-account_retry(int (*fn)(void *arg, struct err *e), void *arg, struct err *e)
-{
-	const struct timespec pause = { 0, BUSY_PAUSE_NS };
-	int rc = fn(arg, e);
-
-	for (int i = 0; rc == ERR_BUSY && i < BUSY_TRIES; i++) {
-		(void)nanosleep(&pause, NULL);
-		rc = fn(arg, e);
-	}
-	return rc;
 }
 
 /* --- periodic work -------------------------------------------------------- */

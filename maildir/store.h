@@ -130,24 +130,6 @@ int account_subscriptions(
     struct account *a, struct mailbox_list *out, struct err *e) MUST_USE;
 void mailbox_list_fini(struct mailbox_list *l);
 
-/*
- * Results besides 0: ERR_INVALID (no such name can be: outside INBOX, empty
- * or doubled separators, '/', control characters, too long), ERR_EXISTS,
- * ERR_NOT_FOUND, ERR_DENIED, ERR_SPACE, ERR_SYS.
- */
-int account_create(
-    struct account *a, struct slice name, struct err *e) MUST_USE;
-/* Its messages and its UIDs go; children stay (it then is \Noselect). */
-int account_delete(
-    struct account *a, struct slice name, struct err *e) MUST_USE;
-/*
- * UIDs and UIDVALIDITY go along, and so do the children.  Renaming INBOX
- * moves its messages into the new mailbox (RFC 3501 6.3.5).
- */
-int account_rename(struct account *a, struct slice from, struct slice to,
-    struct err *e) MUST_USE;
-int account_subscribe(
-    struct account *a, struct slice name, bool on, struct err *e) MUST_USE;
 /* 0 if it can be selected; ERR_NOT_FOUND; ERR_INVALID. */
 int account_exists(
     struct account *a, struct slice name, struct err *e) MUST_USE;

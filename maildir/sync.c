@@ -130,6 +130,7 @@ sync_start(struct sync *s, struct syncer *syncer, const struct sync_fds *fds,
 	struct sync_run *run = run_new(s, fds->n, waker);
 
 	s->epoch = fds->epoch;
+	s->root_changes = fds->root_changes;
 	for (; run->n < fds->n; run->n++) {
 		int fd = fcntl(fds->fd[run->n], F_DUPFD_CLOEXEC, 0);
 

@@ -20,7 +20,8 @@ struct sync {
 	struct sync_run *run; /* under way */
 	bool done;	      /* it was started, and has ended */
 	int error;	      /* then: 0 or errno */
-	unsigned epoch;	      /* of the struct sync_fds */
+	/* of the struct sync_fds */
+	unsigned epoch, root_changes;
 	struct waker waker;
 };
 
@@ -35,7 +36,7 @@ struct sync_fds {
 	int fd[SYNC_FDS_MAX];
 	enum sync_how how[SYNC_FDS_MAX];
 	int n;
-	unsigned epoch; /* account_sync_fds() */
+	unsigned epoch, root_changes; /* account_sync_fds() */
 };
 
 /* fd -1: nothing to sync. */

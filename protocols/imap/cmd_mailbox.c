@@ -1,4 +1,5 @@
 /* CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE. */
+#include "maildir/account_change.h"
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
 
@@ -7,6 +8,9 @@ struct name_args {
 	struct slice selected; /* RENAME: name of the selected mailbox then */
 	bool bad_name;
 	struct imap_place place, target;
+	struct account_change *change;
+	/* what comes after it; NULL: the end */
+	const struct imap_step *then;
 };
 
 static enum parse
@@ -25,6 +29,50 @@ parse_names(struct imap_session *i, struct imap_lex *lx, bool two)
 		return r;
 	a->bad_name = a->bad_name || bad_to;
 	return imap_lex_crlf(lx);
+}
+
+static void
+names_cleanup(struct imap_session *i)
+{
+	struct name_args *a = i->args;
+
+	account_change_free(&a->change);
+}
+
+static enum step
+changing_fn(struct imap_session *i)
+{
+	struct name_args *a = i->args;
+	struct err e = { .code = 0 };
+	int rc = 0;
+	enum step st = account_change_step(a->change, i->s.waker, &rc, &e);
+
+	if (st == STEP_WAIT_PEER) {
+		if (imap_retry(i, ERR_BUSY))
+			return STEP_WAIT_PEER;
+		rc = ERR_BUSY;
+	} else if (st != STEP_DONE) {
+		return st;
+	}
+	account_change_free(&a->change);
+	if (rc == 0 && a->then != NULL)
+		return imap_goto(i, a->then);
+	return rc == 0 ? imap_finish_rc(i, 0, NULL)
+		       : imap_fail(i, (const char *)i->cmd->name.p, rc, &e);
+}
+
+static const struct imap_step step_changing = { "changing", changing_fn, true };
+
+static enum step
+begin_change(struct imap_session *i, struct account_change *change,
+    const struct imap_step *then)
+{
+	struct name_args *a = i->args;
+
+	a->change = change;
+	a->then = then;
+	i->cleanup = names_cleanup;
+	return imap_goto(i, &step_changing);
 }
 
 /* A name without the separator that may end it. */
@@ -82,11 +130,10 @@ create_fn(struct imap_session *i)
 	a->name = without_separator(a->name);
 	imap_leave(i);
 	rc = imap_reach_parent(i, a->name, ACL_CREATE, &a->place, &e);
-	if (rc == 0)
-		rc = account_create(a->place.account, a->place.name, &e);
 	if (rc != 0)
 		return imap_finish_rc(i, rc, &e);
-	return imap_goto(i, &step_created);
+	return begin_change(
+	    i, account_create(a->place.account, a->place.name), &step_created);
 }
 
 const struct imap_step imap_step_create = { "CREATE", create_fn, false };
@@ -136,8 +183,8 @@ delete_fn(struct imap_session *i)
 	    slice_eq(a->place.name, mailbox_name(i->mailbox)))
 		return imap_finish(
 		    i, "NO", "[INUSE] The selected mailbox cannot be deleted.");
-	return imap_finish_rc(
-	    i, account_delete(a->place.account, a->place.name, &e), &e);
+	return begin_change(
+	    i, account_delete(a->place.account, a->place.name), NULL);
 }
 
 const struct imap_step imap_step_delete = { "DELETE", delete_fn, false };
@@ -241,11 +288,9 @@ rename_fn(struct imap_session *i)
 		return imap_finish(
 		    i, "NO", "[CANNOT] That can't be renamed so.");
 	is_selected = selected_name(i, a, &a->selected);
-	rc =
-	    account_rename(a->place.account, a->place.name, a->target.name, &e);
-	if (rc == 0 && is_selected)
-		return imap_goto(i, &step_reselect);
-	return imap_finish_rc(i, rc, &e);
+	return begin_change(i,
+	    account_rename(a->place.account, a->place.name, a->target.name),
+	    is_selected ? &step_reselect : NULL);
 }
 
 const struct imap_step imap_step_rename = { "RENAME", rename_fn, false };
@@ -288,8 +333,8 @@ subscribe_fn(struct imap_session *i)
 	a->name = without_separator(a->name);
 	if (slice_starts(a->name, SLICE(SHARED_LINK_ROOT ".")))
 		return imap_finish_rc(i, subscribe_link(i, a, on, &e), &e);
-	return imap_finish_rc(
-	    i, account_subscribe(i->account, a->name, on, &e), &e);
+	return begin_change(
+	    i, account_subscribe(i->account, a->name, on), NULL);
 }
 
 const struct imap_step imap_step_subscribe = { "SUBSCRIBE", subscribe_fn,

@@ -82,7 +82,8 @@ imap_unit_tests = tests/unit/test_imap_lex tests/unit/test_imap_parts \
 check_PROGRAMS += $(imap_unit_tests)
 TESTS += $(imap_unit_tests)
 IMAP_LIBS = libimap.a libimapmime.a libmime.a
-fake_store = tests/support/fake_store.c tests/support/fake_store.h \
+fake_store = tests/support/fake_account.c \
+	tests/support/fake_store.c tests/support/fake_store.h \
 	tests/support/fake_change.c tests/support/fake_view.c \
 	tests/support/fake_impl.h \
 	maildir/acl.c maildir/acl.h

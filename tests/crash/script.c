@@ -338,7 +338,7 @@ deliver_durably(struct world *w, const char *dir, const char *word)
 static void
 create(struct world *w, const char *name)
 {
-	if (world_done(w, account_create(w->f->account, slice_str(name), NULL)))
+	if (world_done(w, create_now(w->f->account, slice_str(name))))
 		world_note(w, NOTE_CREATED, name, "", 0, 0);
 }
 
@@ -346,9 +346,8 @@ static void
 rename_box(struct world *w, const char *from, const char *to)
 {
 	world_note(w, NOTE_RENAMING, from, to, 0, 0);
-	if (world_done(w,
-		account_rename(
-		    w->f->account, slice_str(from), slice_str(to), NULL)))
+	if (world_done(
+		w, rename_now(w->f->account, slice_str(from), slice_str(to))))
 		world_note(w, NOTE_RENAMED, from, to, 0, 0);
 }
 
@@ -357,8 +356,7 @@ delete_box(struct world *w, const char *name)
 {
 	world_note(w, NOTE_FLIGHT, "", "", 3, 0);
 	world_note(w, NOTE_DELETING, name, "", 0, 0);
-	if (world_done(
-		w, account_delete(w->f->account, slice_str(name), NULL))) {
+	if (world_done(w, delete_now(w->f->account, slice_str(name)))) {
 		world_note(w, NOTE_DELETED, name, "", 0, 0);
 		world_note(w, NOTE_FLIGHT, "", "", 0, 0);
 	}
@@ -368,8 +366,7 @@ static void
 subscribe(struct world *w, const char *name)
 {
 	world_note(w, NOTE_SUBSCRIBING, name, "", 0, 0);
-	if (world_done(w,
-		account_subscribe(w->f->account, slice_str(name), true, NULL)))
+	if (world_done(w, subscribe_now(w->f->account, slice_str(name), true)))
 		world_note(w, NOTE_SUBSCRIBED, name, "", 0, 0);
 }
 
@@ -576,8 +573,7 @@ static void
 run_subscriptions(struct world *w)
 {
 	subscribe(w, "INBOX");
-	if (world_done(w,
-		account_subscribe(w->f->account, SLICE("INBOX"), false, NULL)))
+	if (world_done(w, subscribe_now(w->f->account, SLICE("INBOX"), false)))
 		subscribe(w, "INBOX.T");
 	look(w, "INBOX");
 }

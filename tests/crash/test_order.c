@@ -184,7 +184,7 @@ copy_syncs_young_sources(void **state)
 	struct mailbox *m = open_mailbox(f, "INBOX");
 	const uint32_t uids[] = { 1, 2 };
 
-	assert_int_equal(account_create(f->account, SLICE("INBOX.t"), NULL), 0);
+	assert_int_equal(create_now(f->account, SLICE("INBOX.t")), 0);
 	deliver(f, "", "one");
 	deliver(f, "", "two");
 	refresh(f, m);
@@ -213,7 +213,7 @@ move_removes_last(void **state)
 	struct mailbox *m = open_mailbox(f, "INBOX");
 	const uint32_t uids[] = { 1 };
 
-	assert_int_equal(account_create(f->account, SLICE("INBOX.t"), NULL), 0);
+	assert_int_equal(create_now(f->account, SLICE("INBOX.t")), 0);
 	deliver(f, "", "one");
 	refresh(f, m);
 	n_noted = 0;
@@ -637,7 +637,7 @@ appends_share_their_syncs(void **state)
 	const uint32_t *uids;
 	size_t n;
 
-	assert_int_equal(account_create(f->account, SLICE("INBOX.t"), NULL), 0);
+	assert_int_equal(create_now(f->account, SLICE("INBOX.t")), 0);
 	refresh(f, m);
 	assert_int_equal(run_append(f, "INBOX.t", "x", 0, NULL, NULL), 0);
 	slow.hold = true;
@@ -689,7 +689,7 @@ one_of_a_group_fails_alone(void **state)
 	const uint32_t *uids;
 	size_t n, done;
 
-	assert_int_equal(account_create(f->account, SLICE("INBOX.t"), NULL), 0);
+	assert_int_equal(create_now(f->account, SLICE("INBOX.t")), 0);
 	refresh(f, m);
 	for (size_t i = 0; i < NELEMS(v); i++)
 		v[i] = begin_append(f, i == 1 ? "INBOX.t" : "INBOX");

@@ -353,48 +353,6 @@ account_quota(struct account *a, struct account_quota *out, struct err *e)
 	return 0;
 }
 
-int
-account_create(struct account *a, struct slice name, struct err *e)
-{
-	(void)a;
-	if (fake_named(name) != NULL)
-		return ERR_EXISTS;
-	return err_set(e, ERR_DENIED, "not in memory");
-}
-
-int
-account_delete(struct account *a, struct slice name, struct err *e)
-{
-	(void)a;
-	(void)e;
-	return fake_named(name) == NULL ? ERR_NOT_FOUND : ERR_BUSY;
-}
-
-int
-account_rename(
-    struct account *a, struct slice from, struct slice to, struct err *e)
-{
-	static char name[64];
-	struct mailbox *m = fake_named(from);
-
-	if (m == NULL || !fake_store.renames || to.n > sizeof(name))
-		return account_delete(a, from, e);
-	memcpy(name, to.p, to.n);
-	m->name = slice_of(name, to.n);
-	m->gone = true;
-	return 0;
-}
-
-int
-account_subscribe(struct account *a, struct slice name, bool on, struct err *e)
-{
-	(void)a;
-	(void)name;
-	(void)on;
-	(void)e;
-	return fake_busy();
-}
-
 /* --- mailbox ------------------------------------------------------------- */
 
 int

@@ -21,6 +21,7 @@
 #include "maildir/append.h"
 #include "maildir/change.h"
 #include "maildir/mailbox.h"
+#include "tests/support/account_now.h"
 
 struct fixture {
 	char *root; /* removed at the end */

@@ -36,7 +36,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/syncer.h"
-#include "maildir/store.h"
+#include "maildir/account_change.h"
 #include "protocols/imap/session.h"
 
 enum {
@@ -1008,6 +1008,20 @@ remove_entry(const char *path, const struct stat *st, int type, struct FTW *w)
 }
 
 static void
+make_mailbox(struct account *a)
+{
+	struct account_change *c = account_create(a, SLICE("INBOX.t"));
+	int rc = 0;
+
+	while (
+	    account_change_step(c, (struct waker){ 0 }, &rc, NULL) != STEP_DONE)
+		sync_one();
+	account_change_free(&c);
+	if (rc != 0)
+		exit(1);
+}
+
+static void
 run_seed(unsigned number, unsigned turns)
 {
 	char template[] = "/tmp/postern-consistency.XXXXXX";
@@ -1031,8 +1045,7 @@ run_seed(unsigned number, unsigned turns)
 	store = store_new(&opt);
 	path = mem_printf("%s/Maildir", root);
 	a = account_get(store, path, "");
-	if (account_create(a, SLICE("INBOX.t"), NULL) != 0)
-		exit(1);
+	make_mailbox(a);
 	account_release(&a);
 	free(path);
 	for (int k = 0; k < 20; k++)

@@ -70,8 +70,7 @@ everything_once(void **state)
 	text = message_text(m, 1);
 	assert_string_equal(text, "a\nb\n");
 	free(text);
-	assert_int_equal(
-	    account_create(f->account, SLICE("INBOX.Sent"), NULL), 0);
+	assert_int_equal(create_now(f->account, SLICE("INBOX.Sent")), 0);
 	deliver(f, "", "two\n");
 	refresh(f, m);
 	assert_int_equal(run_copy(f, m, all, 2, "INBOX.Sent", false, to), 0);
@@ -692,7 +691,7 @@ copy_into_what_took_its_place(void **state)
 	const uint32_t uid[] = { 1 };
 	uint32_t to;
 
-	assert_int_equal(account_create(f->account, SLICE("INBOX.a"), NULL), 0);
+	assert_int_equal(create_now(f->account, SLICE("INBOX.a")), 0);
 	assert_int_equal(run_append(f, "INBOX", "one\n", 0, NULL, NULL), 0);
 	m = open_mailbox(f, "INBOX");
 	refresh(f, m);
@@ -784,8 +783,7 @@ ticks_close_and_tidy(void **state)
 		char name[32];
 
 		(void)snprintf(name, sizeof(name), "INBOX.a%d", i);
-		assert_int_equal(
-		    account_create(f->account, slice_str(name), NULL), 0);
+		assert_int_equal(create_now(f->account, slice_str(name)), 0);
 		(void)snprintf(name, sizeof(name), ".a%d/tmp/old", i);
 		write_file(fixture_path(f, name), "left over");
 	}

@@ -25,13 +25,13 @@ nanosleep(const struct timespec *t, struct timespec *left)
 static int
 create(struct fixture *f, const char *name)
 {
-	return account_create(f->account, slice_str(name), NULL);
+	return create_now(f->account, slice_str(name));
 }
 
 static int
 rename_mailbox(struct fixture *f, const char *from, const char *to)
 {
-	return account_rename(f->account, slice_str(from), slice_str(to), NULL);
+	return rename_now(f->account, slice_str(from), slice_str(to));
 }
 
 static const char *
@@ -79,11 +79,10 @@ create_list_delete(void **state)
 	assert_int_equal(access(fixture_path(f, ".a/maildirfolder"), F_OK), 0);
 	deliver(f, "", "x");
 	deliver(f, ".a.b/", "x");
-	assert_int_equal(account_delete(f->account, SLICE("INBOX.a"), NULL), 0);
+	assert_int_equal(delete_now(f->account, SLICE("INBOX.a")), 0);
 	assert_int_equal(
-	    account_delete(f->account, SLICE("INBOX.a"), NULL), ERR_NOT_FOUND);
-	assert_int_equal(
-	    account_delete(f->account, SLICE("INBOX"), NULL), ERR_INVALID);
+	    delete_now(f->account, SLICE("INBOX.a")), ERR_NOT_FOUND);
+	assert_int_equal(delete_now(f->account, SLICE("INBOX")), ERR_INVALID);
 	assert_string_equal(list(f),
 	    "INBOX+! INBOX.a-+ INBOX.a-b INBOX.a.b! INBOX.x-+ INBOX.x.y-+ "
 	    "INBOX.x.y.z");
@@ -107,7 +106,7 @@ deleted_mailbox_is_gone_and_new_again(void **state)
 	deliver(f, ".a/", "x");
 	refresh(f, m);
 	validity = mailbox_uidvalidity(m);
-	assert_int_equal(account_delete(f->account, SLICE("INBOX.a"), NULL), 0);
+	assert_int_equal(delete_now(f->account, SLICE("INBOX.a")), 0);
 	assert_true(mailbox_gone(m));
 	assert_int_equal(try_refresh(f, m, true), ERR_STALE);
 	assert_null(message_text(m, 1));
@@ -210,16 +209,12 @@ subscriptions(void **state)
 	char *text;
 
 	assert_int_equal(create(f, "INBOX.a"), 0);
+	assert_int_equal(subscribe_now(f->account, SLICE("INBOX.a"), true), 0);
 	assert_int_equal(
-	    account_subscribe(f->account, SLICE("INBOX.a"), true, NULL), 0);
+	    subscribe_now(f->account, SLICE("INBOX.gone.b"), true), 0);
 	assert_int_equal(
-	    account_subscribe(f->account, SLICE("INBOX.gone.b"), true, NULL),
-	    0);
-	assert_int_equal(account_subscribe(f->account,
-			     SLICE("INBOX.Test\xc3\xa9"), true, NULL),
-	    0);
-	assert_int_equal(
-	    account_subscribe(f->account, SLICE("INBOX.a"), true, NULL), 0);
+	    subscribe_now(f->account, SLICE("INBOX.Test\xc3\xa9"), true), 0);
+	assert_int_equal(subscribe_now(f->account, SLICE("INBOX.a"), true), 0);
 	text = read_file(fixture_path(f, "courierimapsubscribed"));
 	assert_string_equal(
 	    text, "INBOX.a\nINBOX.gone.b\nINBOX.Test\xc3\xa9\n");
@@ -228,10 +223,9 @@ subscriptions(void **state)
 	    "INBOX+ INBOX.Test\xc3\xa9-* INBOX.a* INBOX.gone-+ "
 	    "INBOX.gone.b-*");
 	assert_int_equal(
-	    account_subscribe(f->account, SLICE("INBOX.gone.b"), false, NULL),
-	    0);
+	    subscribe_now(f->account, SLICE("INBOX.gone.b"), false), 0);
 	assert_int_equal(
-	    account_subscribe(f->account, SLICE("INBOX.gone.b"), false, NULL),
+	    subscribe_now(f->account, SLICE("INBOX.gone.b"), false),
 	    ERR_NOT_FOUND);
 	/* an older Courier's */
 	write_file(fixture_path(f, "courierimapsubscribed"),
@@ -374,7 +368,7 @@ quota_of_the_file_stays(void **state)
 	write_file(fixture_path(f, "maildirsize"), "1000S\n 0 0\n");
 	assert_int_equal(run_append(f, "INBOX.a", "12345\n", 0, NULL, NULL), 0);
 	assert_int_equal(run_append(f, "INBOX", "12\n", 0, NULL, NULL), 0);
-	assert_int_equal(account_delete(f->account, SLICE("INBOX.a"), NULL), 0);
+	assert_int_equal(delete_now(f->account, SLICE("INBOX.a")), 0);
 	assert_int_equal(account_quota(f->account, &q, NULL), 0);
 	assert_int_equal(q.bytes_max, 1000);
 	assert_int_equal(q.bytes, 3);
@@ -865,7 +859,7 @@ two_stores_share(void **state)
 	mailbox_close(&a);
 	mailbox_close(&b);
 	b = open_mailbox(&other, "INBOX.t");
-	assert_int_equal(account_delete(f->account, SLICE("INBOX.t"), NULL), 0);
+	assert_int_equal(delete_now(f->account, SLICE("INBOX.t")), 0);
 	assert_int_not_equal(try_refresh(&other, b, false), 0);
 	assert_true(mailbox_gone(b));
 	mailbox_close(&b);

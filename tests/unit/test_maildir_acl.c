@@ -148,7 +148,7 @@ set_acl(struct fixture *f, const char *name, const char *text)
 static void
 create(struct fixture *f, const char *name)
 {
-	assert_int_equal(account_create(f->account, slice_str(name), NULL), 0);
+	assert_int_equal(create_now(f->account, slice_str(name)), 0);
 }
 
 static bool
@@ -259,18 +259,16 @@ carries_lists_along(void **state)
 	assert_int_equal(set_acl(f, "INBOX", DEFAULT "anyone l\n"), 0);
 	assert_int_equal(set_acl(f, "INBOX.a", DEFAULT "user=a r\n"), 0);
 	assert_int_equal(set_acl(f, "INBOX.q", DEFAULT "user=q r\n"), 0);
-	assert_int_equal(account_rename(f->account, SLICE("INBOX.a"),
-			     SLICE("INBOX.z"), NULL),
-	    0);
+	assert_int_equal(
+	    rename_now(f->account, SLICE("INBOX.a"), SLICE("INBOX.z")), 0);
 	assert_acl(f, "INBOX.z", DEFAULT "user=a r\n");
 	assert_acl(f, "INBOX.z.b", DEFAULT);
-	assert_int_equal(account_rename(f->account, SLICE("INBOX.q"),
-			     SLICE("INBOX.y"), NULL),
-	    0);
+	assert_int_equal(
+	    rename_now(f->account, SLICE("INBOX.q"), SLICE("INBOX.y")), 0);
 	assert_acl(f, "INBOX.y", DEFAULT "user=q r\n");
 	assert_false(exists(f, "courierimaphieracl/q"));
 	/* RFC 4314 4: DELETE deletes the list */
-	assert_int_equal(account_delete(f->account, SLICE("INBOX.z"), NULL), 0);
+	assert_int_equal(delete_now(f->account, SLICE("INBOX.z")), 0);
 	assert_acl(f, "INBOX.z", DEFAULT "anyone l\n");
 	assert_acl(f, "INBOX.z.b", DEFAULT);
 }
@@ -285,9 +283,8 @@ settles_what_is_renamed(void **state)
 	write_file(fixture_path(f, "courierimapacl"), "owner al\n");
 	create(f, "INBOX.p");
 	write_file(fixture_path(f, ".p/courierimapacl"), "owner alr\n");
-	assert_int_equal(account_rename(f->account, SLICE("INBOX.a"),
-			     SLICE("INBOX.p.a"), NULL),
-	    0);
+	assert_int_equal(
+	    rename_now(f->account, SLICE("INBOX.a"), SLICE("INBOX.p.a")), 0);
 	assert_acl(f, "INBOX.p.a", "owner al\n");
 }
 

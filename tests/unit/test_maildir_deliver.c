@@ -266,7 +266,7 @@ store_warns(void **state)
 	assert_int_equal(count_files(fixture_path(f, "new")), 0);
 	m = open_mailbox(f, "INBOX");
 	refresh(f, m);
-	assert_int_equal(account_create(f->account, SLICE("INBOX.a"), NULL), 0);
+	assert_int_equal(create_now(f->account, SLICE("INBOX.a")), 0);
 	assert_int_equal(run_copy(f, m, &uid, 1, "INBOX.a", false, NULL), 0);
 	tick(f);
 	assert_int_equal(count_files(fixture_path(f, "new")), 0);

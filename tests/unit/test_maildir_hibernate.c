@@ -422,14 +422,14 @@ removed_while_asleep(void **state)
 	struct mailbox *m;
 	struct user a;
 
-	assert_int_equal(account_create(f->account, SLICE("INBOX.a"), NULL), 0);
+	assert_int_equal(create_now(f->account, SLICE("INBOX.a")), 0);
 	m = open_mailbox(f, "INBOX.a");
 	refresh(f, m);
 	use(&a, m);
 	mailbox_rest(&a.l);
 	store_hibernate(f->store);
 	assert_true(m->asleep);
-	assert_int_equal(account_delete(f->account, SLICE("INBOX.a"), NULL), 0);
+	assert_int_equal(delete_now(f->account, SLICE("INBOX.a")), 0);
 	assert_true(a.woken > 0);
 	assert_int_equal(mailbox_rouse(&a.l, NULL), ERR_STALE);
 	assert_true(mailbox_gone(m));
@@ -496,7 +496,7 @@ watches_run_out(void **state)
 	log_set_sink(count_complaints, NULL);
 	n_complaints = 0;
 	no_more_watches = true;
-	assert_int_equal(account_create(f->account, SLICE("INBOX.a"), NULL), 0);
+	assert_int_equal(create_now(f->account, SLICE("INBOX.a")), 0);
 	m[0] = open_mailbox(f, "INBOX");
 	m[1] = open_mailbox(f, "INBOX.a");
 	refresh(f, m[0]);

@@ -203,8 +203,7 @@ fresh_tree(struct fixture *f, const char *mailbox)
 	struct mailbox *m;
 
 	if (strcmp(mailbox, "INBOX") != 0)
-		assert_int_equal(
-		    account_create(f->account, slice_str(mailbox), NULL), 0);
+		assert_int_equal(create_now(f->account, slice_str(mailbox)), 0);
 	m = open_mailbox(f, mailbox);
 	mailbox_close(&m);
 	fixture_close(f);

@@ -82,7 +82,7 @@ email_ids_follow_copies(void **state)
 	uint32_t to[2];
 	uint64_t one, two;
 
-	assert_int_equal(account_create(f->account, SLICE("INBOX.t"), NULL), 0);
+	assert_int_equal(create_now(f->account, SLICE("INBOX.t")), 0);
 	deliver(f, "", "one");
 	deliver(f, "", "one");
 	refresh(f, m);
@@ -103,9 +103,8 @@ email_ids_follow_copies(void **state)
 	    run_flags(f, m, uids, 1, FLAGS_ADD, MESSAGE_SEEN, "kw"), 0);
 	assert_true(email_id(m, 1) == one);
 	mailbox_close(&m);
-	assert_int_equal(account_rename(f->account, SLICE("INBOX.t"),
-			     SLICE("INBOX.u"), NULL),
-	    0);
+	assert_int_equal(
+	    rename_now(f->account, SLICE("INBOX.t"), SLICE("INBOX.u")), 0);
 	fixture_reopen(f);
 	m = open_mailbox(f, "INBOX");
 	t = open_mailbox(f, "INBOX.u");
@@ -160,24 +159,20 @@ mailbox_ids_follow_names(void **state)
 	struct fixture *f = *state;
 	uint64_t inbox = object_id(f, "INBOX"), a, b;
 
-	assert_int_equal(account_create(f->account, SLICE("INBOX.a"), NULL), 0);
-	assert_int_equal(
-	    account_create(f->account, SLICE("INBOX.a.b"), NULL), 0);
+	assert_int_equal(create_now(f->account, SLICE("INBOX.a")), 0);
+	assert_int_equal(create_now(f->account, SLICE("INBOX.a.b")), 0);
 	a = object_id(f, "INBOX.a");
 	b = object_id(f, "INBOX.a.b");
 	assert_true(a != b && a != inbox && b != inbox);
-	assert_int_equal(account_rename(f->account, SLICE("INBOX.a"),
-			     SLICE("INBOX.z"), NULL),
-	    0);
+	assert_int_equal(
+	    rename_now(f->account, SLICE("INBOX.a"), SLICE("INBOX.z")), 0);
 	fixture_reopen(f);
 	assert_true(object_id(f, "INBOX") == inbox);
 	assert_true(object_id(f, "INBOX.z") == a);
 	assert_true(object_id(f, "INBOX.z.b") == b);
 	/* made again, it's another */
-	assert_int_equal(
-	    account_delete(f->account, SLICE("INBOX.z.b"), NULL), 0);
-	assert_int_equal(
-	    account_create(f->account, SLICE("INBOX.z.b"), NULL), 0);
+	assert_int_equal(delete_now(f->account, SLICE("INBOX.z.b")), 0);
+	assert_int_equal(create_now(f->account, SLICE("INBOX.z.b")), 0);
 	assert_true(object_id(f, "INBOX.z.b") != b);
 }
 
@@ -196,9 +191,8 @@ renamed_inbox_keeps_its_id(void **state)
 	before = saved(m, 1);
 	f->wall_ms += 86400000;
 	refresh(f, m);
-	assert_int_equal(account_rename(f->account, SLICE("INBOX"),
-			     SLICE("INBOX.old"), NULL),
-	    0);
+	assert_int_equal(
+	    rename_now(f->account, SLICE("INBOX"), SLICE("INBOX.old")), 0);
 	refresh(f, m);
 	assert_listing(m, "");
 	assert_true(mailbox_object_id(m) == inbox);
@@ -227,7 +221,7 @@ save_dates(void **state)
 	uint32_t to[1], appended;
 	int64_t first = f->wall_ms;
 
-	assert_int_equal(account_create(f->account, SLICE("INBOX.t"), NULL), 0);
+	assert_int_equal(create_now(f->account, SLICE("INBOX.t")), 0);
 	deliver(f, "", "one");
 	refresh(f, m);
 	f->wall_ms += 1000000;

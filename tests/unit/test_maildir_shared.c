@@ -107,7 +107,7 @@ copy_beside_an_expunge(void **state)
 	struct fixture *f = *state;
 	struct mailbox *m = open_mailbox(f, "INBOX"), *t;
 
-	assert_int_equal(account_create(f->account, SLICE("INBOX.t"), NULL), 0);
+	assert_int_equal(create_now(f->account, SLICE("INBOX.t")), 0);
 	assert_int_equal(run_append(f, "INBOX", "x", 0, NULL, NULL), 0);
 	refresh(f, m);
 	expunged_at_stat = fixture_path(f, message_path(m, 1));

@@ -77,10 +77,8 @@ empties_by_date_of_saving(void **state)
 	f->empty_trash = "Trash:7,Junk:2,Missing:1";
 	fixture_reopen(f);
 	(void)store_tick(f->store, 1, f->wall_ms);
-	assert_int_equal(
-	    account_create(f->account, SLICE("INBOX.Trash"), NULL), 0);
-	assert_int_equal(
-	    account_create(f->account, SLICE("INBOX.Junk"), NULL), 0);
+	assert_int_equal(create_now(f->account, SLICE("INBOX.Trash")), 0);
+	assert_int_equal(create_now(f->account, SLICE("INBOX.Junk")), 0);
 	assert_int_equal(run_append(f, "INBOX", "inbox\n", 0, NULL, &uid), 0);
 	assert_int_equal(
 	    run_append(f, "INBOX.Junk", "junk\n", 0, NULL, &uid), 0);
@@ -116,8 +114,7 @@ waits_for_quiet(void **state)
 	f->empty_trash = "1";
 	f->trash_name = "Bin";
 	fixture_reopen(f);
-	assert_int_equal(
-	    account_create(f->account, SLICE("INBOX.Bin"), NULL), 0);
+	assert_int_equal(create_now(f->account, SLICE("INBOX.Bin")), 0);
 	assert_int_equal(run_append(f, "INBOX.Bin", "x\n", 0, NULL, NULL), 0);
 	f->wall_ms += 2 * DAY_MS;
 	for (int i = 0; i < 50; i++) {
@@ -138,10 +135,8 @@ tries_again_when_busy(void **state)
 
 	f->empty_trash = "Trash:7,Junk:7";
 	fixture_reopen(f);
-	assert_int_equal(
-	    account_create(f->account, SLICE("INBOX.Trash"), NULL), 0);
-	assert_int_equal(
-	    account_create(f->account, SLICE("INBOX.Junk"), NULL), 0);
+	assert_int_equal(create_now(f->account, SLICE("INBOX.Trash")), 0);
+	assert_int_equal(create_now(f->account, SLICE("INBOX.Junk")), 0);
 	assert_int_equal(run_append(f, "INBOX.Trash", "x\n", 0, NULL, NULL), 0);
 	assert_int_equal(run_append(f, "INBOX.Junk", "x\n", 0, NULL, NULL), 0);
 	assert_int_equal(
@@ -174,9 +169,8 @@ quota_and_trash(void **state)
 		fixture_reopen(f);
 		(void)unlink(fixture_path(f, "maildirsize"));
 		if (all == 0)
-			assert_int_equal(account_create(f->account,
-					     SLICE("INBOX.Bin"), NULL),
-			    0);
+			assert_int_equal(
+			    create_now(f->account, SLICE("INBOX.Bin")), 0);
 		assert_int_equal(
 		    run_append(f, "INBOX.Bin", "0123456789\n", 0, NULL, NULL),
 		    0);

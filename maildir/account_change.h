@@ -1,0 +1,49 @@
+/*
+ * account_change: CREATE, DELETE and RENAME of mailboxes, and SUBSCRIBE, as
+ * resumable steps.
+ *
+ * Layer:  maildir, uses base.
+ * What waits for the disk is done by the store's syncer; what another process
+ * holds is tried again when the caller says so.  Changes of one account are
+ * made one after the other, in the order of their first steps.  A change that
+ * ends well is durable (DELETE isn't); one that fails, or is freed before its
+ * end, is undone as far as that can be.
+ * Memory: names are copied; the account stays as long as the struct.
+ *
+ * Results besides 0: ERR_INVALID (no such name can be: outside INBOX, empty or
+ * doubled separators, '/', control characters, too long), ERR_EXISTS,
+ * ERR_NOT_FOUND, ERR_DENIED, ERR_SPACE, ERR_SYS, ….
+ */
+#ifndef MAILDIR_ACCOUNT_CHANGE_H
+#define MAILDIR_ACCOUNT_CHANGE_H
+
+#include "base/step.h"
+#include "maildir/store.h"
+
+struct account_change;
+
+struct account_change *account_create(
+    struct account *a, struct slice name) MUST_USE;
+/* Its messages and its UIDs go; children stay (it then is \Noselect). */
+struct account_change *account_delete(
+    struct account *a, struct slice name) MUST_USE;
+/*
+ * UIDs and UIDVALIDITY go along, and so do the children.  Renaming INBOX
+ * moves its messages into the new mailbox (RFC 3501 6.3.5).
+ */
+struct account_change *account_rename(
+    struct account *a, struct slice from, struct slice to) MUST_USE;
+struct account_change *account_subscribe(
+    struct account *a, struct slice name, bool on) MUST_USE;
+
+/*
+ * STEP_DONE, with 0 or ERR_* in *rc (then e, which may be NULL, is filled);
+ * STEP_WAIT_SYNC: waker will be called; STEP_WAIT_PEER: another process holds
+ * the database, call again after a while, or give up.
+ */
+enum step account_change_step(struct account_change *c, struct waker waker,
+    int *rc, struct err *e) MUST_USE;
+/* NULL is no change. */
+void account_change_free(struct account_change **c);
+
+#endif

@@ -1,0 +1,81 @@
+/*
+ * account_change_impl: what the kinds of account_change.h are made of.
+ *
+ * Layer:  maildir.  Not for anybody outside.
+ * A change is a list of phases.  One with run is done at once, in the worker's
+ * thread; one with job is done by the syncer, and may only touch the struct
+ * change_job and the files below its root_fd.
+ */
+#ifndef MAILDIR_ACCOUNT_CHANGE_IMPL_H
+#define MAILDIR_ACCOUNT_CHANGE_IMPL_H
+
+#include "maildir/account_change.h"
+#include "maildir/durable.h"
+
+/* What a job works on: copies, which outlive the change if that is freed. */
+struct change_job {
+	struct account *a; /* NULL: it is gone */
+	int root_fd;
+	char *dir, *tmp, *tmp2; /* directories; paths below tmp/ */
+	char *name;		/* of a mailbox */
+	char **list;		/* directories */
+	size_t n;
+	bool fill; /* dir is there, and is to become a mailbox */
+	bool on;
+	bool made; /* dir was made */
+	struct file_unique unique;
+	int (*run)(struct change_job *j, struct err *e);
+	struct err e;
+	int rc;
+};
+
+struct change_phase {
+	/* 0: on to the next; ERR_BUSY: again, later; else the end. */
+	int (*run)(struct account_change *c, struct err *e);
+	int (*job)(struct change_job *j, struct err *e);
+	bool durable; /* wait until all that was committed is */
+};
+
+struct account_change {
+	unsigned magic;
+	struct account *a;
+	struct account_change *next;	  /* of the account's line */
+	const struct change_phase *phase; /* the last has none of its fields */
+	bool in_line, over;
+	char *name, *to_name; /* complete; to_name only of a RENAME */
+	struct buf dir, to_dir;
+	/* what the next job is handed */
+	struct buf job_dir;
+	char **list;
+	size_t n_list;
+	bool fill, on;
+	char *made;	  /* a directory to be taken back after a failure */
+	struct sync sync; /* of a job */
+	struct change_job *job;
+	struct durable durable;
+	struct waker waker;
+	int result;
+	struct err e;
+};
+
+/* One with these phases; to NULL: there is no second name. */
+struct account_change *change_new(struct account *a,
+    const struct change_phase *phases, struct slice name,
+    const struct slice *to) MUST_USE;
+/* err_set() of a name's fault, or 0. */
+int change_bad_name(struct err *e, int rc);
+/* A path below tmp/ for something put together or torn down there. */
+void account_put_tmp(struct account *a, struct buf *out);
+
+/* --- create.c ------------------------------------------------------------- */
+
+/* Whether dir is a mailbox: 1 or 0; ERR_* if that can't be told. */
+int account_is_mailbox(int root_fd, const char *dir);
+/* A job: make job_dir (or with fill, what it lacks), durably. */
+int create_job(struct change_job *j, struct err *e);
+/* Before it: drop what an earlier directory of the name has left. */
+int create_drop_row(struct account *a, struct slice dir, struct err *e);
+/* Move a mailbox's directory away, whole, to be swept up. */
+void create_unmake(struct account *a, const char *dir);
+
+#endif

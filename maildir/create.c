@@ -1,0 +1,298 @@
+/*
+ * CREATE, DELETE and SUBSCRIBE.
+ *
+ * A new mailbox is put together below tmp/, synced, and renamed into place, so
+ * that it appears whole or not at all; its row follows.  One that is removed is
+ * renamed to tmp/ in the transaction that removes its row, and swept up later.
+ * A crash in between leaves a row without a directory, which CREATE drops, or a
+ * directory without a row, which gets one when it is opened.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/fsx.h"
+#include "base/mem.h"
+#include "maildir/account_change_impl.h"
+#include "maildir/acl_file.h"
+#include "maildir/name.h"
+#include "maildir/shared_index.h"
+#include "maildir/subscription.h"
+
+int
+account_is_mailbox(int root_fd, const char *dir)
+{
+	struct stat st;
+	struct buf path;
+	int result = 0, rc;
+
+	buf_init(&path, 1024);
+	buf_puts(&path, dir);
+	rc = fsx_stat(root_fd, buf_cstr(&path), &st);
+	if (rc == 0 && S_ISDIR(st.st_mode)) {
+		buf_puts(&path, "/cur");
+		rc = fsx_stat(root_fd, buf_cstr(&path), &st);
+		result = rc == 0 && S_ISDIR(st.st_mode);
+	}
+	if (rc < 0 && errno != ENOENT && errno != ENOTDIR)
+		result = err_of_errno(errno);
+	buf_fini(&path);
+	return result;
+}
+
+/* --- CREATE --------------------------------------------------------------- */
+
+/* Give a directory what makes it a mailbox. */
+static int
+fill_dir(int root_fd, const char *path, struct err *e)
+{
+	int fd = fsx_open_dir(root_fd, path), mark, rc;
+
+	if (fd < 0)
+		return err_sys(e, "open %s", path);
+	rc = account_make_dirs(fd, e);
+	if (rc == 0) {
+		mark = fsx_create(fd, "maildirfolder", 0600);
+		if (mark >= 0)
+			(void)close(mark);
+		else if (errno != EEXIST)
+			rc = err_sys(e, "create %s/maildirfolder", path);
+	}
+	if (rc == 0 && fsx_fsync(fd) < 0)
+		rc = err_sys(e, "sync %s", path);
+	(void)close(fd);
+	return rc;
+}
+
+static int
+make_dir(struct change_job *j, struct err *e)
+{
+	int rc;
+
+	if (fsx_mkdir(j->root_fd, j->tmp, 0700) < 0)
+		return err_sys(e, "mkdir %s", j->tmp);
+	if ((rc = fill_dir(j->root_fd, j->tmp, e)) != 0)
+		return rc;
+	if (fsx_rename(j->root_fd, j->tmp, j->root_fd, j->dir) < 0)
+		return err_sys(e, "rename to %s", j->dir);
+	j->made = true;
+	return 0;
+}
+
+int
+create_job(struct change_job *j, struct err *e)
+{
+	int rc;
+
+	if (j->fill)
+		rc = fill_dir(j->root_fd, j->dir, e);
+	else
+		rc = make_dir(j, e);
+	if (rc == 0)
+		rc = acl_created(j->root_fd, j->dir, &j->unique, e);
+	return rc;
+}
+
+void
+create_unmake(struct account *a, const char *dir)
+{
+	struct buf tmp;
+
+	buf_init(&tmp, 1024);
+	account_put_tmp(a, &tmp);
+	if (fsx_rename(a->root_fd, dir, a->root_fd, buf_cstr(&tmp)) == 0)
+		a->sweep = true;
+	buf_fini(&tmp);
+}
+
+/* Within a transaction.  *id: the row that there was, or 0. */
+static int
+drop_row(struct account *a, struct slice dir, int64_t *id, struct err *e)
+{
+	uint32_t validity;
+	int rc = mailbox_row_find(a, dir, id, &validity, e);
+
+	if (rc != 1)
+		return rc;
+	if ((rc = mailbox_row_note_used(a, dir, validity, e)) == 0)
+		rc = mailbox_row_delete(a, *id, e);
+	return rc;
+}
+
+int
+create_drop_row(struct account *a, struct slice dir, struct err *e)
+{
+	int64_t id = 0;
+	int rc = account_open(a, e);
+
+	if (rc != 0 || (rc = db_begin(&a->db, e)) != 0)
+		return account_db_failed(a, rc);
+	rc = drop_row(a, dir, &id, e);
+	if (rc == 0)
+		rc = db_commit(&a->db, e);
+	else
+		db_rollback(&a->db);
+	if (rc == 0 && id != 0)
+		cache_forget_mailbox(a, id);
+	return account_db_failed(a, rc);
+}
+
+static int
+check_create(struct account_change *c, struct err *e)
+{
+	int rc = account_open(c->a, e);
+
+	if (rc != 0)
+		return rc;
+	buf_reset(&c->dir);
+	buf_reset(&c->job_dir);
+	rc = name_to_dir(c->a->root_fd, slice_str(c->name), &c->dir);
+	buf_put(&c->job_dir, buf_slice(&c->dir));
+	if (rc == ERR_NOT_FOUND)
+		return create_drop_row(c->a, buf_slice(&c->dir), e);
+	if (rc == 0 && buf_len(&c->dir) == 0)
+		rc = ERR_EXISTS;
+	if (rc == 0) {
+		rc = account_is_mailbox(c->a->root_fd, buf_cstr(&c->dir));
+		rc = rc == 1 ? ERR_EXISTS : rc;
+		c->fill = true;
+	}
+	return change_bad_name(e, rc);
+}
+
+static int
+make_row(struct account_change *c, struct err *e)
+{
+	int64_t id;
+	int rc = account_open(c->a, e);
+
+	if (rc == 0)
+		rc = mailbox_row(c->a, buf_slice(&c->dir), &id, e);
+	return account_db_failed(c->a, rc);
+}
+
+static const struct change_phase create_phases[] = { { .run = check_create },
+	{ .job = create_job }, { .run = make_row }, { .durable = true },
+	{ .run = NULL } };
+
+struct account_change *
+account_create(struct account *a, struct slice name)
+{
+	return change_new(a, create_phases, name, NULL);
+}
+
+/* --- DELETE --------------------------------------------------------------- */
+
+static int
+check_delete(struct account_change *c, struct err *e)
+{
+	int rc = account_open(c->a, e);
+
+	if (rc != 0)
+		return rc;
+	if (name_is_inbox(slice_str(c->name)))
+		return change_bad_name(e, ERR_INVALID);
+	buf_reset(&c->dir);
+	buf_reset(&c->job_dir);
+	rc = name_to_dir(c->a->root_fd, slice_str(c->name), &c->dir);
+	buf_put(&c->job_dir, buf_slice(&c->dir));
+	return change_bad_name(e, rc);
+}
+
+static int
+before_delete(struct change_job *j, struct err *e)
+{
+	return acl_before_delete(j->root_fd, j->dir, &j->unique, e);
+}
+
+static int
+remove_dir(struct account *a, const char *dir, const char *tmp, int64_t *id,
+    struct err *e)
+{
+	int rc;
+
+	if ((rc = db_begin(&a->db, e)) != 0)
+		return rc;
+	if ((rc = drop_row(a, slice_str(dir), id, e)) == 0 &&
+	    fsx_rename(a->root_fd, dir, a->root_fd, tmp) < 0)
+		rc = err_sys(e, "rename %s", dir);
+	if (rc != 0) {
+		db_rollback(&a->db);
+		return rc;
+	}
+	rc = db_commit(&a->db, e);
+	if (rc != 0 && fsx_rename(a->root_fd, tmp, a->root_fd, dir) < 0)
+		a->sweep = true; /* it is gone, but for its row */
+	return rc;
+}
+
+static int
+run_delete(struct account_change *c, struct err *e)
+{
+	struct account *a = c->a;
+	struct mailbox *m;
+	struct buf tmp;
+	int64_t id = 0;
+	int rc;
+
+	if ((rc = account_open(a, e)) != 0)
+		return rc;
+	buf_init(&tmp, 1024);
+	account_put_tmp(a, &tmp);
+	rc = remove_dir(a, buf_cstr(&c->dir), buf_cstr(&tmp), &id, e);
+	buf_fini(&tmp);
+	if (rc != 0)
+		return account_db_failed(a, rc);
+	if (id != 0)
+		cache_forget_mailbox(a, id);
+	if ((m = mailbox_find_dir(a, buf_slice(&c->dir))) != NULL)
+		mailbox_set_gone(m);
+	acl_deleted(a->root_fd, buf_cstr(&c->dir));
+	a->sweep = tidy_sweep(a);
+	/* counted anew by whoever asks next */
+	if (quota_active(a))
+		quota_distrust(a);
+	return 0;
+}
+
+static const struct change_phase delete_phases[] = { { .run = check_delete },
+	{ .job = before_delete }, { .run = run_delete }, { .run = NULL } };
+
+struct account_change *
+account_delete(struct account *a, struct slice name)
+{
+	return change_new(a, delete_phases, name, NULL);
+}
+
+/* --- SUBSCRIBE, UNSUBSCRIBE ----------------------------------------------- */
+
+static int
+check_subscribe(struct account_change *c, struct err *e)
+{
+	struct slice name = slice_str(c->name);
+	int rc = account_open(c->a, e);
+
+	if (rc == 0 && !name_valid(name) && !shared_name_valid(name))
+		rc = change_bad_name(e, ERR_INVALID);
+	return rc;
+}
+
+static int
+subscribe_job(struct change_job *j, struct err *e)
+{
+	return subscription_set(
+	    j->root_fd, slice_str(j->name), j->on, &j->unique, e);
+}
+
+static const struct change_phase subscribe_phases[] = {
+	{ .run = check_subscribe }, { .job = subscribe_job }, { .run = NULL }
+};
+
+struct account_change *
+account_subscribe(struct account *a, struct slice name, bool on)
+{
+	struct account_change *c = change_new(a, subscribe_phases, name, NULL);
+
+	c->on = on;
+	return c;
+}

@@ -1,0 +1,291 @@
+/*
+ * CREATE, DELETE, RENAME and SUBSCRIBE as steps: nobody else of a worker waits
+ * while one of them waits for the disk or for another process.
+ */
+#include <sqlite3.h>
+
+#include "base/syncer.h"
+#include "tests/support/maildir_fixture.h"
+
+/* --- a syncer that does nothing until it is told -------------------------- */
+
+static struct sync_job *held;
+static unsigned n_woken;
+
+static void
+hold(struct syncer *self, struct sync_job *job)
+{
+	struct sync_job **end = &held;
+
+	(void)self;
+	while (*end != NULL)
+		end = &(*end)->next;
+	job->next = NULL;
+	*end = job;
+}
+
+static struct syncer holder = { hold };
+
+static void
+do_held(void)
+{
+	while (held != NULL) {
+		struct sync_job *job = held;
+
+		held = job->next;
+		sync_job_do(job);
+	}
+}
+
+static void
+woken(void *arg)
+{
+	(void)arg;
+	n_woken++;
+}
+
+static const struct waker waker = { woken, NULL };
+
+static int
+setup(void **state)
+{
+	int rc = fixture_setup(state);
+	struct fixture *f = *state;
+
+	if (rc != 0)
+		return rc;
+	held = NULL;
+	n_woken = 0;
+	assert_int_equal(create_now(f->account, SLICE("INBOX.a")), 0);
+	fixture_close(f);
+	f->syncer = &holder;
+	fixture_open(f);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	do_held();
+	return fixture_teardown(state);
+}
+
+/* To its end, with the syncs it waits for. */
+static int
+finish(struct account_change **c)
+{
+	int rc = 0;
+
+	while (account_change_step(*c, waker, &rc, NULL) != STEP_DONE) {
+		assert_non_null(held);
+		do_held();
+	}
+	account_change_free(c);
+	return rc;
+}
+
+static enum step
+step(struct account_change *c)
+{
+	int rc = 0;
+
+	return account_change_step(c, waker, &rc, NULL);
+}
+
+/* --- another process ------------------------------------------------------ */
+
+static sqlite3 *
+take_database(struct fixture *f)
+{
+	sqlite3 *h = NULL;
+
+	assert_int_equal(
+	    sqlite3_open(fixture_path(f, "postern.db"), &h), SQLITE_OK);
+	assert_int_equal(
+	    sqlite3_exec(h, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	return h;
+}
+
+static bool
+exists(struct fixture *f, const char *name)
+{
+	int rc = account_exists(f->account, slice_str(name), NULL);
+
+	assert_true(rc == 0 || rc == ERR_NOT_FOUND);
+	return rc == 0;
+}
+
+static void
+test_busy(void **state)
+{
+	struct fixture *f = *state;
+	sqlite3 *h;
+	struct account_change *c[4];
+	const bool there[4] = { false, false, true, true };
+	const char *const names[4] = { "INBOX.b", "INBOX.a", "INBOX.a2",
+		"INBOX.old" };
+
+	assert_int_equal(account_open(f->account, NULL), 0);
+	(void)deliver(f, "", "text");
+	for (size_t k = 0; k < 4; k++) {
+		enum step st = STEP_WAIT_SYNC;
+		int64_t begin;
+
+		switch (k) {
+		case 0:
+			c[k] = account_create(f->account, SLICE("INBOX.b"));
+			assert_int_equal(finish(&c[k]), 0);
+			c[k] = account_delete(f->account, SLICE("INBOX.b"));
+			break;
+		case 1:
+			c[k] = account_rename(
+			    f->account, SLICE("INBOX.a"), SLICE("INBOX.a2"));
+			break;
+		case 2:
+			c[k] = account_delete(f->account, SLICE("INBOX.a2"));
+			assert_int_equal(finish(&c[k]), 0);
+			c[k] = account_create(f->account, SLICE("INBOX.a2"));
+			break;
+		default:
+			c[k] = account_rename(
+			    f->account, SLICE("INBOX"), SLICE("INBOX.old"));
+			break;
+		}
+		h = take_database(f);
+		begin = clock_now();
+		while (st == STEP_WAIT_SYNC) {
+			do_held();
+			st = step(c[k]);
+		}
+		/* it says so, and is not waiting here */
+		assert_int_equal(st, STEP_WAIT_PEER);
+		assert_int_equal(step(c[k]), STEP_WAIT_PEER);
+		assert_true(clock_now() - begin < 90);
+		assert_true(exists(f, names[k]) == !there[k]);
+		assert_int_equal(
+		    sqlite3_exec(h, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+		assert_int_equal(sqlite3_close(h), SQLITE_OK);
+		assert_int_equal(finish(&c[k]), 0);
+		assert_true(exists(f, names[k]) == there[k]);
+	}
+}
+
+/* Who gives up leaves nothing. */
+static void
+test_given_up(void **state)
+{
+	struct fixture *f = *state;
+	struct account_change *c =
+	    account_rename(f->account, SLICE("INBOX"), SLICE("INBOX.old"));
+	sqlite3 *h;
+
+	assert_int_equal(step(c), STEP_WAIT_SYNC);
+	h = take_database(f);
+	do_held();
+	assert_int_equal(step(c), STEP_WAIT_PEER);
+	account_change_free(&c);
+	assert_int_equal(
+	    sqlite3_exec(h, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(h), SQLITE_OK);
+	assert_false(exists(f, "INBOX.old"));
+	assert_true(exists(f, "INBOX"));
+}
+
+/* --- a disk that takes its time ------------------------------------------- */
+
+static void
+test_slow(void **state)
+{
+	struct fixture *f = *state;
+	struct account_change *c[4] = {
+		account_create(f->account, SLICE("INBOX.b")),
+		account_rename(f->account, SLICE("INBOX.b"), SLICE("INBOX.c")),
+		account_subscribe(f->account, SLICE("INBOX.c"), true),
+		account_delete(f->account, SLICE("INBOX.c")),
+	};
+	struct mailbox *m;
+	struct mailbox_list l;
+
+	for (size_t k = 0; k < 4; k++)
+		assert_int_equal(step(c[k]), STEP_WAIT_SYNC);
+	/* others go on */
+	(void)deliver(f, ".a/", "text");
+	m = open_mailbox(f, "INBOX.a");
+	mailbox_close(&m);
+	/* one after the other, in that order */
+	for (size_t k = 0; k < 4; k++) {
+		for (size_t j = 3; j > k; j--)
+			assert_int_equal(step(c[j]), STEP_WAIT_SYNC);
+		n_woken = 0;
+		assert_int_equal(finish(&c[k]), 0);
+		assert_true(n_woken > 0);
+	}
+	assert_false(exists(f, "INBOX.b"));
+	assert_false(exists(f, "INBOX.c"));
+	assert_int_equal(account_subscriptions(f->account, &l, NULL), 0);
+	assert_int_equal(l.n, 1);
+	mailbox_list_fini(&l);
+}
+
+/* OK comes after the syncs, whatever round they are in. */
+static void
+test_order(void **state)
+{
+	struct fixture *f = *state;
+	struct account_change *c = account_create(f->account, SLICE("INBOX.b"));
+	int n = 0;
+
+	while (step(c) != STEP_DONE) {
+		assert_non_null(held);
+		do_held();
+		n++;
+	}
+	/* what was made, then its name and its row */
+	assert_int_equal(n, 2);
+	account_change_free(&c);
+}
+
+/* The client has gone: its job ends, and the next one's turn comes then. */
+static void
+test_gone(void **state)
+{
+	struct fixture *f = *state;
+	struct account_change *first =
+	    account_create(f->account, SLICE("INBOX.b"));
+	struct account_change *second =
+	    account_subscribe(f->account, SLICE("INBOX.a"), true);
+	struct sync_job *job;
+
+	assert_int_equal(step(first), STEP_WAIT_SYNC);
+	assert_int_equal(step(second), STEP_WAIT_SYNC);
+	job = held;
+	account_change_free(&first);
+	assert_int_equal(step(second), STEP_WAIT_SYNC);
+	assert_ptr_equal(held, job);
+	assert_null(job->next);
+	n_woken = 0;
+	do_held();
+	assert_int_equal(n_woken, 1);
+	assert_int_equal(finish(&second), 0);
+	/* and one whose account goes, too */
+	first = account_create(f->account, SLICE("INBOX.d"));
+	assert_int_equal(step(first), STEP_WAIT_SYNC);
+	account_change_free(&first);
+	fixture_close(f);
+	do_held();
+	fixture_open(f);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_busy, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_given_up, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_slow, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_order, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_gone, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
