@@ -615,8 +615,12 @@ db_checkpoint(const char *path)
 		NULL) == SQLITE_OK) {
 		(void)sqlite3_db_config(
 		    h, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-		(void)sqlite3_wal_checkpoint_v2(
-		    h, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+		/* a connection that hasn't read anything knows of no log, and
+		 * copies none */
+		if (sqlite3_exec(h, "PRAGMA schema_version", NULL, NULL,
+			NULL) == SQLITE_OK)
+			(void)sqlite3_wal_checkpoint_v2(
+			    h, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 	}
 	(void)sqlite3_close(h);
 }

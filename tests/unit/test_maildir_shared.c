@@ -210,6 +210,8 @@ checkpoint_aside(void **state)
 	struct syncer syncer = { submit };
 	struct mailbox *m;
 	pthread_t thread;
+	struct stat st;
+	off_t size;
 	const uint32_t uid[] = { 1 };
 
 	checkpointed = f;
@@ -238,12 +240,21 @@ checkpoint_aside(void **state)
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	checkpoint_job->done(checkpoint_job);
 	checkpoint_job = NULL;
+	/* the thread did copy it, and from now on it is written anew */
+	assert_int_equal(fsx_stat(f->account->root_fd, "postern.db", &st), 0);
+	assert_true(st.st_size > 1 << 16);
+	assert_int_equal(
+	    fsx_stat(f->account->root_fd, "postern.db-wal", &st), 0);
+	size = st.st_size;
 	/* what came meanwhile is copied by the next one */
 	for (int i = 0; checkpoint_job == NULL && i < 1000; i++)
 		assert_int_equal(
 		    run_flags(f, m, uid, 1, FLAGS_REPLACE, 1u << i % 6, NULL),
 		    0);
 	assert_non_null(checkpoint_job);
+	assert_int_equal(
+	    fsx_stat(f->account->root_fd, "postern.db-wal", &st), 0);
+	assert_true(st.st_size < size + size / 2);
 	checkpoint_job->error = checkpoint_job->run(checkpoint_job);
 	mailbox_close(&m);
 	fixture_close(f);
