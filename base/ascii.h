@@ -42,6 +42,13 @@ ascii_is_alnum(uint8_t c)
 }
 
 /* 0x00-0x1f and 0x7f. */
+/* Blank, or one of the control characters that move the cursor. */
+static inline bool
+ascii_is_space(uint8_t c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
 static inline bool
 ascii_is_control(uint8_t c)
 {

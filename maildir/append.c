@@ -302,6 +302,24 @@ append_take_back(struct append *p, int *fd, struct err *e)
 	return 0;
 }
 
+int
+append_open_file(struct append *p, int *fd, struct err *e)
+{
+	struct new_message *msg;
+	int own, rc;
+
+	MAGIC_CHECK(p, APPEND_MAGIC);
+	assert(!p->open && p->n != 0 && p->state == APPEND_WRITING);
+	msg = &p->v[p->n - 1];
+	if (!msg->made && (rc = complete(p, msg, e)) != 0)
+		return rc;
+	own = fsx_open_read(p->tmp_fd, msg->tmp, NULL);
+	if (own < 0)
+		return err_sys(e, "open %s", msg->tmp);
+	*fd = own;
+	return 0;
+}
+
 void
 append_free(struct append **pp)
 {

@@ -49,6 +49,11 @@ void append_keep_raw(struct append *p);
  * file, open for reading and without a name, to the caller in *fd.
  */
 int append_take_back(struct append *p, int *fd, struct err *e) MUST_USE;
+/*
+ * Open the file of the message whose append_message_end() was the last call,
+ * complete and for reading, to have it sent before it is stored.
+ */
+int append_open_file(struct append *p, int *fd, struct err *e) MUST_USE;
 /* Steps 2 to 7; STEP_DONE: see the result. */
 enum step append_commit(
     struct append *p, struct waker waker, int64_t now_ms, int64_t wall_ms);

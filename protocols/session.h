@@ -55,6 +55,19 @@ enum session_deflate {
 	SESSION_DEFLATE_ON, /* set by the worker */
 };
 
+/*
+ * Sending a message by sendmail.  A session that wants it sets send_fd to the
+ * open file, which it gives away, and asks; its run returns STEP_WAIT_PEER
+ * until the worker has set the answer.
+ */
+enum session_send {
+	SESSION_SEND_NONE,
+	SESSION_SEND_ASKED,
+	SESSION_SEND_WAITING, /* set by the worker, as the next two */
+	SESSION_SEND_SENT,
+	SESSION_SEND_FAILED, /* send_why tells; the session frees it */
+};
+
 struct session;
 
 struct session_ops {
@@ -85,6 +98,9 @@ struct session {
 	struct waker waker;  /* set by the worker: "call run soon" */
 	uint64_t rcvd, sent; /* counted by the worker */
 	enum session_deflate deflate;
+	enum session_send send;
+	int send_fd;
+	char *send_why;
 	bool idle; /* set by run: nothing under way; memory may be trimmed */
 };
 

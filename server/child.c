@@ -55,7 +55,7 @@ ids_are(uid_t uid, gid_t gid)
 }
 
 int
-child_drop_privileges(uid_t uid, gid_t gid, struct err *e)
+child_become_user(uid_t uid, gid_t gid, struct err *e)
 {
 	if (geteuid() == 0 && (uid != 0 || gid != 0)) {
 		if (uid == 0 || gid == 0)
@@ -75,6 +75,16 @@ child_drop_privileges(uid_t uid, gid_t gid, struct err *e)
 		return err_set(e, ERR_DENIED,
 		    "running as uid %u gid %u, not as %u and %u", getuid(),
 		    getgid(), uid, gid);
+	return 0;
+}
+
+int
+child_drop_privileges(uid_t uid, gid_t gid, struct err *e)
+{
+	int rc = child_become_user(uid, gid, e);
+
+	if (rc != 0)
+		return rc;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
 	    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return err_sys(e, "prctl");

@@ -32,10 +32,13 @@ enum {
 void child_log_to(struct peer *p);
 
 /*
- * Drop to uid and gid: supplementary groups, gid, uid in that order, each
- * checked in the kernel's answer; no_new_privs; not dumpable.  Without root
- * it only checks that we are that uid already.  0 or ERR_*.
+ * Become uid and gid: supplementary groups, gid, uid in that order, each
+ * checked in the kernel's answer.  Without root it only checks that we are
+ * that uid already.  What is executed then may have privileges of its own.
+ * 0 or ERR_*.
  */
+int child_become_user(uid_t uid, gid_t gid, struct err *e) MUST_USE;
+/* The same, and no_new_privs, and not dumpable. */
 int child_drop_privileges(uid_t uid, gid_t gid, struct err *e) MUST_USE;
 
 /* chroot and chdir (root only; nothing is done otherwise). */

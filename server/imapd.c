@@ -33,6 +33,7 @@
 #include "base/mem.h"
 #include "base/paths.h"
 #include "server/child.h"
+#include "server/outbox.h"
 #include "server/peer.h"
 #include "server/service_log.h"
 
@@ -48,6 +49,7 @@ struct pump {
 };
 
 static struct peer *worker;
+static struct outbox outbox; /* how its messages are sent */
 
 /* --- bytes --------------------------------------------------------------- */
 
@@ -142,6 +144,25 @@ output_ended(struct pump *p)
 
 /* --- the worker ---------------------------------------------------------- */
 
+/* To OUTBOX: nothing else happens in the session until it has been sent. */
+static void
+send_message(struct peer *p, struct msg_in *in)
+{
+	uint64_t id = msg_get_u64(in);
+	struct msg_out out;
+	int report[2];
+
+	if (!msg_get_end(in) || pipe2(report, O_CLOEXEC) < 0)
+		return;
+	msg_begin(&out, MSG_SENT, 0);
+	msg_put_u64(&out, id);
+	msg_put_u32(&out, (uint32_t)outbox_run(&outbox, in->fd, report[1]));
+	(void)close(report[1]);
+	out.fd = report[0];
+	peer_send(p, &out);
+	(void)close(report[0]);
+}
+
 static void
 on_worker_message(struct peer *p, struct msg_in *in, void *arg)
 {
@@ -150,6 +171,8 @@ on_worker_message(struct peer *p, struct msg_in *in, void *arg)
 
 	(void)p;
 	(void)arg;
+	if (in->type == MSG_SEND)
+		send_message(p, in);
 	if (in->type != MSG_LOG)
 		return;
 	level = msg_get_u32(in);
@@ -417,6 +440,13 @@ main(int argc, char *argv[])
 	service_log_setup(conf);
 	user = user_name();
 	path = maildir_path(argc > at ? argv[at] : NULL);
+	outbox = (struct outbox){
+		.program = conf_str(conf, CONF_IMAPD_SENDMAIL),
+		.sender = user,
+		.header = conf_str(conf, CONF_IMAPD_HEADERFROM),
+		.seconds =
+		    (uint32_t)conf_num(conf, CONF_POSTERN_SENDMAIL_TIMEOUT),
+	};
 	serve(conf, user, path);
 	free(user);
 	free(path);

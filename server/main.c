@@ -18,6 +18,7 @@
 #include "base/paths.h"
 #include "server/login.h"
 #include "server/master.h"
+#include "server/outbox.h"
 #include "server/service_log.h"
 
 struct arguments {
@@ -285,5 +286,7 @@ main(int argc, char *argv[])
 		return holder_main(argv[2], argv[3]);
 	if (argc == 6 && strcmp(argv[1], "--loginexec") == 0)
 		return hook_main(argv + 2);
+	if (argc == 8 && strcmp(argv[1], "--sendmail") == 0)
+		return outbox_main(argv + 2);
 	return server_main(argc, argv);
 }

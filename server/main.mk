@@ -17,9 +17,11 @@ posternd_SOURCES = \
 	server/master_home.c \
 	server/master_hook.c \
 	server/master_login.c \
+	server/master_outbox.c \
 	server/master_service.c \
 	server/master_spawn.c \
 	server/master_worker.c \
+	server/outbox.c server/outbox_why.c server/outbox.h \
 	server/peer.c server/peer.h \
 	server/service.c server/service.h \
 	server/service_log.c server/service_log.h \
@@ -41,6 +43,8 @@ worker_SOURCES = \
 	server/service.c server/service.h \
 	server/service_log.c server/service_log.h \
 	server/syncpool.c server/syncpool.h \
+	server/outbox_why.c server/outbox.h \
+	server/worker_send.c \
 	server/worker_home.c server/worker_home.h \
 	server/worker_options.c \
 	server/worker_refuse.c server/worker_refuse.h \
@@ -57,6 +61,7 @@ bin_PROGRAMS += imapd
 imapd_SOURCES = \
 	server/imapd.c \
 	server/child.c server/child.h \
+	server/outbox.c server/outbox_why.c server/outbox.h \
 	server/peer.c server/peer.h \
 	server/service.c server/service.h \
 	server/service_log.c server/service_log.h
@@ -118,7 +123,8 @@ endif
 check_PROGRAMS += tests/unit/test_worker_stream
 TESTS += tests/unit/test_worker_stream
 tests_unit_test_worker_stream_SOURCES = tests/unit/test_worker_stream.c \
-	server/deflate.c server/worker_stream.c server/peer.c server/zip.c
+	server/deflate.c server/worker_stream.c server/worker_send.c \
+	server/outbox_why.c server/peer.c server/zip.c
 tests_unit_test_worker_stream_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
 tests_unit_test_worker_stream_LDADD = libconf.a libipc.a libbase.a \
 	$(EVENT_LIBS) $(ZLIB_LIBS) -lcmocka

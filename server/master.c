@@ -117,6 +117,8 @@ master_child_message(struct child *c, struct msg_in *in)
 		master_handover(c, in);
 	else if (in->type == MSG_SESSION_CLOSED)
 		session_closed(c, in);
+	else if (in->type == MSG_SEND)
+		master_outbox_send(c, in);
 	else if (in->type == MSG_WORKER_IDLE)
 		worker_idle(c);
 	else if (in->type == MSG_CONTROL && c->kind == CHILD_HOLDER)
@@ -228,6 +230,9 @@ reap(struct master *m, pid_t pid, int status)
 		break;
 	case CHILD_HOOK:
 		master_hook_died(c, status);
+		break;
+	case CHILD_OUTBOX:
+		master_outbox_died(c, status);
 		break;
 	}
 	child_release(c);

@@ -34,7 +34,13 @@ struct master;
 
 /* --- children ------------------------------------------------------------- */
 
-enum child_kind { CHILD_LOGIN, CHILD_WORKER, CHILD_HOLDER, CHILD_HOOK };
+enum child_kind {
+	CHILD_LOGIN,
+	CHILD_WORKER,
+	CHILD_HOLDER,
+	CHILD_HOOK,
+	CHILD_OUTBOX
+};
 
 struct child {
 	LIST_ENTRY(child) link;
@@ -53,6 +59,8 @@ struct child {
 	char *only_account; /* a worker made for one troublesome account */
 	unsigned slot;	    /* which of the workers of its uid */
 	char *hook_path;    /* of a hook: the Maildir */
+	uint64_t conn_id;   /* of an outbox's: the session that waits for it */
+	int report;	    /* and what it says: a pipe's end */
 };
 
 /* --- connections --------------------------------------------------------- */
@@ -170,6 +178,10 @@ bool master_access_allows(const struct master *m, const struct conn_record *r,
  * where it connected to; NULL: none.  The caller frees. */
 char *master_access_vars(const struct master *m, const struct conn_record *r,
     const struct access_rule *rule);
+
+/* master_outbox.c: SEND of a worker, answered with SENT */
+void master_outbox_send(struct child *worker, struct msg_in *in);
+void master_outbox_died(struct child *c, int status);
 
 /* master_conns.c */
 struct conn_record *conn_find(struct master *m, uint64_t id);

@@ -367,6 +367,8 @@ on_master_message(struct peer *p, struct msg_in *in, void *arg)
 		begin_session(w, in);
 	else if (in->type == MSG_SESSION_END)
 		end_session(w, in);
+	else if (in->type == MSG_SENT)
+		stream_sent(w, in);
 	else if (in->type == MSG_SHUTDOWN)
 		shut_down(w);
 	/* SERVICE_STOP: the master ends the sessions one by one. */

@@ -78,6 +78,10 @@ void stream_end(struct stream *st, enum session_end why);
 void stream_free(struct stream *st);
 /* Let the session run soon. */
 void stream_wake(struct stream *st);
+/* Have what the session wants sent be sent (worker_send.c). */
+void stream_send(struct stream *st);
+/* SENT of the master: the session's answer. */
+void stream_sent(struct worker *w, struct msg_in *in);
 /* The event of w->on_runnable: run those that were woken. */
 void on_streams_runnable(evutil_socket_t fd, short what, void *arg);
 

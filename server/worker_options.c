@@ -21,7 +21,7 @@ struct protocol_options {
 	struct imap_options imap[N_SERVICES];
 	struct pop3_options pop3[N_SERVICES];
 	bool owner[N_SERVICES];	       /* IMAP_MAILBOX_SANITY_CHECK */
-	char *strings[4 * N_SERVICES]; /* what the options point to */
+	char *strings[5 * N_SERVICES]; /* what the options point to */
 	unsigned n_strings;
 	/* of an access file, for one service; NULL: for all other clients */
 	char *vars;
@@ -34,6 +34,25 @@ keep(struct protocol_options *o, const char *s)
 {
 	assert(o->n_strings < NELEMS(o->strings));
 	return o->strings[o->n_strings++] = mem_strdup(s);
+}
+
+/* ".Outbox", as Courier has it of the directory, or "INBOX.Outbox". */
+static const char *
+keep_outbox(struct protocol_options *o, const char *value)
+{
+	char *name;
+	const char *kept;
+
+	if (value[0] == '\0')
+		return NULL;
+	name = mem_printf("%s%s",
+	    strncmp(value, "INBOX.", 6) == 0 ? ""
+		: value[0] == '.'	     ? "INBOX"
+					     : "INBOX.",
+	    value);
+	kept = keep(o, name);
+	free(name);
+	return kept;
 }
 
 static size_t
@@ -81,6 +100,7 @@ fill_imap(struct protocol_options *o, const struct conf *c, enum service s)
 	free(trash);
 	if (conf_service_bool(c, f, CONF_IMAPD_IMAP_MOVE_EXPUNGE_TO_TRASH))
 		i->trash_mailbox = i->trash;
+	i->outbox = keep_outbox(o, conf_service_str(c, f, CONF_IMAPD_OUTBOX));
 	i->acl = conf_service_bool(c, f, CONF_IMAPD_IMAP_ACL);
 	i->shared_index =
 	    keep(o, conf_service_str(c, f, CONF_IMAPD_IMAP_SHAREDINDEXFILE));

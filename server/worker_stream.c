@@ -236,6 +236,7 @@ stream_run(struct stream *st)
 	if (step == STEP_DONE)
 		st->done = true;
 	begin_zip(st);
+	stream_send(st);
 	if (!send_output(st)) {
 		stream_free(st);
 		return;

@@ -106,6 +106,11 @@ commit_fn(struct imap_session *i)
 	if (st != STEP_DONE)
 		return st;
 	rc = append_result(a->append, &uidvalidity, &uids, &n);
+	if (rc != 0 && a->sent) {
+		imap_log_error(i, "APPEND of a message sent", rc, NULL);
+		return imap_finish(i, "NO",
+		    "[ALERT] The message was sent, but can't be stored.");
+	}
 	if (rc != 0)
 		return append_fail(i, rc, NULL);
 	assert(n == a->n);
@@ -119,6 +124,24 @@ commit_fn(struct imap_session *i)
 
 static const struct imap_step step_commit = { "APPEND commit", commit_fn,
 	true };
+
+static enum step
+outbox_fn(struct imap_session *i)
+{
+	struct append_args *a = i->args;
+	enum step st = imap_append_outbox(i, a);
+
+	if (st != STEP_DONE)
+		return st;
+	if (a->unsent)
+		return imap_finish(
+		    i, "NO", "[ALERT] Message was not sent: %s.", a->e.text);
+	if (a->rc != 0)
+		return append_fail(i, a->rc, &a->e);
+	return imap_goto(i, &step_commit);
+}
+
+static const struct imap_step step_outbox = { "APPEND send", outbox_fn, true };
 
 /* --- what stands behind a message ---------------------------------------- */
 
@@ -166,7 +189,8 @@ all_here(struct imap_session *i, struct append_args *a, size_t n)
 	buf_drain(&i->s.in, n);
 	if (a->rc != 0)
 		return append_fail(i, a->rc, &a->e);
-	return imap_goto(i, &step_commit);
+	return imap_goto(
+	    i, imap_is_outbox(i, &a->place) ? &step_outbox : &step_commit);
 }
 
 static enum step
@@ -285,6 +309,8 @@ objection(
 				 : "[CANNOT] APPEND cancelled.";
 	if (lit->size > i->opt->message_max)
 		return "[TOOBIG] Message too large.";
+	if (a->n != 0 && imap_is_outbox(i, &a->place))
+		return "[CANNOT] Only one message at a time can be sent.";
 	if (a->n >= IMAP_APPEND_MAX)
 		return "[LIMIT] Too many messages at once.";
 	if (!lit->sync && lit->size > IMAP_LITERAL_MINUS_MAX &&

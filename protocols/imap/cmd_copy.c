@@ -1,5 +1,6 @@
 /* COPY, RFC 3501 6.4.7; MOVE, RFC 6851; COPYUID, RFC 4315 3. */
 #include "maildir/change.h"
+#include "protocols/imap/append.h"
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
 
@@ -139,6 +140,10 @@ copy_fn(struct imap_session *i)
 		    (const char *)i->cmd->name.p);
 	imap_leave(i);
 	rc = imap_reach(i, a->target, ACL_INSERT, &place, &e);
+	if (rc == 0 && imap_is_outbox(i, &place))
+		return imap_finish(i, "NO",
+		    "[CANNOT] Only APPEND sends a message; it was not "
+		    "copied.");
 	if (rc == 0)
 		rc = change_copy_begin(i->mailbox, place.account, place.name,
 		    uids, n, a->move, &a->change, &e);

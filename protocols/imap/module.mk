@@ -5,6 +5,7 @@ libimap_a_SOURCES = \
 	protocols/imap/casemap.c protocols/imap/casemap.h \
 	protocols/imap/append.h \
 	protocols/imap/append_binary.c \
+	protocols/imap/append_outbox.c \
 	protocols/imap/cmd_acl.c \
 	protocols/imap/cmd_append.c \
 	protocols/imap/cmd_basic.c \

@@ -339,6 +339,7 @@ imap_session_free(struct session *s)
 	account_release(&i->account);
 	arena_fini(&i->arena);
 	imap_saved_fini(&i->saved);
+	free(i->s.send_why);
 	buf_fini(&i->line);
 	buf_fini(&i->reply);
 	buf_fini(&s->in);
@@ -417,6 +418,7 @@ imap_put_capability(const struct imap_session *i, struct buf *out)
 {
 	buf_puts(out, "CAPABILITY");
 	imap_capability_words(capability_filter(i), i->opt->acl, out);
+	imap_put_outbox(i, out);
 	/* Courier's word for EXPUNGE into the trash */
 	if (i->opt->trash_mailbox != NULL)
 		buf_puts(out, " XMAGICTRASH");

@@ -42,6 +42,8 @@ struct imap_options {
 	uint64_t message_max; /* bytes of a message for APPEND */
 	/* EXPUNGE moves messages there ("INBOX.Trash"); NULL: it doesn't */
 	const char *trash_mailbox;
+	/* an APPEND to it sends ("INBOX.Outbox"); NULL: none */
+	const char *outbox;
 	const char *trash; /* can't be deleted or renamed ("INBOX.Trash") */
 	bool acl;	   /* ACL is announced (IMAP_ACL); it's obeyed anyway */
 	/* IMAP_SHAREDINDEXFILE; NULL: there is no "#shared." */

@@ -528,6 +528,8 @@ struct acl_who imap_who(struct imap_session *i, bool own);
 /* The index of shared mailboxes for this account; .index NULL: none. */
 struct shared_options imap_shared(struct imap_session *i);
 bool imap_has_shared(const struct imap_session *i);
+/* The capability that tells of OUTBOX, if there is one (append_outbox.c). */
+void imap_put_outbox(const struct imap_session *i, struct buf *out);
 /* Whether UIDs in a mailbox may be told to the user: RFC 4315 3. */
 bool imap_may_tell_uids(const struct imap_place *p);
 /* Whether there are links to other Maildirs, "shared.". */

@@ -116,6 +116,16 @@ check_capability(struct check *k)
 	}
 }
 
+/* RFC 5322 2.2: printable, no colon; or nothing. */
+static bool
+is_field_name(const char *value)
+{
+	for (const char *p = value; *p != '\0'; p++)
+		if (*p <= ' ' || *p > '~' || *p == ':')
+			return false;
+	return true;
+}
+
 /* A value of the right form that still is not what it seems. */
 static void
 check_meaning(struct check *k)
@@ -129,6 +139,9 @@ check_meaning(struct check *k)
 	if (k->info->type == CONF_TYPE_TCPDOPTS)
 		(void)!conf_tcpdopts_parse(
 		    &opts, value, remark_tcpdopt, k, NULL);
+	if (k->key == CONF_IMAPD_HEADERFROM && !is_field_name(value))
+		conf_say(k->src, CONF_ERROR, k->var->line,
+		    "HEADERFROM: expected the name of a header field");
 	if (k->info->type == CONF_TYPE_CAPABILITY)
 		check_capability(k);
 	if (k->info->type == CONF_TYPE_AUTHMODULES &&

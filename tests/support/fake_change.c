@@ -394,6 +394,14 @@ append_keep_raw(struct append *p)
 }
 
 int
+append_open_file(struct append *p, int *fd, struct err *e)
+{
+	(void)p;
+	(void)fd;
+	return err_set(e, ERR_DENIED, "there are no files");
+}
+
+int
 append_take_back(struct append *p, int *fd, struct err *e)
 {
 	const struct fake_append *v = &p->v[--p->n];

@@ -50,6 +50,10 @@ fixture(struct slice word, struct slice value)
 		options.trash_mailbox = "INBOX.Trash";
 		return slice_eq(value, SLICE("yes"));
 	}
+	if (slice_eq(word, SLICE("outbox"))) {
+		options.outbox = "INBOX.Outbox";
+		return slice_eq(value, SLICE("yes"));
+	}
 	if (slice_eq(word, SLICE("acl"))) {
 		options.acl = slice_eq(value, SLICE("yes"));
 		return true;
