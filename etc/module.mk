@@ -198,6 +198,8 @@ uninstall-local:
 		rm -f $(DESTDIR)$(sbindir)/$$s; \
 	done
 	rm -f $(DESTDIR)$(sbindir)/makeimapaccess \
+	    $(DESTDIR)$(sbindir)/sharedindexinstall \
+	    $(DESTDIR)$(sbindir)/sharedindexsplit \
 	    $(DESTDIR)$(sbindir)/userdb $(DESTDIR)$(sbindir)/makeuserdb \
 	    $(DESTDIR)$(sbindir)/pw2userdb \
 	    $(DESTDIR)$(POSTERN_TMPFILESDIR)/postern.conf \

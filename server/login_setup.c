@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/secret.h"
 #include "protocols/imap/capability.h"
+#include "server/certificates.h"
 #include "server/conf/conf_client.h"
 #include "server/conf/conf_words.h"
 #include "server/login_impl.h"
@@ -16,11 +17,20 @@
 
 enum { MATERIAL_MAX = 4096, CAPABILITY_MAX = 4096, LOGIN_VIEWS_MAX = 256 };
 
-enum material_kind { KIND_CERT, KIND_KEY, KIND_TRUST, KIND_TICKET_KEYS };
+/* The values are those of enum material_kind in master_login.c. */
+enum material_kind {
+	KIND_CERT,
+	KIND_KEY,
+	KIND_TRUST,
+	KIND_TICKET_KEYS,
+	KIND_NO_CERT,
+	KIND_NO_KEY,
+};
 
 struct material {
 	struct material *next;
 	unsigned family, kind;
+	bool unreadable; /* bytes: why, for the log */
 	char *name;
 	struct secret bytes;
 };
@@ -41,13 +51,17 @@ login_take_material(struct login *l, struct msg_in *in)
 	m->kind = msg_get_u32(in);
 	m->name = mem_strdup(msg_get_str(in));
 	secret_set(&m->bytes, msg_get_bytes(in));
-	if (!msg_get_end(in) || m->family > 1 ||
+	if (!msg_get_end(in) || m->family >= N_FAMILIES ||
 	    l->material->n >= MATERIAL_MAX) {
 		log_error("login: bad TLS_MATERIAL message");
 		secret_fini(&m->bytes);
 		free(m->name);
 		free(m);
 		return;
+	}
+	if (m->kind == KIND_NO_CERT || m->kind == KIND_NO_KEY) {
+		m->kind -= KIND_NO_CERT - KIND_CERT;
+		m->unreadable = true;
 	}
 	m->next = l->material->first;
 	l->material->first = m;
@@ -88,46 +102,72 @@ find(const struct login *l, unsigned family, enum material_kind kind,
 int
 login_min_version(const struct login *l, enum service s)
 {
-	switch (conf_tls_minimum(l->conf, (enum conf_file)s)) {
-	case CONF_TLS_1_0:
-		return TLS1_VERSION;
-	case CONF_TLS_1_1:
-		return TLS1_1_VERSION;
-	case CONF_TLS_1_2:
-		return TLS1_2_VERSION;
-	case CONF_TLS_1_3:
-		break;
-	}
-	return TLS1_3_VERSION;
+	return certificates_min_version(l->conf, s);
 }
 
-static const char *const family_name[] = { "IMAP", "POP3" };
+/*
+ * Said by the first login process only: all have got the same.  What the
+ * master could not read comes as the reason, in place of the bytes.
+ */
+static int
+add_certificate(const struct login *l, struct tls_config *c,
+    const struct material *cert, struct err *e)
+{
+	const struct material *key =
+	    find(l, cert->family, KIND_KEY, cert->name);
+	char *cert_path, *key_path;
+	int r;
 
-/* A bad certificate is logged and left out; the others serve. */
+	if (key == NULL)
+		key = cert;
+	if (cert->unreadable || key->unreadable)
+		return err_set(e, ERR_NOT_FOUND,
+		    "%.*s; expected a certificate and its key",
+		    SLICE_ARG(secret_slice(
+			cert->unreadable ? &cert->bytes : &key->bytes)));
+	cert_path = certificates_path(l->conf, cert->family, cert->name, false);
+	key_path = certificates_path(l->conf, cert->family, cert->name, true);
+	r = tls_config_add(c, cert->name,
+	    (struct tls_pem){ cert_path, secret_slice(&cert->bytes) },
+	    (struct tls_pem){ key_path, secret_slice(&key->bytes) }, e);
+	free(cert_path);
+	free(key_path);
+	return r;
+}
+
+/* A bad certificate is logged, and the one of before stays, if there is. */
+static void
+take_certificate(
+    const struct login *l, struct tls_config *c, const struct material *cert)
+{
+	const struct tls_config *before = l->tls[cert->family];
+	const char *family = certificates_family(cert->family);
+	struct err e;
+	bool kept;
+
+	if (add_certificate(l, c, cert, &e) == 0)
+		return;
+	kept = before != NULL && tls_config_keep(c, before, cert->name);
+	if (l->index != 0)
+		return;
+	if (kept)
+		log_error(
+		    "tls: %s: %s; the one of before is kept", family, e.text);
+	else if (*cert->name == '\0')
+		log_error("tls: %s: %s; there is no TLS", family, e.text);
+	else
+		log_error("tls: %s: %s; clients that ask for %s are shown "
+			  "another",
+		    family, e.text, cert->name);
+}
+
 static struct tls_config *
 make_tls(struct login *l, unsigned family)
 {
-	const enum conf_file service =
-	    family == 0 ? CONF_FILE_IMAPD_SSL : CONF_FILE_POP3D_SSL;
-	const enum service plain = family == 0 ? SERVICE_IMAPD : SERVICE_POP3D;
-	int implicit = login_min_version(l, (enum service)service);
-	int starttls = login_min_version(l, plain);
-	const struct tls_options opt = {
-		/* Each connection's is that of its own service. */
-		.min_version = implicit < starttls ? implicit : starttls,
-		.ciphers = conf_service_str(l->conf, service,
-		    family == 0 ? CONF_IMAPD_SSL_TLS_CIPHER_LIST
-				: CONF_POP3D_SSL_TLS_CIPHER_LIST),
-		.alpn = conf_service_str(l->conf, service,
-		    family == 0 ? CONF_IMAPD_SSL_TLS_ALPN
-				: CONF_POP3D_SSL_TLS_ALPN),
-		/* The words' order is that of enum tls_verify. */
-		.verify = (enum tls_verify)conf_service_num(l->conf, service,
-		    family == 0 ? CONF_IMAPD_SSL_TLS_VERIFYPEER
-				: CONF_POP3D_SSL_TLS_VERIFYPEER),
-	};
+	const struct tls_options opt = certificates_options(l->conf, family);
 	struct tls_config *c = tls_config_new(&opt);
-	const struct material *m, *key;
+	const char *name = certificates_family(family);
+	const struct material *m;
 	unsigned n_trusted = 0;
 	struct err e;
 
@@ -136,26 +176,19 @@ make_tls(struct login *l, unsigned family)
 		if (m->family == family && m->kind == KIND_TRUST)
 			n_trusted +=
 			    tls_config_trust(c, secret_slice(&m->bytes));
-	if (opt.verify != TLS_VERIFY_NONE && n_trusted == 0)
+	if (opt.verify != TLS_VERIFY_NONE && n_trusted == 0 && l->index == 0)
 		log_error("tls: %s: TLS_VERIFYPEER is set, but TLS_TRUSTCERTS "
 			  "names no authority: no certificate of a client can "
 			  "be good",
-		    family_name[family]);
-
+		    name);
 	for (m = l->material != NULL ? l->material->first : NULL; m != NULL;
-	     m = m->next) {
-		if (m->family != family || m->kind != KIND_CERT)
-			continue;
-		key = find(l, family, KIND_KEY, m->name);
-		if (tls_config_add(c, m->name, secret_slice(&m->bytes),
-			secret_slice(key != NULL ? &key->bytes : &m->bytes),
-			&e) != 0)
-			log_error("tls: %s: %s", family_name[family], e.text);
-	}
+	     m = m->next)
+		if (m->family == family && m->kind == KIND_CERT)
+			take_certificate(l, c, m);
 	if ((m = find(l, family, KIND_TICKET_KEYS, "")) != NULL)
 		tls_config_ticket_keys(c, secret_slice(&m->bytes));
 	if (tls_config_usable(c) && tls_config_warm(c, &e) != 0)
-		log_error("tls: %s: %s", family_name[family], e.text);
+		log_error("tls: %s: %s", name, e.text);
 	return c;
 }
 
@@ -308,18 +341,9 @@ login_apply(struct login *l, struct err *e)
 	if (l->conf == NULL)
 		return err_set(e, ERR_INVALID, "no configuration came");
 	service_log_setup(l->conf);
-	for (unsigned family = 0; family < 2; family++) {
+	for (unsigned family = 0; family < N_FAMILIES; family++) {
 		struct tls_config *fresh = make_tls(l, family);
 
-		/* Half of a renewal must not end TLS. */
-		if (l->tls[family] != NULL && !tls_config_usable(fresh) &&
-		    tls_config_usable(l->tls[family])) {
-			log_error("tls: %s: no certificate can be used; the "
-				  "one of before is kept",
-			    family_name[family]);
-			tls_config_free(&fresh);
-			continue;
-		}
 		tls_config_free(&l->tls[family]);
 		l->tls[family] = fresh;
 	}

@@ -16,6 +16,7 @@
 #include "base/log_out.h"
 #include "base/num.h"
 #include "base/paths.h"
+#include "server/check.h"
 #include "server/login.h"
 #include "server/master.h"
 #include "server/outbox.h"
@@ -129,57 +130,6 @@ dump(const struct conf *conf)
 	buf_fini(&out);
 }
 
-struct access_check {
-	enum service service;
-	bool good;
-};
-
-static void
-print_access_remark(
-    void *arg, const char *file, int line, bool left_out, const char *text)
-{
-	struct access_check *k = arg;
-
-	print_remark(&(struct report){ true },
-	    left_out ? CONF_ERROR : CONF_WARNING, file, line, text);
-	k->good = k->good && !left_out;
-}
-
-static const char *
-check_access_var(void *arg, struct slice name, struct slice value, bool *bad)
-{
-	struct access_check *k = arg;
-
-	return master_access_check(&k->service, name, value, bad);
-}
-
-/* -t: the access files, which nobody but the server reads. */
-static bool
-access_check(const struct conf *conf)
-{
-	struct access_check k = { .good = true };
-	const struct access_reader reader = { print_access_remark,
-		check_access_var, &k };
-
-	for (int s = 0; s < N_SERVICES; s++) {
-		const char *path = master_access_path(conf, (enum service)s);
-		struct access *a;
-
-		/* Both services of IMAP have the same, as a rule. */
-		if (*path == '\0' || service_is_tls((enum service)s))
-			continue;
-		k.service = (enum service)s;
-		a = access_load(path, &reader);
-		if (a == NULL) {
-			(void)fprintf(
-			    stderr, "%s: error: %s\n", path, strerror(errno));
-			k.good = false;
-		}
-		access_free(&a);
-	}
-	return k.good;
-}
-
 /*
  * Detach: the parent waits until the child serves (a byte) or has ended
  * without (end of file), so that scripts can rely on our exit status.
@@ -250,7 +200,8 @@ server_main(int argc, char *argv[])
 	if (a.dump)
 		dump(conf);
 	if (a.dump || a.check) {
-		bool good = !a.check || access_check(conf);
+		bool good =
+		    !a.check || check_files(conf, print_remark, &report);
 
 		conf_free(&conf);
 		free(dir);

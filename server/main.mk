@@ -6,6 +6,7 @@ sbin_PROGRAMS += posternd
 posternd_SOURCES = \
 	server/main.c \
 	server/hook.c \
+	server/check.c server/check.h \
 	server/child.c server/child.h \
 	server/holder.c \
 	server/master.c server/master.h \
@@ -85,7 +86,7 @@ TESTS += tests/unit/test_ipc tests/unit/test_server
 
 check_PROGRAMS += tests/unit/test_tls
 tests_unit_test_tls_SOURCES = tests/unit/test_tls.c \
-	server/net/relay.c server/net/tls.c
+	server/net/relay.c server/net/tls.c server/net/tls_pem.c
 tests_unit_test_tls_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(OPENSSL_CFLAGS)
 tests_unit_test_tls_LDADD = libbase.a $(EVENT_LIBS) $(OPENSSL_LIBS) -lcmocka
 TESTS += tests/unit/test_tls

@@ -76,6 +76,10 @@ master_access_load(struct master *m, enum service s, struct err *e)
 		fresh = access_new();
 		access_seal(fresh);
 	}
+	if (access_text_is_missing(path))
+		log_warn("%s: expected the text that its .dat was made from: "
+			 "every address may connect",
+		    path);
 	if (access_count(fresh) != 0 || state->access != NULL)
 		log_line_as(service_ident(s), LOG_LEVEL_INFO,
 		    "access: rules=%zu file=%s", access_count(fresh), path);

@@ -18,10 +18,10 @@
 #include "base/fsx.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "server/certificates.h"
 #include "server/master.h"
 
 enum {
-	PEM_MAX = 96 * 1024, /* one file; must fit into a packet */
 	TRUST_MAX = 4 * 1024 * 1024,
 	TICKET_KEYS_SIZE = 80,
 	CERTS_LOOK_MS = 2000,
@@ -32,7 +32,8 @@ enum material_kind {
 	MATERIAL_KEY,
 	MATERIAL_TRUST,
 	MATERIAL_TICKET_KEYS,
-	MATERIAL_DH,
+	MATERIAL_NO_CERT, /* bytes: why the file can't be read */
+	MATERIAL_NO_KEY,
 };
 
 static void
@@ -49,96 +50,44 @@ send_material(struct child *c, unsigned family, enum material_kind kind,
 	peer_send(c->peer, &out);
 }
 
-static int
-read_file(const char *path, struct buf *out, struct err *e)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	uint8_t *to;
-	ssize_t n = -1;
-
-	if (fd < 0)
-		return err_sys(e, "%s", path);
-	while ((to = buf_reserve(out, 4096)) != NULL &&
-	    (n = TEMP_FAILURE_RETRY(read(fd, to, 4096))) > 0)
-		buf_advance(out, (size_t)n);
-	(void)close(fd);
-	if (!buf_ok(out))
-		return err_set(e, ERR_LIMIT, "%s is too large", path);
-	return n < 0 ? err_sys(e, "%s", path) : 0;
-}
-
 static void
-send_file(struct child *c, unsigned family, enum material_kind kind,
-    const char *name, const char *path)
+send_file(struct child *c, unsigned family, bool key, const char *name,
+    const char *path)
 {
 	struct buf bytes;
 	struct err e;
 
-	buf_init(&bytes, PEM_MAX + 4096);
-	if (read_file(path, &bytes, &e) == 0)
-		send_material(c, family, kind, name, buf_slice(&bytes));
+	buf_init(&bytes, CERTIFICATE_PEM_MAX + 4096);
+	if (certificates_read(path, &bytes, &e) == 0)
+		send_material(c, family, key ? MATERIAL_KEY : MATERIAL_CERT,
+		    name, buf_slice(&bytes));
 	else
-		log_error("tls: %s", e.text);
+		send_material(c, family,
+		    key ? MATERIAL_NO_KEY : MATERIAL_NO_CERT, name,
+		    slice_str(e.text));
 	if (bytes.p != NULL)
 		explicit_bzero(bytes.p, bytes.cap);
 	buf_fini(&bytes);
 }
 
-/* Called with the name ("" for the default) and both paths. */
-typedef void certificate_fn(void *arg, unsigned family, const char *name,
-    const char *cert, const char *key);
-
-static const struct {
-	enum conf_key cert, key, trust, verify;
-} families[] = {
-	{ CONF_IMAPD_SSL_TLS_CERTFILE, CONF_IMAPD_SSL_TLS_PRIVATE_KEYFILE,
-	    CONF_IMAPD_SSL_TLS_TRUSTCERTS, CONF_IMAPD_SSL_TLS_VERIFYPEER },
-	{ CONF_POP3D_SSL_TLS_CERTFILE, CONF_POP3D_SSL_TLS_PRIVATE_KEYFILE,
-	    CONF_POP3D_SSL_TLS_TRUSTCERTS, CONF_POP3D_SSL_TLS_VERIFYPEER },
-};
-
-/* TLS_CERTFILE, and each TLS_CERTFILE.<name> beside it, with its key. */
-static void
-each_certificate(
-    const struct master *m, unsigned family, certificate_fn *fn, void *arg)
+/* Nobody misses a file where there is no TLS. */
+static bool
+is_missed(const struct child *c, unsigned family)
 {
-	const char *cert = conf_str(m->conf, families[family].cert);
-	const char *key = conf_str(m->conf, families[family].key);
-	char *dir = mem_strdup(cert), *slash = strrchr(dir, '/');
-	const char *base = slash != NULL ? slash + 1 : cert;
-	size_t base_n = strlen(base);
-	struct dirent *d;
-	DIR *dp;
+	const struct service_state *services = c->master->services;
 
-	if (access(cert, F_OK) == 0)
-		fn(arg, family, "", cert, *key ? key : cert);
-	if (slash != NULL)
-		*slash = '\0';
-	dp = slash != NULL ? opendir(dir) : NULL;
-	while (dp != NULL && (d = readdir(dp)) != NULL) {
-		const char *name = d->d_name + base_n + 1;
-		char *cert_path, *key_path;
-
-		if (strncmp(d->d_name, base, base_n) != 0 ||
-		    d->d_name[base_n] != '.' || *name == '\0')
-			continue;
-		cert_path = mem_printf("%s.%s", cert, name);
-		key_path = mem_printf("%s.%s", *key ? key : cert, name);
-		fn(arg, family, name, cert_path, key_path);
-		free(cert_path);
-		free(key_path);
-	}
-	if (dp != NULL)
-		(void)closedir(dp);
-	free(dir);
+	return certificates_wanted(c->master->conf, family) ||
+	    services[family == 0 ? SERVICE_IMAPD_SSL : SERVICE_POP3D_SSL].on;
 }
 
 static void
 send_certificate(void *arg, unsigned family, const char *name, const char *cert,
     const char *key)
 {
-	send_file(arg, family, MATERIAL_CERT, name, cert);
-	send_file(arg, family, MATERIAL_KEY, name, key);
+	if (*name == '\0' && access(cert, F_OK) != 0 && !is_missed(arg, family))
+		return;
+	send_file(arg, family, false, name, cert);
+	send_file(arg, family, true, name, key);
 }
 
 /*
@@ -151,7 +100,7 @@ send_authorities(struct child *c, unsigned family, struct slice pem)
 	static const char end[] = "-----END ";
 
 	while (pem.n != 0) {
-		struct slice piece = slice_first(pem, PEM_MAX);
+		struct slice piece = slice_first(pem, CERTIFICATE_PEM_MAX);
 		size_t at = piece.n;
 
 		if (piece.n < pem.n) {
@@ -181,9 +130,9 @@ send_trust_file(struct child *c, unsigned family, const char *path)
 	struct err e;
 
 	buf_init(&bytes, TRUST_MAX);
-	if (read_file(path, &bytes, &e) == 0)
+	if (certificates_read(path, &bytes, &e) == 0)
 		send_authorities(c, family, buf_slice(&bytes));
-	else
+	else if (c->index == 0)
 		log_error("tls: %s", e.text);
 	buf_fini(&bytes);
 }
@@ -203,7 +152,7 @@ send_trust(struct child *c, unsigned family, const char *path)
 		return;
 	}
 	dp = opendir(path);
-	if (dp == NULL)
+	if (dp == NULL && c->index == 0)
 		log_error("tls: %s: %s", path, strerrordesc_np(errno));
 	while (dp != NULL && (d = readdir(dp)) != NULL) {
 		char *file = mem_printf("%s/%s", path, d->d_name);
@@ -230,15 +179,13 @@ send_tls(struct child *c)
 		(ssize_t)sizeof(ticket_keys))
 		log_error("tls: getrandom: %s", strerrorname_np(errno));
 	made = true;
-	for (unsigned family = 0; family < NELEMS(families); family++) {
-		each_certificate(c->master, family, send_certificate, c);
-		if (conf_num(c->master->conf, families[family].verify) != 0)
-			send_trust(c, family,
-			    conf_str(c->master->conf, families[family].trust));
-	}
-	for (unsigned family = 0; family < 2; family++)
+	for (unsigned family = 0; family < N_FAMILIES; family++) {
+		certificates_each(c->master->conf, family, send_certificate, c);
+		send_trust(
+		    c, family, certificates_trust(c->master->conf, family));
 		send_material(c, family, MATERIAL_TICKET_KEYS, "",
 		    slice_of(ticket_keys, sizeof(ticket_keys)));
+	}
 }
 
 void
@@ -256,58 +203,6 @@ master_login_listeners(struct child *c, enum service s)
 	}
 }
 
-/* --- certificates that change --------------------------------------------- */
-
-static uint64_t
-stir(uint64_t h, uint64_t v)
-{
-	h = (h ^ v) * 0x100000001b3u;
-	return h ^ h >> 29;
-}
-
-static void
-add_file(uint64_t *h, const char *path)
-{
-	struct stat st;
-
-	if (stat(path, &st) != 0) {
-		*h = stir(*h, 1);
-		return;
-	}
-	*h = stir(*h, (uint64_t)st.st_dev);
-	*h = stir(*h, (uint64_t)st.st_ino);
-	*h = stir(*h, (uint64_t)st.st_size);
-	*h = stir(*h, (uint64_t)st.st_mtim.tv_sec);
-	*h = stir(*h, (uint64_t)st.st_mtim.tv_nsec);
-}
-
-/* The order of a directory's names must not matter. */
-static void
-add_certificate(void *arg, unsigned family, const char *name, const char *cert,
-    const char *key)
-{
-	uint64_t *sum = arg, h = family + 7;
-
-	for (const char *p = name; *p != '\0'; p++)
-		h = stir(h, (uint8_t)*p);
-	add_file(&h, cert);
-	add_file(&h, key);
-	*sum += h;
-}
-
-/* Of all files that certificates come from. */
-static uint64_t
-certificates_fingerprint(struct master *m)
-{
-	uint64_t seen = 0;
-
-	for (unsigned family = 0; family < NELEMS(families); family++) {
-		each_certificate(m, family, add_certificate, &seen);
-		add_file(&seen, conf_str(m->conf, families[family].trust));
-	}
-	return seen;
-}
-
 void
 master_login_configure(struct child *c, bool listeners)
 {
@@ -316,7 +211,8 @@ master_login_configure(struct child *c, bool listeners)
 
 	/* Before they are read: what changes from here on is a change. */
 	if (c->master->certs_sent == 0)
-		c->master->certs_sent = certificates_fingerprint(c->master);
+		c->master->certs_sent =
+		    certificates_fingerprint(c->master->conf);
 	buf_init(&packed, MSG_SIZE_MAX - 64);
 	conf_pack(c->master->conf, &packed);
 	assert(buf_ok(&packed));
@@ -416,7 +312,7 @@ master_certificates_tick(struct master *m, int64_t now_ms)
 	if (now_ms < m->certs_look_ms)
 		return;
 	m->certs_look_ms = now_ms + CERTS_LOOK_MS;
-	seen = certificates_fingerprint(m);
+	seen = certificates_fingerprint(m->conf);
 	/* Key and certificate may be written one after the other: what was
 	 * different once must be the same twice. */
 	if (seen != m->certs_sent && seen == m->certs_seen) {

@@ -76,6 +76,12 @@ struct access *access_load(
     const char *path, const struct access_reader *reader) MUST_USE;
 
 /*
+ * Whether there is a .dat, but not the text it was made from: somebody wanted
+ * rules, and there are none.
+ */
+bool access_text_is_missing(const char *path) MUST_USE;
+
+/*
  * A number that changes when the file or directory does (0: not there), to
  * see when to load again.
  */

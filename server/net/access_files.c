@@ -131,6 +131,18 @@ access_load(const char *path, const struct access_reader *reader)
 	return a;
 }
 
+bool
+access_text_is_missing(const char *path)
+{
+	char *text = text_path(path), *dat = mem_printf("%s.dat", text);
+	bool missing = *text != '\0' && access(text, F_OK) != 0 &&
+	    access(dat, F_OK) == 0;
+
+	free(dat);
+	free(text);
+	return missing;
+}
+
 static uint64_t
 stir(uint64_t h, uint64_t v)
 {

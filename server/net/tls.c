@@ -150,49 +150,6 @@ bio_of(struct slice s)
 	return BIO_new_mem_buf(s.p, (int)s.n);
 }
 
-/* Without this OpenSSL would ask on the terminal, and wait. */
-static int
-no_passphrase(char *buf, int size, int rwflag, void *arg)
-{
-	(void)buf;
-	(void)size;
-	(void)rwflag;
-	(void)arg;
-	return 0;
-}
-
-static bool
-use_key(SSL_CTX *ctx, struct slice pem)
-{
-	BIO *bio = bio_of(pem);
-	EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
-	bool ok = key != NULL && SSL_CTX_use_PrivateKey(ctx, key) == 1;
-
-	EVP_PKEY_free(key);
-	(void)BIO_free(bio);
-	return ok;
-}
-
-/* The first certificate is ours, those behind it are its chain. */
-static bool
-use_chain(SSL_CTX *ctx, struct slice pem)
-{
-	BIO *bio = bio_of(pem);
-	X509 *cert = PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL);
-	bool ok = cert != NULL && SSL_CTX_use_certificate(ctx, cert) == 1;
-
-	X509_free(cert);
-	while (ok && (cert = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL)
-		if (SSL_CTX_add0_chain_cert(ctx, cert) != 1) {
-			X509_free(cert);
-			ok = false;
-		}
-	if (ok)
-		ERR_clear_error(); /* the end of the file */
-	(void)BIO_free(bio);
-	return ok;
-}
-
 static int
 compare_names(const X509_NAME *const *a, const X509_NAME *const *b)
 {
@@ -245,20 +202,10 @@ tls_config_free(struct tls_config **cc)
 	*cc = NULL;
 }
 
-int
-tls_config_add(struct tls_config *c, const char *name, struct slice cert,
-    struct slice key, struct err *e)
+/* Takes the context. */
+static int
+put_context(struct tls_config *c, const char *name, SSL_CTX *ctx, struct err *e)
 {
-	SSL_CTX *ctx = context_new(c);
-	char why[160];
-
-	if (ctx == NULL || !use_chain(ctx, cert) || !use_key(ctx, key) ||
-	    SSL_CTX_check_private_key(ctx) != 1) {
-		SSL_CTX_free(ctx);
-		return err_set(e, ERR_FORMAT, "certificate%s%s: %s",
-		    *name != '\0' ? " for " : "", name,
-		    tls_reason(why, sizeof(why)));
-	}
 	if (*name == '\0') {
 		SSL_CTX_free(c->ctx);
 		c->ctx = ctx;
@@ -274,6 +221,47 @@ tls_config_add(struct tls_config *c, const char *name, struct slice cert,
 	return 0;
 }
 
+int
+tls_config_add(struct tls_config *c, const char *name, struct tls_pem cert,
+    struct tls_pem key, struct err *e)
+{
+	SSL_CTX *ctx = context_new(c);
+	char why[120];
+	int r;
+
+	if (ctx == NULL)
+		return err_set(e, ERR_FORMAT,
+		    "TLS_CIPHER_LIST: expected a list of ciphers of OpenSSL: "
+		    "%s",
+		    tls_reason(why, sizeof(why)));
+	if ((r = tls_pem_use(ctx, cert, key, e)) != 0) {
+		SSL_CTX_free(ctx);
+		return r;
+	}
+	return put_context(c, name, ctx, e);
+}
+
+bool
+tls_config_keep(
+    struct tls_config *c, const struct tls_config *from, const char *name)
+{
+	SSL_CTX *old = *name == '\0' ? from->ctx : named_context(from, name);
+	STACK_OF(X509) *chain = NULL;
+	SSL_CTX *ctx;
+
+	if (old == NULL || (ctx = context_new(c)) == NULL)
+		return false;
+	(void)SSL_CTX_get0_chain_certs(old, &chain);
+	if (SSL_CTX_use_certificate(ctx, SSL_CTX_get0_certificate(old)) != 1 ||
+	    SSL_CTX_use_PrivateKey(ctx, SSL_CTX_get0_privatekey(old)) != 1 ||
+	    (chain != NULL && SSL_CTX_set1_chain(ctx, chain) != 1)) {
+		SSL_CTX_free(ctx);
+		ERR_clear_error();
+		return false;
+	}
+	return put_context(c, name, ctx, NULL) == 0;
+}
+
 unsigned
 tls_config_trust(struct tls_config *c, struct slice pem)
 {
@@ -282,8 +270,8 @@ tls_config_trust(struct tls_config *c, struct slice pem)
 	X509 *cert;
 
 	while (bio != NULL &&
-	    (cert = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL)) !=
-		NULL) {
+	    (cert = PEM_read_bio_X509(
+		 bio, NULL, tls_pem_no_passphrase, NULL)) != NULL) {
 		X509_NAME *name = X509_get_subject_name(cert);
 
 		if (X509_STORE_add_cert(c->trusted, cert) == 1) {

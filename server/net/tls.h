@@ -17,6 +17,7 @@
 #include "base/defs.h"
 #include "base/err.h"
 #include "base/slice.h"
+#include "server/net/tls_pem.h"
 
 enum { TLS_TICKET_KEYS_SIZE = 80 };
 
@@ -40,12 +41,18 @@ struct tls_config *tls_config_new(const struct tls_options *opt) MUST_USE;
 /* Give up the caller's reference: connections that use it go on. */
 void tls_config_free(struct tls_config **c);
 /*
- * Add a certificate chain and its key, both PEM (they may be the same bytes).
- * name: "" for the default, else the server name or local address for which
- * it is shown.  Returns 0, or ERR_FORMAT with OpenSSL's reason.
+ * Add a certificate chain and its key (they may be the same bytes).  name: ""
+ * for the default, else the server name or local address for which it is
+ * shown.  Returns 0, or ERR_* with what was expected in which file.
  */
-int tls_config_add(struct tls_config *c, const char *name, struct slice cert,
-    struct slice key, struct err *e) MUST_USE;
+int tls_config_add(struct tls_config *c, const char *name, struct tls_pem cert,
+    struct tls_pem key, struct err *e) MUST_USE;
+/*
+ * Add what an older configuration shows for that name, as its file can't be
+ * used now.  False: it has nothing for it.
+ */
+bool tls_config_keep(struct tls_config *c, const struct tls_config *from,
+    const char *name) MUST_USE;
 /*
  * Trust the authorities in these PEM bytes with certificates of clients; it
  * counts for what tls_config_add() adds later.  Returns their number.

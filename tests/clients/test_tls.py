@@ -81,16 +81,171 @@ def test_certificates_are_read_again_when_they_change(fresh):
 
 
 def test_a_broken_certificate_does_not_end_tls(fresh):
+    """The one of before is kept, of the default and of a name; and it is said
+    once, with file and line."""
     s = started(fresh)
+    other = s.base / "other.pem"
+    postern.make_cert(other)
+    named = s.cert.with_name("server.pem.mail.example.com")
+    other.replace(named)
+    own(s, named)
     s.start()
-    good = pem(s.cert)
-    s.cert.write_text(good)  # the key is gone
-    s.wait_log(r"tls: IMAP: no certificate can be used; the one of before")
+    good, good_named = pem(s.cert), pem(other)
+    assert shown(s, "mail.example.com") == good_named
+    renewed = s.base / "renewed.pem"
+    postern.make_cert(renewed)
+    # The key is gone; and the key of another.
+    s.cert.write_text(good)
+    keys = renewed.read_text().replace(pem(renewed), "")
+    named.write_text(good_named + keys)
+    for service in ("IMAP", "POP3"):
+        s.wait_log(rf"tls: {service}: {s.cert}: expected a private key, "
+                   "-----BEGIN PRIVATE KEY-----; the one of before is kept")
+        s.wait_log(rf"tls: {service}: {named}:\d+: expected the key of the "
+                   rf"certificate in {named}:1: .*; the one of before is kept")
     assert shown(s) == good
+    assert shown(s, "mail.example.com") == good_named
     with Lines(s.connect()) as c:
         assert "STARTTLS" in c.line()
+    # What is there no more, too, but for that of a name.
+    s.cert.rename(s.base / "away")
+    named.unlink()
+    s.wait_log(rf"tls: IMAP: {s.cert}: No such file or directory; expected a "
+               "certificate and its key; the one of before is kept")
+    assert shown(s) == good == shown(s, "mail.example.com")
+    for text in ("expected a private key", "expected the key of",
+                 "No such file or directory; expected"):
+        for service in ("IMAP", "POP3"):
+            assert len([line for line in s.log().splitlines()
+                        if f"tls: {service}:" in line and text in line]) == 1
     renew(s, s.cert)
     wait_for(lambda: shown(s) == pem(s.cert), "the good one")
+
+
+def test_start_without_a_certificate_is_told(fresh):
+    s = started(fresh)
+    s.set("imapd-ssl", TLS_CERTFILE=s.base / "none.pem")
+    s.greets = lambda: s.listens("imapd")
+    s.start()
+    s.wait_log(rf"tls: IMAP: {s.base}/none.pem: No such file or directory; "
+               "expected a certificate and its key; there is no TLS")
+    with Lines(s.connect()) as c:
+        assert "STARTTLS" not in c.line()
+
+
+def told(server):
+    """Status of posternd -t, and what it says without its notes."""
+    done = subprocess.run(
+        server.as_user([postern.program("posternd"), "-c", str(server.conf),
+                        "-t"]), capture_output=True, text=True)
+    return done.returncode, [line for line in done.stderr.splitlines()
+                             if ": note: " not in line]
+
+
+def expired(key):
+    """A certificate of a key that was good yesterday, PEM."""
+    crypto = pytest.importorskip("OpenSSL.crypto")
+    pkey = crypto.load_privatekey(crypto.FILETYPE_PEM, key)
+    cert = crypto.X509()
+    cert.set_serial_number(1)
+    cert.get_subject().CN = "old"
+    cert.set_issuer(cert.get_subject())
+    cert.gmtime_adj_notBefore(-3 * 86400)
+    cert.gmtime_adj_notAfter(-86400)
+    cert.set_pubkey(pkey)
+    cert.sign(pkey, "sha256")
+    return crypto.dump_certificate(crypto.FILETYPE_PEM, cert).decode()
+
+
+def test_configtest_looks_at_the_files(fresh):
+    """Certificates of each form, authorities, the skeleton of homes, access
+    files: file, line if there is one, and what was expected."""
+    s = started(fresh)
+    postern.make_cert(s.cert)
+    own(s, s.cert)
+    s.write_conf()
+    assert told(s) == (0, [])
+    good, certificate = s.cert.read_text(), pem(s.cert)
+    key = good.replace(certificate, "")
+    lines = good.count("\n")
+    named = s.cert.with_name("server.pem.mail.example.com")
+    encrypted = subprocess.run(
+        ["openssl", "pkcs8", "-topk8", "-passout", "pass:x"], input=key,
+        capture_output=True, text=True, check=True).stdout
+    other = s.base / "other.pem"
+    postern.make_cert(other)
+    cases = [
+        (named, "hello\n", ": error: expected a certificate, "
+         "-----BEGIN CERTIFICATE-----"),
+        (named, certificate, ": error: expected a private key, "
+         "-----BEGIN PRIVATE KEY-----"),
+        (named, good + "-----BEGIN CERTIFICATE-----\n!\n",
+         f":{lines + 1}: error: expected a certificate: "),
+        (named, certificate + encrypted, f":{certificate.count(chr(10)) + 1}: "
+         "error: expected a private key without a passphrase"),
+        (named, other.read_text().replace(pem(other), "") + certificate,
+         ":1: error: expected the key of the certificate in"),
+        (s.cert, certificate, ": error: expected a private key, "),
+    ]
+    for path, text, said in cases:
+        path.write_text(text)
+        status, lines = told(s)
+        assert status == 1
+        # both protocols have this file
+        assert [line.startswith(f"{path}{said}") for line in lines] == \
+            [True, True], (said, lines)
+        named.unlink(missing_ok=True)
+    s.cert.write_text(good)
+    named.write_text(key + expired(key))
+    own(s, named)
+    status, lines = told(s)
+    assert status == 0 and len(lines) == 2 and all(
+        line.startswith(f"{named}: warning: the certificate has expired, ")
+        for line in lines), lines
+    named.unlink()
+    # A key of its own, and what is missing.
+    key_file = s.base / "key.pem"
+    s.set("imapd-ssl", TLS_PRIVATE_KEYFILE=key_file)
+    s.set("pop3d-ssl", TLS_CERTFILE=s.base / "none.pem")
+    s.write_conf()
+    status, lines = told(s)
+    assert status == 1 and sorted(lines) == sorted([
+        f"{key_file}: error: No such file or directory; expected a "
+        "certificate and its key",
+        f"{s.base}/none.pem: warning: expected a certificate and its key: "
+        "there is no TLS for POP3"])
+    key_file.write_text(key)
+    own(s, key_file)
+    s.set("pop3d-ssl", TLS_CERTFILE=s.cert)
+    s.write_conf()
+    assert told(s) == (0, [])
+    # Authorities, homes, access files.
+    s.set("imapd-ssl", TLS_VERIFYPEER="PEER", TLS_TRUSTCERTS=s.base / "ca")
+    s.set("imapd", AUTH_MKHOMEDIR_SKEL=s.base / "skel",
+          IMAPACCESSFILE=s.base / "access")
+    s.set("pop3d", AUTH_MKHOMEDIR_SKEL=s.cert)
+    (s.base / "access.dat").write_text("")
+    s.write_conf()
+    status, lines = told(s)
+    assert status == 1 and sorted(lines) == sorted([
+        f"{s.base}/ca: error: No such file or directory; expected the "
+        "authorities of TLS_TRUSTCERTS",
+        f"{s.base}/skel: error: No such file or directory; expected the "
+        "directory of AUTH_MKHOMEDIR_SKEL",
+        f"{s.cert}: error: expected a directory for AUTH_MKHOMEDIR_SKEL",
+        f"{s.base}/access: warning: expected the text that its .dat was made "
+        "from: the .dat is not read, so every address may connect"]), lines
+    (s.base / "skel").mkdir(mode=0o700)
+    (s.base / "access").write_text("10.0.0.1\tmaybe\n")
+    s.set("imapd-ssl", TLS_VERIFYPEER="NONE", TLS_CIPHER_LIST="NONSENSE")
+    s.set("pop3d", AUTH_MKHOMEDIR_SKEL="")
+    s.write_conf()
+    status, lines = told(s)
+    assert status == 1
+    assert any(line.startswith(f"{s.base}/access:1: error: ")
+               for line in lines), lines
+    assert any("TLS_CIPHER_LIST: expected a list of ciphers" in line
+               for line in lines), lines
 
 
 # --- certificates of clients --------------------------------------------------

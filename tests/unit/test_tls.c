@@ -22,7 +22,7 @@
 
 /* A key and a certificate for a name, both PEM, in one buf. */
 static void
-make_pem(struct buf *out, const char *name)
+make_pem_until(struct buf *out, const char *name, long seconds)
 {
 	EVP_PKEY *key = EVP_EC_gen("P-256");
 	X509 *cert = X509_new();
@@ -32,8 +32,8 @@ make_pem(struct buf *out, const char *name)
 	long n;
 
 	(void)ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
-	(void)X509_gmtime_adj(X509_getm_notBefore(cert), 0);
-	(void)X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
+	(void)X509_gmtime_adj(X509_getm_notBefore(cert), -3600);
+	(void)X509_gmtime_adj(X509_getm_notAfter(cert), seconds);
 	(void)X509_set_pubkey(cert, key);
 	(void)X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC,
 	    (const unsigned char *)name, -1, -1, 0);
@@ -51,6 +51,20 @@ make_pem(struct buf *out, const char *name)
 }
 
 static void
+make_pem(struct buf *out, const char *name)
+{
+	make_pem_until(out, name, 3600);
+}
+
+static int
+add_pem(struct tls_config *c, const char *name, struct slice cert,
+    struct slice key, struct err *e)
+{
+	return tls_config_add(c, name, (struct tls_pem){ "cert.pem", cert },
+	    (struct tls_pem){ "key.pem", key }, e);
+}
+
+static void
 add(struct tls_config *c, const char *name, const char *subject)
 {
 	struct buf pem;
@@ -58,7 +72,7 @@ add(struct tls_config *c, const char *name, const char *subject)
 
 	make_pem(&pem, subject);
 	assert_int_equal(
-	    tls_config_add(c, name, buf_slice(&pem), buf_slice(&pem), &e), 0);
+	    add_pem(c, name, buf_slice(&pem), buf_slice(&pem), &e), 0);
 	buf_fini(&pem);
 }
 
@@ -182,28 +196,188 @@ old_versions_are_refused(void **state)
 	tls_config_free(&c);
 }
 
-static void
-bad_certificate_is_told(void **state)
+static struct tls_config *
+empty_config(void)
 {
 	const struct tls_options opt = {
 		.min_version = TLS1_2_VERSION, .ciphers = "", .alpn = ""
 	};
-	struct tls_config *c = tls_config_new(&opt);
-	struct buf one, other;
+
+	return tls_config_new(&opt);
+}
+
+/* Text from what on, or before it. */
+static struct slice
+from(struct slice s, const char *what)
+{
+	const uint8_t *p = memmem(s.p, s.n, what, strlen(what));
+
+	assert_non_null(p);
+	return slice_skip(s, (size_t)(p - s.p));
+}
+
+static struct slice
+before(struct slice s, const char *what)
+{
+	return slice_first(s, s.n - from(s, what).n);
+}
+
+/* What is wrong is said with the file, and the line of the block. */
+static void
+bad_certificate_is_told(void **state)
+{
+	struct tls_config *c = empty_config();
+	struct buf one, other, bad;
+	struct slice pem, cert, key;
 	struct err e;
 
 	(void)state;
 	make_pem(&one, "one");
 	make_pem(&other, "other");
-	assert_int_equal(
-	    tls_config_add(c, "", SLICE("no PEM"), SLICE("no PEM"), &e),
-	    ERR_FORMAT);
-	assert_int_equal(
-	    tls_config_add(c, "", buf_slice(&one), buf_slice(&other), &e),
-	    ERR_FORMAT);
+	pem = buf_slice(&one);
+	cert = from(pem, "-----BEGIN CERT");
+	key = before(pem, "-----BEGIN CERT");
+	buf_init(&bad, 64 * 1024);
+	for (int broken = 0; broken < 9; broken++) {
+		static const char *const said[] = {
+			"cert.pem: expected a certificate, "
+			"-----BEGIN CERTIFICATE-----",
+			"cert.pem: expected a certificate, "
+			"-----BEGIN CERTIFICATE-----",
+			"key.pem: expected a private key, "
+			"-----BEGIN PRIVATE KEY-----",
+			"cert.pem:3: expected a certificate: ",
+			"cert.pem:1: expected a certificate: ",
+			"key.pem:2: expected a private key: ",
+			"key.pem:1: expected a private key without a "
+			"passphrase",
+			"key.pem:1: expected the key of the certificate in "
+			"cert.pem:1: key values mismatch",
+			"cert.pem:", /* of the chain */
+		};
+		struct slice use_cert = cert, use_key = key;
+
+		buf_reset(&bad);
+		switch (broken) {
+		case 0:
+			use_cert = SLICE("no PEM");
+			break;
+		case 1:
+			use_cert = key;
+			break;
+		case 2:
+			use_key = SLICE("");
+			break;
+		case 3: /* not base64 */
+			buf_puts(&bad, "# mine\n\n-----BEGIN CERTIFICATE-----\n"
+				       "***\n-----END CERTIFICATE-----\n");
+			use_cert = buf_slice(&bad);
+			break;
+		case 4: /* cut off */
+			use_cert = slice_first(cert, cert.n / 2);
+			break;
+		case 5: /* base64 of no key */
+			buf_puts(&bad, "\n-----BEGIN PRIVATE KEY-----\nAAAA\n"
+				       "-----END PRIVATE KEY-----");
+			use_key = buf_slice(&bad);
+			break;
+		case 6:
+			buf_puts(&bad,
+			    "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n"
+			    "-----END ENCRYPTED PRIVATE KEY-----\n");
+			use_key = buf_slice(&bad);
+			break;
+		case 7:
+			use_key = before(buf_slice(&other), "-----BEGIN CERT");
+			break;
+		case 8:
+			buf_put(&bad, cert);
+			buf_puts(&bad, "-----BEGIN CERTIFICATE-----\nAAAA\n"
+				       "-----END CERTIFICATE-----\n");
+			use_cert = buf_slice(&bad);
+			break;
+		}
+		assert_int_equal(
+		    add_pem(c, "", use_cert, use_key, &e), ERR_FORMAT);
+		if (strncmp(e.text, said[broken], strlen(said[broken])) != 0)
+			fail_msg("'%s', not '%s'", e.text, said[broken]);
+	}
 	assert_false(tls_config_usable(c));
+	/* Blocks of other kinds, and a last line without an end. */
+	buf_reset(&bad);
+	buf_puts(&bad, "text\r\n-----BEGIN DH PARAMETERS-----\nAAAA\n"
+		       "-----END DH PARAMETERS-----\n");
+	buf_put(&bad, slice_trim(pem));
+	assert_int_equal(
+	    add_pem(c, "", buf_slice(&bad), buf_slice(&bad), &e), 0);
+	assert_true(tls_config_usable(c));
 	buf_fini(&one);
 	buf_fini(&other);
+	buf_fini(&bad);
+	tls_config_free(&c);
+}
+
+static void
+bad_ciphers_are_told(void **state)
+{
+	const struct tls_options opt = {
+		.min_version = TLS1_2_VERSION, .ciphers = "NONSENSE", .alpn = ""
+	};
+	struct tls_config *c = tls_config_new(&opt);
+	struct buf pem;
+	struct err e;
+
+	(void)state;
+	make_pem(&pem, "one");
+	assert_int_equal(
+	    add_pem(c, "", buf_slice(&pem), buf_slice(&pem), &e), ERR_FORMAT);
+	assert_non_null(strstr(e.text, "TLS_CIPHER_LIST: expected a list"));
+	buf_fini(&pem);
+	tls_config_free(&c);
+}
+
+static void
+expired_certificates_are_seen(void **state)
+{
+	char until[64];
+	struct buf pem;
+
+	(void)state;
+	make_pem(&pem, "one");
+	assert_false(tls_pem_expired(buf_slice(&pem), until, sizeof(until)));
+	assert_false(tls_pem_expired(SLICE("no PEM"), until, sizeof(until)));
+	buf_fini(&pem);
+	make_pem_until(&pem, "old", -60);
+	assert_true(tls_pem_expired(buf_slice(&pem), until, sizeof(until)));
+	assert_non_null(strstr(until, " GMT"));
+	buf_fini(&pem);
+}
+
+/* For a name whose file can't be used now; the old configuration may end. */
+static void
+a_certificate_of_before_is_kept(void **state)
+{
+	struct tls_config *old = make_config(), *c = empty_config();
+	char name[64];
+	struct pair p;
+
+	(void)state;
+	assert_true(tls_config_keep(c, old, "mail.example.org"));
+	assert_false(tls_config_keep(c, old, "other.example.org"));
+	assert_false(tls_config_usable(c));
+	assert_true(tls_config_keep(c, old, ""));
+	assert_true(tls_config_usable(c));
+	tls_config_free(&old);
+	pair_open(&p, c, "mail.example.org", TLS1_3_VERSION);
+	assert_true(pair_handshake(&p));
+	subject_of_peer(&p, name, sizeof(name));
+	assert_string_equal(name, "named");
+	pair_close(&p);
+	pair_open(&p, c, NULL, TLS1_2_VERSION);
+	assert_true(pair_handshake(&p));
+	subject_of_peer(&p, name, sizeof(name));
+	assert_string_equal(name, "default");
+	pair_close(&p);
 	tls_config_free(&c);
 }
 
@@ -358,6 +532,9 @@ main(void)
 		cmocka_unit_test(certificate_by_name),
 		cmocka_unit_test(old_versions_are_refused),
 		cmocka_unit_test(bad_certificate_is_told),
+		cmocka_unit_test(bad_ciphers_are_told),
+		cmocka_unit_test(expired_certificates_are_seen),
+		cmocka_unit_test(a_certificate_of_before_is_kept),
 		cmocka_unit_test(both_ends_bind_alike),
 		cmocka_unit_test(relay_keeps_order_and_bounds),
 		cmocka_unit_test(relay_passes_the_end_on),
