@@ -79,10 +79,11 @@ def test_every_page_with_commands_has_a_test():
     """In tests/docs; it also says that no block is left."""
     tests = [p.read_text() for p in pathlib.Path(__file__).parent.glob(
         "test_*.py") if p.name != "test_page.py"]
-    for path in sorted(DOCS.glob("*.md")):
+    for path in [DOCS / "../README.md", *sorted(DOCS.glob("*.md"))]:
         if not page.parse(path.read_text(), path.name):
             continue
-        pattern = rf'(\w+) = page\.Page\("{re.escape(path.name)}"\)'
+        name = re.escape(str(path.relative_to(DOCS)))
+        pattern = rf'(\w+) = page\.Page\("{name}"\)'
         assert any((found := re.search(pattern, text)) is not None and
                    f"assert {found.group(1)}.left() == []" in text
                    for text in tests), f"nobody runs {path.name}"

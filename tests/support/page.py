@@ -93,6 +93,31 @@ def _parts(line):
     return [(part, i == len(parts) - 1) for i, part in enumerate(parts)]
 
 
+# What makes `…` in a sentence or a table a command: it begins with one of
+# these, or it is below a directory of the installation.
+OURS = ("posternd posternctl authdaemond authtest authenumerate authpasswd "
+        "maildirmake maildiracl maildirkw deliverquota sharedindexinstall "
+        "sharedindexsplit makeimapaccess mkimapdcert mkpop3dcert mkdhparams "
+        "userdb userdbpw makeuserdb pw2userdb courierlogger couriertcpd "
+        "imapd imapd.rc imapd-ssl.rc pop3d.rc pop3d-ssl.rc")
+SYSTEM = ("apt-get autoreconf chmod chown cp curl doveadm ln make mariadb "
+          "openssl postconf postmap realpath rm sqlite3 ss sysctl systemctl "
+          "useradd")
+INLINE = re.compile(
+    rf"(?:[\w./-]*/)?(?:{'|'.join(map(re.escape, (OURS + ' ' + SYSTEM).split()))})"
+    r" [^…|]+|(?:\./|sbin/|libexec/)[\w./-]+(?: [^…|]+)?")
+
+
+def inline_commands():
+    """[(page, command)] of README.md and docs/, each once."""
+    found = []
+    for path in [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]:
+        text = re.sub(r"(?ms)^\s*```.*?^\s*```", "", path.read_text())
+        found += [(path.name, c) for c in re.findall(r"`([^`\n]+)`", text)
+                  if INLINE.fullmatch(c)]
+    return list(dict.fromkeys(found))
+
+
 class Page:
     """docs/NAME. Each section is run by run(); ran: the blocks that were."""
 
