@@ -6,69 +6,7 @@
 #include "base/mem.h"
 #include "maildir/file_name.h"
 
-enum {
-	FIXED_BYTES = 44,
-	FIXED_BYTES_1 = 36, /* of schema 1 */
-	STATE_BYTES = 20,
-	SUM_BYTES = 8,
-	NAMES_MAX = CHUNK_MAX * 2 * 260,
-	ENDING_SHIFT = 62, /* above any size that a file can have */
-};
-
-void
-le_put(struct buf *b, uint64_t v, unsigned n_bytes)
-{
-	uint8_t bytes[8];
-
-	for (unsigned i = 0; i < n_bytes; i++)
-		bytes[i] = (uint8_t)(v >> (8 * i));
-	buf_put(b, slice_of(bytes, n_bytes));
-}
-
-uint64_t
-le_get(const uint8_t *p, unsigned n_bytes)
-{
-	uint64_t v = 0;
-
-	for (unsigned i = 0; i < n_bytes; i++)
-		v |= (uint64_t)p[i] << (8 * i);
-	return v;
-}
-
-uint64_t
-blob_sum(struct slice s)
-{
-	uint64_t h = 0x9e3779b97f4a7c15u ^ s.n;
-
-	while (s.n >= 8) {
-		h = (h ^ le_get(s.p, 8)) * 0xff51afd7ed558ccdu;
-		h ^= h >> 32;
-		s = slice_skip(s, 8);
-	}
-	if (s.n != 0)
-		h = (h ^ le_get(s.p, (unsigned)s.n)) * 0xff51afd7ed558ccdu;
-	return h ^ h >> 29;
-}
-
-void
-blob_seal(struct buf *b)
-{
-	le_put(b, blob_sum(buf_slice(b)), SUM_BYTES);
-}
-
-bool
-blob_open(struct slice *s)
-{
-	struct slice in = *s;
-
-	if (in.n < SUM_BYTES)
-		return false;
-	in.n -= SUM_BYTES;
-	if (blob_sum(in) != le_get(in.p + in.n, SUM_BYTES))
-		return false;
-	*s = in;
-	return true;
-}
+enum { NAMES_MAX = CHUNK_MAX * 2 * 260 };
 
 /* --- bodies -------------------------------------------------------------- */
 
@@ -161,6 +99,19 @@ chunk_new(uint32_t first)
 	c->first = first;
 	c->own = c->dirty_body = true;
 	c->body = body_new(0);
+	return c;
+}
+
+struct chunk *
+chunk_sized(uint32_t first, uint32_t n)
+{
+	struct chunk *c = MEM_NEW(struct chunk);
+
+	c->refs = 1;
+	c->first = first;
+	c->body = body_new(n);
+	c->n = c->body->n = n;
+	reserve(c, n);
 	return c;
 }
 
@@ -284,158 +235,4 @@ chunk_compact(struct chunk *c)
 	}
 	c->n = n;
 	c->n_removed = 0;
-}
-
-/* --- on disk ------------------------------------------------------------- */
-
-void
-chunk_encode_fixed(const struct chunk *c, struct buf *out)
-{
-	for (uint32_t i = 0; i < c->n; i++) {
-		const struct fixed *f = chunk_fixed(c, i);
-
-		le_put(out, c->m[i].uid, 4);
-		le_put(out, (uint64_t)f->internal_ms, 8);
-		le_put(out, (uint64_t)f->save_ms, 8);
-		le_put(out, f->file_size, 8);
-		le_put(out,
-		    f->wire_size == SIZE_UNKNOWN
-			? SIZE_UNKNOWN
-			: f->wire_size | (uint64_t)f->ending << ENDING_SHIFT,
-		    8);
-		le_put(out, f->email_id, 8);
-	}
-	blob_seal(out);
-}
-
-void
-chunk_encode_names(const struct chunk *c, struct buf *out)
-{
-	for (uint32_t i = 0; i < 2 * c->n; i++) {
-		struct slice s = body_text(c->body, i);
-
-		le_put(out, s.n, 2);
-		buf_put(out, s);
-	}
-	blob_seal(out);
-}
-
-void
-chunk_encode_state(const struct chunk *c, struct buf *out)
-{
-	for (uint32_t i = 0; i < c->n; i++) {
-		le_put(out, c->place[i], 8);
-		le_put(out, c->m[i].keywords, 4);
-		le_put(out, c->m[i].modseq, 8);
-	}
-	blob_seal(out);
-}
-
-static bool
-take_text(struct slice *in, struct slice *out)
-{
-	size_t n;
-
-	if (in->n < 2 || (n = (size_t)le_get(in->p, 2)) > in->n - 2 || n > 255)
-		return false;
-	*out = slice_of(in->p + 2, n);
-	*in = slice_skip(*in, 2 + n);
-	return true;
-}
-
-static void
-decode_one(const uint8_t *fixed, size_t size, const uint8_t *state,
-    struct message *m, struct fixed *f)
-{
-	m->uid = (uint32_t)le_get(fixed, 4);
-	f->internal_ms = (int64_t)le_get(fixed + 4, 8);
-	f->save_ms = (int64_t)le_get(fixed + 12, 8);
-	f->file_size = le_get(fixed + 20, 8);
-	f->wire_size = le_get(fixed + 28, 8);
-	f->ending = ENDING_UNKNOWN;
-	if (f->wire_size != SIZE_UNKNOWN) {
-		f->ending = (enum ending)(f->wire_size >> ENDING_SHIFT);
-		f->wire_size &= (UINT64_C(1) << ENDING_SHIFT) - 1;
-	}
-	f->email_id = size == FIXED_BYTES ? le_get(fixed + 36, 8) : 0;
-	m->flags = place_flags(le_get(state, 8));
-	m->keywords = (uint32_t)le_get(state + 8, 4);
-	m->modseq = le_get(state + 12, 8);
-}
-
-/* The texts of n messages, which are all there is. */
-static bool
-take_names(struct body *b, uint32_t n, struct slice in)
-{
-	uint8_t *to = buf_reserve(&b->names, in.n);
-	size_t at = 0;
-
-	if (to == NULL)
-		return false;
-
-	for (uint32_t i = 0; i < 2 * n; i++) {
-		struct slice text;
-
-		if (!take_text(&in, &text))
-			return false;
-		if (text.n != 0)
-			memcpy(to + at, text.p, text.n);
-		at += text.n;
-		b->at[i + 1] = (uint32_t)at;
-	}
-	buf_advance(&b->names, at);
-	return in.n == 0;
-}
-
-/* An owned one with room for n messages. */
-static struct chunk *
-chunk_with(uint32_t first, uint32_t n)
-{
-	struct chunk *c = MEM_NEW(struct chunk);
-
-	c->refs = 1;
-	c->first = first;
-	c->own = c->dirty_body = true;
-	c->body = body_new(n);
-	reserve(c, n);
-	return c;
-}
-
-struct chunk *
-chunk_decode(
-    uint32_t first, struct slice fixed, struct slice names, struct slice state)
-{
-	struct chunk *c;
-	uint32_t n, last = 0;
-	size_t size = FIXED_BYTES;
-
-	if (!blob_open(&fixed) || !blob_open(&names) || !blob_open(&state) ||
-	    state.n % STATE_BYTES != 0 || state.n / STATE_BYTES > CHUNK_MAX)
-		return NULL;
-	n = (uint32_t)(state.n / STATE_BYTES);
-	if (fixed.n == n * (size_t)FIXED_BYTES_1)
-		size = FIXED_BYTES_1;
-	else if (fixed.n != n * size)
-		return NULL;
-	if (n == 0)
-		return NULL;
-	c = chunk_with(first, n);
-	for (uint32_t i = 0; i < n; i++) {
-		const uint8_t *s = state.p + (size_t)i * STATE_BYTES;
-
-		decode_one(
-		    fixed.p + i * size, size, s, &c->m[i], &c->body->fixed[i]);
-		c->place[i] = le_get(s, 8);
-		if (c->m[i].uid <= last || c->m[i].uid < first)
-			goto damaged;
-		last = c->m[i].uid;
-	}
-	if (!take_names(c->body, n, names))
-		goto damaged;
-	c->n = c->body->n = n;
-	c->own = c->dirty_body = false;
-	return c;
-damaged:
-	chunk_unref(&c);
-	return NULL;
 }

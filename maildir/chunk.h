@@ -5,8 +5,21 @@
  * Memory: a chunk is shared by views and immutable once it is in one; its
  *         body (what never changes of a message) is shared by the versions of
  *         a chunk.  Both are reference counted, within one thread.
- * On disk a chunk is three blobs, integers little-endian, each ended by a
- * check sum of 8 bytes:
+ * On disk a chunk is three blobs, integers little-endian:
+ *   fixed  columns of uid less its place in the chunk, internal_ms and save_ms
+ *          (their highest bit turned), file_size + 1, wire_size + 1 (unknown:
+ *          0), enum ending, email_id
+ *   state  columns of place (its three high bits turned to the low end),
+ *          keyword set, modseq
+ *   names  4 bytes: length of all texts; columns of the size that a base name
+ *          ends with (",S=n": n + 1, else 0) and of the lengths of odd info
+ *          parts; then for each: a byte each of how much of its beginning and
+ *          of its end, without that size, are those of the one before, and of
+ *          what is between; that; the odd info part
+ * Each begins with the number of messages (2 bytes) and is ended by a check sum
+ * of 8 bytes, inverted.  A column is a byte for the width w (0 to 8), 8 bytes
+ * for the least value, and w bytes a message of how much more it is.
+ * Before schema 5 they were plain records, and the sum as it is:
  *   fixed  44 bytes a message: uid 4, internal_ms 8, save_ms 8, file_size 8,
  *          wire_size 8 (its two highest bits: enum ending), email_id 8;
  *          without email_id (36 bytes) as written before schema 2
@@ -22,7 +35,10 @@
 #include "base/slice.h"
 #include "maildir/view.h"
 
-enum { CHUNK_MAX = 256 };
+enum {
+	CHUNK_MAX = 256,
+	CHUNK_BLOB_MAX = CHUNK_MAX * 2 * 280,
+};
 
 #define SIZE_UNKNOWN UINT64_MAX
 #define TIME_UNKNOWN INT64_MIN
@@ -61,6 +77,8 @@ struct chunk {
 };
 
 struct chunk *chunk_new(uint32_t first) MUST_USE;
+/* One of n messages that are to be filled in, as if it had been read. */
+struct chunk *chunk_sized(uint32_t first, uint32_t n) MUST_USE;
 struct chunk *chunk_ref(struct chunk *c);
 void chunk_unref(struct chunk **c);
 /* A copy to be changed; its body is shared. */
@@ -86,10 +104,12 @@ void chunk_set_saved(struct chunk *c, int64_t save_ms);
 /* Drop the messages with uid 0. */
 void chunk_compact(struct chunk *c);
 
+/* --- chunk_code.c --------------------------------------------------------- */
+
 void chunk_encode_fixed(const struct chunk *c, struct buf *out);
 void chunk_encode_names(const struct chunk *c, struct buf *out);
 void chunk_encode_state(const struct chunk *c, struct buf *out);
-/* NULL: the blobs aren't what was written. */
+/* Blobs of any schema.  NULL: they aren't what was written. */
 struct chunk *chunk_decode(uint32_t first, struct slice fixed,
     struct slice names, struct slice state) MUST_USE;
 

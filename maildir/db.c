@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SCHEMA_VERSION = 4 };
+enum { SCHEMA_VERSION = 5 };
 
 #define MAILBOX_COLUMNS                                                        \
  "uidvalidity, uidnext, modseq, modseq_bound, change, recent_uid, "            \
@@ -210,6 +210,8 @@ static const char *const migrations[SCHEMA_VERSION - 1] = {
 	"CREATE TABLE intent (id INTEGER PRIMARY KEY,"
 	" mailbox INTEGER NOT NULL, names BLOB NOT NULL);"
 	"PRAGMA user_version = 4;",
+	/* nothing but that chunks may be packed from now on: chunk.h */
+	"PRAGMA user_version = 5;",
 };
 
 static const char cache_schema[] =

@@ -5,8 +5,6 @@
 
 #include "base/mem.h"
 
-enum { BLOB_MAX = CHUNK_MAX * 2 * 260 };
-
 int64_t
 chunk_key(const struct mailbox *m, uint32_t first)
 {
@@ -208,7 +206,7 @@ put_blob(struct mailbox *m, enum db_sql which, const struct chunk *c,
 	struct buf b;
 	int at = 2, rc;
 
-	buf_init(&b, BLOB_MAX);
+	buf_init(&b, CHUNK_BLOB_MAX);
 	encode(c, &b);
 	db_bind_i64(s, 1, chunk_key(m, c->first));
 	if (which == DB_CHUNK_PUT_STATE)

@@ -15,7 +15,7 @@ libmaildir_a_SOURCES = \
 	maildir/cache_row.c maildir/cache_row.h \
 	maildir/change.h \
 	maildir/checkpoint.c \
-	maildir/chunk.c maildir/chunk.h \
+	maildir/chunk.c maildir/chunk.h maildir/chunk_code.c \
 	maildir/collect.c maildir/collect.h \
 	maildir/copy.c \
 	maildir/create.c \
@@ -173,6 +173,14 @@ tests_fuzz_fuzz_foreign_LDADD = libmaildir.a libbase.a $(SQLITE_LIBS)
 tests_fuzz_fuzz_foreign_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 if !FUZZING
 tests_fuzz_fuzz_foreign_SOURCES += tests/fuzz/replay.c
+endif
+
+check_PROGRAMS += tests/fuzz/fuzz_chunk
+tests_fuzz_fuzz_chunk_SOURCES = tests/fuzz/fuzz_chunk.c
+tests_fuzz_fuzz_chunk_LDADD = libmaildir.a libbase.a $(SQLITE_LIBS)
+tests_fuzz_fuzz_chunk_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+if !FUZZING
+tests_fuzz_fuzz_chunk_SOURCES += tests/fuzz/replay.c
 endif
 
 check_PROGRAMS += tests/fuzz/fuzz_cache_row

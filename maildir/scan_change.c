@@ -12,6 +12,7 @@ enum {
 	ADD_SLICE = 4096,
 	CHANGE_SLICE = 8192,
 	CHANGE_COST = 16,
+	AHEAD = 8, /* names fetched before they are looked at */
 };
 
 /* --- new/ to cur/ --------------------------------------------------------- */
@@ -280,6 +281,9 @@ scan_step_add(struct mailbox *m, struct scan *s, int64_t wall_ms)
 		uint32_t uid;
 		int64_t size;
 
+		/* names lie in the order of the directory, which is none */
+		if (i + AHEAD < end)
+			__builtin_prefetch(scan_name(s, &s->adds[i + AHEAD]).p);
 		file_name_parse(name, s->adds[i].in_new, &f);
 		/* Somebody else may have given it its UID meanwhile, or even
 		 * have expunged it again. */

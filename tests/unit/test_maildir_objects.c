@@ -340,45 +340,96 @@ exec(sqlite3 *h, const char *sql)
 	assert_int_equal(sqlite3_exec(h, sql, NULL, NULL, NULL), SQLITE_OK);
 }
 
-/* Cut the email_id from a blob of fixed parts. */
+/* The fixed parts of a chunk as they were before schema 5, or 2. */
 static void
-cut_fixed(struct slice in, struct buf *out)
+put_old_fixed(struct buf *out, const struct chunk *c, int version)
 {
-	assert_true(blob_open(&in));
-	for (size_t at = 0; at < in.n; at += 44)
-		buf_put(out, slice_of(in.p + at, 36));
+	for (uint32_t i = 0; i < c->n; i++) {
+		const struct fixed *f = chunk_fixed(c, i);
+
+		le_put(out, c->m[i].uid, 4);
+		le_put(out, (uint64_t)f->internal_ms, 8);
+		le_put(out, (uint64_t)f->save_ms, 8);
+		le_put(out, f->file_size, 8);
+		le_put(out,
+		    f->wire_size == SIZE_UNKNOWN
+			? SIZE_UNKNOWN
+			: f->wire_size | (uint64_t)f->ending << 62,
+		    8);
+		if (version > 1)
+			le_put(out, f->email_id, 8);
+	}
 	blob_seal(out);
 }
 
-/* Have the database look as version 1 made it. */
 static void
-downgrade(struct fixture *f)
+put_old_text(struct buf *out, struct slice text)
 {
-	sqlite3 *h;
-	sqlite3_stmt *get, *put;
+	le_put(out, text.n, 2);
+	buf_put(out, text);
+}
+
+static void
+put_old_names(struct buf *out, const struct chunk *c)
+{
+	for (uint32_t i = 0; i < c->n; i++) {
+		put_old_text(out, chunk_base(c, i));
+		put_old_text(out, chunk_odd(c, i));
+	}
+	blob_seal(out);
+}
+
+static void
+put_old_state(struct buf *out, const struct chunk *c)
+{
+	for (uint32_t i = 0; i < c->n; i++) {
+		le_put(out, c->place[i], 8);
+		le_put(out, c->m[i].keywords, 4);
+		le_put(out, c->m[i].modseq, 8);
+	}
+	blob_seal(out);
+}
+
+static void
+update_blob(sqlite3 *h, const char *sql, int64_t key, struct buf *b)
+{
+	sqlite3_stmt *put;
+
+	assert_int_equal(sqlite3_prepare_v2(h, sql, -1, &put, NULL), SQLITE_OK);
+	(void)sqlite3_bind_int64(put, 1, key);
+	db_bind_blob(put, 2, buf_slice(b));
+	assert_int_equal(sqlite3_step(put), SQLITE_DONE);
+	(void)sqlite3_finalize(put);
+	buf_fini(b);
+}
+
+static void
+downgrade_chunk(sqlite3 *h, sqlite3_stmt *get, int version)
+{
+	int64_t key = sqlite3_column_int64(get, 0);
+	struct chunk *c = chunk_decode((uint32_t)key, db_column_blob(get, 1),
+	    db_column_blob(get, 2), db_column_blob(get, 3));
 	struct buf b;
 
-	assert_int_equal(sqlite3_open(fixture_path(f, "postern.db"), &h), 0);
-	assert_int_equal(
-	    sqlite3_prepare_v2(
-		h, "SELECT key, fixed FROM chunk_fixed", -1, &get, NULL),
-	    SQLITE_OK);
-	assert_int_equal(sqlite3_prepare_v2(h,
-			     "UPDATE chunk_fixed SET fixed = ?2 WHERE key = ?1",
-			     -1, &put, NULL),
-	    SQLITE_OK);
-	buf_init(&b, 65536);
-	while (sqlite3_step(get) == SQLITE_ROW) {
-		buf_reset(&b);
-		cut_fixed(db_column_blob(get, 1), &b);
-		(void)sqlite3_reset(put);
-		(void)sqlite3_bind_int64(put, 1, sqlite3_column_int64(get, 0));
-		db_bind_blob(put, 2, buf_slice(&b));
-		assert_int_equal(sqlite3_step(put), SQLITE_DONE);
-	}
-	buf_fini(&b);
-	(void)sqlite3_finalize(get);
-	(void)sqlite3_finalize(put);
+	assert_non_null(c);
+	buf_init(&b, CHUNK_BLOB_MAX);
+	put_old_fixed(&b, c, version);
+	update_blob(
+	    h, "UPDATE chunk_fixed SET fixed = ?2 WHERE key = ?1", key, &b);
+	buf_init(&b, CHUNK_BLOB_MAX);
+	put_old_names(&b, c);
+	update_blob(
+	    h, "UPDATE chunk_names SET names = ?2 WHERE key = ?1", key, &b);
+	buf_init(&b, CHUNK_BLOB_MAX);
+	put_old_state(&b, c);
+	update_blob(
+	    h, "UPDATE chunk_state SET state = ?2 WHERE key = ?1", key, &b);
+	chunk_unref(&c);
+}
+
+static void
+downgrade_to_1(sqlite3 *h)
+{
 	exec(h, "DROP TRIGGER mailbox_gone_foreign");
 	exec(h, "DROP TABLE pop3_text");
 	exec(h, "DROP TABLE print");
@@ -388,13 +439,36 @@ downgrade(struct fixture *f)
 	exec(h, "ALTER TABLE mailbox DROP COLUMN vanished_from");
 	exec(h, "ALTER TABLE mailbox DROP COLUMN modseq_floor");
 	exec(h, "PRAGMA user_version = 1");
+}
+
+/* Have the database look as version 1 or 4 made it. */
+static void
+downgrade(struct fixture *f, int version)
+{
+	sqlite3 *h;
+	sqlite3_stmt *get;
+
+	assert_int_equal(sqlite3_open(fixture_path(f, "postern.db"), &h), 0);
+	assert_int_equal(
+	    sqlite3_prepare_v2(h,
+		"SELECT s.key, fixed, names, state FROM chunk_state s "
+		"JOIN chunk_fixed f ON f.key = s.key "
+		"JOIN chunk_names n ON n.key = s.key",
+		-1, &get, NULL),
+	    SQLITE_OK);
+	while (sqlite3_step(get) == SQLITE_ROW)
+		downgrade_chunk(h, get, version);
+	(void)sqlite3_finalize(get);
+	if (version == 1)
+		downgrade_to_1(h);
+	else
+		exec(h, "PRAGMA user_version = 4");
 	assert_int_equal(sqlite3_close(h), SQLITE_OK);
 }
 
 static void
-version_1_opens(void **state)
+old_version_opens(struct fixture *f, int version)
 {
-	struct fixture *f = *state;
 	struct mailbox *m = open_mailbox(f, "INBOX");
 	const uint32_t uids[] = { 2 };
 	uint32_t to[1];
@@ -411,7 +485,7 @@ version_1_opens(void **state)
 	modseq = highest(m);
 	mailbox_close(&m);
 	fixture_close(f);
-	downgrade(f);
+	downgrade(f, version);
 	fixture_open(f);
 	m = open_mailbox(f, "INBOX");
 	refresh(f, m);
@@ -435,6 +509,18 @@ version_1_opens(void **state)
 	mailbox_close(&m);
 }
 
+static void
+version_1_opens(void **state)
+{
+	old_version_opens(*state, 1);
+}
+
+static void
+version_4_opens(void **state)
+{
+	old_version_opens(*state, 4);
+}
+
 int
 main(void)
 {
@@ -449,6 +535,7 @@ main(void)
 		CASE(vanished_are_told),
 		CASE(old_vanished_are_forgotten),
 		CASE(version_1_opens),
+		CASE(version_4_opens),
 	};
 
 	log_set_sink(quiet, NULL);

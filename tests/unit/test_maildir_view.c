@@ -243,6 +243,25 @@ view_hides_what_is_not_durable(void **state)
 	free(model);
 }
 
+/* Names that repeat much, little, or nothing of one another, up to the longest
+ * there are, and sizes in all spellings. */
+static char *
+some_name(uint32_t i)
+{
+	static const char *const sizes[] = { "", ",S=0", ",S=5", ",S=05",
+		",S=", ",S=123456789012345678", ",S=1234567890123456789",
+		",S=7,W=8", "S=3", "," };
+
+	if (i == 0)
+		return mem_strdup(",S=12");
+	if (i % 50 == 1)
+		return mem_printf("%0*u", 255, i);
+	if (i % 50 == 2)
+		return mem_printf("%0*u,S=77", 250, i);
+	return mem_printf("%u.M%uP1.host%.*s%s", 1700000000 + i / 7, i,
+	    (int)(i % 9), "aaaaaaaa", sizes[i % NELEMS(sizes)]);
+}
+
 static void
 chunks_on_disk(void **state)
 {
@@ -257,7 +276,7 @@ chunks_on_disk(void **state)
 			.modseq = UINT64_MAX - i };
 		struct fixed x = { -5, TIME_UNKNOWN, SIZE_UNKNOWN, i,
 			(enum ending)(i % 3), i };
-		char *base = mem_printf("base%u", i);
+		char *base = some_name(i);
 
 		chunk_append(c, &m, i % 2 ? PLACE_NEW : PLACE_INFO | PLACE_ODD,
 		    slice_str(base), i % 2 ? SLICE("") : SLICE(":2,SS"), &x);
@@ -315,6 +334,33 @@ chunks_on_disk(void **state)
 	chunk_unref(&c);
 }
 
+/* A file ":2,S" alone: no text at all. */
+static void
+chunk_of_an_empty_name(void **state)
+{
+	struct chunk *c = chunk_new(1), *d;
+	struct message m = { .uid = 1 };
+	struct fixed x = { 0 };
+	struct buf blobs[3];
+
+	(void)state;
+	chunk_append(c, &m, PLACE_INFO, SLICE(""), SLICE(""), &x);
+	for (int k = 0; k < 3; k++)
+		buf_init(&blobs[k], CHUNK_BLOB_MAX);
+	chunk_encode_fixed(c, &blobs[0]);
+	chunk_encode_names(c, &blobs[1]);
+	chunk_encode_state(c, &blobs[2]);
+	d = chunk_decode(1, buf_slice(&blobs[0]), buf_slice(&blobs[1]),
+	    buf_slice(&blobs[2]));
+	assert_non_null(d);
+	assert_int_equal(d->n, 1);
+	assert_int_equal(chunk_base(d, 0).n, 0);
+	for (int k = 0; k < 3; k++)
+		buf_fini(&blobs[k]);
+	chunk_unref(&c);
+	chunk_unref(&d);
+}
+
 static void
 index_finds_names(void **state)
 {
@@ -352,6 +398,7 @@ main(void)
 		CASE(random_changes),
 		CASE(view_hides_what_is_not_durable),
 		cmocka_unit_test(chunks_on_disk),
+		cmocka_unit_test(chunk_of_an_empty_name),
 		CASE(index_finds_names),
 	};
 

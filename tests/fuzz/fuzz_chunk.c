@@ -1,0 +1,98 @@
+/*
+ * The blobs of a chunk, in either form, from any bytes.
+ *
+ * Checked: what is decoded is written and decoded to the same.
+ * Input: a byte, whose lowest bits say which blobs are packed; lengths of the
+ * first two, 2 bytes each; the three blobs without their sums.
+ */
+#include <stdlib.h>
+
+#include "maildir/chunk.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+check(bool ok)
+{
+	if (!ok)
+		abort();
+}
+
+static void
+same(const struct chunk *a, const struct chunk *b)
+{
+	check(a->n == b->n);
+	for (uint32_t i = 0; i < a->n; i++) {
+		const struct fixed *x = chunk_fixed(a, i);
+		const struct fixed *y = chunk_fixed(b, i);
+
+		check(a->m[i].uid == b->m[i].uid &&
+		    a->m[i].flags == b->m[i].flags &&
+		    a->m[i].keywords == b->m[i].keywords &&
+		    a->m[i].modseq == b->m[i].modseq &&
+		    a->place[i] == b->place[i]);
+		check(x->internal_ms == y->internal_ms &&
+		    x->save_ms == y->save_ms && x->file_size == y->file_size &&
+		    x->wire_size == y->wire_size && x->ending == y->ending &&
+		    x->email_id == y->email_id);
+		check(slice_eq(chunk_base(a, i), chunk_base(b, i)) &&
+		    slice_eq(chunk_odd(a, i), chunk_odd(b, i)));
+	}
+}
+
+static void
+write_and_read(const struct chunk *c)
+{
+	struct buf blobs[3];
+	struct chunk *back;
+
+	for (int k = 0; k < 3; k++)
+		buf_init(&blobs[k], CHUNK_BLOB_MAX);
+	chunk_encode_fixed(c, &blobs[0]);
+	chunk_encode_names(c, &blobs[1]);
+	chunk_encode_state(c, &blobs[2]);
+	for (int k = 0; k < 3; k++)
+		check(buf_ok(&blobs[k]));
+	back = chunk_decode(c->first, buf_slice(&blobs[0]),
+	    buf_slice(&blobs[1]), buf_slice(&blobs[2]));
+	check(back != NULL);
+	same(c, back);
+	chunk_unref(&back);
+	for (int k = 0; k < 3; k++)
+		buf_fini(&blobs[k]);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct slice in = slice_of(data, size);
+	struct buf blobs[3];
+	struct chunk *c;
+	size_t n[3];
+	unsigned packed;
+
+	if (in.n < 5)
+		return 0;
+	packed = in.p[0];
+	n[0] = (size_t)le_get(in.p + 1, 2);
+	n[1] = (size_t)le_get(in.p + 3, 2);
+	in = slice_skip(in, 5);
+	for (int k = 0; k < 3; k++) {
+		struct slice part =
+		    k < 2 && n[k] < in.n ? slice_first(in, n[k]) : in;
+		uint64_t sum = blob_sum(part);
+
+		buf_init(&blobs[k], part.n + 8);
+		buf_put(&blobs[k], part);
+		le_put(&blobs[k], packed >> k & 1 ? ~sum : sum, 8);
+		in = slice_skip(in, part.n);
+	}
+	c = chunk_decode(1, buf_slice(&blobs[0]), buf_slice(&blobs[1]),
+	    buf_slice(&blobs[2]));
+	if (c != NULL)
+		write_and_read(c);
+	chunk_unref(&c);
+	for (int k = 0; k < 3; k++)
+		buf_fini(&blobs[k]);
+	return 0;
+}
