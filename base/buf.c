@@ -82,28 +82,6 @@ buf_advance(struct buf *b, size_t n)
 }
 
 void
-buf_put(struct buf *b, struct slice s)
-{
-	uint8_t *to;
-
-	if (s.n == 0 || (to = buf_reserve(b, s.n)) == NULL)
-		return;
-	memcpy(to, s.p, s.n);
-	b->n += s.n;
-}
-
-void
-buf_putc(struct buf *b, uint8_t c)
-{
-	uint8_t *to = buf_reserve(b, 1);
-
-	if (to == NULL)
-		return;
-	*to = c;
-	b->n++;
-}
-
-void
 buf_puts(struct buf *b, const char *s)
 {
 	buf_put(b, slice_str(s));

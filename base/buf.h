@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/defs.h"
 #include "base/slice.h"
@@ -36,8 +37,6 @@ void buf_reset(struct buf *b);
 /* Give memory that isn't needed back; an empty buf then holds none. */
 void buf_trim(struct buf *b);
 
-void buf_put(struct buf *b, struct slice s);
-void buf_putc(struct buf *b, uint8_t c);
 void buf_puts(struct buf *b, const char *s);
 void buf_putf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_vputf(struct buf *b, const char *fmt, va_list ap) PRINTF_LIKE(2, 0);
@@ -50,6 +49,27 @@ void buf_putu(struct buf *b, uint64_t v);
  */
 uint8_t *buf_reserve(struct buf *b, size_t n) MUST_USE;
 void buf_advance(struct buf *b, size_t n);
+
+static inline void
+buf_put(struct buf *b, struct slice s)
+{
+	uint8_t *to;
+
+	if (s.n == 0)
+		return;
+	to = !b->failed && s.n <= b->cap - b->n ? b->p + b->n
+						: buf_reserve(b, s.n);
+	if (to == NULL)
+		return;
+	memcpy(to, s.p, s.n);
+	b->n += s.n;
+}
+
+static inline void
+buf_putc(struct buf *b, uint8_t c)
+{
+	buf_put(b, slice_of(&c, 1));
+}
 
 /* Take n bytes off the front (n <= length). */
 void buf_drain(struct buf *b, size_t n);

@@ -60,6 +60,14 @@ put_addresses(struct buf *out, const struct mime_message *m, uint32_t part,
 	return some;
 }
 
+/* Append what it has already at such a place. */
+static void
+put_again(struct buf *out, size_t at, size_t n)
+{
+	if (buf_reserve(out, n) != NULL) /* so that it stays where it is */
+		buf_put(out, slice_first(slice_skip(buf_slice(out), at), n));
+}
+
 static void
 put_field(struct buf *out, const struct mime_message *m, uint32_t part,
     enum mime_field id)
@@ -77,19 +85,29 @@ imap_envelope_put(struct buf *out, const struct mime_message *m, uint32_t part)
 {
 	static const enum mime_field lists[] = { MIME_F_FROM, MIME_F_SENDER,
 		MIME_F_REPLY_TO, MIME_F_TO, MIME_F_CC, MIME_F_BCC };
+	size_t from_at = 0, from_n = 0;
 
 	buf_putc(out, '(');
 	put_field(out, m, part, MIME_F_DATE);
 	buf_putc(out, ' ');
 	put_field(out, m, part, MIME_F_SUBJECT);
 	for (size_t i = 0; i < NELEMS(lists); i++) {
-		/* RFC 3501 7.4.2: these two default to From */
-		bool from =
-		    lists[i] == MIME_F_SENDER || lists[i] == MIME_F_REPLY_TO;
+		size_t at = buf_len(out) + 1;
+
 		buf_putc(out, ' ');
-		if (!put_addresses(out, m, part, lists[i]) &&
-		    !(from && put_addresses(out, m, part, MIME_F_FROM)))
+		if (put_addresses(out, m, part, lists[i])) {
+			if (lists[i] == MIME_F_FROM) {
+				from_at = at;
+				from_n = buf_len(out) - at;
+			}
+		} else if (from_n != 0 &&
+		    (lists[i] == MIME_F_SENDER ||
+			lists[i] == MIME_F_REPLY_TO)) {
+			/* RFC 3501 7.4.2: these two default to From */
+			put_again(out, from_at, from_n);
+		} else {
 			imap_put_nil(out);
+		}
 	}
 	buf_putc(out, ' ');
 	put_field(out, m, part, MIME_F_IN_REPLY_TO);

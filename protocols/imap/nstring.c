@@ -14,15 +14,20 @@ is_quotable(struct slice s)
 static void
 put_quoted(struct buf *out, struct slice s)
 {
-	buf_putc(out, '"');
+	uint8_t *start = buf_reserve(out, 2 * s.n + 2), *to = start;
+
+	if (to == NULL)
+		return;
+	*to++ = '"';
 	for (size_t i = 0; i < s.n; i++) {
 		if (s.p[i] == '\0')
 			continue;
 		if (s.p[i] == '"' || s.p[i] == '\\')
-			buf_putc(out, '\\');
-		buf_putc(out, s.p[i]);
+			*to++ = '\\';
+		*to++ = s.p[i];
 	}
-	buf_putc(out, '"');
+	*to++ = '"';
+	buf_advance(out, (size_t)(to - start));
 }
 
 static void

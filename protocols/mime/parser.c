@@ -478,6 +478,41 @@ line_take(struct mime_parser *p, struct slice in)
 	return bytes.n + 1;
 }
 
+/*
+ * Pass over whole lines that mean nothing, from the beginning of one; returns
+ * how many bytes.  It's what most of a message is, so it's one loop.
+ */
+static size_t
+lines_pass(struct mime_parser *p, struct slice in)
+{
+	const uint8_t *at = in.p, *end = in.p + in.n, *lf = NULL;
+	bool dashes = p->bounds.n != 0 && !p->rest, crlf = false;
+	uint64_t lines = 0, bare = 0;
+
+	if (p->state == IN_HEADER)
+		return 0;
+	while (at < end && (!dashes || *at != '-' || p->state != IN_BODY)) {
+		const uint8_t *next = memchr(at, '\n', (size_t)(end - at));
+
+		if (next == NULL)
+			break;
+		crlf = next != at && next[-1] == '\r';
+		bare += crlf ? 0 : 1;
+		lines++;
+		lf = next;
+		at = next + 1;
+	}
+	if (lf == NULL)
+		return 0;
+	p->pos.off += (uint64_t)(at - in.p);
+	p->pos.wire += (uint64_t)(at - in.p) + bare;
+	p->pos.lines += lines;
+	p->line = p->pos;
+	p->eol = crlf ? 2 : 1;
+	p->last = '\n';
+	return (size_t)(at - in.p);
+}
+
 /* --- interface ----------------------------------------------------------- */
 
 void
@@ -508,6 +543,9 @@ mime_parser_feed(struct mime_parser *p, struct slice in)
 	MAGIC_CHECK(p, PARSER_MAGIC);
 	while (in.n != 0) {
 		if (p->mode == LINE_NEW) {
+			in = slice_skip(in, lines_pass(p, in));
+			if (in.n == 0)
+				break;
 			p->mode = (uint8_t)line_mode(p, in.p[0]);
 			p->n_kept = 0;
 		}
