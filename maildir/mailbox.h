@@ -133,9 +133,9 @@ enum cache_kind {
 	CACHE_ENVELOPE,
 	CACHE_BODY,
 	CACHE_BODYSTRUCTURE,
-	CACHE_FIELDS = 4,
-	/* 3 was never written; */ /* header fields that clients ask for */
-	CACHE_SUBJECT,		   /* text of fields, for SEARCH */
+	CACHE_PARTS,   /* where they lie in the file, of large messages */
+	CACHE_FIELDS,  /* header fields that clients ask for */
+	CACHE_SUBJECT, /* text of fields, for SEARCH */
 	CACHE_FROM,
 	CACHE_TO,
 	CACHE_CC,

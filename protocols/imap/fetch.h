@@ -9,6 +9,7 @@
  *   cmd_fetch.c    from message to message; \Seen
  *   fetch_plain.c  responses that need no look at the message
  *   fetch_look.c   what must be known of a message before its response
+ *   fetch_parts.c  where its parts are, from the cache
  *   fetch_body.c   sections, streamed from the file
  *   fetch_binary.c the same, decoded
  */
@@ -153,6 +154,23 @@ void imap_fetch_put_plain(struct imap_session *i, const struct message *m);
 enum step imap_fetch_look(struct imap_session *i, int *rc);
 /* Close the message. */
 void imap_fetch_close(struct imap_session *i);
+
+/* --- fetch_parts.c ------------------------------------------------------- */
+
+/*
+ * The table of parts is kept of messages that are larger: one that isn't is
+ * read at once, and its parts are found as fast as the table would be.
+ */
+enum { IMAP_PARTS_MIN = 32 * 1024 };
+
+/*
+ * Have the parts of the open message in i->work->parsed without reading it;
+ * false: they must be looked for.  What is kept counts only for the file it
+ * was made of.
+ */
+bool imap_parts_take(struct imap_session *i);
+/* Keep the parts of the message just looked into, if that's worth it. */
+void imap_parts_keep(struct imap_session *i);
 
 /* --- fetch_body.c -------------------------------------------------------- */
 

@@ -13,7 +13,7 @@
 #include "protocols/imap/preview.h"
 
 enum {
-	HEAD = 32 * 1024,	/* read at once of a message */
+	HEAD = IMAP_PARTS_MIN,	/* read at once of a message */
 	COUNT_MAX = 256 * 1024, /* counted in one go */
 	TEXT_KEEP = 16 * 1024,	/* memory kept from message to message */
 };
@@ -192,6 +192,7 @@ count_size(struct imap_session *i, struct fetch_args *a, struct slice head)
 /* What of a message must be looked into. */
 struct looking {
 	bool header, whole, fields, size;
+	bool parts; /* are known already */
 };
 
 /*
@@ -214,7 +215,7 @@ look_at_head(struct imap_session *i, struct fetch_args *a, struct looking w)
 	if (w.fields) {
 		a->has_fields = imap_kept_make(
 		    i, a->uid, s, s.n < sizeof(head), &i->work->kept_fields);
-		w.header = w.header || !a->has_fields;
+		w.header = w.header || (!a->has_fields && !w.parts);
 	}
 	if (w.size && !w.whole && a->file_size <= COUNT_MAX) {
 		int rc = count_size(i, a, s);
@@ -225,28 +226,37 @@ look_at_head(struct imap_session *i, struct fetch_args *a, struct looking w)
 		w.whole = w.whole || w.size;
 	}
 	if (w.header || w.whole) {
-		imap_look_begin(i, a->uid, a->fd, w.whole);
+		imap_look_begin(i, a->uid, a->fd, a->file_size, w.whole);
 		imap_look_feed(i, s);
 	}
 	return 0;
 }
 
-/* The first look: information, cache, file. */
+/*
+ * What the index tells of the message.  What it doesn't know yet it asks the
+ * file for, which opening that has done already.
+ */
 static int
-first_look(struct imap_session *i, struct fetch_args *a)
+take_info(struct imap_session *i, struct fetch_args *a)
 {
-	struct looking w = { .header = a->needs_header,
-		.whole = a->needs_parts };
-	bool file;
 	int rc;
 
 	a->wire_size = UINT64_MAX;
-	if (a->needs_info) {
-		rc = mailbox_message_info(i->mailbox, a->uid, &a->info);
-		if (rc != 0)
-			return rc;
+	if (!a->needs_info)
+		return 0;
+	rc = mailbox_message_info(i->mailbox, a->uid, &a->info);
+	if (rc == 0)
 		a->wire_size = a->info.wire_size;
-	}
+	return rc;
+}
+
+/* The first look: cache, file, information. */
+static int
+first_look(struct imap_session *i, struct fetch_args *a)
+{
+	struct looking w = { .header = false };
+	int rc;
+
 	/* gone, and its mod-sequence with it */
 	if (a->has_modseq &&
 	    imap_newest(a->newest, view_get(i->view, a->seq))->modseq == 0)
@@ -258,13 +268,22 @@ first_look(struct imap_session *i, struct fetch_args *a)
 	}
 	take_cached(i, a, &w.header, &w.whole);
 	w.fields = a->needs_fields && !a->has_fields;
-	file = a->needs_file || w.header || w.whole || w.fields ||
-	    (a->needs_size && a->wire_size == UINT64_MAX);
-	if (!file)
-		return 0;
-	rc = open_file(i, a);
-	if (rc != 0)
+	if (a->needs_file || w.header || w.whole || w.fields)
+		if ((rc = open_file(i, a)) != 0)
+			return rc;
+	if ((rc = take_info(i, a)) != 0)
 		return rc;
+	if (a->fd < 0) {
+		if (!a->needs_size || a->wire_size != UINT64_MAX)
+			return 0;
+		if ((rc = open_file(i, a)) != 0)
+			return rc;
+	}
+	w.parts = a->needs_parts && !w.header && !w.whole && imap_parts_take(i);
+	if (w.parts)
+		a->wire_size = i->work->parsed.msg.all.wire;
+	w.header = w.header || (a->needs_header && !w.parts);
+	w.whole = w.whole || (a->needs_parts && !w.parts);
 	w.size = a->needs_size && !is_plausible(a);
 	if (w.header || w.whole || w.fields || w.size)
 		return look_at_head(i, a, w);
@@ -291,6 +310,8 @@ imap_fetch_look(struct imap_session *i, int *rc)
 	/* a pass over all of it is right where the store may be wrong */
 	if (*rc == 0 && i->work->parsed.uid == a->uid && i->work->parsed.whole)
 		a->wire_size = i->work->parsed.msg.all.wire;
+	if (*rc == 0)
+		imap_parts_keep(i);
 	if (*rc == 0)
 		*rc = make_texts(i, a);
 	if (*rc == 0)

@@ -123,6 +123,7 @@ make_key(enum cache_kind kind, struct slice fields, struct buf *out)
 	case CACHE_ENVELOPE:
 	case CACHE_BODY:
 	case CACHE_BODYSTRUCTURE:
+	case CACHE_PARTS:
 	case CACHE_FIELDS:
 	case CACHE_PREVIEW:
 	case CACHE_ORDER_SUBJECT:

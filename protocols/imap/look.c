@@ -56,23 +56,28 @@ imap_look_drop(struct imap_session *i)
 }
 
 void
-imap_look_begin(struct imap_session *i, uint32_t uid, int fd, bool whole)
+imap_look_begin(
+    struct imap_session *i, uint32_t uid, int fd, uint64_t size, bool whole)
 {
 	struct imap_parsed *p = &i->work->parsed;
 	struct mime_options opt = i->opt->mime;
 
 	assert(p->parser == NULL);
-	if (p->uid == uid && (p->whole || !whole))
+	if (p->uid == uid && p->size == size && !p->table &&
+	    (p->whole || !whole))
 		return;
 	imap_look_forget(i);
 	opt.header_only = !whole;
 	mime_message_init(&p->msg);
 	p->uid = uid;
 	p->whole = whole;
+	p->table = false;
+	p->print = 0;
 	p->parser = MEM_NEW(struct mime_parser);
 	mime_parser_init(p->parser, &p->msg, &opt);
 	p->fd = fd;
 	p->at = 0;
+	p->size = size;
 }
 
 static void
@@ -87,6 +92,13 @@ finish(struct imap_session *i)
 		mailbox_set_wire_size(i->mailbox, p->uid, p->msg.all.wire);
 }
 
+/* Whether nothing that is still to come matters. */
+static bool
+is_seen(const struct imap_parsed *p)
+{
+	return p->at >= p->size || mime_parser_done(p->parser);
+}
+
 void
 imap_look_feed(struct imap_session *i, struct slice head)
 {
@@ -96,7 +108,7 @@ imap_look_feed(struct imap_session *i, struct slice head)
 		return;
 	p->at = head.n;
 	mime_parser_feed(p->parser, head);
-	if (mime_parser_done(p->parser))
+	if (is_seen(p))
 		finish(i);
 }
 
@@ -113,7 +125,7 @@ feed(struct imap_parsed *p)
 		return 1;
 	p->at += (uint64_t)got;
 	mime_parser_feed(p->parser, slice_of(chunk, (size_t)got));
-	return mime_parser_done(p->parser) ? 1 : 0;
+	return is_seen(p) ? 1 : 0;
 }
 
 enum step

@@ -33,6 +33,7 @@ libimap_a_SOURCES = \
 	protocols/imap/fetch_body.c \
 	protocols/imap/fetch_items.c \
 	protocols/imap/fetch_look.c \
+	protocols/imap/fetch_parts.c \
 	protocols/imap/fetch_plain.c \
 	protocols/imap/flags.c \
 	protocols/imap/forest.c protocols/imap/forest.h \

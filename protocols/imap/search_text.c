@@ -390,7 +390,8 @@ imap_search_text(
 			return STEP_DONE;
 		}
 		if (i->work->parsed.parser == NULL)
-			imap_look_begin(i, a->m->uid, a->fd, true);
+			imap_look_begin(
+		    i, a->m->uid, a->fd, a->file_size, true);
 		st = imap_look_step(i, &rc);
 		if (st != STEP_DONE)
 			return st;

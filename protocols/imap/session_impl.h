@@ -98,10 +98,12 @@ struct imap_sync {
 struct imap_parsed {
 	uint32_t uid; /* 0: none */
 	bool whole;   /* not only its header */
+	bool table;   /* only its parts, from the cache: no fields, no types */
+	uint64_t print; /* of its file (fetch_parts.c), or 0 */
 	struct mime_message msg;
 	struct mime_parser *parser; /* while it is being looked into */
 	int fd;			    /* borrowed, as long as parser */
-	uint64_t at;
+	uint64_t at, size;	    /* bytes looked at, and to look at */
 };
 
 /* What of a command is still to come when it's over. */
@@ -415,9 +417,10 @@ uint32_t *imap_set_all_uids(
 
 /*
  * Begin to look into a message (whole: not only its header), unless that was
- * the last thing done; fd must stay open meanwhile.
+ * the last thing done; fd, a file of size bytes, must stay open meanwhile.
  */
-void imap_look_begin(struct imap_session *i, uint32_t uid, int fd, bool whole);
+void imap_look_begin(
+    struct imap_session *i, uint32_t uid, int fd, uint64_t size, bool whole);
 /* The message's first bytes, if they are at hand. */
 void imap_look_feed(struct imap_session *i, struct slice head);
 /*

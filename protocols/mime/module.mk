@@ -12,6 +12,7 @@ libmime_a_SOURCES = \
 	protocols/mime/param.c protocols/mime/param.h \
 	protocols/mime/parser.c protocols/mime/parser.h \
 	protocols/mime/section.c protocols/mime/section.h \
+	protocols/mime/table.c protocols/mime/table.h \
 	protocols/mime/text.c protocols/mime/text.h \
 	protocols/mime/transfer.c protocols/mime/transfer.h \
 	protocols/mime/wire.c protocols/mime/wire.h \

@@ -1,7 +1,8 @@
 /*
  * fuzz_mime: a message through parser, structure, envelope, sections and
  * wire form.  The first byte chooses where the input is cut in two and which
- * limits hold; the result must not depend on the cut.
+ * limits hold; the result must not depend on the cut.  The table of parts is
+ * kept and read again; and the input is read as what was kept, too.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include "protocols/mime/header.h"
 #include "protocols/mime/parser.h"
 #include "protocols/mime/section.h"
+#include "protocols/mime/table.h"
 #include "protocols/mime/text.h"
 #include "protocols/mime/wire.h"
 #include "tests/support/mime_check.h"
@@ -105,6 +107,70 @@ check_text(const struct mime_message *m, struct slice in, struct buf *out)
 	buf_fini(&charset);
 }
 
+static void
+same_span(const struct mime_span *a, const struct mime_span *b)
+{
+	require(a->off == b->off && a->len == b->len && a->wire == b->wire);
+}
+
+/* A table is the same after it was kept. */
+static void
+keep_and_read(const struct mime_message *m)
+{
+	struct mime_message back;
+	struct buf kept;
+
+	buf_init(&kept, 64 << 20);
+	mime_table_put(m, 7, &kept);
+	mime_message_init(&back);
+	require(!mime_table_get(buf_slice(&kept), 8, m->all.len, &back));
+	require(!mime_table_get(buf_slice(&kept), 7, m->all.len + 1, &back));
+	require(mime_table_get(buf_slice(&kept), 7, m->all.len, &back));
+	require(back.n_parts == m->n_parts);
+	same_span(&back.all, &m->all);
+	for (uint32_t i = 0; i < m->n_parts; i++) {
+		const struct mime_part *a = &m->parts[i], *b = &back.parts[i];
+
+		require(a->parent == b->parent && a->first == b->first &&
+		    a->next == b->next && a->n_children == b->n_children &&
+		    a->depth == b->depth && a->kind == b->kind &&
+		    a->encoding == b->encoding);
+		same_span(&a->header, &b->header);
+		same_span(&a->body, &b->body);
+	}
+	mime_message_fini(&back);
+	buf_fini(&kept);
+}
+
+/* Any bytes as parts of a file of 100 bytes. */
+static void
+check_kept(struct slice in)
+{
+	static const uint8_t front[] = { 1, 7, 0, 0, 0, 0, 0, 0, 0 };
+	struct mime_message m;
+	struct buf kept;
+
+	buf_init(&kept, in.n + sizeof(front) + 3);
+	buf_put(&kept, slice_of(front, sizeof(front)));
+	buf_put(&kept, slice_first(in, 1)); /* how many */
+	buf_putc(&kept, 100);
+	buf_putc(&kept, 0);
+	buf_put(&kept, slice_skip(in, 1));
+	mime_message_init(&m);
+	if (mime_table_get(buf_slice(&kept), 7, 100, &m)) {
+		for (uint32_t i = 0; i < m.n_parts; i++) {
+			const struct mime_part *p = &m.parts[i];
+
+			require(p->header.off + p->header.len == p->body.off);
+			require(p->body.off + p->body.len <= 100);
+			require(p->parent == MIME_NONE || p->parent < i);
+		}
+		keep_and_read(&m);
+	}
+	mime_message_fini(&m);
+	buf_fini(&kept);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -135,6 +201,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_written(&whole, &out);
 	check_sections(&whole, in, &out);
 	check_text(&whole, in, &out);
+	keep_and_read(&whole);
+	check_kept(in);
 	buf_fini(&out);
 	mime_message_fini(&whole);
 	mime_message_fini(&halves);
