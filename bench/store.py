@@ -9,6 +9,7 @@ import os
 import random
 import resource
 import shutil
+import signal
 import statistics
 import sys
 import threading
@@ -360,6 +361,82 @@ def neighbours(server, args):
     return lines
 
 
+# --- growth -------------------------------------------------------------------
+
+def growth(server, args):
+    """The first SELECT ever of LARGE messages and of ten times as many, and
+    one in a new worker: time, CPU time and memory, to be ten times as much."""
+    lines = []
+    for n in (args.large, 10 * args.large):
+        name = f"INBOX.Grown{n}"
+        fill(server, name, args.corpus, n)
+        time.sleep(2.2)
+        for title in ("first SELECT ever", "SELECT in a new worker"):
+            client = server.client(JOE)
+            client.sock.settimeout(600)
+            client.do("STATUS INBOX.Small (MESSAGES)")
+            memory = -usage.pss(server.pid)
+            watch = Watch(server)
+            with watch:
+                client.do(f"SELECT {name}")
+            memory += usage.pss(server.pid)
+            client.logout()
+            lines.append(f"{server.name:9}{title:24}{n:9}"
+                         f"{watch.wall * 1000:10.0f}{watch.cpu * 1000:10.0f}"
+                         f"{memory / 2**20:10.1f}")
+            server.restart()
+        shutil.rmtree(folder(server, name))
+    return lines
+
+
+# --- restarts -----------------------------------------------------------------
+
+def kill_everything(server):
+    """SIGKILL to all processes of the server, as by the kernel."""
+    for pid in usage.descendants(server.pid):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    server.stop()
+
+
+def restarts(server, args):
+    """ms of the first SELECT after everything was killed under load."""
+    name = "INBOX.Killed"
+    fill(server, name, args.corpus, args.changes)
+    session(server, name).logout()
+    found = []
+    rng = random.Random(9)
+    for _ in range(args.restarts):
+        def load():
+            try:
+                client = session(server, name)
+                while True:
+                    at = rng.randrange(1, args.changes)
+                    client.do(f"STORE {at} FLAGS.SILENT (\\Flagged)")
+                    client.append(name, WIRE)
+            except (OSError, imap.Refused):
+                pass
+        threads = [threading.Thread(target=load) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.1 + rng.random() / 5)
+        kill_everything(server)
+        for thread in threads:
+            thread.join()
+        server.start(server.users)
+        client = server.client(JOE)
+        start = time.perf_counter()
+        client.do(f"SELECT {name}")
+        found.append((time.perf_counter() - start) * 1000)
+        client.logout()
+    found.sort()
+    return (f"{server.name:9}{args.restarts} times{'':32}"
+            f"{statistics.median(found):10.1f}"
+            f"{found[int(len(found) * 0.99)]:10.1f}{found[-1]:10.1f}")
+
+
 # --- notifications ------------------------------------------------------------
 
 def notifications(server, args, appending):
@@ -469,6 +546,10 @@ def arguments():
     p.add_argument("--rounds", default=5, type=int)
     p.add_argument("--server", action="append", default=[])
     p.add_argument("--case", default="")
+    p.add_argument("--growth", action="store_true",
+                   help="also ten times LARGE messages; some minutes")
+    p.add_argument("--restarts", default=0, type=int,
+                   help="kill everything so many times")
     p.add_argument("--skip", action="append", default=[], choices=[
         "cases", "neighbours", "notifications"])
     return p.parse_args()
@@ -585,6 +666,20 @@ def main():
             for server in running:
                 bench.note(f"neighbours of {server.name}")
                 lines += neighbours(server, args)
+            lines.append("")
+        if args.growth:
+            lines += [f"{'':33}{'messages':>9}{'wall, ms':>10}"
+                      f"{'CPU, ms':>10}{'MiB':>10}"]
+            for server in running:
+                bench.note(f"growth of {server.name}")
+                lines += growth(server, args)
+            lines.append("")
+        if args.restarts != 0:
+            lines += [f"{'First SELECT after SIGKILL, ms':48}{'median':>10}"
+                      f"{'p99':>10}{'most':>10}"]
+            for server in running:
+                bench.note(f"restarts of {server.name}")
+                lines.append(restarts(server, args))
             lines.append("")
         if "notifications" not in args.skip:
             lines += [f"{'From rename to EXISTS, ms':50}{'median':>8}"
