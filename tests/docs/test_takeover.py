@@ -21,6 +21,7 @@ from postern import wait_for
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "takeover"))
 import mail  # noqa: E402
+from inherited import Inherited  # noqa: E402
 from servers import ok, state  # noqa: E402
 
 JOE = "joe@example.com"
@@ -127,6 +128,10 @@ def test_takeover(town):
         first["Mbsync"] == first["Offlineimap"]
     assert first["Fetchmail"] == first["Getmail"] == [2000, 2001]
     assert not any(town.fetch().values())
+    # ... what older Couriers left, and what is shared ...
+    inherited = Inherited(m, lambda email: Logins(m, email))
+    inherited.prepare()
+    inherited.check("courier")
     # ... and a POP3 mailbox that is half read.
     send(m, ANN, 2002)
     ids = ann.pop3()
@@ -145,6 +150,7 @@ def test_takeover(town):
     same(now, before, 1)
     assert acl.read_bytes() == rights
     assert ann.pop3()[:3] == ids
+    inherited.check("postern")
     town.expect(joe=[1001], ann=[2002, 2003])
 
     # Postern in service
@@ -162,6 +168,7 @@ def test_takeover(town):
     assert "couriertcpd" in m.shell("ps -e -o args")
     same(state(joe), before)
     assert ann.pop3() == ids
+    inherited.check("courier")
     town.expect()
     send(m, JOE, 1003)
     send(m, ANN, 2005)
@@ -174,6 +181,7 @@ def test_takeover(town):
     takeover.run(m, "Forward again")
     same(state(joe), before)
     assert ann.pop3() == ids
+    inherited.check("postern")
     town.expect()
     send(m, JOE, 1004)
     send(m, ANN, 2006)

@@ -331,7 +331,7 @@ def test_takeover_table_names_tests_that_exist():
             p.read_text() for path in paths if path.exists()
             for p in ([path] if path.is_file() else path.rglob("*.py")))
         wrong += [w for w in words if not w.startswith("tests/")
-                  and not re.search(rf"^(?:def )?{w}\(", code_of, re.M)]
+                  and not re.search(rf"^(?:def |class )?{w}[(:]", code_of, re.M)]
         if not paths:
             wrong.append(f"no test: {row}")
     assert not wrong

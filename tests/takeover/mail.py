@@ -53,3 +53,19 @@ def change(client, n):
     ok(client.create(f"INBOX.New{n}"))
     ok(client.subscribe(f"INBOX.New{n}"))
     ok(client.uid("COPY", str(uids[4]), f"INBOX.New{n}"))
+
+
+def sum_of(maildirsize):
+    lines = maildirsize.read_text().splitlines()
+    return (lines[0], sum(int(line.split()[0]) for line in lines[1:]),
+            sum(int(line.split()[1]) for line in lines[1:]))
+
+
+def counted(maildir):
+    """What maildirsize must say: all but messages marked \\Deleted."""
+    files = [f for box in (maildir, *maildir.glob(".[!.]*"))
+             if box.is_dir() and box.name != ".Trash"
+             for sub in ("new", "cur") if (box / sub).is_dir()
+             for f in (box / sub).iterdir()
+             if "T" not in f.name.rpartition(":2,")[2].replace(f.name, "")]
+    return sum(f.stat().st_size for f in files), len(files)

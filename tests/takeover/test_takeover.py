@@ -3,7 +3,7 @@ forward again; each finds what the one before showed, UID by UID."""
 import re
 
 import postern
-from mail import append, change, fill, text
+from mail import append, change, counted, fill, sum_of, text
 from servers import ok, state
 
 
@@ -78,22 +78,6 @@ def test_dovecot_then_courier(dovecot, courier, postern_):
     with postern_ as p:
         assert state(p) == before
         assert p.pop3()[:-2] == kept[1:-1]
-
-
-def sum_of(maildirsize):
-    lines = maildirsize.read_text().splitlines()
-    return (lines[0], sum(int(line.split()[0]) for line in lines[1:]),
-            sum(int(line.split()[1]) for line in lines[1:]))
-
-
-def counted(maildir):
-    """What maildirsize must say: all but messages marked \\Deleted."""
-    files = [f for box in (maildir, *maildir.glob(".[!.]*"))
-             if box.is_dir() and box.name != ".Trash"
-             for sub in ("new", "cur") if (box / sub).is_dir()
-             for f in (box / sub).iterdir()
-             if "T" not in f.name.rpartition(":2,")[2].replace(f.name, "")]
-    return sum(f.stat().st_size for f in files), len(files)
 
 
 def test_quota_with_couriers_tools(courier, postern_):
