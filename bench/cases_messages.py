@@ -1,7 +1,7 @@
 """What reading and searching costs in a large mailbox: bench.py --set messages.
 
 INBOX has all messages (100 000 are meant), Ten the first 10 000 of them, Big
-one of 50 MB, and Cold and Thunder of each round are read for the first time.
+one of 50 MB, Parts one of 20 MB with many parts, and Cold and Thunder of each round are read for the first time.
 """
 import threading
 
@@ -12,6 +12,7 @@ CASES = {}
 FOLDERS = ("Cold", "Thunder")
 THUNDERBIRD = ("From To Cc Bcc Subject Date Message-ID Priority X-Priority "
                "References Newsgroups In-Reply-To Content-Type Reply-To")
+PARTS = 40
 MIXED = 50
 MIXED_TIMES = 5
 
@@ -23,8 +24,27 @@ def case(title):
     return keep
 
 
+def one(maildir, folder, source):
+    """A mailbox of one message."""
+    for name in ("tmp", "new", "cur"):
+        (maildir / folder / name).mkdir(parents=True, exist_ok=True)
+    (maildir / folder / "maildirfolder").touch()
+    (maildir / folder / "cur" /
+     f"{mails.EPOCH}.M1P1.bench,S={source.stat().st_size}:2,S").hardlink_to(
+         source)
+
+
+def many_parts(path):
+    """A message of PARTS attachments, 20 MB in all."""
+    body = b"%s\n" % (b"QUJD" * 19) * (20 * 1024 * 1024 // PARTS // 77)
+    head = b"Content-Type: multipart/mixed; boundary=b\n\n"
+    part = (b"--b\nContent-Type: application/octet-stream\n"
+            b"Content-Transfer-Encoding: base64\n\n" + body + b"\n")
+    path.write_bytes(head + part * PARTS + b"--b--\n")
+
+
 def prepare(maildir, corpus, sizes):
-    """Ten and Big, besides what mails.build makes."""
+    """Ten, Big and Parts, besides what mails.build makes."""
     mails.fill(maildir / ".Ten", corpus, 0, min(10000, sizes.messages))
     (maildir / ".Ten" / "maildirfolder").touch()
     big = corpus / "big"
@@ -36,11 +56,12 @@ def prepare(maildir, corpus, sizes):
             for i in range(50 * 1024 * 1024 // len(line % 0)):
                 f.write(line % i)
         fresh.rename(big)
-    for name in ("tmp", "new", "cur"):
-        (maildir / ".Big" / name).mkdir(parents=True, exist_ok=True)
-    (maildir / ".Big" / "maildirfolder").touch()
-    (maildir / ".Big" / "cur" /
-     f"{mails.EPOCH}.M1P1.bench,S={big.stat().st_size}:2,S").hardlink_to(big)
+    one(maildir, ".Big", big)
+    parts = corpus / "parts"
+    if not parts.exists():
+        many_parts(corpus / "fresh")
+        (corpus / "fresh").rename(parts)
+    one(maildir, ".Parts", parts)
 
 
 def simple(title, command, mailbox="INBOX", times=1):
@@ -85,6 +106,30 @@ simple("THREAD REFERENCES", "THREAD REFERENCES UTF-8 ALL")
 simple("all bodies of 10000", "FETCH 1:* (BODY.PEEK[])", "INBOX.Ten")
 simple("SEARCH BODY in 10000", f"SEARCH BODY {mails.RARE}", "INBOX.Ten")
 simple("a message of 50 MB", "FETCH 1 (BODY.PEEK[])", "INBOX.Big")
+
+
+def pieces(title, again):
+    """The last attachment in pieces of 64 KiB; again: a session for each."""
+    @case(title)
+    def run(server, _round, meter, _sizes):
+        client = cases.session(server, "INBOX.Parts")
+        client.do("FETCH 1 (BODYSTRUCTURE)")
+        received = 0
+        with meter:
+            for n in range(8):
+                if again:
+                    received += client.received
+                    client.logout()
+                    client = cases.session(server, "INBOX.Parts")
+                client.do(f"FETCH 1 (BODY.PEEK[{PARTS}]<{n * 65536}.65536>)")
+        client.logout()
+        return received + client.received
+
+
+simple("one of 40 attachments of 20 MB",
+       f"FETCH 1 (BODY.PEEK[{PARTS // 2}])", "INBOX.Parts")
+pieces("8 pieces of the last attachment", False)
+pieces("8 pieces of it, each in a session of its own", True)
 
 
 def mix(server, n, failures):
