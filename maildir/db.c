@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SCHEMA_VERSION = 5 };
+enum { SCHEMA_VERSION = 6 };
 
 #define MAILBOX_COLUMNS                                                        \
  "uidvalidity, uidnext, modseq, modseq_bound, change, recent_uid, "            \
@@ -122,7 +122,10 @@ static const char *const texts[DB_N_STATEMENTS] = {
     "SELECT m.id, m.dir FROM mailbox m LEFT JOIN exported x "
     "ON x.mailbox = m.id WHERE x.change IS NOT m.change AND m.id > ?1 "
     "ORDER BY m.id LIMIT 1",
-[DB_INTENT_PUT] = "INSERT INTO intent (mailbox, names) VALUES (?1, ?2)",
+/* an id that no other ever had, whatever became of the database meanwhile */
+[DB_INTENT_PUT] =
+    "INSERT INTO intent (id, mailbox, names) "
+    "VALUES ((random() >> 2 & 0x1fffffffffffffff) | 1, ?1, ?2)",
 [DB_INTENT_LIST] =
     "SELECT i.id, m.dir, i.names FROM intent i JOIN mailbox m "
     "ON m.id = i.mailbox WHERE i.id > ?1 ORDER BY i.id",
@@ -212,6 +215,12 @@ static const char *const migrations[SCHEMA_VERSION - 1] = {
 	"PRAGMA user_version = 4;",
 	/* nothing but that chunks may be packed from now on: chunk.h */
 	"PRAGMA user_version = 5;",
+	/* what was to be added to a mailbox goes with it */
+	"DELETE FROM intent WHERE mailbox NOT IN (SELECT id FROM mailbox);"
+	"CREATE TRIGGER mailbox_gone_intent AFTER DELETE ON mailbox BEGIN"
+	" DELETE FROM intent WHERE mailbox = old.id;"
+	"END;"
+	"PRAGMA user_version = 6;",
 };
 
 static const char cache_schema[] =

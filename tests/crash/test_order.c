@@ -627,6 +627,65 @@ abandoned_append_keeps_its_intent(void **state)
 	assert_int_equal(intent_pending(f->account, NULL), 0);
 }
 
+static int
+count_intents(struct fixture *f)
+{
+	sqlite3_stmt *s = NULL;
+	int n;
+
+	assert_int_equal(sqlite3_prepare_v2(f->account->db.h,
+			     "SELECT count(*) FROM intent", -1, &s, NULL),
+	    SQLITE_OK);
+	assert_int_equal(sqlite3_step(s), SQLITE_ROW);
+	n = sqlite3_column_int(s, 0);
+	(void)sqlite3_finalize(s);
+	return n;
+}
+
+/* The database is lost while an APPEND has one in it: that of another APPEND,
+ * in the new one, isn't taken for it. */
+static void
+intents_of_a_lost_database_are_others(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	const struct slice names = slice_of("a\0b\0", 4);
+	int64_t first = 0, second = 0;
+
+	assert_int_equal(intent_put(m, names, &first, NULL), 0);
+	mailbox_close(&m);
+	account_close_db(f->account);
+	assert_int_equal(unlink(fixture_path(f, "postern.db")), 0);
+	(void)unlink(fixture_path(f, "postern.db-wal"));
+	(void)unlink(fixture_path(f, "postern.db-shm"));
+	m = open_mailbox(f, "INBOX");
+	assert_int_equal(count_intents(f), 0);
+	assert_int_equal(intent_put(m, names, &second, NULL), 0);
+	assert_true(first != second);
+	intent_drop(f->account, first);
+	assert_int_equal(count_intents(f), 1);
+	intent_drop(f->account, second);
+	assert_int_equal(count_intents(f), 0);
+	mailbox_close(&m);
+}
+
+static void
+intents_go_with_their_mailbox(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m;
+	int64_t id = 0;
+
+	assert_int_equal(create_now(f->account, SLICE("INBOX.t")), 0);
+	m = open_mailbox(f, "INBOX.t");
+	assert_int_equal(intent_put(m, slice_of("a\0b\0", 4), &id, NULL), 0);
+	assert_int_equal(count_intents(f), 1);
+	mailbox_close(&m);
+	assert_int_equal(delete_now(f->account, SLICE("INBOX.t")), 0);
+	assert_int_equal(count_intents(f), 0);
+	intent_leave(f->account);
+}
+
 static void
 appends_share_their_syncs(void **state)
 {
@@ -878,6 +937,8 @@ main(void)
 		CASE(busy_commit_gives_one_uid),
 		CASE(intent_of_a_live_append_is_its_own),
 		CASE(abandoned_append_keeps_its_intent),
+		CASE(intents_of_a_lost_database_are_others),
+		CASE(intents_go_with_their_mailbox),
 		CASE(appends_share_their_syncs),
 		CASE(one_of_a_group_fails_alone),
 		CASE(rounds_are_limited),

@@ -434,6 +434,7 @@ downgrade_to_1(sqlite3 *h)
 	exec(h, "DROP TABLE pop3_text");
 	exec(h, "DROP TABLE print");
 	exec(h, "DROP TABLE exported");
+	exec(h, "DROP TRIGGER mailbox_gone_intent");
 	exec(h, "DROP TABLE intent");
 	exec(h, "ALTER TABLE mailbox DROP COLUMN object_id");
 	exec(h, "ALTER TABLE mailbox DROP COLUMN vanished_from");
