@@ -12,8 +12,8 @@ enum {
 static bool
 export_due(const struct account *a)
 {
-	return a->store->opt.export_courier && a->exported_at != a->worked &&
-	    !(a->all_exported && !a->db.changed);
+	return a->store->opt.export_courier && !a->in_memory &&
+	    a->exported_at != a->worked && !(a->all_exported && !a->db.changed);
 }
 
 void

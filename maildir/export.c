@@ -111,6 +111,8 @@ next(struct export *x, struct err *e)
 	sqlite3_stmt *s;
 	int rc = account_open(x->a, e);
 
+	if (rc == 0 && x->a->in_memory)
+		rc = err_set(e, ERR_SPACE, "its UIDs are for now only");
 	if (rc != 0)
 		return rc;
 	s = db_stmt(db, x->again ? DB_MAILBOX_NEXT : DB_EXPORTED_NOT);

@@ -332,6 +332,11 @@ import_check(struct mailbox *m, bool now, struct err *e)
 
 	if (!now && im->tick == m->account->store->tick)
 		return 0;
+	/* keywords and unique-ids only */
+	if (m->account->in_memory) {
+		im->rest = im->rest || !im->loaded;
+		return 0;
+	}
 	if ((rc = compare(&in, 0, PRINT_N_KINDS, e)) != 0)
 		return rc;
 	if (in.any) {

@@ -83,6 +83,10 @@ struct account {
 	int lock_fd;  /* shared lock, as long as the database is open */
 	bool remote;  /* file system */
 	struct db db; /* db.h NULL: closed */
+	/* There was no room for a database on the disk: what is known of the
+	 * mailboxes ends with the last who uses one of them. */
+	bool in_memory;
+	uint32_t last_validity; /* given from there */
 	uint64_t db_ino;
 	uint64_t identity; /* of the database, for the cache */
 	int wal_fd;
@@ -440,6 +444,8 @@ void cache_forget_mailbox(struct account *a, int64_t id);
 void room_keep(struct account *a);
 /* Give them up, and the cache; true: that made room. */
 bool room_give(struct account *a);
+/* Whether what failed so is worth another try, room having been made for it. */
+bool room_made_for(struct account *a, int rc);
 
 /* --- tidy.c --------------------------------------------------------------- */
 

@@ -135,7 +135,10 @@ open_new(struct open_call *c, struct err *e)
 
 	if ((rc = account_open(c->a, e)) != 0)
 		return rc;
-	if ((rc = mailbox_row(c->a, c->dir, &id, e)) != 0)
+	rc = mailbox_row(c->a, c->dir, &id, e);
+	if (room_made_for(c->a, rc))
+		rc = mailbox_row(c->a, c->dir, &id, e);
+	if (rc != 0)
 		return account_db_failed(c->a, rc);
 	m = mailbox_new(c->a, c->name, c->dir);
 	m->id = id;

@@ -481,13 +481,44 @@ check_layout(struct account *a, struct err *e)
 	return fresh ? layout_check(a->root_fd, e) : 0;
 }
 
-int
-account_open_db(struct account *a, struct err *e)
+static bool
+has_database(struct account *a)
 {
+	char *path = real_path(a, DB_NAME);
+	struct stat st;
+	bool has = fsx_stat(AT_FDCWD, path, &st) == 0 && st.st_size != 0;
+
+	free(path);
+	return has;
+}
+
+/* One that couldn't be made doesn't stay half made. */
+static void
+unmake(struct account *a)
+{
+	static const char *const suffixes[] = { "-shm", "-wal", "-journal",
+		"" };
+	char *path;
+
+	if (a->lock_fd < 0 || lock_file(a, F_WRLCK) < 0)
+		return;
+	for (size_t i = 0; i < NELEMS(suffixes); i++) {
+		path = mem_printf("%s%s", DB_NAME, suffixes[i]);
+		(void)!fsx_unlink(a->root_fd, path);
+		free(path);
+	}
+}
+
+static int
+open_on_disk(struct account *a, struct err *e)
+{
+	bool had;
 	int rc;
 
-	if ((rc = open_tree(a, e)) != 0 || (rc = check_layout(a, e)) != 0 ||
-	    (rc = take_lock(a, e)) != 0)
+	if ((rc = open_tree(a, e)) != 0 || (rc = check_layout(a, e)) != 0)
+		return rc;
+	had = has_database(a);
+	if ((rc = take_lock(a, e)) != 0)
 		goto fail;
 	if (a->damaged > 1 && (rc = set_damaged_aside(a, e)) != 0)
 		goto fail;
@@ -499,8 +530,45 @@ account_open_db(struct account *a, struct err *e)
 			goto fail;
 		rc = open_once(a, e);
 	}
+	if (rc == 0)
+		return 0;
+	if (!had && (rc == ERR_SPACE || rc == ERR_QUOTA))
+		unmake(a);
+fail:
+	drop_lock(a);
+	return rc;
+}
+
+/* Who has no room for an index must be able to make some. */
+static int
+open_in_memory(struct account *a, struct err *e)
+{
+	int rc = db_open(&a->db, ":memory:", true, false, e);
+
+	if (rc == 0 && (rc = start_db(a, e)) != 0)
+		db_close(&a->db);
 	if (rc != 0)
-		goto fail;
+		return rc;
+	log_warn("maildir: disk full, index in memory only path=%s", a->path);
+	a->in_memory = true;
+	a->db_ino = 0;
+	return 0;
+}
+
+int
+account_open_db(struct account *a, struct err *e)
+{
+	int rc = open_on_disk(a, e);
+
+	if ((rc == ERR_SPACE || rc == ERR_QUOTA) && a->root_fd >= 0) {
+		/* full twice in a row, or there is no room after all */
+		(void)room_give(a);
+		rc = open_on_disk(a, e);
+		if ((rc == ERR_SPACE || rc == ERR_QUOTA) && !has_database(a))
+			rc = open_in_memory(a, e);
+	}
+	if (rc != 0)
+		return rc;
 	if (a->store->opt.syncer != NULL)
 		db_count_log(&a->db);
 	a->root_changes++;
@@ -509,7 +577,4 @@ account_open_db(struct account *a, struct err *e)
 		import_subscriptions(a);
 	a->made = false;
 	return 0;
-fail:
-	drop_lock(a);
-	return rc;
 }

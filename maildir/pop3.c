@@ -255,15 +255,14 @@ mailbox_pop3_list(struct mailbox *m, struct waker waker, int64_t now_ms,
 		}
 		if (m->pop3_sync.done) {
 			m->pop3_sync.done = false;
-			*result =
-			    account_synced(m->account, &m->pop3_sync);
+			*result = account_synced(m->account, &m->pop3_sync);
 			if (*result != 0)
 				return STEP_DONE;
 		}
 		if (!m->gone && fill_sizes(m))
 			return STEP_YIELD;
 		*result = list_now(m, out, n, &wait);
-		if (*result == ERR_BUSY) {
+		if (*result == ERR_BUSY || room_made_for(m->account, *result)) {
 			if (m->busy_since_ms == 0)
 				m->busy_since_ms = now_ms;
 			if (now_ms - m->busy_since_ms <= BUSY_MAX_MS)

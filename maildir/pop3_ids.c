@@ -275,6 +275,9 @@ give_ids(struct mailbox *m, struct pop3_ids *l, struct err *e)
 		m->pop3_next = 1;
 		m->pop3_uidvalidity = m->uidvalidity;
 	}
+	/* numbers go on where another server's ended, and will do so again */
+	if (m->account->in_memory)
+		m->pop3_uidvalidity = m->uidvalidity;
 	for (size_t k = 0; k < m->head->n_chunks; k++)
 		for (uint32_t i = 0; i < m->head->v[k]->n; i++) {
 			const struct chunk *c = m->head->v[k];

@@ -69,3 +69,9 @@ room_give(struct account *a)
 	a->room_given = true;
 	return cache_discard(a) || given;
 }
+
+bool
+room_made_for(struct account *a, int rc)
+{
+	return (rc == ERR_SPACE || rc == ERR_QUOTA) && room_give(a);
+}

@@ -114,7 +114,8 @@ mailbox_row(struct account *a, struct slice dir, int64_t *id, struct err *e)
 	if (rc != 0)
 		return rc == 1 ? 0 : rc;
 	name = slice_dup(dir);
-	if (!import_uids(a, name, &u))
+	/* UIDs given from memory are to be nobody else's */
+	if (a->in_memory || !import_uids(a, name, &u))
 		u = (struct foreign_uids){ .uidnext = 1 };
 	free(name);
 	if ((rc = db_begin(&a->db, e)) != 0)

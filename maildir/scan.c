@@ -342,7 +342,9 @@ finish(struct mailbox *m, int64_t now_ms, int *result)
 {
 	int rc = import_finish(m, NULL);
 
-	return rc == ERR_BUSY ? busy(m, now_ms, result) : end(m, rc, result);
+	if (rc == ERR_BUSY || room_made_for(m->account, rc))
+		return busy(m, now_ms, result);
+	return end(m, rc, result);
 }
 
 enum step
@@ -372,7 +374,7 @@ mailbox_refresh(struct mailbox *m, bool move_new, struct waker waker,
 		enum step step;
 
 		rc = advance(m, m->scan, wall_ms, &step);
-		if (rc == ERR_BUSY)
+		if (rc == ERR_BUSY || room_made_for(m->account, rc))
 			return busy(m, now_ms, result);
 		if (rc != 0 || m->scan == NULL)
 			return end(m, rc != 0 ? rc : ERR_STALE, result);

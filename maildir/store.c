@@ -190,8 +190,11 @@ account_close_db(struct account *a)
 {
 	if (a->db.h == NULL)
 		return;
-	for (struct mailbox *m = a->mailboxes; m != NULL; m = m->next)
+	for (struct mailbox *m = a->mailboxes; m != NULL; m = m->next) {
 		mailbox_flush(m);
+		if (a->in_memory)
+			mailbox_set_gone(m);
+	}
 	checkpoint_forget(a);
 	background_close(a);
 	cache_flush(a);
@@ -203,6 +206,7 @@ account_close_db(struct account *a)
 	if (a->lock_fd >= 0)
 		(void)close(a->lock_fd);
 	a->wal_fd = a->lock_fd = -1;
+	a->in_memory = false;
 	a->store->n_open--;
 }
 
@@ -241,7 +245,7 @@ still_there(struct account *a)
 {
 	struct stat st;
 
-	if (a->file_tick == a->store->tick)
+	if (a->file_tick == a->store->tick || a->in_memory)
 		return true;
 	a->file_tick = a->store->tick;
 	return fsx_stat(a->root_fd, DB_NAME, &st) == 0 &&
@@ -258,7 +262,7 @@ make_room(struct store *s)
 		return;
 	for (size_t i = 0; i < ACCOUNT_BUCKETS; i++)
 		for (struct account *a = s->accounts[i]; a != NULL; a = a->next)
-			if (a->db.h != NULL && !a->db.in_txn &&
+			if (a->db.h != NULL && !a->db.in_txn && !a->in_memory &&
 			    (oldest == NULL || a->used < oldest->used))
 				oldest = a;
 	if (oldest != NULL)
@@ -301,6 +305,8 @@ account_next_uidvalidity(
 
 	if ((rc = db_meta_get(&a->db, "uidvalidity", &last, e)) < 0)
 		return rc;
+	if (last < a->last_validity)
+		last = a->last_validity;
 	if (at_least != 0)
 		v = at_least;
 	else if (v <= last)
@@ -312,6 +318,10 @@ account_next_uidvalidity(
 		return 0;
 	if ((rc = db_meta_set(&a->db, "uidvalidity", v, e)) != 0)
 		return rc;
+	if (a->in_memory) {
+		a->last_validity = *out;
+		return 0;
+	}
 	/* The second copy, for when the database is lost. */
 	buf_init(&name, 512);
 	buf_puts(&name, "tmp/");
@@ -446,6 +456,15 @@ tidy(struct account *a, int64_t wall_ms)
 	a->tmp_at = tidy_tmps(a, a->tmp_at, wall_ms);
 }
 
+static bool
+in_use(const struct account *a)
+{
+	for (const struct mailbox *m = a->mailboxes; m != NULL; m = m->next)
+		if (m->refs != 0)
+			return true;
+	return false;
+}
+
 /* Whether it is still needed. */
 static bool
 tick_account(
@@ -454,6 +473,9 @@ tick_account(
 	/* the tick comes about once a second */
 	uint64_t quiet = (uint64_t)(s->opt.quiet_ms / 1000) + 1;
 
+	/* there may be room by now */
+	if (a->in_memory && !in_use(a))
+		account_close_db(a);
 	cache_flush(a);
 	*released = tick_mailboxes(s, a, quiet) || *released;
 	tidy(a, s->wall_ms);

@@ -244,20 +244,28 @@ fill_disk(struct fixture *f)
 	(void)close(fd);
 }
 
+static bool
+mount_small_disk(struct fixture *f)
+{
+	if (unshare(CLONE_NEWNS) < 0 ||
+	    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    (mkdir(f->path, 0700) < 0 && errno != EEXIST) ||
+	    mount("tmpfs", f->path, "tmpfs", 0, "size=1536k") < 0) {
+		print_message("skipped: no right to mount (%s)\n",
+		    strerrordesc_np(errno));
+		return false;
+	}
+	return true;
+}
+
 static void
 on_small_disk(void *arg)
 {
 	struct fixture *f = arg;
 	struct client c;
 
-	if (unshare(CLONE_NEWNS) < 0 ||
-	    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    mkdir(f->path, 0700) < 0 ||
-	    mount("tmpfs", f->path, "tmpfs", 0, "size=1536k") < 0) {
-		print_message("skipped: no right to mount (%s)\n",
-		    strerrordesc_np(errno));
+	if (!mount_small_disk(f))
 		return;
-	}
 	fixture_open(f);
 	fill(f);
 	client_begin(&c, f);
@@ -287,6 +295,109 @@ full_disk(void **state)
 
 	fixture_close(f);
 	in_child(on_small_disk, f, "full disk");
+	fixture_open(f);
+}
+
+/* The drop listing, as POP3 has it: how many messages. */
+static size_t
+n_listed(struct fixture *f, struct mailbox *m)
+{
+	const struct waker none = { 0 };
+	struct pop3_entry *v = NULL;
+	size_t n = 0;
+	int rc = 0;
+
+	while (mailbox_pop3_list(m, none, f->wall_ms, &v, &n, &rc) != STEP_DONE)
+		continue;
+	assert_int_equal(rc, 0);
+	free(v);
+	return n;
+}
+
+/* Mail came, and nobody has looked since before the disk was full. */
+static void
+on_a_disk_that_filled_up(void *arg)
+{
+	struct fixture *f = arg;
+	const uint32_t first[] = { MESSAGES + 1 };
+	struct mailbox *m;
+
+	if (!mount_small_disk(f))
+		return;
+	fixture_open(f);
+	fill(f);
+	fixture_close(f);
+	for (int k = 0; k < 30; k++)
+		(void)deliver(f, "", "text");
+	fill_disk(f);
+	fixture_open(f);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	assert_int_equal(n_listed(f, m), MESSAGES + 30);
+	assert_int_equal(run_remove(f, m, first, 1), 1);
+	mailbox_close(&m);
+	fixture_close(f);
+}
+
+/* And nobody has ever looked. */
+static void
+on_a_disk_that_was_full(void *arg)
+{
+	static const char *const dirs[] = { "tmp", "new", "cur" };
+	struct fixture *f = arg;
+	const uint32_t first[] = { 1 };
+	struct mailbox *m;
+	uint32_t validity;
+	struct client c;
+
+	if (!mount_small_disk(f))
+		return;
+	for (size_t k = 0; k < NELEMS(dirs); k++)
+		assert_int_equal(mkdir(fixture_path(f, dirs[k]), 0700), 0);
+	for (int k = 0; k < 6; k++)
+		(void)deliver(f, "", "text");
+	write_file(fixture_path(f, "courierimapuiddb"), "1 77 5\n");
+	fill_disk(f);
+	fixture_open(f);
+	m = open_mailbox(f, "INBOX");
+	/* its UIDs are given to others later */
+	validity = mailbox_uidvalidity(m);
+	assert_true(validity != 77);
+	refresh(f, m);
+	assert_int_equal(n_listed(f, m), 6);
+	assert_int_equal(run_remove(f, m, first, 1), 1);
+	client_begin(&c, f);
+	assert_int_equal(client_say(&c, "SELECT INBOX"), 0);
+	assert_non_null(strstr(buf_cstr(&c.said), "* 5 EXISTS"));
+	assert_int_equal(client_say(&c, "STORE 1 +FLAGS (\\Deleted)"), 0);
+	assert_int_equal(client_say(&c, "EXPUNGE"), 0);
+	client_end(&c);
+	/* as long as somebody uses it, it stays */
+	(void)store_tick(f->store, f->wall_ms, f->wall_ms);
+	assert_int_equal(try_refresh(f, m, false), 0);
+	assert_int_equal(mailbox_uidvalidity(m), validity);
+	mailbox_close(&m);
+	assert_int_equal(access(fixture_path(f, "postern.db"), F_OK), -1);
+	/* what was given out then means nothing any more */
+	assert_int_equal(unlink(fixture_path(f, "filler")), 0);
+	(void)store_tick(f->store, f->wall_ms, f->wall_ms);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	assert_int_equal(mailbox_uidvalidity(m), 77);
+	assert_int_equal(n_listed(f, m), 4);
+	assert_int_equal(access(fixture_path(f, "postern.db"), F_OK), 0);
+	mailbox_close(&m);
+	fixture_close(f);
+}
+
+static void
+full_disk_at_first(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_close(f);
+	in_child(on_a_disk_that_filled_up, f, "disk filled up");
+	in_child(on_a_disk_that_was_full, f, "disk was full");
 	fixture_open(f);
 }
 
@@ -363,6 +474,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(flipped_bits),
 		CASE(full_disk),
+		CASE(full_disk_at_first),
 		CASE(held_database_stays),
 	};
 
