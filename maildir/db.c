@@ -217,7 +217,8 @@ static const char *const migrations[SCHEMA_VERSION - 1] = {
 	"PRAGMA user_version = 5;",
 	/* what was to be added to a mailbox goes with it */
 	"DELETE FROM intent WHERE mailbox NOT IN (SELECT id FROM mailbox);"
-	"CREATE TRIGGER mailbox_gone_intent AFTER DELETE ON mailbox BEGIN"
+	"CREATE TRIGGER IF NOT EXISTS mailbox_gone_intent"
+	" AFTER DELETE ON mailbox BEGIN"
 	" DELETE FROM intent WHERE mailbox = old.id;"
 	"END;"
 	"PRAGMA user_version = 6;",
