@@ -127,6 +127,22 @@ fsx_stat(int dirfd, const char *name, struct stat *st)
 }
 
 int
+fsx_birth(int dirfd, const char *name, int64_t *wall_ms)
+{
+	struct statx stx;
+
+	if (statx(dirfd, name, AT_SYMLINK_NOFOLLOW, STATX_BTIME, &stx) < 0)
+		return -1;
+	if ((stx.stx_mask & STATX_BTIME) == 0) {
+		errno = ENOTSUP;
+		return -1;
+	}
+	*wall_ms = stx.stx_btime.tv_sec * INT64_C(1000) +
+	    stx.stx_btime.tv_nsec / 1000000;
+	return 0;
+}
+
+int
 fsx_fsync(int fd)
 {
 	return fault("fsync", "") ? -1 : (int)TEMP_FAILURE_RETRY(fsync(fd));

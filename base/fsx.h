@@ -51,6 +51,11 @@ int fsx_unlink(int dirfd, const char *name) MUST_USE;
 int fsx_rmdir(int dirfd, const char *name) MUST_USE;
 /* lstat below dirfd. */
 int fsx_stat(int dirfd, const char *name, struct stat *st) MUST_USE;
+/*
+ * When the file came into being, in ms since 1970: no byte of it is older, and
+ * nothing can set that time.  ENOTSUP: the file system doesn't know.
+ */
+int fsx_birth(int dirfd, const char *name, int64_t *wall_ms) MUST_USE;
 int fsx_fsync(int fd) MUST_USE;
 int fsx_fdatasync(int fd) MUST_USE;
 /* Set atime and mtime, in ms since 1970. */

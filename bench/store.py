@@ -57,12 +57,21 @@ def folder(server, name):
     return base if name == "INBOX" else base / name[len("INBOX"):]
 
 
-def fill(server, name, corpus, n):
-    """A mailbox of n messages that is new to the server; links to few."""
+def make_folder(server, name):
     path = folder(server, name)
     shutil.rmtree(path, ignore_errors=True)
     for sub in ("tmp", "new", "cur"):
         (path / sub).mkdir(parents=True)
+    (path / "maildirfolder").touch()
+    for p in (path, path / "cur", path / "new", path / "tmp",
+              path / "maildirfolder"):
+        os.chown(p, servers.MAIL_UID, servers.MAIL_UID)
+    return path
+
+
+def fill(server, name, corpus, n):
+    """A mailbox of n messages that is new to the server; links to few."""
+    path = make_folder(server, name)
     sizes = [(corpus / str(k)).stat().st_size for k in range(CORPUS)]
     cur = os.open(path / "cur", os.O_RDONLY)
     source = os.open(corpus, os.O_RDONLY)
@@ -72,10 +81,20 @@ def fill(server, name, corpus, n):
                 f"{'S' * (i % 4 != 0)}", src_dir_fd=source, dst_dir_fd=cur)
     os.close(cur)
     os.close(source)
-    (path / "maildirfolder").touch()
-    for p in (path, path / "cur", path / "new", path / "tmp",
-              path / "maildirfolder"):
-        os.chown(p, servers.MAIL_UID, servers.MAIL_UID)
+
+
+def fill_own(server, name, n):
+    """The same, but each message is a file of its own, as in real life."""
+    path = make_folder(server, name)
+    cur = os.open(path / "cur", os.O_RDONLY)
+    for i in range(n):
+        fd = os.open(f"{mails.EPOCH + i}.M{i}P1.bench,S={len(MESSAGE)}:2,"
+                     f"{'S' * (i % 4 != 0)}", os.O_WRONLY | os.O_CREAT, 0o600,
+                     dir_fd=cur)
+        os.write(fd, MESSAGE)
+        os.fchown(fd, servers.MAIL_UID, servers.MAIL_UID)
+        os.close(fd)
+    os.close(cur)
 
 
 class Watch:
@@ -187,24 +206,24 @@ def delivered(server, args, watch):
 def change(kind, server, args, watch):
     """kind of CHANGES messages in a mailbox of so many."""
     name = f"INBOX.{kind.title()}{args.round}"
-    fill(server, "INBOX.Target", args.corpus, 0)
+    target = f"INBOX.To{kind}{args.round}"
+    fill(server, target, args.corpus, 0)
     if isinstance(server, Bare):
         cur = folder(server, name) / "cur"
-        to = folder(server, "INBOX.Target") / "cur"
+        to = folder(server, target) / "cur"
         a, b = os.open(cur, os.O_RDONLY), os.open(to, os.O_RDONLY)
         names = os.listdir(cur)
         with watch:
             for n in names:
                 if kind == "store":
                     os.rename(n, n + "T", src_dir_fd=a, dst_dir_fd=a)
-                elif kind == "expunge":
-                    os.unlink(n, dir_fd=a)
-                else:
+                elif kind in ("copy", "move"):
                     os.link(n, n, src_dir_fd=a, dst_dir_fd=b)
-                if kind == "move":
-                    os.unlink(n, dir_fd=a)
             if kind in ("copy", "move"):
                 os.fsync(b)
+            if kind in ("expunge", "move"):
+                for n in names:
+                    os.unlink(n, dir_fd=a)
         os.close(a)
         os.close(b)
         return
@@ -217,7 +236,7 @@ def change(kind, server, args, watch):
         elif kind == "expunge":
             client.do("EXPUNGE")
         else:
-            client.do(f"{kind.upper()} 1:* INBOX.Target")
+            client.do(f"{kind.upper()} 1:* {target}")
     client.logout()
 
 
@@ -336,12 +355,25 @@ def noops_during(server, args, work):
     return slowest[0] * 1000, took
 
 
+def put_courier_list(server, name):
+    """courierimapuiddb, as Courier left it."""
+    path = folder(server, name)
+    bases = sorted(n.split(":")[0] for n in os.listdir(path / "cur"))
+    table = path / "courierimapuiddb"
+    table.write_text(f"1 {mails.EPOCH} {2 * len(bases) + 1}\n" + "".join(
+        f"{2 * i + 1} {base}\n" for i, base in enumerate(bases)))
+    os.chown(table, servers.MAIL_UID, servers.MAIL_UID)
+
+
 def neighbours(server, args):
     lines = []
     name = "INBOX.Busy"
-    fill(server, name, args.corpus, args.large)
-    fill(server, "INBOX.Target", args.corpus, 0)
-    time.sleep(2.2)
+    fill_own(server, name, args.large)
+    fill_own(server, "INBOX.Old", args.large)
+    put_courier_list(server, "INBOX.Old")
+    make_folder(server, "INBOX.Target")
+    os.sync()
+    time.sleep(OLD)
 
     def run(title, *commands):
         def work(client):
@@ -358,6 +390,10 @@ def neighbours(server, args):
     run("EXPUNGE", f"SELECT {name}", "EXPUNGE")
     run("MOVE", "SELECT INBOX.Target", f"MOVE 1:* {name}")
     run("FETCH FLAGS", f"SELECT {name}", "FETCH 1:* (FLAGS)")
+    run("first SELECT of what was Courier's", "SELECT INBOX.Old")
+    if isinstance(server, servers.Postern):
+        server.restart()
+    run("SELECT in a new worker", "SELECT INBOX.Old")
     return lines
 
 
@@ -562,16 +598,19 @@ def titled(title, args):
 
 def prepare_changes(running, args):
     """
-    Mail that has been there for a while: a link is a change of the file, and
-    what changed within the last minute is synced before it is copied.
+    Mail that has been there for a while: what was written within the last
+    minute is synced before it is copied.  The mailboxes are new to the servers.
     """
     wanted = [kind for kind in KINDS if args.case in TITLES[kind]]
-    for server in running:
-        for kind in wanted:
-            fill(server, f"INBOX.{kind.title()}{args.round}", args.corpus,
-                 args.changes)
-    if wanted:
-        time.sleep(OLD)
+    # those first for which the age matters
+    for kind in sorted(wanted, key=("copy", "move", "store", "expunge").index):
+        for server in running:
+            fill_own(server, f"INBOX.{kind.title()}{args.round}", args.changes)
+        if kind in ("copy", "move"):
+            made = time.monotonic()
+    os.sync()
+    if "copy" in wanted or "move" in wanted:
+        time.sleep(max(0, made + OLD - time.monotonic()))
 
 
 def cases_table(running, args):

@@ -285,7 +285,7 @@ insert(struct edit *ed, struct new_message *msg)
 		.place = place_with_flags(PLACE_INFO, msg->flags) };
 	struct fixed fixed = { msg->internal_ms, msg->wall_ms, msg->file_size,
 		msg->wire_size, msg->ends_line ? ENDING_LINE : ENDING_NO_LINE,
-		0 };
+		0, true };
 
 	return edit_append(
 	    ed, &name, msg->keyword_set, &fixed, &msg->uid, NULL);

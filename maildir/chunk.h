@@ -8,7 +8,7 @@
  * On disk a chunk is three blobs, integers little-endian:
  *   fixed  columns of uid less its place in the chunk, internal_ms and save_ms
  *          (their highest bit turned), file_size + 1, wire_size + 1 (unknown:
- *          0), enum ending, email_id
+ *          0), enum ending and (4) synced, email_id
  *   state  columns of place (its three high bits turned to the low end),
  *          keyword set, modseq
  *   names  4 bytes: length of all texts; columns of the size that a base name
@@ -52,6 +52,7 @@ struct fixed {
 	uint64_t file_size, wire_size; /* SIZE_UNKNOWN */
 	enum ending ending;
 	uint64_t email_id; /* 0: that of its base name, chunk_email_id() */
+	bool synced; /* its bytes were on the disk before it had its UID */
 };
 
 struct body {

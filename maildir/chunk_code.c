@@ -33,6 +33,9 @@ enum {
 	ENDING_SHIFT = 62, /* above any size that a file can have */
 };
 
+/* Beside enum ending. */
+#define SYNCED UINT64_C(4)
+
 /* Turns TIME_UNKNOWN to 0, and keeps the order. */
 #define TIME_BIAS (UINT64_C(1) << 63)
 
@@ -235,7 +238,7 @@ fixed_value(const struct chunk *c, uint32_t i, enum fixed_column which)
 	case COLUMN_WIRE_SIZE:
 		return f->wire_size + 1;
 	case COLUMN_ENDING:
-		return f->ending;
+		return (uint64_t)f->ending | (f->synced ? SYNCED : 0);
 	case COLUMN_EMAIL_ID:
 		return f->email_id;
 	case N_FIXED_COLUMNS:
@@ -270,7 +273,7 @@ unpack_fixed(struct chunk *c, struct slice in)
 			return false;
 	for (uint32_t i = 0; i < c->n; i++) {
 		if (v[COLUMN_UID][i] > UINT32_MAX - i ||
-		    v[COLUMN_ENDING][i] > ENDING_NO_LINE)
+		    (v[COLUMN_ENDING][i] & ~SYNCED) > ENDING_NO_LINE)
 			return false;
 		c->m[i].uid = (uint32_t)v[COLUMN_UID][i] + i;
 		c->body->fixed[i] = (struct fixed){
@@ -279,8 +282,9 @@ unpack_fixed(struct chunk *c, struct slice in)
 			.save_ms = (int64_t)(v[COLUMN_SAVE][i] ^ TIME_BIAS),
 			.file_size = v[COLUMN_FILE_SIZE][i] - 1,
 			.wire_size = v[COLUMN_WIRE_SIZE][i] - 1,
-			.ending = (enum ending)v[COLUMN_ENDING][i],
+			.ending = (enum ending)(v[COLUMN_ENDING][i] & ~SYNCED),
 			.email_id = v[COLUMN_EMAIL_ID][i],
+			.synced = (v[COLUMN_ENDING][i] & SYNCED) != 0,
 		};
 	}
 	return in.n == 0;

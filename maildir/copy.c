@@ -1,14 +1,19 @@
 /*
  * COPY and MOVE.
  *
- *   PREPARE     each file is linked into the target's tmp/ (or its bytes are
- *               copied, where links can't be)
- *   SYNC_FILES  those whose content may not be on disk yet are synced: copied
- *               ones, and links to files that changed within the last minute
- *   COMMIT      renamed into cur/ and given UIDs, some hundred at a time
+ *   LOOK        each message: its file, how large it is, whether its bytes may
+ *               not be on the disk yet (copy_file.c)
+ *   SYNC_FILES  those, each file once, some side by side
+ *   COMMIT      links straight into cur/, and UIDs, some hundred at a time,
+ *               each lot in a transaction
+ *   BYTES       where a link can't be made: copied to tmp/; then SYNC_FILES
+ *               and COMMIT again, from there on
  *   SYNC        directory and database; only now the UIDs may be shown
  *   REMOVE      MOVE only: the sources go, as EXPUNGE does it
  *   UNDO        after a failure before the end of SYNC: all copies go
+ *
+ * A link into cur/ is seen by others at once, and has no UID before the commit.
+ * A scan gives UIDs in transactions only, so it has to wait for that.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -18,35 +23,21 @@
 #include "base/fsx.h"
 #include "base/mem.h"
 #include "maildir/change.h"
+#include "maildir/copy_impl.h"
 #include "maildir/durable.h"
 #include "maildir/work.h"
 
-enum {
-	COPY_MAGIC = 0x436f7079,
-	YOUNG_S = 60,
-	LINK_TRIES = 3,
-	IO_BYTES = 65536,
-	SYNC_AT_ONCE = 16
-};
+enum { COPY_MAGIC = 0x436f7079, BYTES_SLICE = 256 * 1024, SYNC_AT_ONCE = 16 };
 
 enum copy_state {
-	COPY_PREPARE,
+	COPY_LOOK,
 	COPY_SYNC_FILES,
+	COPY_BYTES,
 	COPY_COMMIT,
 	COPY_SYNC,
 	COPY_REMOVE,
 	COPY_UNDO,
 	COPY_DONE,
-};
-
-struct item {
-	uint32_t from, to;
-	uint64_t place;
-	uint32_t keywords; /* a set of the source */
-	struct fixed fixed;
-	char *tmp, *base;
-	char *committed; /* name in cur/ of the target */
-	bool young;
 };
 
 struct change_copy {
@@ -59,9 +50,13 @@ struct change_copy {
 	uint32_t *uids;
 	size_t n_uids, at;
 	int tmp_fd;
-	struct item *v;
+	struct copy_item *v;
 	size_t n, at_item;
-	uint64_t bytes, messages; /* for the quota */
+	size_t at_bytes; /* items up to here have their bytes */
+	bool no_links;	 /* no file of one can be linked to the other */
+	uint64_t bytes, messages;	  /* for the quota */
+	size_t *young, n_young, at_young; /* items to sync, or NULL */
+	bool sync_again;		  /* one of them was gone */
 	struct sync sync;
 	int sync_fds[SYNC_AT_ONCE];
 	int n_sync_fds;
@@ -164,189 +159,49 @@ undo(struct change_copy *c, int rc)
 	return STEP_NEXT;
 }
 
-/* --- preparing ------------------------------------------------------------ */
-
-/* 0, or -1 with errno; the link shares the file's bytes and times. */
-static int
-link_file(struct change_copy *c, struct item *it)
-{
-	struct buf path;
-	int rc = -1;
-
-	buf_init(&path, 1024);
-	for (int i = 0; i < LINK_TRIES && rc < 0; i++) {
-		const char *name;
-		int fd;
-
-		buf_reset(&path);
-		rc = mailbox_message_path(c->from, it->from, &path);
-		if (rc != 0) {
-			errno = rc == ERR_NOT_FOUND ? ENOENT : EIO;
-			rc = -1;
-			break;
-		}
-		name = buf_cstr(&path);
-		fd = mailbox_dir_fd(
-		    c->from, memcmp(name, "new/", 4) == 0 ? DIR_NEW : DIR_CUR);
-		rc = fd < 0 ? -1 : fsx_link(fd, name + 4, c->tmp_fd, it->tmp);
-		if (rc < 0 && errno != ENOENT)
-			break;
-	}
-	buf_fini(&path);
-	return rc;
-}
+/* --- looking -------------------------------------------------------------- */
 
 static int
-copy_bytes(int from, int to, uint64_t size)
+look_at(struct change_copy *c, uint32_t uid, int64_t wall_ms)
 {
-	static uint8_t bytes[IO_BYTES];
-	uint64_t at = 0;
+	struct copy_item *it = &c->v[c->n];
+	int rc;
 
-	while (at < size) {
-		ssize_t n = fsx_pread(from, bytes, sizeof(bytes), (off_t)at);
-
-		if (n < 0 || fsx_write_all(to, slice_of(bytes, (size_t)n)) < 0)
-			return -1;
-		if (n == 0)
-			break;
-		at += (uint64_t)n;
+	*it = (struct copy_item){ .from = uid };
+	rc = copy_item_look(it, c->from, c->to, wall_ms);
+	if (rc != 0)
+		return rc == ERR_NOT_FOUND ? 0 : rc;
+	it->place =
+	    place_with_flags(it->place, place_flags(it->place) & ~c->dropped);
+	it->counts = quota_counts(c->to, it->place);
+	if (it->counts) {
+		c->bytes += it->fixed.file_size;
+		c->messages++;
 	}
+	c->n++;
 	return 0;
 }
 
-/* Where a link can't be made. */
-static int
-copy_file(struct change_copy *c, struct item *it)
-{
-	uint64_t size;
-	int from, to, rc, keep;
-
-	rc = mailbox_open_message(c->from, it->from, &from, &size, NULL);
-	if (rc != 0) {
-		errno = rc == ERR_NOT_FOUND ? ENOENT : EIO;
-		return -1;
-	}
-	to = fsx_create(c->tmp_fd, it->tmp,
-	    0666 & ~(mode_t)c->to->account->store->opt.umask);
-	rc = to < 0 ? -1 : copy_bytes(from, to, size);
-	if (rc == 0)
-		rc = fsx_set_mtime(to, it->fixed.internal_ms);
-	keep = errno;
-	if (to >= 0 && fsx_close(to) < 0 && rc == 0) {
-		rc = -1;
-		keep = errno;
-	}
-	(void)close(from);
-	it->young = true;
-	errno = keep;
-	return rc;
-}
-
-/* What the copy is called. */
+/* Somebody expunged it. */
 static void
-name_item(struct change_copy *c, struct item *it, const struct stat *st,
-    const struct file_unique *u)
+drop_item(struct change_copy *c, struct copy_item *it)
 {
-	struct buf name;
-
-	buf_init(&name, 1024);
-	file_name_final(
-	    &name, u, st->st_dev, st->st_ino, (uint64_t)st->st_size);
-	it->base = slice_dup(buf_slice(&name));
-	buf_fini(&name);
-	if (quota_counts(c->to, it->place)) {
-		c->bytes += (uint64_t)st->st_size;
-		c->messages++;
+	it->gone = true;
+	if (it->counts) {
+		c->bytes -= it->fixed.file_size;
+		c->messages--;
 	}
-}
-
-/* 1: made; 0: the message is gone; else ERR_*. */
-static int
-prepare_one(struct change_copy *c, uint32_t uid, int64_t wall_ms)
-{
-	struct file_unique u = store_unique(c->to->account->store, wall_ms);
-	struct item *it = &c->v[c->n];
-	struct message_info info;
-	struct stat st;
-	struct chunk *ch;
-	struct buf name;
-	uint32_t i;
-	int rc;
-
-	if (!mailbox_find(c->from, uid, &ch, &i))
-		return 0;
-	rc = mailbox_message_info(c->from, uid, &info);
-	if (rc != 0)
-		return rc == ERR_NOT_FOUND ? 0 : rc;
-	*it = (struct item){ .from = uid,
-		.place = place_with_flags(
-		    ch->place[i], ch->m[i].flags & ~c->dropped),
-		.keywords = ch->m[i].keywords,
-		.fixed = { info.internal_ms, wall_ms, info.file_size,
-		    info.wire_size, ENDING_UNKNOWN, info.email_id } };
-	buf_init(&name, 1024);
-	file_name_tmp(&name, &u);
-	it->tmp = slice_dup(buf_slice(&name));
-	buf_fini(&name);
-	c->n++;
-	rc = link_file(c, it);
-	/* A link may be the file's only name by now: its source was expunged
-	 * a moment ago. */
-	if (rc == 0 && fsx_stat(c->tmp_fd, it->tmp, &st) == 0 &&
-	    !S_ISREG(st.st_mode))
-		return ERR_DENIED;
-	if (rc < 0 &&
-	    (errno == EMLINK || errno == EXDEV || errno == EPERM ||
-		errno == EOPNOTSUPP))
-		rc = copy_file(c, it);
-	if (rc < 0 && errno == ENOENT) {
-		free(it->tmp);
-		c->n--;
-		return 0;
-	}
-	if (rc < 0 || fsx_stat(c->tmp_fd, it->tmp, &st) < 0)
-		return err_of_errno(errno);
-	name_item(c, it, &st, &u);
-	return 1;
-}
-
-/* Whether the content of the source may not have reached the disk. */
-static bool
-is_young(struct change_copy *c, uint32_t uid, int64_t wall_ms)
-{
-	struct buf path;
-	struct stat st;
-	const char *name;
-	bool young = true;
-	int fd;
-
-	buf_init(&path, 1024);
-	if (mailbox_message_path(c->from, uid, &path) == 0) {
-		name = buf_cstr(&path);
-		fd = mailbox_dir_fd(
-		    c->from, memcmp(name, "new/", 4) == 0 ? DIR_NEW : DIR_CUR);
-		young = fd < 0 || fsx_stat(fd, name + 4, &st) < 0 ||
-		    st.st_ctim.tv_sec > wall_ms / 1000 - YOUNG_S;
-	}
-	buf_fini(&path);
-	return young;
 }
 
 static enum step
-step_prepare(struct change_copy *c, int64_t now_ms, int64_t wall_ms)
+step_look(struct change_copy *c, int64_t now_ms, int64_t wall_ms)
 {
 	int rc;
 
 	for (size_t n = 0; c->at < c->n_uids && n < WORK_SLICE; n++) {
-		uint32_t uid = c->uids[c->at++];
-		/* the link itself changes the ctime */
-		bool young = is_young(c, uid, wall_ms);
-
-		rc = prepare_one(c, uid, wall_ms);
-		if (rc < 0)
+		rc = look_at(c, c->uids[c->at++], wall_ms);
+		if (rc != 0)
 			return undo(c, rc);
-		if (rc == 1)
-			c->v[c->n - 1].young |= young;
 	}
 	if (c->at < c->n_uids)
 		return STEP_YIELD;
@@ -377,10 +232,45 @@ close_sync_fds(struct change_copy *c)
 	c->n_sync_fds = 0;
 }
 
+/* A descriptor of the file, or ERR_*. */
+static int
+open_item(struct change_copy *c, const struct copy_item *it, int *fd)
+{
+	uint64_t size;
+
+	if (it->tmp == NULL)
+		return mailbox_open_message(c->from, it->from, fd, &size, NULL);
+	*fd = fsx_open_read(c->tmp_fd, it->tmp, NULL);
+	return *fd < 0 ? err_of_errno(errno) : 0;
+}
+
+/* The next lot of young files, opened. */
+static int
+take_young(struct change_copy *c, struct sync_fds *fds)
+{
+	while (c->at_young < c->n_young && c->n_sync_fds < SYNC_AT_ONCE) {
+		struct copy_item *it = &c->v[c->young[c->at_young++]];
+		int fd, rc = open_item(c, it, &fd);
+
+		/* its file may be one that others of v are links to */
+		if (rc == ERR_NOT_FOUND && it->tmp == NULL) {
+			drop_item(c, it);
+			c->sync_again = true;
+			continue;
+		}
+		if (rc != 0)
+			return rc;
+		c->sync_fds[c->n_sync_fds++] = fd;
+		sync_fds_add(fds, fd, SYNC_FILE);
+	}
+	return 0;
+}
+
 static enum step
 step_sync_files(struct change_copy *c, struct waker waker)
 {
 	struct sync_fds fds = { 0 };
+	int rc;
 
 	if (sync_busy(&c->sync)) {
 		sync_rewake(&c->sync, waker);
@@ -391,52 +281,57 @@ step_sync_files(struct change_copy *c, struct waker waker)
 		if (c->sync.error != 0)
 			return undo(c, err_of_errno(c->sync.error));
 	}
-	for (; c->at_item < c->n && c->n_sync_fds < SYNC_AT_ONCE;
-	     c->at_item++) {
-		int fd;
-
-		if (!c->v[c->at_item].young)
-			continue;
-		fd = fsx_open_read(c->tmp_fd, c->v[c->at_item].tmp, NULL);
-		if (fd < 0)
-			return undo(c, err_of_errno(errno));
-		c->sync_fds[c->n_sync_fds++] = fd;
-		sync_fds_add(&fds, fd, SYNC_FILE);
+	if (c->young == NULL) {
+		c->young = copy_items_young(c->v, c->n, &c->n_young);
+		c->at_young = 0;
+	}
+	if ((rc = take_young(c, &fds)) != 0) {
+		close_sync_fds(c);
+		return undo(c, rc);
 	}
 	if (c->n_sync_fds != 0) {
 		sync_start(
 		    &c->sync, c->to->account->store->opt.syncer, &fds, waker);
 		return STEP_NEXT;
 	}
+	free(c->young);
+	c->young = NULL;
+	if (c->sync_again) {
+		c->sync_again = false;
+		return STEP_NEXT;
+	}
+	for (size_t i = 0; i < c->n; i++)
+		c->v[i].young = false;
 	c->state = COPY_COMMIT;
-	c->at_item = 0;
 	return STEP_NEXT;
 }
 
 /* --- committing ----------------------------------------------------------- */
 
+/* *bytes: it can't be linked. */
 static int
-commit_one(struct change_copy *c, struct edit *ed, struct item *it)
+commit_one(
+    struct change_copy *c, struct edit *ed, struct copy_item *it, bool *bytes)
 {
-	struct file_name name = { .base = slice_str(it->base),
-		.place = it->place };
-	struct buf file;
+	struct file_name name = { 0 };
 	uint32_t set = 0;
-	int fd = mailbox_dir_fd(c->to, DIR_CUR), rc = 0;
+	int rc = 0;
 
-	if (fd < 0)
-		return err_of_errno(errno);
+	*bytes = c->no_links && it->tmp == NULL && !it->gone;
+	if (it->gone || *bytes)
+		return 0;
+	rc =
+	    copy_item_place(it, c->from, c->to, c->tmp_fd, bytes, &c->no_links);
+	if (*bytes)
+		return 0;
+	if (rc == 0 && it->gone)
+		drop_item(c, it);
+	if (rc != 0 || it->gone)
+		return rc;
 	if (!c->drop_keywords)
 		rc = keyword_set_copy(c->to, c->from, it->keywords, &set, NULL);
-	if (rc != 0)
-		return rc;
-	buf_init(&file, 1024);
-	file_name_put(&file, name.base, name.place, name.odd);
-	if (fsx_rename_new(c->tmp_fd, it->tmp, fd, buf_cstr(&file)) < 0)
-		rc = err_of_errno(errno);
-	else
-		it->committed = slice_dup(buf_slice(&file));
-	buf_fini(&file);
+	name.base = slice_str(it->base);
+	name.place = it->place;
 	return rc != 0 ? rc
 		       : edit_append(ed, &name, set, &it->fixed, &it->to, NULL);
 }
@@ -445,7 +340,8 @@ static enum step
 step_commit(struct change_copy *c, int64_t now_ms)
 {
 	struct edit ed;
-	size_t end = c->at_item + WORK_SLICE, from = c->at_item;
+	size_t end = c->at_item + WORK_SLICE, from = c->at_item, i = from;
+	bool bytes = false;
 	int rc;
 
 	if (end > c->n)
@@ -460,19 +356,65 @@ step_commit(struct change_copy *c, int64_t now_ms)
 	if (rc != 0)
 		return undo(c, rc);
 	c->busy_since_ms = 0;
-	for (size_t i = from; i < end && rc == 0; i++)
-		rc = commit_one(c, &ed, &c->v[i]);
+	for (; i < end && rc == 0 && !bytes; i++)
+		rc = commit_one(c, &ed, &c->v[i], &bytes);
 	if (rc == 0)
 		rc = edit_commit(&ed, NULL);
 	else
 		edit_abort(&ed);
 	if (rc != 0) {
-		for (size_t i = from; i < end; i++)
-			c->v[i].to = 0;
+		for (size_t k = from; k < end; k++)
+			c->v[k].to = 0;
 		return undo(c, rc);
 	}
-	c->at_item = end;
+	c->at_item = bytes ? i - 1 : i;
+	if (bytes) {
+		c->at_bytes = c->at_item;
+		c->state = COPY_BYTES;
+	}
 	return end < c->n ? STEP_YIELD : STEP_NEXT;
+}
+
+/* Of the item at which COMMIT stopped, or of all from there on. */
+static enum step
+step_bytes(struct change_copy *c)
+{
+	size_t end = c->no_links ? c->n : c->at_item + 1;
+	uint64_t n = 0;
+
+	for (; c->at_bytes < end && n < BYTES_SLICE; c->at_bytes++) {
+		struct copy_item *it = &c->v[c->at_bytes];
+		int rc;
+
+		if (it->gone)
+			continue;
+		rc = copy_item_bytes(it, c->from, c->to, c->tmp_fd);
+		if (rc == ERR_NOT_FOUND && it->tmp == NULL)
+			drop_item(c, it);
+		else if (rc != 0)
+			return undo(c, rc);
+		n += it->fixed.file_size + 4096;
+	}
+	if (c->at_bytes < end)
+		return STEP_YIELD;
+	c->state = COPY_SYNC_FILES;
+	return STEP_NEXT;
+}
+
+static void
+tell_pairs(struct change_copy *c)
+{
+	size_t n = 0;
+
+	c->pairs = mem_alloc(2 * c->n * sizeof(*c->pairs));
+	for (size_t i = 0; i < c->n; i++) {
+		if (c->v[i].to == 0)
+			continue;
+		c->pairs[n] = c->v[i].from;
+		c->pairs[c->n + n++] = c->v[i].to;
+	}
+	c->result = (struct copy_result){ 0, c->to->uidvalidity, c->pairs,
+		c->pairs + c->n, n };
 }
 
 static enum step
@@ -486,13 +428,7 @@ step_sync(struct change_copy *c, struct waker waker)
 	if (rc != 0)
 		return undo(c, rc);
 	quota_note(c->to->account, (int64_t)c->bytes, (int64_t)c->messages);
-	c->pairs = mem_alloc(2 * c->n * sizeof(*c->pairs));
-	for (size_t i = 0; i < c->n; i++) {
-		c->pairs[i] = c->v[i].from;
-		c->pairs[c->n + i] = c->v[i].to;
-	}
-	c->result = (struct copy_result){ 0, c->to->uidvalidity, c->pairs,
-		c->pairs + c->n, c->n };
+	tell_pairs(c);
 	c->state = c->move ? COPY_REMOVE : COPY_DONE;
 	return STEP_NEXT;
 }
@@ -511,7 +447,7 @@ static int
 order_item(const void *key, const void *item)
 {
 	uint32_t x = *(const uint32_t *)key,
-		 y = ((const struct item *)item)->from;
+		 y = ((const struct copy_item *)item)->from;
 
 	return x < y ? -1 : x > y;
 }
@@ -521,7 +457,7 @@ static void
 on_removed(void *arg, uint32_t uid, struct slice path, struct slice kept)
 {
 	const struct change_copy *c = arg;
-	const struct item *it =
+	const struct copy_item *it =
 	    bsearch(&uid, c->v, c->n, sizeof(*c->v), order_item);
 	struct buf b;
 
@@ -547,7 +483,7 @@ step_remove(
 
 	if (c->removal == NULL) {
 		rc = change_remove_begin(
-		    c->from, c->pairs, c->n, &c->removal, NULL);
+		    c->from, c->pairs, c->result.n, &c->removal, NULL);
 		if (rc != 0) {
 			c->result.result = rc;
 			c->state = COPY_DONE;
@@ -562,20 +498,6 @@ step_remove(
 	c->result.result = change_expunge_result(c->removal, &n_removed);
 	c->state = COPY_DONE;
 	return STEP_NEXT;
-}
-
-static void
-unlink_item(struct change_copy *c, struct item *it)
-{
-	int cur = mailbox_dir_fd(c->to, DIR_CUR), rc;
-
-	rc = it->committed != NULL
-	    ? (cur < 0 ? -1 : fsx_unlink(cur, it->committed))
-	    : fsx_unlink(c->tmp_fd, it->tmp);
-	if (rc < 0 && errno != ENOENT)
-		scan_distrust(c->to);
-	free(it->committed);
-	it->committed = NULL;
 }
 
 static enum step
@@ -600,7 +522,7 @@ step_undo(struct change_copy *c, int64_t now_ms)
 		size_t at;
 		uint32_t k;
 
-		unlink_item(c, &c->v[i]);
+		copy_item_undo(&c->v[i], c->to, c->tmp_fd);
 		if (rows && rc == 0 && edit_find(&ed, c->v[i].to, &at, &k))
 			edit_remove(&ed, at, k);
 	}
@@ -619,10 +541,12 @@ advance(
     struct change_copy *c, struct waker waker, int64_t now_ms, int64_t wall_ms)
 {
 	switch (c->state) {
-	case COPY_PREPARE:
-		return step_prepare(c, now_ms, wall_ms);
+	case COPY_LOOK:
+		return step_look(c, now_ms, wall_ms);
 	case COPY_SYNC_FILES:
 		return step_sync_files(c, waker);
+	case COPY_BYTES:
+		return step_bytes(c);
 	case COPY_COMMIT:
 		return step_commit(c, now_ms);
 	case COPY_SYNC:
@@ -655,12 +579,10 @@ change_copy_progress(
     const struct change_copy *c, uint64_t *done, uint64_t *goal)
 {
 	MAGIC_CHECK(c, COPY_MAGIC);
-	/* half of the work is to link them, half to give them UIDs */
+	/* half of the work is to look at them, half to bring them there */
 	*goal = c->n_uids;
-	*done = c->at;
-	if (c->state == COPY_COMMIT)
-		*done += c->at_item;
-	else if (c->state > COPY_COMMIT)
+	*done = c->at + c->at_item;
+	if (c->state > COPY_COMMIT)
 		*done = 2 * *goal;
 	*done /= 2;
 }
@@ -686,14 +608,13 @@ change_copy_free(struct change_copy **pc)
 	close_sync_fds(c);
 	change_expunge_free(&c->removal);
 	for (size_t i = 0; i < c->n; i++) {
-		struct item *it = &c->v[i];
+		struct copy_item *it = &c->v[i];
 
 		if (c->state != COPY_DONE && it->committed == NULL)
-			unlink_item(c, it);
-		free(it->tmp);
-		free(it->base);
-		free(it->committed);
+			copy_item_undo(it, c->to, c->tmp_fd);
+		copy_item_fini(it);
 	}
+	free(c->young);
 	free(c->v);
 	free(c->uids);
 	free(c->pairs);

@@ -300,6 +300,16 @@ bool mailbox_find(
 /* Keep what is known of a message's size. */
 void mailbox_set_size(
     struct mailbox *m, uint32_t uid, uint64_t size, enum ending ending);
+/* For COPY, of the file wherever it is now: a look at it, which also fills in
+ * what the mailbox doesn't know yet; when it came into being (fsx_birth()); a
+ * link to it.  0 or ERR_*; ERR_NOT_FOUND: expunged. */
+int mailbox_message_stat(
+    struct mailbox *m, uint32_t uid, struct stat *st) MUST_USE;
+int mailbox_message_birth(
+    struct mailbox *m, uint32_t uid, int64_t *wall_ms) MUST_USE;
+/* *error: the errno of linkat(). */
+int mailbox_message_link(struct mailbox *m, uint32_t uid, int dirfd,
+    const char *name, int *error) MUST_USE;
 /* The uid of a base name, or 0. */
 uint32_t mailbox_find_base(struct mailbox *m, struct slice base);
 

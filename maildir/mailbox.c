@@ -197,6 +197,19 @@ check_selectable(
 	return rc;
 }
 
+/* Whether an open directory has been removed; another may have its number. */
+static bool
+is_removed(const struct mailbox *m)
+{
+	struct stat st;
+
+	for (int d = 0; d < 2; d++)
+		if (m->dirs[d].fd >= 0 &&
+		    (fstat(m->dirs[d].fd, &st) < 0 || st.st_nlink == 0))
+			return true;
+	return false;
+}
+
 int
 mailbox_open(
     struct account *a, struct slice name, struct mailbox **out, struct err *e)
@@ -221,7 +234,7 @@ mailbox_open(
 		goto out;
 	/* Another directory of that name: what is open leads to the one that
 	 * went, where nothing can be put any more. */
-	if (c.m->dirs[DIR_CUR].ino != ino)
+	if (c.m->dirs[DIR_CUR].ino != ino || is_removed(c.m))
 		mailbox_close_fds(c.m);
 	c.m->refs++;
 	c.m->used = a->store->tick;

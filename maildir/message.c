@@ -5,6 +5,8 @@
 #include "maildir/dir.h"
 #include "maildir/internal.h"
 
+enum { LINK_TRIES = 3 };
+
 const char *
 message_name(struct buf *b, const struct chunk *c, uint32_t i)
 {
@@ -157,6 +159,32 @@ try_path(struct mailbox *m, struct whereabouts *w, void *arg)
 	return 0;
 }
 
+static int
+try_birth(struct mailbox *m, struct whereabouts *w, void *arg)
+{
+	int dir = mailbox_dir_fd(m, w->which);
+
+	return dir < 0 ? -1 : fsx_birth(dir, buf_cstr(&w->name), arg);
+}
+
+struct link_to {
+	int dirfd, error;
+	const char *name;
+};
+
+static int
+try_link(struct mailbox *m, struct whereabouts *w, void *arg)
+{
+	struct link_to *to = arg;
+	int dir = mailbox_dir_fd(m, w->which);
+
+	if (dir >= 0 &&
+	    fsx_link(dir, buf_cstr(&w->name), to->dirfd, to->name) == 0)
+		return 0;
+	to->error = errno;
+	return -1;
+}
+
 static int64_t
 ms_of(const struct timespec *t)
 {
@@ -228,8 +256,41 @@ mailbox_message_info(struct mailbox *m, uint32_t uid, struct message_info *out)
 		fill_in(m, uid, &o.st);
 	}
 	*out = (struct message_info){ f->internal_ms, f->save_ms, f->file_size,
-		f->wire_size, chunk_email_id(c, i) };
+		f->wire_size, chunk_email_id(c, i), f->synced };
 	return 0;
+}
+
+int
+mailbox_message_stat(struct mailbox *m, uint32_t uid, struct stat *st)
+{
+	struct opened o;
+	int rc = with_file(m, uid, try_stat, &o);
+
+	if (rc != 0)
+		return rc;
+	fill_in(m, uid, &o.st);
+	*st = o.st;
+	return 0;
+}
+
+int
+mailbox_message_birth(struct mailbox *m, uint32_t uid, int64_t *wall_ms)
+{
+	return with_file(m, uid, try_birth, wall_ms);
+}
+
+int
+mailbox_message_link(
+    struct mailbox *m, uint32_t uid, int dirfd, const char *name, int *error)
+{
+	struct link_to to = { dirfd, 0, name };
+	int rc = ERR_NOT_FOUND;
+
+	/* somebody may rename it each time before it is linked */
+	for (int i = 0; i < LINK_TRIES && rc == ERR_NOT_FOUND; i++)
+		rc = with_file(m, uid, try_link, &to);
+	*error = to.error;
+	return rc;
 }
 
 uint64_t

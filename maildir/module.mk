@@ -17,7 +17,8 @@ libmaildir_a_SOURCES = \
 	maildir/checkpoint.c \
 	maildir/chunk.c maildir/chunk.h maildir/chunk_code.c \
 	maildir/collect.c maildir/collect.h \
-	maildir/copy.c \
+	maildir/copy.c maildir/copy_impl.h \
+	maildir/copy_file.c \
 	maildir/create.c \
 	maildir/courier_lock.c maildir/courier_lock.h \
 	maildir/db.c maildir/db.h \

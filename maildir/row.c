@@ -10,7 +10,7 @@ write_imported(struct account *a, int64_t id, const struct foreign_uids *u,
     int64_t wall_ms, struct err *e)
 {
 	const struct fixed fixed = { TIME_UNKNOWN, wall_ms, SIZE_UNKNOWN,
-		SIZE_UNKNOWN, ENDING_UNKNOWN, 0 };
+		SIZE_UNKNOWN, ENDING_UNKNOWN, 0, false };
 	struct mailbox m = { .account = a, .id = id };
 	struct chunk *c = NULL;
 	int rc = 0;

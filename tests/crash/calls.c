@@ -32,6 +32,7 @@ static bool active, paused;
 static int trace;
 static enum call struck;
 static const char *boot_id;
+static int64_t birth_s;
 static calls_watcher *watcher;
 
 /* The descriptors of the tree: node + 1; 0: not of the tree. */
@@ -351,6 +352,20 @@ note_data(enum op_kind kind, int fd, const void *p, uint64_t n, uint64_t off)
 		calls->n_bytes += (size_t)n;
 	}
 	calls->n_ops++;
+}
+
+void
+calls_written_back(void)
+{
+	for (int i = 0; calls->record && i < n_entries; i++) {
+		const char *name = entries[i].name;
+
+		/* of the database's log nothing is assumed */
+		if (entries[i].is_dir || name[0] < '0' || name[0] > '9')
+			continue;
+		new_op(OP_SYNC)->node = entries[i].node;
+		calls->n_ops++;
+	}
 }
 
 /* --- descriptors ---------------------------------------------------------- */
@@ -700,6 +715,27 @@ fstat(int fd, struct stat *st)
 	if (has_fd(fd) && gate(CALL_FSTAT, "") != 0)
 		return -1;
 	return real_fstat(fd, st);
+}
+
+int
+statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *stx)
+{
+	struct spot s;
+	int rc;
+
+	REAL(int, statx, int, const char *, int, unsigned, struct statx *);
+	if (locate(dirfd, path, &s) && gate(CALL_STAT, path) != 0)
+		return -1;
+	rc = real_statx(dirfd, path, flags, mask, stx);
+	if (rc == 0 && birth_s != 0)
+		stx->stx_btime.tv_sec = birth_s;
+	return rc;
+}
+
+void
+calls_set_birth(int64_t wall_s)
+{
+	birth_s = wall_s;
 }
 
 struct dirent *

@@ -100,6 +100,13 @@ void calls_begin(const char *root, struct calls_log *log);
 /* From here on the calls are counted, and the plan is carried out; all before
  * is as if it had always been there. */
 void calls_arm(const struct calls_plan *plan);
+/* A minute passes: the kernel has written all bytes of messages, but no names.
+ * (That the disk may still hold them in its cache is no matter: the next sync
+ * of anything empties it, and nothing is promised before one.) */
+void calls_written_back(void);
+/* What statx() says of when each file came into being, unix time; 0: the
+ * truth. */
+void calls_set_birth(int64_t wall_s);
 /* Somebody else's calls: they are recorded, and neither counted nor harmed. */
 void calls_pause(bool on);
 /* The plan ends; calls pass. */

@@ -301,6 +301,24 @@ struct snapshot {
    fail_msg("%s: " rule ": " #what " (%s)", where, name);                      \
  } while (0)
 
+/* Whether somebody else delivered it without a sync: what became of it after
+ * power loss is no promise. */
+static bool
+is_loose(struct mailbox *m, uint32_t uid)
+{
+	struct chunk *c;
+	struct buf b;
+	uint32_t i;
+	bool loose;
+
+	if (!mailbox_find(m, uid, &c, &i))
+		return false;
+	buf_init(&b, 1024);
+	loose = strstr(message_name(&b, c, i), "Qloose") != NULL;
+	buf_fini(&b);
+	return loose;
+}
+
 static void
 take_snapshot(struct fixture *f, const char *name, const char *where,
     struct snapshot *out)
@@ -329,6 +347,8 @@ take_snapshot(struct fixture *f, const char *name, const char *where,
 		p->modseq = view_get(v, seq)->modseq;
 		text = message_text(m, p->uid);
 		word = word_of(text);
+		if (word == NULL && is_loose(m, p->uid))
+			word = "";
 		CHECK(word != NULL, "I7", name);
 		strcpy(p->word, word);
 		free(text);
@@ -444,7 +464,8 @@ check_once(const struct box *b, const char *where)
 {
 	for (unsigned i = 0; i < b->s.n; i++)
 		for (unsigned k = i + 1; k < b->s.n; k++)
-			CHECK(strcmp(b->s.v[i].word, b->s.v[k].word) != 0,
+			CHECK(b->s.v[i].word[0] == '\0' ||
+				strcmp(b->s.v[i].word, b->s.v[k].word) != 0,
 			    "once", b->s.v[i].word);
 }
 

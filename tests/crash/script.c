@@ -312,6 +312,27 @@ sync_dir(struct world *w, const char *name)
 	assert_int_equal(close(fd), 0);
 }
 
+/* As a program does it that syncs nothing: what becomes of its file is no
+ * promise of ours, but for a copy of it. */
+static void
+deliver_loosely(struct world *w, const char *word)
+{
+	char text[MESSAGE_BYTES + 1], from[96], to[96];
+	int fd;
+
+	(void)snprintf(from, sizeof(from), "tmp/1700000000.Q%s.host", word);
+	(void)snprintf(to, sizeof(to), "new/1700000000.Q%s.host", word);
+	make_text(text, word);
+	calls_pause(true);
+	fd = open(fixture_path(w->f, from), O_WRONLY | O_CREAT | O_EXCL, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	assert_int_equal(close(fd), 0);
+	assert_int_equal(
+	    rename(fixture_path(w->f, from), fixture_path(w->f, to)), 0);
+	calls_pause(false);
+}
+
 /* As Postfix does it, which isn't what is tested here. */
 static void
 deliver_durably(struct world *w, const char *dir, const char *word)
@@ -468,6 +489,45 @@ run_copy_move(struct world *w)
 	look(w, "INBOX");
 }
 
+/* A copy of what wasn't told of before; its UID, or 0. */
+static uint32_t
+copy_loose(struct world *w, const char *name, uint32_t uid, const char *target,
+    const char *word, bool move)
+{
+	struct mailbox *m = open_quietly(w, name);
+	uint32_t to = 0;
+
+	if (m != NULL && uid != 0 &&
+	    world_done(w, try_refresh(w->f, m, false)) &&
+	    world_done(w, run_copy(w->f, m, &uid, 1, target, move, &to)) &&
+	    to != 0)
+		copied(w, target, to, word, 0);
+	mailbox_close(&m);
+	return to;
+}
+
+/* What others delivered without a sync must survive from COPY's OK on; so must
+ * the copy of a copy; and what the kernel has written by itself meanwhile. */
+static void
+run_copy_young(struct world *w)
+{
+	uint32_t uid;
+
+	world_note(w, NOTE_FLIGHT, "", "", 9, 0);
+	deliver_loosely(w, "loose1");
+	uid = copy_loose(w, "INBOX", 3, "INBOX.T", "loose1", false);
+	create(w, "INBOX.U");
+	copy(w, "INBOX.T", uid, "INBOX.U", true, 0);
+	world_note(w, NOTE_FLIGHT, "", "", 9, 0);
+	deliver_loosely(w, "loose2");
+	(void)copy_loose(w, "INBOX", 4, "INBOX.T", "loose2", true);
+	deliver_loosely(w, "loose3");
+	calls_written_back();
+	w->f->wall_ms += 61 * 1000;
+	(void)copy_loose(w, "INBOX", 5, "INBOX.T", "loose3", false);
+	look(w, "INBOX.T");
+}
+
 static void
 run_expunges(struct world *w)
 {
@@ -602,6 +662,7 @@ static const struct script own[] = {
 	{ "group", world_some_mail, run_group, NULL, false },
 	{ "copy-move", world_some_mail, run_copy_move, NULL, false },
 	{ "copy-move-always", world_some_mail, run_copy_move, NULL, true },
+	{ "copy-young", world_some_mail, run_copy_young, NULL, false },
 	{ "expunge", world_some_mail, run_expunges, NULL, false },
 	{ "expunge-always", world_some_mail, run_expunges, NULL, true },
 	{ "mailboxes", world_some_mail, run_mailboxes, NULL, false },

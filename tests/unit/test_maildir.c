@@ -710,6 +710,43 @@ copy_into_what_took_its_place(void **state)
 	mailbox_close(&m);
 }
 
+/* Removed, and made anew, more than once: the number of the directory that was
+ * last read may come again (on ext4 it does). */
+static void
+copy_into_what_was_made_anew(void **state)
+{
+	static const char *const dirs[] = { ".a", ".a/new", ".a/cur",
+		".a/tmp" };
+	struct fixture *f = *state;
+	struct mailbox *m, *t;
+	const uint32_t uid[] = { 1 };
+	uint32_t to;
+
+	assert_int_equal(create_now(f->account, SLICE("INBOX.a")), 0);
+	assert_int_equal(run_append(f, "INBOX", "one\n", 0, NULL, NULL), 0);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	for (int i = 0; i < 10; i++) {
+		char *name;
+
+		assert_int_equal(
+		    run_copy(f, m, uid, 1, "INBOX.a", false, &to), 0);
+		assert_int_equal(count_files(fixture_path(f, ".a/cur")), 1);
+		if (i == 0) {
+			t = open_mailbox(f, "INBOX.a");
+			refresh(f, t);
+			mailbox_close(&t);
+		}
+		name = mem_printf("rm -r '%s'", fixture_path(f, ".a"));
+		assert_int_equal(system(name), 0);
+		free(name);
+		for (size_t k = 0; k < NELEMS(dirs); k++)
+			assert_int_equal(
+			    mkdir(fixture_path(f, dirs[k]), 0700), 0);
+	}
+	mailbox_close(&m);
+}
+
 static void
 listeners_are_told(void **state)
 {
@@ -839,6 +876,7 @@ main(void)
 		CASE(multiappend_is_one),
 		CASE(copy_onto_itself_and_of_the_missing),
 		CASE(copy_into_what_took_its_place),
+		CASE(copy_into_what_was_made_anew),
 		CASE(listeners_are_told),
 		CASE(recent_is_claimed_once),
 		CASE(ticks_close_and_tidy),

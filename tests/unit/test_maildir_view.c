@@ -108,7 +108,7 @@ static void
 add_some(struct edit *ed, struct model *model, uint32_t n)
 {
 	static unsigned serial;
-	const struct fixed fixed = { 1, 2, 3, 4, ENDING_LINE, 0 };
+	const struct fixed fixed = { 1, 2, 3, 4, ENDING_LINE, 0, false };
 
 	for (; n > 0 && model->n < MODEL_MAX; n--) {
 		char *name = mem_printf("%u.x", serial++);
@@ -275,7 +275,7 @@ chunks_on_disk(void **state)
 			.keywords = i,
 			.modseq = UINT64_MAX - i };
 		struct fixed x = { -5, TIME_UNKNOWN, SIZE_UNKNOWN, i,
-			(enum ending)(i % 3), i };
+			(enum ending)(i % 3), i, i % 2 != 0 };
 		char *base = some_name(i);
 
 		chunk_append(c, &m, i % 2 ? PLACE_NEW : PLACE_INFO | PLACE_ODD,
@@ -303,6 +303,7 @@ chunks_on_disk(void **state)
 		assert_int_equal(chunk_fixed(d, i)->internal_ms, -5);
 		assert_int_equal(chunk_fixed(d, i)->save_ms, TIME_UNKNOWN);
 		assert_int_equal(chunk_fixed(d, i)->file_size, SIZE_UNKNOWN);
+		assert_int_equal(chunk_fixed(d, i)->synced, i % 2 != 0);
 		assert_int_equal(chunk_fixed(d, i)->wire_size, i);
 		assert_int_equal(chunk_fixed(d, i)->ending, i % 3);
 		assert_int_equal(chunk_fixed(d, i)->email_id, i);

@@ -1,0 +1,54 @@
+/*
+ * copy_impl: one message of a COPY or MOVE, and its file.
+ *
+ * Layer:  maildir.  Not for anybody outside of copy.c and copy_file.c.
+ */
+#ifndef MAILDIR_COPY_IMPL_H
+#define MAILDIR_COPY_IMPL_H
+
+#include "maildir/edit.h"
+
+struct copy_item {
+	uint32_t from, to; /* to 0: no UID yet */
+	uint64_t place;
+	uint32_t keywords; /* a set of the source */
+	struct fixed fixed;
+	struct file_unique unique;
+	uint64_t dev, ino; /* of the source */
+	char *tmp;	   /* bytes were copied: name in the target's tmp/ */
+	char *base;	   /* what the copy is called */
+	char *committed;   /* its name in cur/ of the target */
+	bool counts;	   /* for the quota */
+	bool young;	   /* its bytes may not be on the disk */
+	bool gone;	   /* expunged meanwhile */
+};
+
+/*
+ * Look at the message; it->from is filled in.  place: what the copy gets of
+ * flags is the caller's to take away.  0; ERR_NOT_FOUND: it is gone; ERR_*.
+ */
+int copy_item_look(struct copy_item *it, struct mailbox *from,
+    struct mailbox *to, int64_t wall_ms) MUST_USE;
+/*
+ * Bring it into cur/ of the target under its name, within the transaction that
+ * gives it a UID.  0, perhaps with it->gone; else ERR_*, and then *bytes: no
+ * link can be made, so the bytes must be copied, and *all: nor of any other
+ * message.
+ */
+int copy_item_place(struct copy_item *it, struct mailbox *from,
+    struct mailbox *to, int tmp_fd, bool *bytes, bool *all) MUST_USE;
+/* Copy the bytes into the target's tmp/; the file is young.  0; ERR_NOT_FOUND
+ * without it->tmp: the source is gone; ERR_*. */
+int copy_item_bytes(struct copy_item *it, struct mailbox *from,
+    struct mailbox *to, int tmp_fd) MUST_USE;
+/* Take away what the two above have made. */
+void copy_item_undo(struct copy_item *it, struct mailbox *to, int tmp_fd);
+void copy_item_fini(struct copy_item *it);
+
+/*
+ * The items whose files are to be synced: the young ones, but of several names
+ * of one file only one.  Indexes of v, *n of them; the caller frees.
+ */
+size_t *copy_items_young(const struct copy_item *v, size_t n_items, size_t *n);
+
+#endif
