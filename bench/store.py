@@ -29,6 +29,7 @@ CLIENTS = 16
 CORPUS = 1000
 OLD = 62            # seconds
 EACH = 40           # appends of each of the clients
+OWNERS = [f"own{k}" for k in range(CLIENTS)]
 NOOP_PAUSE = 0.002
 MESSAGE = mails.message(random.Random(3), 3)[:4000].ljust(4000, b"x")
 WIRE = MESSAGE.replace(b"\n", b"\r\n")
@@ -52,13 +53,13 @@ class Bare:
         self.box = self.home / "joe" / "Maildir"
 
 
-def folder(server, name):
-    base = server.home / "joe" / "Maildir"
+def folder(server, name, account="joe"):
+    base = server.home / account / "Maildir"
     return base if name == "INBOX" else base / name[len("INBOX"):]
 
 
-def make_folder(server, name):
-    path = folder(server, name)
+def make_folder(server, name, account="joe"):
+    path = folder(server, name, account)
     shutil.rmtree(path, ignore_errors=True)
     for sub in ("tmp", "new", "cur"):
         (path / sub).mkdir(parents=True)
@@ -69,9 +70,9 @@ def make_folder(server, name):
     return path
 
 
-def fill(server, name, corpus, n):
+def fill(server, name, corpus, n, account="joe"):
     """A mailbox of n messages that is new to the server; links to few."""
-    path = make_folder(server, name)
+    path = make_folder(server, name, account)
     sizes = [(corpus / str(k)).stat().st_size for k in range(CORPUS)]
     cur = os.open(path / "cur", os.O_RDONLY)
     source = os.open(corpus, os.O_RDONLY)
@@ -284,16 +285,17 @@ def append(server, args, watch):
     client.logout()
 
 
-def many_appends(server, args, watch, names):
-    for name in set(names):
-        fill(server, name, args.corpus, 0)
+def many_appends(server, args, watch, names, accounts=("joe",) * CLIENTS):
+    for account, name in set(zip(accounts, names)):
+        fill(server, name, args.corpus, 0, account)
     if isinstance(server, Bare):
         jobs = [threading.Thread(target=bare_append, args=(
-            folder(server, name), EACH, f"{args.round}K{k}"))
-            for k, name in enumerate(names)]
+            folder(server, name, account), EACH, f"{args.round}K{k}"))
+            for k, (account, name) in enumerate(zip(accounts, names))]
         clients = []
     else:
-        clients = [server.client(JOE) for _ in names]
+        clients = [server.client(f"{account}@example.com")
+                   for account in accounts]
         for client, name in zip(clients, names):
             client.do(f"STATUS {name} (MESSAGES)")
 
@@ -320,6 +322,12 @@ def append_one(server, args, watch):
 def append_each(server, args, watch):
     many_appends(server, args, watch,
                  [f"INBOX.Each{args.round}x{k}" for k in range(CLIENTS)])
+
+
+@case("APPEND, 16 clients into 16 accounts")
+def append_accounts(server, args, watch):
+    many_appends(server, args, watch, [f"INBOX.Own{args.round}"] * CLIENTS,
+                 OWNERS)
 
 
 # --- neighbours ---------------------------------------------------------------
@@ -680,15 +688,18 @@ def main():
                 server.prepare()
                 mails.build(server.home, args.corpus, messages=10, rounds=0,
                             cold=10, idlers=0, owner=(owner, owner))
-                names = ["joe"]
+                names = ["joe", *OWNERS]
+                for name in OWNERS:
+                    mails.fill(server.home / name / "Maildir", args.corpus,
+                               0, 10)
                 if "notifications" not in args.skip:
                     for i in range(args.accounts):
                         mails.fill(server.home / f"u{i}" / "Maildir",
                                    args.corpus, 0, 100)
                         names.append(f"u{i}")
-                    for path in server.home.rglob("*"):
-                        if path.stat().st_uid != owner:
-                            os.chown(path, owner, owner)
+                for path in server.home.rglob("*"):
+                    if path.stat().st_uid != owner:
+                        os.chown(path, owner, owner)
                 server.start([(f"{n}@example.com", server.home / n)
                               for n in names])
                 running.append(server)
