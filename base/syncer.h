@@ -21,6 +21,7 @@ struct sync_job {
 	int error;			  /* set before done: what run said */
 	void (*done)(struct sync_job *job);
 	void *arg;	       /* the submitter's */
+	const void *owner;     /* whose jobs must leave room for others' */
 	struct sync_job *next; /* the syncer's */
 };
 

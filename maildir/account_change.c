@@ -199,8 +199,8 @@ step_job(struct account_change *c)
 		c->sync.done = false;
 		j = c->job = c->a->change_job = job_new(c);
 		j->run = c->phase->job;
-		sync_call(&c->sync, c->a->store->opt.syncer, run_job, job_drop,
-		    j, c->waker);
+		sync_call(&c->sync, c->a->store->opt.syncer, c->a, run_job,
+		    job_drop, j, c->waker);
 	}
 	if (!c->sync.done) {
 		sync_rewake(&c->sync, c->waker);

@@ -98,8 +98,8 @@ start_file(struct append *p, struct waker waker)
 	f->dated = msg->dated;
 	f->internal_ms = msg->internal_ms;
 	p->file = f;
-	sync_call(&p->sync, p->m->account->store->opt.syncer, write_file,
-	    drop_file, f, waker);
+	sync_call(&p->sync, p->m->account->store->opt.syncer, p->m->account,
+	    write_file, drop_file, f, waker);
 	return STEP_NEXT;
 }
 
@@ -169,7 +169,8 @@ step_sync_files(struct append *p, struct waker waker)
 	/* what is intended must be found after a crash */
 	if (p->n > 1 && p->n_synced + p->n_syncing == p->n)
 		sync_fds_add(&fds, p->tmp_fd, SYNC_FILE);
-	sync_start(&p->sync, p->m->account->store->opt.syncer, &fds, waker);
+	sync_start(&p->sync, p->m->account->store->opt.syncer, p->m->account,
+	    &fds, waker);
 	return STEP_NEXT;
 }
 

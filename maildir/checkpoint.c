@@ -55,7 +55,9 @@ account_log_grown(struct account *a)
 	if (fd < 0)
 		return;
 	c = MEM_NEW(struct checkpoint);
-	c->job = (struct sync_job){ .run = run, .done = on_done, .arg = c };
+	c->job = (struct sync_job){
+		.run = run, .done = on_done, .arg = c, .owner = a
+	};
 	c->owner = a;
 	c->path = mem_strdup(sqlite3_db_filename(a->db.h, "main"));
 	c->lock_fd = fd;

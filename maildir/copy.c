@@ -290,8 +290,8 @@ step_sync_files(struct change_copy *c, struct waker waker)
 		return undo(c, rc);
 	}
 	if (c->n_sync_fds != 0) {
-		sync_start(
-		    &c->sync, c->to->account->store->opt.syncer, &fds, waker);
+		sync_start(&c->sync, c->to->account->store->opt.syncer,
+		    c->to->account, &fds, waker);
 		return STEP_NEXT;
 	}
 	free(c->young);

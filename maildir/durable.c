@@ -156,7 +156,7 @@ durable_start(struct account *a)
 		if (rc != 0)
 			end_round(r, rc);
 		else
-			sync_start(&r->sync, a->store->opt.syncer, &fds,
+			sync_start(&r->sync, a->store->opt.syncer, a, &fds,
 			    (struct waker){ on_round_synced, r });
 	}
 }

@@ -173,7 +173,7 @@ start_sync(struct export *x, struct waker waker)
 
 	export_files_sync_fds(&x->files, &fds);
 	x->syncing = true;
-	sync_start(&x->sync, x->a->store->opt.syncer, &fds, waker);
+	sync_start(&x->sync, x->a->store->opt.syncer, x->a, &fds, waker);
 }
 
 /* Note what is there now, in one transaction. */

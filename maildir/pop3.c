@@ -213,8 +213,8 @@ start_sync(struct mailbox *m)
 	int rc = account_sync_fds(m->account, &fds, NULL);
 
 	if (rc == 0)
-		sync_start(&m->pop3_sync, m->account->store->opt.syncer, &fds,
-		    (struct waker){ on_synced, m });
+		sync_start(&m->pop3_sync, m->account->store->opt.syncer,
+		    m->account, &fds, (struct waker){ on_synced, m });
 	return rc;
 }
 

@@ -267,7 +267,7 @@ step_sync(struct mailbox *m, struct scan *s, enum step *step)
 		return rc;
 	s->sync_uidnext = m->head->uidnext;
 	s->sync_change = m->change;
-	sync_start(&s->sync, a->store->opt.syncer, &fds,
+	sync_start(&s->sync, a->store->opt.syncer, a, &fds,
 	    (struct waker){ on_synced, m });
 	return 0;
 }

@@ -107,7 +107,7 @@ run_new(struct sync *s, int n, struct waker waker)
 }
 
 static void
-submit(struct sync_run *run, struct syncer *syncer)
+submit(struct sync_run *run, struct syncer *syncer, const void *owner)
 {
 	int n = run->n;
 
@@ -116,6 +116,7 @@ submit(struct sync_run *run, struct syncer *syncer)
 	for (int i = 0; i < n; i++) {
 		struct sync_job *job = &run->part[i].job;
 
+		job->owner = owner;
 		if (syncer == NULL)
 			sync_job_do(job);
 		else
@@ -124,8 +125,8 @@ submit(struct sync_run *run, struct syncer *syncer)
 }
 
 void
-sync_start(struct sync *s, struct syncer *syncer, const struct sync_fds *fds,
-    struct waker waker)
+sync_start(struct sync *s, struct syncer *syncer, const void *owner,
+    const struct sync_fds *fds, struct waker waker)
 {
 	struct sync_run *run = run_new(s, fds->n, waker);
 
@@ -144,12 +145,13 @@ sync_start(struct sync *s, struct syncer *syncer, const struct sync_fds *fds,
 	if (run->error != 0 || run->n == 0)
 		finish(run);
 	else
-		submit(run, syncer);
+		submit(run, syncer, owner);
 }
 
 void
-sync_call(struct sync *s, struct syncer *syncer, int (*call)(void *arg),
-    void (*drop)(void *arg), void *arg, struct waker waker)
+sync_call(struct sync *s, struct syncer *syncer, const void *owner,
+    int (*call)(void *arg), void (*drop)(void *arg), void *arg,
+    struct waker waker)
 {
 	struct sync_run *run = run_new(s, 1, waker);
 
@@ -157,7 +159,7 @@ sync_call(struct sync *s, struct syncer *syncer, int (*call)(void *arg),
 	run->drop = drop;
 	run->arg = arg;
 	run->n = 1;
-	submit(run, syncer);
+	submit(run, syncer, owner);
 }
 
 bool

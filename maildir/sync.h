@@ -45,16 +45,18 @@ void sync_fds_add(struct sync_fds *f, int fd, enum sync_how how);
 /*
  * Start it, side by side for all of them; waker is called when it is done,
  * which may be before this returns.  syncer NULL: it is done at once, here.
+ * owner: the account, whose work must leave room for that of others.
  */
-void sync_start(struct sync *s, struct syncer *syncer,
+void sync_start(struct sync *s, struct syncer *syncer, const void *owner,
     const struct sync_fds *fds, struct waker waker);
 /*
  * The same for any work: run gives 0 or errno.  arg is the syncer's until then,
  * and the owner's again after; drop is called with it if there is no owner any
  * more.
  */
-void sync_call(struct sync *s, struct syncer *syncer, int (*run)(void *arg),
-    void (*drop)(void *arg), void *arg, struct waker waker);
+void sync_call(struct sync *s, struct syncer *syncer, const void *owner,
+    int (*run)(void *arg), void (*drop)(void *arg), void *arg,
+    struct waker waker);
 /* Whether one is under way. */
 bool sync_busy(const struct sync *s);
 /* Have this waker called instead. */

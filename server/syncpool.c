@@ -21,6 +21,7 @@ struct syncpool {
 	pthread_mutex_t lock; /* guards todo, finished, stop */
 	pthread_cond_t work;
 	struct job_list todo, finished;
+	const void *at_work[THREADS_MAX]; /* owners; guarded, too */
 	bool stop;
 	pthread_t threads[THREADS_MAX];
 	unsigned n_threads;
@@ -44,17 +45,53 @@ list_append(struct job_list *l, struct sync_job *job)
 	l->last = &job->next;
 }
 
-static struct sync_job *
-list_take(struct job_list *l)
+/* How many threads may be at work for one owner: a quarter stays for others. */
+static unsigned
+share(const struct syncpool *p)
 {
-	struct sync_job *job = l->first;
+	unsigned others = p->n_threads < 4 ? 1 : p->n_threads / 4;
 
+	return p->n_threads > others ? p->n_threads - others : 1;
+}
+
+static bool
+may_run(const struct syncpool *p, const struct sync_job *job)
+{
+	unsigned n = 0;
+
+	if (job->owner == NULL)
+		return true;
+	for (size_t i = 0; i < THREADS_MAX; i++)
+		n += p->at_work[i] == job->owner;
+	return n < share(p);
+}
+
+/* The first job that may be run. */
+static struct sync_job *
+take_job(struct syncpool *p)
+{
+	struct sync_job **at = &p->todo.first, *job;
+
+	while ((job = *at) != NULL && !may_run(p, job))
+		at = &job->next;
 	if (job == NULL)
 		return NULL;
-	l->first = job->next;
-	if (l->first == NULL)
-		l->last = &l->first;
+	*at = job->next;
+	if (*at == NULL)
+		p->todo.last = at;
 	return job;
+}
+
+/* Where a thread notes for whom it works, if for anybody: there are as many as
+ * threads. */
+static const void **
+place(struct syncpool *p)
+{
+	size_t i = 0;
+
+	while (p->at_work[i] != NULL)
+		i++;
+	return &p->at_work[i];
 }
 
 static void *
@@ -62,17 +99,23 @@ sync_thread(void *arg)
 {
 	struct syncpool *p = arg;
 	struct sync_job *job;
+	const void **mine;
 	const uint64_t one = 1;
 
 	(void)pthread_mutex_lock(&p->lock);
 	for (;;) {
-		while ((job = list_take(&p->todo)) == NULL && !p->stop)
+		while ((job = take_job(p)) == NULL && !p->stop)
 			(void)pthread_cond_wait(&p->work, &p->lock);
 		if (p->stop)
 			break;
+		mine = place(p);
+		*mine = job->owner;
 		(void)pthread_mutex_unlock(&p->lock);
 		job->error = job->run(job);
 		(void)pthread_mutex_lock(&p->lock);
+		/* shared with others if nobody's name stands there */
+		if (job->owner != NULL)
+			*mine = NULL;
 		list_append(&p->finished, job);
 		/* A full counter is as good a wake-up as one more. */
 		if (write(p->wake_fd, &one, sizeof(one)) < 0)

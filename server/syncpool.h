@@ -5,6 +5,8 @@
  * The threads do nothing but the jobs they are handed (base/syncer.h): they
  * touch no session and no index.  A finished job comes back to the loop's
  * thread, which calls done.
+ * A disk may hang for one account and not for others (another file system): the
+ * jobs of one owner never take all threads, if there are two or more.
  */
 #ifndef SERVER_SYNCPOOL_H
 #define SERVER_SYNCPOOL_H

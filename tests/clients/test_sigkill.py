@@ -4,6 +4,7 @@ Clients write down what they were told; afterwards the server is started again
 and must agree. POSTERN_LONG=1 for many rounds instead of a few; a failure
 prints the seed, which POSTERN_SEED sets.
 """
+import collections
 import contextlib
 import os
 import random
@@ -32,6 +33,8 @@ class Told:
         self.leaving = set()
         self.gone = set()
         self.moving = {}   # word -> whether it arrived
+        self.together = []  # words of one APPEND that is under way
+        self.counts = collections.Counter()
         self.flags = {}    # (box, uid) -> acknowledged flags
         self.validity = {}
         self.modseq = {}
@@ -66,6 +69,29 @@ def append(c, told, box):
     found = re.search(r"OK \[APPENDUID (\d+) (\d+)\]", done)
     if found:
         told.came(box, int(found[1]), int(found[2]), word)
+
+
+def append_several(c, told, rng, box):
+    """RFC 3502: all of them, or none."""
+    words = [told.word() for _ in range(rng.randrange(2, 5))]
+    texts = [f"Subject: {w}\r\n\r\n" + "x" * 500 + f"\r\n{w} end\r\n"
+             for w in words]
+    with told.lock:
+        told.together.append(words)
+        told.counts["begun"] += 1
+    done = c.imap(f"APPEND {box}" + "".join(
+        f" {{{len(text)}+}}\r\n{text}" for text in texts))[-1]
+    found = re.search(r"OK \[APPENDUID (\d+) ([\d:,]+)\]", done)
+    if not found:
+        return
+    uids = [uid for part in found[2].split(",")
+            for uid in range(int(part.split(":")[0]),
+                             int(part.split(":")[-1]) + 1)]
+    assert len(uids) == len(words), (found[0], words)
+    for uid, word in zip(uids, words):
+        told.came(box, int(found[1]), uid, word)
+    with told.lock:
+        told.together.remove(words)
 
 
 def copy(c, told, rng, box, move):
@@ -136,6 +162,7 @@ def client(server, told, seed, stop, ended):
                         rng.choice([
                             lambda: append(c, told, box),
                             lambda: append(c, told, box),
+                            lambda: append_several(c, told, rng, box),
                             lambda: copy(c, told, rng, box, False),
                             lambda: copy(c, told, rng, box, True),
                             lambda: store(c, told, rng, box),
@@ -188,12 +215,24 @@ def check(server, told):
             assert told.flags.get(key, set()) <= there[key][1], ("I5", key)
     for word in told.moving:
         assert word in words, ("I2", word)
+    for those in told.together:
+        assert len({word in words for word in those}) == 1, ("all", those)
+        told.counts["there" if those[0] in words else "not there"] += 1
+    told.together.clear()
     # what was under way is now as it is
     told.moving.clear()
     told.leaving.clear()
     for key, (word, _) in there.items():
         told.ever[key] = word
     told.here = {key: word for key, (word, _) in there.items()}
+
+
+def report(accounts):
+    """For the long run, which is told of in docs/storage.md."""
+    total = sum((told.counts for told in accounts), collections.Counter())
+    print(f"rounds: {ROUNDS}, messages: {progress(accounts)}, APPENDs of "
+          f"several: {total['begun']}, cut: {total['there']} all there, "
+          f"{total['not there']} not")
 
 
 def kill_all(server):
@@ -258,6 +297,7 @@ def test_everything_is_killed(fresh):
         server.start_server()
         for told in accounts:
             check(server, told)
+    report(accounts)
 
 
 def worker_of(server, user):
@@ -295,5 +335,6 @@ def test_one_worker_is_killed(fresh):
             assert not thread.is_alive()
         for told in accounts:
             check(server, told)
+    report(accounts)
     # the master's own line about it is no report of ours
     assert server.processes["posternd"].poll() is None

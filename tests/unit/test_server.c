@@ -228,6 +228,66 @@ syncpool_reports_each_job(void **state)
 	(void)unlink(path);
 }
 
+/* --- a disk that hangs for one owner -------------------------------------- */
+
+static int hung_fds[2];
+
+/* Until the other end is closed. */
+static int
+hang(struct sync_job *job)
+{
+	char byte;
+
+	(void)job;
+	return read(hung_fds[0], &byte, 1) == 0 ? 0 : EIO;
+}
+
+static int
+nothing(struct sync_job *job)
+{
+	(void)job;
+	return 0;
+}
+
+static void
+submit_all(struct syncpool *pool, struct sync_job *jobs, size_t n,
+    int (*run)(struct sync_job *job), struct seen *seen)
+{
+	for (size_t i = 0; i < n; i++) {
+		jobs[i] = (struct sync_job){ .run = run,
+			.done = on_synced,
+			.arg = seen,
+			.owner = seen };
+		syncer_submit(syncpool_syncer(pool), &jobs[i]);
+	}
+}
+
+static void
+one_owner_leaves_threads_to_others(void **state)
+{
+	struct event_base *base = event_base_new();
+	struct syncpool *pool = syncpool_new(base, 4);
+	struct seen own = { .base = base, .want = 20 };
+	struct seen other = { .base = base, .want = 5 };
+	struct sync_job hung[20], quick[5];
+
+	(void)state;
+	assert_non_null(pool);
+	assert_int_equal(pipe(hung_fds), 0);
+	submit_all(pool, hung, NELEMS(hung), hang, &own);
+	submit_all(pool, quick, NELEMS(quick), nothing, &other);
+	(void)event_base_dispatch(base);
+	assert_int_equal(other.messages, 5);
+	assert_int_equal(own.messages, 0);
+	/* late, not lost */
+	(void)close(hung_fds[1]);
+	(void)event_base_dispatch(base);
+	assert_int_equal(own.messages, 20);
+	syncpool_free(&pool);
+	(void)close(hung_fds[0]);
+	event_base_free(base);
+}
+
 int
 main(void)
 {
@@ -237,6 +297,7 @@ main(void)
 		cmocka_unit_test(tickets_are_bounded),
 		cmocka_unit_test(peer_queues_what_does_not_fit),
 		cmocka_unit_test(syncpool_reports_each_job),
+		cmocka_unit_test(one_owner_leaves_threads_to_others),
 	};
 
 	return cmocka_run_group_tests_name("server", tests, NULL, NULL);
