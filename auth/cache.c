@@ -15,7 +15,6 @@ enum { MAGIC = 0x0cac4e00, WAYS = 8, KEY_LEN = 32 };
 
 /* The sets are chosen by the user, so that all of one are found together. */
 struct entry {
-	bool used;
 	uint64_t user;
 	uint8_t key[KEY_LEN];
 	uint64_t password; /* of a login: a keyed hash; else 0 */
@@ -31,7 +30,7 @@ struct cache {
 	uint32_t magic;
 	uint8_t secret[32];
 	struct cache_times times;
-	struct entry *entries;
+	struct entry **entries; /* NULL: free */
 };
 
 struct cache *
@@ -41,18 +40,22 @@ cache_new(const uint8_t key[32])
 
 	c->magic = MAGIC;
 	memcpy(c->secret, key, sizeof(c->secret));
-	c->entries = mem_zalloc(CACHE_ENTRIES, sizeof(struct entry));
+	c->entries = mem_zalloc(CACHE_ENTRIES, sizeof(struct entry *));
 	return c;
 }
 
 static void
-drop(struct entry *e)
+drop(struct entry **pe)
 {
-	if (e->used) {
-		account_fini(&e->account);
-		secret_fini(&e->rip);
-	}
-	*e = (struct entry){ .used = false };
+	struct entry *e = *pe;
+
+	*pe = NULL;
+	if (e == NULL)
+		return;
+	account_fini(&e->account);
+	secret_fini(&e->rip);
+	secret_wipe(e, sizeof(*e));
+	free(e);
 }
 
 void
@@ -158,7 +161,7 @@ query_key(const struct cache *c, const struct query *q, uint8_t out[KEY_LEN])
 	return true;
 }
 
-static struct entry *
+static struct entry **
 set_of(struct cache *c, uint64_t user)
 {
 	return &c->entries[user % (CACHE_ENTRIES / WAYS) * WAYS];
@@ -193,19 +196,21 @@ cache_find(struct cache *c, const struct query *q, bool outage, int64_t now,
     struct answer *a)
 {
 	uint64_t user = user_key(c, q->user);
-	struct entry *e = set_of(c, user);
+	struct entry **set = set_of(c, user);
 	uint8_t key[KEY_LEN] = { 0 };
 
 	MAGIC_CHECK(c, MAGIC);
 	if (!query_key(c, q, key))
 		return false;
 	for (int i = 0; i < WAYS; i++) {
-		if (!e[i].used || e[i].user != user ||
-		    memcmp(e[i].key, key, sizeof(key)) != 0 ||
-		    !is_fresh(c, &e[i], outage, now) || !fits(&e[i], q))
+		const struct entry *e = set[i];
+
+		if (e == NULL || e->user != user ||
+		    memcmp(e->key, key, sizeof(key)) != 0 ||
+		    !is_fresh(c, e, outage, now) || !fits(e, q))
 			continue;
-		*a = answer_of_account(&e[i].account);
-		a->verdict = e[i].verdict;
+		*a = answer_of_account(&e->account);
+		a->verdict = e->verdict;
 		a->hearsay = outage;
 		if (q->op == QUERY_LOGIN && a->verdict == VERDICT_OK)
 			a->field[ACCOUNT_PASSWD2] = q->password;
@@ -214,14 +219,14 @@ cache_find(struct cache *c, const struct query *q, bool outage, int64_t now,
 	return false;
 }
 
-static struct entry *
+static struct entry **
 entry_of(struct cache *c, uint64_t user, const uint8_t key[KEY_LEN])
 {
-	struct entry *set = set_of(c, user);
+	struct entry **set = set_of(c, user);
 
 	for (int i = 0; i < WAYS; i++)
-		if (set[i].used && set[i].user == user &&
-		    memcmp(set[i].key, key, KEY_LEN) == 0)
+		if (set[i] != NULL && set[i]->user == user &&
+		    memcmp(set[i]->key, key, KEY_LEN) == 0)
 			return &set[i];
 	return NULL;
 }
@@ -239,16 +244,16 @@ is_alive(const struct cache *c, const struct entry *e, int64_t now)
 }
 
 /* A free one, else one that says nothing any more, else the oldest. */
-static struct entry *
+static struct entry **
 place_for(struct cache *c, uint64_t user, int64_t now)
 {
-	struct entry *set = set_of(c, user), *oldest = &set[0];
+	struct entry **set = set_of(c, user), **oldest = &set[0];
 
 	for (int i = 0; i < WAYS; i++)
-		if (!set[i].used || !is_alive(c, &set[i], now))
+		if (set[i] == NULL || !is_alive(c, set[i], now))
 			return &set[i];
 	for (int i = 1; i < WAYS; i++)
-		if (set[i].learned < oldest->learned)
+		if (set[i]->learned < (*oldest)->learned)
 			oldest = &set[i];
 	return oldest;
 }
@@ -261,18 +266,18 @@ place_for(struct cache *c, uint64_t user, int64_t now)
 static void
 drop_older(struct cache *c, uint64_t user, uint64_t password)
 {
-	struct entry *e = set_of(c, user);
+	struct entry **e = set_of(c, user);
 	bool changed = false;
 
 	for (int i = 0; i < WAYS; i++)
-		if (e[i].used && e[i].user == user && e[i].password != 0 &&
-		    e[i].password != password && e[i].verdict == VERDICT_OK &&
-		    !e[i].by_app) {
+		if (e[i] != NULL && e[i]->user == user && e[i]->password != 0 &&
+		    e[i]->password != password && e[i]->verdict == VERDICT_OK &&
+		    !e[i]->by_app) {
 			drop(&e[i]);
 			changed = true;
 		}
 	for (int i = 0; i < WAYS && changed && password != 0; i++)
-		if (e[i].used && e[i].user == user && e[i].password == 0)
+		if (e[i] != NULL && e[i]->user == user && e[i]->password == 0)
 			drop(&e[i]);
 }
 
@@ -281,7 +286,7 @@ static bool
 keys_changed(
     const struct entry *e, const struct query *q, const struct answer *a)
 {
-	return e != NULL && q->op != QUERY_LOGIN &&
+	return q->op != QUERY_LOGIN &&
 	    !secret_eq(secret_slice(&e->account.extra), a->extra);
 }
 
@@ -309,7 +314,7 @@ cache_learn(
 	uint64_t user = user_key(c, q->user), password = 0;
 	uint8_t key[KEY_LEN] = { 0 };
 	struct slice label;
-	struct entry *e;
+	struct entry **at, *e;
 
 	MAGIC_CHECK(c, MAGIC);
 	if (!query_key(c, q, key) ||
@@ -317,11 +322,18 @@ cache_learn(
 		return;
 	if (c->times.good_ms == 0 && c->times.outage_ms == 0 && !is_login)
 		return;
-	e = entry_of(c, user, key);
+	at = entry_of(c, user, key);
 	if (!is_login && a->verdict != VERDICT_OK) {
 		/* Of CRAM it was the digest, of SCRAM there are no keys. */
-		if (e != NULL && q->op == QUERY_SCRAM)
-			drop(e);
+		if (at != NULL && q->op == QUERY_SCRAM)
+			drop(at);
+		return;
+	}
+	if (a->verdict == VERDICT_OK && c->times.good_ms == 0 &&
+	    c->times.outage_ms == 0) {
+		/* not kept; it may have been called wrong a moment ago */
+		if (at != NULL)
+			drop(at);
 		return;
 	}
 	by_app = a->verdict == VERDICT_OK &&
@@ -330,13 +342,13 @@ cache_learn(
 		password = password_key(c, q->password);
 	if (a->verdict == VERDICT_OK && is_login && !by_app)
 		drop_older(c, user, password);
-	else if (keys_changed(e, q, a))
+	else if (at != NULL && keys_changed(*at, q, a))
 		drop_older(c, user, 0);
-	if (e == NULL)
-		e = place_for(c, user, now);
-	drop(e);
-	*e = (struct entry){ .used = true,
-		.user = user,
+	if (at == NULL)
+		at = place_for(c, user, now);
+	drop(at);
+	*at = e = MEM_NEW(struct entry);
+	*e = (struct entry){ .user = user,
 		.password = password,
 		.verdict = a->verdict,
 		.learned = now,
@@ -350,10 +362,10 @@ void
 cache_forget(struct cache *c, struct slice name)
 {
 	uint64_t user = user_key(c, name);
-	struct entry *e = set_of(c, user);
+	struct entry **e = set_of(c, user);
 
 	MAGIC_CHECK(c, MAGIC);
 	for (int i = 0; i < WAYS; i++)
-		if (e[i].used && e[i].user == user)
+		if (e[i] != NULL && e[i]->user == user)
 			drop(&e[i]);
 }
