@@ -269,17 +269,21 @@ real_path(const struct account *a, const char *file)
 static int64_t
 boot_number(void)
 {
+	static int64_t known;
 	char text[64];
-	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
 	ssize_t n;
+	int fd;
 
+	if (known != 0)
+		return known;
+	fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return 0;
 	n = read(fd, text, sizeof(text));
 	(void)close(fd);
-	if (n <= 0)
-		return 0;
-	return (int64_t)(blob_sum(slice_of(text, (size_t)n)) >> 1 | 1);
+	if (n > 0)
+		known = (int64_t)(blob_sum(slice_of(text, (size_t)n)) >> 1 | 1);
+	return known;
 }
 
 static int64_t
@@ -473,11 +477,9 @@ open_once(struct account *a, struct err *e)
 static int
 check_layout(struct account *a, struct err *e)
 {
-	char *path = real_path(a, DB_NAME);
 	struct stat st;
-	bool fresh = fsx_stat(AT_FDCWD, path, &st) < 0 && errno == ENOENT;
+	bool fresh = fsx_stat(a->root_fd, DB_NAME, &st) < 0 && errno == ENOENT;
 
-	free(path);
 	return fresh ? layout_check(a->root_fd, e) : 0;
 }
 

@@ -3,6 +3,7 @@
 #include "server/worker.h"
 
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <fcntl.h>
@@ -31,7 +32,12 @@
 # define TRASH_QUOTA_BUILT false
 #endif
 
-enum { TICK_MS = 1000, TRIM_TICKS = 8, WARNING_MAX = 1024 * 1024 };
+enum {
+	TICK_MS = 1000,
+	TRIM_TICKS = 8,
+	WARNING_MAX = 1024 * 1024,
+	OPEN_FDS = 6
+};
 
 struct start {
 	uid_t uid;
@@ -281,6 +287,19 @@ warning_text(const struct conf *c)
 	return buf_slice(&text);
 }
 
+/* An open account has up to six descriptors: half of what there are. */
+static unsigned
+open_max(const struct conf *c)
+{
+	unsigned wanted = (unsigned)conf_num(c, CONF_POSTERN_ACCOUNTS_OPEN_MAX);
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0 ||
+	    files.rlim_cur / OPEN_FDS / 2 >= wanted)
+		return wanted;
+	return (unsigned)(files.rlim_cur / OPEN_FDS / 2) + 1;
+}
+
 static void
 make_store(struct worker *w)
 {
@@ -295,8 +314,7 @@ make_store(struct worker *w)
 		    1000 * conf_num(w->conf, CONF_POSTERN_ACCOUNT_IDLE_TIME),
 		.poll_ms =
 		    1000 * conf_num(w->conf, CONF_IMAPD_IMAP_IDLE_TIMEOUT),
-		.open_max =
-		    (unsigned)conf_num(w->conf, CONF_POSTERN_ACCOUNTS_OPEN_MAX),
+		.open_max = open_max(w->conf),
 		.umask = file_umask(w->conf),
 		.trash_name =
 		    conf_str(w->conf, CONF_IMAPD_IMAP_TRASHFOLDERNAME),
