@@ -222,9 +222,9 @@ insert_sorted(uint16_t *list, size_t n, uint16_t v)
 	return n + 1;
 }
 
-int
-keyword_set_of_names(struct mailbox *m, const struct slice *names, size_t n,
-    uint32_t *out, struct err *e)
+static int
+set_of_names(struct mailbox *m, const struct slice *names, size_t n,
+    size_t max, uint32_t *out, struct err *e)
 {
 	uint16_t *list;
 	size_t n_list = 0;
@@ -236,13 +236,27 @@ keyword_set_of_names(struct mailbox *m, const struct slice *names, size_t n,
 	for (size_t i = 0; i < n && rc == 0; i++) {
 		uint16_t k;
 
-		if ((rc = keywords_intern(m, names[i], &k, e)) == 0)
+		if (m->n_keywords >= max &&
+		    mailbox_keyword_find(m, names[i]) == SIZE_MAX)
+			rc = err_set(e, ERR_LIMIT, "too many keywords");
+		else
+			rc = keywords_intern(m, names[i], &k, e);
+		if (rc == 0)
 			n_list = insert_sorted(list, n_list, k);
 	}
 	if (rc == 0)
 		rc = keyword_set_intern(m, list, n_list, out, e);
 	free(list);
 	return rc;
+}
+
+int
+keyword_set_of_names(struct mailbox *m, const struct slice *names, size_t n,
+    uint32_t *out, struct err *e)
+{
+	size_t max = m->account->store->opt.keywords_max;
+
+	return set_of_names(m, names, n, max != 0 ? max : SIZE_MAX, out, e);
 }
 
 int
@@ -261,7 +275,8 @@ keyword_set_copy(struct mailbox *m, const struct mailbox *from, uint32_t set,
 	names = mem_alloc(n * sizeof(*names));
 	for (size_t i = 0; i < n; i++)
 		names[i] = mailbox_keyword(from, v[i]);
-	rc = keyword_set_of_names(m, names, n, out, e);
+	/* what exists already comes along */
+	rc = set_of_names(m, names, n, SIZE_MAX, out, e);
 	free(names);
 	return rc;
 }

@@ -26,6 +26,9 @@ struct store_options {
 	int64_t quiet_ms;      /* close databases and hibernate after so long */
 	int64_t poll_ms;   /* look at watched directories at least so often */
 	unsigned open_max; /* databases open at a time */
+	/* keywords of a mailbox above which STORE and APPEND make no new ones;
+	 * 0: any number.  COPY and taking over bring theirs. */
+	unsigned keywords_max;
 	unsigned umask;	   /* for new message files */
 	bool no_watches;   /* poll only */
 	const char *trash_name;	 /* IMAP_TRASHFOLDERNAME, without "INBOX." */

@@ -29,7 +29,6 @@ FILES = {
 # What becomes of a value: the flag, and the words after the name.
 STATUS = {
     "HONOUR": "",
-    "NOT_YET": "without effect in this version",
     "IGNORE": "accepted, without effect",
     "WARN": "accepted with a remark, without effect",
     "REFUSE": "an error unless it is off",
@@ -47,7 +46,7 @@ class Key(NamedTuple):
     text: str
 
     def status(self):
-        """HONOUR, NOT_YET, IGNORE, WARN or REFUSE."""
+        """HONOUR, IGNORE, WARN or REFUSE."""
         return next(f for f in self.flags if f in STATUS)
 
 

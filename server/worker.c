@@ -315,6 +315,8 @@ make_store(struct worker *w)
 		.poll_ms =
 		    1000 * conf_num(w->conf, CONF_IMAPD_IMAP_IDLE_TIMEOUT),
 		.open_max = open_max(w->conf),
+		.keywords_max =
+		    (unsigned)conf_num(w->conf, CONF_POSTERN_KEYWORDS_MAX),
 		.umask = file_umask(w->conf),
 		.trash_name =
 		    conf_str(w->conf, CONF_IMAPD_IMAP_TRASHFOLDERNAME),

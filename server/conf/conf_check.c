@@ -43,20 +43,6 @@ unknown_name(struct check *k)
 		    k->var->name);
 }
 
-static bool
-is_default(const struct check *k)
-{
-	int64_t num;
-	int64_t def;
-
-	if (strcmp(k->var->value, k->info->def) == 0)
-		return true;
-	if (k->info->type < CONF_TYPE_NUM || k->info->type > CONF_TYPE_MODE)
-		return false;
-	return conf_value_check(k->key, k->var->value, &num, NULL) &&
-	    conf_value_check(k->key, k->info->def, &def, NULL) && num == def;
-}
-
 /* Neither nothing nor "no". */
 static bool
 is_wanted(const struct check *k)
@@ -83,11 +69,6 @@ check_class(struct check *k)
 	else if ((flags & CONF_WARN) != 0 && is_wanted(k))
 		conf_say(k->src, CONF_WARNING, line, "%s has no effect: %s",
 		    name, text);
-	else if ((flags & CONF_NOT_YET) != 0 && !is_default(k))
-		/* a path alone asks for nothing */
-		conf_say(k->src,
-		    k->info->type == CONF_TYPE_PATH ? CONF_NOTE : CONF_WARNING,
-		    line, "%s has no effect in this version", name);
 	else if ((flags & CONF_IGNORE) != 0)
 		conf_say(k->src, CONF_NOTE, line,
 		    "%s is accepted and not used: %s", name, text);

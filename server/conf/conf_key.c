@@ -12,7 +12,6 @@
 
 /* The names of keys.def's columns, for the table below only. */
 #define HONOUR	CONF_HONOUR
-#define NOT_YET CONF_NOT_YET
 #define IGNORE	CONF_IGNORE
 #define WARN	CONF_WARN
 #define REFUSE	CONF_REFUSE

@@ -41,11 +41,10 @@ enum conf_type {
 
 enum conf_flag {
 	CONF_HONOUR = 1 << 0,
-	CONF_NOT_YET = 1 << 1,
-	CONF_IGNORE = 1 << 2,
-	CONF_WARN = 1 << 3,
-	CONF_REFUSE = 1 << 4,
-	CONF_RELOAD = 1 << 5,
+	CONF_IGNORE = 1 << 1,
+	CONF_WARN = 1 << 2,
+	CONF_REFUSE = 1 << 3,
+	CONF_RELOAD = 1 << 4,
 };
 
 struct conf_key_info {

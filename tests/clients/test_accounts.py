@@ -287,3 +287,22 @@ def test_a_full_disk(fresh, small_disk):
         c.ok(append)
         assert len(flags(c)) == len(want) + 1
     assert not list((home / "Maildir/tmp").glob("[0-9]*"))
+
+
+def test_keywords_max(fresh):
+    s = fresh(KEYWORDS_MAX=26)
+    s.add_user(JOE)
+    s.deliver()
+    s.start()
+    names = [f"kw{k}" for k in range(27)]
+    with imap(s) as c:
+        c.ok("SELECT INBOX")
+        c.ok(f"STORE 1 +FLAGS.SILENT ({' '.join(names[:26])})")
+        said = c.imap(f"STORE 1 +FLAGS.SILENT ({names[26]})")[-1]
+        assert " NO [LIMIT]" in said, said
+        c.send(b"x APPEND INBOX (%s) {3+}\r\nabc\r\n" % names[26].encode())
+        while not (said := c.line()).startswith("x "):
+            pass
+        assert " NO [LIMIT]" in said, said
+        # Those that are there go on.
+        c.ok(f"STORE 1 FLAGS ({names[25]})")

@@ -54,7 +54,7 @@ test_empty_directory(void **state)
 	assert_string_equal(conf_dir(f.conf), f.dir);
 	assert_string_equal(conf_str(f.conf, CONF_IMAPD_PORT), "143");
 	assert_int_equal(conf_num(f.conf, CONF_IMAPD_MAXPERIP), 50);
-	assert_int_equal(conf_num(f.conf, CONF_POSTERN_OUTPUT_MAX), 131072);
+	assert_int_equal(conf_num(f.conf, CONF_POSTERN_KEYWORDS_MAX), 1000);
 	assert_int_equal(conf_num(f.conf, CONF_IMAPD_IMAP_UMASK), 022);
 	assert_false(conf_bool(f.conf, CONF_IMAPD_IMAPDSTART));
 	assert_true(conf_bool(f.conf, CONF_IMAPD_SSL_IMAPDSTARTTLS));
