@@ -81,6 +81,8 @@ static const struct imap_command commands[] = {
 	    IMAP_MAY_EXPUNGE, "RFC 9208 4.1.2"),
 	COMMAND("SETQUOTA", setquota, setquota, IMAP_ANY,
 	    IMAP_MAY_EXPUNGE, "RFC 9208 4.1.3"),
+	COMMAND("ACL", acl, acl, IMAP_ANY,
+	    IMAP_MAY_EXPUNGE, "ACL2=UNION"),
 	COMMAND("SETACL", setacl, setacl, IMAP_ANY,
 	    IMAP_MAY_EXPUNGE, "RFC 4314 3.1"),
 	COMMAND("DELETEACL", deleteacl, deleteacl, IMAP_ANY,
