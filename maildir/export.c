@@ -147,6 +147,15 @@ open_mailbox(struct export *x, struct err *e)
 	return rc;
 }
 
+/* Whether it is no longer the mailbox that was opened: deleted, or INBOX,
+ * whose messages were renamed away with their row.  Its keywords are others
+ * then. */
+static bool
+is_another(const struct export *x)
+{
+	return x->m->gone || x->m->id != x->id;
+}
+
 /* What is exported: the mailbox as it is now. */
 static int
 take_snapshot(struct export *x, struct err *e)
@@ -154,6 +163,8 @@ take_snapshot(struct export *x, struct err *e)
 	struct mailbox *m = x->m;
 	int rc;
 
+	if (is_another(x))
+		return ERR_STALE;
 	if ((rc = account_open(x->a, e)) != 0)
 		return rc;
 	x->change = m->change;
@@ -216,7 +227,7 @@ place(struct export *x, int64_t wall_ms, struct err *e)
 	int root_fd = x->a->root_fd, rc;
 	bool lock = !x->a->store->opt.no_courier_lock;
 
-	if (m->gone)
+	if (is_another(x))
 		return ERR_STALE;
 	if (lock && (rc = courier_lock_take(root_fd, m->dir, &u, e)) != 0)
 		return rc;
@@ -274,7 +285,8 @@ advance(struct export *x, struct waker waker, int64_t now_ms, int64_t wall_ms,
 	case EXPORT_REFRESH:
 		return refresh(x, waker, now_ms, wall_ms, rc, e);
 	case EXPORT_WRITE:
-		*rc = export_files_write(&x->files, e);
+		*rc = is_another(x) ? ERR_STALE
+				    : export_files_write(&x->files, e);
 		if (*rc != 1)
 			x->state = EXPORT_SYNC;
 		else

@@ -827,6 +827,63 @@ export_respects_the_lock(void **state)
 	assert_int_equal(access(fixture_path(f, "tmp/courier.lock"), F_OK), 0);
 }
 
+static void
+step_export(struct fixture *f, struct export *x)
+{
+	assert_int_not_equal(
+	    export_step(x, (struct waker){ 0 }, 1, f->wall_ms), STEP_DONE);
+}
+
+/* INBOX is renamed while its files are written, or when they are to be placed:
+ * the keywords go with the messages, and what was begun is left. */
+static void
+export_leaves_a_renamed_inbox(void **state)
+{
+	static const struct {
+		const char *to, *list;
+		unsigned files, more;
+	} cases[] = {
+		{ "INBOX.a", ".a/courierimapkeywords/:list", 1, 0 },
+		{ "INBOX.b", ".b/courierimapkeywords/:list", 2, 2 },
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < NELEMS(cases); i++) {
+		struct mailbox *m = open_again(f, "INBOX");
+		uint32_t uid = (uint32_t)i + 1;
+		const char *shown[] = { "1(kw)", "2(kw)" };
+		struct export *x;
+
+		put_cur(f, "1.M1:2,", "one\n");
+		refresh(f, m);
+		assert_int_equal(
+		    run_flags(f, m, &uid, 1, FLAGS_ADD, 0, "kw"), 0);
+		mailbox_close(&m);
+		x = export_new(f->account, true);
+		while (count_files(fixture_path(f, "tmp")) < cases[i].files)
+			step_export(f, x);
+		for (unsigned n = 0; n < cases[i].more; n++)
+			step_export(f, x);
+		assert_int_equal(rename_now(f->account, SLICE("INBOX"),
+				     slice_str(cases[i].to)),
+		    0);
+		while (export_step(x, (struct waker){ 0 }, 1, f->wall_ms) !=
+		    STEP_DONE)
+			;
+		assert_int_equal(export_result(x, NULL), 0);
+		export_free(&x);
+		assert_int_equal(count_files(fixture_path(f, "tmp")), 0);
+		m = open_again(f, "INBOX");
+		assert_listing(m, "");
+		mailbox_close(&m);
+		m = open_again(f, cases[i].to);
+		assert_listing(m, shown[i]);
+		mailbox_close(&m);
+		run_export(f, true, (unsigned)i + 2);
+		assert_file(f, cases[i].list, "kw\n\n1.M1:0\n");
+	}
+}
+
 /* The files are there, and can't be noted yet: they stay. */
 static void
 export_waits_for_the_database(void **state)
@@ -952,6 +1009,7 @@ main(void)
 		CASE(courier_between_two_sessions),
 		CASE(updates_count_once),
 		CASE(export_respects_the_lock),
+		CASE(export_leaves_a_renamed_inbox),
 		CASE(export_waits_for_the_database),
 		CASE(exports_in_the_background),
 		CASE(exports_nothing_unchanged),
