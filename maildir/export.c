@@ -22,6 +22,7 @@ enum export_state {
 	EXPORT_WRITE,
 	EXPORT_SYNC,
 	EXPORT_PLACE,
+	EXPORT_NOTE,
 	EXPORT_DONE,
 };
 
@@ -187,26 +188,27 @@ start_sync(struct export *x, struct waker waker)
 	sync_start(&x->sync, x->a->store->opt.syncer, x->a, &fds, waker);
 }
 
-/* Note what is there now, in one transaction. */
+/* Note what was placed, in one transaction. */
 static int
 note(struct export *x, struct err *e)
 {
 	struct mailbox *m = x->m;
 	struct db *db = &x->a->db;
-	struct print now[PRINT_N_KINDS];
+	const struct print *placed = x->files.placed;
 	sqlite3_stmt *s;
 	int rc;
 
+	if (is_another(x))
+		return ERR_STALE;
 	if ((rc = account_open(x->a, e)) != 0 || (rc = db_begin(db, e)) != 0)
 		return rc;
-	import_look(m, now);
-	rc = import_note(m, PRINT_COURIER_UIDS, &now[PRINT_COURIER_UIDS], e);
+	rc = import_note(m, PRINT_COURIER_UIDS, &placed[EXPORT_UIDS], e);
 	if (rc == 0)
 		rc = import_note(
-		    m, PRINT_COURIER_LIST, &now[PRINT_COURIER_LIST], e);
+		    m, PRINT_COURIER_LIST, &placed[EXPORT_KEYWORDS], e);
 	if (rc == 0 && x->files.has_sizelist)
 		rc = import_note(
-		    m, PRINT_COURIER_SIZELIST, &now[PRINT_COURIER_SIZELIST], e);
+		    m, PRINT_COURIER_SIZELIST, &placed[EXPORT_SIZELIST], e);
 	s = db_stmt(db, DB_EXPORTED_PUT);
 	db_bind_i64(s, 1, m->id);
 	db_bind_u64(s, 2, x->change);
@@ -235,9 +237,7 @@ place(struct export *x, int64_t wall_ms, struct err *e)
 	if (lock)
 		courier_lock_release(root_fd, m->dir);
 	if (rc == 0)
-		rc = account_db_failed(x->a, note(x, e));
-	if (rc == 0)
-		x->n_mailboxes++;
+		x->state = EXPORT_NOTE;
 	return rc;
 }
 
@@ -296,8 +296,13 @@ advance(struct export *x, struct waker waker, int64_t now_ms, int64_t wall_ms,
 		return sync_files(x, waker, rc, e);
 	case EXPORT_PLACE:
 		*rc = place(x, wall_ms, e);
-		if (*rc == 0)
+		return STEP_NEXT;
+	case EXPORT_NOTE:
+		*rc = account_db_failed(x->a, note(x, e));
+		if (*rc == 0) {
+			x->n_mailboxes++;
 			leave(x);
+		}
 		return STEP_YIELD;
 	case EXPORT_DONE:
 		break;

@@ -308,15 +308,18 @@ static int
 place_one(struct export_files *f, enum export_file which, struct err *e)
 {
 	int root_fd = f->m->account->root_fd, rc = 0;
+	struct stat st;
 	struct buf to;
 
 	buf_init(&to, 2048);
 	mailbox_put_path(f->m, &to, names[which]);
 	if (f->tmp[which] != NULL) {
-		if (fsx_rename(root_fd, f->tmp[which], root_fd, buf_cstr(&to)) <
-		    0) {
+		if (fstat(f->fd[which], &st) < 0 ||
+		    fsx_rename(root_fd, f->tmp[which], root_fd, buf_cstr(&to)) <
+			0) {
 			rc = err_sys(e, "rename %s", names[which]);
 		} else {
+			f->placed[which] = import_print(&st);
 			free(f->tmp[which]);
 			f->tmp[which] = NULL;
 		}

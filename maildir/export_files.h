@@ -6,6 +6,7 @@
 #ifndef MAILDIR_EXPORT_FILES_H
 #define MAILDIR_EXPORT_FILES_H
 
+#include "maildir/import.h"
 #include "maildir/pop3_ids.h"
 
 enum export_file {
@@ -28,8 +29,9 @@ struct export_files {
 	size_t n_keywords; /* of numbers */
 	int fd[EXPORT_N_FILES]; /* below tmp/, -1: not made */
 	char *tmp[EXPORT_N_FILES];
-	enum export_file which; /* being written */
-	uint32_t seq;		/* the next message */
+	struct print placed[EXPORT_N_FILES]; /* of those put into place */
+	enum export_file which;		     /* being written */
+	uint32_t seq;			     /* the next message */
 };
 
 /* Take the mailbox as it is shown now, which stays open until the fini. */
@@ -38,7 +40,8 @@ int export_files_begin(
 /* A piece.  1: there is more; 0: all is written; else ERR_*. */
 int export_files_write(struct export_files *f, struct err *e) MUST_USE;
 void export_files_sync_fds(struct export_files *f, struct sync_fds *fds);
-/* Rename them into place. */
+/* Rename them into place; their prints are those of what was written, whatever
+ * another server puts there next. */
 int export_files_place(
     struct export_files *f, int64_t wall_ms, struct err *e) MUST_USE;
 /* What was not placed is removed.  A zeroed one may be handed in. */

@@ -38,6 +38,15 @@ static const char *const file_names[PRINT_N_KINDS] = {
 
 /* --- prints --------------------------------------------------------------- */
 
+struct print
+import_print(const struct stat *st)
+{
+	return (struct print){ st->st_dev, st->st_ino,
+		S_ISREG(st->st_mode) ? (uint64_t)st->st_size : 0,
+		st->st_mtim.tv_sec * INT64_C(1000000000) +
+		    st->st_mtim.tv_nsec };
+}
+
 static struct print
 look(const struct mailbox *m, enum print_kind kind)
 {
@@ -50,19 +59,14 @@ look(const struct mailbox *m, enum print_kind kind)
 	buf_init(&path, 2048);
 	mailbox_put_path(m, &path, file_names[kind]);
 	if (fsx_stat(m->account->root_fd, buf_cstr(&path), &st) == 0 &&
-	    (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))) {
-		p.dev = st.st_dev;
-		p.ino = st.st_ino;
-		p.size = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
-		p.mtime_ns = st.st_mtim.tv_sec * INT64_C(1000000000) +
-		    st.st_mtim.tv_nsec;
-	}
+	    (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)))
+		p = import_print(&st);
 	buf_fini(&path);
 	return p;
 }
 
-void
-import_look(const struct mailbox *m, struct print out[PRINT_N_KINDS])
+static void
+look_at_all(const struct mailbox *m, struct print out[PRINT_N_KINDS])
 {
 	for (int k = 0; k < PRINT_N_KINDS; k++)
 		out[k] = look(m, (enum print_kind)k);
@@ -165,7 +169,7 @@ compare(struct import *in, int from, int to, struct err *e)
 	int rc = 0;
 
 	in->wall_ms = store_wall(in->m->account->store);
-	import_look(in->m, in->now);
+	look_at_all(in->m, in->now);
 	/* twice: another process may have taken it over, or have written it */
 	for (int i = 0; i < 2; i++) {
 		in->any = false;

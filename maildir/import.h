@@ -10,6 +10,8 @@
 #ifndef MAILDIR_IMPORT_H
 #define MAILDIR_IMPORT_H
 
+#include <sys/stat.h>
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -57,8 +59,8 @@ bool import_keywords_waiting(const struct mailbox *m);
 /* Take over the rest; after a scan. */
 int import_finish(struct mailbox *m, struct err *e) MUST_USE;
 
-/* The prints of what lies there now. */
-void import_look(const struct mailbox *m, struct print out[PRINT_N_KINDS]);
+/* The print of a file. */
+struct print import_print(const struct stat *st);
 /* Note one that was written here; within a transaction. */
 int import_note(struct mailbox *m, enum print_kind kind, const struct print *p,
     struct err *e) MUST_USE;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fsx.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "maildir/export.h"
@@ -884,6 +885,53 @@ export_leaves_a_renamed_inbox(void **state)
 	}
 }
 
+/* Courier at the worst of times: it gives a new message a UID, at the call of
+ * an export that is made for the path. */
+static struct fixture *courier_at;
+static const char *courier_call, *courier_path;
+
+static int
+courier_comes(const char *call, const char *path)
+{
+	char text[128];
+
+	if (courier_at == NULL || strcmp(call, courier_call) != 0 ||
+	    strstr(path, courier_path) == NULL)
+		return 0;
+	put_cur(courier_at, "2.M1:2,", "two\n");
+	(void)snprintf(text, sizeof(text), "1 %u 51\n1 1.M1\n50 2.M1\n",
+	    (unsigned)courier_at->account->mailboxes->uidvalidity);
+	write_file(fixture_path(courier_at, "tmp/uids"), text);
+	assert_int_equal(rename(fixture_path(courier_at, "tmp/uids"),
+			     fixture_path(courier_at, "courierimapuiddb")),
+	    0);
+	courier_at = NULL;
+	return 0;
+}
+
+/* What Courier writes between the files' being placed and noted is Courier's:
+ * at the end of the lock. */
+static void
+export_notes_its_own_files(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	put_cur(f, "1.M1:2,", "one\n");
+	refresh(f, m);
+	mailbox_close(&m);
+	courier_at = f;
+	courier_call = "unlink";
+	courier_path = "courier.lock";
+	fsx_set_fault(courier_comes);
+	run_export(f, false, 1);
+	fsx_set_fault(NULL);
+	assert_null(courier_at);
+	m = open_again(f, "INBOX");
+	assert_listing(m, "1 50");
+	mailbox_close(&m);
+}
+
 /* The files are there, and can't be noted yet: they stay. */
 static void
 export_waits_for_the_database(void **state)
@@ -1010,6 +1058,7 @@ main(void)
 		CASE(updates_count_once),
 		CASE(export_respects_the_lock),
 		CASE(export_leaves_a_renamed_inbox),
+		CASE(export_notes_its_own_files),
 		CASE(export_waits_for_the_database),
 		CASE(exports_in_the_background),
 		CASE(exports_nothing_unchanged),
