@@ -34,7 +34,8 @@ struct export
 	int64_t id;	/* row of the mailbox at work */
 	struct buf dir; /* its directory */
 	struct mailbox *m;
-	uint64_t change, modseq; /* that the files will hold */
+	uint64_t change, modseq;	   /* that the files will hold */
+	struct print known[PRINT_N_KINDS]; /* when they were begun */
 	struct export_files files;
 	struct sync sync;
 	bool syncing;
@@ -166,7 +167,8 @@ take_snapshot(struct export *x, struct err *e)
 
 	if (is_another(x))
 		return ERR_STALE;
-	if ((rc = account_open(x->a, e)) != 0)
+	if ((rc = account_open(x->a, e)) != 0 ||
+	    (rc = import_known(m, x->known, e)) != 0)
 		return rc;
 	x->change = m->change;
 	x->modseq = m->modseq;
@@ -221,6 +223,16 @@ note(struct export *x, struct err *e)
 	return rc;
 }
 
+/* Courier wrote its files since they were read: that comes first.  It ends as
+ * with a lock that others hold. */
+static int
+start_over(struct export *x, struct err *e)
+{
+	export_files_fini(&x->files);
+	x->state = EXPORT_REFRESH;
+	return err_set(e, ERR_BUSY, "Courier is writing its files");
+}
+
 static int
 place(struct export *x, int64_t wall_ms, struct err *e)
 {
@@ -233,7 +245,10 @@ place(struct export *x, int64_t wall_ms, struct err *e)
 		return ERR_STALE;
 	if (lock && (rc = courier_lock_take(root_fd, m->dir, &u, e)) != 0)
 		return rc;
-	rc = export_files_place(&x->files, wall_ms, e);
+	if (import_courier_has(m, x->known))
+		rc = export_files_place(&x->files, wall_ms, e);
+	else
+		rc = start_over(x, e);
 	if (lock)
 		courier_lock_release(root_fd, m->dir);
 	if (rc == 0)

@@ -10,8 +10,9 @@
  * It is never done for a session, but after a minute of quiet, at stop, or
  * when somebody asks for it.  Order for each mailbox: refresh it; write the
  * files to tmp/; sync them; under Courier's lock (tmp/courier.lock) rename
- * them into place; note their prints, and what was exported.  A crash before
- * the last leaves it to be done again.
+ * them into place, or begin again if Courier wrote its own since they were
+ * read, for as long as one waits for the lock; note their prints, and what was
+ * exported.  A crash before the last leaves it to be done again.
  */
 #ifndef MAILDIR_EXPORT_H
 #define MAILDIR_EXPORT_H

@@ -111,6 +111,34 @@ load_prints(struct mailbox *m, struct err *e)
 }
 
 int
+import_known(struct mailbox *m, struct print out[PRINT_N_KINDS], struct err *e)
+{
+	int rc = m->imported.loaded
+	    ? 0
+	    : account_db_failed(m->account, load_prints(m, e));
+
+	memcpy(out, m->imported.known, sizeof(m->imported.known));
+	return rc;
+}
+
+bool
+import_courier_has(struct mailbox *m, const struct print known[])
+{
+	static const enum print_kind kinds[] = { PRINT_COURIER_UIDS,
+		PRINT_COURIER_LIST, PRINT_COURIER_SIZELIST };
+
+	for (size_t i = 0; i < NELEMS(kinds); i++) {
+		struct print now = look(m, kinds[i]);
+
+		if (!same_print(&known[kinds[i]], &now)) {
+			m->imported.tick = 0;
+			return false;
+		}
+	}
+	return true;
+}
+
+int
 import_note(struct mailbox *m, enum print_kind kind, const struct print *p,
     struct err *e)
 {

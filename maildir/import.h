@@ -59,6 +59,13 @@ bool import_keywords_waiting(const struct mailbox *m);
 /* Take over the rest; after a scan. */
 int import_finish(struct mailbox *m, struct err *e) MUST_USE;
 
+/* The prints as the database has them: of what was last read or written. */
+int import_known(
+    struct mailbox *m, struct print out[PRINT_N_KINDS], struct err *e) MUST_USE;
+/* Whether Courier's lists of UIDs, keywords and unique-ids still have these.
+ * If not, the next import_check() looks, whatever the tick. */
+bool import_courier_has(struct mailbox *m, const struct print known[]) MUST_USE;
+
 /* The print of a file. */
 struct print import_print(const struct stat *st);
 /* Note one that was written here; within a transaction. */

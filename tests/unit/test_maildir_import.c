@@ -932,6 +932,69 @@ export_notes_its_own_files(void **state)
 	mailbox_close(&m);
 }
 
+/* What Courier writes while the export does is taken over first. */
+static void
+export_keeps_what_courier_wrote(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	char text[128];
+
+	put_cur(f, "1.M1:2,", "one\n");
+	refresh(f, m);
+	courier_at = f;
+	courier_call = "link";
+	courier_path = "tmp/";
+	fsx_set_fault(courier_comes);
+	run_export(f, false, 1);
+	fsx_set_fault(NULL);
+	assert_null(courier_at);
+	(void)snprintf(text, sizeof(text), "1 %u 51\n1 1.M1\n50 2.M1\n",
+	    (unsigned)mailbox_uidvalidity(m));
+	assert_file(f, "courierimapuiddb", text);
+	mailbox_close(&m);
+	m = open_again(f, "INBOX");
+	assert_listing(m, "1 50");
+	mailbox_close(&m);
+	assert_int_equal(count_files(fixture_path(f, "tmp")), 0);
+}
+
+static int
+courier_always_comes(const char *call, const char *path)
+{
+	if (strcmp(call, "link") == 0)
+		write_file(fixture_path(courier_at, "courierimapuiddb"), path);
+	return 0;
+}
+
+/* If Courier doesn't end it, the export does; the next one is in time. */
+static void
+export_gives_way_to_courier(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct export *x = export_new(f->account, false);
+
+	put_cur(f, "1.M1:2,", "one\n");
+	refresh(f, m);
+	mailbox_close(&m);
+	courier_at = f;
+	fsx_set_fault(courier_always_comes);
+	for (int64_t now = 1;
+	     export_step(x, (struct waker){ 0 }, now, f->wall_ms) != STEP_DONE;
+	     now += 100)
+		;
+	fsx_set_fault(NULL);
+	courier_at = NULL;
+	assert_int_equal(export_result(x, NULL), ERR_BUSY);
+	export_free(&x);
+	assert_int_equal(count_files(fixture_path(f, "tmp")), 0);
+	run_export(f, false, 1);
+	m = open_again(f, "INBOX");
+	assert_listing(m, "1");
+	mailbox_close(&m);
+}
+
 /* The files are there, and can't be noted yet: they stay. */
 static void
 export_waits_for_the_database(void **state)
@@ -1059,6 +1122,8 @@ main(void)
 		CASE(export_respects_the_lock),
 		CASE(export_leaves_a_renamed_inbox),
 		CASE(export_notes_its_own_files),
+		CASE(export_keeps_what_courier_wrote),
+		CASE(export_gives_way_to_courier),
 		CASE(export_waits_for_the_database),
 		CASE(exports_in_the_background),
 		CASE(exports_nothing_unchanged),
