@@ -57,8 +57,12 @@ body_append(struct body *b, struct slice base, struct slice odd,
 static struct slice
 body_text(const struct body *b, size_t i)
 {
-	return slice_of(
-	    buf_slice(&b->names).p + b->at[i], b->at[i + 1] - b->at[i]);
+	struct slice names = buf_slice(&b->names);
+
+	/* one message without a name leaves no memory to point into */
+	return names.n == 0
+	    ? names
+	    : slice_of(names.p + b->at[i], b->at[i + 1] - b->at[i]);
 }
 
 /* A body of its own for c: without removed messages, and with odd instead of

@@ -426,7 +426,7 @@ chunk_encode_names(const struct chunk *c, struct buf *out)
 		size_t n = stem[i].n - before - after;
 
 		le_put(out, before | after << 8 | n << 16, NAME_HEAD);
-		buf_put(out, slice_of(stem[i].p + before, n));
+		buf_put(out, slice_first(slice_skip(stem[i], before), n));
 		buf_put(out, chunk_odd(c, i));
 		last = stem[i];
 	}
