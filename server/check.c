@@ -195,13 +195,28 @@ check_skeleton(struct check *k, enum conf_key key)
 		    "copy AUTH_MKHOMEDIR_SKEL themselves");
 }
 
+static void
+check_access_of_all(struct check *k)
+{
+	for (int s = 0; s < N_SERVICES; s++)
+		check_access(k, (enum service)s);
+}
+
+bool
+check_access_files(const struct conf *conf, conf_report *report, void *arg)
+{
+	struct check k = { conf, report, arg, SERVICE_IMAPD, NULL, true };
+
+	check_access_of_all(&k);
+	return k.good;
+}
+
 bool
 check_files(const struct conf *conf, conf_report *report, void *arg)
 {
 	struct check k = { conf, report, arg, SERVICE_IMAPD, NULL, true };
 
-	for (int s = 0; s < N_SERVICES; s++)
-		check_access(&k, (enum service)s);
+	check_access_of_all(&k);
 	for (unsigned family = 0; family < N_FAMILIES; family++)
 		check_tls(&k, family);
 	check_skeleton(&k, CONF_IMAPD_AUTH_MKHOMEDIR_SKEL);

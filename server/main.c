@@ -24,14 +24,14 @@
 
 struct arguments {
 	struct master_options master;
-	bool check, dump;
+	bool check, check_access, dump;
 };
 
 static NORETURN void
 usage(int status)
 {
 	(void)fprintf(status == 0 ? stdout : stderr,
-	    "usage: posternd [-c CONFDIR] [-f] [-k] [-t] [-n] [-s SERVICE,...]\n"
+	    "usage: posternd [-c CONFDIR] [-a] [-f] [-k] [-t] [-n] [-s SERVICE,...]\n"
 	    "       posternd -V\n");
 	exit(status);
 }
@@ -64,8 +64,11 @@ arguments_parse(int argc, char *argv[])
 	struct arguments a = { .master.confdir = POSTERN_SYSCONFDIR };
 	int c;
 
-	while ((c = getopt(argc, argv, "c:fhkns:tV")) != -1) {
+	while ((c = getopt(argc, argv, "ac:fhkns:tV")) != -1) {
 		switch (c) {
+		case 'a':
+			a.check_access = true;
+			break;
 		case 'c':
 			a.master.confdir = optarg;
 			break;
@@ -183,7 +186,7 @@ static int
 server_main(int argc, char *argv[])
 {
 	struct arguments a = arguments_parse(argc, argv);
-	struct report report = { a.check };
+	struct report report = { a.check || a.check_access };
 	struct conf *conf;
 	char *dir = realpath(a.master.confdir, NULL);
 	int ready_fd = -1;
@@ -199,9 +202,10 @@ server_main(int argc, char *argv[])
 		return 1;
 	if (a.dump)
 		dump(conf);
-	if (a.dump || a.check) {
-		bool good =
-		    !a.check || check_files(conf, print_remark, &report);
+	if (a.dump || a.check || a.check_access) {
+		bool good = a.check ? check_files(conf, print_remark, &report)
+				    : !a.check_access ||
+			check_access_files(conf, print_remark, &report);
 
 		conf_free(&conf);
 		free(dir);

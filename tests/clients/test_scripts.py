@@ -259,7 +259,12 @@ def test_makeimapaccess(configured):
     sh(tool)
     file.write_text("192.0.2.0/24\tdeny\n")
     t.rc("imapd", "start")
-    sh(tool)
+    # What is wrong elsewhere is for others to tell.
+    broken = t.prefix / "share/imapd.pem.mail.example.com"
+    broken.write_text("no certificate\n")
+    assert sh(t.prefix / "sbin/posternd", "-t", check=False).returncode == 1
+    assert "error" not in sh(tool).stderr
+    broken.unlink()
     file.write_text("192.0.2.0/24\tdeny\nwho\tdeny\n")
     bad = sh(tool, check=False)
     assert bad.returncode == 1 and f"{file}:2:" in bad.stderr
