@@ -2,12 +2,14 @@
 
 #include <sys/stat.h>
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/ascii.h"
 #include "base/fsx.h"
 #include "base/mem.h"
 #include "server/conf/conf_words.h"
@@ -77,6 +79,49 @@ call(const struct conf *c, unsigned family, const char *name,
 	free(key);
 }
 
+/* --- names -------------------------------------------------------------- */
+
+/* What editors and package managers leave beside a file. */
+static bool
+is_leftover(struct slice label)
+{
+	static const struct slice words[] = { SLICE_INIT("bak"),
+		SLICE_INIT("old"), SLICE_INIT("orig"), SLICE_INIT("save"),
+		SLICE_INIT("new"), SLICE_INIT("tmp"), SLICE_INIT("swp"),
+		SLICE_INIT("rpmnew"), SLICE_INIT("rpmsave"),
+		SLICE_INIT("rpmorig") };
+
+	for (size_t i = 0; i < NELEMS(words); i++)
+		if (slice_ieq(label, words[i]))
+			return true;
+	return slice_istarts(label, SLICE("dpkg-")) ||
+	    slice_istarts(label, SLICE("ucf-"));
+}
+
+bool
+certificates_name_valid(const char *name)
+{
+	struct slice rest = slice_str(name), label = SLICE("");
+	struct in6_addr address;
+
+	if (inet_pton(AF_INET, name, &address) == 1 ||
+	    inet_pton(AF_INET6, name, &address) == 1)
+		return true;
+	/* RFC 1035 2.3.4, RFC 1123 2.1; "_" is often met. */
+	if (rest.n == 0 || rest.n > 253 || name[rest.n - 1] == '.')
+		return false;
+	while (rest.n != 0 && slice_split(&rest, '.', &label)) {
+		if (label.n == 0 || label.n > 63 || label.p[0] == '-' ||
+		    label.p[label.n - 1] == '-')
+			return false;
+		for (size_t i = 0; i < label.n; i++)
+			if (!ascii_is_alnum(label.p[i]) && label.p[i] != '-' &&
+			    label.p[i] != '_')
+				return false;
+	}
+	return !is_leftover(label);
+}
+
 void
 certificates_each(
     const struct conf *c, unsigned family, certificate_fn *fn, void *arg)
@@ -96,7 +141,8 @@ certificates_each(
 	dp = opendir(*dir != '\0' ? dir : "/");
 	while (dp != NULL && (d = readdir(dp)) != NULL)
 		if (strncmp(d->d_name, base, base_n) == 0 &&
-		    d->d_name[base_n] == '.' && d->d_name[base_n + 1] != '\0')
+		    d->d_name[base_n] == '.' &&
+		    certificates_name_valid(d->d_name + base_n + 1))
 			call(c, family, d->d_name + base_n + 1, fn, arg);
 	if (dp != NULL)
 		(void)closedir(dp);

@@ -39,11 +39,18 @@ const char *certificates_trust(const struct conf *c, unsigned family);
  * that START=YES starts. */
 bool certificates_wanted(const struct conf *c, unsigned family);
 
+/*
+ * Whether TLS_CERTFILE.<name> is the certificate of that name: it is an address
+ * or a host name, and doesn't end as the copies do that editors and package
+ * managers leave (bak, old, dpkg-old, …).
+ */
+bool certificates_name_valid(const char *name) MUST_USE;
+
 /* Called with the name and both paths. */
 typedef void certificate_fn(void *arg, unsigned family, const char *name,
     const char *cert, const char *key);
 /* TLS_CERTFILE, whether it is there or not, and each TLS_CERTFILE.<name>
- * beside it. */
+ * beside it whose name is valid. */
 void certificates_each(
     const struct conf *c, unsigned family, certificate_fn *fn, void *arg);
 

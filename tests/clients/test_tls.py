@@ -165,6 +165,22 @@ def test_configtest_looks_at_the_files(fresh):
     own(s, s.cert)
     s.write_conf()
     assert told(s) == (0, [])
+    # Copies that lie beside it are no certificates of a name.
+    copies = [s.cert.with_name(f"server.pem.{name}") for name in (
+        "bak", "BAK", "old", "mail.example.com.bak", "mail.example.com~",
+        "dpkg-old", "rpmsave", "tmp", "mail.example.com.", "-x.org", "a..b",
+        ".example.com", "x" * 64, "a b")]
+    for copy in copies:
+        copy.write_text("hello\n")
+    assert told(s) == (0, [])
+    for copy in copies:
+        copy.unlink()
+    for name in ("192.0.2.1", "2001:db8::1", "localhost", "a-b_c.example.org",
+                 "bak.example.org"):
+        copy = s.cert.with_name(f"server.pem.{name}")
+        copy.write_text("hello\n")
+        assert told(s)[0] == 1, name
+        copy.unlink()
     good, certificate = s.cert.read_text(), pem(s.cert)
     key = good.replace(certificate, "")
     lines = good.count("\n")
