@@ -181,6 +181,21 @@ order_entries(const void *x, const void *y)
 	return slice_cmp(a->name, b->name);
 }
 
+/* What is below "INBOX.shared" is told whole (imap_name_shown()), so "shared",
+ * if there is such a mailbox, is told as the parent of none. */
+static void
+show_name(const struct imap_session *i, struct mailbox_entry *e)
+{
+	struct slice name = imap_name_shown(i, e->name);
+
+	if (slice_eq(name, SLICE(SHARED_LINK_ROOT))) {
+		if ((e->attrs & MAILBOX_NOSELECT) != 0)
+			return;
+		e->attrs &= ~(unsigned)MAILBOX_HAS_CHILDREN;
+	}
+	e->name = name;
+}
+
 /*
  * The store's names become those that the client is told.  Where they lose
  * their prefix, INBOX has no other children than what can't do without it.
@@ -196,7 +211,7 @@ show_names(struct imap_session *i, struct list_args *a)
 	if (!i->opt->no_prefix || imap_name_is_complete(a->pattern))
 		return;
 	for (size_t k = 0; k < l->n; k++) {
-		l->v[k].name = imap_name_shown(i, l->v[k].name);
+		show_name(i, &l->v[k]);
 		if (imap_name_is_complete(l->v[k].name))
 			children = MAILBOX_HAS_CHILDREN;
 	}
