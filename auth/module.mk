@@ -11,7 +11,7 @@ libauth_a_SOURCES = \
 	auth/mech.c auth/mech.h auth/mech_cram.c auth/mech_external.c auth/mech_login.c \
 	auth/mech_plain.c auth/mech_scram.c \
 	auth/module.c auth/module.h auth/module_pam.c auth/module_sqlite.c \
-	auth/module_userdb.c \
+	auth/module_userdb.c auth/userdb.h \
 	auth/network.c auth/network.h \
 	auth/passwd.c auth/passwd.h \
 	auth/protocol_courier.c auth/protocol_courier.h \

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "auth/module.h"
+#include "auth/userdb.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/num.h"
@@ -76,6 +77,25 @@ field(struct slice fields, struct slice name)
 			return slice_skip(piece, at + 1);
 	}
 	return slice_of("", 0);
+}
+
+const char *
+userdb_line_error(struct slice line)
+{
+	size_t at = slice_find(line, '\t');
+	struct slice fields = slice_trim(slice_skip(line, at + 1)), home;
+	uint32_t id;
+
+	if (line.n == 0 || line.p[0] == '#')
+		return NULL;
+	if (at == line.n || at == 0)
+		return "expected an address, a tab and fields";
+	if (!num_u32(field(fields, SLICE("uid")), &id) || id == 0)
+		return "expected uid=NUMBER, not 0";
+	if (!num_u32(field(fields, SLICE("gid")), &id) || id == 0)
+		return "expected gid=NUMBER, not 0";
+	home = field(fields, SLICE("home"));
+	return home.n == 0 || home.p[0] != '/' ? "expected home=/PATH" : NULL;
 }
 
 /* prefix of the service first, then the plain name: imap-hmac-md5pw. */

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "auth/userdb.h"
 #include "base/fsx.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -88,9 +89,25 @@ settings_changed(const struct settings *s)
 
 /* --- userdb ------------------------------------------------------------- */
 
+/* A line that can be no account is told once, when its file is read; the others
+ * count. */
+static void
+check_userdb_text(const char *path, struct slice text)
+{
+	struct slice line;
+
+	for (unsigned n = 1; slice_split(&text, '\n', &line); n++) {
+		const char *why = userdb_line_error(line);
+
+		if (why != NULL)
+			log_warn("%s:%u: %s; nobody can log in by this line",
+			    path, n, why);
+	}
+}
+
 /* Append a file; one that others may read holds no secrets any more. */
 static bool
-read_userdb_file(int dirfd, const char *name, struct buf *out)
+read_userdb_file(int dirfd, const char *name, const char *path, struct buf *out)
 {
 	struct stat st;
 	ssize_t n = -1;
@@ -105,6 +122,7 @@ read_userdb_file(int dirfd, const char *name, struct buf *out)
 	    (to = buf_reserve(out, (size_t)st.st_size + 1)) != NULL)
 		n = fsx_pread(fd, to, (size_t)st.st_size, 0);
 	if (n >= 0) {
+		check_userdb_text(path, slice_of(to, (size_t)n));
 		buf_advance(out, (size_t)n);
 		buf_putc(out, '\n');
 	}
@@ -114,15 +132,21 @@ read_userdb_file(int dirfd, const char *name, struct buf *out)
 
 /* Every file of the directory userdb, hidden ones left out. */
 static bool
-read_userdb_dir(int dirfd, struct buf *out)
+read_userdb_dir(int dirfd, const char *dir, struct buf *out)
 {
 	DIR *d = fdopendir(dirfd);
 	struct dirent *e;
 	bool ok = d != NULL;
 
-	while (ok && (e = readdir(d)) != NULL)
-		if (e->d_name[0] != '.')
-			ok = read_userdb_file(dirfd, e->d_name, out);
+	while (ok && (e = readdir(d)) != NULL) {
+		char *path;
+
+		if (e->d_name[0] == '.')
+			continue;
+		path = mem_printf("%s/%s", dir, e->d_name);
+		ok = read_userdb_file(dirfd, e->d_name, path, out);
+		free(path);
+	}
 	if (d != NULL)
 		(void)closedir(d);
 	else
@@ -140,8 +164,8 @@ load_userdb(struct settings *s)
 	if (settings_lists(s, "authuserdb")) {
 		dirfd = fsx_open_dir(AT_FDCWD, path);
 		s->userdb.there = dirfd >= 0
-		    ? read_userdb_dir(dirfd, &s->userdb.text)
-		    : read_userdb_file(AT_FDCWD, path, &s->userdb.text);
+		    ? read_userdb_dir(dirfd, path, &s->userdb.text)
+		    : read_userdb_file(AT_FDCWD, path, path, &s->userdb.text);
 		if (!s->userdb.there)
 			log_error("%s: %s", path, strerrordesc_np(errno));
 	}

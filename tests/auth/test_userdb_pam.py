@@ -174,6 +174,49 @@ def test_userdb_directory(directory):
         d.stop()
 
 
+MALFORMED = (
+    ("joe2 uid=1000|gid=1000|home=/h", "expected an address, a tab"),
+    ("\tuid=1000|gid=1000|home=/h", "expected an address, a tab"),
+    ("joe2\tuid=x|gid=1000|home=/h", "expected uid="),
+    ("joe2\tuid=0|gid=1000|home=/h", "expected uid="),
+    ("joe2\tgid=1000|home=/h", "expected uid="),
+    ("joe2\tuid=1000|gid=|home=/h", "expected gid="),
+    ("joe2\tuid=1000|gid=99999999999|home=/h", "expected gid="),
+    ("joe2\tuid=1000|gid=1000", "expected home="),
+    ("joe2\tuid=1000|gid=1000|home=h", "expected home="),
+)
+
+
+def test_userdb_malformed_lines_are_told(directory):
+    """With file and line; nobody gets in by one, and the others count."""
+    d = support.Authdaemond(directory + "/um", "authuserdb")
+    (d.conf / "userdb").mkdir(0o700)
+    path, second = (d.conf / "userdb" / name for name in ("one", "two"))
+    for file, text in (
+            (path, "# comment\n\n" + "\n".join(
+                f"{line}|systempw={HASH}" for line, _ in MALFORMED) + "\n"
+             + USERDB), (second, f"{JOE}x {HASH}\n")):
+        file.touch(0o600)
+        file.write_text(text)
+    d.start()
+    try:
+        assert d.login() == record(**JOES, PASSWD=HASH)
+        for user in ("joe2", "joe2 uid=1000|gid=1000|home=/h", f"{JOE}x", ""):
+            assert not d.login(user).startswith(b"UID="), user
+        log = d.log()
+        for n, (_, why) in enumerate(MALFORMED, 3):
+            assert f"{path}:{n}: {why}" in log, n
+        assert f"{second}:1: expected an address, a tab and fields" in log
+        # those that are well aren't told, nor any secret
+        end = len(MALFORMED) + 2
+        told = [line for line in log.splitlines() if f"{path}:" in line]
+        assert len(told) == len(MALFORMED) + 1  # and "broken" of USERDB
+        assert f"{path}:{end + 4}: expected uid=" in told[-1]
+        assert HASH not in log
+    finally:
+        d.stop()
+
+
 # --- PAM -------------------------------------------------------------------
 
 PAM_USER = f"postern{os.getpid()}"
