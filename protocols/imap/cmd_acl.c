@@ -11,18 +11,10 @@
 
 #include "base/ascii.h"
 #include "base/log.h"
+#include "protocols/imap/acl.h"
 #include "protocols/imap/nstring.h"
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
-
-struct acl_args {
-	struct slice name, identifier, rights;
-	bool bad_name;
-	struct slice who; /* the identifier as in the files */
-	uint8_t how;	  /* '+', '-' or 0: replace */
-	unsigned mask;	  /* enum acl_right */
-	struct imap_place place;
-};
 
 /* --- identifiers --------------------------------------------------------- */
 
@@ -58,9 +50,8 @@ prepare(struct imap_session *i, struct slice s, struct slice *out)
 	return ok;
 }
 
-/* From the wire to the files; false: it's none. */
-static bool
-identifier_in(struct imap_session *i, struct acl_args *a)
+bool
+imap_acl_identifier(struct imap_session *i, struct acl_args *a)
 {
 	struct slice s, minus = SLICE(""), user = SLICE("");
 	uint8_t *p;
@@ -126,7 +117,7 @@ parse_identifier(struct imap_session *i, struct imap_lex *lx)
 	if (r != PARSE_OK || (r = imap_lex_space(lx)) != PARSE_OK ||
 	    (r = imap_parse_astring(i, lx, &a->identifier)) != PARSE_OK)
 		return r;
-	if (!identifier_in(i, a)) {
+	if (!imap_acl_identifier(i, a)) {
 		lx->why = "no such identifier can be";
 		return PARSE_BAD;
 	}
@@ -188,9 +179,8 @@ imap_parse_setacl(struct imap_session *i, struct imap_lex *lx)
 
 /* --- changing a list ----------------------------------------------------- */
 
-/* The place, and its list. */
-static int
-load(
+int
+imap_acl_load(
     struct imap_session *i, struct acl_args *a, struct acl *list, struct err *e)
 {
 	int rc;
@@ -205,16 +195,16 @@ load(
 		       : account_acl(a->place.account, a->place.name, list, e);
 }
 
-static unsigned
-rights_of(const struct acl *list, struct slice identifier)
+unsigned
+imap_acl_rights_of(const struct acl *list, struct slice identifier)
 {
 	const struct acl_entry *entry = acl_find(list, identifier);
 
 	return entry != NULL ? entry->rights : 0;
 }
 
-static void
-log_change(struct imap_session *i, const struct acl_args *a, unsigned rights)
+void
+imap_acl_log(struct imap_session *i, const struct acl_args *a, unsigned rights)
 {
 	char mailbox[200], who[200];
 	struct buf letters;
@@ -245,7 +235,7 @@ store_list(struct imap_session *i, struct acl_args *a, struct acl *list,
 		    (const char *)loser.p);
 	rc = account_acl_set(a->place.account, a->place.name, list, &e);
 	if (rc == 0) {
-		log_change(i, a, rights);
+		imap_acl_log(i, a, rights);
 		imap_rights_changed(i, &a->place);
 	}
 	return imap_finish_rc(i, rc, &e);
@@ -262,8 +252,8 @@ change(struct imap_session *i, bool delete)
 	int rc;
 
 	acl_init(&list);
-	rc = load(i, a, &list, &e);
-	old = rc == 0 ? rights_of(&list, a->who) : 0;
+	rc = imap_acl_load(i, a, &list, &e);
+	old = rc == 0 ? imap_acl_rights_of(&list, a->who) : 0;
 	if (a->how == '+')
 		rights = old | a->mask;
 	else if (a->how == '-')
@@ -305,7 +295,7 @@ getacl_fn(struct imap_session *i)
 	int rc;
 
 	acl_init(&list);
-	rc = load(i, a, &list, &e);
+	rc = imap_acl_load(i, a, &list, &e);
 	if (rc == 0) {
 		buf_puts(out, "* ACL ");
 		imap_put_mailbox(i, out, a->name);
@@ -337,7 +327,7 @@ listrights_fn(struct imap_session *i)
 	int rc;
 
 	acl_init(&list);
-	rc = load(i, a, &list, &e);
+	rc = imap_acl_load(i, a, &list, &e);
 	acl_fini(&list);
 	if (rc != 0)
 		return imap_finish_rc(i, rc, &e);
@@ -386,250 +376,3 @@ myrights_fn(struct imap_session *i)
 }
 
 const struct imap_step imap_step_myrights = { "MYRIGHTS", myrights_fn, false };
-
-/* --- Courier's ACL STORE, ACL SET, ACL DELETE ------------------------------
- *
- * What is left in Courier of draft-ietf-imapext-acl 2, which ACL2=UNION tells
- * of: several mailboxes at once, identifiers as in the files.  Each list is
- * told in a LIST response, each mailbox whose list stays as it was in an
- * ACLFAILED or RIGHTS-INFO response.
- */
-
-enum { ACL2_MAILBOXES_MAX = 100, ACL2_ENTRIES_MAX = 200 };
-enum acl2_verb { ACL2_STORE, ACL2_SET, ACL2_DELETE };
-
-struct acl2_args {
-	enum acl2_verb verb;
-	struct acl_args at[ACL2_MAILBOXES_MAX];
-	size_t n, failed;
-	struct acl_args entry[ACL2_ENTRIES_MAX];
-	size_t n_entries;
-};
-
-static const struct slice acl2_verbs[] = { SLICE_INIT("STORE"),
-	SLICE_INIT("SET"), SLICE_INIT("DELETE") };
-
-static enum parse
-parse_verb(struct imap_lex *lx, enum acl2_verb *out)
-{
-	struct slice word;
-	enum parse r;
-
-	if ((r = imap_lex_space(lx)) != PARSE_OK ||
-	    (r = imap_lex_atom(lx, &word)) != PARSE_OK)
-		return r;
-	for (size_t k = 0; k < NELEMS(acl2_verbs); k++)
-		if (slice_ieq(word, acl2_verbs[k])) {
-			*out = (enum acl2_verb)k;
-			return PARSE_OK;
-		}
-	lx->why = "STORE, SET or DELETE is expected";
-	return PARSE_BAD;
-}
-
-static enum parse
-parse_one_mailbox(
-    struct imap_session *i, struct imap_lex *lx, struct acl2_args *a)
-{
-	enum parse r;
-
-	if (a->n == ACL2_MAILBOXES_MAX) {
-		lx->why = "too many mailboxes";
-		return PARSE_LIMIT;
-	}
-	r = imap_parse_mailbox(i, lx, &a->at[a->n].name, &a->at[a->n].bad_name);
-	if (r == PARSE_OK)
-		a->n++;
-	return r;
-}
-
-static enum parse
-parse_mailboxes(
-    struct imap_session *i, struct imap_lex *lx, struct acl2_args *a)
-{
-	enum parse r = imap_lex_space(lx);
-
-	if (r != PARSE_OK)
-		return r;
-	if (imap_lex_peek(lx) != '(')
-		return parse_one_mailbox(i, lx, a);
-	if ((r = imap_lex_open(lx)) != PARSE_OK)
-		return r;
-	while ((r = parse_one_mailbox(i, lx, a)) == PARSE_OK &&
-	    imap_lex_peek(lx) == ' ')
-		if ((r = imap_lex_space(lx)) != PARSE_OK)
-			return r;
-	return r == PARSE_OK ? imap_lex_close(lx) : r;
-}
-
-/* SP identifier [SP rights] */
-static enum parse
-parse_entry(struct imap_session *i, struct imap_lex *lx, struct acl2_args *a)
-{
-	struct acl_args *e = &a->entry[a->n_entries];
-	enum parse r;
-
-	if (a->n_entries == ACL2_ENTRIES_MAX) {
-		lx->why = "too many entries";
-		return PARSE_LIMIT;
-	}
-	if ((r = imap_lex_space(lx)) != PARSE_OK ||
-	    (r = imap_parse_astring(i, lx, &e->identifier)) != PARSE_OK)
-		return r;
-	if (!identifier_in(i, e)) {
-		lx->why = "no such identifier can be";
-		return PARSE_BAD;
-	}
-	a->n_entries++;
-	if (a->verb == ACL2_DELETE)
-		return PARSE_OK;
-	if ((r = imap_lex_space(lx)) != PARSE_OK ||
-	    (r = imap_parse_astring(i, lx, &e->rights)) != PARSE_OK)
-		return r;
-	if (a->verb == ACL2_STORE && e->rights.n != 0 &&
-	    (e->rights.p[0] == '+' || e->rights.p[0] == '-')) {
-		e->how = e->rights.p[0];
-		e->rights = slice_skip(e->rights, 1);
-	}
-	if (!acl_rights_parse(e->rights, &e->mask)) {
-		lx->why = "unknown right";
-		return PARSE_BAD;
-	}
-	return PARSE_OK;
-}
-
-enum parse
-imap_parse_acl(struct imap_session *i, struct imap_lex *lx)
-{
-	struct acl2_args *a = IMAP_ARGS(i, struct acl2_args);
-	enum parse r;
-
-	if ((r = parse_verb(lx, &a->verb)) != PARSE_OK ||
-	    (r = parse_mailboxes(i, lx, a)) != PARSE_OK ||
-	    (r = parse_entry(i, lx, a)) != PARSE_OK)
-		return r;
-	while (a->verb == ACL2_SET && imap_lex_peek(lx) == ' ')
-		if ((r = parse_entry(i, lx, a)) != PARSE_OK)
-			return r;
-	return imap_lex_crlf(lx);
-}
-
-static bool
-acl2_edit(const struct acl2_args *a, struct acl *list)
-{
-	for (size_t k = 0; k < a->n_entries; k++) {
-		const struct acl_args *e = &a->entry[k];
-		unsigned rights = e->mask, old = rights_of(list, e->who);
-
-		if (e->how == '+')
-			rights = old | e->mask;
-		else if (e->how == '-')
-			rights = old & ~e->mask;
-		if (!acl_set(list, e->who, rights))
-			return false;
-	}
-	return true;
-}
-
-static void
-acl2_put(struct imap_session *i, struct slice name, const struct acl *list)
-{
-	struct buf *out = &i->s.out;
-
-	buf_puts(out, "* LIST () \".\" ");
-	imap_put_mailbox(i, out, name);
-	buf_puts(out, " ((\"ACL\" (");
-	for (size_t k = 0; k < list->n; k++) {
-		buf_putc(out, '(');
-		imap_put_string(out, list->v[k].identifier);
-		buf_putc(out, ' ');
-		imap_put_rights(out, list->v[k].rights);
-		buf_putc(out, ')');
-	}
-	buf_puts(out, ")))\r\n");
-}
-
-/* What went wrong, told for this mailbox; the others go on. */
-static void
-acl2_failed(struct imap_session *i, struct acl2_args *a, struct slice name,
-    int rc, struct slice loser)
-{
-	struct buf *out = &i->s.out;
-	const char *why = rc == ERR_NOT_FOUND ? "No such mailbox"
-	    : rc == ERR_NO_RIGHT	      ? "Access denied"
-	    : rc == ERR_LIMIT ? "There can't be such an entry, or no more"
-			      : "The list can't be read or written";
-
-	a->failed++;
-	buf_puts(out, loser.n != 0 ? "* RIGHTS-INFO " : "* ACLFAILED ");
-	imap_put_mailbox(i, out, name);
-	buf_putc(out, ' ');
-	if (loser.n == 0) {
-		buf_puts(out, why);
-	} else {
-		imap_put_string(out, loser);
-		buf_puts(out,
-		    slice_eq(loser, SLICE("owner")) ? " al c e i k r s t w x"
-						    : " aceiklrstwx");
-	}
-	buf_puts(out, "\r\n");
-}
-
-static void
-acl2_log(struct imap_session *i, const struct acl2_args *a,
-    const struct acl_args *at, const struct acl *list)
-{
-	for (size_t k = 0; k < a->n_entries; k++) {
-		struct acl_args one = *at;
-
-		one.who = a->entry[k].who;
-		log_change(i, &one, rights_of(list, one.who));
-	}
-}
-
-static void
-acl2_change(struct imap_session *i, struct acl2_args *a, struct acl_args *at)
-{
-	struct err e = { .code = 0 };
-	struct slice loser = SLICE("");
-	struct acl list;
-	int rc;
-
-	acl_init(&list);
-	rc = load(i, at, &list, &e);
-	if (rc == 0 && a->verb == ACL2_SET) {
-		acl_fini(&list);
-		acl_init(&list);
-	}
-	if (rc == 0 && !acl2_edit(a, &list))
-		rc = ERR_LIMIT;
-	else if (rc == 0 && !acl_is_sound(&list, &loser))
-		rc = ERR_INVALID;
-	if (rc == 0)
-		rc = account_acl_set(
-		    at->place.account, at->place.name, &list, &e);
-	if (rc == 0) {
-		acl2_log(i, a, at, &list);
-		imap_rights_changed(i, &at->place);
-		acl2_put(i, at->name, &list);
-	} else {
-		acl2_failed(i, a, at->name, rc, loser);
-	}
-	acl_fini(&list);
-}
-
-static enum step
-acl_fn(struct imap_session *i)
-{
-	struct acl2_args *a = i->args;
-	const char *verb = (const char *)acl2_verbs[a->verb].p;
-
-	for (size_t k = 0; k < a->n; k++)
-		acl2_change(i, a, &a->at[k]);
-	if (a->failed != 0)
-		return imap_finish(
-		    i, "NO", "ACL %s failed for a mailbox.", verb);
-	return imap_finish(i, "OK", "ACL %s completed.", verb);
-}
-
-const struct imap_step imap_step_acl = { "ACL", acl_fn, false };

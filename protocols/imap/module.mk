@@ -6,7 +6,9 @@ libimap_a_SOURCES = \
 	protocols/imap/append.h \
 	protocols/imap/append_binary.c \
 	protocols/imap/append_outbox.c \
+	protocols/imap/acl.h \
 	protocols/imap/cmd_acl.c \
+	protocols/imap/cmd_acl2.c \
 	protocols/imap/cmd_append.c \
 	protocols/imap/cmd_basic.c \
 	protocols/imap/cmd_compress.c \

@@ -1,0 +1,44 @@
+/*
+ * acl: what the commands of RFC 4314 (cmd_acl.c) and Courier's ACL (cmd_acl2.c)
+ * have in common: one change of a mailbox's list.
+ *
+ * Layer:  protocols/imap, uses base, maildir.
+ * Memory: all slices are the command's, in the session's arena.
+ */
+#ifndef IMAP_ACL_H
+#define IMAP_ACL_H
+
+#include "protocols/imap/session_impl.h"
+
+struct acl_args {
+	struct slice name, identifier, rights;
+	bool bad_name;
+	struct slice who; /* the identifier as in the files */
+	uint8_t how;	  /* '+', '-' or 0: replace */
+	unsigned mask;	  /* enum acl_right */
+	struct imap_place place;
+};
+
+/*
+ * Make who of identifier, from how clients say it to how the files do: NAME is
+ * "user=NAME".  RFC 4314 3: prepared by SASLprep.  False: there can be no such
+ * identifier.
+ */
+bool imap_acl_identifier(struct imap_session *i, struct acl_args *a) MUST_USE;
+
+/*
+ * Find the mailbox of a->name, which the user must be allowed to administer,
+ * and read its list into *list, which the caller has initialised.  0, or
+ * ERR_*: e says what is wrong.
+ */
+int imap_acl_load(struct imap_session *i, struct acl_args *a, struct acl *list,
+    struct err *e) MUST_USE;
+
+/* What the list gives to an identifier as in the files: enum acl_right. */
+unsigned imap_acl_rights_of(const struct acl *list, struct slice identifier);
+
+/* Log that a->who has these rights now. */
+void imap_acl_log(
+    struct imap_session *i, const struct acl_args *a, unsigned rights);
+
+#endif
