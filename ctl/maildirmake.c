@@ -166,11 +166,9 @@ write_quota(const char *maildir, const char *limits)
 	if (fd < 0)
 		return failed(maildir);
 	what_counts(&u);
-	rc = quota_file_count(fd, &u);
 	u.bytes_max = given.bytes_max;
 	u.messages_max = given.messages_max;
-	if (rc == 0)
-		rc = quota_file_write(fd, &unique, &u, &e);
+	rc = quota_file_remake(fd, &unique, &u, &e);
 	(void)close(fd);
 	if (rc != 0)
 		(void)fprintf(stderr, "maildirmake: %s: %s\n", maildir,

@@ -57,13 +57,19 @@ set_what(struct account *a, struct quota_usage *u)
 static int
 count_whole(struct account *a, bool write, struct quota_usage *u, struct err *e)
 {
+	struct file_unique unique;
 	int rc;
 
 	set_what(a, u);
-	rc = quota_file_count(a->root_fd, u);
-	if (rc != 0)
-		return err_set(e, rc, "count %s", a->path);
-	return write ? keep_count(a, u, e) : 0;
+	if (!write) {
+		rc = quota_file_count(a->root_fd, u);
+		return rc != 0 ? err_set(e, rc, "count %s", a->path) : 0;
+	}
+	unique = store_unique(a->store, a->store->wall_ms);
+	rc = quota_file_remake(a->root_fd, &unique, u, e);
+	if (rc == 0)
+		a->quota_stale = false;
+	return rc;
 }
 
 /*
@@ -78,13 +84,18 @@ count_all(struct account *a, struct quota_usage *u, struct err *e)
 	set_what(a, u);
 	if (a->counting == NULL)
 		a->counting = quota_count_new(a->root_fd, u);
-	rc = quota_count_step(a->counting, COUNT_SLICE, u);
-	if (rc == 1)
-		return err_set(e, ERR_BUSY, "counting %s", a->path);
+	do {
+		rc = quota_count_step(a->counting, COUNT_SLICE, u);
+		if (rc == 1)
+			return err_set(e, ERR_BUSY, "counting %s", a->path);
+		if (rc != 0)
+			err_set(e, rc, "count %s", a->path);
+		else
+			rc = keep_count(a, u, e);
+	} while (rc == 0 && quota_count_again(a->counting));
 	quota_count_free(&a->counting);
-	if (rc != 0)
-		return err_set(e, rc, "count %s", a->path);
-	return keep_count(a, u, e);
+	u->mtime_s = a->store->wall_ms / 1000;
+	return rc;
 }
 
 /*
@@ -110,7 +121,7 @@ load(struct account *a, struct quota_usage *u, struct err *e)
 		u->messages_max = given.messages_max;
 		rc = count_all(a, u, e);
 	} else if (u->too_long || u->bytes < 0 || u->messages < 0 ||
-	    a->quota_stale) {
+	    a->quota_stale || a->counting != NULL) {
 		rc = count_all(a, u, e);
 	}
 	return rc != 0 ? rc : 1;

@@ -265,6 +265,15 @@ quota_count_step(struct quota_count *c, int budget, struct quota_usage *out)
 	return rc != 0 ? rc : 1;
 }
 
+bool
+quota_count_again(struct quota_count *c)
+{
+	if (c->tries >= COUNT_TRIES || c->times == times_now(c))
+		return false;
+	restart(c);
+	return true;
+}
+
 int
 quota_file_count(int root_fd, struct quota_usage *u)
 {

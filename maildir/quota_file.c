@@ -177,15 +177,24 @@ quota_percent(const struct quota_usage *u)
 
 /* --- for those who deliver ------------------------------------------------ */
 
-static int
-count_and_write(int root_fd, const struct file_unique *unique,
+int
+quota_file_remake(int root_fd, const struct file_unique *unique,
     struct quota_usage *u, struct err *e)
 {
-	int rc = quota_file_count(root_fd, u);
+	struct quota_count *c = quota_count_new(root_fd, u);
+	int rc;
 
-	if (rc != 0)
-		return err_set(e, rc, "count what counts for the quota");
-	return quota_file_write(root_fd, unique, u, e);
+	do {
+		do
+			rc = quota_count_step(c, INT32_MAX / 2, u);
+		while (rc == 1);
+		if (rc != 0)
+			err_set(e, rc, "count what counts for the quota");
+		else
+			rc = quota_file_write(root_fd, unique, u, e);
+	} while (rc == 0 && quota_count_again(c));
+	quota_count_free(&c);
+	return rc;
 }
 
 int
@@ -202,7 +211,7 @@ quota_file_limit(int root_fd, const struct file_unique *unique,
 	    now.bytes_max == given.bytes_max &&
 	    now.messages_max == given.messages_max)
 		return 0;
-	return count_and_write(root_fd, unique, &given, e);
+	return quota_file_remake(root_fd, unique, &given, e);
 }
 
 int
@@ -226,7 +235,7 @@ quota_file_admit(int root_fd, const struct file_unique *unique, uint64_t bytes,
 		    (now.n_lines != 1 ||
 			now.mtime_s + QUOTA_FRESH_S <
 			    unique->wall_ms / 1000))) &&
-	    (rc = count_and_write(root_fd, unique, &now, e)) != 0)
+	    (rc = quota_file_remake(root_fd, unique, &now, e)) != 0)
 		return rc;
 	*u = now;
 	return quota_fits(&now, bytes, messages)

@@ -49,7 +49,16 @@ struct quota_count *quota_count_new(
 /* About so many files.  1: there are more; 0: their sums are in out; ERR_*. */
 int quota_count_step(
     struct quota_count *c, int budget, struct quota_usage *out) MUST_USE;
+/*
+ * When the sums have been put in place: whether a directory changed since they
+ * were taken, so that who delivered may have added his line to the file that
+ * is gone.  Then it has begun anew, up to five times in all.
+ */
+bool quota_count_again(struct quota_count *c) MUST_USE;
 void quota_count_free(struct quota_count **c);
+/* Count all that counts and put it in place, with u's limits. */
+int quota_file_remake(int root_fd, const struct file_unique *unique,
+    struct quota_usage *u, struct err *e) MUST_USE;
 /* Put it in place, by a file in tmp/. */
 int quota_file_write(int root_fd, const struct file_unique *unique,
     const struct quota_usage *u, struct err *e) MUST_USE;

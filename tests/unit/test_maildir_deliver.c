@@ -147,6 +147,51 @@ is_a_message(void **state)
 	(void)close(fd);
 }
 
+/* Somebody delivers when the new file is about to replace the old one. */
+static struct fixture *delivers_late;
+
+static int
+on_rename(const char *call, const char *path)
+{
+	struct fixture *f = delivers_late;
+	int fd;
+
+	if (f == NULL || strcmp(call, "rename") != 0 ||
+	    strncmp(path, "tmp/", 4) != 0)
+		return 0;
+	delivers_late = NULL;
+	deliver(f, "", TEXT);
+	fd = fsx_open_dir(AT_FDCWD, f->path);
+	assert_int_equal(quota_file_add(fd, (int64_t)strlen(TEXT), 1), 0);
+	(void)close(fd);
+	return 0;
+}
+
+/* His line is in the file that goes away: it is counted once more. */
+static void
+counts_what_comes_late(void **state)
+{
+	struct fixture *f = *state;
+	int fd = open_root(f);
+	struct deliver_to to = target(f, fd);
+	struct quota_usage u;
+
+	write_file(fixture_path(f, "maildirsize"), "1000S\n 0 0\n");
+	age_dir(f, "new");
+	delivers_late = f;
+	fsx_set_fault(on_rename);
+	assert_int_equal(quota_file_limit(fd, &to.unique, SLICE("2000S"),
+			     &(struct quota_usage){ 0 }, NULL),
+	    0);
+	fsx_set_fault(NULL);
+	assert_null(delivers_late);
+	assert_int_equal(quota_file_read(fd, &u), 0);
+	assert_int_equal(u.messages, 1);
+	assert_int_equal(u.bytes_max, 2000);
+	assert_counted(fd);
+	(void)close(fd);
+}
+
 /* --- calls that fail ------------------------------------------------------ */
 
 static int fail_at, n_calls;
@@ -293,6 +338,8 @@ main(void)
 		cmocka_unit_test(percentages),
 		cmocka_unit_test_setup_teardown(
 		    delivers_until_full, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(
+		    counts_what_comes_late, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(
 		    is_a_message, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(
