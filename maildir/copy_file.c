@@ -20,7 +20,7 @@
  *           SAVEDATE, that is another file.
  *   mtime   is set by each write, but programs that keep dates set it to what
  *           they like: "old" means nothing by itself, only "later than
- * SAVEDATE" does.
+ *           SAVEDATE" does.
  *
  * mtime and birth alone would not do: a file that takes long to arrive is born
  * early, written late, and may be given an old mtime at its end.
