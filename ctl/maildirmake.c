@@ -20,6 +20,7 @@
 #include "base/mem.h"
 #include "base/paths.h"
 #include "base/utf7.h"
+#include "ctl/link_target.h"
 #include "ctl/what_counts.h"
 #include "maildir/dir.h"
 #include "maildir/quota_file.h"
@@ -256,6 +257,7 @@ static int
 add_shared(const struct arguments *a, const char *list)
 {
 	struct slice path = slice_str(a->add), name;
+	const char *why;
 	struct stat st;
 	struct buf text;
 	int status;
@@ -274,6 +276,11 @@ add_shared(const struct arguments *a, const char *list)
 		    (int)name.n, (const char *)name.p);
 		return EXIT_EXISTS;
 	}
+	why = link_target_error((const char *)path.p, a->maildir);
+	if (why != NULL)
+		(void)fprintf(stderr,
+		    "maildirmake: warning: %s: %s; the server leaves it out\n",
+		    (const char *)path.p, why);
 	buf_init(&text, FILE_MAX);
 	status = read_file(list, &text);
 	buf_put(&text, name);

@@ -111,6 +111,30 @@ def test_maildirmake_utf8(courier, tmp_path, how):
         (tmp_path / "theirs/u/courierimapsubscribed").read_bytes()] * 2
 
 
+def test_maildirmake_warns_of_what_is_left_out(tmp_path):
+    for path in ("m", "good", "other"):
+        ours("maildirmake", path, cwd=tmp_path)
+    ours("maildirmake", "-f", "sub", "good", cwd=tmp_path)
+    (tmp_path / "link").symlink_to("good")
+    (tmp_path / "file").write_text("")
+    cases = [("good", None), ("link", b"symbolic link"), ("file", b"no dir"),
+             ("m/../good", b"symbolic link or .."), ("good/", b"slash"),
+             ("good/.sub", b"a folder, not a Maildir")]
+    if os.geteuid() == 0:
+        os.chown(tmp_path / "other", 65534, 65534)
+        cases.append(("other", b"another user"))
+    for n, (path, said) in enumerate(cases):
+        done = ours("maildirmake", "--add", f"n{n}={tmp_path}/{path}", "m",
+                    cwd=tmp_path)
+        assert done.returncode == 0, done
+        if said is None:
+            assert done.stderr == b""
+        else:
+            assert b"warning: " in done.stderr and said in done.stderr, done
+    assert (tmp_path / "m/shared-maildirs").read_text() == "".join(
+        f"n{n}\t{tmp_path}/{path}\n" for n, (path, _) in enumerate(cases))
+
+
 def test_maildirmake_counts(tmp_path):
     """A quota for a Maildir with mail begins with what is there."""
     ours("maildirmake", "m", cwd=tmp_path)
