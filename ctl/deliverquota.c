@@ -4,7 +4,8 @@
  *
  * Layer:  ctl, uses base, conf and what of maildir needs no account.
  *
- * It is run by mail servers and filters, as the user whose mail it is.  What
+ * It is run by mail servers and filters, as the user whose mail it is; run by
+ * root it becomes the owner of the Maildir.  What
  * the quota doesn't count is as the server's configuration says; a user who
  * may not read that gets what configure was told.
  */
@@ -24,6 +25,7 @@
 #include "base/fsx.h"
 #include "base/mem.h"
 #include "base/paths.h"
+#include "ctl/owner.h"
 #include "ctl/what_counts.h"
 #include "maildir/deliver.h"
 
@@ -68,13 +70,31 @@ make_parents(const char *path)
 	return rc;
 }
 
+/* Root goes on as the owner of what is there of the path already. */
+static int
+become_owner(const char *path)
+{
+	const char *start = path[0] == '/' ? "/" : ".";
+	char *there = mem_strdup(path), *slash;
+	int fd;
+
+	while ((fd = owner_open(*there != '\0' ? there : start)) < 0 &&
+	    errno == ENOENT && *there != '\0') {
+		slash = strrchr(there, '/');
+		*(slash != NULL ? slash : there) = '\0';
+	}
+	free(there);
+	return fd < 0 ? -1 : close(fd);
+}
+
 static int
 make_maildir(const char *path)
 {
 	static const char *const parts[] = { "tmp", "new", "cur" };
 	int fd, rc = 0;
 
-	if (*path == '\0' || make_parents(path) < 0)
+	if (*path == '\0' || (geteuid() == 0 && become_owner(path) < 0) ||
+	    make_parents(path) < 0)
 		return -1;
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
@@ -203,7 +223,7 @@ deliver_into(const struct arguments *a)
 	to.trash_dir = how.trash_dir;
 	to.count_all = how.all;
 	to.counts = how.all || !is_trash(a->maildir, how.trash_dir);
-	to.dir_fd = open(a->maildir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	to.dir_fd = owner_open(a->maildir);
 	to.root_fd = to.dir_fd < 0 ? -1 : open_root(to.dir_fd);
 	status =
 	    to.root_fd < 0 ? failed(a->maildir, NULL) : deliver(a, &to, &how);

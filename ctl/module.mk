@@ -16,7 +16,8 @@ maildirkw_LDADD = libmaildir.a libbase.a $(SQLITE_LIBS)
 maildirmake_SOURCES = ctl/maildirmake.c ctl/link_target.c ctl/link_target.h \
 	ctl/what_counts.c ctl/what_counts.h
 maildirmake_LDADD = libmaildir.a libconf.a libbase.a
-deliverquota_SOURCES = ctl/deliverquota.c ctl/what_counts.c ctl/what_counts.h
+deliverquota_SOURCES = ctl/deliverquota.c ctl/owner.c ctl/owner.h \
+	ctl/what_counts.c ctl/what_counts.h
 deliverquota_LDADD = libmaildir.a libconf.a libbase.a
 
 # Courier's tools for authdaemond

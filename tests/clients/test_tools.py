@@ -224,6 +224,45 @@ def test_deliverquota_status(tmp_path):
     assert list((tmp_path / "m/tmp").iterdir()) == []
 
 
+def test_deliverquota_by_root(directory):
+    """It is the user then, whose links lead nowhere that he may not go."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    home, secret = directory / "home", directory / "secret"
+    for path in (home, secret):
+        ours("maildirmake", path.name, cwd=directory)
+    for path in (home, *home.iterdir()):
+        os.chown(path, 65534, 65534)
+
+    def deliver(*words):
+        return ours("deliverquota", *words, cwd=directory, text=MESSAGE)
+
+    assert deliver("home", "1000S").returncode == 0
+    (message,) = (home / "new").iterdir()
+    for path in (message, home / "maildirsize"):
+        assert (path.stat().st_uid, path.stat().st_gid) == (65534, 65534)
+    # What it makes in a user's directory is his.
+    assert deliver("-c", "home/a/b").returncode == 0
+    for path in ("a", "a/b", "a/b/new"):
+        assert (home / path).stat().st_uid == 65534
+    # A directory of his that leads elsewhere, and a path that does.
+    shutil.rmtree(home / "new")
+    shutil.rmtree(home / "tmp")
+    for name in ("new", "tmp"):
+        (home / name).symlink_to(secret / name)
+    (home / "link").symlink_to(secret)
+    os.chown(home / "link", 65534, 65534, follow_symlinks=False)
+    for words in (["home"], ["home/link"], ["-c", "home/link"],
+                  ["-c", "home/link/x"]):
+        assert deliver(*words).returncode == 75, words
+    assert sorted(p.name for p in secret.iterdir()) == ["cur", "new", "tmp"]
+    assert not [*(secret / "new").iterdir(), *(secret / "tmp").iterdir()]
+    # Root's own Maildir stays root's.
+    assert deliver("secret").returncode == 0
+    (message,) = (secret / "new").iterdir()
+    assert message.stat().st_uid == 0
+
+
 def test_deliverquota_side_by_side(tmp_path):
     """Many at once: all are there, all are counted, one warning."""
     (tmp_path / "warning").write_text("Subject: full\n\nx\n")
