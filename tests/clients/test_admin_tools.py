@@ -253,6 +253,32 @@ def test_courierlogger_drops_groups():
         assert done.stdout.split() == [str(nobody.pw_uid), str(nobody.pw_gid)]
 
 
+def test_courierlogger_changes_user_and_group():
+    """Without -droproot the program stays root, and only the logger isn't."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    nobody = pwd.getpwnam("nobody")
+    uid, gid = str(nobody.pw_uid), str(nobody.pw_gid)
+    show = ["sh", "-c", "id -u; id -g; "
+            "until grep -q ^Uid:.%s /proc/$PPID/status; do :; done; "
+            "grep -E '^[UG]id:' /proc/$PPID/status"]
+    for words, child, logger in (
+            (["-user=nobody"], ["0", "0"], [uid, gid]),
+            (["-user=nobody", "-droproot"], [uid, gid], [uid, gid]),
+            (["-user=nobody", "-group=1"], ["0", "0"], [uid, "1"]),
+            (["-group=1", f"-user={uid}", "-droproot"], [uid, "1"],
+             [uid, "1"]),
+            (["-group=1", "-droproot"], ["0", "1"], ["0", "1"]),
+            (["-droproot"], ["0", "0"], ["0", "0"])):
+        done = ours("courierlogger", *words,
+                    *(w.replace("%s", logger[0]) for w in show))
+        lines = done.stdout.splitlines()
+        assert done.returncode == 0 and lines[:2] == child, (words, done)
+        # real, effective, saved and of the file system: there is no way back
+        assert [line.split()[1:] for line in lines[2:]] == [
+            [i] * 4 for i in logger], (words, done)
+
+
 @pytest.mark.parametrize("which", ["ours", "theirs"])
 def test_courierlogger_daemon(courier, tmp_path, which):
     """Each starts one, and ours stops either's; a child that won't end."""

@@ -272,6 +272,36 @@ def test_makeimapaccess(configured):
     t.rc("imapd", "stop")
 
 
+def test_sharedindexinstall(configured):
+    t = configured
+    tool = t.prefix / "sbin/sharedindexinstall"
+    old, new = t.prefix / "etc/shared", t.prefix / "etc/shared.tmp"
+    for path in (old, new):
+        shutil.rmtree(path, ignore_errors=True)
+    none = sh(tool, check=False)
+    assert none.returncode == 1 and f"{new} is empty!" in none.stdout
+    new.mkdir()
+    assert sh(tool, check=False).returncode == 1
+    (new / "index").write_text("*\t1\n")
+    (new / "1").write_text("joe\t1000\t1000\t/home/joe\n")
+    missing = sh(tool, check=False)
+    assert missing.returncode == 1 and f"{old} does not exist!" in \
+        missing.stdout
+    assert len([*new.iterdir()]) == 2
+    old.mkdir()
+    (old / "1").write_text("before\n")
+    (old / "2").write_text("of before\n")
+    sh(tool)
+    assert {p.name: p.read_text() for p in old.iterdir()} == {
+        "index": "*\t1\n", "1": "joe\t1000\t1000\t/home/joe\n"}
+    assert [*new.iterdir()] == []
+    # Nothing new: what is there stays.
+    assert sh(tool, check=False).returncode == 1
+    assert len([*old.iterdir()]) == 2
+    shutil.rmtree(old)
+    shutil.rmtree(new)
+
+
 def test_systemd_units(configured, tmp_path):
     """As far as they can be tried without systemd as process 1."""
     units = configured.prefix / "share/postern/systemd"
