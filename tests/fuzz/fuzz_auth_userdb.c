@@ -1,6 +1,7 @@
 /*
  * The text of userdb, as authuserdb takes it: every address that it lists can
- * be looked up, and what is found stands in the text.
+ * be looked up, and what is found stands in the text.  A line that is told to
+ * be well has an address that is found.
  */
 #include "config.h"
 
@@ -10,6 +11,7 @@
 #include <string.h>
 
 #include "auth/module.h"
+#include "auth/userdb.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -51,6 +53,26 @@ sink(void *arg, struct slice line)
 	return ++r->n < 50;
 }
 
+static void
+check_lines(void *module, struct slice text)
+{
+	struct slice line;
+
+	while (slice_split(&text, '\n', &line)) {
+		const struct query q = { .op = QUERY_LOGIN,
+			.user = slice_first(line, slice_find(line, '\t')) };
+		const struct module_call call = { .query = &q };
+		struct account a;
+
+		if (userdb_line_error(line) != NULL || line.n == 0 ||
+		    line.p[0] == '#')
+			continue;
+		account_init(&a);
+		assert(module_userdb.lookup(module, &call, &a) == VERDICT_OK);
+		account_fini(&a);
+	}
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -65,6 +87,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buf_put(&s.userdb.text, slice_of(data, size));
 	r = (struct run){ module_userdb.open(&s), buf_slice(&s.userdb.text),
 		0 };
+	/* each is looked up in all of them */
+	check_lines(r.module, slice_first(r.text, 4096));
 	(void)module_userdb.enumerate(r.module, &call, sink, &r);
 	module_userdb.close(r.module);
 	buf_fini(&s.userdb.text);
