@@ -39,6 +39,7 @@ NOT_RUN = {
     "posternd --login": "how a process calls itself",
     "posternd --holder": "how a process calls itself",
     "posternd --loginexec": "how a process calls itself",
+    "posternd --sendmail": "how a process calls itself",
     "libexec/postern/worker": "a program that only posternd starts",
     "apt-get download": "needs the network; tests/docs/get-packages does it",
     "make bench": "minutes, and Dovecot",
@@ -49,6 +50,8 @@ NOT_RUN = {
         "Dovecot's; needs a running Dovecot with mail",
     "sysctl fs.inotify.max_user_watches=524288":
         "it is the kernel's, of all machines",
+    "openssl s_client -connect HOST:993":
+        "test_takeover.py asks each TLS port for its certificate",
     "rm -r": "said of what somebody else did",
     "chown -R": "says what to do, not to which files",
 }
