@@ -387,7 +387,11 @@ def neighbours(server, args):
         def work(client):
             for command in commands:
                 client.do(command)
-        slowest, took = noops_during(server, args, work)
+        try:
+            slowest, took = noops_during(server, args, work)
+        except imap.Refused:  # Courier has no MOVE
+            lines.append(f"{server.name:9}{title:40}{'refused':>10}")
+            return
         lines.append(f"{server.name:9}{title:40}{slowest:10.1f}"
                      f"{took:10.2f}")
     run("first SELECT", f"SELECT {name}")
