@@ -111,6 +111,23 @@ def test_by_whoever_runs_the_tests(quickstart):
     starts_and_starts_again(quickstart)
 
 
+def test_where_only_root_gets(quickstart):
+    """A clone in /root: the server reads the mail as nobody, who can't."""
+    if os.geteuid() != 0:
+        pytest.skip("is about root")
+    quickstart.build.parent.chmod(0o700)
+    told = quickstart.run()
+    quickstart.build.parent.chmod(0o755)
+    mail = pathlib.Path(re.search(r"The mail is in (/var/tmp/\S+),",
+                                  told).group(1))
+    try:
+        assert told.count("Subject: It works") >= 2
+        assert len(list(mail.glob("example.com/demo/*/*quickstart*"))) == 1
+        quickstart.run("stop")
+    finally:
+        shutil.rmtree(mail)
+
+
 def test_without_root(quickstart):
     if os.geteuid() != 0:
         pytest.skip("that was the test before")
