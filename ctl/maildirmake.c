@@ -20,9 +20,9 @@
 #include "base/mem.h"
 #include "base/paths.h"
 #include "base/utf7.h"
-#include "ctl/link_target.h"
 #include "ctl/what_counts.h"
 #include "maildir/dir.h"
+#include "maildir/link_target.h"
 #include "maildir/quota_file.h"
 
 enum { FILE_MAX = 1024 * 1024, EXIT_EXISTS = 2 };
@@ -252,6 +252,32 @@ is_listed(const char *path, struct slice name)
 	return found;
 }
 
+/* Why the server leaves out a Maildir that is named in a list of another; NULL:
+ * it doesn't. */
+static const char *
+left_out(const char *path, const char *visitor)
+{
+	struct stat own;
+
+	if (stat(visitor, &own) < 0)
+		return NULL;
+	switch (link_target_check(path, own.st_uid)) {
+	case LINK_INDIRECT:
+		return "there is a symbolic link or .. on the way, or a slash "
+		       "too much: write what realpath prints";
+	case LINK_ABSENT:
+	case LINK_NO_DIRECTORY:
+		return "it is no directory";
+	case LINK_FOLDER:
+		return "it is a folder, not a Maildir";
+	case LINK_FOREIGN:
+		return "it belongs to another user than this Maildir";
+	case LINK_OK:
+		break;
+	}
+	return NULL;
+}
+
 /* --add NAME=PATH */
 static int
 add_shared(const struct arguments *a, const char *list)
@@ -276,7 +302,7 @@ add_shared(const struct arguments *a, const char *list)
 		    (int)name.n, (const char *)name.p);
 		return EXIT_EXISTS;
 	}
-	why = link_target_error((const char *)path.p, a->maildir);
+	why = left_out((const char *)path.p, a->maildir);
 	if (why != NULL)
 		(void)fprintf(stderr,
 		    "maildirmake: warning: %s: %s; the server leaves it out\n",

@@ -13,8 +13,7 @@ maildiracl_LDADD = libmaildir.a libbase.a $(SQLITE_LIBS)
 maildirkw_SOURCES = ctl/maildirkw.c ctl/owner.c ctl/owner.h \
 	ctl/present_keywords.c ctl/present_keywords.h
 maildirkw_LDADD = libmaildir.a libbase.a $(SQLITE_LIBS)
-maildirmake_SOURCES = ctl/maildirmake.c ctl/link_target.c ctl/link_target.h \
-	ctl/what_counts.c ctl/what_counts.h
+maildirmake_SOURCES = ctl/maildirmake.c ctl/what_counts.c ctl/what_counts.h
 maildirmake_LDADD = libmaildir.a libconf.a libbase.a
 deliverquota_SOURCES = ctl/deliverquota.c ctl/owner.c ctl/owner.h \
 	ctl/what_counts.c ctl/what_counts.h

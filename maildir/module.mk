@@ -41,6 +41,7 @@ libmaildir_a_SOURCES = \
 	maildir/internal.h \
 	maildir/keywords.c \
 	maildir/layout.c maildir/layout.h \
+	maildir/link_target.c maildir/link_target.h \
 	maildir/mailbox.c maildir/mailbox.h \
 	maildir/maintain.c maildir/maintain.h \
 	maildir/message.c \

@@ -13,6 +13,7 @@
 #include "base/num.h"
 #include "base/utf7.h"
 #include "maildir/internal.h"
+#include "maildir/link_target.h"
 #include "maildir/name.h"
 #include "maildir/shared_link.h"
 
@@ -371,7 +372,7 @@ static void
 check_links(struct shared_index *x)
 {
 	for (size_t i = 0; i < x->n; i++)
-		switch (shared_link_check(x->v[i].target)) {
+		switch (link_target_check(x->v[i].target, geteuid())) {
 		case LINK_OK:
 		case LINK_ABSENT:
 			break;
@@ -379,6 +380,8 @@ check_links(struct shared_index *x)
 			x->n_foreign++;
 			break;
 		case LINK_INDIRECT:
+		case LINK_NO_DIRECTORY:
+		case LINK_FOLDER:
 			x->n_indirect++;
 			break;
 		}

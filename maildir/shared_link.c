@@ -2,51 +2,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/fsx.h"
 #include "maildir/acl.h"
 #include "maildir/internal.h"
+#include "maildir/link_target.h"
 #include "maildir/name.h"
 
 enum { PATH_BYTES = 4096 };
-
-/* Whether a directory is a folder of a Maildir: to be opened by itself it would
- * get an index that it must not have. */
-static bool
-is_folder(const char *path)
-{
-	struct buf mark;
-	struct stat st;
-	bool is;
-
-	buf_init(&mark, PATH_BYTES + 100);
-	buf_puts(&mark, path);
-	buf_puts(&mark, "/maildirfolder");
-	is = fsx_stat(AT_FDCWD, buf_cstr(&mark), &st) == 0;
-	buf_fini(&mark);
-	return is;
-}
-
-enum link_state
-shared_link_check(const char *path)
-{
-	char *real = realpath(path, NULL);
-	enum link_state state = LINK_INDIRECT;
-	struct stat st;
-
-	if (real == NULL)
-		return errno == ELOOP || errno == ENOTDIR ? LINK_INDIRECT
-		    : errno == EACCES			  ? LINK_FOREIGN
-							  : LINK_ABSENT;
-	if (strcmp(real, path) == 0 && fsx_stat(AT_FDCWD, path, &st) == 0 &&
-	    S_ISDIR(st.st_mode) && !is_folder(path))
-		state = st.st_uid == geteuid() ? LINK_OK : LINK_FOREIGN;
-	free(real);
-	return state;
-}
 
 void
 shared_link_own_file(struct account *near, struct buf *path)
@@ -135,7 +100,7 @@ shared_link_find(struct account *near, const struct shared_options *o,
 	name = slice_skip(name, sizeof(SHARED_LINK_ROOT));
 	if (!slice_split(&name, '.', &nick) || name.n == 0 ||
 	    !shared_link_target(near, o, nick, path) ||
-	    shared_link_check(buf_cstr(path)) != LINK_OK ||
+	    link_target_check(buf_cstr(path), geteuid()) != LINK_OK ||
 	    is_itself(near, buf_cstr(path)))
 		goto none;
 	buf_puts(mailbox, "INBOX.");

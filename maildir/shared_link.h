@@ -31,12 +31,6 @@ enum {
 
 struct collect;
 
-enum link_state { LINK_OK, LINK_ABSENT, LINK_FOREIGN, LINK_INDIRECT };
-/* What a clean path leads to: a directory of this process's user; nothing;
- * another user's; something by way of a symbolic link, no directory, or a
- * folder of a Maildir. */
-enum link_state shared_link_check(const char *path) MUST_USE;
-
 /* Whether there is a file of links for an account. */
 bool shared_links_exist(struct account *near, const struct shared_options *o);
 /* Append the path that a NICK stands for; false: there is none. */
