@@ -15,7 +15,7 @@ enum acl2_verb { ACL2_STORE, ACL2_SET, ACL2_DELETE };
 struct acl2_args {
 	enum acl2_verb verb;
 	struct acl_args at[ACL2_MAILBOXES_MAX];
-	size_t n, failed;
+	size_t n, at_now, failed;
 	struct acl_args entry[ACL2_ENTRIES_MAX];
 	size_t n_entries;
 };
@@ -239,8 +239,13 @@ acl_fn(struct imap_session *i)
 	struct acl2_args *a = i->args;
 	const char *verb = (const char *)acl2_verbs[a->verb].p;
 
-	for (size_t k = 0; k < a->n; k++)
-		acl2_change(i, a, &a->at[k]);
+	/* each waits for the disk, and tells a whole list */
+	if (a->at_now < a->n) {
+		if (imap_output_full(i))
+			return STEP_WAIT_OUTPUT;
+		acl2_change(i, a, &a->at[a->at_now++]);
+		return STEP_YIELD;
+	}
 	if (a->failed != 0)
 		return imap_finish(
 		    i, "NO", "ACL %s failed for a mailbox.", verb);

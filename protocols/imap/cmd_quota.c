@@ -97,18 +97,6 @@ put_quota(struct imap_session *i, struct err *e)
 }
 
 static enum step
-end(struct imap_session *i, int rc, const struct err *e)
-{
-	const char *name = (const char *)i->cmd->name.p;
-
-	if (imap_retry(i, rc))
-		return STEP_WAIT_PEER;
-	if (rc != 0)
-		return imap_fail(i, name, rc, e);
-	return imap_finish(i, "OK", "%s completed.", name);
-}
-
-static enum step
 getquota_fn(struct imap_session *i)
 {
 	const struct quota_args *a = i->args;
@@ -117,12 +105,12 @@ getquota_fn(struct imap_session *i)
 	if ((imap_has_shared(i) || imap_has_links(i)) &&
 	    slice_eq(a->root, SLICE("PUBLIC"))) {
 		buf_puts(&i->s.out, "* QUOTA \"PUBLIC\" ()\r\n");
-		return end(i, 0, NULL);
+		return imap_finish_rc(i, 0, NULL);
 	}
 	if (!slice_eq(a->root, root))
 		return imap_finish(
 		    i, "NO", "[NONEXISTENT] No such quota root.");
-	return end(i, put_quota(i, &e), &e);
+	return imap_finish_rc(i, put_quota(i, &e), &e);
 }
 
 const struct imap_step imap_step_getquota = { "GETQUOTA", getquota_fn, false };
@@ -148,18 +136,18 @@ getquotaroot_fn(struct imap_session *i)
 			rc = 0;
 	}
 	if (rc != 0)
-		return end(i, rc, &e);
+		return imap_finish_rc(i, rc, &e);
 	if (!place.own) {
 		/* as Courier: its owner's quota is nobody else's business */
 		buf_puts(&i->s.out, "* QUOTAROOT ");
 		imap_put_mailbox(i, &i->s.out, a->mailbox);
 		buf_puts(&i->s.out, " \"PUBLIC\"\r\n* QUOTA \"PUBLIC\" ()\r\n");
-		return end(i, 0, NULL);
+		return imap_finish_rc(i, 0, NULL);
 	}
 	buf_puts(&i->s.out, "* QUOTAROOT ");
 	imap_put_mailbox(i, &i->s.out, a->mailbox);
 	buf_puts(&i->s.out, " \"ROOT\"\r\n");
-	return end(i, put_quota(i, &e), &e);
+	return imap_finish_rc(i, put_quota(i, &e), &e);
 }
 
 const struct imap_step imap_step_getquotaroot = { "GETQUOTAROOT",
