@@ -24,6 +24,16 @@ enum {
 	CERTIFICATE_PEM_MAX = 96 * 1024, /* one file; must fit into a packet */
 };
 
+/* What TLS_MATERIAL brings to a login process. */
+enum tls_material {
+	MATERIAL_CERT,
+	MATERIAL_KEY,
+	MATERIAL_TRUST,
+	MATERIAL_TICKET_KEYS,
+	MATERIAL_NO_CERT, /* bytes: why the file can't be read */
+	MATERIAL_NO_KEY,
+};
+
 /* "IMAP", "POP3" */
 const char *certificates_family(unsigned family);
 

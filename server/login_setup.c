@@ -17,16 +17,6 @@
 
 enum { MATERIAL_MAX = 4096, CAPABILITY_MAX = 4096, LOGIN_VIEWS_MAX = 256 };
 
-/* The values are those of enum material_kind in master_login.c. */
-enum material_kind {
-	KIND_CERT,
-	KIND_KEY,
-	KIND_TRUST,
-	KIND_TICKET_KEYS,
-	KIND_NO_CERT,
-	KIND_NO_KEY,
-};
-
 struct material {
 	struct material *next;
 	unsigned family, kind;
@@ -59,8 +49,8 @@ login_take_material(struct login *l, struct msg_in *in)
 		free(m);
 		return;
 	}
-	if (m->kind == KIND_NO_CERT || m->kind == KIND_NO_KEY) {
-		m->kind -= KIND_NO_CERT - KIND_CERT;
+	if (m->kind == MATERIAL_NO_CERT || m->kind == MATERIAL_NO_KEY) {
+		m->kind -= MATERIAL_NO_CERT - MATERIAL_CERT;
 		m->unreadable = true;
 	}
 	m->next = l->material->first;
@@ -86,7 +76,7 @@ material_free(struct material_store **ss)
 }
 
 static const struct material *
-find(const struct login *l, unsigned family, enum material_kind kind,
+find(const struct login *l, unsigned family, enum tls_material kind,
     const char *name)
 {
 	const struct material *m;
@@ -114,7 +104,7 @@ add_certificate(const struct login *l, struct tls_config *c,
     const struct material *cert, struct err *e)
 {
 	const struct material *key =
-	    find(l, cert->family, KIND_KEY, cert->name);
+	    find(l, cert->family, MATERIAL_KEY, cert->name);
 	char *cert_path, *key_path;
 	int r;
 
@@ -173,7 +163,7 @@ make_tls(struct login *l, unsigned family)
 
 	for (m = l->material != NULL ? l->material->first : NULL; m != NULL;
 	     m = m->next)
-		if (m->family == family && m->kind == KIND_TRUST)
+		if (m->family == family && m->kind == MATERIAL_TRUST)
 			n_trusted +=
 			    tls_config_trust(c, secret_slice(&m->bytes));
 	if (opt.verify != TLS_VERIFY_NONE && n_trusted == 0 && l->index == 0)
@@ -183,9 +173,9 @@ make_tls(struct login *l, unsigned family)
 		    name);
 	for (m = l->material != NULL ? l->material->first : NULL; m != NULL;
 	     m = m->next)
-		if (m->family == family && m->kind == KIND_CERT)
+		if (m->family == family && m->kind == MATERIAL_CERT)
 			take_certificate(l, c, m);
-	if ((m = find(l, family, KIND_TICKET_KEYS, "")) != NULL)
+	if ((m = find(l, family, MATERIAL_TICKET_KEYS, "")) != NULL)
 		tls_config_ticket_keys(c, secret_slice(&m->bytes));
 	if (tls_config_usable(c) && tls_config_warm(c, &e) != 0)
 		log_error("tls: %s: %s", name, e.text);

@@ -27,17 +27,8 @@ enum {
 	CERTS_LOOK_MS = 2000,
 };
 
-enum material_kind {
-	MATERIAL_CERT,
-	MATERIAL_KEY,
-	MATERIAL_TRUST,
-	MATERIAL_TICKET_KEYS,
-	MATERIAL_NO_CERT, /* bytes: why the file can't be read */
-	MATERIAL_NO_KEY,
-};
-
 static void
-send_material(struct child *c, unsigned family, enum material_kind kind,
+send_material(struct child *c, unsigned family, enum tls_material kind,
     const char *name, struct slice bytes)
 {
 	struct msg_out out;
