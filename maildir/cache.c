@@ -24,6 +24,7 @@
 #include "base/fsx.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "maildir/blob.h"
 #include "maildir/cache_row.h"
 #include "maildir/edit.h"
 

@@ -1,5 +1,6 @@
 #include "maildir/cache_row.h"
 
+#include "maildir/blob.h"
 #include "maildir/chunk.h"
 
 enum { SUM = 8, HEAD = 8, LENGTH = 4 };

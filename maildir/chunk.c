@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "maildir/blob.h"
 #include "maildir/file_name.h"
 
 enum { NAMES_MAX = CHUNK_MAX * 2 * 260 };

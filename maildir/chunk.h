@@ -136,12 +136,4 @@ struct chunk *view_at(const struct view *v, uint32_t seq, uint32_t *i);
 /* Index of the last chunk whose first is <= uid, or 0. */
 size_t chunks_find(struct chunk *const *v, size_t n, uint32_t uid);
 
-/* Little-endian integers, and the sum over a blob. */
-void le_put(struct buf *b, uint64_t v, unsigned n_bytes);
-uint64_t le_get(const uint8_t *p, unsigned n_bytes);
-uint64_t blob_sum(struct slice s);
-/* Append the sum of all that b holds; check and cut it off. */
-void blob_seal(struct buf *b);
-bool blob_open(struct slice *s) MUST_USE;
-
 #endif

@@ -15,11 +15,11 @@
 
 #include "base/ascii.h"
 #include "base/mem.h"
+#include "maildir/blob.h"
 #include "maildir/chunk.h"
 #include "maildir/file_name.h"
 
 enum {
-	SUM_BYTES = 8,
 	COUNT_BYTES = 2,
 	COLUMN_HEAD = 9,
 	NAME_HEAD = 3,
@@ -39,68 +39,14 @@ enum {
 /* Turns TIME_UNKNOWN to 0, and keeps the order. */
 #define TIME_BIAS (UINT64_C(1) << 63)
 
-/* --- numbers and sums ----------------------------------------------------- */
-
-void
-le_put(struct buf *b, uint64_t v, unsigned n_bytes)
-{
-	uint8_t bytes[8];
-
-	for (unsigned i = 0; i < n_bytes; i++)
-		bytes[i] = (uint8_t)(v >> (8 * i));
-	buf_put(b, slice_of(bytes, n_bytes));
-}
-
-uint64_t
-le_get(const uint8_t *p, unsigned n_bytes)
-{
-	uint64_t v = 0;
-
-	for (unsigned i = 0; i < n_bytes; i++)
-		v |= (uint64_t)p[i] << (8 * i);
-	return v;
-}
-
-uint64_t
-blob_sum(struct slice s)
-{
-	uint64_t h = 0x9e3779b97f4a7c15u ^ s.n;
-
-	while (s.n >= 8) {
-		h = (h ^ le_get(s.p, 8)) * 0xff51afd7ed558ccdu;
-		h ^= h >> 32;
-		s = slice_skip(s, 8);
-	}
-	if (s.n != 0)
-		h = (h ^ le_get(s.p, (unsigned)s.n)) * 0xff51afd7ed558ccdu;
-	return h ^ h >> 29;
-}
-
-void
-blob_seal(struct buf *b)
-{
-	le_put(b, blob_sum(buf_slice(b)), SUM_BYTES);
-}
-
-bool
-blob_open(struct slice *s)
-{
-	struct slice in = *s;
-
-	if (in.n < SUM_BYTES)
-		return false;
-	in.n -= SUM_BYTES;
-	if (blob_sum(in) != le_get(in.p + in.n, SUM_BYTES))
-		return false;
-	*s = in;
-	return true;
-}
+/* --- sums ------------------------------------------------------------------
+ */
 
 /* The sum of a packed blob is inverted: so it tells the form, too. */
 static void
 seal_packed(struct buf *b)
 {
-	le_put(b, ~blob_sum(buf_slice(b)), SUM_BYTES);
+	le_put(b, ~blob_sum(buf_slice(b)), BLOB_SUM_BYTES);
 }
 
 /* Check and cut off the sum of a blob in either form. */
@@ -110,11 +56,11 @@ open_either(struct slice *s, bool *packed)
 	struct slice in = *s;
 	uint64_t sum, found;
 
-	if (in.n < SUM_BYTES)
+	if (in.n < BLOB_SUM_BYTES)
 		return false;
-	in.n -= SUM_BYTES;
+	in.n -= BLOB_SUM_BYTES;
 	sum = blob_sum(in);
-	found = le_get(in.p + in.n, SUM_BYTES);
+	found = le_get(in.p + in.n, BLOB_SUM_BYTES);
 	if (found != sum && found != ~sum)
 		return false;
 	*packed = found != sum;

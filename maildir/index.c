@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "maildir/blob.h"
 #include "maildir/chunk.h"
 
 struct slot {

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "maildir/blob.h"
 #include "maildir/internal.h"
 
 enum { KEYWORDS_MAX = 65535, SET_MEMBERS_MAX = 4096, NAME_MAX_BYTES = 4096 };

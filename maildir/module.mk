@@ -11,6 +11,7 @@ libmaildir_a_SOURCES = \
 	maildir/append.c maildir/append.h \
 	maildir/append_commit.c maildir/append_impl.h \
 	maildir/background.c maildir/background.h \
+	maildir/blob.c maildir/blob.h \
 	maildir/cache.c \
 	maildir/cache_row.c maildir/cache_row.h \
 	maildir/change.h \
@@ -34,7 +35,7 @@ libmaildir_a_SOURCES = \
 	maildir/group.c maildir/group.h \
 	maildir/hibernate.c \
 	maildir/foreign.c maildir/foreign.h maildir/foreign_impl.h \
-	maildir/import.c maildir/import.h \
+	maildir/import.c maildir/import_subscriptions.c maildir/import.h \
 	maildir/import_courier.c maildir/import_dovecot.c \
 	maildir/index.c maildir/index.h \
 	maildir/intent.c maildir/intent.h \
@@ -142,6 +143,12 @@ TESTS += tests/unit/test_maildir_import
 tests_unit_test_maildir_import_SOURCES = tests/unit/test_maildir_import.c \
 	$(MAILDIR_FIXTURE)
 tests_unit_test_maildir_import_LDADD = $(MAILDIR_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_maildir_export
+TESTS += tests/unit/test_maildir_export
+tests_unit_test_maildir_export_SOURCES = tests/unit/test_maildir_export.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_export_LDADD = $(MAILDIR_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_maildir_acl
 TESTS += tests/unit/test_maildir_acl

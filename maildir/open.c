@@ -45,6 +45,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "maildir/blob.h"
 #include "maildir/intent.h"
 #include "maildir/internal.h"
 #include "maildir/layout.h"

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/pool.h"
 #include "maildir/background.h"
+#include "maildir/blob.h"
 #include "maildir/durable.h"
 #include "maildir/quota_file.h"
 #include "maildir/shared_index.h"

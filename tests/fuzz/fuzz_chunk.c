@@ -7,6 +7,7 @@
  */
 #include <stdlib.h>
 
+#include "maildir/blob.h"
 #include "maildir/chunk.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

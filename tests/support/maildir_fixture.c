@@ -400,3 +400,72 @@ run_remove(struct fixture *f, struct mailbox *m, const uint32_t *uids, size_t n)
 
 	return rc != 0 ? rc : finish_expunge(f, c);
 }
+
+/* --- taking over, and back -------------------------------------------------
+ */
+
+void
+fresh_tree(struct fixture *f, const char *mailbox)
+{
+	struct mailbox *m;
+
+	if (strcmp(mailbox, "INBOX") != 0)
+		assert_int_equal(create_now(f->account, slice_str(mailbox)), 0);
+	m = open_mailbox(f, mailbox);
+	mailbox_close(&m);
+	fixture_close(f);
+	(void)unlink(fixture_path(f, "postern.db"));
+	(void)unlink(fixture_path(f, "postern.db-wal"));
+	(void)unlink(fixture_path(f, "postern.db-shm"));
+	(void)unlink(fixture_path(f, "postern.uidvalidity"));
+}
+
+void
+later(struct fixture *f)
+{
+	f->wall_ms += 60000;
+	store_tick(f->store, 1, f->wall_ms);
+}
+
+struct mailbox *
+open_again(struct fixture *f, const char *name)
+{
+	struct mailbox *m;
+
+	later(f);
+	m = open_mailbox(f, name);
+	refresh(f, m);
+	return m;
+}
+
+static char *
+pop3_text(struct mailbox *m)
+{
+	struct pop3_entry *v = NULL;
+	struct buf out;
+	char *text;
+	size_t n = 0;
+	int result = 0;
+
+	while (mailbox_pop3_list(m, (struct waker){ 0 }, 1, &v, &n, &result) !=
+	    STEP_DONE)
+		;
+	assert_int_equal(result, 0);
+	buf_init(&out, 65536);
+	for (size_t i = 0; i < n; i++)
+		buf_putf(&out, "%s%u=%s", i != 0 ? " " : "", v[i].uid,
+		    v[i].unique_id);
+	text = mem_strdup(buf_cstr(&out));
+	buf_fini(&out);
+	free(v);
+	return text;
+}
+
+void
+assert_pop3(struct mailbox *m, const char *expected)
+{
+	char *text = pop3_text(m);
+
+	assert_string_equal(text, expected);
+	free(text);
+}

@@ -80,4 +80,13 @@ int run_expunge(
 int run_remove(
     struct fixture *f, struct mailbox *m, const uint32_t *uids, size_t n);
 
+/* Make a mailbox that the index knows nothing of, and close the account. */
+void fresh_tree(struct fixture *f, const char *mailbox);
+/* As if the other server had had the mailbox for a while. */
+void later(struct fixture *f);
+/* The same; open and refresh it. */
+struct mailbox *open_again(struct fixture *f, const char *name);
+/* Its listing for POP3: "UID=UNIQUE-ID ...". */
+void assert_pop3(struct mailbox *m, const char *expected);
+
 #endif

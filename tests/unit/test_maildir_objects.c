@@ -5,6 +5,7 @@
 #include <sqlite3.h>
 
 #include "base/log.h"
+#include "maildir/blob.h"
 #include "maildir/internal.h"
 #include "tests/support/maildir_fixture.h"
 

@@ -1,0 +1,519 @@
+/*
+ * The way back to Courier: its files, written from what is known here.
+ */
+#include <sys/stat.h>
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fsx.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "maildir/export.h"
+#include "maildir/internal.h"
+#include "tests/support/maildir_fixture.h"
+
+static void
+run_export(struct fixture *f, bool again, unsigned expected)
+{
+	struct export *x = export_new(f->account, again);
+	unsigned n;
+
+	while (export_step(x, (struct waker){ 0 }, 1, f->wall_ms) != STEP_DONE)
+		;
+	assert_int_equal(export_result(x, &n), 0);
+	assert_int_equal(n, expected);
+	export_free(&x);
+}
+
+static void
+assert_file(struct fixture *f, const char *name, const char *expected)
+{
+	char *text = read_file(fixture_path(f, name));
+
+	assert_string_equal(text, expected);
+	free(text);
+}
+
+static void
+exports_all(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m;
+	uint32_t uid;
+
+	fresh_tree(f, "INBOX.a");
+	put_cur(f, "1.M1:2,S", "one\n");
+	put_cur(f, "2.M1:2,", "two\n");
+	put_cur(f, "10.M1:2,", "ten\n");
+	write_file(fixture_path(f, ".a/cur/3.M1:2,"), "three\n");
+	write_file(
+	    fixture_path(f, "courierimapuiddb"), "1 77 9\n3 1.M1\n5 10.M1\n");
+	write_file(fixture_path(f, "courierpop3dsizelist"),
+	    "/3 5 55\n1.M1:2, 4 1:55:1\n2.M1:2, 4 0:0:0\n");
+	fixture_open(f);
+	m = open_again(f, "INBOX");
+	assert_listing(m, "3:S 5 9");
+	assert_pop3(m, "3=UID1-55 9=2.M1 5=UID5-55");
+	uid = 3;
+	assert_int_equal(run_flags(f, m, &uid, 1, FLAGS_ADD, 0, "unused"), 0);
+	assert_int_equal(
+	    run_flags(f, m, &uid, 1, FLAGS_REPLACE, MESSAGE_FLAGGED, "One"), 0);
+	uid = 9;
+	assert_int_equal(run_flags(f, m, &uid, 1, FLAGS_ADD, 0, "Two"), 0);
+	assert_int_equal(run_flags(f, m, &uid, 1, FLAGS_ADD, 0, "One"), 0);
+	mailbox_close(&m);
+	m = open_mailbox(f, "INBOX.a");
+	mailbox_close(&m);
+	run_export(f, false, 2);
+	assert_file(
+	    f, "courierimapuiddb", "1 77 10\n3 1.M1\n5 10.M1\n9 2.M1\n");
+	assert_file(
+	    f, "courierimapkeywords/:list", "One\nTwo\n\n1.M1:0\n2.M1:0 1\n");
+	/* what Courier counted and knew stays; a new one has its true size */
+	assert_file(f, "courierpop3dsizelist",
+	    "/3 6 55\n1.M1:2,F 4 1:55:1\n2.M1:2, 4 0:0:0\n"
+	    "10.M1:2, 5 5:55:0\n");
+	assert_int_not_equal(
+	    access(fixture_path(f, ".a/courierpop3dsizelist"), F_OK), 0);
+	assert_int_not_equal(
+	    access(fixture_path(f, ".a/courierimapkeywords"), F_OK), 0);
+	assert_int_equal(count_files(fixture_path(f, "tmp")), 0);
+	assert_int_equal(count_files(fixture_path(f, ".a/tmp")), 0);
+	/* nothing more to do, neither now nor after looking at it again */
+	run_export(f, false, 0);
+	m = open_again(f, "INBOX");
+	assert_listing(m, "3:F(One) 5 9(One)(Two)");
+	mailbox_close(&m);
+	run_export(f, false, 0);
+	run_export(f, true, 2);
+	/* without keywords there is no list */
+	m = open_again(f, "INBOX");
+	uid = 9;
+	assert_int_equal(run_flags(f, m, &uid, 1, FLAGS_REPLACE, 0, NULL), 0);
+	uid = 3;
+	assert_int_equal(run_flags(f, m, &uid, 1, FLAGS_REPLACE, 0, NULL), 0);
+	mailbox_close(&m);
+	run_export(f, false, 1);
+	assert_int_not_equal(
+	    access(fixture_path(f, "courierimapkeywords/:list"), F_OK), 0);
+}
+
+/* Courier removed a keyword and set another one, and came with a new mail. */
+static void
+courier_between_two_sessions(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	uint32_t uid, validity;
+	char text[256];
+
+	put_cur(f, "1.M1:2,", "one\n");
+	put_cur(f, "2.M1:2,", "two\n");
+	put_cur(f, "3.M1:2,", "three\n");
+	refresh(f, m);
+	validity = mailbox_uidvalidity(m);
+	for (uid = 1; uid <= 3; uid++)
+		assert_int_equal(
+		    run_flags(f, m, &uid, 1, FLAGS_ADD, 0, "kw"), 0);
+	mailbox_close(&m);
+	run_export(f, false, 1);
+	/* not exported: 3 changes here */
+	m = open_mailbox(f, "INBOX");
+	uid = 3;
+	assert_int_equal(run_flags(f, m, &uid, 1, FLAGS_ADD, 0, "ours"), 0);
+	mailbox_close(&m);
+	fixture_close(f);
+	/* Courier: */
+	assert_int_equal(rename(fixture_path(f, "cur/1.M1:2,"),
+			     fixture_path(f, "cur/1.M1:2,S")),
+	    0);
+	put_cur(f, "4.M1:2,", "four\n");
+	(void)snprintf(text, sizeof(text),
+	    "1 %u 5\n1 1.M1\n2 2.M1\n3 3.M1\n4 4.M1\n", validity);
+	(void)unlink(fixture_path(f, "courierimapuiddb"));
+	write_file(fixture_path(f, "courierimapuiddb"), text);
+	(void)unlink(fixture_path(f, "courierimapkeywords/:list"));
+	write_file(fixture_path(f, "courierimapkeywords/:list"),
+	    "kw\ntheirs\n\n2.M1:0 1\n3.M1:0\n4.M1:1\n");
+	fixture_open(f);
+	m = open_again(f, "INBOX");
+	assert_int_equal(mailbox_uidvalidity(m), validity);
+	assert_listing(m, "1:S 2(kw)(theirs) 3(kw)(ours) 4(theirs)");
+	mailbox_close(&m);
+}
+
+/* An update that was taken over doesn't come back. */
+static void
+updates_count_once(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	uint32_t uid = 1;
+
+	put_cur(f, "1.M1:2,", "one\n");
+	put_cur(f, "2.M1:2,", "two\n");
+	refresh(f, m);
+	assert_int_equal(run_flags(f, m, &uid, 1, FLAGS_ADD, 0, "old"), 0);
+	mailbox_close(&m);
+	run_export(f, false, 1);
+	write_file(fixture_path(f, "courierimapkeywords/1.M1"), "new\n");
+	/* one for a message that comes later */
+	write_file(fixture_path(f, "courierimapkeywords/9.M1"), "later\n");
+	m = open_again(f, "INBOX");
+	assert_listing(m, "1(new) 2");
+	assert_int_not_equal(
+	    access(fixture_path(f, "courierimapkeywords/1.M1"), F_OK), 0);
+	assert_int_equal(
+	    run_flags(f, m, &uid, 1, FLAGS_REPLACE, 0, "newer"), 0);
+	write_file(fixture_path(f, "courierimapkeywords/2.M1"), "two\n");
+	put_cur(f, "9.M1:2,", "nine\n");
+	later(f);
+	refresh(f, m);
+	assert_listing(m, "1(newer) 2(two) 3(later)");
+	mailbox_close(&m);
+	run_export(f, false, 1);
+	assert_file(f, "courierimapkeywords/:list",
+	    "newer\ntwo\nlater\n\n1.M1:0\n2.M1:1\n9.M1:2\n");
+	assert_int_equal(
+	    count_files(fixture_path(f, "courierimapkeywords")), 1);
+}
+
+static void
+export_respects_the_lock(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct export *x;
+	char text[64];
+
+	put_cur(f, "1.M1:2,", "one\n");
+	refresh(f, m);
+	mailbox_close(&m);
+	/* somebody of this host who lives, for as long as it takes */
+	(void)snprintf(text, sizeof(text), "%ld:host.test", (long)getppid());
+	write_file(fixture_path(f, "tmp/courier.lock"), text);
+	x = export_new(f->account, false);
+	for (int64_t now = 1;
+	     export_step(x, (struct waker){ 0 }, now, f->wall_ms) != STEP_DONE;
+	     now += 500)
+		;
+	assert_int_equal(export_result(x, NULL), ERR_BUSY);
+	export_free(&x);
+	assert_int_not_equal(
+	    access(fixture_path(f, "courierimapuiddb"), F_OK), 0);
+	/* somebody who has gone */
+	write_file(fixture_path(f, "tmp/courier.lock"), "4194305:host.test");
+	run_export(f, false, 1);
+	assert_int_not_equal(
+	    access(fixture_path(f, "tmp/courier.lock"), F_OK), 0);
+	/* somebody elsewhere, long ago */
+	m = open_again(f, "INBOX");
+	put_cur(f, "2.M1:2,", "two\n");
+	refresh(f, m);
+	mailbox_close(&m);
+	write_file(fixture_path(f, "tmp/courier.lock"), "77:elsewhere");
+	f->wall_ms += 180000;
+	run_export(f, false, 1);
+	/* IMAP_USELOCKS=0: whoever has it, it is neither waited for nor gone */
+	f->no_courier_lock = true;
+	fixture_reopen(f);
+	m = open_again(f, "INBOX");
+	put_cur(f, "3.M1:2,", "three\n");
+	refresh(f, m);
+	mailbox_close(&m);
+	write_file(fixture_path(f, "tmp/courier.lock"), text);
+	run_export(f, false, 1);
+	assert_int_equal(access(fixture_path(f, "tmp/courier.lock"), F_OK), 0);
+}
+
+static void
+step_export(struct fixture *f, struct export *x)
+{
+	assert_int_not_equal(
+	    export_step(x, (struct waker){ 0 }, 1, f->wall_ms), STEP_DONE);
+}
+
+/* INBOX is renamed while its files are written, or when they are to be placed:
+ * the keywords go with the messages, and what was begun is left. */
+static void
+export_leaves_a_renamed_inbox(void **state)
+{
+	static const struct {
+		const char *to, *list;
+		unsigned files, more;
+	} cases[] = {
+		{ "INBOX.a", ".a/courierimapkeywords/:list", 1, 0 },
+		{ "INBOX.b", ".b/courierimapkeywords/:list", 2, 2 },
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < NELEMS(cases); i++) {
+		struct mailbox *m = open_again(f, "INBOX");
+		uint32_t uid = (uint32_t)i + 1;
+		const char *shown[] = { "1(kw)", "2(kw)" };
+		struct export *x;
+
+		put_cur(f, "1.M1:2,", "one\n");
+		refresh(f, m);
+		assert_int_equal(
+		    run_flags(f, m, &uid, 1, FLAGS_ADD, 0, "kw"), 0);
+		mailbox_close(&m);
+		x = export_new(f->account, true);
+		while (count_files(fixture_path(f, "tmp")) < cases[i].files)
+			step_export(f, x);
+		for (unsigned n = 0; n < cases[i].more; n++)
+			step_export(f, x);
+		assert_int_equal(rename_now(f->account, SLICE("INBOX"),
+				     slice_str(cases[i].to)),
+		    0);
+		while (export_step(x, (struct waker){ 0 }, 1, f->wall_ms) !=
+		    STEP_DONE)
+			;
+		assert_int_equal(export_result(x, NULL), 0);
+		export_free(&x);
+		assert_int_equal(count_files(fixture_path(f, "tmp")), 0);
+		m = open_again(f, "INBOX");
+		assert_listing(m, "");
+		mailbox_close(&m);
+		m = open_again(f, cases[i].to);
+		assert_listing(m, shown[i]);
+		mailbox_close(&m);
+		run_export(f, true, (unsigned)i + 2);
+		assert_file(f, cases[i].list, "kw\n\n1.M1:0\n");
+	}
+}
+
+/* Courier at the worst of times: it gives a new message a UID, at the call of
+ * an export that is made for the path. */
+static struct fixture *courier_at;
+static const char *courier_call, *courier_path;
+
+static int
+courier_comes(const char *call, const char *path)
+{
+	char text[128];
+
+	if (courier_at == NULL || strcmp(call, courier_call) != 0 ||
+	    strstr(path, courier_path) == NULL)
+		return 0;
+	put_cur(courier_at, "2.M1:2,", "two\n");
+	(void)snprintf(text, sizeof(text), "1 %u 51\n1 1.M1\n50 2.M1\n",
+	    (unsigned)courier_at->account->mailboxes->uidvalidity);
+	write_file(fixture_path(courier_at, "tmp/uids"), text);
+	assert_int_equal(rename(fixture_path(courier_at, "tmp/uids"),
+			     fixture_path(courier_at, "courierimapuiddb")),
+	    0);
+	courier_at = NULL;
+	return 0;
+}
+
+/* What Courier writes between the files' being placed and noted is Courier's:
+ * at the end of the lock. */
+static void
+export_notes_its_own_files(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	put_cur(f, "1.M1:2,", "one\n");
+	refresh(f, m);
+	mailbox_close(&m);
+	courier_at = f;
+	courier_call = "unlink";
+	courier_path = "courier.lock";
+	fsx_set_fault(courier_comes);
+	run_export(f, false, 1);
+	fsx_set_fault(NULL);
+	assert_null(courier_at);
+	m = open_again(f, "INBOX");
+	assert_listing(m, "1 50");
+	mailbox_close(&m);
+}
+
+/* What Courier writes while the export does is taken over first. */
+static void
+export_keeps_what_courier_wrote(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	char text[128];
+
+	put_cur(f, "1.M1:2,", "one\n");
+	refresh(f, m);
+	courier_at = f;
+	courier_call = "link";
+	courier_path = "tmp/";
+	fsx_set_fault(courier_comes);
+	run_export(f, false, 1);
+	fsx_set_fault(NULL);
+	assert_null(courier_at);
+	(void)snprintf(text, sizeof(text), "1 %u 51\n1 1.M1\n50 2.M1\n",
+	    (unsigned)mailbox_uidvalidity(m));
+	assert_file(f, "courierimapuiddb", text);
+	mailbox_close(&m);
+	m = open_again(f, "INBOX");
+	assert_listing(m, "1 50");
+	mailbox_close(&m);
+	assert_int_equal(count_files(fixture_path(f, "tmp")), 0);
+}
+
+static int
+courier_always_comes(const char *call, const char *path)
+{
+	if (strcmp(call, "link") == 0)
+		write_file(fixture_path(courier_at, "courierimapuiddb"), path);
+	return 0;
+}
+
+/* If Courier doesn't end it, the export does; the next one is in time. */
+static void
+export_gives_way_to_courier(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct export *x = export_new(f->account, false);
+
+	put_cur(f, "1.M1:2,", "one\n");
+	refresh(f, m);
+	mailbox_close(&m);
+	courier_at = f;
+	fsx_set_fault(courier_always_comes);
+	for (int64_t now = 1;
+	     export_step(x, (struct waker){ 0 }, now, f->wall_ms) != STEP_DONE;
+	     now += 100)
+		;
+	fsx_set_fault(NULL);
+	courier_at = NULL;
+	assert_int_equal(export_result(x, NULL), ERR_BUSY);
+	export_free(&x);
+	assert_int_equal(count_files(fixture_path(f, "tmp")), 0);
+	run_export(f, false, 1);
+	m = open_again(f, "INBOX");
+	assert_listing(m, "1");
+	mailbox_close(&m);
+}
+
+/* The files are there, and can't be noted yet: they stay. */
+static void
+export_waits_for_the_database(void **state)
+{
+	struct fixture *f = *state, other = *f;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	const char *list = fixture_path(f, "courierimapkeywords/:list");
+	const uint32_t uid = 1;
+	struct export *x;
+
+	put_cur(f, "1.M1:2,", "one\n");
+	refresh(f, m);
+	assert_int_equal(run_flags(f, m, &uid, 1, FLAGS_ADD, 0, "kw"), 0);
+	mailbox_close(&m);
+	fixture_open(&other);
+	assert_int_equal(account_open(other.account, NULL), 0);
+	assert_int_equal(db_begin(&other.account->db, NULL), 0);
+	x = export_new(f->account, false);
+	while (access(list, F_OK) != 0)
+		assert_int_not_equal(
+		    export_step(x, (struct waker){ 0 }, 1, f->wall_ms),
+		    STEP_DONE);
+	assert_int_not_equal(
+	    export_step(x, (struct waker){ 0 }, 1, f->wall_ms), STEP_DONE);
+	db_rollback(&other.account->db);
+	fixture_close(&other);
+	while (export_step(x, (struct waker){ 0 }, 1, f->wall_ms) != STEP_DONE)
+		;
+	assert_int_equal(export_result(x, NULL), 0);
+	export_free(&x);
+	assert_file(f, "courierimapkeywords/:list", "kw\n\n1.M1:0\n");
+}
+
+/* After a minute of quiet, by the tick alone; and at the end. */
+static void
+exports_in_the_background(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m;
+
+	f->export_courier = true;
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	put_cur(f, "1.M1:2,", "one\n");
+	refresh(f, m);
+	mailbox_close(&m);
+	for (int i = 0; i < 55; i++)
+		(void)store_tick(f->store, i * 1000, f->wall_ms);
+	assert_int_not_equal(
+	    access(fixture_path(f, "courierimapuiddb"), F_OK), 0);
+	for (int i = 55; i < 70; i++)
+		(void)store_tick(f->store, i * 1000, f->wall_ms);
+	assert_int_equal(access(fixture_path(f, "courierimapuiddb"), F_OK), 0);
+	(void)unlink(fixture_path(f, "courierimapuiddb"));
+	m = open_mailbox(f, "INBOX");
+	put_cur(f, "2.M1:2,", "two\n");
+	refresh(f, m);
+	mailbox_close(&m);
+	while (store_finish(f->store, 1, f->wall_ms))
+		;
+	assert_int_equal(access(fixture_path(f, "courierimapuiddb"), F_OK), 0);
+}
+
+/* A database that was closed isn't opened again when nothing changed. */
+static void
+exports_nothing_unchanged(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m;
+	uint32_t n;
+
+	f->export_courier = true;
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	put_cur(f, "1.M1:2,", "one\n");
+	refresh(f, m);
+	while (store_finish(f->store, 1, f->wall_ms))
+		;
+	/* opened anew, read, and closed: by others who need the room */
+	mailbox_close(&m);
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	account_close_db(f->account);
+	n = f->account->n_opened;
+	(void)unlink(fixture_path(f, "courierimapuiddb"));
+	for (int i = 0; i < 70; i++)
+		(void)store_tick(f->store, i * 1000, f->wall_ms);
+	assert_int_equal(f->account->n_opened, n);
+	/* a change is exported all the same */
+	put_cur(f, "2.M1:2,", "two\n");
+	refresh(f, m);
+	account_close_db(f->account);
+	for (int i = 0; i < 70; i++)
+		(void)store_tick(f->store, i * 1000, f->wall_ms);
+	assert_int_equal(access(fixture_path(f, "courierimapuiddb"), F_OK), 0);
+	mailbox_close(&m);
+}
+
+#define CASE(name)                                                             \
+ cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(exports_all),
+		CASE(courier_between_two_sessions),
+		CASE(updates_count_once),
+		CASE(export_respects_the_lock),
+		CASE(export_leaves_a_renamed_inbox),
+		CASE(export_notes_its_own_files),
+		CASE(export_keeps_what_courier_wrote),
+		CASE(export_gives_way_to_courier),
+		CASE(export_waits_for_the_database),
+		CASE(exports_in_the_background),
+		CASE(exports_nothing_unchanged),
+	};
+
+	log_set_level(LOG_LEVEL_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
