@@ -1,0 +1,392 @@
+/*
+ * The database of an account lost, damaged, restored or shared.
+ */
+#include <sys/stat.h>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/fsx.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "maildir/internal.h"
+#include "tests/support/maildir_fixture.h"
+
+static void
+imports_courier_uids(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m;
+
+	assert_int_equal(create_now(f->account, SLICE("INBOX.x")), 0);
+	fixture_close(f);
+	put_cur(f, "1700000000.M1P1.host,S=4:2,S", "one\n");
+	put_cur(f, "1700000001.M1P1.host:2,T", "two\n");
+	put_cur(f, "1600000001.M1P1.host:2,", "new\n");
+	write_file(fixture_path(f, "courierimapuiddb"),
+	    "1 795329398 30\n"
+	    "7 1700000000.M1P1.host,S=4\n"
+	    "8 1500000000.vanished\n"
+	    "9 1700000001.M1P1.host\n"
+	    "12 unfinished");
+	fixture_open(f);
+	m = open_mailbox(f, "INBOX");
+	assert_int_equal(mailbox_uidvalidity(m), 795329398);
+	refresh(f, m);
+	assert_listing(m, "7:S 9:T 30");
+	mailbox_close(&m);
+}
+
+static uint32_t
+make_some(struct fixture *f)
+{
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	uint32_t validity;
+
+	deliver(f, "", "one");
+	deliver(f, "", "two");
+	refresh(f, m);
+	assert_int_equal(run_flags(f, m, (const uint32_t[]){ 2 }, 1, FLAGS_ADD,
+			     MESSAGE_FLAGGED, "kw"),
+	    0);
+	validity = mailbox_uidvalidity(m);
+	mailbox_close(&m);
+	return validity;
+}
+
+static void
+remove_database(struct fixture *f)
+{
+	(void)unlink(fixture_path(f, "postern.db"));
+	(void)unlink(fixture_path(f, "postern.db-wal"));
+	(void)unlink(fixture_path(f, "postern.db-shm"));
+}
+
+static void
+lost_database_is_rebuilt(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t validity = make_some(f);
+	struct mailbox *m;
+
+	fixture_close(f);
+	remove_database(f);
+	/* even with a clock that went back */
+	f->wall_ms -= 1000 * 1000;
+	fixture_open(f);
+	store_tick(f->store, 1, f->wall_ms);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	assert_listing(m, "1 2:F");
+	assert_true(mailbox_uidvalidity(m) > validity);
+	mailbox_close(&m);
+}
+
+static void
+database_lost_while_open(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t validity = make_some(f);
+	struct mailbox *m = open_mailbox(f, "INBOX"), *again;
+
+	remove_database(f);
+	store_tick(f->store, 1, f->wall_ms);
+	assert_int_equal(try_refresh(f, m, true), ERR_STALE);
+	assert_true(mailbox_gone(m));
+	again = open_mailbox(f, "INBOX");
+	refresh(f, again);
+	assert_listing(again, "1 2:F");
+	assert_true(mailbox_uidvalidity(again) > validity);
+	mailbox_close(&m);
+	mailbox_close(&again);
+}
+
+static void
+quiet(void *arg, enum log_level level, const char *ident, const char *line)
+{
+	(void)arg;
+	(void)level;
+	(void)ident;
+	(void)line;
+}
+
+static void
+damaged_database_is_set_aside(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t validity = make_some(f);
+	struct mailbox *m;
+	struct stat st;
+	int fd;
+
+	/* no database at all */
+	fixture_close(f);
+	remove_database(f);
+	write_file(fixture_path(f, "postern.db"),
+	    "this was a database, but it was a long time ago, and it is now "
+	    "something that nobody can read any more, however hard they try");
+	fixture_open(f);
+	store_tick(f->store, 1, f->wall_ms);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	assert_listing(m, "1 2:F");
+	assert_true(mailbox_uidvalidity(m) > validity);
+	validity = mailbox_uidvalidity(m);
+	mailbox_close(&m);
+
+	/* pages overwritten in the middle */
+	assert_int_equal(sqlite3_wal_checkpoint_v2(f->account->db.h, NULL,
+			     SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL),
+	    SQLITE_OK);
+	fixture_close(f);
+	fd = open(fixture_path(f, "postern.db"), O_RDWR);
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	for (off_t at = 4096; at < st.st_size; at += 512)
+		assert_int_equal(pwrite(fd, "rubbish rubbish", 15, at), 15);
+	(void)close(fd);
+	fixture_open(f);
+	store_tick(f->store, 1, f->wall_ms);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	assert_listing(m, "1 2:F");
+	assert_true(mailbox_uidvalidity(m) > validity);
+	mailbox_close(&m);
+	assert_true(count_files(f->path) >= 9);
+}
+
+static void
+restored_database_jumps(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t validity = make_some(f), uid;
+	char command[1024];
+	struct mailbox *m;
+	struct view *v;
+	uint64_t modseq;
+	struct uid_range *ranges;
+	size_t n_ranges;
+	bool complete;
+
+	assert_int_equal(sqlite3_wal_checkpoint_v2(f->account->db.h, NULL,
+			     SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL),
+	    SQLITE_OK);
+	(void)snprintf(command, sizeof(command), "cp -p %s %s.saved",
+	    fixture_path(f, "postern.db"), fixture_path(f, "postern.db"));
+	assert_int_equal(system(command), 0);
+	assert_int_equal(run_append(f, "INBOX", "lost", 0, NULL, &uid), 0);
+	assert_int_equal(uid, 3);
+	m = open_mailbox(f, "INBOX");
+	v = mailbox_view(m);
+	modseq = view_highest_modseq(v);
+	view_unref(&v);
+	mailbox_close(&m);
+	fixture_close(f);
+	remove_database(f);
+	assert_int_equal(rename(fixture_path(f, "postern.db.saved"),
+			     fixture_path(f, "postern.db")),
+	    0);
+	fixture_open(f);
+	m = open_mailbox(f, "INBOX");
+	assert_int_equal(mailbox_uidvalidity(m), validity);
+	refresh(f, m);
+	v = mailbox_view(m);
+	assert_int_equal(view_count(v), 3);
+	assert_int_equal(view_get(v, 2)->uid, 2);
+	assert_true(view_get(v, 3)->uid >= 1 << 20);
+	assert_true(view_highest_modseq(v) > modseq);
+	/* what a client saw since the copy may be otherwise now */
+	assert_true(view_get(v, 1)->modseq > modseq);
+	assert_int_equal(
+	    mailbox_vanished(m, modseq, &ranges, &n_ranges, &complete, NULL),
+	    0);
+	assert_false(complete);
+	free(ranges);
+	assert_int_equal(mailbox_vanished(m, view_highest_modseq(v), &ranges,
+			     &n_ranges, &complete, NULL),
+	    0);
+	assert_true(complete);
+	free(ranges);
+	view_unref(&v);
+	mailbox_close(&m);
+}
+
+static void
+another_boot_jumps(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t uid;
+	struct mailbox *m;
+	struct view *v;
+	uint64_t modseq;
+
+	(void)make_some(f);
+	m = open_mailbox(f, "INBOX");
+	v = mailbox_view(m);
+	modseq = view_highest_modseq(v);
+	view_unref(&v);
+	mailbox_close(&m);
+	assert_int_equal(db_meta_set(&f->account->db, "boot", 1, NULL), 0);
+	fixture_reopen(f);
+	assert_int_equal(run_append(f, "INBOX", "x", 0, NULL, &uid), 0);
+	assert_int_equal(uid, 1003);
+	m = open_mailbox(f, "INBOX");
+	assert_non_null(strstr(listing(m), "2:F(kw) 1003"));
+	v = mailbox_view(m);
+	/* none of those that a lost commit may have had */
+	assert_true(view_get(v, 3)->modseq >= modseq + 65536 - 1000);
+	view_unref(&v);
+	mailbox_close(&m);
+	fixture_reopen(f);
+	assert_int_equal(run_append(f, "INBOX", "x", 0, NULL, &uid), 0);
+	assert_int_equal(uid, 1004);
+}
+
+/* The files of the database, as a disk may have them. */
+static void
+database_files(struct fixture *f, const char *how)
+{
+	char command[4096];
+
+	(void)snprintf(command, sizeof(command),
+	    "cd %s && for i in postern.db postern.db-wal; do %s; done", f->path,
+	    how);
+	assert_int_equal(system(command), 0);
+}
+
+static uint64_t
+modseq_of(struct fixture *f, uint64_t *highest)
+{
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct view *v;
+	uint64_t modseq;
+
+	refresh(f, m);
+	v = mailbox_view(m);
+	modseq = view_get(v, 1)->modseq;
+	*highest = view_highest_modseq(v);
+	view_unref(&v);
+	mailbox_close(&m);
+	return modseq;
+}
+
+/* A client was told of a flag that the power took back: that is a change. */
+static void
+power_undoes_flags(void **state)
+{
+	struct fixture *f = *state;
+	const uint32_t uid[] = { 1 };
+	struct mailbox *m;
+	uint64_t told, modseq, highest;
+	const char *path;
+
+	(void)make_some(f);
+	fixture_reopen(f);
+	/* the first change after opening is synced, what follows isn't */
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	assert_int_equal(
+	    run_flags(f, m, uid, 1, FLAGS_ADD, MESSAGE_FLAGGED, NULL), 0);
+	assert_false(m->unsynced);
+	path = fixture_path(f, message_path(m, 1));
+	database_files(f, "cp $i saved-$i");
+	assert_int_equal(
+	    run_flags(f, m, uid, 1, FLAGS_ADD, MESSAGE_SEEN, NULL), 0);
+	told = modseq_of(f, &highest);
+	assert_true(told == highest);
+	assert_int_equal(rename(fixture_path(f, message_path(m, 1)), path), 0);
+	mailbox_close(&m);
+	fixture_close(f);
+	database_files(f, "cat saved-$i > $i");
+	fixture_open(f);
+	assert_int_equal(account_open(f->account, NULL), 0);
+	assert_int_equal(db_meta_set(&f->account->db, "boot", 1, NULL), 0);
+	/* as killed: nobody takes the note back */
+	f->account->changing = false;
+	fixture_reopen(f);
+	modseq = modseq_of(f, &highest);
+	assert_true(modseq > told);
+	m = open_mailbox(f, "INBOX");
+	assert_int_equal(strncmp(listing(m), "1:F", 3), 0);
+	mailbox_close(&m);
+	/* an orderly end leaves no doubt */
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	assert_int_equal(
+	    run_flags(f, m, uid, 1, FLAGS_ADD, MESSAGE_SEEN, NULL), 0);
+	mailbox_close(&m);
+	told = modseq_of(f, &highest);
+	fixture_reopen(f);
+	assert_int_equal(account_open(f->account, NULL), 0);
+	assert_int_equal(db_meta_set(&f->account->db, "boot", 1, NULL), 0);
+	fixture_reopen(f);
+	assert_true(modseq_of(f, &highest) == told);
+}
+
+/* Two stores on one tree, as two processes have them. */
+static void
+two_stores_share(void **state)
+{
+	struct fixture *f = *state, other = *f;
+	struct mailbox *a, *b;
+	const uint32_t uid[] = { 1 };
+
+	fixture_open(&other);
+	a = open_mailbox(f, "INBOX");
+	b = open_mailbox(&other, "INBOX");
+	refresh(f, a);
+	refresh(&other, b);
+	assert_int_equal(mailbox_uidvalidity(a), mailbox_uidvalidity(b));
+	for (int i = 0; i < 300; i++) {
+		deliver(f, "", "x");
+		refresh(i % 2 ? f : &other, i % 2 ? a : b);
+	}
+	refresh(f, a);
+	refresh(&other, b);
+	{
+		char *seen = mem_strdup(listing(a));
+
+		assert_string_equal(seen, listing(b));
+		free(seen);
+	}
+	assert_int_equal(
+	    run_flags(f, a, uid, 1, FLAGS_ADD, MESSAGE_SEEN, "one"), 0);
+	assert_int_equal(
+	    run_flags(&other, b, uid, 1, FLAGS_ADD, MESSAGE_FLAGGED, "two"), 0);
+	refresh(f, a);
+	assert_memory_equal(listing(a), "1:FS(one)(two) 2 ", 17);
+	assert_int_equal(run_remove(&other, b, uid, 1), 1);
+	refresh(f, a);
+	assert_memory_equal(listing(a), "2 ", 2);
+	/* gone for both */
+	assert_int_equal(create_now(f->account, SLICE("INBOX.t")), 0);
+	mailbox_close(&a);
+	mailbox_close(&b);
+	b = open_mailbox(&other, "INBOX.t");
+	assert_int_equal(delete_now(f->account, SLICE("INBOX.t")), 0);
+	assert_int_not_equal(try_refresh(&other, b, false), 0);
+	assert_true(mailbox_gone(b));
+	mailbox_close(&b);
+	fixture_close(&other);
+}
+
+int
+main(void)
+{
+#define CASE(fn)                                                               \
+ cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
+	const struct CMUnitTest tests[] = {
+		CASE(imports_courier_uids),
+		CASE(lost_database_is_rebuilt),
+		CASE(database_lost_while_open),
+		CASE(damaged_database_is_set_aside),
+		CASE(restored_database_jumps),
+		CASE(another_boot_jumps),
+		CASE(power_undoes_flags),
+		CASE(two_stores_share),
+	};
+
+	log_set_sink(quiet, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
