@@ -47,7 +47,8 @@ tests_crash_test_database_LDADD = $(TESTS_CRASH_LIBS)
 
 check_PROGRAMS += tests/crash/test_alloc
 TESTS += tests/crash/test_alloc
-tests_crash_test_alloc_SOURCES = tests/crash/test_alloc.c $(MAILDIR_FIXTURE)
+tests_crash_test_alloc_SOURCES = tests/crash/test_alloc.c \
+	tests/crash/alloc.c tests/crash/alloc.h $(MAILDIR_FIXTURE)
 tests_crash_test_alloc_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=malloc,--wrap=calloc,--wrap=reallocarray
 tests_crash_test_alloc_LDADD = $(TESTS_CRASH_LIBS)
@@ -55,6 +56,7 @@ tests_crash_test_alloc_LDADD = $(TESTS_CRASH_LIBS)
 check_PROGRAMS += tests/crash/test_alloc_session
 TESTS += tests/crash/test_alloc_session
 tests_crash_test_alloc_session_SOURCES = tests/crash/test_alloc_session.c \
+	tests/crash/alloc.c tests/crash/alloc.h \
 	tests/crash/client.c tests/crash/client.h $(MAILDIR_FIXTURE)
 tests_crash_test_alloc_session_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=malloc,--wrap=calloc,--wrap=reallocarray

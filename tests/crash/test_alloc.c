@@ -19,45 +19,10 @@
 #include "protocols/imap/bodystructure.h"
 #include "protocols/imap/envelope.h"
 #include "protocols/mime/parser.h"
+#include "tests/crash/alloc.h"
 #include "tests/support/maildir_fixture.h"
 
 enum { STRIDE = 7, MESSAGE_MAX = 1 << 20 };
-
-static unsigned long n_calls, fail_at;
-static size_t largest;
-
-void *__real_malloc(size_t n);
-void *__real_calloc(size_t count, size_t size);
-void *__real_reallocarray(void *p, size_t count, size_t size);
-void *__wrap_malloc(size_t n);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_reallocarray(void *p, size_t count, size_t size);
-
-static bool
-fails(size_t n)
-{
-	if (n > largest)
-		largest = n;
-	return ++n_calls == fail_at;
-}
-
-void *
-__wrap_malloc(size_t n)
-{
-	return fails(n) ? NULL : __real_malloc(n);
-}
-
-void *
-__wrap_calloc(size_t count, size_t size)
-{
-	return fails(count * size) ? NULL : __real_calloc(count, size);
-}
-
-void *
-__wrap_reallocarray(void *p, size_t count, size_t size)
-{
-	return fails(count * size) ? NULL : __real_reallocarray(p, count, size);
-}
 
 static void
 quiet(void *arg, enum log_level level, const char *ident, const char *line)
@@ -122,12 +87,14 @@ one(const struct work *w, struct fixture *f, unsigned long at)
 
 		(void)dup2(null, STDERR_FILENO);
 		(void)setenv("CMOCKA_TEST_ABORT", "1", 1);
-		n_calls = 0;
-		largest = 0;
-		fail_at = at;
+		alloc_calls = 0;
+		alloc_largest = 0;
+		alloc_fail_at = at;
 		w->fn(f);
 		/* bounded, whatever the peer said */
-		_exit(largest > 16 * MESSAGE_MAX ? 2 : n_calls < at ? 0 : 1);
+		_exit(alloc_largest > 16 * MESSAGE_MAX ? 2
+			: alloc_calls < at	       ? 0
+						       : 1);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	if (WIFEXITED(status)) {

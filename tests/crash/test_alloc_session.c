@@ -17,43 +17,16 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "tests/crash/alloc.h"
 #include "tests/crash/client.h"
 
 enum { SAMPLES = 60, SAMPLES_LONG = 6000 };
-
-static unsigned long n_calls, fail_at;
 
 /* Shared with the process that fails. */
 static struct shared {
 	unsigned n_done; /* commands answered OK */
 	unsigned long n_calls;
 } * shared;
-
-void *__real_malloc(size_t n);
-void *__real_calloc(size_t count, size_t size);
-void *__real_reallocarray(void *p, size_t count, size_t size);
-void *__wrap_malloc(size_t n);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_reallocarray(void *p, size_t count, size_t size);
-
-void *
-__wrap_malloc(size_t n)
-{
-	return ++n_calls == fail_at ? NULL : __real_malloc(n);
-}
-
-void *
-__wrap_calloc(size_t count, size_t size)
-{
-	return ++n_calls == fail_at ? NULL : __real_calloc(count, size);
-}
-
-void *
-__wrap_reallocarray(void *p, size_t count, size_t size)
-{
-	return ++n_calls == fail_at ? NULL
-				    : __real_reallocarray(p, count, size);
-}
 
 static void
 quiet(void *arg, enum log_level level, const char *ident, const char *line)
@@ -163,11 +136,11 @@ one(unsigned long at)
 			(void)dup2(null, STDERR_FILENO);
 		(void)setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
 		(void)setenv("CMOCKA_TEST_ABORT", "1", 1);
-		n_calls = 0;
-		fail_at = at;
+		alloc_calls = 0;
+		alloc_fail_at = at;
 		fixture_open(f);
 		play(f);
-		shared->n_calls = n_calls;
+		shared->n_calls = alloc_calls;
 		_exit(0);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
