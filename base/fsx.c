@@ -4,7 +4,11 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+
+#include "base/mem.h"
 
 static fsx_fault *fault_hook;
 
@@ -41,6 +45,27 @@ fsx_open_dir(int dirfd, const char *name)
 {
 	return (int)TEMP_FAILURE_RETRY(openat(
 	    dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+}
+
+char *
+fsx_real_path(const char *path)
+{
+	char *head = mem_strdup(path), *slash, *real, *out;
+	const char *rest;
+
+	while ((real = realpath(head, NULL)) == NULL && errno == ENOENT &&
+	    (slash = strrchr(head, '/')) != NULL && slash != head)
+		*slash = '\0';
+	if (real == NULL) {
+		free(head);
+		return mem_strdup(path);
+	}
+	rest = path + strlen(head);
+	out = mem_printf(
+	    "%s%s", *rest != '\0' && strcmp(real, "/") == 0 ? "" : real, rest);
+	free(real);
+	free(head);
+	return out;
 }
 
 int

@@ -37,6 +37,12 @@ int fsx_open_dir(int dirfd, const char *name) MUST_USE;
  * st, unless NULL, is filled.
  */
 int fsx_open_read(int dirfd, const char *name, struct stat *st) MUST_USE;
+/*
+ * An absolute path without symbolic links, to be freed.  What isn't there yet
+ * stands behind what is, as it was given; a path that can't be followed
+ * (ELOOP, EACCES, …) stays as it is.
+ */
+char *fsx_real_path(const char *path) __attribute__((returns_nonnull)) MUST_USE;
 /* Create a file that isn't there (O_EXCL) for writing. */
 int fsx_create(int dirfd, const char *name, mode_t mode) MUST_USE;
 int fsx_mkdir(int dirfd, const char *name, mode_t mode) MUST_USE;

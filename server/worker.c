@@ -84,6 +84,17 @@ session_message_get(struct msg_in *in, struct session_message *m)
 	return msg_get_end(in) && m->service < N_SERVICES;
 }
 
+/* A Maildir to which several paths lead has one account here. */
+static struct account *
+account_of(struct worker *w, const struct session_message *m)
+{
+	char *path = fsx_real_path(m->path);
+	struct account *a = account_get(w->store, path, m->quota);
+
+	free(path);
+	return a;
+}
+
 /* What Courier would run, and the master only with LOGINEXEC. */
 static void
 note_loginexec(const struct worker *w, const char *path)
@@ -104,6 +115,7 @@ begin_session(struct worker *w, struct msg_in *in)
 	struct refusal no;
 	struct account *a;
 	struct session *s;
+	struct stream *st;
 
 	if (!session_message_get(in, &m)) {
 		log_error("worker: bad SESSION message");
@@ -111,7 +123,7 @@ begin_session(struct worker *w, struct msg_in *in)
 	}
 	if (*m.skeleton != '\0')
 		home_furnish(m.home, m.skeleton);
-	a = account_get(w->store, m.path, m.quota);
+	a = account_of(w, &m);
 	no = account_refusal(
 	    m.home, m.path, protocol_checks_owner(w, m.service, m.vars));
 	note_loginexec(w, m.path);
@@ -122,7 +134,10 @@ begin_session(struct worker *w, struct msg_in *in)
 		    w, m.service, m.vars, &m.peer, m.tag, m.command, a);
 		buf_put(&s->in, m.unparsed);
 	}
-	(void)stream_new(w, m.id, m.service, in->fd, s, account_path(a));
+	st = stream_new(w, m.id, m.service, in->fd, s, account_path(a));
+	/* the master counts crashes by what it calls the account */
+	if (strcmp(account_path(a), m.path) != 0)
+		stream_call_account(st, m.path);
 	in->fd = -1;
 }
 

@@ -38,6 +38,7 @@ struct stream {
 	short interest;		/* EV_READ, EV_WRITE: those that on_io has */
 	bool timed;		/* and whether it has a timeout */
 	const char *account;	/* the Maildir path, borrowed; for the page */
+	char *own_account;	/* the same if it isn't borrowed, else NULL */
 	bool want_input;	/* the session waits for bytes of the client */
 	bool eof;		/* nothing more comes */
 	bool done;		/* the session has ended: drain, then close */
@@ -72,6 +73,8 @@ struct worker {
 /* Begin to serve; takes over fd and the session, borrows account (a path). */
 struct stream *stream_new(struct worker *w, uint64_t id, enum service service,
     int fd, struct session *s, const char *account);
+/* The page tells of this path, which is copied, instead of account. */
+void stream_call_account(struct stream *st, const char *path);
 /* End it from outside. */
 void stream_end(struct stream *st, enum session_end why);
 /* Release it at once, telling the master. */

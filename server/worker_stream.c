@@ -399,6 +399,14 @@ stream_new(struct worker *w, uint64_t id, enum service service, int fd,
 }
 
 void
+stream_call_account(struct stream *st, const char *path)
+{
+	MAGIC_CHECK(st, STREAM_MAGIC);
+	assert(st->own_account == NULL);
+	st->account = st->own_account = pool_strdup(path);
+}
+
+void
 stream_free(struct stream *st)
 {
 	struct worker *w = st->worker;
@@ -413,6 +421,7 @@ stream_free(struct stream *st)
 	if (st->zip != NULL)
 		TAILQ_REMOVE(&w->zips, st->zip, link);
 	zip_free(&st->zip);
+	pool_free(st->own_account);
 	not_runnable(st);
 	(void)event_del(&st->on_io);
 	(void)shutdown(st->fd, SHUT_RDWR);

@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -556,6 +558,52 @@ busy_is_told_without_waiting(void **state)
 	fixture_close(&other);
 }
 
+/* What is there is followed, what isn't stays as it was given. */
+static void
+paths_lead_to_one_maildir(void **state)
+{
+	struct fixture *f = *state;
+	char *dir, *link, *loop, *got;
+	const struct {
+		const char *below, *want;
+	} cases[] = {
+		{ "", "" },
+		{ "/cur", "/cur" },
+		{ "/new/new/user", "/new/new/user" },
+		{ "/cur/../new/.", "/new" },
+		{ "//cur//", "/cur" },
+	};
+
+	assert_int_equal(account_open(f->account, NULL), 0);
+	dir = realpath(f->path, NULL);
+	assert_non_null(dir);
+	link = mem_printf("%s/tmp/link", f->path);
+	assert_int_equal(symlink(dir, link), 0);
+	for (size_t i = 0; i < NELEMS(cases); i++)
+		for (int linked = 0; linked < 2; linked++) {
+			char *path = mem_printf(
+			    "%s%s", linked ? link : f->path, cases[i].below);
+			char *want = mem_printf("%s%s", dir, cases[i].want);
+
+			got = fsx_real_path(path);
+			assert_string_equal(got, want);
+			free(got);
+			free(path);
+			free(want);
+		}
+	loop = mem_printf("%s/tmp/loop", f->path);
+	assert_int_equal(symlink(loop, loop), 0);
+	got = fsx_real_path(loop);
+	assert_string_equal(got, loop);
+	free(got);
+	got = fsx_real_path("/nowhere-at-all/x");
+	assert_string_equal(got, "/nowhere-at-all/x");
+	free(got);
+	free(loop);
+	free(link);
+	free(dir);
+}
+
 static void
 quiet(void *arg, enum log_level level, const char *ident, const char *line)
 {
@@ -587,6 +635,7 @@ main(void)
 		CASE(pop3_imports_version_2),
 		CASE(pop3_imports_version_3),
 		CASE(busy_is_told_without_waiting),
+		CASE(paths_lead_to_one_maildir),
 	};
 
 	log_set_sink(quiet, NULL);

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -21,6 +22,7 @@ enum { TURNS_MAX = 20, BUFFER = 4096 };
 static struct worker w;
 static struct peer *master;
 static unsigned n_slices;
+static char page[256], at_work[256]; /* the page, now and at the last step */
 
 static enum step
 run_busy(struct session *s, int64_t now_ms, int64_t wall_ms)
@@ -37,6 +39,7 @@ run_echo(struct session *s, int64_t now_ms, int64_t wall_ms)
 {
 	(void)now_ms;
 	(void)wall_ms;
+	memcpy(at_work, page, sizeof(page));
 	buf_put(&s->out, buf_slice(&s->in));
 	buf_drain(&s->in, buf_len(&s->in));
 	return STEP_WAIT_INPUT;
@@ -117,7 +120,7 @@ setup(void **state)
 	(void)state;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
 		return -1;
-	w = (struct worker){ .base = event_base_new() };
+	w = (struct worker){ .base = event_base_new(), .page = page };
 	TAILQ_INIT(&w.streams);
 	TAILQ_INIT(&w.runnable);
 	w.on_runnable = event_new(w.base, -1, 0, on_streams_runnable, &w);
@@ -196,6 +199,22 @@ woken_streams_may_go(void **state)
 	(void)close(b);
 }
 
+/* What the master counts crashes by is its own name of the account. */
+static void
+page_tells_of_the_account(void **state)
+{
+	int fd = open_stream(&echo_ops);
+
+	(void)state;
+	assert_true(turns_for_an_answer(fd) <= 3);
+	assert_string_equal(at_work, "/account");
+	assert_string_equal(page, "");
+	stream_call_account(TAILQ_FIRST(&w.streams), "/by/a/link");
+	assert_true(turns_for_an_answer(fd) <= 3);
+	assert_string_equal(at_work, "/by/a/link");
+	(void)close(fd);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -204,6 +223,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(work_in_slices_keeps_nobody_waiting),
 		T(woken_streams_may_go),
+		T(page_tells_of_the_account),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
