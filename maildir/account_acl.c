@@ -45,6 +45,14 @@ account_acl(
 	return rc;
 }
 
+void
+mailbox_acl_print(const struct mailbox *m, struct acl_print *out)
+{
+	MAGIC_CHECK(m, MAILBOX_MAGIC);
+	*out = acl_print(
+	    m->account->root_fd, m->dir, store_wall(m->account->store));
+}
+
 /* The directory of a mailbox, or the one that a mere parent would have. */
 static int
 known_dir(struct account *a, struct slice name, struct buf *dir, struct err *e)

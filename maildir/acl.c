@@ -253,3 +253,10 @@ acl_is_sound(const struct acl *a, struct slice *loser)
 	}
 	return true;
 }
+
+bool
+acl_print_same(const struct acl_print *a, const struct acl_print *b)
+{
+	return a->ctime_ns != 0 && a->ctime_ns == b->ctime_ns &&
+	    a->ino == b->ino && a->size == b->size;
+}

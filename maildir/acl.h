@@ -49,6 +49,15 @@ struct acl {
 void acl_init(struct acl *a);
 void acl_fini(struct acl *a);
 
+/* What is to be seen of the file that a mailbox's list was read from: as long
+ * as that is the same, so is the list. */
+struct acl_print {
+	uint64_t ino;	  /* 0: no list stood anywhere */
+	int64_t ctime_ns; /* 0: not known, unlike any other */
+	uint64_t size;
+};
+bool acl_print_same(const struct acl_print *a, const struct acl_print *b);
+
 /* Letters to rights; false: an unknown letter.  RFC 2086's d stands for e, t
  * and x (RFC 4314 2.1.1), k for c. */
 bool acl_rights_parse(struct slice letters, unsigned *rights) MUST_USE;

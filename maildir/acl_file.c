@@ -124,6 +124,74 @@ acl_read(int root_fd, const char *dir, struct acl *out, enum acl_source *from,
 	return rc < 0 ? rc : 0;
 }
 
+/* --- looking ------------------------------------------------------------- */
+
+/* 1: it is there; 0: it isn't; ERR_*: that can't be told. */
+static int
+look(int root_fd, const char *path, struct stat *st)
+{
+	if (fsx_stat(root_fd, path, st) == 0)
+		return 1;
+	return errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG
+	    ? 0
+	    : err_of_errno(errno);
+}
+
+/* As read_hier() finds it. */
+static int
+look_hier(int root_fd, struct slice dir, struct stat *st)
+{
+	struct slice name = slice_skip(dir, 1);
+	struct buf path, other;
+	int rc;
+
+	buf_init(&other, PATH_BYTES);
+	buf_init(&path, PATH_BYTES);
+	buf_puts(&path, HIER_DIR "/");
+	buf_put(&path, name);
+	rc = look(root_fd, buf_cstr(&path), st);
+	if (rc == 0 && put_other_spelling(&other, name)) {
+		buf_truncate(&path, sizeof(HIER_DIR));
+		buf_put(&path, buf_slice(&other));
+		rc = look(root_fd, buf_cstr(&path), st);
+	}
+	buf_fini(&path);
+	buf_fini(&other);
+	return rc;
+}
+
+struct acl_print
+acl_print(int root_fd, const char *dir, int64_t wall_ms)
+{
+	struct acl_print p = { 0, -1, 0 };
+	struct slice rest = slice_str(dir);
+	struct stat st;
+	struct buf path;
+	int64_t ns;
+	int rc;
+
+	buf_init(&path, PATH_BYTES);
+	for (;;) {
+		buf_reset(&path);
+		buf_put(&path, rest);
+		buf_puts(&path, rest.n != 0 ? "/" FILE_NAME : FILE_NAME);
+		rc = look(root_fd, buf_cstr(&path), &st);
+		if (rc == 0 && rest.n > 1)
+			rc = look_hier(root_fd, rest, &st);
+		if (rc != 0 || rest.n == 0)
+			break;
+		rest = slice_first(rest, slice_rfind(rest, '.'));
+	}
+	buf_fini(&path);
+	if (rc == 0)
+		return p;
+	ns = rc < 0 ? 0 : st.st_ctim.tv_sec * 1000000000LL + st.st_ctim.tv_nsec;
+	p.ctime_ns = 0;
+	if (rc < 0 || ns / 1000000 > wall_ms - ACL_PRINT_AGE_MS)
+		return p;
+	return (struct acl_print){ st.st_ino, ns, (uint64_t)st.st_size };
+}
+
 /* --- writing ------------------------------------------------------------- */
 
 static bool

@@ -30,6 +30,14 @@ enum acl_source { ACL_OWN, ACL_INHERITED, ACL_BY_DEFAULT };
  */
 int acl_read(int root_fd, const char *dir, struct acl *out,
     enum acl_source *from, struct err *e) MUST_USE;
+/*
+ * What there is to be seen, without reading anything, of the list that applies
+ * in dir.  A file changed less than ACL_PRINT_AGE_MS before wall_ms isn't
+ * known: another change might leave it looking the same.
+ */
+enum { ACL_PRINT_AGE_MS = 2000 };
+struct acl_print acl_print(int root_fd, const char *dir, int64_t wall_ms);
+
 /* Replace dir's own list. */
 int acl_write(int root_fd, const char *dir, const struct acl *a,
     struct file_unique *u, struct err *e) MUST_USE;

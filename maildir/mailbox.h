@@ -31,6 +31,10 @@ uint64_t mailbox_object_id(const struct mailbox *m);
 struct slice mailbox_name(const struct mailbox *m);
 /* A rename or removal by anybody made the struct stale: nothing works. */
 bool mailbox_gone(const struct mailbox *m);
+/* What is to be seen now of the list that says who may do what (acl.h): some
+ * stat() calls. */
+struct acl_print;
+void mailbox_acl_print(const struct mailbox *m, struct acl_print *out);
 
 /*
  * Bring the mailbox up to what is on disk.  Call again after STEP_YIELD, and

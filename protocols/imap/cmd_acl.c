@@ -236,7 +236,8 @@ store_list(struct imap_session *i, struct acl_args *a, struct acl *list,
 	rc = account_acl_set(a->place.account, a->place.name, list, &e);
 	if (rc == 0) {
 		imap_acl_log(i, a, rights);
-		imap_rights_changed(i, &a->place);
+		/* what can't be seen now is seen by the next command */
+		(void)!imap_rights_check(i, NULL);
 	}
 	return imap_finish_rc(i, rc, &e);
 }

@@ -225,7 +225,7 @@ acl2_change(struct imap_session *i, struct acl2_args *a, struct acl_args *at)
 		    at->place.account, at->place.name, &list, &e);
 	if (rc == 0) {
 		acl2_log(i, a, at, &list);
-		imap_rights_changed(i, &at->place);
+		(void)!imap_rights_check(i, NULL);
 		acl2_put(i, at->name, &list);
 	} else {
 		acl2_failed(i, a, at->name, rc, loser);

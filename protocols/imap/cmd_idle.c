@@ -41,6 +41,8 @@ refresh_fn(struct imap_session *i)
 		    i, SESSION_ERROR, "The selected mailbox was removed.");
 	if (rc != 0)
 		imap_log_error(i, "refresh", rc, NULL);
+	if (imap_rights_check(i, NULL) == ERR_NO_RIGHT)
+		return imap_rights_lost(i);
 	imap_sync_begin(i, true, NULL);
 	return imap_goto(i, &step_telling);
 }
@@ -68,6 +70,8 @@ idle_line(struct imap_session *i, struct slice line)
 	if (!slice_ieq(line, SLICE("DONE")))
 		return not_done(i);
 	buf_drain(&i->s.in, used);
+	if (imap_rights_check(i, NULL) == ERR_NO_RIGHT)
+		return imap_rights_lost(i);
 	return imap_finish(i, "OK", "IDLE completed.");
 }
 

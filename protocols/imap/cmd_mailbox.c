@@ -234,7 +234,7 @@ reselect_fn(struct imap_session *i)
 {
 	struct name_args *a = i->args;
 	struct imap_place here = { i->selected_in, a->selected, i->rights,
-		false, false };
+		i->own, i->link };
 	struct mailbox *m = NULL;
 	struct err e = { .code = 0 };
 	int rc = 0;
@@ -248,7 +248,7 @@ reselect_fn(struct imap_session *i)
 	if (m != NULL) {
 		mailbox_unlisten(&i->listener);
 		mailbox_close(&i->mailbox);
-		imap_selected(i, m, &here, i->read_only);
+		imap_selected(i, m, &here, i->examined);
 		i->changed = true;
 	}
 	return imap_finish_rc(i, 0, NULL);

@@ -5,15 +5,9 @@
 
 /* --- SELECT and EXAMINE, RFC 3501 6.3.1, 6.3.2 --------------------------- */
 
-/* One of these makes a mailbox READ-WRITE, RFC 4314 5.2. */
-enum {
-	WRITING = ACL_INSERT | ACL_EXPUNGE | ACL_SEEN | ACL_WRITE |
-	    ACL_DELETE_MESSAGES,
-};
-
 struct select_args {
 	struct slice name;
-	bool bad_name, read_only;
+	bool bad_name, examine;
 	bool condstore; /* RFC 7162 3.1.8 */
 	struct imap_resync resync;
 	struct imap_place place;
@@ -49,7 +43,7 @@ imap_parse_select(struct imap_session *i, struct imap_lex *lx)
 	struct select_args *a = IMAP_ARGS(i, struct select_args);
 	enum parse r;
 
-	a->read_only = slice_eq(i->cmd->name, SLICE("EXAMINE"));
+	a->examine = slice_eq(i->cmd->name, SLICE("EXAMINE"));
 	if ((r = imap_lex_space(lx)) != PARSE_OK ||
 	    (r = imap_parse_mailbox(i, lx, &a->name, &a->bad_name)) != PARSE_OK)
 		return r;
@@ -74,10 +68,8 @@ select_cleanup(struct imap_session *i)
 static enum step
 selected(struct imap_session *i)
 {
-	const struct select_args *a = i->args;
-
 	return imap_finish(
-	    i, "OK", "[READ-%s] Ok", a->read_only ? "ONLY" : "WRITE");
+	    i, "OK", "[READ-%s] Ok", i->read_only ? "ONLY" : "WRITE");
 }
 
 static enum step
@@ -122,8 +114,9 @@ refresh_fn(struct imap_session *i)
 {
 	struct select_args *a = i->args;
 	int rc = 0;
-	enum step st = mailbox_refresh(
-	    a->mailbox, !a->read_only, i->s.waker, i->now, i->wall, &rc);
+	enum step st = mailbox_refresh(a->mailbox,
+	    !a->examine && imap_may_write(a->place.rights), i->s.waker, i->now,
+	    i->wall, &rc);
 
 	if (st != STEP_DONE) {
 		imap_progress(i, 0, 0);
@@ -133,7 +126,7 @@ refresh_fn(struct imap_session *i)
 		return STEP_WAIT_PEER;
 	if (rc != 0)
 		return imap_fail(i, "reading a mailbox", rc, NULL);
-	imap_selected(i, a->mailbox, &a->place, a->read_only);
+	imap_selected(i, a->mailbox, &a->place, a->examine);
 	a->mailbox = NULL;
 	i->condstore = i->condstore || a->condstore;
 	imap_sync_select(i);
@@ -167,8 +160,6 @@ select_fn(struct imap_session *i)
 		rc = ERR_NOT_FOUND;
 	if (rc != 0)
 		return imap_fail(i, "opening a mailbox", rc, &e);
-	/* RFC 4314 5.2 */
-	a->read_only = a->read_only || (a->place.rights & WRITING) == 0;
 	i->cleanup = select_cleanup;
 	return imap_goto(i, &step_refresh);
 }

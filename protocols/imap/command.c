@@ -16,15 +16,18 @@ static const struct imap_command commands[] = {
 	    IMAP_MAY_EXPUNGE, "RFC 3501 6.1.1"),
 	COMMAND("NOOP", none, noop, IMAP_ANY,
 	    IMAP_MAY_EXPUNGE | IMAP_REFRESH, "RFC 3501 6.1.2"),
-	COMMAND("LOGOUT", none, logout, IMAP_ANY, 0, "RFC 3501 6.1.3"),
+	COMMAND("LOGOUT", none, logout, IMAP_ANY, IMAP_LEAVES,
+	    "RFC 3501 6.1.3"),
 	COMMAND("STARTTLS", none, noop, IMAP_NOT_AUTHENTICATED, 0,
 	    "RFC 3501 6.2.1"),
 	COMMAND("AUTHENTICATE", none, noop, IMAP_NOT_AUTHENTICATED, 0,
 	    "RFC 3501 6.2.2"),
 	COMMAND("LOGIN", none, noop, IMAP_NOT_AUTHENTICATED, 0,
 	    "RFC 3501 6.2.3"),
-	COMMAND("SELECT", select, select, IMAP_ANY, 0, "RFC 3501 6.3.1"),
-	COMMAND("EXAMINE", select, select, IMAP_ANY, 0, "RFC 3501 6.3.2"),
+	COMMAND("SELECT", select, select, IMAP_ANY, IMAP_LEAVES,
+	    "RFC 3501 6.3.1"),
+	COMMAND("EXAMINE", select, select, IMAP_ANY, IMAP_LEAVES,
+	    "RFC 3501 6.3.2"),
 	COMMAND("CREATE", create, create, IMAP_ANY,
 	    IMAP_MAY_EXPUNGE, "RFC 3501 6.3.3"),
 	COMMAND("DELETE", delete, delete, IMAP_ANY,
@@ -74,7 +77,8 @@ static const struct imap_command commands[] = {
 	COMMAND("NAMESPACE", none, namespace, IMAP_ANY,
 	    IMAP_MAY_EXPUNGE, "RFC 2342 5"),
 	COMMAND("ID", id, id, IMAP_ANY, IMAP_MAY_EXPUNGE, "RFC 2971 3.1"),
-	COMMAND("UNSELECT", none, unselect, IMAP_SELECTED, 0, "RFC 3691 2"),
+	COMMAND("UNSELECT", none, unselect, IMAP_SELECTED, IMAP_LEAVES,
+	    "RFC 3691 2"),
 	COMMAND("GETQUOTA", getquota, getquota, IMAP_ANY,
 	    IMAP_MAY_EXPUNGE, "RFC 9208 4.1.1"),
 	COMMAND("GETQUOTAROOT", getquotaroot, getquotaroot, IMAP_ANY,
@@ -217,14 +221,32 @@ imap_command_parse(struct imap_session *i)
 		i->n_bad = 0;
 		i->progress_told = i->now;
 	}
-	if (v == IMAP_RUN && i->read_only && i->mailbox != NULL &&
-	    (i->cmd->flags & IMAP_CHANGES_MAILBOX) != 0) {
-		imap_put_tagged(&i->s.out, i->tag, "NO",
-		    "[READ-ONLY] Mailbox is open for reading only.");
-		return IMAP_REFUSED;
-	}
 	return v;
 }
+
+static enum step
+begin_fn(struct imap_session *i)
+{
+	struct err e = { .code = 0 };
+	int rc = 0;
+
+	if (i->mailbox != NULL && (i->cmd->flags & IMAP_LEAVES) == 0)
+		rc = imap_rights_check(i, &e);
+	if (rc == ERR_NO_RIGHT)
+		return imap_rights_lost(i);
+	if (imap_retry(i, rc))
+		return STEP_WAIT_PEER;
+	/* APPEND, whose message is to be taken in first, finds out itself */
+	if (rc != 0 && !i->stream)
+		return imap_fail(i, "reading an access control list", rc, &e);
+	if (i->mailbox != NULL && i->read_only &&
+	    (i->cmd->flags & IMAP_CHANGES_MAILBOX) != 0)
+		return imap_finish(
+		    i, "NO", "[READ-ONLY] Mailbox is open for reading only.");
+	return imap_goto(i, i->cmd->step);
+}
+
+const struct imap_step imap_step_begin = { "begin", begin_fn, false };
 
 void
 imap_command_clear(struct imap_session *i)

@@ -135,7 +135,7 @@ line_is_here(struct imap_session *i)
 
 	switch (imap_command_parse(i)) {
 	case IMAP_RUN:
-		return imap_goto(i, i->cmd->step);
+		return imap_goto(i, &imap_step_begin);
 	case IMAP_WANT:
 		want_literal(i);
 		return STEP_NEXT;

@@ -5,9 +5,9 @@
  * "#shared." and leads through the index of shared mailboxes to somebody
  * else's, or with "shared." and leads to another Maildir by link.  Each command
  * that is about a mailbox comes through imap_reach(), the one place that looks
- * at access control lists; commands that are about the selected mailbox look at
- * i->rights, which are those of when it was selected (RFC 4314 5.1.1 allows
- * it).
+ * at access control lists.  Commands that are about the selected mailbox look
+ * at i->rights: imap_rights_check() sees before each of them whether the file
+ * that they came from is still the same.
  */
 #include "base/account_option.h"
 #include "protocols/imap/session_impl.h"
@@ -269,20 +269,63 @@ imap_put_rights(struct buf *out, unsigned rights)
 	buf_putc(out, '"');
 }
 
-void
-imap_rights_changed(struct imap_session *i, const struct imap_place *p)
+bool
+imap_may_write(unsigned rights)
 {
-	unsigned rights;
+	return (rights &
+		   (ACL_INSERT | ACL_EXPUNGE | ACL_SEEN | ACL_WRITE |
+		       ACL_DELETE_MESSAGES)) != 0;
+}
 
-	if (i->mailbox == NULL || i->selected_in != p->account ||
-	    mailbox_gone(i->mailbox) ||
-	    rights_at(i, p, mailbox_name(i->mailbox), &rights, NULL) != 0 ||
-	    rights == i->rights)
-		return;
-	/* RFC 4314 5.1.1 */
+/* --- the selected mailbox ------------------------------------------------ */
+
+/* RFC 4314 5.1.1; RFC 3501 7.1: READ-ONLY, READ-WRITE */
+static void
+tell_rights(struct imap_session *i, unsigned rights)
+{
+	struct buf *out = &i->s.out;
+	bool read_only = i->examined || !imap_may_write(rights);
+
 	i->rights = rights;
+	if (read_only != i->read_only)
+		imap_put_untagged(out, "OK [READ-%s] Rights were changed.",
+		    read_only ? "ONLY" : "WRITE");
+	i->read_only = read_only;
 	imap_sync_flags(i);
-	buf_puts(&i->s.out, "* OK [MYRIGHTS ");
-	imap_put_rights(&i->s.out, rights);
-	buf_puts(&i->s.out, "] ACL\r\n");
+	buf_puts(out, "* OK [MYRIGHTS ");
+	imap_put_rights(out, rights);
+	buf_puts(out, "] ACL\r\n");
+}
+
+int
+imap_rights_check(struct imap_session *i, struct err *e)
+{
+	struct imap_place p = {
+		.account = i->selected_in, .own = i->own, .link = i->link
+	};
+	struct acl_print seen;
+	unsigned rights = i->rights;
+	int rc = 0;
+
+	if (i->mailbox == NULL || mailbox_gone(i->mailbox))
+		return 0;
+	mailbox_acl_print(i->mailbox, &seen);
+	/* of a link the modes count as well */
+	if (i->link || !acl_print_same(&seen, &i->acl_seen))
+		rc = rights_at(i, &p, mailbox_name(i->mailbox), &rights, e);
+	if (rc != 0)
+		return rc;
+	i->acl_seen = seen;
+	if ((rights & ACL_READ) == 0)
+		return err_set(e, ERR_NO_RIGHT, "the right to read is gone");
+	if (rights != i->rights)
+		tell_rights(i, rights);
+	return 0;
+}
+
+enum step
+imap_rights_lost(struct imap_session *i)
+{
+	return imap_bye(i, SESSION_ERROR,
+	    "The right to read the selected mailbox was taken away.");
 }

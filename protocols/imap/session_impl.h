@@ -61,6 +61,7 @@ enum imap_command_flag {
 	IMAP_HAS_UID = 8,	  /* also as UID command */
 	IMAP_ONLY_UID = 16,	  /* only as UID command (UID EXPUNGE) */
 	IMAP_REFRESH = 32,	  /* look at the disk before its reply */
+	IMAP_LEAVES = 64,	  /* the selected mailbox, whatever it was */
 };
 
 struct imap_command {
@@ -182,7 +183,10 @@ struct imap_session {
 	struct mailbox *mailbox;
 	struct account *selected_in; /* its account; held by the mailbox */
 	unsigned rights;	     /* enum acl_right, there */
-	bool read_only;
+	struct acl_print acl_seen;   /* when they were looked at */
+	bool own, link;		     /* as in struct imap_place */
+	bool examined;		     /* by EXAMINE */
+	bool read_only;		     /* or no right to write anything */
 	bool changed;		 /* the store says so */
 	bool idling;		 /* and it may be told at any time */
 	bool condstore, qresync; /* enabled, for the whole session (RFC 7162) */
@@ -342,12 +346,14 @@ void imap_input_done(struct imap_session *i);
 
 /* What the parse of a whole command comes to. */
 enum imap_verdict {
-	IMAP_RUN,     /* go to its step */
+	IMAP_RUN,     /* go to imap_step_begin */
 	IMAP_WANT,    /* gather the literal i->literal */
 	IMAP_REFUSED, /* replied; pass over what is left of it */
 };
 /* Parse what is in i->line and check it against the table. */
 enum imap_verdict imap_command_parse(struct imap_session *i);
+/* Look whether it may be done in the selected mailbox, then go to its step. */
+extern const struct imap_step imap_step_begin;
 /* The tagged BAD for it, counted; text is a constant. */
 void imap_bad(struct imap_session *i, const char *text);
 /*
@@ -394,7 +400,7 @@ void imap_sync_keywords(struct imap_session *i);
 void imap_deselect(struct imap_session *i);
 /* Listen to the mailbox; its view is told by imap_sync_select. */
 void imap_selected(struct imap_session *i, struct mailbox *m,
-    const struct imap_place *p, bool read_only);
+    const struct imap_place *p, bool examined);
 
 /* A sequence-set (or UIDs), or "$", resolved; PARSE_BAD for numbers beyond the
  * end. */
@@ -541,8 +547,16 @@ bool imap_has_links(struct imap_session *i);
 uint32_t imap_flags_denied(unsigned rights);
 /* Append rights as RFC 4314 2.1.1 has them, in quotes. */
 void imap_put_rights(struct buf *out, unsigned rights);
-/* The list of the selected mailbox was changed: see what that does to us. */
-void imap_rights_changed(struct imap_session *i, const struct imap_place *p);
+/* Whether some right lets one change the mailbox (RFC 4314 5.2). */
+bool imap_may_write(unsigned rights);
+/*
+ * See whether the rights to the selected mailbox are other ones by now, and
+ * tell that (RFC 4314 5.1.1).  0; ERR_NO_RIGHT: it may not be read any more;
+ * ERR_BUSY, …: that can't be seen.
+ */
+int imap_rights_check(struct imap_session *i, struct err *e) MUST_USE;
+/* The end of the session for ERR_NO_RIGHT. */
+enum step imap_rights_lost(struct imap_session *i);
 
 /* --- the commands -------------------------------------------------------- */
 

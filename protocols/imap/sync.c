@@ -121,13 +121,18 @@ imap_deselect(struct imap_session *i)
 
 void
 imap_selected(struct imap_session *i, struct mailbox *m,
-    const struct imap_place *p, bool read_only)
+    const struct imap_place *p, bool examined)
 {
 	assert(i->mailbox == NULL);
 	i->mailbox = m;
 	i->selected_in = p->account;
 	i->rights = p->rights;
-	i->read_only = read_only;
+	/* the list is read once more before the next command */
+	i->acl_seen = (struct acl_print){ .ino = 0 };
+	i->own = p->own;
+	i->link = p->link;
+	i->examined = examined;
+	i->read_only = examined || !imap_may_write(p->rights);
 	i->changed = false;
 	i->listener.waker.fn = on_mailbox_changed;
 	i->listener.waker.arg = i;

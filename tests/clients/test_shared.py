@@ -1,6 +1,7 @@
 """Mailboxes of others: real clients in two workers, by a shared index."""
 import imaplib
 import os
+import subprocess
 
 import postern
 import pytest
@@ -74,3 +75,34 @@ def test_visit(shared):
     assert ann.select('"#shared.ann@example com"')[0] == "NO"
     for c in (joe, ann):
         c.logout()
+
+
+def maildiracl(server, *words):
+    home = server.maildir(JOE)
+    done = subprocess.run([postern.program("maildiracl"), words[0], home,
+                           *words[1:]], capture_output=True, check=False)
+    assert done.returncode == 0, done
+
+
+def test_rights_change_while_selected(shared):
+    """By maildiracl, by the owner's session in another worker."""
+    joe, ann = login(shared, JOE), login(shared, ANN)
+    ok(joe.create("INBOX.Rights"))
+    ok(joe.append("INBOX.Rights", None, None, b"Subject: x\r\n\r\nx\r\n"))
+    ok(joe.setacl("INBOX.Rights", ANN, "lrstwe"))
+    ok(ann.select(SHARED.format(".Rights")))
+    ok(ann.store("1", "+FLAGS", r"(\Flagged)"))
+    maildiracl(shared, "-set", "INBOX.Rights", f"user={ANN}", "lrs")
+    assert ann.store("1", "+FLAGS", r"(\Answered)")[0] == "NO"
+    assert ann.response("PERMANENTFLAGS")[1][-1] == rb"(\Seen)"
+    assert ann.expunge()[0] == "NO"
+    ok(joe.setacl("INBOX.Rights", ANN, "lrw"))
+    ok(ann.store("1", "+FLAGS", r"(\Answered)"))
+    # negative rights, and those of everybody
+    maildiracl(shared, "-set", "INBOX.Rights", "anyone", "lrsw")
+    maildiracl(shared, "-set", "INBOX.Rights", f"-user={ANN}", "w")
+    assert ann.store("1", "-FLAGS", r"(\Answered)")[0] == "NO"
+    maildiracl(shared, "-set", "INBOX.Rights", f"-user={ANN}", "r")
+    with pytest.raises(imaplib.IMAP4.abort, match="was taken away"):
+        ann.fetch("1", "(BODY.PEEK[])")
+    joe.logout()

@@ -2,8 +2,10 @@
 #include <sys/stat.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fsx.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -175,6 +177,56 @@ finds_lists(void **state)
 	write_file(fixture_path(f, "courierimaphieracl/a.b"), "owner als\n");
 	assert_acl(f, "INBOX.a.b.c", "owner als\n");
 	assert_acl(f, "INBOX.a", "owner alr\n");
+}
+
+/* A look in some time, when what there is now is old enough to be known. */
+static struct acl_print
+seen_later(const struct fixture *f, const char *dir)
+{
+	return acl_print(
+	    f->account->root_fd, dir, clock_wall() + 2 * ACL_PRINT_AGE_MS);
+}
+
+static void
+sees_that_lists_change(void **state)
+{
+	static const char *const files[] = { "courierimapacl",
+		".a/courierimapacl", "courierimaphieracl/&AOk-.b",
+		"courierimaphieracl/\xc3\xa9.b",
+		".\xc3\xa9.b.c/courierimapacl" };
+	struct fixture *f = *state;
+	const char *dir = ".\xc3\xa9.b.c";
+	struct acl_print before, after;
+	int fd;
+
+	create(f, "INBOX.a");
+	create(f, "INBOX.\xc3\xa9.b.c");
+	assert_int_equal(mkdir(fixture_path(f, "courierimaphieracl"), 0700), 0);
+	before = seen_later(f, dir);
+	assert_true(acl_print_same(&before, &before));
+	for (size_t k = 0; k < NELEMS(files); k++) {
+		bool ours = k != 1; /* another mailbox's */
+
+		write_file(fixture_path(f, files[k]), "owner al\n");
+		after = seen_later(f, dir);
+		assert_int_equal(acl_print_same(&before, &after), !ours);
+		before = after;
+	}
+	/* in place */
+	fd = open(fixture_path(f, files[4]), O_WRONLY | O_APPEND);
+	assert_int_equal(write(fd, "anyone r\n", 9), 9);
+	assert_int_equal(close(fd), 0);
+	after = seen_later(f, dir);
+	assert_false(acl_print_same(&before, &after));
+	/* what has just changed may do so again and look the same */
+	after = acl_print(f->account->root_fd, dir, clock_wall());
+	assert_false(acl_print_same(&after, &after));
+	for (size_t k = NELEMS(files); k-- != 0;) {
+		before = seen_later(f, dir);
+		assert_int_equal(unlink(fixture_path(f, files[k])), 0);
+		after = seen_later(f, dir);
+		assert_int_equal(acl_print_same(&before, &after), k == 1);
+	}
 }
 
 /* Courier 5 writes these in modified UTF-7, whatever the tree is in. */
@@ -591,6 +643,7 @@ main(void)
 		cmocka_unit_test(computes_rights),
 		cmocka_unit_test(knows_what_is_sound),
 		WITH(finds_lists),
+		WITH(sees_that_lists_change),
 		WITH(finds_lists_in_both_spellings),
 		WITH(lets_nobody_in_if_unreadable),
 		WITH(writes_lists),
