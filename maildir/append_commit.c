@@ -284,9 +284,12 @@ insert(struct edit *ed, struct new_message *msg)
 {
 	struct file_name name = { .base = slice_str(msg->base),
 		.place = place_with_flags(PLACE_INFO, msg->flags) };
-	struct fixed fixed = { msg->internal_ms, msg->wall_ms, msg->file_size,
-		msg->wire_size, msg->ends_line ? ENDING_LINE : ENDING_NO_LINE,
-		0, true };
+	struct fixed fixed = { .internal_ms = msg->internal_ms,
+		.save_ms = msg->wall_ms,
+		.file_size = msg->file_size,
+		.wire_size = msg->wire_size,
+		.ending = msg->ends_line ? ENDING_LINE : ENDING_NO_LINE,
+		.synced = true };
 
 	return edit_append(
 	    ed, &name, msg->keyword_set, &fixed, &msg->uid, NULL);

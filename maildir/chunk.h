@@ -8,7 +8,7 @@
  * On disk a chunk is three blobs, integers little-endian:
  *   fixed  columns of uid less its place in the chunk, internal_ms and save_ms
  *          (their highest bit turned), file_size + 1, wire_size + 1 (unknown:
- *          0), enum ending and (4) synced, email_id
+ *          0), enum ending, (4) synced and enum header_bytes times 8, email_id
  *   state  columns of place (its three high bits turned to the low end),
  *          keyword set, modseq
  *   names  4 bytes: length of all texts; columns of the size that a base name
@@ -33,7 +33,7 @@
 
 #include "base/buf.h"
 #include "base/slice.h"
-#include "maildir/view.h"
+#include "maildir/mailbox.h"
 
 enum {
 	CHUNK_MAX = 256,
@@ -51,6 +51,7 @@ struct fixed {
 	int64_t save_ms;
 	uint64_t file_size, wire_size; /* SIZE_UNKNOWN */
 	enum ending ending;
+	enum header_bytes header; /* looked at for POP3 only */
 	uint64_t email_id; /* 0: that of its base name, chunk_email_id() */
 	bool synced; /* its bytes were on the disk before it had its UID */
 };

@@ -35,6 +35,7 @@ enum {
 
 /* Beside enum ending. */
 #define SYNCED UINT64_C(4)
+enum { ENDING_MASK = 3, HEADER_SHIFT = 3 };
 
 /* Turns TIME_UNKNOWN to 0, and keeps the order. */
 #define TIME_BIAS (UINT64_C(1) << 63)
@@ -184,7 +185,8 @@ fixed_value(const struct chunk *c, uint32_t i, enum fixed_column which)
 	case COLUMN_WIRE_SIZE:
 		return f->wire_size + 1;
 	case COLUMN_ENDING:
-		return (uint64_t)f->ending | (f->synced ? SYNCED : 0);
+		return (uint64_t)f->ending | (f->synced ? SYNCED : 0) |
+		    (uint64_t)f->header << HEADER_SHIFT;
 	case COLUMN_EMAIL_ID:
 		return f->email_id;
 	case N_FIXED_COLUMNS:
@@ -218,8 +220,11 @@ unpack_fixed(struct chunk *c, struct slice in)
 		if (!take_column(&in, v[k], c->n))
 			return false;
 	for (uint32_t i = 0; i < c->n; i++) {
+		uint64_t known = v[COLUMN_ENDING][i];
+
 		if (v[COLUMN_UID][i] > UINT32_MAX - i ||
-		    (v[COLUMN_ENDING][i] & ~SYNCED) > ENDING_NO_LINE)
+		    (known & ENDING_MASK) > ENDING_NO_LINE ||
+		    known >> HEADER_SHIFT > HEADER_8BIT)
 			return false;
 		c->m[i].uid = (uint32_t)v[COLUMN_UID][i] + i;
 		c->body->fixed[i] = (struct fixed){
@@ -228,9 +233,10 @@ unpack_fixed(struct chunk *c, struct slice in)
 			.save_ms = (int64_t)(v[COLUMN_SAVE][i] ^ TIME_BIAS),
 			.file_size = v[COLUMN_FILE_SIZE][i] - 1,
 			.wire_size = v[COLUMN_WIRE_SIZE][i] - 1,
-			.ending = (enum ending)(v[COLUMN_ENDING][i] & ~SYNCED),
+			.ending = (enum ending)(known & ENDING_MASK),
+			.header = (enum header_bytes)(known >> HEADER_SHIFT),
 			.email_id = v[COLUMN_EMAIL_ID][i],
-			.synced = (v[COLUMN_ENDING][i] & SYNCED) != 0,
+			.synced = (known & SYNCED) != 0,
 		};
 	}
 	return in.n == 0;

@@ -98,9 +98,12 @@ copy_item_look(struct copy_item *it, struct mailbox *from, struct mailbox *to,
 		return rc;
 	if (!S_ISREG(st.st_mode))
 		return ERR_DENIED;
-	it->fixed =
-	    (struct fixed){ info.internal_ms, wall_ms, (uint64_t)st.st_size,
-		    info.wire_size, ENDING_UNKNOWN, info.email_id, true };
+	it->fixed = (struct fixed){ .internal_ms = info.internal_ms,
+		.save_ms = wall_ms,
+		.file_size = (uint64_t)st.st_size,
+		.wire_size = info.wire_size,
+		.email_id = info.email_id,
+		.synced = true };
 	it->unique = store_unique(to->account->store, wall_ms);
 	it->dev = st.st_dev;
 	it->ino = st.st_ino;

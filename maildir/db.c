@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SCHEMA_VERSION = 6 };
+enum { SCHEMA_VERSION = 7 };
 
 #define MAILBOX_COLUMNS                                                        \
  "uidvalidity, uidnext, modseq, modseq_bound, change, recent_uid, "            \
@@ -222,6 +222,8 @@ static const char *const migrations[SCHEMA_VERSION - 1] = {
 	" DELETE FROM intent WHERE mailbox = old.id;"
 	"END;"
 	"PRAGMA user_version = 6;",
+	/* chunks may say what a message's headers are like: chunk.h */
+	"PRAGMA user_version = 7;",
 };
 
 static const char cache_schema[] =

@@ -173,7 +173,8 @@ put_size(
     struct export_files *f, struct buf *out, const struct chunk *c, uint32_t i)
 {
 	const struct pop3_id *id = pop3_ids_find(&f->ids, c->m[i].uid);
-	uint64_t size = chunk_fixed(c, i)->wire_size;
+	const struct fixed *fixed = chunk_fixed(c, i);
+	uint64_t size = fixed->wire_size;
 	struct buf name;
 
 	/* a text of Dovecot's can't be said in this file */
@@ -190,7 +191,9 @@ put_size(
 	if (c->place[i] & PLACE_NEW && !(c->place[i] & PLACE_INFO))
 		buf_puts(out, ":2,");
 	buf_putf(out, " %llu %u:%u:%d\n", (unsigned long long)size, id->n,
-	    id->uidvalidity, id->utf8 == UTF8_YES);
+	    id->uidvalidity,
+	    fixed->header == HEADER_8BIT ||
+		(fixed->header == HEADER_UNKNOWN && id->utf8 == UTF8_YES));
 	buf_fini(&name);
 }
 

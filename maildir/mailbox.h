@@ -202,8 +202,13 @@ void mailbox_counts(struct mailbox *m, struct mailbox_counts *out);
 
 /* --- POP3 ---------------------------------------------------------------- */
 
+/* Whether a header, of the message or of one of its parts, has bytes that
+ * aren't ASCII. */
+enum header_bytes { HEADER_UNKNOWN, HEADER_ASCII, HEADER_8BIT };
+
 struct pop3_entry {
 	uint32_t uid;
+	enum header_bytes header;
 	uint64_t size; /* octets that RETR sends, but for doubled dots */
 	const char *unique_id; /* RFC 1939 7; taken over ones may be longer */
 };
@@ -213,5 +218,8 @@ struct pop3_entry {
  */
 enum step mailbox_pop3_list(struct mailbox *m, struct waker waker,
     int64_t now_ms, struct pop3_entry **out, size_t *n, int *result);
+/* Keep what was found out of a message's headers. */
+void mailbox_set_header(
+    struct mailbox *m, uint32_t uid, enum header_bytes header);
 
 #endif

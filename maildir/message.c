@@ -317,8 +317,25 @@ mailbox_set_size(
 	f = chunk_fixed(c, i);
 	if (f->wire_size == size && f->ending == ending)
 		return;
+	/* another size is that of another file */
+	if (f->wire_size != size && f->wire_size != SIZE_UNKNOWN)
+		f->header = HEADER_UNKNOWN;
 	f->wire_size = size;
 	f->ending = ending;
+	c->body->dirty = m->meta_dirty = true;
+}
+
+void
+mailbox_set_header(struct mailbox *m, uint32_t uid, enum header_bytes header)
+{
+	struct chunk *c;
+	uint32_t i;
+
+	MAGIC_CHECK(m, MAILBOX_MAGIC);
+	if (!mailbox_find(m, uid, &c, &i) ||
+	    chunk_fixed(c, i)->header == header)
+		return;
+	chunk_fixed(c, i)->header = header;
 	c->body->dirty = m->meta_dirty = true;
 }
 

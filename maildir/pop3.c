@@ -28,13 +28,14 @@ count_wire(int fd, uint64_t file_size, struct fixed *f)
 {
 	static uint8_t bytes[READ_BYTES];
 	uint64_t at = 0, size = 0;
-	uint8_t last = 0;
+	uint8_t last = 0, seen = 0;
 	ssize_t n;
 
 	while ((n = fsx_pread(fd, bytes, sizeof(bytes), (off_t)at)) > 0) {
 		for (ssize_t i = 0; i < n; i++) {
 			size += bytes[i] == '\n' && last != '\r' ? 2 : 1;
 			last = bytes[i];
+			seen |= last;
 		}
 		at += (uint64_t)n;
 	}
@@ -42,6 +43,8 @@ count_wire(int fd, uint64_t file_size, struct fixed *f)
 		return -1;
 	f->wire_size = size;
 	f->ending = size == 0 || last == '\n' ? ENDING_LINE : ENDING_NO_LINE;
+	if (seen < 0x80)
+		f->header = HEADER_ASCII;
 	return 0;
 }
 
@@ -75,6 +78,8 @@ fill_size(struct mailbox *m, uint32_t uid, struct fixed *f)
 	if (rc == 0) {
 		/* the newest version of the chunk, then this one */
 		mailbox_set_size(m, uid, full.wire_size, full.ending);
+		if (full.header != HEADER_UNKNOWN)
+			mailbox_set_header(m, uid, full.header);
 		*f = full;
 	}
 	return OPEN_COST + (known ? 0 : (int64_t)file_size);
@@ -108,6 +113,7 @@ struct place_in_list {
 	const struct pop3_id *id;
 	uint32_t uid;
 	uint64_t octets; /* as RETR sends them */
+	enum header_bytes header;
 };
 
 static int
@@ -131,6 +137,17 @@ octets(const struct fixed *f)
 	    : f->wire_size + 2;
 }
 
+/* As found here, or by Courier. */
+static enum header_bytes
+header_bytes(const struct fixed *f, const struct pop3_id *id)
+{
+	if (f->header != HEADER_UNKNOWN || id == NULL)
+		return f->header;
+	return id->utf8 == UTF8_YES ? HEADER_8BIT
+	    : id->utf8 == UTF8_NO   ? HEADER_ASCII
+				    : HEADER_UNKNOWN;
+}
+
 static struct place_in_list *
 ordered(const struct view *v, const struct pop3_ids *ids)
 {
@@ -139,12 +156,15 @@ ordered(const struct view *v, const struct pop3_ids *ids)
 	size_t n = 0;
 
 	for (size_t k = 0; k < v->n_chunks; k++)
-		for (uint32_t i = 0; i < v->v[k]->n; i++)
+		for (uint32_t i = 0; i < v->v[k]->n; i++) {
+			uint32_t uid = v->v[k]->m[i].uid;
+			const struct fixed *f = chunk_fixed(v->v[k], i);
+			const struct pop3_id *id = pop3_ids_find(ids, uid);
+
 			list[n++] =
-			    (struct place_in_list){ chunk_base(v->v[k], i),
-				    pop3_ids_find(ids, v->v[k]->m[i].uid),
-				    v->v[k]->m[i].uid,
-				    octets(chunk_fixed(v->v[k], i)) };
+			    (struct place_in_list){ chunk_base(v->v[k], i), id,
+				    uid, octets(f), header_bytes(f, id) };
+		}
 	if (n != 0)
 		qsort(list, n, sizeof(*list), order_places);
 	return list;
@@ -184,6 +204,7 @@ build(struct mailbox *m, const struct pop3_ids *l, struct pop3_entry **out,
 			continue;
 		v[done].uid = list[i].uid;
 		v[done].size = list[i].octets;
+		v[done].header = list[i].header;
 		at[done++] = buf_len(&texts);
 		pop3_id_put(&texts, l, list[i].id, list[i].base);
 		buf_putc(&texts, '\0');

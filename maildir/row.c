@@ -9,8 +9,10 @@ static int
 write_imported(struct account *a, int64_t id, const struct foreign_uids *u,
     int64_t wall_ms, struct err *e)
 {
-	const struct fixed fixed = { TIME_UNKNOWN, wall_ms, SIZE_UNKNOWN,
-		SIZE_UNKNOWN, ENDING_UNKNOWN, 0, false };
+	const struct fixed fixed = { .internal_ms = TIME_UNKNOWN,
+		.save_ms = wall_ms,
+		.file_size = SIZE_UNKNOWN,
+		.wire_size = SIZE_UNKNOWN };
 	struct mailbox m = { .account = a, .id = id };
 	struct chunk *c = NULL;
 	int rc = 0;

@@ -258,8 +258,10 @@ uncounted_size(struct mailbox *m, const struct found *f, struct slice name,
 int
 scan_step_add(struct mailbox *m, struct scan *s, int64_t wall_ms)
 {
-	const struct fixed fixed = { TIME_UNKNOWN, wall_ms, SIZE_UNKNOWN,
-		SIZE_UNKNOWN, ENDING_UNKNOWN, 0, false };
+	const struct fixed fixed = { .internal_ms = TIME_UNKNOWN,
+		.save_ms = wall_ms,
+		.file_size = SIZE_UNKNOWN,
+		.wire_size = SIZE_UNKNOWN };
 	bool quota = quota_active(m->account);
 	int64_t counted_ns = quota ? quota_counted_ns(m->account) : 0;
 	int64_t bytes = 0, messages = 0;

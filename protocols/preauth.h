@@ -92,6 +92,7 @@ struct preauth {
 	/* For the handover to a worker: */
 	char tag[128];	  /* the waiting command's tag ("" for POP3) */
 	char command[16]; /* "LOGIN", "AUTHENTICATE", "PASS", "AUTH" */
+	bool utf8;	  /* POP3: the client said UTF8 (RFC 6856 2.1) */
 	bool logged_out;  /* on PREAUTH_CLOSE: the client said LOGOUT/QUIT */
 };
 

@@ -41,6 +41,7 @@ hand_over(struct conn *c, struct slice ticket)
 	msg_put_bytes(&m, buf_slice(&p->in));
 	msg_put_str(&m, facts);
 	msg_put_str(&m, p->command);
+	msg_put_u32(&m, p->utf8);
 	msg_put_u64(&m, c->rcvd);
 	msg_put_u64(&m, c->sent);
 	m.fd = c->ssl != NULL ? pair[1] : c->fd;

@@ -25,6 +25,7 @@ enum { TICKET_WAIT_MS = 2000 };
 struct handover {
 	uint8_t ticket[TICKET_SIZE];
 	char *tag, *tls, *command;
+	uint32_t utf8;
 	struct buf unparsed;
 	uint64_t rcvd, sent;
 	int fd;
@@ -100,6 +101,7 @@ send_session(struct conn_record *r, const struct handover *h,
 	msg_put_str(&out, h->tag);
 	msg_put_bytes(&out, buf_slice(&h->unparsed));
 	msg_put_str(&out, h->command);
+	msg_put_u32(&out, h->utf8);
 	msg_put_str(&out, a->user);
 	msg_put_str(&out, a->home);
 	msg_put_str(&out, path);
@@ -336,6 +338,7 @@ master_handover(struct child *c, struct msg_in *in)
 	buf_put(&h->unparsed, unparsed);
 	h->tls = mem_strdup(msg_get_str(in));
 	h->command = mem_strdup(msg_get_str(in));
+	h->utf8 = msg_get_u32(in);
 	h->rcvd = msg_get_u64(in);
 	h->sent = msg_get_u64(in);
 	h->until_ms = clock_now() + TICKET_WAIT_MS;

@@ -76,6 +76,14 @@ fill_id(struct imap_options *i, unsigned fields)
 }
 
 static void
+fill_mime(struct mime_options *mime, const struct conf *c)
+{
+	*mime = mime_options_default;
+	mime->max_depth = (unsigned)conf_num(c, CONF_POSTERN_MIME_DEPTH_MAX);
+	mime->max_parts = (unsigned)conf_num(c, CONF_POSTERN_MIME_PARTS_MAX);
+}
+
+static void
 fill_imap(struct protocol_options *o, const struct conf *c, enum service s)
 {
 	const enum conf_file f = (enum conf_file)s;
@@ -119,8 +127,7 @@ fill_imap(struct protocol_options *o, const struct conf *c, enum service s)
 	fill_id(i, (unsigned)conf_service_num(c, f, CONF_IMAPD_IMAP_ID_FIELDS));
 	i->log_deletions =
 	    conf_service_bool(c, f, CONF_IMAPD_IMAP_LOG_DELETIONS);
-	i->mime.max_depth = (unsigned)conf_num(c, CONF_POSTERN_MIME_DEPTH_MAX);
-	i->mime.max_parts = (unsigned)conf_num(c, CONF_POSTERN_MIME_PARTS_MAX);
+	fill_mime(&i->mime, c);
 }
 
 static void
@@ -138,6 +145,9 @@ fill_pop3(struct protocol_options *o, const struct conf *c, enum service s)
 	p->line_max = size_of(c, CONF_POSTERN_POP3_LINE_MAX);
 	p->log_deletions =
 	    conf_service_bool(c, f, CONF_POP3D_POP3_LOG_DELETIONS);
+	p->unicode_type = keep(
+	    o, conf_service_str(c, f, CONF_POP3D_MIME_UNICODE_MESSAGE_TYPE));
+	fill_mime(&p->mime, c);
 }
 
 static struct protocol_options *

@@ -17,6 +17,7 @@ pop3_capa_put(const struct pop3_capa *capa, struct buf *out)
 	buf_puts(out,
 	    "PIPELINING\r\n"
 	    "UIDL\r\n"
+	    "UTF8 USER\r\n"
 	    "RESP-CODES\r\n"
 	    "AUTH-RESP-CODE\r\n"
 	    "IMPLEMENTATION Postern\r\n"

@@ -73,7 +73,7 @@ do_list(struct pop3_session *p, struct slice arg)
 		buf_puts(&p->s.out, "+OK ");
 		buf_putu(&p->s.out, number_of(p, item));
 		buf_putc(&p->s.out, ' ');
-		buf_putu(&p->s.out, item->size);
+		buf_putu(&p->s.out, pop3_maildrop_octets(&p->drop, item));
 		buf_puts(&p->s.out, "\r\n");
 	}
 }
@@ -190,6 +190,21 @@ do_capa(struct pop3_session *p, struct slice arg)
 	    &p->s.out);
 }
 
+/*
+ * RFC 6856 2.1 has it before login only, where sizes haven't been told yet;
+ * here it is taken because clients of Courier may send it.
+ */
+static void
+do_utf8(struct pop3_session *p, struct slice arg)
+{
+	if (arg.p != NULL) {
+		invalid(p);
+		return;
+	}
+	pop3_wrap_nothing(p);
+	pop3_reply(p, "+OK UTF8 enabled");
+}
+
 static void
 do_earlier(struct pop3_session *p, struct slice arg)
 {
@@ -217,6 +232,7 @@ static const struct {
 	{ SLICE_INIT("TOP"),  do_top },		/* RFC 1939 7 */
 	{ SLICE_INIT("UIDL"), do_uidl },	/* RFC 1939 7 */
 	{ SLICE_INIT("USER"), do_earlier },
+	{ SLICE_INIT("UTF8"), do_utf8 },	/* RFC 6856 2.1 */
 };
 /* clang-format on */
 

@@ -21,7 +21,8 @@ pop3_maildrop_set(struct pop3_maildrop *d, struct pop3_entry *entries, size_t n)
 
 		d->v[i] = (struct pop3_item){ .size = entries[i].size,
 			.unique_id = at,
-			.uid = entries[i].uid };
+			.uid = entries[i].uid,
+			.header = (uint8_t)entries[i].header };
 		memcpy(d->ids + at, entries[i].unique_id, id_len);
 		at += id_len;
 		d->size += entries[i].size;
@@ -35,6 +36,35 @@ pop3_maildrop_fini(struct pop3_maildrop *d)
 	free(d->v);
 	free(d->ids);
 	*d = (struct pop3_maildrop){ .v = NULL };
+}
+
+bool
+pop3_maildrop_wraps(const struct pop3_maildrop *d, const struct pop3_item *item)
+{
+	return d->surrogate != 0 && item->header == HEADER_8BIT;
+}
+
+uint64_t
+pop3_maildrop_octets(
+    const struct pop3_maildrop *d, const struct pop3_item *item)
+{
+	return item->size + (pop3_maildrop_wraps(d, item) ? d->surrogate : 0);
+}
+
+static void
+count_size(struct pop3_maildrop *d)
+{
+	d->size = 0;
+	for (size_t i = 0; i < d->n; i++)
+		if (!d->v[i].deleted)
+			d->size += pop3_maildrop_octets(d, &d->v[i]);
+}
+
+void
+pop3_maildrop_set_surrogate(struct pop3_maildrop *d, uint64_t octets)
+{
+	d->surrogate = octets;
+	count_size(d);
 }
 
 struct pop3_item *
@@ -58,7 +88,7 @@ pop3_maildrop_delete(struct pop3_maildrop *d, struct pop3_item *item)
 	assert(!item->deleted);
 	item->deleted = true;
 	d->n_deleted++;
-	d->size -= item->size;
+	d->size -= pop3_maildrop_octets(d, item);
 }
 
 void
@@ -69,7 +99,7 @@ pop3_maildrop_reset(struct pop3_maildrop *d)
 			continue;
 		d->v[i].deleted = false;
 		d->n_deleted--;
-		d->size += d->v[i].size;
+		d->size += pop3_maildrop_octets(d, &d->v[i]);
 	}
 }
 

@@ -24,6 +24,7 @@ struct pop3_item {
 	size_t unique_id; /* offset in ids */
 	uint32_t uid;
 	bool deleted;
+	uint8_t header; /* enum header_bytes */
 };
 
 struct pop3_maildrop {
@@ -32,12 +33,23 @@ struct pop3_maildrop {
 	size_t n;
 	size_t n_deleted;
 	uint64_t size; /* of those not deleted */
+	/* Octets that a surrogate adds to a message whose header isn't ASCII;
+	 * 0: messages go out as they are. */
+	uint64_t surrogate;
 };
 
 /* Take over the entries of mailbox_pop3_list(), which are freed. */
 void pop3_maildrop_set(
     struct pop3_maildrop *d, struct pop3_entry *entries, size_t n);
 void pop3_maildrop_fini(struct pop3_maildrop *d);
+
+/* From now on a surrogate adds so many octets; 0: there are none. */
+void pop3_maildrop_set_surrogate(struct pop3_maildrop *d, uint64_t octets);
+/* Whether the message goes out within a surrogate; its octets as it does. */
+bool pop3_maildrop_wraps(
+    const struct pop3_maildrop *d, const struct pop3_item *item);
+uint64_t pop3_maildrop_octets(
+    const struct pop3_maildrop *d, const struct pop3_item *item);
 
 /* The message with the number (from 1), or NULL: none, or deleted. */
 struct pop3_item *pop3_maildrop_get(

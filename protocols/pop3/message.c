@@ -26,7 +26,7 @@ put_all(struct pop3_session *p, bool unique_ids)
 		if (unique_ids)
 			buf_put(out, pop3_maildrop_unique_id(&p->drop, item));
 		else
-			buf_putu(out, item->size);
+			buf_putu(out, pop3_maildrop_octets(&p->drop, item));
 		buf_puts(out, "\r\n");
 	}
 	pop3_reply(p, ".");
@@ -75,17 +75,24 @@ pop3_message_begin(struct pop3_session *p, const struct pop3_item *item,
 		pop3_reply(p, "+OK Top of message follows.");
 	else
 		buf_putf(&p->s.out, "+OK %" PRIu64 " octets follow.\r\n",
-		    item->size);
+		    pop3_maildrop_octets(&p->drop, item));
 	p->uid = item->uid;
 	p->off = 0;
 	p->is_top = top;
 	pop3_stuff_init(&p->stuff, lines);
+	p->wrap = pop3_maildrop_wraps(&p->drop, item)
+	    ? mailbox_email_id(p->mailbox, item->uid)
+	    : 0;
+	if (p->wrap != 0)
+		pop3_wrap_head(p);
 	(void)pop3_goto(p, &pop3_step_send);
 }
 
 static enum step
 sent(struct pop3_session *p)
 {
+	if (p->wrap != 0)
+		pop3_wrap_tail(p);
 	pop3_stuff_end(&p->stuff, &p->s.out);
 	(void)close(p->fd);
 	p->fd = -1;
@@ -114,6 +121,8 @@ send_fn(struct pop3_session *p)
 	ssize_t got;
 
 	while (buf_len(&p->s.out) - had < STEP_SLICE_OUTPUT) {
+		if (p->stuff.done)
+			return sent(p);
 		got = fsx_pread(p->fd, chunk, sizeof(chunk), (off_t)p->off);
 		if (got < 0)
 			return send_failed(p);
@@ -121,7 +130,7 @@ send_fn(struct pop3_session *p)
 		used = pop3_stuff_feed(
 		    &p->stuff, slice_of(chunk, (size_t)got), &p->s.out);
 		*(p->is_top ? &p->top : &p->retr) += used;
-		if (got == 0 || p->stuff.done)
+		if (got == 0)
 			return sent(p);
 	}
 	return STEP_YIELD;

@@ -15,15 +15,19 @@ libpop3_a_SOURCES = \
 	protocols/session.h \
 	protocols/pop3/capa.c protocols/pop3/capa.h \
 	protocols/pop3/commands.c \
+	protocols/pop3/headers.c protocols/pop3/headers.h \
 	protocols/pop3/maildrop.c protocols/pop3/maildrop.h \
 	protocols/pop3/message.c \
 	protocols/pop3/session.c protocols/pop3/session.h \
 	protocols/pop3/session_impl.h \
 	protocols/pop3/stuff.c protocols/pop3/stuff.h \
-	protocols/pop3/update.c
+	protocols/pop3/surrogate.c protocols/pop3/surrogate.h \
+	protocols/pop3/update.c \
+	protocols/pop3/wrap.c
 
 # --- tests ------------------------------------------------------------------
 pop3_unit_tests = tests/unit/test_pop3_session tests/unit/test_pop3_stuff \
+	tests/unit/test_pop3_utf8 \
 	tests/unit/test_preauth_imap tests/unit/test_preauth_pop3
 check_PROGRAMS += $(pop3_unit_tests)
 TESTS += $(pop3_unit_tests)
@@ -39,14 +43,17 @@ tests_unit_test_preauth_pop3_LDADD = libpreauth.a libbase.a -lcmocka
 fake_mailbox = tests/support/fake_mailbox.c tests/support/fake_mailbox.h
 tests_unit_test_pop3_session_SOURCES = tests/unit/test_pop3_session.c \
 	$(fake_mailbox)
-tests_unit_test_pop3_session_LDADD = libpop3.a libbase.a -lcmocka
+tests_unit_test_pop3_session_LDADD = libpop3.a libmime.a libbase.a -lcmocka
+tests_unit_test_pop3_utf8_SOURCES = tests/unit/test_pop3_utf8.c \
+	$(fake_mailbox)
+tests_unit_test_pop3_utf8_LDADD = libpop3.a libmime.a libbase.a -lcmocka
 tests_unit_test_pop3_stuff_SOURCES = tests/unit/test_pop3_stuff.c
-tests_unit_test_pop3_stuff_LDADD = libpop3.a libbase.a -lcmocka
+tests_unit_test_pop3_stuff_LDADD = libpop3.a libmime.a libbase.a -lcmocka
 
 pop3_fuzz_targets = tests/fuzz/fuzz_pop3 tests/fuzz/fuzz_preauth
 check_PROGRAMS += $(pop3_fuzz_targets)
 tests_fuzz_fuzz_pop3_SOURCES = tests/fuzz/fuzz_pop3.c $(fake_mailbox)
-tests_fuzz_fuzz_pop3_LDADD = libpop3.a libbase.a
+tests_fuzz_fuzz_pop3_LDADD = libpop3.a libmime.a libbase.a
 tests_fuzz_fuzz_pop3_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_preauth_SOURCES = tests/fuzz/fuzz_preauth.c
 tests_fuzz_fuzz_preauth_LDADD = libpreauth.a libbase.a
@@ -65,7 +72,7 @@ maildir_worker = tests/support/maildir_worker.c \
 	tests/support/maildir_worker.h $(transcript)
 tests_transcripts_run_pop3_SOURCES = tests/transcripts/run_pop3.c \
 	$(maildir_worker)
-tests_transcripts_run_pop3_LDADD = libpop3.a libmaildir.a libbase.a \
+tests_transcripts_run_pop3_LDADD = libpop3.a libmime.a libmaildir.a libbase.a \
 	$(SQLITE_LIBS)
 tests_transcripts_run_preauth_SOURCES = tests/transcripts/run_preauth.c \
 	$(transcript) $(preauth_login)

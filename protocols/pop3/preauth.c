@@ -198,8 +198,18 @@ do_stls(struct pop3_preauth *c, struct slice arg)
 	preauth_discard(&c->p);
 	preauth_forget(&c->p);
 	secret_fini(&c->name);
+	c->p.utf8 = false;
 	c->state = TLS;
 	return PREAUTH_STARTTLS;
+}
+
+static enum preauth_event
+do_utf8(struct pop3_preauth *c, struct slice arg)
+{
+	if (arg.p != NULL)
+		return refuse(c, "-ERR Invalid command.");
+	c->p.utf8 = true;
+	return refuse(c, "+OK UTF8 enabled");
 }
 
 static enum preauth_event
@@ -238,6 +248,7 @@ static const struct verb {
 	{ SLICE_INIT("TOP"),  do_later },
 	{ SLICE_INIT("UIDL"), do_later },
 	{ SLICE_INIT("USER"), do_user },	/* RFC 1939 7 */
+	{ SLICE_INIT("UTF8"), do_utf8 },	/* RFC 6856 2.1 */
 };
 /* clang-format on */
 
@@ -403,6 +414,7 @@ tls_started(struct preauth *p)
 	preauth_discard(p);
 	preauth_forget(p);
 	secret_fini(&c->name);
+	p->utf8 = false;
 	p->tls = true;
 	if (c->state == TLS)
 		c->state = COMMAND;

@@ -1,7 +1,8 @@
 /*
  * pop3_preauth: POP3 before authentication, for the login process.
  * RFC 1939 sections 4 and 7 (USER, PASS), RFC 2449 (CAPA, response codes),
- * RFC 2595 (STLS), RFC 3206 (AUTH and SYS codes), RFC 5034 (AUTH).
+ * RFC 2595 (STLS), RFC 3206 (AUTH and SYS codes), RFC 5034 (AUTH), RFC 6856
+ * (UTF8).
  *
  * Layer:  protocols/pop3, uses base, protocols/preauth.  No maildir, no
  *         socket, no clock.

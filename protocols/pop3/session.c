@@ -139,8 +139,8 @@ list_fn(struct pop3_session *p)
 	if (rc != 0)
 		return open_failed(p, rc, &e);
 	pop3_maildrop_set(&p->drop, entries, n);
-	pop3_reply(p, "+OK logged in.");
-	return pop3_goto(p, &pop3_step_command);
+	p->at = 0;
+	return pop3_goto(p, &pop3_step_headers);
 }
 
 static const struct pop3_step step_drop_listing = { "drop listing", list_fn,
@@ -330,6 +330,9 @@ pop3_session_free(struct session *s)
 	change_expunge_free(&p->removal);
 	if (p->fd >= 0)
 		(void)close(p->fd);
+	if (p->headers != NULL)
+		pop3_headers_end(p->headers);
+	free(p->headers);
 	pop3_maildrop_fini(&p->drop);
 	if (p->mailbox != NULL) {
 		mailbox_forget_waker(p->mailbox, p->s.waker.arg);
@@ -373,6 +376,7 @@ pop3_session_new(const struct pop3_options *opt,
 	p->client_port = peer->client_port;
 	p->ident = peer->ident;
 	p->tls = peer->tls[0] != '\0';
+	p->utf8 = peer->utf8;
 	p->id = peer->id;
 	p->rcvd_before = peer->rcvd;
 	p->sent_before = peer->sent;

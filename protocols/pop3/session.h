@@ -1,7 +1,7 @@
 /*
  * pop3_session: an authenticated POP3 connection, in the worker.
  * RFC 1939 sections 5 and 6, RFC 2449 (CAPA, response codes, pipelining),
- * RFC 3206 (SYS codes).
+ * RFC 3206 (SYS codes), RFC 6856 (UTF8).
  *
  * Layer:  protocols/pop3, uses base, maildir.  No socket, no clock.
  * Memory: the session is on the heap and owns everything in it; ops->free
@@ -9,7 +9,9 @@
  *
  * The first run opens INBOX and makes the drop listing, then answers the PASS
  * or AUTH that waits: "+OK logged in.", or -ERR and the end.  Sizes and
- * numbers stay as they were at that moment (RFC 1939 5).  Messages are
+ * numbers stay as they were at that moment (RFC 1939 5), but that UTF8 changes
+ * the sizes of messages with 8-bit headers (docs/storage.md has where it is
+ * kept which these are; the first session that asks reads them).  Messages are
  * removed by QUIT only; a session that ends otherwise removes nothing.
  * Several sessions may have one mailbox open: there is no lock, and a message
  * that another one removed is answered by -ERR.
@@ -23,6 +25,7 @@
 
 #include "base/defs.h"
 #include "maildir/store.h"
+#include "protocols/mime/parser.h"
 #include "protocols/session.h"
 
 struct pop3_options {
@@ -35,6 +38,11 @@ struct pop3_options {
 	size_t line_max;    /* bytes of a command line with its CRLF, >= 255 */
 	unsigned bad_max;   /* bad commands in a row, then the end */
 	bool log_deletions; /* a DELETED line for every message QUIT removes */
+	/* The media type of a message with an 8-bit header within what a client
+	 * that didn't say UTF8 gets for it (surrogate.h); "" or NULL: it gets
+	 * the message as it is. */
+	const char *unicode_type;
+	struct mime_options mime; /* limits, to find the headers of parts */
 };
 
 /*

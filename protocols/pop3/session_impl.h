@@ -7,6 +7,8 @@
  *   session.c   the runner, the worker's calls, opening the mailbox
  *   commands.c  the table of commands, and those that end at once
  *   message.c   LIST and UIDL of everything, RETR, TOP
+ *   wrap.c      which messages have headers that aren't ASCII, and what is
+ *               sent around those
  *   update.c    QUIT
  */
 #ifndef PROTOCOLS_POP3_SESSION_IMPL_H
@@ -20,9 +22,11 @@
 #include "base/step.h"
 #include "maildir/change.h"
 #include "maildir/mailbox.h"
+#include "protocols/pop3/headers.h"
 #include "protocols/pop3/maildrop.h"
 #include "protocols/pop3/session.h"
 #include "protocols/pop3/stuff.h"
+#include "protocols/pop3/surrogate.h"
 
 struct pop3_session;
 
@@ -49,6 +53,7 @@ struct pop3_session {
 	const char *ident;
 	uint32_t client_port;
 	bool tls;
+	bool utf8; /* the client said UTF8 */
 	uint64_t id, rcvd_before, sent_before;
 
 	struct account *account;
@@ -73,7 +78,10 @@ struct pop3_session {
 	uint64_t off; /* RETR, TOP: read so far */
 	uint32_t uid; /* RETR, TOP: whose file */
 	bool is_top;
+	uint64_t wrap; /* RETR, TOP: email id, if it goes out within a
+			* surrogate; else 0 */
 	struct pop3_stuff stuff;
+	struct pop3_headers *headers; /* of the message at is looked at */
 	struct change_flags *flags;
 	struct change_expunge *removal;
 };
@@ -81,7 +89,8 @@ struct pop3_session {
 enum { POP3_MAGIC = 0x706f7033 };
 
 extern const struct pop3_step pop3_step_command, pop3_step_list, pop3_step_uidl,
-    pop3_step_send, pop3_step_seen, pop3_step_update, pop3_step_ended;
+    pop3_step_send, pop3_step_seen, pop3_step_update, pop3_step_ended,
+    pop3_step_headers;
 
 /* Queue a response line; text without its CRLF. */
 void pop3_reply(struct pop3_session *p, const char *text);
@@ -105,5 +114,12 @@ void pop3_bad_command(struct pop3_session *p, const char *text);
 /* RETR (UINT64_MAX lines, not top) or TOP: answer, and begin to send. */
 void pop3_message_begin(struct pop3_session *p, const struct pop3_item *item,
     bool top, uint64_t lines);
+
+/* The bytes before the message, and behind it, put out as RETR or TOP puts
+ * those of the message. */
+void pop3_wrap_head(struct pop3_session *p);
+void pop3_wrap_tail(struct pop3_session *p);
+/* UTF8 was said: from now on messages go out as they are. */
+void pop3_wrap_nothing(struct pop3_session *p);
 
 #endif

@@ -107,6 +107,22 @@ is_field_name(const char *value)
 	return true;
 }
 
+/* RFC 2045 5.1: two tokens; or nothing. */
+static bool
+is_media_type(const char *value)
+{
+	size_t slashes = 0;
+
+	for (const char *p = value; *p != '\0'; p++) {
+		if (*p == '/' && (slashes++ != 0 || p == value || p[1] == '\0'))
+			return false;
+		if (*p <= ' ' || *p > '~' ||
+		    strchr("()<>@,;:\\\"[]?=", *p) != NULL)
+			return false;
+	}
+	return slashes == 1 || value[0] == '\0';
+}
+
 /* A value of the right form that still is not what it seems. */
 static void
 check_meaning(struct check *k)
@@ -123,6 +139,11 @@ check_meaning(struct check *k)
 	if (k->key == CONF_IMAPD_HEADERFROM && !is_field_name(value))
 		conf_say(k->src, CONF_ERROR, k->var->line,
 		    "HEADERFROM: expected the name of a header field");
+	if (k->key == CONF_POP3D_MIME_UNICODE_MESSAGE_TYPE &&
+	    !is_media_type(value))
+		conf_say(k->src, CONF_ERROR, k->var->line,
+		    "MIME_UNICODE_MESSAGE_TYPE: expected a media type, as "
+		    "message/global, or nothing");
 	if (k->info->type == CONF_TYPE_CAPABILITY)
 		check_capability(k);
 	if (k->info->type == CONF_TYPE_AUTHMODULES &&

@@ -35,7 +35,7 @@ same(const struct chunk *a, const struct chunk *b)
 		check(x->internal_ms == y->internal_ms &&
 		    x->save_ms == y->save_ms && x->file_size == y->file_size &&
 		    x->wire_size == y->wire_size && x->ending == y->ending &&
-		    x->email_id == y->email_id);
+		    x->header == y->header && x->email_id == y->email_id);
 		check(slice_eq(chunk_base(a, i), chunk_base(b, i)) &&
 		    slice_eq(chunk_odd(a, i), chunk_odd(b, i)));
 	}

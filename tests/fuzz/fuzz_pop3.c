@@ -110,7 +110,12 @@ play(unsigned how, struct slice message, struct slice in, size_t piece,
 		.sasl_tls = "",
 		.bad_max = 10,
 		.timeout_ms = 600 * 1000,
-		.line_max = 255 };
+		.line_max = 255,
+		.unicode_type = "message/global",
+		.mime = { .max_depth = 10,
+		    .max_parts = 100,
+		    .max_field = 1024,
+		    .max_text = 65536 } };
 	struct session_peer peer = {
 		.user = "u", .client_addr = "::1", .tls = "", .ident = "pop3d"
 	};
@@ -128,6 +133,7 @@ play(unsigned how, struct slice message, struct slice in, size_t piece,
 	fake.waits = (how & 8) != 0;
 	fake.busy = how & 16 ? 2 : 0;
 	fake.remove_rc = how & 32 ? ERR_SYS : 0;
+	peer.utf8 = (how & 64) != 0;
 	s = pop3_session_new(&options, &peer, fake_account(), now);
 	serve(s, out, &last, &now);
 	while (in.n != 0 && last != STEP_DONE) {

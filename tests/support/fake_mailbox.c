@@ -161,10 +161,35 @@ mailbox_pop3_list(struct mailbox *m, struct waker waker, int64_t now_ms,
 		v[i].uid = (uint32_t)(UID_BASE + i);
 		v[i].size = wire_size(fake.v[i].bytes);
 		v[i].unique_id = fake.v[i].unique_id;
+		v[i].header = fake.v[i].header;
 	}
 	*out = v;
 	*n = fake.n;
 	return STEP_DONE;
+}
+
+void
+mailbox_set_header(struct mailbox *m, uint32_t uid, enum header_bytes header)
+{
+	(void)m;
+	message_of(uid)->header = header;
+}
+
+int
+mailbox_message_info(struct mailbox *m, uint32_t uid, struct message_info *out)
+{
+	(void)m;
+	(void)message_of(uid);
+	*out = (struct message_info){ .internal_ms = 1700000000000 };
+	return 0;
+}
+
+uint64_t
+mailbox_email_id(struct mailbox *m, uint32_t uid)
+{
+	(void)m;
+	(void)message_of(uid);
+	return UINT64_C(0xfeed000000000000) | uid;
 }
 
 int

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/slice.h"
+#include "maildir/mailbox.h"
 #include "maildir/store.h"
 
 enum { FAKE_MESSAGES_MAX = 16 };
@@ -20,6 +21,7 @@ enum { FAKE_MESSAGES_MAX = 16 };
 struct fake_message {
 	struct slice bytes; /* of the file */
 	const char *unique_id;
+	enum header_bytes header; /* as the mailbox keeps it */
 	bool seen;
 	bool gone;	  /* removed, by us or by others */
 	bool unreadable;  /* the file can't be opened */

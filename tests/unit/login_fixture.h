@@ -85,6 +85,7 @@ struct handover {
 	uint64_t id;
 	uint8_t ticket[TEST_TICKET_SIZE];
 	char tag[128], facts[128], command[32];
+	bool utf8;
 	char unparsed[4096];
 	uint64_t rcvd, sent;
 	int fd;

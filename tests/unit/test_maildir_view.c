@@ -108,7 +108,8 @@ static void
 add_some(struct edit *ed, struct model *model, uint32_t n)
 {
 	static unsigned serial;
-	const struct fixed fixed = { 1, 2, 3, 4, ENDING_LINE, 0, false };
+	const struct fixed fixed = { 1, 2, 3, 4, ENDING_LINE, HEADER_UNKNOWN, 0,
+		false };
 
 	for (; n > 0 && model->n < MODEL_MAX; n--) {
 		char *name = mem_printf("%u.x", serial++);
@@ -275,7 +276,8 @@ chunks_on_disk(void **state)
 			.keywords = i,
 			.modseq = UINT64_MAX - i };
 		struct fixed x = { -5, TIME_UNKNOWN, SIZE_UNKNOWN, i,
-			(enum ending)(i % 3), i, i % 2 != 0 };
+			(enum ending)(i % 3), (enum header_bytes)(i % 3), i,
+			i % 2 != 0 };
 		char *base = some_name(i);
 
 		chunk_append(c, &m, i % 2 ? PLACE_NEW : PLACE_INFO | PLACE_ODD,
@@ -305,6 +307,7 @@ chunks_on_disk(void **state)
 		assert_int_equal(chunk_fixed(d, i)->file_size, SIZE_UNKNOWN);
 		assert_int_equal(chunk_fixed(d, i)->synced, i % 2 != 0);
 		assert_int_equal(chunk_fixed(d, i)->wire_size, i);
+		assert_int_equal(chunk_fixed(d, i)->header, i % 3);
 		assert_int_equal(chunk_fixed(d, i)->ending, i % 3);
 		assert_int_equal(chunk_fixed(d, i)->email_id, i);
 	}

@@ -199,7 +199,7 @@ static const struct session_case cases[] = {
 	  "+OK Deleted.\r\n+OK Bye.\r\n", "LOGOUT", 4, 4 },
 	{ "capa", SLICE_INIT("CAPA\r\nCAPA 1\r\n"),
 	  "+OK Capability list follows.\r\nSASL PLAIN\r\nTOP\r\nUSER\r\n"
-	  "PIPELINING\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\n"
+	  "PIPELINING\r\nUIDL\r\nUTF8 USER\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\n"
 	  "IMPLEMENTATION Postern\r\n.\r\n" INVALID, "DISCONNECTED", 0, 0 },
 	{ "noop and others", SLICE_INIT("NOOP\r\n\r\nXYZZY\r\nUSER x\r\n"
 	    "NOOP 1\r\nno:op\r\nQUIT now\r\nDELE\r\n"),

@@ -15,7 +15,7 @@
 #define X200 X50 X50 X50 X50
 #define CAPA(before)                                                           \
  "+OK Capability list follows.\r\n" before "PIPELINING\r\nUIDL\r\n"            \
- "RESP-CODES\r\nAUTH-RESP-CODE\r\nIMPLEMENTATION Postern\r\n.\r\n"
+ "UTF8 USER\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nIMPLEMENTATION Postern\r\n.\r\n"
 #define INVALID	 "-ERR Invalid command.\r\n"
 #define TLS_ONLY "-ERR TLS required to log in.\r\n"
 
