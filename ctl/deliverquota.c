@@ -213,6 +213,7 @@ deliver_into(const struct arguments *a)
 	struct deliver_to to = { .mode = 0666, .sync = true };
 	struct quota_usage how = { 0 };
 	char *host;
+	struct quota_usage limits;
 	int status;
 
 	if (gethostname(name, sizeof(name) - 1) < 0)
@@ -223,6 +224,8 @@ deliver_into(const struct arguments *a)
 	to.trash_dir = how.trash_dir;
 	to.count_all = how.all;
 	to.counts = how.all || !is_trash(a->maildir, how.trash_dir);
+	to.given = a->quota != NULL &&
+	    quota_limits_parse(slice_str(a->quota), &limits);
 	to.dir_fd = owner_open(a->maildir);
 	to.root_fd = to.dir_fd < 0 ? -1 : open_root(to.dir_fd);
 	status =

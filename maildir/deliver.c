@@ -65,17 +65,35 @@ finish_file(struct delivery *d, struct stat *st, struct err *e)
 	return rc;
 }
 
-/* What cannot be noted makes the file wrong: then none is better. */
+/*
+ * What cannot be noted makes the file wrong.  Then none is better, if the
+ * limits are known without it; else it is made anew, or stays as it is: who
+ * has his limits there alone must not lose them.
+ */
 static void
 note(const struct delivery *d, int sign)
 {
-	int root_fd = d->to->root_fd, rc;
+	const struct deliver_to *to = d->to;
+	struct file_unique other = to->unique;
+	struct quota_usage u;
+	struct err e;
+	int rc;
 
-	if (!d->to->counts)
+	if (!to->counts)
 		return;
-	rc = quota_file_add(root_fd, sign * (int64_t)d->size, sign);
-	if (rc != 0 && rc != ERR_NOT_FOUND)
-		(void)!fsx_unlink(root_fd, QUOTA_FILE_NAME);
+	rc = quota_file_add(to->root_fd, sign * (int64_t)d->size, sign);
+	if (rc == 0 || rc == ERR_NOT_FOUND)
+		return;
+	if (to->given) {
+		(void)!fsx_unlink(to->root_fd, QUOTA_FILE_NAME);
+		return;
+	}
+	if (quota_file_read(to->root_fd, &u) != 0)
+		return;
+	other.counter++;
+	u.trash_dir = to->trash_dir;
+	u.all = to->count_all;
+	(void)!quota_file_remake(to->root_fd, &other, &u, &e);
 }
 
 static int

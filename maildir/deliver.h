@@ -23,6 +23,7 @@ struct deliver_to {
 	const char *trash_dir;	   /* as in struct quota_usage */
 	bool count_all;
 	bool counts; /* the mailbox isn't one that the quota passes over */
+	bool given;  /* its limits don't stand in maildirsize alone */
 	mode_t mode; /* of the file, before the umask */
 	bool sync;   /* it is to survive power loss */
 };

@@ -179,12 +179,15 @@ void
 quota_warn(struct account *a)
 {
 	struct store *s = a->store;
+	struct quota_usage u;
 	const struct deliver_to to = { .root_fd = a->root_fd,
 		.dir_fd = a->root_fd,
 		.unique = store_unique(s, s->wall_ms),
 		.counts = true,
+		.given = account_limits(a, &u),
+		.trash_dir = s->trash_dir,
+		.count_all = s->opt.trash_quota,
 		.mode = 0666 & ~(mode_t)s->opt.umask };
-	struct quota_usage u;
 	struct err e;
 	int rc;
 

@@ -217,6 +217,7 @@ all_or_nothing(void **state)
 		unsigned before = count_files(fixture_path(f, "new"));
 		struct quota_usage u;
 
+		to.given = true;
 		assert_true(fail_at < 30);
 		write_file(fixture_path(f, "maildirsize"), "90000S\n");
 		assert_int_equal(
@@ -232,6 +233,31 @@ all_or_nothing(void **state)
 		/* without a file it is counted next time */
 		if (quota_file_read(fd, &u) != ERR_NOT_FOUND)
 			assert_counted(fd);
+	}
+	assert_true(fail_at > 5);
+	(void)close(fd);
+}
+
+/* The same where the limits stand in that file alone: they stay. */
+static void
+limits_stay(void **state)
+{
+	struct fixture *f = *state;
+	int fd = open_root(f), rc = -1;
+
+	write_file(fixture_path(f, "maildirsize"), "100000S\n 0 0\n");
+	for (fail_at = 0; rc != 0 || n_calls > fail_at; fail_at++) {
+		struct deliver_to to = target(f, fd);
+		struct quota_usage u;
+
+		assert_true(fail_at < 30);
+		n_calls = 0;
+		fsx_set_fault(count_calls);
+		rc = put(&to);
+		fsx_set_fault(NULL);
+		assert_int_equal(quota_file_read(fd, &u), 0);
+		assert_int_equal(u.bytes_max, 100000);
+		assert_counted(fd);
 	}
 	assert_true(fail_at > 5);
 	(void)close(fd);
@@ -344,6 +370,8 @@ main(void)
 		    is_a_message, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(
 		    all_or_nothing, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(
+		    limits_stay, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(
 		    warns_once_a_day, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(
