@@ -118,7 +118,9 @@ tests_transcripts_run_imap_LDADD = $(IMAP_LIBS) libmaildir.a libbase.a \
 
 check_PROGRAMS += tests/unit/test_imap_consistency
 TESTS += tests/unit/test_imap_consistency
-tests_unit_test_imap_consistency_SOURCES = tests/unit/test_imap_consistency.c
+tests_unit_test_imap_consistency_SOURCES = tests/unit/test_imap_consistency.c \
+	tests/unit/consistency_client.c tests/unit/consistency_view.c \
+	tests/unit/consistency.h
 tests_unit_test_imap_consistency_LDADD = $(IMAP_LIBS) libmaildir.a libbase.a \
 	$(SQLITE_LIBS) $(UTF8PROC_LIBS)
 
