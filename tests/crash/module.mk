@@ -27,11 +27,28 @@ tests_crash_test_power_SOURCES = tests/crash/test_power.c \
 tests_crash_test_power_LDFLAGS = $(TESTS_CRASH_LD)
 tests_crash_test_power_LDADD = $(TESTS_CRASH_LIBS)
 
+TESTS_CRASH_ORDER = tests/crash/order.c tests/crash/order.h $(TESTS_CRASH_SRC)
+
 check_PROGRAMS += tests/crash/test_order
 TESTS += tests/crash/test_order
-tests_crash_test_order_SOURCES = tests/crash/test_order.c $(TESTS_CRASH_SRC)
+tests_crash_test_order_SOURCES = tests/crash/test_order.c \
+	$(TESTS_CRASH_ORDER)
 tests_crash_test_order_LDFLAGS = $(TESTS_CRASH_LD)
 tests_crash_test_order_LDADD = $(TESTS_CRASH_LIBS)
+
+check_PROGRAMS += tests/crash/test_waiting
+TESTS += tests/crash/test_waiting
+tests_crash_test_waiting_SOURCES = tests/crash/test_waiting.c \
+	$(TESTS_CRASH_ORDER)
+tests_crash_test_waiting_LDFLAGS = $(TESTS_CRASH_LD)
+tests_crash_test_waiting_LDADD = $(TESTS_CRASH_LIBS)
+
+check_PROGRAMS += tests/crash/test_append_group
+TESTS += tests/crash/test_append_group
+tests_crash_test_append_group_SOURCES = tests/crash/test_append_group.c \
+	$(TESTS_CRASH_ORDER)
+tests_crash_test_append_group_LDFLAGS = $(TESTS_CRASH_LD)
+tests_crash_test_append_group_LDADD = $(TESTS_CRASH_LIBS)
 
 check_PROGRAMS += tests/crash/test_odd
 TESTS += tests/crash/test_odd

@@ -1,0 +1,208 @@
+#include "tests/crash/order.h"
+
+#include "base/fsx.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/syncer.h"
+
+/* --- the calls ------------------------------------------------------------ */
+
+enum { NOTED_MAX = 2048 };
+
+static struct {
+	enum call call;
+	char name[CALLS_NAME];
+} noted[NOTED_MAX];
+static int n_noted;
+static struct calls_log *calls;
+
+static void
+note(enum call call, const char *name)
+{
+	if (!call_changes(call) || n_noted == NOTED_MAX)
+		return;
+	noted[n_noted].call = call;
+	(void)snprintf(noted[n_noted].name, sizeof(noted[0].name), "%s", name);
+	n_noted++;
+}
+
+static bool
+is_what(const char *name, enum what what)
+{
+	bool wal = strcmp(name, "postern.db-wal") == 0;
+	bool dir = strcmp(name, "cur") == 0;
+	bool mail = name[0] >= '0' && name[0] <= '9';
+
+	switch (what) {
+	case WAL:
+		return wal;
+	case DIR_OF_MAIL:
+		return dir;
+	case MAIL:
+		return mail;
+	case ANY:
+		return true;
+	}
+	return false;
+}
+
+/* Index of the first or last such call; -1: none. */
+int
+first_call(enum call call, enum what what)
+{
+	for (int i = 0; i < n_noted; i++)
+		if (noted[i].call == call && is_what(noted[i].name, what))
+			return i;
+	return -1;
+}
+
+int
+last_call(enum call call, enum what what)
+{
+	for (int i = n_noted; i-- > 0;)
+		if (noted[i].call == call && is_what(noted[i].name, what))
+			return i;
+	return -1;
+}
+
+int
+count_calls(enum call call, enum what what)
+{
+	int n = 0;
+
+	for (int i = 0; i < n_noted; i++)
+		n += noted[i].call == call && is_what(noted[i].name, what);
+	return n;
+}
+
+void
+forget_calls(void)
+{
+	n_noted = 0;
+}
+
+/* --- the syncs ------------------------------------------------------------ */
+
+enum { HELD_MAX = 64 };
+
+static struct sync_job *held[HELD_MAX];
+static size_t n_held;
+static bool hold;
+unsigned woken;
+
+static void
+submit(struct syncer *self, struct sync_job *job)
+{
+	(void)self;
+	if (!hold) {
+		sync_job_do(job);
+		return;
+	}
+	assert_true(n_held < HELD_MAX);
+	held[n_held++] = job;
+}
+
+void
+hold_syncs(bool on)
+{
+	hold = on;
+}
+
+size_t
+held_syncs(void)
+{
+	return n_held;
+}
+
+void
+release_syncs(int error)
+{
+	struct sync_job *now[HELD_MAX];
+	size_t n = n_held;
+
+	/* who is woken may hand in the next */
+	memcpy(now, held, sizeof(now));
+	n_held = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (error == 0) {
+			sync_job_do(now[i]);
+			continue;
+		}
+		now[i]->error = error;
+		now[i]->done(now[i]);
+	}
+}
+
+static void
+wake(void *arg)
+{
+	(void)arg;
+	woken++;
+}
+
+struct waker
+order_waker(void)
+{
+	return (struct waker){ wake, &woken };
+}
+
+enum step
+step_append(struct fixture *f, struct append *p, struct waker waker)
+{
+	enum step step;
+
+	do
+		step = append_commit(p, waker, 1, f->wall_ms);
+	while (step == STEP_YIELD);
+	return step;
+}
+
+/* --- the Maildir ---------------------------------------------------------- */
+
+static void
+quiet(void *arg, enum log_level level, const char *ident, const char *line)
+{
+	(void)arg;
+	(void)level;
+	(void)ident;
+	(void)line;
+}
+
+void
+order_init(void)
+{
+	log_set_sink(quiet, NULL);
+	calls = calls_log_new();
+}
+
+int
+order_setup(void **state)
+{
+	static struct syncer syncer = { submit };
+	struct fixture *f;
+	int rc = fixture_setup(state);
+
+	if (rc != 0)
+		return rc;
+	f = *state;
+	calls_begin(f->path, calls);
+	f->syncer = &syncer;
+	hold = false;
+	n_held = 0;
+	fixture_reopen(f);
+	n_noted = 0;
+	calls_set_watcher(note);
+	return 0;
+}
+
+int
+order_teardown(void **state)
+{
+	fsx_set_fault(NULL);
+	calls_set_watcher(NULL);
+	calls_set_birth(0);
+	calls_end();
+	hold = false;
+	release_syncs(0);
+	return fixture_teardown(state);
+}
