@@ -20,7 +20,7 @@
 #include "base/mem.h"
 #include "base/secret.h"
 
-enum { SSHA_SALT_LEN = 4, SHA1_LEN = 20, SLOW_ITERATIONS = 10000 };
+enum { SSHA_SALT_LEN = 4, SLOW_ITERATIONS = 10000 };
 
 /* Digest of a ‖ b; returns its length. */
 static size_t
@@ -101,10 +101,11 @@ check_md5raw(struct slice text, struct slice given)
 	return ok;
 }
 
-/* {SSHA}: SHA-1 of password and salt, followed by the salt. */
+/* Digest of password and salt, followed by the salt. */
 static bool
-check_ssha(struct slice text, struct slice given)
+check_salted(const EVP_MD *md, struct slice text, struct slice given)
 {
+	size_t n = (size_t)EVP_MD_get_size(md);
 	uint8_t got[EVP_MAX_MD_SIZE];
 	struct slice whole;
 	struct buf want;
@@ -114,15 +115,31 @@ check_ssha(struct slice text, struct slice given)
 	if (base64_decode(slice_trim(text), &want)) {
 		whole = buf_slice(&want);
 		/* Courier writes four bytes of salt; others write more. */
-		ok = whole.n >= SHA1_LEN + SSHA_SALT_LEN &&
-		    digest(EVP_sha1(), given, slice_skip(whole, SHA1_LEN),
-			got) == SHA1_LEN &&
-		    secret_eq(
-			slice_first(whole, SHA1_LEN), slice_of(got, SHA1_LEN));
+		ok = whole.n >= n + SSHA_SALT_LEN &&
+		    digest(md, given, slice_skip(whole, n), got) == n &&
+		    secret_eq(slice_first(whole, n), slice_of(got, n));
 	}
 	buf_fini(&want);
 	secret_wipe(got, sizeof(got));
 	return ok;
+}
+
+static bool
+check_ssha(struct slice text, struct slice given)
+{
+	return check_salted(EVP_sha1(), text, given);
+}
+
+static bool
+check_ssha256(struct slice text, struct slice given)
+{
+	return check_salted(EVP_sha256(), text, given);
+}
+
+static bool
+check_ssha512(struct slice text, struct slice given)
+{
+	return check_salted(EVP_sha512(), text, given);
 }
 
 /* The result of crypt(3), or NULL; data is the caller's to wipe. */
@@ -212,6 +229,8 @@ static bool make_md5(struct slice password, struct buf *out);
 static bool make_md5raw(struct slice password, struct buf *out);
 static bool make_sha1(struct slice password, struct buf *out);
 static bool make_ssha(struct slice password, struct buf *out);
+static bool make_ssha256(struct slice password, struct buf *out);
+static bool make_ssha512(struct slice password, struct buf *out);
 static bool make_sha256(struct slice password, struct buf *out);
 static bool make_sha512(struct slice password, struct buf *out);
 static bool make_scram_sha1(struct slice password, struct buf *out);
@@ -235,16 +254,33 @@ static const struct form {
 	{ SLICE_INIT("{ARGON2ID}"), check_argon2id, make_argon2id },
 #endif
 	{ SLICE_INIT("{CRYPT}"), check_libcrypt, NULL },
+	/* Dovecot's own names */
+	{ SLICE_INIT("{SSHA256}"), check_ssha256, make_ssha256 },
+	{ SLICE_INIT("{SSHA512}"), check_ssha512, make_ssha512 },
+	{ SLICE_INIT("{SHA512-CRYPT}"), check_libcrypt, NULL },
+	{ SLICE_INIT("{SHA256-CRYPT}"), check_libcrypt, NULL },
+	{ SLICE_INIT("{MD5-CRYPT}"), check_libcrypt, NULL },
+	{ SLICE_INIT("{BLF-CRYPT}"), check_libcrypt, NULL },
+	{ SLICE_INIT("{DES-CRYPT}"), check_libcrypt, NULL },
 };
+
+static const struct form *
+form_of(struct slice stored)
+{
+	for (size_t i = 0; i < NELEMS(forms); i++)
+		if (slice_istarts(stored, forms[i].prefix))
+			return &forms[i];
+	return NULL;
+}
 
 bool
 passwd_check_crypt(struct slice stored, struct slice given)
 {
-	for (size_t i = 0; i < NELEMS(forms); i++)
-		if (slice_istarts(stored, forms[i].prefix))
-			return forms[i].check(
-			    slice_skip(stored, forms[i].prefix.n), given);
-	return check_libcrypt(stored, given);
+	const struct form *form = form_of(stored);
+
+	return form == NULL
+	    ? check_libcrypt(stored, given)
+	    : form->check(slice_skip(stored, form->prefix.n), given);
 }
 
 bool
@@ -303,17 +339,35 @@ make_md5raw(struct slice password, struct buf *out)
 }
 
 static bool
-make_ssha(struct slice password, struct buf *out)
+make_salted(const EVP_MD *md, struct slice password, struct buf *out)
 {
 	uint8_t got[EVP_MAX_MD_SIZE + SSHA_SALT_LEN], salt[SSHA_SALT_LEN];
+	size_t n;
 
-	if (getrandom(salt, sizeof(salt), 0) != (ssize_t)sizeof(salt) ||
-	    digest(EVP_sha1(), password, slice_of(salt, sizeof(salt)), got) !=
-		SHA1_LEN)
+	if (getrandom(salt, sizeof(salt), 0) != (ssize_t)sizeof(salt))
 		return false;
-	memcpy(got + SHA1_LEN, salt, sizeof(salt));
-	base64_encode(slice_of(got, SHA1_LEN + SSHA_SALT_LEN), out);
-	return true;
+	n = digest(md, password, slice_of(salt, sizeof(salt)), got);
+	memcpy(got + n, salt, sizeof(salt));
+	base64_encode(slice_of(got, n + SSHA_SALT_LEN), out);
+	return n != 0;
+}
+
+static bool
+make_ssha(struct slice password, struct buf *out)
+{
+	return make_salted(EVP_sha1(), password, out);
+}
+
+static bool
+make_ssha256(struct slice password, struct buf *out)
+{
+	return make_salted(EVP_sha256(), password, out);
+}
+
+static bool
+make_ssha512(struct slice password, struct buf *out)
+{
+	return make_salted(EVP_sha512(), password, out);
 }
 
 static bool
@@ -379,10 +433,11 @@ passwd_scram_keys(
 static bool
 crypt_method(struct slice old, char method[16])
 {
+	const struct form *form = form_of(old);
 	size_t end;
 
-	if (slice_istarts(old, SLICE("{CRYPT}")))
-		old = slice_skip(old, sizeof("{CRYPT}") - 1);
+	if (form != NULL && form->check == check_libcrypt)
+		old = slice_skip(old, form->prefix.n);
 	if (old.n == 0 || old.p[0] != '$')
 		return false;
 	end = slice_find(slice_skip(old, 1), '$') + 2;
@@ -408,15 +463,6 @@ make_libcrypt(const char *method, struct slice password, struct buf *out)
 	secret_wipe(data, sizeof(*data));
 	free(data);
 	return got != NULL;
-}
-
-static const struct form *
-form_of(struct slice stored)
-{
-	for (size_t i = 0; i < NELEMS(forms); i++)
-		if (slice_istarts(stored, forms[i].prefix))
-			return &forms[i];
-	return NULL;
 }
 
 bool

@@ -4,9 +4,10 @@
  * Layer:  auth, uses base, libcrypto, libcrypt.
  * Stored forms: anything that crypt(3) of libxcrypt knows ($1$ $5$ $6$ $2b$
  * $y$ …, also behind {CRYPT}), and Courier's {MD5} {MD5RAW} {SHA} {SSHA}
- * {SHA256} {SHA512}, whose names are taken in either case; {SCRAM-SHA-1} and
- * {SCRAM-SHA-256} with the keys of RFC 5802 (scram.h); {ARGON2ID} where
- * libargon2 was there when Postern was built.
+ * {SHA256} {SHA512}, whose names are taken in either case; Dovecot's {SSHA256}
+ * {SSHA512} {SHA512-CRYPT} {SHA256-CRYPT} {MD5-CRYPT} {BLF-CRYPT} {DES-CRYPT};
+ * {SCRAM-SHA-1} and {SCRAM-SHA-256} with the keys of RFC 5802 (scram.h);
+ * {ARGON2ID} where libargon2 was there when Postern was built.
  * Comparison takes a time that doesn't depend on where two values differ.
  */
 #ifndef AUTH_PASSWD_H

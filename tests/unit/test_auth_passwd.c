@@ -27,6 +27,10 @@ static const char *const of_secret[] = {
 	sha512_of_secret,
 	"$1$abcdefgh$cHJi5PXp/ki/ktXzqlk6I1",
 	"{CRYPT}$1$abcdefgh$cHJi5PXp/ki/ktXzqlk6I1",
+	"{MD5-CRYPT}$1$abcdefgh$cHJi5PXp/ki/ktXzqlk6I1",
+	"{SSHA256}qGSW+oNILJZzP8XfwAqm8oHb1pUlXul/o4P6T5F9dC5hYmNk",
+	"{SSHA512}"
+	"aCu7JRc+kLsuEmFs1zTY+AiP7DSGnjjG+dH28Dp+E5usqoAixeTPihKqZmkWal4mUfp63tqvCAkFV1LKTDFH6XNhbHRzYWx0",
 };
 /* clang-format on */
 
@@ -84,6 +88,10 @@ test_make(void **state)
 		{ "$2b$05$abcdefgh", "$2b$" },
 		{ "$y$j9T$abcdefgh", "$y$" },
 		{ "{CRYPT}$6$abcdefgh$x", "{CRYPT}$6$" },
+		{ "{SHA512-CRYPT}$6$abcdefgh$x", "{SHA512-CRYPT}$6$" },
+		{ "{BLF-CRYPT}$2y$05$x", "{BLF-CRYPT}$2y$" },
+		{ "{ssha512}x", "{SSHA512}" },
+		{ "{SSHA256}x", "{SSHA256}" },
 		{ "abJnggxhB/yWI", "{SSHA}" },
 	};
 
