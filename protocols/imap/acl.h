@@ -37,6 +37,15 @@ int imap_acl_load(struct imap_session *i, struct acl_args *a, struct acl *list,
 /* What the list gives to an identifier as in the files: enum acl_right. */
 unsigned imap_acl_rights_of(const struct acl *list, struct slice identifier);
 
+/* What LIST is asked to tell besides, in Courier's words: ACL, MYRIGHTS. */
+enum { ACL_LIST_LISTS = 1, ACL_LIST_RIGHTS = 2 };
+/*
+ * Append that of a mailbox, by the name that the client is told: the list if
+ * the user may administer it, his rights if he has one to know of it.
+ */
+void imap_acl_put_listed(
+    struct imap_session *i, struct slice shown, unsigned what);
+
 /* Log that a->who has these rights now. */
 void imap_acl_log(
     struct imap_session *i, const struct acl_args *a, unsigned rights);

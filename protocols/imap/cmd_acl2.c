@@ -147,13 +147,9 @@ acl2_edit(const struct acl2_args *a, struct acl *list)
 }
 
 static void
-acl2_put(struct imap_session *i, struct slice name, const struct acl *list)
+put_entries(struct buf *out, const struct acl *list)
 {
-	struct buf *out = &i->s.out;
-
-	buf_puts(out, "* LIST () \".\" ");
-	imap_put_mailbox(i, out, name);
-	buf_puts(out, " ((\"ACL\" (");
+	buf_puts(out, "(\"ACL\" (");
 	for (size_t k = 0; k < list->n; k++) {
 		buf_putc(out, '(');
 		imap_put_string(out, list->v[k].identifier);
@@ -161,7 +157,60 @@ acl2_put(struct imap_session *i, struct slice name, const struct acl *list)
 		imap_put_rights(out, list->v[k].rights);
 		buf_putc(out, ')');
 	}
-	buf_puts(out, ")))\r\n");
+	buf_puts(out, "))");
+}
+
+static void
+acl2_put(struct imap_session *i, struct slice name, const struct acl *list)
+{
+	struct buf *out = &i->s.out;
+
+	buf_puts(out, "* LIST () \".\" ");
+	imap_put_mailbox(i, out, name);
+	buf_puts(out, " (");
+	put_entries(out, list);
+	buf_puts(out, ")\r\n");
+}
+
+static void
+put_listed(struct imap_session *i, const struct imap_place *p, unsigned what)
+{
+	struct buf *out = &i->s.out;
+	struct acl list;
+
+	acl_init(&list);
+	if ((what & ACL_LIST_LISTS) != 0 &&
+	    ((p->rights & ACL_ADMINISTER) == 0 ||
+		account_acl(p->account, p->name, &list, NULL) != 0))
+		what &= ~(unsigned)ACL_LIST_LISTS;
+	if (what != 0) {
+		buf_puts(out, " (");
+		if ((what & ACL_LIST_LISTS) != 0)
+			put_entries(out, &list);
+		if ((what & ACL_LIST_RIGHTS) != 0) {
+			buf_puts(out, "(\"MYRIGHTS\" ");
+			imap_put_rights(out, p->rights);
+			buf_putc(out, ')');
+		}
+		buf_putc(out, ')');
+	}
+	acl_fini(&list);
+}
+
+void
+imap_acl_put_listed(struct imap_session *i, struct slice shown, unsigned what)
+{
+	/* there may be very many mailboxes */
+	struct arena_mark mark = arena_mark(&i->arena);
+	struct imap_place p;
+	struct slice name;
+
+	imap_leave(i);
+	if (imap_name_complete(i, shown, &name) &&
+	    imap_reach_any(i, name, &p, NULL) == 0)
+		put_listed(i, &p, what);
+	imap_leave(i);
+	arena_rewind(&i->arena, mark);
 }
 
 /* What went wrong, told for this mailbox; the others go on. */

@@ -1,6 +1,7 @@
 /* LIST and LSUB, RFC 3501 6.3.8 and 6.3.9; RFC 3348 (CHILDREN). */
 #include <stdlib.h>
 
+#include "protocols/imap/acl.h"
 #include "protocols/imap/pattern.h"
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
@@ -12,11 +13,39 @@ struct list_args {
 	bool root;	      /* pattern "": only the separator is asked for */
 	bool nothing;	      /* it can match no name */
 	bool lsub, percent;
-	bool links; /* all that the pattern matches is in "shared." */
+	unsigned tell; /* ACL_LIST_… */
+	bool links;    /* all that the pattern matches is in "shared." */
 	struct shared_listing *shared; /* while they are looked for */
 	struct mailbox_list list;
 	size_t at;
 };
+
+/* Courier's, of ACL2=UNION: SP "(" words ")"; others than these are passed
+ * over. */
+static enum parse
+parse_options(struct imap_lex *lx, struct list_args *a)
+{
+	struct slice word;
+	enum parse r;
+
+	if (!slice_starts(slice_skip(lx->in, lx->pos), SLICE(" (")))
+		return PARSE_OK;
+	if ((r = imap_lex_space(lx)) != PARSE_OK ||
+	    (r = imap_lex_open(lx)) != PARSE_OK)
+		return r;
+	while (imap_lex_peek(lx) != ')') {
+		if ((r = imap_lex_atom(lx, &word)) != PARSE_OK)
+			return r;
+		if (slice_ieq(word, SLICE("ACL")))
+			a->tell |= ACL_LIST_LISTS;
+		if (slice_ieq(word, SLICE("MYRIGHTS")))
+			a->tell |= ACL_LIST_RIGHTS;
+		if (imap_lex_peek(lx) != ')' &&
+		    (r = imap_lex_space(lx)) != PARSE_OK)
+			return r;
+	}
+	return imap_lex_close(lx);
+}
 
 static enum parse
 parse_pattern(struct imap_session *i, struct imap_lex *lx, struct list_args *a)
@@ -25,7 +54,8 @@ parse_pattern(struct imap_session *i, struct imap_lex *lx, struct list_args *a)
 	struct buf wire;
 	enum parse r;
 
-	if ((r = imap_lex_space(lx)) != PARSE_OK ||
+	if ((r = parse_options(lx, a)) != PARSE_OK ||
+	    (r = imap_lex_space(lx)) != PARSE_OK ||
 	    (r = imap_parse_astring(i, lx, &reference)) != PARSE_OK ||
 	    (r = imap_lex_space(lx)) != PARSE_OK ||
 	    (r = imap_lex_list_mailbox(lx, &pattern)) != PARSE_OK)
@@ -121,6 +151,8 @@ put_line(struct imap_session *i, struct slice name, unsigned attrs)
 	put_attrs(out, a, attrs, i->opt->no_inferiors);
 	buf_puts(out, " \".\" ");
 	imap_put_name(out, name);
+	if (a->tell != 0)
+		imap_acl_put_listed(i, name, a->tell);
 	buf_puts(out, "\r\n");
 }
 
@@ -235,7 +267,9 @@ listing_fn(struct imap_session *i)
 
 		if (imap_output_full(i))
 			return STEP_WAIT_OUTPUT;
-		if (imap_spend(i, e->name.n * (a->pattern.n + 1)))
+		if (imap_spend(i,
+			e->name.n * (a->pattern.n + 1) +
+			    (a->tell != 0 ? SHARED_COST : 0)))
 			return STEP_YIELD;
 		/* as Courier: they are asked for by their namespace */
 		if ((is_shared(e->name) && !is_shared(a->pattern)) ||

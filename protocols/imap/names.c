@@ -92,9 +92,9 @@ imap_name_shown(const struct imap_session *i, struct slice name)
 	    : rest;
 }
 
-/* The store's name; false if there can be none. */
-static bool
-complete(struct imap_session *i, struct slice utf8, struct slice *name)
+bool
+imap_name_complete(
+    struct imap_session *i, struct slice utf8, struct slice *name)
 {
 	const struct slice inbox = SLICE("INBOX");
 
@@ -134,7 +134,8 @@ imap_parse_mailbox(
 	if (r != PARSE_OK)
 		return r;
 	*name = SLICE("");
-	*bad = !imap_name_decode(i, wire, &utf8) || !complete(i, utf8, name);
+	*bad = !imap_name_decode(i, wire, &utf8) ||
+	    !imap_name_complete(i, utf8, name);
 	i->names_complete = !*bad && imap_name_is_complete(utf8);
 	return PARSE_OK;
 }

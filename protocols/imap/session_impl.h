@@ -494,6 +494,9 @@ void imap_put_mailbox(
  */
 struct slice imap_name_shown(
     const struct imap_session *i, struct slice name) MUST_USE;
+/* The store's name of what a client names so; false if there can be none. */
+bool imap_name_complete(struct imap_session *i, struct slice utf8,
+    struct slice *name) MUST_USE;
 /* Whether it begins with "INBOX.", in either case. */
 bool imap_name_is_complete(struct slice name) MUST_USE;
 enum step imap_bad_name(struct imap_session *i);
