@@ -72,6 +72,9 @@ quota_file_parse(struct slice bytes, struct quota_usage *out)
 		    __builtin_add_overflow(out->messages, c, &out->messages))
 			return ERR_FORMAT;
 		out->n_lines++;
+		/* one that was cut, by a full disk, and the next behind it */
+		if (slice_trim(line).n != 0)
+			out->too_long = true;
 	}
 	return 0;
 }

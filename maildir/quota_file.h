@@ -30,7 +30,7 @@ struct quota_usage {
 	int64_t mtime_s;
 	const char *trash_dir; /* isn't counted; NULL: ".Trash" */
 	bool all;      /* count the trash, and messages marked \Deleted, too */
-	bool too_long; /* 5120 bytes, and more: to be made anew */
+	bool too_long; /* 5120 bytes, and more, or a line: to be made anew */
 };
 
 /* "10000000S,1000C" into the limits; false: not in that form. */

@@ -126,6 +126,25 @@ delivers_until_full(void **state)
 	(void)close(fd);
 }
 
+/* A full disk cut a line, and who came then wrote his behind it. */
+static void
+counts_after_a_cut_line(void **state)
+{
+	struct fixture *f = *state;
+	int fd = open_root(f);
+	struct deliver_to to = target(f, fd);
+	struct quota_usage u;
+
+	write_file(fixture_path(f, "maildirsize"),
+	    "100000S,100C\n 20 1\n      1234          18            1\n");
+	assert_int_equal(put(&to), 0);
+	assert_int_equal(quota_file_read(fd, &u), 0);
+	assert_int_equal(u.messages, 1);
+	assert_int_equal(u.messages_max, 100);
+	assert_counted(fd);
+	(void)close(fd);
+}
+
 /* What the server shows of it. */
 static void
 is_a_message(void **state)
@@ -364,6 +383,8 @@ main(void)
 		cmocka_unit_test(percentages),
 		cmocka_unit_test_setup_teardown(
 		    delivers_until_full, fixture_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(
+		    counts_after_a_cut_line, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(
 		    counts_what_comes_late, fixture_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(
