@@ -192,8 +192,8 @@ put_size(
 		buf_puts(out, ":2,");
 	buf_putf(out, " %llu %u:%u:%d\n", (unsigned long long)size, id->n,
 	    id->uidvalidity,
-	    fixed->header == HEADER_8BIT ||
-		(fixed->header == HEADER_UNKNOWN && id->utf8 == UTF8_YES));
+	    id->utf8 == UTF8_UNKNOWN ? fixed->header == HEADER_8BIT
+				     : id->utf8 == UTF8_YES);
 	buf_fini(&name);
 }
 
