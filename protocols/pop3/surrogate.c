@@ -14,11 +14,13 @@ put_date(struct buf *out, int64_t date_ms)
 		"Fri", "Sat" };
 	static const char months[][4] = { "Jan", "Feb", "Mar", "Apr", "May",
 		"Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
-	const time_t last = 253402300799; /* of the year 9999 */
-	time_t s = (time_t)(date_ms / 1000);
+	/* of the year 9999, or where a time_t of 32 bits ends */
+	const int64_t last =
+	    sizeof(time_t) < sizeof(int64_t) ? INT32_MAX : 253402300799;
+	int64_t date_s = date_ms / 1000;
+	time_t s = (time_t)(date_s < 0 ? 0 : date_s > last ? last : date_s);
 	struct tm tm = { .tm_mday = 1 };
 
-	s = s < 0 ? 0 : s > last ? last : s;
 	(void)gmtime_r(&s, &tm);
 	buf_putf(out, "Date: %s, %02d %s %04d %02d:%02d:%02d +0000\n",
 	    days[tm.tm_wday], tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900,
