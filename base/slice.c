@@ -9,12 +9,6 @@ slice_eq(struct slice a, struct slice b)
 	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
 
-bool
-slice_ieq(struct slice a, struct slice b)
-{
-	return a.n == b.n && slice_icmp(a, b) == 0;
-}
-
 int
 slice_cmp(struct slice a, struct slice b)
 {
@@ -98,6 +92,15 @@ vector_of(uint8_t c)
 	return (vector){ 0 } + c;
 }
 
+static bool
+vector_any(vector v)
+{
+	uint64_t any[2];
+
+	memcpy(any, &v, sizeof(any));
+	return (any[0] | any[1]) != 0;
+}
+
 /*
  * Where both the first and the last byte fit, the rest is compared.  Text that
  * is made for it can have that happen at every place: then memmem(), which is
@@ -118,10 +121,8 @@ slice_contains(struct slice s, struct slice what)
 	for (; s.n - last - at >= sizeof(vector); at += sizeof(vector)) {
 		vector hits = (vector)(vector_at(s.p + at) == first_byte) &
 		    (vector)(vector_at(s.p + at + last) == last_byte);
-		uint64_t any[2];
 
-		memcpy(any, &hits, sizeof(any));
-		if ((any[0] | any[1]) == 0)
+		if (!vector_any(hits))
 			continue;
 		for (size_t k = 0; k < sizeof(vector); k++) {
 			if (hits[k] == 0)
@@ -135,6 +136,66 @@ slice_contains(struct slice s, struct slice what)
 	}
 rest:
 	return memmem(s.p + at, s.n - at, what.p, what.n) != NULL;
+}
+
+size_t
+slice_find_pair(struct slice s, uint8_t a, uint8_t b)
+{
+	vector first = vector_of(a), second = vector_of(b);
+	size_t at = 0;
+
+	while (s.n - at > sizeof(vector) &&
+	    !vector_any((vector)(vector_at(s.p + at) == first) &
+		(vector)(vector_at(s.p + at + 1) == second)))
+		at += sizeof(vector);
+	for (; s.n - at > 1; at++)
+		if (s.p[at] == a && s.p[at + 1] == b)
+			return at;
+	return s.n;
+}
+
+/* Of so many vectors, at most 255, behind a byte. */
+static struct slice_lines
+count_vectors(const uint8_t *p, size_t n)
+{
+	struct slice_lines c = { 0, 0 };
+	vector all = vector_of(0), bare = vector_of(0);
+
+	for (size_t i = 0; i < n; i++, p += sizeof(vector)) {
+		vector lf = (vector)(vector_at(p) == vector_of('\n'));
+		vector cr = (vector)(vector_at(p - 1) == vector_of('\r'));
+
+		/* true is all bits, -1 */
+		all -= lf;
+		bare -= lf & ~cr;
+	}
+	for (size_t k = 0; k < sizeof(vector); k++) {
+		c.all += all[k];
+		c.bare += bare[k];
+	}
+	return c;
+}
+
+struct slice_lines
+slice_count_lines(struct slice s, uint8_t before)
+{
+	struct slice_lines c = { 0, 0 }, more;
+	size_t at = 0, n;
+
+	if (s.n != 0 && s.p[at++] == '\n')
+		c = (struct slice_lines){ 1, before != '\r' };
+	while ((n = (s.n - at) / sizeof(vector)) != 0) {
+		n = n > 255 ? 255 : n;
+		more = count_vectors(s.p + at, n);
+		c.all += more.all;
+		c.bare += more.bare;
+		at += n * sizeof(vector);
+	}
+	for (; at < s.n; at++) {
+		c.all += s.p[at] == '\n';
+		c.bare += s.p[at] == '\n' && s.p[at - 1] != '\r';
+	}
+	return c;
 }
 
 static bool

@@ -58,12 +58,16 @@ slice_first(struct slice s, size_t n)
 
 /* Byte-wise equality. */
 bool slice_eq(struct slice a, struct slice b);
-/* Equality that folds ASCII letters only. */
-bool slice_ieq(struct slice a, struct slice b);
 /* memcmp order, a shorter prefix first. */
 int slice_cmp(struct slice a, struct slice b);
 /* slice_cmp after folding ASCII letters. */
 int slice_icmp(struct slice a, struct slice b);
+/* Equality that folds ASCII letters only. */
+static inline bool
+slice_ieq(struct slice a, struct slice b)
+{
+	return a.n == b.n && slice_icmp(a, b) == 0;
+}
 /* Whether s begins with prefix; the i form folds ASCII letters. */
 bool slice_starts(struct slice s, struct slice prefix);
 bool slice_istarts(struct slice s, struct slice prefix);
@@ -77,6 +81,14 @@ size_t slice_rfind(struct slice s, uint8_t c);
 bool slice_has(struct slice s, uint8_t c);
 /* Whether what stands anywhere in s; several times faster than memmem(). */
 bool slice_contains(struct slice s, struct slice what);
+/* Index of the first place where a and then b stand, or s.n. */
+size_t slice_find_pair(struct slice s, uint8_t a, uint8_t b);
+/* How many LF s has, and how many of these have no CR before them. */
+struct slice_lines {
+	size_t all, bare;
+};
+/* before: the byte that stands before s. */
+struct slice_lines slice_count_lines(struct slice s, uint8_t before);
 /* s without leading and trailing blanks, tabs, CR and LF. */
 struct slice slice_trim(struct slice s);
 /*

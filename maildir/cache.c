@@ -145,10 +145,19 @@ drop_groups(struct account *a, int64_t first, int64_t last)
 	}
 }
 
+/* No key is known to be missing. */
+static void
+forget_hole(struct account *a)
+{
+	a->cache_hole_first = 0;
+	a->cache_hole_last = -1;
+}
+
 void
 cache_close(struct account *a)
 {
 	drop_groups(a, INT64_MIN, INT64_MAX);
+	forget_hole(a);
 	if (a->cache.h != NULL)
 		db_close(&a->cache);
 }
@@ -233,6 +242,29 @@ is_open(struct account *a)
 	return false;
 }
 
+/*
+ * A row isn't there.  When messages are read for the first time none is up to
+ * the next mailbox, and asking for each would cost more than computing some
+ * that another process writes meanwhile.
+ */
+static void
+note_hole(struct account *a, int64_t key)
+{
+	sqlite3_stmt *s = db_stmt(&a->cache, DB_CACHE_NEXT);
+	int rc;
+
+	db_bind_i64(s, 1, key);
+	rc = db_step(&a->cache, s, NULL);
+	if (rc < 0)
+		return;
+	a->cache_hole_first = key;
+	a->cache_hole_last = INT64_MAX;
+	if (rc == 1) {
+		a->cache_hole_last = sqlite3_column_int64(s, 0) - 1;
+		(void)sqlite3_reset(s);
+	}
+}
+
 static void
 read_group(struct cache_group *g)
 {
@@ -240,7 +272,8 @@ read_group(struct cache_group *g)
 	sqlite3_stmt *s;
 	int rc;
 
-	if (!is_open(a))
+	if (!is_open(a) ||
+	    (g->key >= a->cache_hole_first && g->key <= a->cache_hole_last))
 		return;
 	s = db_stmt(&a->cache, DB_CACHE_GET);
 	db_bind_i64(s, 1, g->key);
@@ -248,6 +281,8 @@ read_group(struct cache_group *g)
 	if (rc == 1) {
 		cache_row_unpack(&g->row, db_column_blob(s, 0), g->salt);
 		(void)sqlite3_reset(s);
+	} else if (rc == 0) {
+		note_hole(a, g->key);
 	} else if (rc == ERR_DAMAGED) {
 		/* g is not in the pool yet: this leaves it alone */
 		discard(a);
@@ -300,6 +335,7 @@ cache_flush(struct account *a)
 	if (!a->cache_dirty)
 		return;
 	a->cache_dirty = false;
+	forget_hole(a);
 	if (is_open(a) && (rc = db_begin(&a->cache, NULL)) == 0) {
 		buf_init(&row, CACHE_ROW_PACKED_MAX);
 		rc = write_dirty(a, &row);
@@ -485,6 +521,7 @@ mailbox_cache_put_whole(
 	buf_init(&v, bytes.n + SUM_BYTES);
 	buf_put(&v, bytes);
 	le_put(&v, blob_sum(bytes) ^ salt_of(m, key), SUM_BYTES);
+	forget_hole(a);
 	s = db_stmt(&a->cache, DB_CACHE_PUT);
 	db_bind_i64(s, 1, key);
 	db_bind_blob(s, 2, buf_slice(&v));

@@ -131,6 +131,7 @@ static const char *const texts[DB_N_STATEMENTS] = {
     "ON m.id = i.mailbox WHERE i.id > ?1 ORDER BY i.id",
 [DB_INTENT_DEL] = "DELETE FROM intent WHERE id BETWEEN ?1 AND ?2",
 [DB_CACHE_GET] = "SELECT bytes FROM cached WHERE key = ?1",
+[DB_CACHE_NEXT] = "SELECT key FROM cached WHERE key > ?1 ORDER BY key LIMIT 1",
 [DB_CACHE_PUT] = "INSERT OR REPLACE INTO cached (key, bytes) VALUES (?1, ?2)",
 [DB_CACHE_DEL] = "DELETE FROM cached WHERE key BETWEEN ?1 AND ?2",
 };

@@ -123,6 +123,8 @@ struct account {
 	struct db cache;
 	bool cache_failed;
 	bool cache_dirty; /* something of it waits to be written */
+	/* keys of which the file had none when it was looked at last */
+	int64_t cache_hole_first, cache_hole_last;
 
 	struct trash *trash; /* under way, in the background */
 	int64_t trash_checked_ms;

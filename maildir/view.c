@@ -156,17 +156,36 @@ chunks_find(struct chunk *const *v, size_t n, uint32_t uid)
 	return low;
 }
 
+/* The chunk where it is, or would be. */
+static size_t
+chunk_of_uid(const struct view *v, uint32_t uid)
+{
+	size_t at = *v->recent;
+
+	if (v->v[at]->first > uid ||
+	    (at + 1 < v->n_chunks && v->v[at + 1]->first <= uid)) {
+		at = chunks_find(v->v, v->n_chunks, uid);
+		*v->recent = (uint32_t)at;
+	}
+	return at;
+}
+
 uint32_t
 view_lower_bound(const struct view *v, uint32_t uid)
 {
 	const struct chunk *c;
 	size_t at;
-	uint32_t low = 0, high;
+	uint32_t low, high;
 
 	if (v->n_chunks == 0)
 		return 1;
-	at = chunks_find(v->v, v->n_chunks, uid);
+	at = chunk_of_uid(v, uid);
 	c = v->v[at];
+	/* mostly no UID is missing */
+	low = uid - c->m[0].uid;
+	if (low < c->n && c->m[low].uid == uid)
+		return v->start[at] + low;
+	low = 0;
 	high = c->n;
 	while (low < high) {
 		uint32_t mid = low + (high - low) / 2;

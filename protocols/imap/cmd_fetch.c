@@ -68,6 +68,14 @@ put_text(struct imap_session *i, struct fetch_args *a, size_t kind)
 }
 
 static enum step
+put_number(struct buf *out, uint64_t n)
+{
+	buf_putc(out, ' ');
+	buf_putu(out, n);
+	return STEP_DONE;
+}
+
+static enum step
 put_item(struct imap_session *i, const struct fetch_item *it, int *rc)
 {
 	struct fetch_args *a = i->args;
@@ -75,15 +83,13 @@ put_item(struct imap_session *i, const struct fetch_item *it, int *rc)
 
 	switch (it->kind) {
 	case FETCH_UID:
-		buf_putf(out, " %" PRIu32, a->uid);
-		return STEP_DONE;
+		return put_number(out, a->uid);
 	case FETCH_INTERNALDATE:
 		buf_putc(out, ' ');
 		imap_put_date_time(out, a->info.internal_ms);
 		return STEP_DONE;
 	case FETCH_SIZE:
-		buf_putf(out, " %" PRIu64, a->wire_size);
-		return STEP_DONE;
+		return put_number(out, a->wire_size);
 	case FETCH_ENVELOPE:
 		return put_text(i, a, CACHE_ENVELOPE);
 	case FETCH_BODY:
@@ -95,8 +101,7 @@ put_item(struct imap_session *i, const struct fetch_item *it, int *rc)
 	case FETCH_BINARY:
 		return imap_fetch_binary(i, it, rc);
 	case FETCH_BINARY_SIZE:
-		buf_putf(out, " %" PRIu64, it->total);
-		return STEP_DONE;
+		return put_number(out, it->total);
 	case FETCH_PREVIEW:
 		buf_putc(out, ' ');
 		if (a->has_preview)
@@ -275,7 +280,9 @@ look_fn(struct imap_session *i)
 		return no_response(i, a, rc);
 	a->item = 0;
 	a->named = false;
-	buf_putf(&i->s.out, "* %" PRIu32 " FETCH (", a->seq);
+	buf_put(&i->s.out, SLICE("* "));
+	buf_putu(&i->s.out, a->seq);
+	buf_put(&i->s.out, SLICE(" FETCH ("));
 	i->half = true;
 	return imap_goto(i, &step_put);
 }

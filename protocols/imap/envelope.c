@@ -40,24 +40,20 @@ put_address(struct buf *out, const struct mime_addresses *list,
 /* Append the addresses of all fields of this kind; false if there are none. */
 static bool
 put_addresses(struct buf *out, const struct mime_message *m, uint32_t part,
-    enum mime_field id)
+    enum mime_field id, struct mime_addresses *list)
 {
-	struct mime_addresses list;
 	struct slice value;
-	bool some;
 
-	mime_addresses_init(&list, IMAP_ENVELOPE_ADDRESSES);
+	mime_addresses_reset(list);
 	for (uint32_t i = 0; mime_message_field(m, part, id, i, &value); i++)
-		mime_addresses_add(&list, value);
-	some = list.n != 0;
-	if (some) {
-		buf_putc(out, '(');
-		for (size_t i = 0; i < list.n; i++)
-			put_address(out, &list, &list.v[i]);
-		buf_putc(out, ')');
-	}
-	mime_addresses_fini(&list);
-	return some;
+		mime_addresses_add(list, value);
+	if (list->n == 0)
+		return false;
+	buf_putc(out, '(');
+	for (size_t i = 0; i < list->n; i++)
+		put_address(out, list, &list->v[i]);
+	buf_putc(out, ')');
+	return true;
 }
 
 /* Append what it has already at such a place. */
@@ -85,8 +81,10 @@ imap_envelope_put(struct buf *out, const struct mime_message *m, uint32_t part)
 {
 	static const enum mime_field lists[] = { MIME_F_FROM, MIME_F_SENDER,
 		MIME_F_REPLY_TO, MIME_F_TO, MIME_F_CC, MIME_F_BCC };
+	struct mime_addresses list; /* of one field after the other */
 	size_t from_at = 0, from_n = 0;
 
+	mime_addresses_init(&list, IMAP_ENVELOPE_ADDRESSES);
 	buf_putc(out, '(');
 	put_field(out, m, part, MIME_F_DATE);
 	buf_putc(out, ' ');
@@ -95,7 +93,7 @@ imap_envelope_put(struct buf *out, const struct mime_message *m, uint32_t part)
 		size_t at = buf_len(out) + 1;
 
 		buf_putc(out, ' ');
-		if (put_addresses(out, m, part, lists[i])) {
+		if (put_addresses(out, m, part, lists[i], &list)) {
 			if (lists[i] == MIME_F_FROM) {
 				from_at = at;
 				from_n = buf_len(out) - at;
@@ -114,6 +112,7 @@ imap_envelope_put(struct buf *out, const struct mime_message *m, uint32_t part)
 	buf_putc(out, ' ');
 	put_field(out, m, part, MIME_F_MESSAGE_ID);
 	buf_putc(out, ')');
+	mime_addresses_fini(&list);
 }
 
 void

@@ -58,6 +58,7 @@ imap_parts_take(struct imap_session *i)
 	mime_message_init(&m);
 	if (!mime_table_get(kept, print, a->file_size, &m))
 		return false;
+	mime_message_fini(&p->msg);
 	*p = (struct imap_parsed){ .uid = a->uid,
 		.whole = true,
 		.table = true,

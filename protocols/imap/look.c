@@ -20,8 +20,7 @@ imap_look_forget(struct imap_session *i)
 		mime_parser_abort(p->parser);
 	free(p->parser);
 	p->parser = NULL;
-	if (p->uid != 0)
-		mime_message_fini(&p->msg);
+	mime_message_reset(&p->msg);
 	p->uid = 0;
 }
 
@@ -33,6 +32,7 @@ imap_work_begin(struct imap_session *i)
 	i->work = POOL_NEW(struct imap_work);
 	buf_init(&i->work->kept_fields, KEPT_MAX);
 	buf_init(&i->work->kept_key, KEPT_MAX);
+	mime_message_init(&i->work->parsed.msg);
 }
 
 void
@@ -41,6 +41,7 @@ imap_work_end(struct imap_session *i)
 	if (i->work == NULL)
 		return;
 	imap_look_forget(i);
+	mime_message_fini(&i->work->parsed.msg);
 	assert(i->work->sync.to == NULL);
 	buf_fini(&i->work->kept_fields);
 	buf_fini(&i->work->kept_key);
@@ -68,12 +69,11 @@ imap_look_begin(
 		return;
 	imap_look_forget(i);
 	opt.header_only = !whole;
-	mime_message_init(&p->msg);
 	p->uid = uid;
 	p->whole = whole;
 	p->table = false;
 	p->print = 0;
-	p->parser = MEM_NEW(struct mime_parser);
+	p->parser = mem_alloc(sizeof(*p->parser));
 	mime_parser_init(p->parser, &p->msg, &opt);
 	p->fd = fd;
 	p->at = 0;

@@ -1,14 +1,60 @@
 #include "protocols/imap/nstring.h"
 
-static bool
-is_quotable(struct slice s)
+/* How a string can be written. */
+enum form { AS_IT_IS, ESCAPED, LITERAL };
+
+#define EACH(c) (UINT64_C(0x0101010101010101) * (c))
+
+/* The top bit of each byte that is 0, if no byte below it in w is. */
+static uint64_t
+zeros(uint64_t w)
 {
-	if (s.n > IMAP_QUOTED_MAX)
-		return false;
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] >= 0x80 || s.p[i] == '\r' || s.p[i] == '\n')
-			return false;
-	return true;
+	return (w - EACH(1)) & ~w & EACH(0x80);
+}
+
+/* How many bytes at the front are neither 8 bit nor control, '"' or '\\'; it
+ * may be some less. */
+static size_t
+plain_run(struct slice s)
+{
+	size_t i = 0;
+	uint64_t w;
+
+	for (; s.n - i >= sizeof(w); i += sizeof(w)) {
+		memcpy(&w, s.p + i, sizeof(w));
+		if (((w & EACH(0x80)) | ((w - EACH(0x20)) & ~w & EACH(0x80)) |
+			zeros(w ^ EACH('"')) | zeros(w ^ EACH('\\'))) != 0)
+			break;
+	}
+	return i;
+}
+
+static enum form
+form_of(struct slice s)
+{
+	bool literal = s.n > IMAP_QUOTED_MAX, escaped = false;
+
+	for (size_t i = plain_run(s); i < s.n && !literal; i++) {
+		uint8_t c = s.p[i];
+
+		literal = c >= 0x80 || c == '\r' || c == '\n';
+		escaped |= c == '"' || c == '\\' || c == '\0';
+	}
+	return literal ? LITERAL : escaped ? ESCAPED : AS_IT_IS;
+}
+
+static void
+put_as_it_is(struct buf *out, struct slice s)
+{
+	uint8_t *to = buf_reserve(out, s.n + 2);
+
+	if (to == NULL)
+		return;
+	to[0] = '"';
+	if (s.n != 0)
+		memcpy(to + 1, s.p, s.n);
+	to[s.n + 1] = '"';
+	buf_advance(out, s.n + 2);
 }
 
 static void
@@ -48,10 +94,17 @@ put_literal(struct buf *out, struct slice s)
 void
 imap_put_string(struct buf *out, struct slice s)
 {
-	if (is_quotable(s))
+	switch (form_of(s)) {
+	case AS_IT_IS:
+		put_as_it_is(out, s);
+		break;
+	case ESCAPED:
 		put_quoted(out, s);
-	else
+		break;
+	case LITERAL:
 		put_literal(out, s);
+		break;
+	}
 }
 
 void

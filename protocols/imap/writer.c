@@ -63,10 +63,18 @@ civil_of_days(int64_t days, int64_t *year, unsigned *month, unsigned *day)
 	*year = yoe + era * 400 + (*month <= 2);
 }
 
+static void
+two_digits(char *to, unsigned n)
+{
+	to[0] = (char)('0' + n / 10);
+	to[1] = (char)('0' + n % 10);
+}
+
 void
 imap_put_date_time(struct buf *out, int64_t wall_ms)
 {
 	const int64_t max_s = 253402300799; /* 9999-12-31 23:59:59 */
+	char text[] = "\"DD-Mon-YYYY hh:mm:ss +0000\"";
 	int64_t s = wall_ms / 1000, year;
 	unsigned month, day, second;
 
@@ -76,9 +84,16 @@ imap_put_date_time(struct buf *out, int64_t wall_ms)
 		s = max_s;
 	civil_of_days(s / 86400, &year, &month, &day);
 	second = (unsigned)(s % 86400);
-	buf_putf(out, "\"%2u-%s-%04lld %02u:%02u:%02u +0000\"", day,
-	    months[month - 1], (long long)year, second / 3600, second / 60 % 60,
-	    second % 60);
+	two_digits(text + 1, day);
+	if (day < 10)
+		text[1] = ' ';
+	memcpy(text + 4, months[month - 1], 3);
+	two_digits(text + 8, (unsigned)(year / 100));
+	two_digits(text + 10, (unsigned)(year % 100));
+	two_digits(text + 13, second / 3600);
+	two_digits(text + 16, second / 60 % 60);
+	two_digits(text + 19, second % 60);
+	buf_puts(out, text);
 }
 
 void

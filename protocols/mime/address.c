@@ -28,8 +28,8 @@ struct scan {
 	bool gap;    /* white space or comment since the last word */
 	bool any;    /* the address has something, if only "<>" */
 	uint8_t end; /* last byte of local: '.' joins, 0 for none */
-	struct buf phrase, local, host, route;
-	struct slice comment; /* the last one, raw */
+	struct mime_address_words *w; /* what there is of the address */
+	struct slice comment;	      /* the last one, raw */
 };
 
 void
@@ -37,6 +37,20 @@ mime_addresses_init(struct mime_addresses *list, size_t max)
 {
 	*list = (struct mime_addresses){ .max = max };
 	buf_init(&list->text, UINT32_MAX);
+	/* a few times what is added, and no more */
+	buf_init(&list->words.phrase, UINT32_MAX);
+	buf_init(&list->words.local, UINT32_MAX);
+	buf_init(&list->words.host, UINT32_MAX);
+	buf_init(&list->words.route, UINT32_MAX);
+	buf_init(&list->words.quoted, UINT32_MAX);
+}
+
+void
+mime_addresses_reset(struct mime_addresses *list)
+{
+	list->n = 0;
+	list->cut = false;
+	buf_reset(&list->text);
 }
 
 void
@@ -46,6 +60,11 @@ mime_addresses_fini(struct mime_addresses *list)
 
 	free(list->v);
 	buf_fini(&list->text);
+	buf_fini(&list->words.phrase);
+	buf_fini(&list->words.local);
+	buf_fini(&list->words.host);
+	buf_fini(&list->words.route);
+	buf_fini(&list->words.quoted);
 	mime_addresses_init(list, max);
 }
 
@@ -92,10 +111,10 @@ scan_reset(struct scan *sc)
 	sc->state = WORDS;
 	sc->gap = sc->any = false;
 	sc->end = 0;
-	buf_reset(&sc->phrase);
-	buf_reset(&sc->local);
-	buf_reset(&sc->host);
-	buf_reset(&sc->route);
+	buf_reset(&sc->w->phrase);
+	buf_reset(&sc->w->local);
+	buf_reset(&sc->w->host);
+	buf_reset(&sc->w->route);
 	sc->comment = slice_of(NULL, 0);
 }
 
@@ -117,8 +136,8 @@ route_end(struct scan *sc)
 {
 	if (sc->state != ROUTE)
 		return;
-	buf_put(&sc->host, slice_skip(buf_slice(&sc->route), 1));
-	buf_reset(&sc->route);
+	buf_put(&sc->w->host, slice_skip(buf_slice(&sc->w->route), 1));
+	buf_reset(&sc->w->route);
 	sc->state = ANGLE_DOMAIN;
 }
 
@@ -129,22 +148,23 @@ address_end(struct scan *sc)
 	struct mime_addresses *list = sc->list;
 	struct mime_address *a;
 	bool named = sc->state != WORDS && sc->state != DOMAIN;
-	struct slice name = named ? buf_slice(&sc->phrase) : slice_of(NULL, 0);
-	struct slice mailbox = buf_slice(&sc->local);
+	struct slice name =
+	    named ? buf_slice(&sc->w->phrase) : slice_of(NULL, 0);
+	struct slice mailbox = buf_slice(&sc->w->local);
 
 	route_end(sc);
 	/* several words and no address can only be a name */
-	if (sc->state == WORDS && slice_has(buf_slice(&sc->phrase), ' ')) {
-		name = buf_slice(&sc->phrase);
+	if (sc->state == WORDS && slice_has(buf_slice(&sc->w->phrase), ' ')) {
+		name = buf_slice(&sc->w->phrase);
 		mailbox = slice_of(NULL, 0);
 	}
 	if (sc->any && (a = entry_add(sc, MIME_ADDRESS_MAILBOX)) != NULL) {
 		a->name = name.n != 0 || sc->comment.n == 0
 		    ? text_put(list, name)
 		    : comment_put(list, sc->comment);
-		a->route = text_put(list, buf_slice(&sc->route));
+		a->route = text_put(list, buf_slice(&sc->w->route));
 		a->mailbox = text_put(list, mailbox);
-		a->host = text_put(list, buf_slice(&sc->host));
+		a->host = text_put(list, buf_slice(&sc->w->host));
 	}
 	scan_reset(sc);
 }
@@ -155,7 +175,7 @@ group_begin(struct scan *sc)
 	struct mime_address *a = entry_add(sc, MIME_ADDRESS_GROUP);
 
 	if (a != NULL) {
-		a->mailbox = text_put(sc->list, buf_slice(&sc->phrase));
+		a->mailbox = text_put(sc->list, buf_slice(&sc->w->phrase));
 		sc->in_group = true;
 	}
 	scan_reset(sc);
@@ -172,21 +192,13 @@ group_end(struct scan *sc)
 
 /* --- words --------------------------------------------------------------- */
 
-static bool
-is_special(uint8_t c)
-{
-	static const struct slice specials = SLICE_INIT("()<>@,;:\"");
-
-	return mime_is_space(c) || slice_has(specials, c);
-}
-
 /* Append a word to the phrase, behind a blank if there was a gap. */
 static void
 phrase_put(struct scan *sc, struct slice word)
 {
-	if (sc->gap && buf_len(&sc->phrase) != 0)
-		buf_putc(&sc->phrase, ' ');
-	buf_put(&sc->phrase, word);
+	if (sc->gap && buf_len(&sc->w->phrase) != 0)
+		buf_putc(&sc->w->phrase, ' ');
+	buf_put(&sc->w->phrase, word);
 }
 
 /* Append to the local part; blanks around dots are dropped. */
@@ -196,8 +208,8 @@ local_put(struct scan *sc, struct slice word, bool quoted)
 	bool dot = !quoted && word.n != 0 && word.p[0] == '.';
 
 	if (sc->gap && sc->end != 0 && sc->end != '.' && !dot)
-		buf_putc(&sc->local, ' ');
-	buf_put(&sc->local, word);
+		buf_putc(&sc->w->local, ' ');
+	buf_put(&sc->w->local, word);
 	sc->end = '"';
 	if (!quoted && word.n != 0)
 		sc->end = word.p[word.n - 1];
@@ -217,13 +229,13 @@ word_put(struct scan *sc, struct slice word, bool quoted)
 	case DOMAIN:
 		/* it may yet turn out to be a phrase: a@b <a@b> */
 		phrase_put(sc, word);
-		buf_put(&sc->host, word);
+		buf_put(&sc->w->host, word);
 		break;
 	case ANGLE_DOMAIN:
-		buf_put(&sc->host, word);
+		buf_put(&sc->w->host, word);
 		break;
 	case ROUTE:
-		buf_put(&sc->route, word);
+		buf_put(&sc->w->route, word);
 		break;
 	case BEHIND:
 		break;
@@ -235,12 +247,11 @@ word_put(struct scan *sc, struct slice word, bool quoted)
 static void
 quoted_take(struct scan *sc)
 {
-	struct buf word;
+	struct buf *word = &sc->w->quoted;
 
-	buf_init(&word, sc->in.n + 1);
-	(void)mime_lex_quoted(&sc->in, &word);
-	word_put(sc, buf_slice(&word), true);
-	buf_fini(&word);
+	buf_reset(word);
+	(void)mime_lex_quoted(&sc->in, word);
+	word_put(sc, buf_slice(word), true);
 }
 
 /* "[" in a domain: everything up to "]" (RFC 5322 3.4.1), if there is one. */
@@ -268,7 +279,7 @@ atom_take(struct scan *sc)
 		literal_take(sc);
 		return;
 	}
-	while (n < sc->in.n && !is_special(sc->in.p[n]))
+	while (n < sc->in.n && !mime_lex_is_special(sc->in.p[n]))
 		n++;
 	word_put(sc, slice_first(sc->in, n), false);
 	sc->in = slice_skip(sc->in, n);
@@ -280,9 +291,9 @@ atom_take(struct scan *sc)
 static void
 domain_again(struct scan *sc)
 {
-	buf_putc(&sc->local, '@');
-	buf_put(&sc->local, buf_slice(&sc->host));
-	buf_reset(&sc->host);
+	buf_putc(&sc->w->local, '@');
+	buf_put(&sc->w->local, buf_slice(&sc->w->host));
+	buf_reset(&sc->w->host);
 }
 
 static void
@@ -299,16 +310,16 @@ on_at(struct scan *sc)
 		break;
 	case ANGLE:
 		/* RFC 5322 4.4: obs-route = "@" domain *("," "@" domain) ":" */
-		if (buf_len(&sc->local) == 0 && buf_len(&sc->route) == 0 &&
-		    sc->end == 0) {
-			buf_putc(&sc->route, '@');
+		if (buf_len(&sc->w->local) == 0 &&
+		    buf_len(&sc->w->route) == 0 && sc->end == 0) {
+			buf_putc(&sc->w->route, '@');
 			sc->state = ROUTE;
 		} else {
 			sc->state = ANGLE_DOMAIN;
 		}
 		break;
 	case ROUTE:
-		buf_putc(&sc->route, '@');
+		buf_putc(&sc->w->route, '@');
 		break;
 	case ANGLE_DOMAIN:
 		domain_again(sc);
@@ -326,8 +337,8 @@ on_angle(struct scan *sc)
 	switch (sc->state) {
 	case WORDS:
 	case DOMAIN:
-		buf_reset(&sc->local);
-		buf_reset(&sc->host);
+		buf_reset(&sc->w->local);
+		buf_reset(&sc->w->host);
 		sc->end = 0;
 		sc->state = ANGLE;
 		break;
@@ -381,7 +392,7 @@ static void
 on_comma(struct scan *sc)
 {
 	if (sc->state == ROUTE) {
-		buf_putc(&sc->route, ',');
+		buf_putc(&sc->w->route, ',');
 		return;
 	}
 	address_end(sc);
@@ -401,7 +412,7 @@ token_take(struct scan *sc)
 		quoted_take(sc);
 		return;
 	}
-	if (!is_special(c)) {
+	if (!mime_lex_is_special(c)) {
 		atom_take(sc);
 		return;
 	}
@@ -425,19 +436,10 @@ token_take(struct scan *sc)
 void
 mime_addresses_add(struct mime_addresses *list, struct slice value)
 {
-	struct scan sc = { .list = list, .in = value };
-	size_t max = value.n * 2 + 16;
+	struct scan sc = { .list = list, .in = value, .w = &list->words };
 
-	buf_init(&sc.phrase, max);
-	buf_init(&sc.local, max);
-	buf_init(&sc.host, max);
-	buf_init(&sc.route, max);
 	scan_reset(&sc);
 	while (sc.in.n != 0 && !list->cut)
 		token_take(&sc);
 	group_end(&sc);
-	buf_fini(&sc.phrase);
-	buf_fini(&sc.local);
-	buf_fini(&sc.host);
-	buf_fini(&sc.route);
 }

@@ -42,17 +42,25 @@ struct mime_address {
 	struct mime_text_ref host;
 };
 
+/* Of the address under way; private. */
+struct mime_address_words {
+	struct buf phrase, local, host, route, quoted;
+};
+
 struct mime_addresses {
 	struct mime_address *v;
 	size_t n, cap;
 	size_t max; /* entries */
 	bool cut;   /* there were more */
 	struct buf text;
+	struct mime_address_words words;
 };
 
 /* An empty list that takes at most max entries. */
 void mime_addresses_init(struct mime_addresses *list, size_t max);
 void mime_addresses_fini(struct mime_addresses *list);
+/* Empty it; keeps the memory for the next field. */
+void mime_addresses_reset(struct mime_addresses *list);
 
 /*
  * Append the addresses of one field value (folded or not).  A group that is

@@ -103,6 +103,7 @@ field_begin(struct mime_keep *k, enum mime_field id)
 	m->kept[m->n_kept++] =
 	    (struct mime_kept){ .off = (uint32_t)m->text.n, .id = (uint8_t)id };
 	m->parts[k->part].n_fields++;
+	m->parts[k->part].have |= 1U << id;
 	k->keeping = true;
 }
 

@@ -105,14 +105,6 @@ mime_lex_unescape(struct slice s, struct buf *out)
 		buf_put(out, slice_of(s.p + from, s.n - from));
 }
 
-bool
-mime_lex_is_token(uint8_t c)
-{
-	static const struct slice tspecials = SLICE_INIT("()<>@,;:\\\"/[]?=");
-
-	return c > 0x20 && c != 0x7f && !slice_has(tspecials, c);
-}
-
 struct slice
 mime_lex_token(struct slice *in)
 {

@@ -51,8 +51,38 @@ bool mime_lex_quoted(struct slice *in, struct buf *out);
 /* Append s with its quoted pairs resolved. */
 void mime_lex_unescape(struct slice s, struct buf *out);
 
+/* A set of bytes below 64, for those that are looked up for each byte. */
+#define MIME_LEX_BIT(c) (UINT64_C(1) << (c))
+
 /* RFC 2045 5.1: any but space, controls, tspecials; 8 bit is tolerated. */
-bool mime_lex_is_token(uint8_t c);
+static inline bool
+mime_lex_is_token(uint8_t c)
+{
+	static const uint64_t tspecials = MIME_LEX_BIT('(') |
+	    MIME_LEX_BIT(')') | MIME_LEX_BIT('<') | MIME_LEX_BIT('>') |
+	    MIME_LEX_BIT(',') | MIME_LEX_BIT(';') | MIME_LEX_BIT(':') |
+	    MIME_LEX_BIT('"') | MIME_LEX_BIT('/') | MIME_LEX_BIT('?') |
+	    MIME_LEX_BIT('=');
+
+	if (c < 64)
+		return c > 0x20 && (tspecials >> c & 1) == 0;
+	return c != '@' && c != '\\' && c != '[' && c != ']' && c != 0x7f;
+}
+
+/* What ends an atom of an address: RFC 5322 3.2.3 without what is met there
+ * all the same. */
+static inline bool
+mime_lex_is_special(uint8_t c)
+{
+	static const uint64_t specials = MIME_LEX_BIT(' ') |
+	    MIME_LEX_BIT('\t') | MIME_LEX_BIT('\r') | MIME_LEX_BIT('\n') |
+	    MIME_LEX_BIT('(') | MIME_LEX_BIT(')') | MIME_LEX_BIT('<') |
+	    MIME_LEX_BIT('>') | MIME_LEX_BIT(',') | MIME_LEX_BIT(';') |
+	    MIME_LEX_BIT(':') | MIME_LEX_BIT('"');
+
+	return c < 64 ? (specials >> c & 1) != 0 : c == '@';
+}
+
 /* Take a token of RFC 2045 5.1; the empty slice if there's none. */
 struct slice mime_lex_token(struct slice *in);
 

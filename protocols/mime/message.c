@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-enum { MESSAGE_MAGIC = 0x6d696d65 };
+enum { MESSAGE_MAGIC = 0x6d696d65, PARTS_KEEP = 16, FIELDS_KEEP = 64 };
 
 void
 mime_message_init(struct mime_message *m)
@@ -19,6 +19,21 @@ mime_message_fini(struct mime_message *m)
 	free(m->kept);
 	buf_fini(&m->text);
 	mime_message_init(m);
+}
+
+void
+mime_message_reset(struct mime_message *m)
+{
+	MAGIC_CHECK(m, MESSAGE_MAGIC);
+	if (m->cap_parts > PARTS_KEEP || m->cap_kept > FIELDS_KEEP ||
+	    m->text.cap > MIME_TEXT_KEEP) {
+		mime_message_fini(m);
+		return;
+	}
+	m->n_parts = m->n_kept = 0;
+	m->all = (struct mime_span){ 0 };
+	m->capped = false;
+	buf_reset(&m->text);
 }
 
 static struct slice
@@ -68,6 +83,8 @@ mime_message_field(const struct mime_message *m, uint32_t part,
 	MAGIC_CHECK(m, MESSAGE_MAGIC);
 	assert(part < m->n_parts);
 	p = &m->parts[part];
+	if ((p->have >> id & 1) == 0)
+		return false;
 	for (uint32_t i = 0; i < p->n_fields; i++) {
 		const struct mime_kept *k = &m->kept[p->field + i];
 		if (k->id != id)

@@ -27,6 +27,8 @@
 
 #define MIME_NONE UINT32_MAX /* no such part */
 
+enum { MIME_TEXT_KEEP = 4096 }; /* memory that isn't worth giving back */
+
 /* Content-Transfer-Encoding, RFC 2045 6.1 */
 enum mime_encoding {
 	MIME_7BIT, /* also when nothing is said */
@@ -92,6 +94,7 @@ struct mime_part {
 	uint32_t type, type_n;	     /* in text; type_n 0: the default */
 	uint32_t subtype, subtype_n; /* in text */
 	uint32_t field, n_fields;    /* its kept fields */
+	uint32_t have;		     /* a bit for each enum mime_field */
 };
 
 /* One kept header field. */
@@ -116,6 +119,8 @@ struct mime_message {
 void mime_message_init(struct mime_message *m);
 /* Release what it holds; may be called again. */
 void mime_message_fini(struct mime_message *m);
+/* Empty it for the next one; keeps some KiB of memory at most. */
+void mime_message_reset(struct mime_message *m);
 
 /*
  * The media type and subtype of a part as they are written in its header,

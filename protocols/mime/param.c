@@ -14,6 +14,8 @@
 #include "protocols/mime/lex.h"
 #include "protocols/mime/words.h"
 
+enum { PIECES_FEW = 8 }; /* without memory of their own */
+
 enum form {
 	FORM_PLAIN,    /* name=value */
 	FORM_EXTENDED, /* name*=value */
@@ -140,22 +142,32 @@ piece_take(struct slice *in, struct piece *piece, struct buf *text)
 	return true;
 }
 
-static size_t
-pieces_take(struct slice in, struct piece **pieces, struct buf *text)
+/* Room for cap of them; few has the first PIECES_FEW. */
+static void
+pieces_grow(struct piece **pieces, const struct piece *few, size_t cap)
 {
-	size_t n = 0, cap = 0;
+	bool first = *pieces == few;
 
-	*pieces = NULL;
+	*pieces = mem_realloc(first ? NULL : *pieces, cap, sizeof(**pieces));
+	if (first)
+		memcpy(*pieces, few, PIECES_FEW * sizeof(*few));
+}
+
+static size_t
+pieces_take(
+    struct slice in, struct piece *few, struct piece **pieces, struct buf *text)
+{
+	size_t n = 0, cap = PIECES_FEW;
+
+	*pieces = few;
 	while (in.n != 0 && n < MIME_PARAMS_MAX) {
 		while (mime_lex_cfws(&in) || (in.n != 0 && in.p[0] == ';'))
 			if (in.n != 0 && in.p[0] == ';')
 				in = slice_skip(in, 1);
 		if (in.n == 0)
 			break;
-		if (n == cap) {
-			cap = cap == 0 ? 8 : cap * 2;
-			*pieces = mem_realloc(*pieces, cap, sizeof(**pieces));
-		}
+		if (n == cap)
+			pieces_grow(pieces, few, cap *= 2);
 		if (piece_take(&in, &(*pieces)[n], text)) {
 			(*pieces)[n].seq = (uint32_t)n;
 			n++;
@@ -305,7 +317,8 @@ results_publish(struct mime_params *params, const struct result *r, size_t n)
 {
 	struct slice text = buf_slice(&params->text);
 
-	params->v = mem_zalloc(n, sizeof(*params->v));
+	params->v = n <= MIME_PARAMS_FEW ? params->few
+					 : mem_zalloc(n, sizeof(*params->v));
 	params->n = n;
 	for (size_t i = 0; i < n; i++) {
 		struct mime_param *v = &params->v[i];
@@ -315,25 +328,29 @@ results_publish(struct mime_params *params, const struct result *r, size_t n)
 		v->extended = r[i].extended;
 		v->seq = r[i].seq;
 	}
-	qsort(params->v, n, sizeof(*params->v), param_cmp);
+	if (n > 1)
+		qsort(params->v, n, sizeof(*params->v), param_cmp);
 }
 
 void
 mime_params_parse(struct mime_params *params, struct slice rest)
 {
-	struct piece *pieces;
-	struct result *results;
+	struct piece few[PIECES_FEW], *pieces;
+	struct result few_results[PIECES_FEW], *results = few_results;
 	struct buf values;
 	size_t n, made = 0;
 
-	*params = (struct mime_params){ .n = 0 };
+	params->v = NULL;
+	params->n = 0;
 	/* names once, values at most thrice as long, and a "*" each */
 	buf_init(&params->text, rest.n * 6 + 64);
 	buf_init(&values, rest.n + 64);
-	n = pieces_take(rest, &pieces, &values);
+	n = pieces_take(rest, few, &pieces, &values);
 	if (n != 0) {
-		results = mem_zalloc(n + 1, sizeof(*results));
-		qsort(pieces, n, sizeof(*pieces), piece_cmp);
+		if (n > PIECES_FEW)
+			results = mem_zalloc(n, sizeof(*results));
+		if (n > 1)
+			qsort(pieces, n, sizeof(*pieces), piece_cmp);
 		for (size_t i = 0, end; i < n; i = end) {
 			for (end = i + 1; end < n; end++)
 				if (!slice_ieq(
@@ -343,18 +360,22 @@ mime_params_parse(struct mime_params *params, struct slice rest)
 			    &params->text, results + made);
 		}
 		results_publish(params, results, made);
-		free(results);
 	}
-	free(pieces);
+	if (results != few_results)
+		free(results);
+	if (pieces != few)
+		free(pieces);
 	buf_fini(&values);
 }
 
 void
 mime_params_fini(struct mime_params *params)
 {
-	free(params->v);
+	if (params->v != params->few)
+		free(params->v);
 	buf_fini(&params->text);
-	*params = (struct mime_params){ .n = 0 };
+	params->v = NULL;
+	params->n = 0;
 }
 
 static const struct mime_param *

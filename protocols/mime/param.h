@@ -39,10 +39,13 @@ struct mime_param {
 	uint32_t seq;
 };
 
+enum { MIME_PARAMS_FEW = 4 }; /* mostly there aren't more */
+
 struct mime_params {
 	struct mime_param *v; /* in the order of the field, no name twice */
 	size_t n;
 	struct buf text;
+	struct mime_param few[MIME_PARAMS_FEW]; /* where v points to if so */
 };
 
 /*

@@ -478,39 +478,38 @@ line_take(struct mime_parser *p, struct slice in)
 	return bytes.n + 1;
 }
 
-/*
- * Pass over whole lines that mean nothing, from the beginning of one; returns
- * how many bytes.  It's what most of a message is, so it's one loop.
- */
+/* How many bytes of whole lines, from the beginning of one, mean nothing. */
+static size_t
+idle_lines(const struct mime_parser *p, struct slice in)
+{
+	bool dashes = p->state == IN_BODY && p->bounds.n != 0 && !p->rest;
+	size_t n;
+
+	if (p->state == IN_HEADER || (dashes && in.p[0] == '-'))
+		return 0;
+	if (dashes && (n = slice_find_pair(in, '\n', '-')) != in.n)
+		return n + 1;
+	n = slice_rfind(in, '\n');
+	return n != in.n ? n + 1 : 0;
+}
+
+/* Pass over them, which mostly is all of a message, at once. */
 static size_t
 lines_pass(struct mime_parser *p, struct slice in)
 {
-	const uint8_t *at = in.p, *end = in.p + in.n, *lf = NULL;
-	bool dashes = p->bounds.n != 0 && !p->rest, crlf = false;
-	uint64_t lines = 0, bare = 0;
+	struct slice_lines lines;
 
-	if (p->state == IN_HEADER)
+	in = slice_first(in, idle_lines(p, in));
+	if (in.n == 0)
 		return 0;
-	while (at < end && (!dashes || *at != '-' || p->state != IN_BODY)) {
-		const uint8_t *next = memchr(at, '\n', (size_t)(end - at));
-
-		if (next == NULL)
-			break;
-		crlf = next != at && next[-1] == '\r';
-		bare += crlf ? 0 : 1;
-		lines++;
-		lf = next;
-		at = next + 1;
-	}
-	if (lf == NULL)
-		return 0;
-	p->pos.off += (uint64_t)(at - in.p);
-	p->pos.wire += (uint64_t)(at - in.p) + bare;
-	p->pos.lines += lines;
+	lines = slice_count_lines(in, '\n');
+	p->pos.off += in.n;
+	p->pos.wire += in.n + lines.bare;
+	p->pos.lines += lines.all;
 	p->line = p->pos;
-	p->eol = crlf ? 2 : 1;
+	p->eol = in.n > 1 && in.p[in.n - 2] == '\r' ? 2 : 1;
 	p->last = '\n';
-	return (size_t)(at - in.p);
+	return in.n;
 }
 
 /* --- interface ----------------------------------------------------------- */
@@ -521,9 +520,11 @@ mime_parser_init(struct mime_parser *p, struct mime_message *m,
 {
 	size_t text_max;
 
-	*p = (struct mime_parser){ .magic = PARSER_MAGIC,
-		.opt = opt != NULL ? *opt : mime_options_default,
-		.msg = m };
+	/* what is kept of a line needs no zeros */
+	memset(p, 0, offsetof(struct mime_parser, kept));
+	p->magic = PARSER_MAGIC;
+	p->opt = opt != NULL ? *opt : mime_options_default;
+	p->msg = m;
 	p->keep.msg = m;
 	p->keep.max_field = p->opt.max_field;
 	p->keep.max_text = p->opt.max_text;
@@ -532,7 +533,7 @@ mime_parser_init(struct mime_parser *p, struct mime_message *m,
 	if (__builtin_mul_overflow(p->opt.max_text, 4, &text_max) ||
 	    text_max > UINT32_MAX)
 		text_max = UINT32_MAX;
-	buf_init(&m->text, text_max);
+	m->text.max = text_max > m->text.cap ? text_max : m->text.cap;
 	mime_boundaries_init(&p->bounds, p->opt.max_depth);
 	header_begin(p, part_append(p, MIME_NONE, p->pos));
 }
@@ -572,7 +573,8 @@ mime_parser_finish(struct mime_parser *p)
 	parts_close(p, 0, p->pos);
 	span_end(&m->parts[0].body, p->pos);
 	m->all = (struct mime_span){ 0, p->pos.off, p->pos.wire, p->pos.lines };
-	buf_trim(&m->text);
+	if (m->text.cap > MIME_TEXT_KEEP)
+		buf_trim(&m->text);
 	mime_parser_abort(p);
 }
 

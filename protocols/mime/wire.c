@@ -59,22 +59,15 @@ mime_source_bytes(struct slice bytes)
 void
 mime_count_feed(struct mime_count *c, struct slice in)
 {
-	uint64_t bare = 0, lines = 0;
-	const uint8_t *at = in.p, *end = in.p + in.n, *lf;
+	struct slice_lines lines;
 
 	if (in.n == 0)
 		return;
-	while (
-	    at < end && (lf = memchr(at, '\n', (size_t)(end - at))) != NULL) {
-		uint8_t before = lf > in.p ? lf[-1] : c->last;
-		bare += before != '\r';
-		lines++;
-		at = lf + 1;
-	}
+	lines = slice_count_lines(in, c->last);
 	c->len += in.n;
-	c->wire += in.n + bare;
-	c->lines += lines;
-	c->last = end[-1];
+	c->wire += in.n + lines.bare;
+	c->lines += lines.all;
+	c->last = in.p[in.n - 1];
 }
 
 int

@@ -341,6 +341,40 @@ cache_keeps_and_forgets(void **state)
 	mailbox_close(&m);
 }
 
+/* What isn't there says nothing of what comes behind it, or comes later. */
+static void
+cache_after_a_miss(void **state)
+{
+	enum { LAST = 464 };
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	static uint8_t bytes[16 * 1024];
+	struct slice out;
+
+	for (int i = 0; i < LAST; i++)
+		deliver(f, "", "text");
+	refresh(f, m);
+	mailbox_cache_put(m, LAST, CACHE_BODY, SLICE("last"));
+	mailbox_close(&m);
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	assert_false(mailbox_cache_get(m, 1, CACHE_ENVELOPE, &out));
+	assert_false(mailbox_cache_get(m, LAST, CACHE_ENVELOPE, &out));
+	assert_true(mailbox_cache_get(m, LAST, CACHE_BODY, &out));
+	assert_true(slice_eq(out, SLICE("last")));
+	/* so much that it is written, and leaves memory */
+	assert_false(mailbox_cache_get(m, 1, CACHE_SUBJECT, &out));
+	for (unsigned kind = CACHE_SUBJECT; kind < CACHE_N_KINDS; kind++)
+		for (uint32_t uid = 1; uid < LAST - 64; uid++)
+			mailbox_cache_put(m, uid, (enum cache_kind)kind,
+			    slice_of(bytes, 1000 + uid));
+	for (uint32_t uid = 1; uid < LAST - 64; uid++) {
+		assert_true(mailbox_cache_get(m, uid, CACHE_SUBJECT, &out));
+		assert_int_equal(out.n, 1000 + uid);
+	}
+	mailbox_close(&m);
+}
+
 /* More than memory keeps: each entry is there again, from the file. */
 static void
 cache_outgrows_memory(void **state)
@@ -866,6 +900,7 @@ main(void)
 		CASE(unsafe_files_are_not_followed),
 		CASE(info_and_sizes),
 		CASE(cache_keeps_and_forgets),
+		CASE(cache_after_a_miss),
 		CASE(cache_outgrows_memory),
 		CASE(store_in_all_ways),
 		CASE(unchanged_since),

@@ -44,6 +44,40 @@ convert_plainly(struct slice in, struct buf *out)
 	}
 }
 
+/* Byte by byte, at every length around those of vectors, up to where their
+ * counters are full. */
+static void
+test_lines(void **state)
+{
+	static uint8_t text[255 * 16 * 2 + 40];
+	static const uint8_t bytes[] = { 'a', '\n', '\r', '-' };
+	uint32_t seed = 1;
+
+	(void)state;
+	for (int round = 0; round < 3000; round++) {
+		size_t n = round % 100 == 0 ? sizeof(text) : (size_t)round % 70;
+		uint8_t before = bytes[round % 4], last = before;
+		struct slice_lines plain = { 0, 0 }, got;
+		size_t pair = n;
+
+		for (size_t k = 0; k < n; k++) {
+			seed = seed * 1664525 + 1013904223;
+			text[k] = round % 200 == 0 ? '\n' : bytes[seed >> 30];
+			plain.all += text[k] == '\n';
+			plain.bare += text[k] == '\n' && last != '\r';
+			if (pair == n && k != 0 && last == '\n' &&
+			    text[k] == '-')
+				pair = k - 1;
+			last = text[k];
+		}
+		got = slice_count_lines(slice_of(text, n), before);
+		assert_int_equal(got.all, plain.all);
+		assert_int_equal(got.bare, plain.bare);
+		assert_int_equal(
+		    slice_find_pair(slice_of(text, n), '\n', '-'), pair);
+	}
+}
+
 /* Read <from.n> in steps of max, optionally from a mark; the mark reached. */
 static struct mime_wire_mark
 wire_read(struct slice in, uint64_t from, uint64_t n, size_t max,
@@ -498,6 +532,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_wire_partial),
 		cmocka_unit_test(test_wire_resume),
 		cmocka_unit_test(test_wire_file),
