@@ -157,6 +157,8 @@ enum cache_kind {
 	CACHE_ORDER_CC,
 	CACHE_ORDER_DISPLAYFROM,
 	CACHE_ORDER_DISPLAYTO,
+	/* numbers stand in files: new ones go to the end */
+	CACHE_HEADER, /* all of it as in the file, where it was asked for */
 	CACHE_N_KINDS,
 };
 /*

@@ -97,6 +97,7 @@ struct fetch_args {
 	bool needs_text[FETCH_N_TEXTS]; /* ENVELOPE, BODY, BODYSTRUCTURE */
 	bool needs_header, needs_parts; /* of the message, for sections */
 	bool needs_fields;		/* those that are kept */
+	bool needs_head;		/* all of the header */
 	bool needs_binary;
 	bool preview, preview_lazy; /* PREVIEW, PREVIEW (LAZY) */
 
@@ -116,6 +117,7 @@ struct fetch_args {
 	struct mime_source source;
 	struct buf texts[FETCH_N_TEXTS];
 	bool has_fields; /* in i->work->kept_fields */
+	bool has_head;	 /* in i->work->kept_key, and that's the source */
 	bool has_preview;
 	struct buf preview_text;
 	size_t counted; /* items looked at for BINARY */

@@ -4,8 +4,8 @@
  *
  * The length of the literal must be known before its first byte, and that all
  * of it can be decoded before the response begins: so it is decoded once to be
- * counted, and again to be sent.  What was counted last is remembered, for
- * clients that fetch a large part in pieces.
+ * counted, and again to be sent.  What was counted is remembered with the
+ * table of parts, and kept where that is.
  */
 #include <inttypes.h>
 
@@ -13,22 +13,33 @@
 
 enum { PIECE = 32 * 1024 };
 
+/* The part that an item is about; NULL: it's the whole message. */
+static struct mime_part *
+part_of(struct imap_session *i, const struct fetch_item *it)
+{
+	const struct mime_message *m = &i->work->parsed.msg;
+	uint32_t part;
+
+	if (it->n_path == 0 ||
+	    !mime_section_find(m, it->path, it->n_path, &part))
+		return NULL;
+	return &m->parts[part];
+}
+
 /* Find the stretch of the file and its encoding; false: no such part. */
 static bool
 begin(struct imap_session *i, const struct fetch_item *it)
 {
 	struct fetch_args *a = i->args;
-	const struct mime_message *m = &i->work->parsed.msg;
 	enum mime_encoding encoding = MIME_8BIT;
-	uint32_t part;
+	const struct mime_part *p;
 
 	if (!imap_fetch_span(i, it))
 		return false;
+	p = part_of(i, it);
 	/* what contains others has no encoding that could be taken off */
-	if (it->n_path != 0 &&
-	    mime_section_find(m, it->path, it->n_path, &part) &&
-	    m->parts[part].kind == MIME_LEAF)
-		encoding = (enum mime_encoding)m->parts[part].encoding;
+	if (p != NULL && p->kind == MIME_LEAF)
+		encoding = (enum mime_encoding)p->encoding;
 	mime_decoder_init(&a->decoder, encoding);
 	mime_wire_init(&a->wire, &a->source, &a->span, 0, UINT64_MAX);
 	return true;
@@ -64,12 +75,33 @@ is_remembered(struct imap_session *i, struct fetch_item *it)
 {
 	const struct fetch_args *a = i->args;
 	const struct imap_counted *c = &i->work->counted;
+	const struct mime_part *p = part_of(i, it);
 
+	if (p != NULL && p->counted) {
+		it->total = p->decoded;
+		it->has_nul = p->has_nul;
+		return true;
+	}
 	if (c->uid != a->uid || c->off != a->span.off || c->len != a->span.len)
 		return false;
 	it->total = c->total;
 	it->has_nul = c->has_nul;
 	return true;
+}
+
+static void
+remember(struct imap_session *i, const struct fetch_item *it)
+{
+	const struct fetch_args *a = i->args;
+	struct mime_part *p = part_of(i, it);
+
+	i->work->counted = (struct imap_counted){ a->uid, a->span.off,
+		a->span.len, it->total, it->has_nul };
+	if (p == NULL || it->total > p->body.wire)
+		return;
+	p->counted = i->work->parsed.counted = true;
+	p->decoded = it->total;
+	p->has_nul = it->has_nul;
 }
 
 /* One piece of one item; true when the item is done, *rc its result. */
@@ -105,8 +137,7 @@ count_piece(struct imap_session *i, struct fetch_item *it, int *rc)
 	} else if (mime_decoder_damaged(&a->decoder)) {
 		*rc = ERR_FORMAT;
 	} else {
-		i->work->counted = (struct imap_counted){ a->uid, a->span.off,
-			a->span.len, it->total, it->has_nul };
+		remember(i, it);
 	}
 	return true;
 }
@@ -128,6 +159,7 @@ imap_fetch_count(struct imap_session *i, int *rc)
 		if (*rc != 0)
 			return STEP_DONE;
 	}
+	imap_parts_keep(i);
 	return STEP_DONE;
 }
 

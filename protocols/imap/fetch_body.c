@@ -7,7 +7,6 @@
  */
 #include <inttypes.h>
 
-#include "base/fsx.h"
 #include "protocols/imap/fetch.h"
 #include "protocols/imap/fields.h"
 
@@ -28,6 +27,13 @@ imap_fetch_span(struct imap_session *i, const struct fetch_item *it)
 	struct fetch_args *a = i->args;
 	const struct mime_span *h;
 
+	if (a->has_head && it->n_path == 0 && it->what == MIME_SECTION_HEADER) {
+		struct mime_count c = { .len = 0 };
+
+		mime_count_feed(&c, a->source.bytes);
+		a->span = (struct mime_span){ 0, c.len, c.wire, c.lines };
+		return true;
+	}
 	if (it->n_path == 0 && it->what == MIME_SECTION_ALL) {
 		a->span = (struct mime_span){ .len = a->file_size,
 			.wire = a->wire_size };
@@ -115,8 +121,8 @@ feed_filter(struct fetch_args *a, struct buf *out)
 	}
 	if (want > sizeof(chunk))
 		want = sizeof(chunk);
-	got = fsx_pread(
-	    a->fd, chunk, (size_t)want, (off_t)(a->span.off + a->filter_at));
+	got = a->source.read(
+	    &a->source, chunk, (size_t)want, a->span.off + a->filter_at);
 	if (got <= 0)
 		return got < 0 ? ERR_SYS : ERR_STALE;
 	a->filter_at += (uint64_t)got;
@@ -215,14 +221,22 @@ pump_fields(struct imap_session *i, int *rc)
 static void
 put_kept(struct imap_session *i, const struct fetch_item *it)
 {
+	struct fetch_args *a = i->args;
 	struct slice kept = buf_slice(&i->work->kept_fields);
 	size_t n = imap_fields_len(kept, it->set);
 
+	imap_fetch_set_window(a, it, n);
 	buf_put(&i->s.out, SLICE(" {"));
-	buf_putu(&i->s.out, n);
+	buf_putu(&i->s.out, a->window_left);
 	buf_put(&i->s.out, SLICE("}\r\n"));
-	imap_fields_put(kept, it->set, &i->s.out);
-	count_bytes(i, it, n);
+	count_bytes(i, it, a->window_left);
+	if (a->window_left == n) {
+		imap_fields_put(kept, it->set, &i->s.out);
+	} else {
+		buf_reset(&a->scratch);
+		imap_fields_put(kept, it->set, &a->scratch);
+		imap_fetch_put_window(i);
+	}
 }
 
 /* ------------------------------------------------------------------------- */

@@ -300,7 +300,7 @@ body_section(struct imap_session *i, struct imap_lex *lx, bool peek)
 		return r;
 	if (!response_name(i, it, "BODY", sent))
 		return bad(lx, "data items too long");
-	if (it->fields && !it->not &&it->n_path == 0 && !it->partial)
+	if (it->fields && !it->not &&it->n_path == 0)
 		it->set = imap_fields_set(it->names, it->n_names);
 	a->seen = a->seen || !peek;
 	return PARSE_OK;
@@ -470,12 +470,17 @@ sum_up(struct fetch_args *a)
 				a->needs_fields = true;
 				break;
 			}
+			if (it->n_path == 0 &&
+			    it->what == MIME_SECTION_HEADER) {
+				a->needs_head = true;
+				break;
+			}
 			a->needs_info = a->needs_file = true;
 			if (it->n_path != 0)
 				a->needs_parts = true;
 			else if (it->what != MIME_SECTION_ALL)
 				a->needs_header = true;
-			if (it->n_path == 0 && it->what != MIME_SECTION_HEADER)
+			if (it->n_path == 0)
 				a->needs_size = true;
 			break;
 		}

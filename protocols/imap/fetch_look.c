@@ -36,7 +36,7 @@ imap_fetch_close(struct imap_session *i)
 			buf_fini(&a->texts[k]);
 	}
 	buf_fini(&a->scratch);
-	a->has_fields = a->has_preview = false;
+	a->has_fields = a->has_head = a->has_preview = false;
 	buf_reset(&a->preview_text);
 	a->counted = 0;
 	a->counting = false;
@@ -72,13 +72,40 @@ take_cached(
 		else if (!a->preview_lazy)
 			*whole = true;
 	}
-	if (!a->needs_fields)
+	if (a->needs_fields) {
+		buf_reset(&i->work->kept_fields);
+		a->has_fields =
+		    mailbox_cache_get(i->mailbox, a->uid, CACHE_FIELDS, &kept);
+		if (a->has_fields)
+			buf_put(&i->work->kept_fields, kept);
+	}
+}
+
+/* The header of the message, if it is kept and nothing else is asked of it
+ * that needs the file. */
+static void
+take_head(struct imap_session *i, struct fetch_args *a)
+{
+	struct buf *head = &i->work->kept_key;
+	struct slice kept;
+
+	a->has_head =
+	    mailbox_cache_get(i->mailbox, a->uid, CACHE_HEADER, &kept);
+	if (!a->has_head)
 		return;
-	buf_reset(&i->work->kept_fields);
-	a->has_fields =
-	    mailbox_cache_get(i->mailbox, a->uid, CACHE_FIELDS, &kept);
-	if (a->has_fields)
-		buf_put(&i->work->kept_fields, kept);
+	buf_reset(head);
+	buf_put(head, kept);
+	a->source = mime_source_bytes(buf_slice(head));
+}
+
+static void
+keep_head(struct imap_session *i, const struct fetch_args *a, struct slice head)
+{
+	size_t n = imap_header_len(head);
+
+	if (n != 0)
+		mailbox_cache_put(
+		    i->mailbox, a->uid, CACHE_HEADER, slice_first(head, n));
 }
 
 static int
@@ -151,7 +178,8 @@ open_file(struct imap_session *i, struct fetch_args *a)
 			imap_log_error(i, "opening a message", rc, &e);
 		return rc;
 	}
-	a->source = mime_source_fd(a->fd);
+	if (!a->has_head)
+		a->source = mime_source_fd(a->fd);
 	return 0;
 }
 
@@ -191,7 +219,7 @@ count_size(struct imap_session *i, struct fetch_args *a, struct slice head)
 
 /* What of a message must be looked into. */
 struct looking {
-	bool header, whole, fields, size;
+	bool header, whole, fields, size, head;
 	bool parts; /* are known already */
 };
 
@@ -212,6 +240,8 @@ look_at_head(struct imap_session *i, struct fetch_args *a, struct looking w)
 		imap_log_error(i, "reading a message", ERR_SYS, &e);
 		return ERR_SYS;
 	}
+	if (a->needs_head && !a->has_head)
+		keep_head(i, a, s);
 	if (w.fields) {
 		a->has_fields = imap_kept_make(
 		    i, a->uid, s, s.n < sizeof(head), &i->work->kept_fields);
@@ -268,7 +298,11 @@ first_look(struct imap_session *i, struct fetch_args *a)
 	}
 	take_cached(i, a, &w.header, &w.whole);
 	w.fields = a->needs_fields && !a->has_fields;
-	if (a->needs_file || w.header || w.whole || w.fields)
+	if (a->needs_head && !a->needs_file && !w.header && !w.whole &&
+	    !w.fields)
+		take_head(i, a);
+	w.head = a->needs_head && !a->has_head;
+	if (a->needs_file || w.header || w.whole || w.fields || w.head)
 		if ((rc = open_file(i, a)) != 0)
 			return rc;
 	if ((rc = take_info(i, a)) != 0)
@@ -282,7 +316,7 @@ first_look(struct imap_session *i, struct fetch_args *a)
 	w.parts = a->needs_parts && !w.header && !w.whole && imap_parts_take(i);
 	if (w.parts)
 		a->wire_size = i->work->parsed.msg.all.wire;
-	w.header = w.header || (a->needs_header && !w.parts);
+	w.header = w.header || ((w.head || a->needs_header) && !w.parts);
 	w.whole = w.whole || (a->needs_parts && !w.parts);
 	w.size = a->needs_size && !is_plausible(a);
 	if (w.header || w.whole || w.fields || w.size)

@@ -77,11 +77,14 @@ imap_parts_keep(struct imap_session *i)
 	struct buf table;
 
 	if (a->fd < 0 || a->file_size <= IMAP_PARTS_MIN || p->uid != a->uid ||
-	    !p->whole || p->print != 0 || p->msg.all.len != a->file_size)
+	    !p->whole || p->msg.all.len != a->file_size ||
+	    (p->print != 0 && !p->counted))
 		return;
-	p->print = print_of(a);
+	if (p->print == 0)
+		p->print = print_of(a);
 	if (p->print == 0)
 		return;
+	p->counted = false;
 	buf_init(&table, TABLE_MAX);
 	mime_table_put(&p->msg, p->print, &table);
 	if (buf_ok(&table))

@@ -8,10 +8,8 @@
 
 enum { FIRST_READ = 8 * 1024 };
 
-/* The length of the header at the front of head, with its empty line; 0: it
- * doesn't end here. */
-static size_t
-header_len(struct slice head)
+size_t
+imap_header_len(struct slice head)
 {
 	size_t at = 0;
 
@@ -31,7 +29,7 @@ bool
 imap_kept_make(struct imap_session *i, uint32_t uid, struct slice head,
     bool all, struct buf *out)
 {
-	size_t n = header_len(head), at = buf_len(out);
+	size_t n = imap_header_len(head), at = buf_len(out);
 	struct slice header = n != 0 ? slice_first(head, n) : head;
 
 	if (n == 0 && !all)
@@ -132,6 +130,7 @@ make_key(enum cache_kind kind, struct slice fields, struct buf *out)
 	case CACHE_ORDER_CC:
 	case CACHE_ORDER_DISPLAYFROM:
 	case CACHE_ORDER_DISPLAYTO:
+	case CACHE_HEADER:
 	case CACHE_N_KINDS:
 		assert(kind == CACHE_SUBJECT);
 	}

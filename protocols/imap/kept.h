@@ -24,6 +24,12 @@ int imap_kept(struct imap_session *i, uint32_t uid, enum cache_kind kind,
     struct slice *out, bool *read) MUST_USE;
 
 /*
+ * The length of the header at the front of head, with its empty line; 0: it
+ * doesn't end here.
+ */
+size_t imap_header_len(struct slice head);
+
+/*
  * Keep CACHE_FIELDS of a message whose beginning is at hand; false when its
  * header is longer than that.  out: they are appended to it.
  */

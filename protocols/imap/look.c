@@ -73,6 +73,7 @@ imap_look_begin(
 	p->whole = whole;
 	p->table = false;
 	p->print = 0;
+	p->counted = false;
 	p->parser = mem_alloc(sizeof(*p->parser));
 	mime_parser_init(p->parser, &p->msg, &opt);
 	p->fd = fd;

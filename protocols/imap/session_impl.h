@@ -101,6 +101,7 @@ struct imap_parsed {
 	bool whole;   /* not only its header */
 	bool table;   /* only its parts, from the cache: no fields, no types */
 	uint64_t print; /* of its file (fetch_parts.c), or 0 */
+	bool counted;	/* what isn't kept yet: parts[].decoded */
 	struct mime_message msg;
 	struct mime_parser *parser; /* while it is being looked into */
 	int fd;			    /* borrowed, as long as parser */
@@ -145,7 +146,8 @@ struct imap_work {
 	struct imap_parsed parsed;
 	struct imap_mark mark;
 	struct imap_counted counted;
-	struct buf kept_fields, kept_key; /* of the message at hand: kept.c */
+	/* of the message at hand: kept.c, fetch_look.c */
+	struct buf kept_fields, kept_key;
 };
 
 struct imap_session {
@@ -187,8 +189,8 @@ struct imap_session {
 	bool own, link;		     /* as in struct imap_place */
 	bool examined;		     /* by EXAMINE */
 	bool read_only;		     /* or no right to write anything */
-	bool changed;		 /* the store says so */
-	bool idling;		 /* and it may be told at any time */
+	bool changed;		     /* the store says so */
+	bool idling;		     /* and it may be told at any time */
 	bool condstore, qresync; /* enabled, for the whole session (RFC 7162) */
 	uint64_t modseq_held;	 /* what the client holds for the highest */
 	uint64_t modseq_told;	 /* highest in a FETCH since its last command */

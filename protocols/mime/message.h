@@ -89,6 +89,10 @@ struct mime_part {
 	uint8_t encoding;    /* enum mime_encoding */
 	bool in_digest;	     /* the default type is message/rfc822 */
 	bool capped;	     /* a limit made it a leaf: opaque bytes */
+	bool counted;	     /* the next two are known, which the pass
+			      * doesn't find out */
+	bool has_nul;	     /* the body, without its encoding */
+	uint64_t decoded;    /* bytes of the body without its encoding */
 	struct mime_span header; /* with the empty line that ends it */
 	struct mime_span body;
 	uint32_t type, type_n;	     /* in text; type_n 0: the default */

@@ -1,8 +1,10 @@
 /*
  * Numbers stand in groups of seven bits, the lowest first.  A table is: its
  * version, the print of the file (eight bytes), the number of parts, the wire
- * size of all; then for each part its parent, its kind and encoding, and its
- * header and body.  An offset is told by what it is more than that of the
+ * size of all; then for each part its parent, its kind and encoding, its
+ * header and body, and 0 or, if it is known what the body is without its
+ * encoding, one more than twice the bytes of that, and one more if it has a
+ * NUL.  An offset is told by what it is more than that of the
  * part before, a wire size by what it is more than the bytes of the file; a
  * body begins where its header ends.
  */
@@ -12,7 +14,7 @@
 
 #include "base/mem.h"
 
-enum { VERSION = 1, PART_MIN = 7 /* bytes of a part, at least */ };
+enum { VERSION = 2, PART_MIN = 8 /* bytes of a part, at least */ };
 
 /* --- writing -------------------------------------------------------------- */
 
@@ -50,6 +52,8 @@ mime_table_put(const struct mime_message *m, uint64_t print, struct buf *out)
 		put_number(out, p->header.off - at);
 		put_span(out, &p->header);
 		put_span(out, &p->body);
+		put_number(
+		    out, p->counted ? 2 * p->decoded + 1 + p->has_nul : 0);
 		at = p->header.off;
 	}
 }
@@ -109,6 +113,22 @@ hang(struct mime_message *m, uint32_t k, uint32_t *last)
 	return true;
 }
 
+/* What is sent of a body is announced by this: it must not be boundless. */
+static bool
+get_decoded(struct slice *in, struct mime_part *p)
+{
+	uint64_t v;
+
+	if (!get_number(in, &v))
+		return false;
+	p->counted = v != 0;
+	if (p->counted) {
+		p->decoded = (v - 1) / 2;
+		p->has_nul = (v - 1) % 2 != 0;
+	}
+	return p->decoded <= p->body.wire;
+}
+
 static bool
 get_part(struct slice *in, struct mime_message *m, uint32_t k, uint32_t *last)
 {
@@ -138,7 +158,8 @@ get_part(struct slice *in, struct mime_message *m, uint32_t k, uint32_t *last)
 	return off >= around->off &&
 	    get_span(in, off, around->off + around->len, &p->header) &&
 	    get_span(
-		in, off + p->header.len, around->off + around->len, &p->body);
+		in, off + p->header.len, around->off + around->len, &p->body) &&
+	    get_decoded(in, p);
 }
 
 static bool

@@ -4,9 +4,10 @@
  * Layer:  protocols/mime, uses base.
  *
  * What is kept is what finding and sending sections takes: how the parts are
- * nested, their encodings, and where their headers and bodies lie, in the
- * file and on the wire.  Header fields, media types and counts of lines are
- * not: ENVELOPE and BODYSTRUCTURE are kept as text.
+ * nested, their encodings, where their headers and bodies lie, in the file and
+ * on the wire, and what was counted of bodies without their encoding.  Header
+ * fields, media types and counts of lines are not: ENVELOPE and BODYSTRUCTURE
+ * are kept as text.
  */
 #ifndef MIME_TABLE_H
 #define MIME_TABLE_H

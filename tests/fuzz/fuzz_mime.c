@@ -134,7 +134,8 @@ keep_and_read(const struct mime_message *m)
 		require(a->parent == b->parent && a->first == b->first &&
 		    a->next == b->next && a->n_children == b->n_children &&
 		    a->depth == b->depth && a->kind == b->kind &&
-		    a->encoding == b->encoding);
+		    a->encoding == b->encoding && a->counted == b->counted &&
+		    a->decoded == b->decoded && a->has_nul == b->has_nul);
 		same_span(&a->header, &b->header);
 		same_span(&a->body, &b->body);
 	}
@@ -146,7 +147,7 @@ keep_and_read(const struct mime_message *m)
 static void
 check_kept(struct slice in)
 {
-	static const uint8_t front[] = { 1, 7, 0, 0, 0, 0, 0, 0, 0 };
+	static const uint8_t front[] = { 2, 7, 0, 0, 0, 0, 0, 0, 0 };
 	struct mime_message m;
 	struct buf kept;
 
@@ -164,6 +165,7 @@ check_kept(struct slice in)
 			require(p->header.off + p->header.len == p->body.off);
 			require(p->body.off + p->body.len <= 100);
 			require(p->parent == MIME_NONE || p->parent < i);
+			require(p->decoded <= p->body.wire);
 		}
 		keep_and_read(&m);
 	}

@@ -3,6 +3,7 @@ of them doesn't have all of the message read again, and what was kept of a
 file says nothing of another one in its place."""
 
 import pathlib
+import os
 import re
 import shutil
 import tempfile
@@ -83,6 +84,22 @@ def test_a_later_session_reads_only_the_part(server):
     assert read < 3 * PART
 
 
+def test_sizes_without_encoding_are_kept(server):
+    fetch(server, "BODYSTRUCTURE")
+    size, read = fetch(server, "BINARY.SIZE[7]")
+    assert read > PART
+    again, read = fetch(server, "BINARY.SIZE[7]")
+    assert again == size
+    assert read < 200_000
+    # with what was counted before it, the next is kept as well
+    other, _ = fetch(server, "BINARY.SIZE[8]")
+    assert fetch(server, "BINARY.SIZE[8]") == (other, pytest.approx(
+        0, abs=200_000))
+    again, read = fetch(server, "BINARY.SIZE[7]")
+    assert again == size
+    assert read < 200_000
+
+
 def test_another_file_in_its_place_is_read(server):
     fetch(server, "BODYSTRUCTURE")
     c = connect(server)
@@ -102,3 +119,66 @@ def test_another_file_in_its_place_is_read(server):
         assert got[1]["BODY[1.MIME]"] == \
             b"Content-Type: application/x-2\r\n\r\n"
         client.close()
+
+
+HEADERS = ("BODY.PEEK[HEADER.FIELDS.NOT (SUBJECT)]", "BODY.PEEK[HEADER]",
+           "BODY.PEEK[HEADER.FIELDS (X-UNHEARD-OF SUBJECT)]",
+           "BODY.PEEK[HEADER.FIELDS.NOT (SUBJECT)]<5.40>",
+           "BODY.PEEK[HEADER.FIELDS (SUBJECT FROM)]<3.20>",
+           "BODY.PEEK[HEADER]<2.9>", "RFC822.HEADER",
+           "RFC822.SIZE BODY.PEEK[HEADER.FIELDS.NOT (TO)]",
+           "BODY.PEEK[HEADER]<0.7> BODY.PEEK[TEXT]<0.9>")
+
+
+def has_called(server):
+    """How often the workers have called read() and the like so far."""
+    return sum(
+        int(re.search(r"syscr: (\d+)", pathlib.Path(f"/proc/{pid}/io")
+                      .read_text()).group(1))
+        for pid in server.workers())
+
+
+def headers(server, items):
+    """What two sessions get of all messages, and the calls of the second."""
+    found = []
+    for _ in range(2):
+        c = connect(server)
+        before = has_called(server)
+        got, tagged = c.fetch("1:*", items)
+        calls = has_called(server) - before
+        c.close()
+        assert tagged.startswith(b"OK"), tagged
+        found.append(got)
+    return *found, calls
+
+
+@pytest.fixture(scope="module")
+def many():
+    """A server with the whole corpus in INBOX."""
+    base = pathlib.Path(tempfile.mkdtemp(prefix="pn-", dir="/tmp"))
+    base.chmod(0o755)
+    s = postern.Server(base / "s")
+    s.add_user(postern.JOE)
+    compare.fill(s.maildir(), compare.corpus())
+    s.start()
+    yield s
+    s.stop()
+    assert not s.reports()
+    shutil.rmtree(base, ignore_errors=True)
+
+
+@pytest.mark.parametrize("items", HEADERS)
+def test_headers_are_the_same_from_the_cache(many, items):
+    first, again, _ = headers(many, items)
+    assert first == again
+    assert len(first) == len(compare.corpus())
+
+
+@pytest.mark.parametrize("items", HEADERS[:-1])
+def test_headers_are_read_once(many, items):
+    *_, calls = headers(many, items)
+    files = sum(len(os.listdir(many.maildir() / folder))
+                for folder in ("cur", "new"))
+    assert files > 300
+    # headers of more than 16 KiB aren't kept, and rows are read
+    assert calls < files / 2
