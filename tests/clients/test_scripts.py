@@ -40,9 +40,16 @@ class Tree:
         shutil.copytree(source, self.build, symlinks=True,
                         ignore=shutil.ignore_patterns(
                             "installed", "*.log", "*.trs", "*.build-log"))
-        (srcdir,) = re.findall(r"(?m)^abs_top_srcdir = (.*)$",
-                               (source / "Makefile").read_text())
-        sh(pathlib.Path(srcdir) / "configure", *options, f"--prefix={self.prefix}",
+        makefile = (source / "Makefile").read_text()
+        (given,) = re.findall(r"(?m)^top_srcdir = (.*)$", makefile)
+        srcdir = (source / given).resolve()
+        # configure called by a relative path: so are the names of headers
+        # in what make knows of them, which the copy is elsewhere to.
+        for known in () if given.startswith("/") else \
+                self.build.rglob(".deps/*.Po"):
+            known.write_text(re.sub(rf"(?m)(^|\s){re.escape(given)}/",
+                                    rf"\1{srcdir}/", known.read_text()))
+        sh(srcdir / "configure", *options, f"--prefix={self.prefix}",
            f"--with-piddir={self.prefix}/pids", cwd=self.build)
         sh("make", "-j2", cwd=self.build)
         sh("make", "install", cwd=self.build)
