@@ -129,3 +129,18 @@ tests_unit_test_worker_stream_SOURCES = tests/unit/test_worker_stream.c \
 tests_unit_test_worker_stream_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
 tests_unit_test_worker_stream_LDADD = libconf.a libipc.a libbase.a \
 	$(EVENT_LIBS) $(ZLIB_LIBS) -lcmocka
+
+check_PROGRAMS += tests/unit/test_outbox
+TESTS += tests/unit/test_outbox
+tests_unit_test_outbox_SOURCES = tests/unit/test_outbox.c server/outbox.c \
+	server/outbox_why.c server/child.c server/peer.c
+tests_unit_test_outbox_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
+tests_unit_test_outbox_LDADD = libconf.a libipc.a libbase.a $(EVENT_LIBS) \
+	-lcmocka
+check_PROGRAMS += tests/fuzz/fuzz_outbox
+tests_fuzz_fuzz_outbox_SOURCES = tests/fuzz/fuzz_outbox.c server/outbox_why.c
+tests_fuzz_fuzz_outbox_LDADD = libbase.a
+tests_fuzz_fuzz_outbox_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+if !FUZZING
+tests_fuzz_fuzz_outbox_SOURCES += tests/fuzz/replay.c
+endif

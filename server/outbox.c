@@ -22,13 +22,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/ascii.h"
 #include "base/clock.h"
 #include "base/defs.h"
 #include "base/num.h"
 #include "server/child.h"
 
-enum { PIECE = 16384, HEADER_MAX = 1024 };
+enum { PIECE = 16384 };
 
 struct run {
 	pid_t pid;
@@ -38,22 +37,6 @@ struct run {
 	char piece[PIECE];
 	size_t at, n; /* of the piece: written, there */
 };
-
-bool
-outbox_may_send(const struct outbox *o)
-{
-	size_t n = strlen(o->sender);
-
-	if (n == 0 || n > 320 || o->sender[0] == '-')
-		return false;
-	for (size_t k = 0; k < n; k++)
-		if (ascii_is_control((uint8_t)o->sender[k]))
-			return false;
-	for (const char *p = o->header; *p != '\0'; p++)
-		if (*p <= ' ' || *p > '~' || *p == ':')
-			return false;
-	return strlen(o->header) < HEADER_MAX / 2;
-}
 
 /* In the child: become the program. */
 static NORETURN void

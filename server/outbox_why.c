@@ -1,7 +1,27 @@
+/* What of the outbox is bytes of others: a sender, a field's name, a report. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/ascii.h"
 #include "server/outbox.h"
+
+enum { SENDER_MAX = 320, HEADER_MAX = 512 };
+
+bool
+outbox_may_send(const struct outbox *o)
+{
+	size_t n = strlen(o->sender);
+
+	if (n == 0 || n > SENDER_MAX || o->sender[0] == '-')
+		return false;
+	for (size_t k = 0; k < n; k++)
+		if (ascii_is_control((uint8_t)o->sender[k]))
+			return false;
+	for (const char *p = o->header; *p != '\0'; p++)
+		if (*p <= ' ' || *p > '~' || *p == ':')
+			return false;
+	return strlen(o->header) < HEADER_MAX;
+}
 
 const char *
 outbox_why(uint32_t status, struct slice report, char *room, size_t size)

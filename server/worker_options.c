@@ -109,6 +109,8 @@ fill_imap(struct protocol_options *o, const struct conf *c, enum service s)
 	if (conf_service_bool(c, f, CONF_IMAPD_IMAP_MOVE_EXPUNGE_TO_TRASH))
 		i->trash_mailbox = i->trash;
 	i->outbox = keep_outbox(o, conf_service_str(c, f, CONF_IMAPD_OUTBOX));
+	i->outbox_multiple =
+	    conf_service_bool(c, f, CONF_IMAPD_OUTBOX_MULTIPLE_SEND);
 	i->acl = conf_service_bool(c, f, CONF_IMAPD_IMAP_ACL);
 	i->shared_index =
 	    keep(o, conf_service_str(c, f, CONF_IMAPD_IMAP_SHAREDINDEXFILE));

@@ -6,7 +6,6 @@
  *
  *   cmd_append.c     the command
  *   append_binary.c  literal8
- *   append_outbox.c  sending by APPEND
  */
 #ifndef IMAP_APPEND_H
 #define IMAP_APPEND_H
@@ -24,7 +23,6 @@ struct append_args {
 	struct slice name;
 	bool bad_name;
 	bool sent; /* given to sendmail: what fails now is told as that */
-	bool unsent;
 	struct append *append;
 	size_t n; /* messages begun */
 	int rc;	  /* writing failed: the rest is passed over */
@@ -53,16 +51,5 @@ enum step imap_append_binary_copy(
     struct imap_session *i, struct append_args *a);
 /* Give up, or nothing to do. */
 void imap_append_binary_fini(struct append_args *a);
-
-/* --- append_outbox.c ----------------------------------------------------- */
-
-/* Whether a message for that mailbox is to be sent. */
-bool imap_is_outbox(
-    const struct imap_session *i, const struct imap_place *place);
-/*
- * The message is here: have it sent.  STEP_WAIT_PEER, or STEP_DONE: a->rc and
- * a->e tell whether it was; a->unsent: sendmail didn't take it.
- */
-enum step imap_append_outbox(struct imap_session *i, struct append_args *a);
 
 #endif

@@ -125,19 +125,28 @@ commit_fn(struct imap_session *i)
 static const struct imap_step step_commit = { "APPEND commit", commit_fn,
 	true };
 
+/* OUTBOX: the message is here, and is sent before it is stored. */
 static enum step
 outbox_fn(struct imap_session *i)
 {
 	struct append_args *a = i->args;
-	enum step st = imap_append_outbox(i, a);
+	int fd;
 
-	if (st != STEP_DONE)
-		return st;
-	if (a->unsent)
+	if (i->s.send == SESSION_SEND_NONE) {
+		a->rc = append_open_file(a->append, &fd, &a->e);
+		if (a->rc != 0)
+			return append_fail(i, a->rc, &a->e);
+		imap_send_begin(i, fd);
+		return STEP_WAIT_PEER;
+	}
+	if (imap_send_step(i, &a->rc, &a->e) != STEP_DONE)
+		return STEP_WAIT_PEER;
+	if (a->rc != 0) {
+		append_free(&a->append);
 		return imap_finish(
 		    i, "NO", "[ALERT] Message was not sent: %s.", a->e.text);
-	if (a->rc != 0)
-		return append_fail(i, a->rc, &a->e);
+	}
+	a->sent = true;
 	return imap_goto(i, &step_commit);
 }
 

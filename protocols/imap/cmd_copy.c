@@ -1,6 +1,5 @@
 /* COPY, RFC 3501 6.4.7; MOVE, RFC 6851; COPYUID, RFC 4315 3. */
 #include "maildir/change.h"
-#include "protocols/imap/append.h"
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
 
@@ -11,6 +10,10 @@ struct copy_args {
 	struct slice target;
 	bool bad_name, move, tell_uids;
 	struct change_copy *change;
+
+	/* into OUTBOX */
+	const uint32_t *uids; /* n of them, at: the one being sent */
+	size_t n, at, n_sent;
 };
 
 enum parse
@@ -112,12 +115,95 @@ copying_fn(struct imap_session *i)
 		return st;
 	}
 	r = change_copy_result(a->change);
+	if (a->n_sent != 0 && (r->result != 0 || r->n == 0)) {
+		imap_log_error(i, "copying what was sent",
+		    r->result != 0 ? r->result : ERR_NOT_FOUND, NULL);
+		return imap_finish(i, "NO",
+		    "[ALERT] What was to be sent was sent, but can't be "
+		    "copied.");
+	}
 	if (r->result != 0)
 		return copy_fail(i, r->result, NULL);
 	return copied(i, r);
 }
 
 static const struct imap_step step_copying = { "copying", copying_fn, true };
+
+/* --- OUTBOX -------------------------------------------------------------- */
+
+static const struct imap_step step_sending;
+
+static enum step
+not_sent(struct imap_session *i, const struct copy_args *a, const char *why)
+{
+	if (a->n_sent == 0)
+		return imap_finish(
+		    i, "NO", "[ALERT] Message was not sent: %s.", why);
+	return imap_finish(i, "NO",
+	    "[ALERT] %zu of %zu messages were sent, and nothing was copied: "
+	    "%s.",
+	    a->n_sent, a->n, why);
+}
+
+static enum step
+send_next_fn(struct imap_session *i)
+{
+	struct copy_args *a = i->args;
+	struct err e = { .code = 0 };
+	uint64_t file_size;
+	int fd, rc;
+
+	if (a->at == a->n)
+		return imap_goto(i, &step_copying);
+	rc = mailbox_open_message(
+	    i->mailbox, a->uids[a->at], &fd, &file_size, &e);
+	if (rc == ERR_NOT_FOUND) {
+		/* RFC 2180 4.4: it won't be copied either */
+		a->at++;
+		return STEP_NEXT;
+	}
+	if (rc != 0) {
+		imap_log_error(i, "sending a message", rc, &e);
+		return not_sent(i, a, "it can't be read");
+	}
+	imap_send_begin(i, fd);
+	return imap_goto(i, &step_sending);
+}
+
+static const struct imap_step step_send_next = { "COPY send next", send_next_fn,
+	false };
+
+static enum step
+sending_fn(struct imap_session *i)
+{
+	struct copy_args *a = i->args;
+	struct err e = { .code = 0 };
+	int rc;
+
+	if (imap_send_step(i, &rc, &e) != STEP_DONE)
+		return STEP_WAIT_PEER;
+	if (rc != 0)
+		return not_sent(i, a, e.text);
+	a->n_sent++;
+	/* An end from outside comes between two, but not before the copying. */
+	return imap_goto(i, ++a->at == a->n ? &step_copying : &step_send_next);
+}
+
+static const struct imap_step step_sending = { "COPY send", sending_fn, true };
+
+/* As Courier: only one, unless it is allowed; all are sent, then copied. */
+static enum step
+begin_sending(struct imap_session *i, const uint32_t *uids, size_t n)
+{
+	struct copy_args *a = i->args;
+
+	if (n > 1 && !i->opt->outbox_multiple)
+		return imap_finish(
+		    i, "NO", "[ALERT] Only one message may be sent at a time.");
+	a->uids = uids;
+	a->n = n;
+	return imap_goto(i, &step_send_next);
+}
 
 static enum step
 copy_fn(struct imap_session *i)
@@ -140,10 +226,6 @@ copy_fn(struct imap_session *i)
 		    (const char *)i->cmd->name.p);
 	imap_leave(i);
 	rc = imap_reach(i, a->target, ACL_INSERT, &place, &e);
-	if (rc == 0 && imap_is_outbox(i, &place))
-		return imap_finish(i, "NO",
-		    "[CANNOT] Only APPEND sends a message; it was not "
-		    "copied.");
 	if (rc == 0)
 		rc = change_copy_begin(i->mailbox, place.account, place.name,
 		    uids, n, a->move, &a->change, &e);
@@ -156,6 +238,8 @@ copy_fn(struct imap_session *i)
 	change_copy_drop(a->change, imap_flags_denied(place.rights),
 	    (place.rights & ACL_WRITE) == 0);
 	i->cleanup = copy_cleanup;
+	if (imap_is_outbox(i, &place))
+		return begin_sending(i, uids, n);
 	return imap_goto(i, &step_copying);
 }
 

@@ -5,7 +5,6 @@ libimap_a_SOURCES = \
 	protocols/imap/casemap.c protocols/imap/casemap.h \
 	protocols/imap/append.h \
 	protocols/imap/append_binary.c \
-	protocols/imap/append_outbox.c \
 	protocols/imap/acl.h \
 	protocols/imap/cmd_acl.c \
 	protocols/imap/cmd_acl2.c \
@@ -48,6 +47,7 @@ libimap_a_SOURCES = \
 	protocols/imap/look.c \
 	protocols/imap/names.c \
 	protocols/imap/order.c protocols/imap/order.h \
+	protocols/imap/outbox.c \
 	protocols/imap/pattern.c \
 	protocols/imap/pattern.h \
 	protocols/imap/progress.c \

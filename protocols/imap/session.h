@@ -44,8 +44,9 @@ struct imap_options {
 	const char *trash_mailbox;
 	/* an APPEND to it sends ("INBOX.Outbox"); NULL: none */
 	const char *outbox;
-	const char *trash; /* can't be deleted or renamed ("INBOX.Trash") */
-	bool acl;	   /* ACL is announced (IMAP_ACL); it's obeyed anyway */
+	bool outbox_multiple; /* a COPY there may be of several messages */
+	const char *trash;    /* can't be deleted or renamed ("INBOX.Trash") */
+	bool acl; /* ACL is announced (IMAP_ACL); it's obeyed anyway */
 	/* IMAP_SHAREDINDEXFILE; NULL: there is no "#shared." */
 	const char *shared_index;
 	/* the links of all users, "": none; NULL: there is no "shared." */

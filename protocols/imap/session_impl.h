@@ -542,8 +542,20 @@ struct acl_who imap_who(struct imap_session *i, bool own);
 /* The index of shared mailboxes for this account; .index NULL: none. */
 struct shared_options imap_shared(struct imap_session *i);
 bool imap_has_shared(const struct imap_session *i);
-/* The capability that tells of OUTBOX, if there is one (append_outbox.c). */
+/* --- outbox.c ------------------------------------------------------------ */
+
+/* Whether a message for that mailbox is to be sent. */
+bool imap_is_outbox(
+    const struct imap_session *i, const struct imap_place *place);
+/* The capability that tells of OUTBOX, if there is one. */
 void imap_put_outbox(const struct imap_session *i, struct buf *out);
+/* Have a message sent; takes the open file. */
+void imap_send_begin(struct imap_session *i, int fd);
+/*
+ * STEP_WAIT_PEER, or STEP_DONE: *rc is 0 when it was sent, else ERR_TEMPORARY
+ * with the reason in *e, which is logged.
+ */
+enum step imap_send_step(struct imap_session *i, int *rc, struct err *e);
 /* Whether UIDs in a mailbox may be told to the user: RFC 4315 3. */
 bool imap_may_tell_uids(const struct imap_place *p);
 /* Whether there are links to other Maildirs, "shared.". */

@@ -17,6 +17,7 @@ case $(cat mail.$$) in
 *"Subject: refuse"*) echo "user unknown: <nobody>" >&2; exit 67 ;;
 *"Subject: mute"*) exit 3 ;;
 *"Subject: hang"*) echo $$ >hangs; exec sleep 1000 ;;
+*"Subject: vanish"*) rm -r {outbox}; : >{outbox} ;;
 *"Subject: crash"*) kill -KILL $$ ;;
 *"Subject: behind"*) (trap '' HUP; read x <{dir}/fifo; echo $x >later) & ;;
 esac
@@ -32,12 +33,13 @@ class Outbox:
         self.dir.chmod(0o777)
         os.mkfifo(self.dir / "fifo")
         (self.dir / "fifo").chmod(0o666)
+        server.add_user(JOE)
         self.program = self.dir / "sendmail"
-        self.program.write_text(SENDMAIL.format(dir=self.dir))
+        self.program.write_text(SENDMAIL.format(
+            dir=self.dir, outbox=server.maildir(JOE) / ".Outbox"))
         self.program.chmod(0o755)
         server.set("imapd", OUTBOX=".Outbox", SENDMAIL=str(self.program),
                    **keys)
-        server.add_user(JOE)
         server.deliver()
 
     def sent(self):
@@ -121,6 +123,41 @@ def test_failures_store_nothing(outbox):
     assert not list(box.server.maildir().glob(".Outbox/tmp/*"))
     box.server.wait_log(
         rf"error sending a message, user={JOE}: user unknown: <nobody>")
+
+
+def test_copy_sends(outbox):
+    box = outbox(keys={"OUTBOX_MULTIPLE_SEND": 1, "HEADERFROM": ""})
+    with imap(box.server) as c:
+        c.ok("CREATE INBOX.Outbox")
+        for n in range(2):
+            assert "t OK" in append(c, message(f"copy {n}"), "INBOX")
+        c.ok("SELECT INBOX")
+        assert "COPYUID" in c.ok("COPY 1:3 INBOX.Outbox")[-1]
+        assert sorted(box.sent()) == sorted(
+            p.read_text() for p in box.server.maildir().glob("cur/*"))
+        assert sum("Subject: copy" in m for m in box.sent()) == 2
+        assert "MESSAGES 3" in c.ok("STATUS INBOX.Outbox (MESSAGES)")[0]
+
+
+@pytest.mark.parametrize("word", ["APPEND", "COPY"])
+def test_sent_but_not_stored(outbox, word):
+    """While sendmail runs a file takes the place of the mailbox."""
+    box = outbox()
+    text = message("vanish")
+    with imap(box.server) as c:
+        c.ok("CREATE INBOX.Outbox")
+        if word == "APPEND":
+            said = append(c, text)
+            assert said.endswith(
+                "NO [ALERT] The message was sent, but can't be stored.")
+        else:
+            c.ok("SELECT INBOX")
+            assert "t OK" in append(c, text, "INBOX")
+            said = c.imap("COPY 2 INBOX.Outbox")[-1]
+            assert said.endswith("NO [ALERT] What was to be sent was sent, "
+                                 "but can't be copied.")
+        assert len(box.sent()) == 1
+        c.ok("SELECT INBOX")
 
 
 def test_what_it_leaves_behind_lives_on(outbox):

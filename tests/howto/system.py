@@ -297,6 +297,12 @@ class System:
             LOGIN_USER="nobody", AUTH_USER="daemon", LOGIN_CHROOT=base /
             "postern/empty")
         self.server.home = self.home
+        # Its sendmail is for users, too, who may name no other configuration
+        # than /etc/postfix: posternd sees the one of here at that place.
+        self.server.set("imapd", OUTBOX=".Outbox")
+        self.server.before["posternd"] = [
+            "unshare", "--mount", "--propagation", "private", "sh", "-c",
+            f'mount --bind {self.mta.conf} /etc/postfix && exec "$@"', "sh"]
 
     def start(self):
         self.add_user("joe@example.com")

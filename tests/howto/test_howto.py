@@ -125,6 +125,29 @@ def test_delivery_while_a_session_is_open(empty):
         assert line == "* 1 EXISTS"
 
 
+def test_outbox(empty):
+    """APPEND and COPY into OUTBOX reach another user by Postfix's sendmail."""
+    text = message("By APPEND", sender=JOE, to=ANN).replace("\n", "\r\n")
+    with imap(empty.server, JOE) as c:
+        assert "XCOURIEROUTBOX=INBOX.Outbox" in c.ok("CAPABILITY")[0]
+        c.ok("CREATE INBOX.Outbox")
+        c.send(b"t APPEND INBOX.Outbox {%d+}\r\n%s\r\n" % (
+            len(text), text.encode()))
+        assert "t OK [APPENDUID" in c.line()
+        empty.wait_files(ANN, 1)
+        (path,) = empty.server.maildir(ANN).glob("new/*")
+        mail = path.read_text()
+        assert "\nSubject: By APPEND\n" in mail
+        assert f"\nX-IMAP-Sender: {JOE}\n" in mail
+        assert mail.startswith(f"Return-Path: <{JOE}>\n")
+        c.ok("SELECT INBOX.Outbox")
+        c.ok("COPY 1 INBOX.Outbox")
+        assert len(empty.wait_files(ANN, 2)) == 2
+        assert "MESSAGES 2" in c.ok("STATUS INBOX.Outbox (MESSAGES)")[0]
+        c.ok("CLOSE")
+        c.ok("DELETE INBOX.Outbox")
+
+
 def test_alias(empty):
     empty.db.sql("REPLACE INTO postfix_virtual (email, destination) "
                  f"VALUES ('info@example.com', '{JOE},{ANN}')")

@@ -52,7 +52,9 @@ fixture(struct slice word, struct slice value)
 	}
 	if (slice_eq(word, SLICE("outbox"))) {
 		options.outbox = "INBOX.Outbox";
-		return slice_eq(value, SLICE("yes"));
+		options.outbox_multiple = slice_eq(value, SLICE("multiple"));
+		return options.outbox_multiple ||
+		    slice_eq(value, SLICE("yes"));
 	}
 	if (slice_eq(word, SLICE("acl"))) {
 		options.acl = slice_eq(value, SLICE("yes"));

@@ -1,11 +1,12 @@
 /*
- * Courier's OUTBOX: an APPEND to that mailbox sends the message, and stores it
- * only when sendmail has taken it.  The worker has it sent (session.h).
+ * Courier's OUTBOX: an APPEND or a COPY to that mailbox sends messages, and
+ * stores them only when sendmail has taken them all.  The worker has each of
+ * them sent (session.h), one after the other.
  */
 #include <stdlib.h>
 
 #include "base/log.h"
-#include "protocols/imap/append.h"
+#include "protocols/imap/session_impl.h"
 
 bool
 imap_is_outbox(const struct imap_session *i, const struct imap_place *place)
@@ -30,45 +31,41 @@ imap_put_outbox(const struct imap_session *i, struct buf *out)
 	buf_put(out, name);
 }
 
-static enum step
-failed(struct imap_session *i, struct append_args *a)
+void
+imap_send_begin(struct imap_session *i, int fd)
+{
+	assert(i->s.send == SESSION_SEND_NONE);
+	i->s.send_fd = fd;
+	i->s.send = SESSION_SEND_ASKED;
+}
+
+static int
+not_sent(struct imap_session *i, struct err *e)
 {
 	char safe[600];
 
 	(void)log_safe(slice_str(i->s.send_why), safe, sizeof(safe));
 	log_line_as(i->ident, LOG_LEVEL_ERROR,
 	    "error sending a message, user=%s: %s", i->user, safe);
-	a->unsent = true;
-	a->rc = err_set(&a->e, ERR_TEMPORARY, "%s", safe);
 	free(i->s.send_why);
 	i->s.send_why = NULL;
-	append_free(&a->append);
-	return STEP_DONE;
+	return err_set(e, ERR_TEMPORARY, "%s", safe);
 }
 
 enum step
-imap_append_outbox(struct imap_session *i, struct append_args *a)
+imap_send_step(struct imap_session *i, int *rc, struct err *e)
 {
 	enum session_send state = i->s.send;
 
-	switch (state) {
-	case SESSION_SEND_NONE:
-		a->rc = append_open_file(a->append, &i->s.send_fd, &a->e);
-		if (a->rc != 0)
-			return STEP_DONE;
-		i->s.send = SESSION_SEND_ASKED;
+	if (state == SESSION_SEND_ASKED || state == SESSION_SEND_WAITING)
 		return STEP_WAIT_PEER;
-	case SESSION_SEND_ASKED:
-	case SESSION_SEND_WAITING:
-		return STEP_WAIT_PEER;
-	case SESSION_SEND_SENT:
-	case SESSION_SEND_FAILED:
-		break;
-	}
 	i->s.send = SESSION_SEND_NONE;
-	if (state == SESSION_SEND_FAILED)
-		return failed(i, a);
-	a->sent = true;
+	if (state == SESSION_SEND_FAILED) {
+		*rc = not_sent(i, e);
+		return STEP_DONE;
+	}
+	assert(state == SESSION_SEND_SENT);
+	*rc = 0;
 	imap_log_line(i, "SENT", ", mailbox=%s", i->opt->outbox);
 	return STEP_DONE;
 }
