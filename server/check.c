@@ -4,11 +4,9 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/mem.h"
 #include "server/certificates.h"
 #include "server/master.h"
 
@@ -97,36 +95,13 @@ read_pem(struct check *k, const char *path, struct buf *out)
 	return false;
 }
 
-/* "PATH:LINE: expected …" or "PATH: expected …", as tls_pem_use() says it. */
-static void
-say_pem(struct check *k, const char *cert, const char *key, const char *text)
-{
-	const char *paths[] = { cert, key };
-
-	for (size_t i = 0; i < NELEMS(paths); i++) {
-		const size_t n = strlen(paths[i]);
-		char *rest = NULL;
-		long line = 0;
-
-		if (strncmp(text, paths[i], n) != 0 || text[n] != ':')
-			continue;
-		rest = mem_strdup(text + n + 1);
-		if (*rest != ' ')
-			line = strtol(rest, NULL, 10);
-		say(k, CONF_ERROR, paths[i], (int)line, "%s",
-		    strstr(rest, "expected"));
-		free(rest);
-		return;
-	}
-	say(k, CONF_ERROR, cert, 0, "%s", text);
-}
-
 static void
 check_certificate(void *arg, unsigned family, const char *name,
     const char *cert, const char *key)
 {
 	struct buf cert_pem, key_pem;
 	struct check *k = arg;
+	struct tls_pem_where where;
 	char until[64];
 	struct err e;
 
@@ -142,8 +117,11 @@ check_certificate(void *arg, unsigned family, const char *name,
 	if (read_pem(k, cert, &cert_pem) && read_pem(k, key, &key_pem)) {
 		if (tls_config_add(k->tls, name,
 			(struct tls_pem){ cert, buf_slice(&cert_pem) },
-			(struct tls_pem){ key, buf_slice(&key_pem) }, &e) != 0)
-			say_pem(k, cert, key, e.text);
+			(struct tls_pem){ key, buf_slice(&key_pem) }, &where,
+			&e) != 0)
+			say(k, CONF_ERROR,
+			    where.path != NULL ? where.path : cert,
+			    (int)where.line, "%s", e.text + where.expected);
 		else if (tls_pem_expired(
 			     buf_slice(&cert_pem), until, sizeof(until)))
 			say(k, CONF_WARNING, cert, 0,

@@ -105,6 +105,7 @@ add_certificate(const struct login *l, struct tls_config *c,
 {
 	const struct material *key =
 	    find(l, cert->family, MATERIAL_KEY, cert->name);
+	struct tls_pem_where where; /* the text tells it */
 	char *cert_path, *key_path;
 	int r;
 
@@ -119,7 +120,7 @@ add_certificate(const struct login *l, struct tls_config *c,
 	key_path = certificates_path(l->conf, cert->family, cert->name, true);
 	r = tls_config_add(c, cert->name,
 	    (struct tls_pem){ cert_path, secret_slice(&cert->bytes) },
-	    (struct tls_pem){ key_path, secret_slice(&key->bytes) }, e);
+	    (struct tls_pem){ key_path, secret_slice(&key->bytes) }, &where, e);
 	free(cert_path);
 	free(key_path);
 	return r;

@@ -144,3 +144,13 @@ tests_fuzz_fuzz_outbox_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 if !FUZZING
 tests_fuzz_fuzz_outbox_SOURCES += tests/fuzz/replay.c
 endif
+
+check_PROGRAMS += tests/fuzz/fuzz_tls_pem
+tests_fuzz_fuzz_tls_pem_SOURCES = tests/fuzz/fuzz_tls_pem.c \
+	server/net/tls_pem.c
+tests_fuzz_fuzz_tls_pem_CFLAGS = $(AM_CFLAGS) $(OPENSSL_CFLAGS)
+tests_fuzz_fuzz_tls_pem_LDADD = libbase.a $(OPENSSL_LIBS)
+tests_fuzz_fuzz_tls_pem_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+if !FUZZING
+tests_fuzz_fuzz_tls_pem_SOURCES += tests/fuzz/replay.c
+endif

@@ -223,18 +223,19 @@ put_context(struct tls_config *c, const char *name, SSL_CTX *ctx, struct err *e)
 
 int
 tls_config_add(struct tls_config *c, const char *name, struct tls_pem cert,
-    struct tls_pem key, struct err *e)
+    struct tls_pem key, struct tls_pem_where *where, struct err *e)
 {
 	SSL_CTX *ctx = context_new(c);
 	char why[120];
 	int r;
 
+	*where = (struct tls_pem_where){ .path = NULL };
 	if (ctx == NULL)
 		return err_set(e, ERR_FORMAT,
 		    "TLS_CIPHER_LIST: expected a list of ciphers of OpenSSL: "
 		    "%s",
 		    tls_reason(why, sizeof(why)));
-	if ((r = tls_pem_use(ctx, cert, key, e)) != 0) {
+	if ((r = tls_pem_use(ctx, cert, key, where, e)) != 0) {
 		SSL_CTX_free(ctx);
 		return r;
 	}

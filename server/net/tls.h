@@ -43,10 +43,11 @@ void tls_config_free(struct tls_config **c);
 /*
  * Add a certificate chain and its key (they may be the same bytes).  name: ""
  * for the default, else the server name or local address for which it is
- * shown.  Returns 0, or ERR_* with what was expected in which file.
+ * shown.  Returns 0, or ERR_* with what was expected in which file, and
+ * *where it stands (path NULL: in none of the two).
  */
 int tls_config_add(struct tls_config *c, const char *name, struct tls_pem cert,
-    struct tls_pem key, struct err *e) MUST_USE;
+    struct tls_pem key, struct tls_pem_where *where, struct err *e) MUST_USE;
 /*
  * Add what an older configuration shows for that name, as its file can't be
  * used now.  False: it has nothing for it.

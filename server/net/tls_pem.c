@@ -82,17 +82,27 @@ next_of(struct blocks *b, struct slice kind, struct block *out)
 	return false;
 }
 
+/* What is said, and where it is. */
+struct reject {
+	struct tls_pem_where *where;
+	struct err *e;
+};
+
 static int
-reject(struct err *e, const char *path, unsigned line, const char *expected)
+reject(struct reject r, const char *path, unsigned line, const char *expected)
 {
 	const char *why = ERR_reason_error_string(ERR_peek_error());
+	char at[120];
+	int n;
 
 	ERR_clear_error();
+	n = line == 0 ? snprintf(at, sizeof(at), "%.100s: ", path)
+		      : snprintf(at, sizeof(at), "%.100s:%u: ", path, line);
 	if (line == 0)
-		return err_set(
-		    e, ERR_FORMAT, "%.100s: expected %s", path, expected);
-	return err_set(e, ERR_FORMAT, "%.100s:%u: expected %s%s%s", path, line,
-	    expected, why != NULL ? ": " : "", why != NULL ? why : "");
+		why = NULL;
+	*r.where = (struct tls_pem_where){ path, line, (size_t)n };
+	return err_set(r.e, ERR_FORMAT, "%sexpected %s%s%s", at, expected,
+	    why != NULL ? ": " : "", why != NULL ? why : "");
 }
 
 int
@@ -118,7 +128,7 @@ read_certificate(const struct block *b)
 
 /* *line: of the first certificate. */
 static int
-use_chain(SSL_CTX *ctx, struct tls_pem pem, unsigned *line, struct err *e)
+use_chain(SSL_CTX *ctx, struct tls_pem pem, unsigned *line, struct reject r)
 {
 	struct blocks blocks = blocks_of(pem.bytes);
 	struct block b;
@@ -136,9 +146,9 @@ use_chain(SSL_CTX *ctx, struct tls_pem pem, unsigned *line, struct err *e)
 			*line = b.line;
 	}
 	if (!ok)
-		return reject(e, pem.path, b.line, "a certificate");
+		return reject(r, pem.path, b.line, "a certificate");
 	if (*line == 0)
-		return reject(e, pem.path, 0,
+		return reject(r, pem.path, 0,
 		    "a certificate, -----BEGIN CERTIFICATE-----");
 	return 0;
 }
@@ -155,7 +165,7 @@ read_key(const struct block *b)
 }
 
 static int
-use_key(SSL_CTX *ctx, struct tls_pem pem, const char *of, struct err *e)
+use_key(SSL_CTX *ctx, struct tls_pem pem, const char *of, struct reject no)
 {
 	struct blocks blocks = blocks_of(pem.bytes);
 	struct block b;
@@ -163,34 +173,35 @@ use_key(SSL_CTX *ctx, struct tls_pem pem, const char *of, struct err *e)
 	int r = 0;
 
 	if (!next_of(&blocks, SLICE("PRIVATE KEY"), &b))
-		return reject(e, pem.path, 0,
+		return reject(no, pem.path, 0,
 		    "a private key, -----BEGIN PRIVATE KEY-----");
 	if (slice_contains(b.text, SLICE("ENCRYPTED")))
 		return reject(
-		    e, pem.path, b.line, "a private key without a passphrase");
+		    no, pem.path, b.line, "a private key without a passphrase");
 	if ((key = read_key(&b)) == NULL)
-		return reject(e, pem.path, b.line, "a private key");
+		return reject(no, pem.path, b.line, "a private key");
 	if (SSL_CTX_use_PrivateKey(ctx, key) != 1 ||
 	    SSL_CTX_check_private_key(ctx) != 1)
-		r = reject(e, pem.path, b.line, of);
+		r = reject(no, pem.path, b.line, of);
 	EVP_PKEY_free(key);
 	return r;
 }
 
 int
-tls_pem_use(
-    SSL_CTX *ctx, struct tls_pem cert, struct tls_pem key, struct err *e)
+tls_pem_use(SSL_CTX *ctx, struct tls_pem cert, struct tls_pem key,
+    struct tls_pem_where *where, struct err *e)
 {
+	const struct reject no = { where, e };
 	char of[140];
 	unsigned line;
 	int r;
 
 	ERR_clear_error();
-	if ((r = use_chain(ctx, cert, &line, e)) != 0)
+	if ((r = use_chain(ctx, cert, &line, no)) != 0)
 		return r;
 	(void)snprintf(of, sizeof(of), "the key of the certificate in %.80s:%u",
 	    cert.path, line);
-	return use_key(ctx, key, of, e);
+	return use_key(ctx, key, of, no);
 }
 
 bool

@@ -22,15 +22,22 @@ struct tls_pem {
 	struct slice bytes;
 };
 
+/* Where it is that something else was expected. */
+struct tls_pem_where {
+	const char *path; /* of the struct tls_pem; NULL: of neither */
+	unsigned line;	  /* from 1 on; 0: of the file as a whole */
+	size_t expected;  /* in the text of the error: "expected …" */
+};
+
 /*
  * Make a context show the first certificate of cert, with those behind it as
  * its chain, and use the first private key of key; both may be the same
  * bytes, and blocks of other kinds are passed over.  Returns 0, or ERR_FORMAT
  * with a text "PATH:LINE: expected …", without LINE when there is no such
- * block at all.
+ * block at all, and *where taken apart.
  */
 int tls_pem_use(SSL_CTX *ctx, struct tls_pem cert, struct tls_pem key,
-    struct err *e) MUST_USE;
+    struct tls_pem_where *where, struct err *e) MUST_USE;
 
 /*
  * The time from which on the first certificate is no longer good, as text in

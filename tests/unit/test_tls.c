@@ -56,12 +56,32 @@ make_pem(struct buf *out, const char *name)
 	make_pem_until(out, name, 3600);
 }
 
+static struct tls_pem_where where; /* of the last one */
+
 static int
 add_pem(struct tls_config *c, const char *name, struct slice cert,
     struct slice key, struct err *e)
 {
 	return tls_config_add(c, name, (struct tls_pem){ "cert.pem", cert },
-	    (struct tls_pem){ "key.pem", key }, e);
+	    (struct tls_pem){ "key.pem", key }, &where, e);
+}
+
+/* The text of an error, put together of what where says. */
+static void
+check_where(const struct err *e)
+{
+	char at[100] = "";
+
+	if (where.path == NULL) {
+		assert_int_equal(where.line, 0);
+		assert_int_equal(where.expected, 0);
+		return;
+	}
+	(void)snprintf(at, sizeof(at),
+	    where.line != 0 ? "%s:%u: " : "%s: ", where.path, where.line);
+	assert_int_equal(where.expected, strlen(at));
+	assert_int_equal(strncmp(e->text, at, strlen(at)), 0);
+	assert_int_equal(strncmp(e->text + where.expected, "expected ", 9), 0);
 }
 
 static void
@@ -269,16 +289,18 @@ bad_certificate_is_told(void **state)
 			use_key = SLICE("");
 			break;
 		case 3: /* not base64 */
-			buf_puts(&bad, "# mine\n\n-----BEGIN CERTIFICATE-----\n"
-				       "***\n-----END CERTIFICATE-----\n");
+			buf_puts(&bad,
+			    "# mine\n\n-----BEGIN CERTIFICATE-----\n"
+			    "***\n-----END CERTIFICATE-----\n");
 			use_cert = buf_slice(&bad);
 			break;
 		case 4: /* cut off */
 			use_cert = slice_first(cert, cert.n / 2);
 			break;
 		case 5: /* base64 of no key */
-			buf_puts(&bad, "\n-----BEGIN PRIVATE KEY-----\nAAAA\n"
-				       "-----END PRIVATE KEY-----");
+			buf_puts(&bad,
+			    "\n-----BEGIN PRIVATE KEY-----\nAAAA\n"
+			    "-----END PRIVATE KEY-----");
 			use_key = buf_slice(&bad);
 			break;
 		case 6:
@@ -292,8 +314,9 @@ bad_certificate_is_told(void **state)
 			break;
 		case 8:
 			buf_put(&bad, cert);
-			buf_puts(&bad, "-----BEGIN CERTIFICATE-----\nAAAA\n"
-				       "-----END CERTIFICATE-----\n");
+			buf_puts(&bad,
+			    "-----BEGIN CERTIFICATE-----\nAAAA\n"
+			    "-----END CERTIFICATE-----\n");
 			use_cert = buf_slice(&bad);
 			break;
 		}
@@ -301,12 +324,14 @@ bad_certificate_is_told(void **state)
 		    add_pem(c, "", use_cert, use_key, &e), ERR_FORMAT);
 		if (strncmp(e.text, said[broken], strlen(said[broken])) != 0)
 			fail_msg("'%s', not '%s'", e.text, said[broken]);
+		check_where(&e);
 	}
 	assert_false(tls_config_usable(c));
 	/* Blocks of other kinds, and a last line without an end. */
 	buf_reset(&bad);
-	buf_puts(&bad, "text\r\n-----BEGIN DH PARAMETERS-----\nAAAA\n"
-		       "-----END DH PARAMETERS-----\n");
+	buf_puts(&bad,
+	    "text\r\n-----BEGIN DH PARAMETERS-----\nAAAA\n"
+	    "-----END DH PARAMETERS-----\n");
 	buf_put(&bad, slice_trim(pem));
 	assert_int_equal(
 	    add_pem(c, "", buf_slice(&bad), buf_slice(&bad), &e), 0);
@@ -332,6 +357,8 @@ bad_ciphers_are_told(void **state)
 	assert_int_equal(
 	    add_pem(c, "", buf_slice(&pem), buf_slice(&pem), &e), ERR_FORMAT);
 	assert_non_null(strstr(e.text, "TLS_CIPHER_LIST: expected a list"));
+	assert_null(where.path);
+	check_where(&e);
 	buf_fini(&pem);
 	tls_config_free(&c);
 }
