@@ -1,11 +1,12 @@
 """Mailboxes of others: real clients in two workers, by a shared index."""
 import imaplib
+import mailbox
 import os
 import subprocess
 
 import postern
 import pytest
-from postern import ANN, JOE, PASSWORD, message
+from postern import ANN, JOE, PASSWORD, PATIENCE, message, need
 
 SHARED = '"#shared.joe@example com{}"'
 
@@ -106,3 +107,130 @@ def test_rights_change_while_selected(shared):
     with pytest.raises(imaplib.IMAP4.abort, match="was taken away"):
         ann.fetch("1", "(BODY.PEEK[])")
     joe.logout()
+
+
+# --- programs ---------------------------------------------------------------
+
+PERL = r"""
+use strict;
+use warnings;
+use Mail::IMAPClient;
+my ($port, $user, $password, $name) = @ARGV;
+my $c = Mail::IMAPClient->new(
+    Server => '127.0.0.1', Port => $port, User => $user,
+    Password => $password, Uid => 1) or die "new: $@";
+# "*" alone shows no other namespace (RFC 3501 5.1.2)
+grep { $_ eq $name } $c->folders($name) or die "not listed";
+$c->subscribe($name) or die $c->LastError;
+grep { $_ eq $name } $c->subscribed($name) or die "not subscribed";
+$c->select($name) or die $c->LastError;
+my @all = $c->messages or die $c->LastError;
+$c->message_string($all[0]) =~ /Subject: First\r\n/ or die "not the message";
+$c->set_flag('Flagged', $all[0]) or die $c->LastError;
+$c->append_string($name, "Subject: By Perl\r\n\r\nx\r\n")
+    or die $c->LastError;
+$c->create('INBOX.Perl');
+$c->copy('INBOX.Perl', @all) or die $c->LastError;
+$c->message_count('INBOX.Perl') or die "count";
+$c->unsubscribe($name) or die $c->LastError;
+$c->logout or die $c->LastError;
+"""
+
+
+def mbsync_rc(server, name, work):
+    """A channel for one mailbox, both ways."""
+    rc = work / "mbsyncrc"
+    rc.write_text(f"""\
+IMAPAccount ann
+Host localhost
+Port {server.port['imapd-ssl']}
+User {ANN}
+Pass "{PASSWORD}"
+SSLType IMAPS
+CertificateFile {server.cert.with_suffix('.crt')}
+AuthMechs LOGIN
+
+IMAPStore far
+Account ann
+UseNamespace no
+
+MaildirStore near
+Path {work}/
+Inbox {work}/inbox
+
+Channel shared
+Far ":far:{name.replace('.', '/')}"
+Near ":near:team"
+Create Near
+SyncState *
+""")
+    return str(rc)
+
+
+def run(argv, work):
+    done = subprocess.run(argv, cwd=work, stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True,
+                          timeout=4 * PATIENCE,
+                          env={**os.environ, "HOME": str(work)})
+    assert done.returncode == 0, (done.stdout, done.stderr)
+
+
+@pytest.fixture(params=["#shared.joe@example com.", "shared.joe."])
+def team(request, shared):
+    """A mailbox of Joe's with a message, and its name for Ann, by the index
+    and by a link."""
+    folder = ("Index" if request.param.startswith("#") else "Link") + \
+        request.function.__name__.removeprefix("test_")
+    joe, ann = login(shared, JOE), login(shared, ANN)
+    ok(ann.select())    # makes her Maildir
+    ann.logout()
+    ok(joe.create(f"INBOX.{folder}"))
+    ok(joe.setacl(f"INBOX.{folder}", ANN, "lrswi"))
+    # Links lead to what is made for sharing, as maildirmake -s does.
+    for path in (shared.maildir(JOE), shared.maildir(JOE) / f".{folder}"):
+        path.chmod(0o755)
+    (shared.maildir(ANN) / "shared-maildirs").write_text(
+        f"joe\t{shared.maildir(JOE)}\n")
+    text = message("First").replace("\n", "\r\n").encode()
+    ok(joe.append(f"INBOX.{folder}", None, None, text))
+    yield request.param + folder, folder, joe
+    ok(joe.delete(f"INBOX.{folder}"))
+    joe.logout()
+
+
+def seen_by(joe, folder):
+    ok(joe.select(f"INBOX.{folder}"))
+    return len(ok(joe.search(None, "ALL"))[0].split()), \
+        len(ok(joe.search(None, "FLAGGED"))[0].split())
+
+
+def test_perl_mail_imapclient(team, shared):
+    perl = need("perl", "perl")
+    if subprocess.run([perl, "-MMail::IMAPClient", "-e1"],
+                      capture_output=True).returncode != 0:
+        pytest.skip("missing: apt-get install libmail-imapclient-perl")
+    name, folder, joe = team
+    run([perl, "-e", PERL, str(shared.port["imapd"]), ANN, PASSWORD, name],
+        shared.base)
+    assert seen_by(joe, folder) == (2, 1)
+    ok(joe.close())
+
+
+def test_mbsync(team, shared, tmp_path):
+    mbsync = need("mbsync", "isync")
+    name, folder, joe = team
+    rc = mbsync_rc(shared, name, tmp_path)
+    run([mbsync, "-c", rc, "shared"], tmp_path)
+    near = mailbox.Maildir(tmp_path / "team", create=False)
+    ((key, mail),) = near.items()
+    assert mail["Subject"] == "First"
+    mail.add_flag("F")
+    near[key] = mail
+    near.add(message("By mbsync"))
+    run([mbsync, "-c", rc, "shared"], tmp_path)
+    assert seen_by(joe, folder) == (2, 1)
+    # A second time there is nothing to do.
+    before = sorted(shared.files(JOE, f".{folder}"))
+    run([mbsync, "-c", rc, "shared"], tmp_path)
+    assert sorted(shared.files(JOE, f".{folder}")) == before
+    ok(joe.close())

@@ -404,3 +404,24 @@ def test_a_certificate_is_required(certified):
     with pytest.raises((OSError, AssertionError)), \
             connect_as(s, None) as c:
         assert c.line() is not None
+
+
+@pytest.mark.parametrize("service, words, greeting, bye", [
+    ("imapd-ssl", [], "* OK ", "a LOGOUT"),
+    ("imapd", ["-starttls", "imap"], "", "a LOGOUT"),
+    ("pop3d-ssl", [], "+OK ", "QUIT"),
+    ("pop3d", ["-starttls", "pop3"], "", "QUIT")])
+def test_s_client(fresh, service, words, greeting, bye):
+    """What docs/takeover.md has for those who looked by couriertls."""
+    with started(fresh) as s:
+        # s_client takes a line that begins with Q for a word to itself
+        done = subprocess.run(
+            ["openssl", "s_client", "-quiet", "-no_ign_eof", "-ign_eof",
+             "-connect", f"localhost:{s.port[service]}",
+             "-servername", "localhost", "-CAfile",
+             s.cert.with_suffix(".crt"), "-verify_return_error", *words],
+            input=f"{bye}\r\n", capture_output=True, text=True,
+            timeout=postern.PATIENCE)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(greeting), done.stdout
+        assert "a OK" in done.stdout or "+OK Bye." in done.stdout

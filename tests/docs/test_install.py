@@ -51,7 +51,7 @@ NOT_RUN = {
     "sysctl fs.inotify.max_user_watches=524288":
         "it is the kernel's, of all machines",
     "openssl s_client -connect HOST:993":
-        "test_takeover.py asks each TLS port for its certificate",
+        "test_s_client in tests/clients/test_tls.py runs it, with -starttls too",
     "rm -r": "said of what somebody else did",
     "chown -R": "says what to do, not to which files",
 }

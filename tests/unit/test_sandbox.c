@@ -78,6 +78,17 @@ do_file(void)
 	    ftruncate(fd, 0) == 0 && close(fd) == 0 && unlink(path) == 0;
 }
 
+/* What Courier keeps a subscription to a folder by link in. */
+static bool
+do_symlink(void)
+{
+	char path[] = "/tmp/test_sandbox.XXXXXX";
+	int fd = mkstemp(path);
+
+	return fd >= 0 && unlink(path) == 0 &&
+	    symlinkat("/nowhere", AT_FDCWD, path) == 0 && unlink(path) == 0;
+}
+
 /* Of a converter that is loaded as a shared object. */
 static bool
 do_iconv(void)
@@ -165,6 +176,7 @@ static const struct {
 	{ "open", do_open, REFUSED, ALLOWED },
 	{ "socketpair", do_pair, ALLOWED, ENDED },
 	{ "file", do_file, REFUSED, ALLOWED },
+	{ "symlink", do_symlink, REFUSED, ALLOWED },
 	{ "iconv", do_iconv, REFUSED, ALLOWED },
 	{ "socket", do_socket, REFUSED, REFUSED },
 	{ "fork", do_fork, REFUSED, REFUSED },
