@@ -141,6 +141,25 @@ install-exec-local: $(noinst_SCRIPTS)
 		done; \
 	fi
 
+# As Debian's courier-base does when it is installed, and before it goes.
+install-exec-hook:
+	if test -z "$(POSTERN_RC_SUFFIX)$(DESTDIR)" && \
+	    command -v update-alternatives >/dev/null; then \
+		update-alternatives --quiet --install $(bindir)/maildirmake \
+		    maildirmake $(bindir)/maildirmake.courier 5 && \
+		update-alternatives --quiet --install $(bindir)/deliverquota \
+		    deliverquota $(bindir)/deliverquota.courier 10; \
+	fi
+
+uninstall-hook:
+	if test -z "$(POSTERN_RC_SUFFIX)$(DESTDIR)" && \
+	    command -v update-alternatives >/dev/null; then \
+		update-alternatives --quiet --remove maildirmake \
+		    $(bindir)/maildirmake.courier; \
+		update-alternatives --quiet --remove deliverquota \
+		    $(bindir)/deliverquota.courier; \
+	fi
+
 install-data-local: $(noinst_SCRIPTS)
 	$(MKDIR_P) $(DESTDIR)$(POSTERN_SYSCONFDIR) \
 	    $(DESTDIR)$(POSTERN_PKGCONFDIR) $(DESTDIR)$(datadir)/postern

@@ -6,7 +6,8 @@ import tempfile
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
+for folder in ("takeover", "support"):
+    sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / folder))
 import machine  # noqa: E402
 
 
@@ -17,11 +18,11 @@ def new_machine():
         pytest.skip(why)
     made = []
 
-    def make(root=None):
+    def make(root=None, init=False):
         base = tempfile.mkdtemp(prefix="pn-", dir="/tmp")
         made.append((base, machine.Machine(
             pathlib.Path(base) / "m", os.environ.get("BUILD_DIR"),
-            os.environ.get("DOCS_PACKAGES"), root)))
+            os.environ.get("DOCS_PACKAGES"), root, init)))
         return made[-1][1].start()
     yield make
     for base, one in made:

@@ -28,8 +28,14 @@ class Inherited:
     """prepare() on the machine, while Courier serves; then check() after each
     change of the server: courier or postern."""
 
-    def __init__(self, m, user):
+    def __init__(self, m, user, etc=f"{P}/etc", certificates=f"{P}/share",
+                 start=P + "/libexec/{}.rc start"):
+        """Where Courier has its files; start: how its other services are
+        started, or None."""
         self.m = m
+        self.etc = etc
+        self.pem = certificates
+        self.start = start
         self.user = user  # makes a Logins of an address
         self.appended = 0
         self.was = {}
@@ -77,10 +83,10 @@ maildirmake.courier --add news={news} {ann}
 chown -R vmail: /home/vmail
 chmod 755 /home/vmail /home/vmail/example.com
 printf 'joe@example.com\\t5000\\t5000\\t/home/vmail\\texample.com/joe\\n' \\
-    >{P}/etc/shared/index
+    >{self.etc}/shared/index
 """)
-        for service in ("imapd-ssl", "pop3d-ssl"):
-            m.shell(f"{P}/libexec/{service}.rc start")
+        for service in ("imapd-ssl", "pop3d-ssl") if self.start else ():
+            m.shell(self.start.format(service))
 
     # --- what is seen -----------------------------------------------------------
 
@@ -128,7 +134,7 @@ printf 'joe@example.com\\t5000\\t5000\\t/home/vmail\\texample.com/joe\\n' \\
                          said), said
 
     def check(self, server):
-        wanted = [self.m.path(f"{P}/share/{name}.pem").read_text()
+        wanted = [self.m.path(f"{self.pem}/{name}.pem").read_text()
                   for name in ("imapd", "pop3d") * 2]
         for shown, file in zip(self.certificates(), wanted):
             assert shown in file

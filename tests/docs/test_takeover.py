@@ -6,23 +6,21 @@ import base64
 import contextlib
 import imaplib
 import os
-import pathlib
 import poplib
+import re
 import smtplib
 import socket
-import sys
 
 import howto
+import mail
 import page
 import postern
 import pytest
 from howto import P, send
+from inherited import Inherited
 from postern import wait_for
+from servers import ok, state
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "takeover"))
-import mail  # noqa: E402
-from inherited import Inherited  # noqa: E402
-from servers import ok, state  # noqa: E402
 
 JOE = "joe@example.com"
 ANN = "ann@example.com"
@@ -197,6 +195,10 @@ listen = 127.0.0.1
 mail_location = maildir:~/Maildir
 log_path = /var/log/dovecot
 pop3_uidl_format = %g
+namespace inbox {
+  inbox = yes
+  separator = .
+}
 passdb {
   driver = passwd-file
   args = /etc/dovecot/users
@@ -205,31 +207,46 @@ userdb {
   driver = passwd-file
   args = /etc/dovecot/users
 }
-namespace inbox {
-  inbox = yes
-  separator = .
-}
 """
 
 
-def test_from_dovecot(town):
-    """Forward only; names had no prefix, and the client is told of it."""
-    m, pete = town.m, Logins(town.m, PETE)
-    p = page.Page("from-dovecot.md")
+def start_dovecot(m, conf):
+    """Instead of Postern."""
     for service in howto.SERVICES:
         m.shell(f"{P}/libexec/{service}.rc stop")
     m.shell(f"{P}/libexec/authlib/authdaemond stop")
-    hashed = m.run(["openssl", "passwd", "-6", howto.PASSWORD]).strip()
     m.shell("id dovecot || useradd --system dovecot; "
             "id dovenull || useradd --system dovenull; "
-            "mkdir -p /etc/dovecot /home/vmail/pete; "
-            "chown vmail: /home/vmail/pete")
-    m.path("/etc/dovecot/dovecot.conf").write_text(DOVECOT)
-    m.path("/etc/dovecot/users").write_text(
-        f"{PETE}:{{SHA512-CRYPT}}{hashed}:5000:5000::/home/vmail/pete::\n")
+            "mkdir -p /etc/dovecot")
+    m.path("/etc/dovecot/dovecot.conf").write_text(conf)
     m.shell("dovecot")
     for port in (143, 110):
         wait_for(lambda port=port: howto.listens(m, port), "Dovecot")
+
+
+def same_with_prefix(now, before):
+    """Names had no prefix."""
+    for name, box in before["mailboxes"].items():
+        name = name if name == "INBOX" else "INBOX." + name
+        assert now["mailboxes"][name] == box
+
+
+@pytest.fixture(scope="module")
+def from_dovecot():
+    return page.Page("from-dovecot.md")
+
+
+def test_from_dovecot(town, from_dovecot):
+    """Forward only; names had no prefix, and the client is told of it."""
+    m, pete, p = town.m, Logins(town.m, PETE), from_dovecot
+    hashed = m.run(["openssl", "passwd", "-6", howto.PASSWORD]).strip()
+    m.shell("mkdir -p /etc/dovecot /home/vmail/pete; "
+            "chown vmail: /home/vmail/pete")
+    m.path("/etc/dovecot/users").write_text(
+        f"{PETE}:{{SHA512-CRYPT}}{hashed}:5000:5000::/home/vmail/pete::\n"
+        f"clear@example.com:{{PLAIN}}{howto.PASSWORD}:5000:5000::"
+        "/home/vmail/clear::\n")
+    start_dovecot(m, DOVECOT)
     with pete.imap() as client:
         for n, name in enumerate(("INBOX", "INBOX", "Sent", "Lists.a")):
             client.create(name)
@@ -242,12 +259,11 @@ def test_from_dovecot(town):
     before, ids = state(pete), pete.pop3()
 
     m.shell(f"echo 'DOVECOT_UIDL_FORMAT=%g' >>{P}/etc/postern")
-    p.run(m)
+    p.run(m, "Users in a passwd-file", "Change")
     now = state(pete)
     assert now["subscribed"] == ["INBOX.Lists.a", "INBOX.Sent"]
-    for name, box in before["mailboxes"].items():
-        name = name if name == "INBOX" else "INBOX." + name
-        assert now["mailboxes"][name] == box
+    same_with_prefix(now, before)
+    assert Logins(m, "clear@example.com").pop3() == []
     assert pete.pop3() == ids
     mbsync.prefix = "INBOX."
     mbsync.configure()
@@ -256,7 +272,74 @@ def test_from_dovecot(town):
         mail.append(client, "Sent", 3004)
         mail.append(client, "INBOX", 3005)
     assert mbsync.fetch() == [3004, 3005] and fetchmail.fetch() == [3005]
+
+
+# What Dovecot writes by these names, of the password "secret".
+SCHEMES = ("SHA512-CRYPT", "SHA256-CRYPT", "MD5-CRYPT", "BLF-CRYPT", "SSHA",
+           "SSHA256", "SSHA512", "SHA", "SHA256", "SHA512")
+
+
+def test_from_dovecot_with_sql(town, from_dovecot):
+    """Users in a table of Dovecot's, by the queries that the page shows."""
+    m, p = town.m, from_dovecot
+    if not m.path("/usr/lib/dovecot/modules/auth/libdriver_mysql.so").exists() \
+            and not m.path("/usr/lib/dovecot/modules/libdriver_mysql.so"
+                           ).exists():
+        pytest.skip("no dovecot-mysql in TAKEOVER_ROOT: have get-servers "
+                    "fill it anew")
+    text = p.path.read_text()
+    shown = next(part for part in text.split("```conf\n")
+                 if part.startswith("connect = ")).partition("```")[0]
+    m.shell("mkdir -p /etc/dovecot")
+    m.path("/etc/dovecot/dovecot-sql.conf.ext").write_text(
+        "driver = mysql\n" + shown)
+    users = {scheme: f"{scheme.lower()}@example.com" for scheme in SCHEMES}
+    # doveadm pw prints the scheme before the hash
+    hashes = {scheme: m.run(["doveadm", "-c", "/dev/null", "pw", "-s", scheme,
+                             "-p", howto.PASSWORD]).strip()
+              for scheme in SCHEMES}
+    users["bare"] = "bare@example.com"
+    hashes["bare"] = m.run(["openssl", "passwd", "-6",
+                            howto.PASSWORD]).strip()
+    m.path("/tmp/users.sql").write_text(
+        "CREATE TABLE mailbox (email VARCHAR(255) PRIMARY KEY, password "
+        "VARCHAR(255), name VARCHAR(255) DEFAULT '', maildir VARCHAR(255), "
+        "quota BIGINT DEFAULT 10000000, active TINYINT DEFAULT 1);\n" +
+        "".join(f"INSERT INTO mailbox (email, password, maildir) VALUES "
+                f"('{email}', '{hashes[who]}', 'sql/{who.lower()}/');\n"
+                for who, email in users.items()) +
+        "INSERT INTO mailbox VALUES ('gone@example.com', "
+        f"'{hashes['bare']}', '', 'sql/gone/', 1000, 0);\n")
+    m.shell("mariadb postfix </tmp/users.sql; mkdir -p /home/vmail/sql; "
+            "chown vmail: /home/vmail/sql")
+    sql = DOVECOT.replace("passwd-file", "sql").replace(
+        "/etc/dovecot/users", "/etc/dovecot/dovecot-sql.conf.ext").replace(
+        "maildir:~/Maildir", "maildir:~/")
+    start_dovecot(m, sql)
+    sue = Logins(m, users["SHA512-CRYPT"])
+    with sue.imap() as client:
+        client.create("Sent")
+        mail.append(client, "INBOX", 3100, "\\Seen Word")
+        mail.append(client, "Sent", 3101)
+    for email in users.values():
+        assert len(Logins(m, email).pop3()) == (email == sue.email)
+    before, ids = state(sue), sue.pop3()
+
+    p.run(m, "Users in SQL", "Change")
+    same_with_prefix(state(sue), before)
+    assert sue.pop3() == ids
+    for email in users.values():
+        assert len(Logins(m, email).pop3()) == (email == sue.email)
+    with sue.imap() as client:
+        root = b" ".join(part for parts in ok(client.getquotaroot("INBOX"))
+                         for part in parts)
+        assert re.search(rb"STORAGE \d+ 976[56]\b", root), root
+    with pytest.raises(Exception, match="Login failed"):
+        Logins(m, "gone@example.com").pop3()
     assert p.left() == []
+    # Back to the table of the tests that follow.
+    m.path(f"{P}/etc/authmysqlrc").write_text(howto.AUTHMYSQLRC)
+    m.shell(f"{P}/libexec/authlib/authdaemond restart")
 
 
 def smtp_auth(m, password):

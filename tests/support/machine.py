@@ -6,6 +6,9 @@ the paths of documents are free.  What runs there sees and ends no process of
 this machine, nothing that it writes is left, and the network is away.
 Needs root, on Linux with overlayfs.
 
+With init=True systemd is its first process, with a /dev and control groups of
+its own, and has started what basic.target wants; else there is no init at all.
+
 The source is at /usr/src/postern, with a build of it in its folder build, so
 that a new configuration there compiles only what holds a path.
 """
@@ -25,6 +28,17 @@ SOURCE = "/usr/src/postern"
 NOT_OVERLAID = {"proc", "sys", "dev", "tmp", "run", "mnt", "media",
                 "lost+found"}
 CLONE_NEWNET = 0x40000000
+SYSTEMD = "/lib/systemd/systemd"
+# What of basic.target is about hardware, or about this machine's disks.
+MASKED = ("systemd-udevd.service systemd-udev-trigger.service "
+          "systemd-udevd-kernel.socket systemd-udevd-control.socket "
+          "systemd-modules-load.service systemd-binfmt.service "
+          "systemd-sysctl.service systemd-remount-fs.service "
+          "systemd-random-seed.service systemd-pstore.service "
+          "dev-hugepages.mount dev-mqueue.mount tmp.mount swap.target "
+          "sys-kernel-debug.mount sys-kernel-tracing.mount "
+          "sys-fs-fuse-connections.mount sys-kernel-config.mount "
+          "proc-sys-fs-binfmt_misc.automount timers.target paths.target")
 ENVIRONMENT = {"HOME": "/root", "LC_ALL": "C.UTF-8", "USER": "root",
                "DEBIAN_FRONTEND": "noninteractive", "TERM": "dumb",
                "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"}
@@ -46,12 +60,14 @@ class Machine:
     base: an empty directory of this machine, for its memory and sockets;
     build: the folder of a build, or None; packages: what get-packages of
     tests/docs has filled, or None: then apt-get has nothing to install;
-    root: a folder whose usr and etc lie over this machine's, or None.
+    root: a folder whose usr and etc lie over this machine's, or None; init:
+    whether systemd runs.
     """
 
     def __init__(self, base, build=None, packages=None,
-                 root=None):
+                 root=None, init=False):
         self.base = pathlib.Path(base)
+        self.init = init
         self.build = build
         self.packages = packages
         self.root = root
@@ -100,9 +116,45 @@ class Machine:
             "printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d",
             "chmod 755 /usr/sbin/policy-rc.d",
             "mkdir -p /run/machine", "mount -t tmpfs -o mode=1777 tmpfs /tmp",
-            # It is the parent of all daemons: wait takes their ends too.
-            "sleep infinity &", ": >/run/ready", "while :; do wait $!; done"]
+            *(self.systemd() if self.init else self.no_init())]
         return "\n".join(lines)
+
+    @staticmethod
+    def no_init():
+        """It is the parent of all daemons: wait takes their ends too."""
+        return ["sleep infinity &", ": >/run/ready",
+                "while :; do wait $!; done"]
+
+    def systemd(self):
+        """Packages that are installed may start what they bring."""
+        dev, groups = "/run/dev", "/run/groups"
+        return [
+            "rm /usr/sbin/policy-rc.d",
+            f"mkdir {dev} {groups}", f"mount -t tmpfs -o mode=755 dev {dev}",
+            f"mkdir {dev}/pts {dev}/shm",
+            f"cp -a /dev/null /dev/zero /dev/full /dev/random /dev/urandom "
+            f"/dev/tty {dev}",
+            f"ln -s /proc/self/fd {dev}/fd",
+            f"mount -t devpts -o newinstance,ptmxmode=666 devpts {dev}/pts",
+            f"ln -s pts/ptmx {dev}/ptmx",
+            f"mount -t tmpfs -o mode=1777 tmpfs {dev}/shm",
+            f"mount --move {dev} /dev",
+            f"mount -t cgroup2 cgroup2 {groups}",
+            f"mkdir {groups}/{self.group()}",
+            f"echo 0 >{groups}/{self.group()}/cgroup.procs",
+            f"umount {groups}", f"rmdir {dev} {groups}",
+            ": >/etc/machine-id",
+            *(f"ln -sf /dev/null /etc/systemd/system/{unit}"
+              for unit in MASKED.split()),
+            ": >/run/ready",
+            "exec env -i container=postern PATH=/usr/sbin:/usr/bin unshare "
+            "--cgroup sh -c 'mount -t tmpfs -o mode=755 tmpfs /sys/fs/cgroup; "
+            "mount -t cgroup2 cgroup2 /sys/fs/cgroup; "
+            f"exec {SYSTEMD} --system --unit=basic.target "
+            "--log-target=journal'"]
+
+    def group(self):
+        return self.base.parent.name
 
     def start(self):
         self.base.mkdir(parents=True, exist_ok=True)
@@ -122,6 +174,10 @@ class Machine:
                 raise AssertionError("no machine:\n" + log.read_text())
             return ready.exists()
         wait_for(up, "the machine is up")
+        if self.init:
+            wait_for(lambda: self.run(["systemctl", "is-system-running"],
+                                      ok=None).strip()
+                     in ("running", "degraded"), "systemd has started", 60)
         return self
 
     def _first(self):
@@ -137,6 +193,17 @@ class Machine:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
             self.process.wait(30)
+            if self.init:
+                self.remove_groups()
+
+    def remove_groups(self):
+        """Its control groups, which are the kernel's and outlive it."""
+        at = self.base / "groups"
+        at.mkdir()
+        subprocess.run(
+            ["unshare", "--mount", "--propagation", "private", "sh", "-c",
+             f"mount -t cgroup2 cgroup2 {at} && find {at}/{self.group()} "
+             "-depth -type d -exec rmdir {} +"], check=True, timeout=30)
 
     def __enter__(self):
         return self.start()

@@ -123,7 +123,8 @@ class Page:
 
     def __init__(self, name):
         self.name = name
-        self.blocks = parse((TOP / "docs" / name).read_text(), name)
+        self.path = TOP / "docs" / name
+        self.blocks = parse(self.path.read_text(), name)
         self.ran = []
 
     def sections(self):
