@@ -103,6 +103,8 @@ err_name(int code)
 		return "unknown layout";
 	case ERR_STALE:
 		return "stale";
+	case ERR_MORE:
+		return "not yet through";
 	case ERR_NO_RIGHT:
 		return "no right";
 	}

@@ -28,6 +28,7 @@ enum err_code {
 	ERR_STALE = -13,     /* the object changed meanwhile: look again */
 	ERR_NO_RIGHT = -14,  /* an access control list doesn't allow it */
 	ERR_LAYOUT = -15,    /* mail lies there in a way that isn't served */
+	ERR_MORE = -16,	     /* a piece of it is done: call again next turn */
 };
 
 struct err {

@@ -43,11 +43,13 @@ pause_a_little(void)
 	(void)nanosleep(&pause, NULL);
 }
 
-/* Whether to try again what a worker was in the way of: it holds the database
- * for moments only. */
+/* Whether to go on with what has pieces, or to try again what a worker was in
+ * the way of: it holds the database for moments only. */
 static bool
 again(int rc, int64_t since_ms)
 {
+	if (rc == ERR_MORE)
+		return true;
 	if (rc != ERR_BUSY || clock_now() - since_ms > PATIENCE_MS)
 		return false;
 	pause_a_little();

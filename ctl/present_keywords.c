@@ -96,9 +96,10 @@ look(struct account *a, struct slice name, struct slice base, struct buf *out,
 	struct mailbox *m;
 	int rc;
 
-	while ((rc = mailbox_open(a, name, &m, e)) == ERR_BUSY &&
-	    clock_now() - since_ms < PATIENCE_MS)
-		pause_a_little();
+	while ((rc = mailbox_open(a, name, &m, e)) == ERR_MORE ||
+	    (rc == ERR_BUSY && clock_now() - since_ms < PATIENCE_MS))
+		if (rc == ERR_BUSY)
+			pause_a_little();
 	if (rc != 0)
 		return rc == ERR_NOT_FOUND ? 0 : rc;
 	rc = refresh(m);

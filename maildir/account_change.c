@@ -246,7 +246,9 @@ step_phase(struct account_change *c)
 	if (c->phase->durable)
 		return step_durable(c);
 	c->result = c->phase->run(c, &c->e);
-	return c->result == ERR_BUSY ? STEP_WAIT_PEER : STEP_NEXT;
+	return c->result == ERR_MORE ? STEP_YIELD
+	    : c->result == ERR_BUSY  ? STEP_WAIT_PEER
+				     : STEP_NEXT;
 }
 
 static void

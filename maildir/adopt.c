@@ -79,6 +79,20 @@ renumber_one(struct edit *ed, uint32_t uid, struct err *e)
 	return rc;
 }
 
+bool
+adopt_skip_known(
+    struct mailbox *m, struct foreign_uids *u, size_t *at, size_t *n, int *work)
+{
+	name_table_fini(&u->names);
+	for (; *at<u->n && * work> 0; (*at)++, (*work)--)
+		if (mailbox_find_base(m, u->v[*at].base) != u->v[*at].uid)
+			u->v[(*n)++] = u->v[*at];
+	if (*at < u->n)
+		return false;
+	u->n = *n;
+	return true;
+}
+
 int
 adopt_uids(struct edit *ed, const struct foreign_uids *u, int64_t wall_ms,
     struct err *e)
@@ -105,22 +119,6 @@ adopt_uids(struct edit *ed, const struct foreign_uids *u, int64_t wall_ms,
 }
 
 /* --- keywords ------------------------------------------------------------- */
-
-static int
-order_set(const void *key, const void *element)
-{
-	const struct slice *base = key;
-	const struct foreign_keyword_set *s = element;
-
-	return slice_cmp(*base, s->base);
-}
-
-static const struct foreign_keyword_set *
-find_set(const struct foreign_keywords *k, struct slice base)
-{
-	return k->n == 0 ? NULL
-			 : bsearch(&base, k->v, k->n, sizeof(*k->v), order_set);
-}
 
 static int
 order_numbers(const void *a, const void *b)
@@ -163,7 +161,8 @@ adopt_set(struct edit *ed, size_t at, uint32_t i,
 {
 	const struct chunk *c = ed->v[at];
 	const struct message *msg = &c->m[i];
-	const struct foreign_keyword_set *s = find_set(k, chunk_base(c, i));
+	const struct foreign_keyword_set *s =
+	    foreign_keywords_find(k, chunk_base(c, i));
 	bool had_ours = modseq != 0 && msg->modseq <= modseq;
 	uint32_t set = 0;
 	int rc = 0;
@@ -181,12 +180,23 @@ adopt_set(struct edit *ed, size_t at, uint32_t i,
 
 int
 adopt_keywords(struct edit *ed, const struct foreign_keywords *k,
-    uint64_t modseq, struct err *e)
+    uint64_t modseq, uint32_t *from, int *work, struct err *e)
 {
+	size_t at = ed->n != 0 ? chunks_find(ed->v, ed->n, *from) : 0;
 	int rc = 0;
 
-	for (size_t at = 0; at < ed->n && rc == 0; at++)
-		for (uint32_t i = 0; i < ed->v[at]->n && rc == 0; i++)
-			rc = adopt_set(ed, at, i, k, modseq, e);
+	for (; at < ed->n && rc == 0 && *work > 0; at++) {
+		uint32_t last = 0;
+
+		for (uint32_t i = 0; i < ed->v[at]->n && rc == 0; i++) {
+			last = ed->v[at]->m[i].uid;
+			if (last >= *from)
+				rc = adopt_set(ed, at, i, k, modseq, e);
+		}
+		*work -= (int)ed->v[at]->n;
+		*from = last + 1;
+	}
+	if (at == ed->n)
+		*from = 0;
 	return rc;
 }

@@ -18,14 +18,23 @@
 #include "maildir/edit.h"
 #include "maildir/foreign.h"
 
+/*
+ * Drop from the list, whose next entry is *at, those that the mailbox has: they
+ * need no adopting, whatever happens to it until then.  True: that are all, of
+ * which *n are left.  The list can't be searched any more.
+ */
+bool adopt_skip_known(struct mailbox *m, struct foreign_uids *u, size_t *at,
+    size_t *n, int *work) MUST_USE;
 /* wall_ms: the date of saving of messages that weren't known. */
 int adopt_uids(struct edit *ed, const struct foreign_uids *u, int64_t wall_ms,
     struct err *e) MUST_USE;
 /*
+ * Of the messages from the UID *from on, which moves on, as many as there is
+ * work for; 0: that are all.
  * modseq: the highest one that the other server had; 0: none.  Updates that
  * wait to be merged count in any case.
  */
 int adopt_keywords(struct edit *ed, const struct foreign_keywords *k,
-    uint64_t modseq, struct err *e) MUST_USE;
+    uint64_t modseq, uint32_t *from, int *work, struct err *e) MUST_USE;
 
 #endif

@@ -24,8 +24,8 @@
 
 struct append;
 
-/* Begin one or more messages for the named mailbox.  ERR_NOT_FOUND: none of
- * that name (TRYCREATE). */
+/* Begin one or more messages for the named mailbox.  ERR_MORE: it is being
+ * opened, call again; ERR_NOT_FOUND: none of that name (TRYCREATE). */
 int append_begin(struct account *a, struct slice mailbox, struct append **out,
     struct err *e) MUST_USE;
 /*

@@ -49,7 +49,8 @@ void change_flags_free(struct change_flags **c);
 struct change_copy;
 /*
  * COPY or (move) MOVE to a mailbox of the same account or another one.
- * ERR_NOT_FOUND: no such target (TRYCREATE).  All or nothing for COPY: on
+ * ERR_MORE: it is being opened, call again; ERR_NOT_FOUND: no such target
+ * (TRYCREATE).  All or nothing for COPY: on
  * failure the copies made are removed again.
  */
 int change_copy_begin(struct mailbox *from, struct account *to,

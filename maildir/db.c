@@ -42,6 +42,9 @@ static const char *const texts[DB_N_STATEMENTS] = {
     "modseq = modseq_bound + ?2, modseq_bound = modseq_bound + ?2, "
     "pop3_next = CASE pop3_next WHEN 0 THEN 0 ELSE pop3_next + ?1 END, "
     "change = change + 1",
+[DB_MAILBOX_RAISE] =
+    "UPDATE mailbox SET uidnext = max(uidnext, ?2), "
+    "recent_uid = max(recent_uid, ?2) WHERE id = ?1",
 [DB_MAILBOX_DOUBT] =
     "UPDATE mailbox SET vanished_from = modseq, modseq_floor = modseq",
 [DB_MAILBOX_SET_VALIDITY] =
@@ -108,6 +111,8 @@ static const char *const texts[DB_N_STATEMENTS] = {
     "INSERT OR REPLACE INTO pop3_text (key, texts) VALUES (?1, ?2)",
 [DB_PRINT_LIST] =
     "SELECT kind, dev, ino, size, mtime FROM print WHERE mailbox = ?1",
+[DB_PRINT_GET] =
+    "SELECT size FROM print WHERE mailbox = ?1 AND kind = ?2",
 [DB_PRINT_PUT] =
     "INSERT OR REPLACE INTO print (mailbox, kind, dev, ino, size, mtime) "
     "VALUES (?1, ?2, ?3, ?4, ?5, ?6)",

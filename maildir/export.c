@@ -336,6 +336,8 @@ export_step(
 		int rc = 0;
 		enum step step = advance(x, waker, now_ms, wall_ms, &rc, &e);
 
+		if (rc == ERR_MORE)
+			return STEP_YIELD;
 		if (rc == ERR_BUSY) {
 			if (x->busy_since_ms == 0)
 				x->busy_since_ms = now_ms;

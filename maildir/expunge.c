@@ -220,6 +220,8 @@ step_make_trash(struct change_expunge *c, struct waker waker, int64_t now_ms)
 	}
 	if (rc == 0)
 		rc = begin_trash(c);
+	if (rc == ERR_MORE)
+		return STEP_YIELD;
 	if (rc == ERR_BUSY && work_still_busy(&c->work.busy_since_ms, now_ms))
 		return STEP_YIELD;
 	c->work.busy_since_ms = 0;

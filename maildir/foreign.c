@@ -8,41 +8,99 @@
 
 #include "base/fsx.h"
 #include "base/mem.h"
+#include "base/num.h"
 #include "maildir/file_name.h"
 #include "maildir/foreign_impl.h"
 
-enum { READ_BYTES = 65536, BASE_MAX = 255 };
+enum { READ_BYTES = 65536, READ_WORK = 64, BASE_MAX = 255 };
 
 bool
-foreign_file_read(
-    int root_fd, const char *dir, const char *name, struct buf *out)
+foreign_file_open(struct foreign_file *f, int root_fd, const char *dir,
+    const char *name, size_t max)
 {
 	struct buf path;
 	struct stat st;
-	ssize_t n = 0;
-	int fd;
 
+	*f = (struct foreign_file){ .fd = -1 };
 	buf_init(&path, 2048);
 	buf_puts(&path, dir);
 	if (dir[0] != '\0')
 		buf_putc(&path, '/');
 	buf_puts(&path, name);
-	fd = buf_ok(&path) ? fsx_open_read(root_fd, buf_cstr(&path), &st) : -1;
+	if (buf_ok(&path))
+		f->fd = fsx_open_read(root_fd, buf_cstr(&path), &st);
 	buf_fini(&path);
-	if (fd < 0)
-		return false;
-	for (off_t at = 0;; at += n) {
-		uint8_t *to = buf_reserve(out, READ_BYTES);
+	buf_init(&f->bytes, max);
+	return f->fd >= 0;
+}
 
-		if (to == NULL) /* too large */
+void
+foreign_file_of(struct foreign_file *f, struct slice bytes)
+{
+	*f = (struct foreign_file){ .fd = -1, .rest = bytes };
+	buf_init(&f->bytes, 0);
+}
+
+enum foreign_step
+foreign_file_step(struct foreign_file *f, int *work)
+{
+	while (f->fd >= 0) {
+		uint8_t *to = buf_reserve(&f->bytes, READ_BYTES);
+		ssize_t n = to != NULL ? fsx_pread(f->fd, to, READ_BYTES,
+					     (off_t)buf_len(&f->bytes))
+				       : -1; /* too large */
+
+		if (n <= 0) {
+			(void)close(f->fd);
+			f->fd = -1;
+			f->rest = buf_slice(&f->bytes);
+			if (n < 0 || !buf_ok(&f->bytes))
+				return FOREIGN_NONE;
 			break;
-		n = fsx_pread(fd, to, READ_BYTES, at);
-		if (n <= 0)
-			break;
-		buf_advance(out, (size_t)n);
+		}
+		buf_advance(&f->bytes, (size_t)n);
+		*work -= READ_WORK;
+		if (*work <= 0)
+			return FOREIGN_MORE;
 	}
-	(void)close(fd);
-	return n == 0 && buf_ok(out);
+	return FOREIGN_DONE;
+}
+
+bool
+foreign_file_line(struct foreign_file *f, int *work, struct slice *line)
+{
+	if (*work <= 0 || !foreign_line(&f->rest, line))
+		return false;
+	(*work)--;
+	return true;
+}
+
+void
+foreign_file_close(struct foreign_file *f)
+{
+	if (f->fd >= 0)
+		(void)close(f->fd);
+	buf_fini(&f->bytes);
+	f->fd = -1;
+}
+
+bool
+foreign_file_read(
+    int root_fd, const char *dir, const char *name, struct buf *out)
+{
+	struct foreign_file f;
+	enum foreign_step step = FOREIGN_MORE;
+
+	if (!foreign_file_open(&f, root_fd, dir, name, out->max))
+		return false;
+	while (step == FOREIGN_MORE) {
+		int work = READ_WORK;
+
+		step = foreign_file_step(&f, &work);
+	}
+	buf_put(out, buf_slice(&f.bytes));
+	foreign_file_close(&f);
+	return step == FOREIGN_DONE && buf_ok(out);
 }
 
 bool
@@ -58,6 +116,14 @@ foreign_line(struct slice *rest, struct slice *line)
 }
 
 bool
+foreign_u32(struct slice *rest, uint32_t *v)
+{
+	struct slice word;
+
+	return slice_split(rest, ' ', &word) && num_u32(word, v);
+}
+
+bool
 foreign_base(struct slice name, struct slice *base)
 {
 	struct file_name f;
@@ -69,60 +135,6 @@ foreign_base(struct slice name, struct slice *base)
 		return false;
 	*base = f.base;
 	return true;
-}
-
-/* --- UIDs ----------------------------------------------------------------- */
-
-void
-foreign_uids_add(
-    struct foreign_uids *u, size_t *cap, const struct foreign_uid *one)
-{
-	if (u->n == *cap) {
-		*cap = *cap * 2 + 64;
-		u->v = mem_realloc(u->v, *cap, sizeof(*u->v));
-	}
-	u->v[u->n++] = *one;
-}
-
-/* By name, the largest UID first. */
-static int
-order_bases(const void *a, const void *b)
-{
-	const struct foreign_uid *const *x = a, *const *y = b;
-	int rc = slice_cmp((*x)->base, (*y)->base);
-
-	return rc != 0		    ? rc
-	    : (*x)->uid > (*y)->uid ? -1
-				    : (*x)->uid < (*y)->uid;
-}
-
-void
-foreign_uids_finish(struct foreign_uids *u)
-{
-	struct foreign_uid **by_base = mem_alloc((u->n + 1) * sizeof(*by_base));
-	size_t n = 0;
-
-	for (size_t i = 0; i < u->n; i++)
-		by_base[i] = &u->v[i];
-	if (u->n != 0)
-		qsort(by_base, u->n, sizeof(*by_base), order_bases);
-	/* A file that has two UIDs got the later one. */
-	for (size_t i = 1; i < u->n; i++)
-		if (slice_eq(by_base[i]->base, by_base[i - 1]->base))
-			by_base[i]->uid = 0;
-	free(by_base);
-	for (size_t i = 0; i < u->n; i++)
-		if (u->v[i].uid != 0)
-			u->v[n++] = u->v[i];
-	u->n = n;
-}
-
-void
-foreign_uids_fini(struct foreign_uids *u)
-{
-	free(u->v);
-	buf_fini(&u->bytes);
-	*u = (struct foreign_uids){ 0 };
 }
 
 /* --- keywords ------------------------------------------------------------- */
@@ -170,39 +182,36 @@ foreign_keyword_member(struct foreign_keywords *k, uint16_t index)
 	k->indexes[k->n_indexes++] = index;
 }
 
+static struct slice
+set_name(const void *array, size_t i)
+{
+	return ((const struct foreign_keyword_set *)array)[i].base;
+}
+
 void
 foreign_keywords_add(
     struct foreign_keywords *k, const struct foreign_keyword_set *s)
 {
+	size_t i = name_table_find(&k->sets, s->base, set_name, k->v);
+
+	if (i != SIZE_MAX) {
+		k->v[i] = *s;
+		return;
+	}
 	if (k->n == k->cap) {
 		k->cap = k->cap * 2 + 64;
 		k->v = mem_realloc(k->v, k->cap, sizeof(*k->v));
 	}
+	name_table_add(&k->sets, s->base, k->n);
 	k->v[k->n++] = *s;
 }
 
-static int
-order_sets(const void *a, const void *b)
+const struct foreign_keyword_set *
+foreign_keywords_find(const struct foreign_keywords *k, struct slice base)
 {
-	const struct foreign_keyword_set *x = a, *y = b;
-	int rc = slice_cmp(x->base, y->base);
+	size_t i = name_table_find(&k->sets, base, set_name, k->v);
 
-	return rc != 0 ? rc : x->at < y->at ? -1 : x->at > y->at;
-}
-
-void
-foreign_keywords_finish(struct foreign_keywords *k)
-{
-	size_t n = 0;
-
-	if (k->n != 0)
-		qsort(k->v, k->n, sizeof(*k->v), order_sets);
-	for (size_t i = 0; i < k->n; i++) {
-		if (n != 0 && slice_eq(k->v[n - 1].base, k->v[i].base))
-			n--;
-		k->v[n++] = k->v[i];
-	}
-	k->n = n;
+	return i != SIZE_MAX ? &k->v[i] : NULL;
 }
 
 void
@@ -218,9 +227,12 @@ foreign_keywords_keep_pending(struct foreign_keywords *k)
 {
 	size_t n = 0;
 
+	name_table_fini(&k->sets);
 	for (size_t i = 0; i < k->n; i++)
-		if (k->v[i].mtime_s != 0)
+		if (k->v[i].mtime_s != 0) {
+			name_table_add(&k->sets, k->v[i].base, n);
 			k->v[n++] = k->v[i];
+		}
 	k->n = n;
 }
 
@@ -230,6 +242,7 @@ foreign_keywords_fini(struct foreign_keywords *k)
 	free(k->names);
 	free(k->indexes);
 	free(k->v);
+	name_table_fini(&k->sets);
 	buf_fini(&k->bytes);
 	arena_fini(&k->arena);
 	*k = (struct foreign_keywords){ 0 };

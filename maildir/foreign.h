@@ -6,8 +6,9 @@
  * are passed over.  The x_read functions find the files below the root of a
  * Maildir; only regular files are read, no symbolic link is followed, and
  * none beyond a limit.
- * Memory: slices of a result point into its bytes and end with the x_fini,
- *         which may be called on a zeroed struct too.
+ * Memory: slices of a result point into the bytes that were parsed, or end
+ *         with the x_close of its reader; x_fini may be called on a zeroed
+ *         struct too, x_close after an x_open that failed.
  */
 #ifndef MAILDIR_FOREIGN_H
 #define MAILDIR_FOREIGN_H
@@ -18,6 +19,28 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/slice.h"
+#include "maildir/dir.h"
+#include "maildir/name_table.h"
+
+/* --- piece by piece ------------------------------------------------------- */
+
+/*
+ * What may be long has a reader.  A step of it gets how much work it may do,
+ * about a line or a file name each, and takes off what it did; it ends with
+ * the work or with the file.
+ */
+enum foreign_step {
+	FOREIGN_MORE, /* the work is used up: call again */
+	FOREIGN_DONE,
+	FOREIGN_NONE, /* no file, or not in its form: there is no result */
+};
+
+/* A file that is read whole, and then taken line by line. */
+struct foreign_file {
+	int fd; /* -1: all is read */
+	struct buf bytes;
+	struct slice rest; /* lines not yet taken, when all is read */
+};
 
 /* --- UIDs: courierimapuiddb, dovecot-uidlist ------------------------------ */
 
@@ -35,18 +58,33 @@ struct foreign_uids {
 	struct slice uidl_format; /* of Dovecot's header */
 	bool dovecot;
 	struct foreign_uid *v; /* ascending UIDs below uidnext, no name twice */
-	size_t n;
-	struct buf bytes;
+	size_t n, cap;
+	struct name_table names; /* of v */
+};
+
+struct foreign_uids_reader {
+	struct foreign_file file;
+	unsigned version; /* 0: the header is still to come */
+	uint32_t last;
+	bool twice; /* some have UID 0: their name came again */
+	struct foreign_uids u;
 };
 
 /* False: not in the form of this file; then there is nothing to free. */
 bool courier_uids_parse(struct slice bytes, struct foreign_uids *out) MUST_USE;
 bool dovecot_uids_parse(struct slice bytes, struct foreign_uids *out) MUST_USE;
-/* Those of the mailbox in the directory dir ("" is INBOX). */
-bool courier_uids_read(
-    int root_fd, const char *dir, struct foreign_uids *out) MUST_USE;
-bool dovecot_uids_read(
-    int root_fd, const char *dir, struct foreign_uids *out) MUST_USE;
+/*
+ * The list of the mailbox in the directory dir ("" is INBOX).  False: there is
+ * none.  Done, r->u is the result, and ends with the reader.
+ */
+bool foreign_uids_open(struct foreign_uids_reader *r, int root_fd,
+    const char *dir, bool dovecot) MUST_USE;
+enum foreign_step foreign_uids_step(
+    struct foreign_uids_reader *r, int *work) MUST_USE;
+void foreign_uids_close(struct foreign_uids_reader *r);
+/* The one with the name, or NULL. */
+struct foreign_uid *foreign_uids_find(
+    const struct foreign_uids *u, struct slice base);
 void foreign_uids_fini(struct foreign_uids *u);
 
 /* --- keywords: courierimapkeywords/, dovecot-keywords --------------------- */
@@ -62,8 +100,9 @@ struct foreign_keywords {
 	size_t n_names, cap_names;
 	uint16_t *indexes;
 	size_t n_indexes, cap_indexes;
-	struct foreign_keyword_set *v; /* ascending base names, none twice */
+	struct foreign_keyword_set *v; /* no base name twice */
 	size_t n, cap;
+	struct name_table sets; /* of v */
 	size_t n_pending; /* updates that wait to be merged into ":list" */
 	bool too_many;	  /* Dovecot: names that have no letter were lost */
 	struct buf bytes;
@@ -80,8 +119,9 @@ void foreign_keywords_init(struct foreign_keywords *k);
 /* The file ":list". */
 void courier_keywords_parse(struct slice bytes, struct foreign_keywords *out);
 /*
- * The whole directory, as Courier reads it: updates that wait there replace
- * what the list says.  False: there is no such directory.
+ * The whole directory, as Courier reads it, in the order of the names: updates
+ * that wait there replace what the list says.  False: there is no such
+ * directory.
  */
 bool courier_keywords_read(
     int root_fd, const char *dir, struct foreign_keywords *out) MUST_USE;
@@ -97,9 +137,37 @@ void courier_keywords_tidy(int root_fd, const char *dir, int64_t wall_s);
 enum { DOVECOT_LETTERS = 26 };
 void dovecot_keywords_parse(
     struct slice bytes, struct slice names[DOVECOT_LETTERS], bool *too_many);
-/* The same applied to the letters of the file names in cur/. */
-bool dovecot_keywords_read(
-    int root_fd, const char *dir, struct foreign_keywords *out) MUST_USE;
+
+/*
+ * A mailbox's keywords: what courier_keywords_read() gives but for the order,
+ * or Dovecot's, by the letters of the file names in cur/.  Done, r->k is the
+ * result, and ends with the reader.
+ */
+struct foreign_updates {
+	struct foreign_update *v;
+	size_t n, cap;
+	size_t at, bytes; /* so many are read */
+};
+struct foreign_keywords_reader {
+	bool dovecot;
+	int phase;
+	struct foreign_file file;
+	struct dir_reader dir;
+	uint16_t *map; /* numbers of the list to indexes */
+	size_t n_map, cap_map;
+	uint16_t letters[DOVECOT_LETTERS]; /* UINT16_MAX: none */
+	struct foreign_updates updates;
+	struct foreign_keywords k;
+};
+bool foreign_keywords_open(struct foreign_keywords_reader *r, int root_fd,
+    const char *dir, bool dovecot) MUST_USE;
+enum foreign_step foreign_keywords_step(
+    struct foreign_keywords_reader *r, int *work) MUST_USE;
+void foreign_keywords_close(struct foreign_keywords_reader *r);
+
+/* The set of a message, or NULL. */
+const struct foreign_keyword_set *foreign_keywords_find(
+    const struct foreign_keywords *k, struct slice base);
 /* Drop all but updates that wait to be merged. */
 void foreign_keywords_keep_pending(struct foreign_keywords *k);
 void foreign_keywords_fini(struct foreign_keywords *k);
@@ -119,13 +187,23 @@ struct foreign_sizelist {
 	unsigned version; /* 0 … 3 */
 	uint32_t next, uidvalidity;
 	struct foreign_pop3 *v; /* in the order of the file */
-	size_t n;
-	struct buf bytes;
+	size_t n, cap;
+};
+
+struct foreign_sizelist_reader {
+	struct foreign_file file;
+	bool begun; /* the header is read */
+	struct foreign_sizelist l;
 };
 
 bool courier_sizelist_parse(
     struct slice bytes, struct foreign_sizelist *out) MUST_USE;
-bool courier_sizelist_read(int root_fd, struct foreign_sizelist *out) MUST_USE;
+/* INBOX has one, or none; done, r->l is the result. */
+bool foreign_sizelist_open(
+    struct foreign_sizelist_reader *r, int root_fd) MUST_USE;
+enum foreign_step foreign_sizelist_step(
+    struct foreign_sizelist_reader *r, int *work) MUST_USE;
+void foreign_sizelist_close(struct foreign_sizelist_reader *r);
 void foreign_sizelist_fini(struct foreign_sizelist *s);
 
 /* Take "UIDn-uidvalidity" or "UIDn" apart. */

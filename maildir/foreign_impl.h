@@ -17,13 +17,23 @@ enum {
 
 /* The next line; one without its end was never finished, and isn't one. */
 bool foreign_line(struct slice *rest, struct slice *line) MUST_USE;
+/* Open DIR/NAME; false: it isn't there, or isn't a regular file. */
+bool foreign_file_open(struct foreign_file *f, int root_fd, const char *dir,
+    const char *name, size_t max) MUST_USE;
+/* Take bytes that are there for a file that was read. */
+void foreign_file_of(struct foreign_file *f, struct slice bytes);
+enum foreign_step foreign_file_step(struct foreign_file *f, int *work) MUST_USE;
+/* The next line, and its work done; false: there is none, or no work left. */
+bool foreign_file_line(
+    struct foreign_file *f, int *work, struct slice *line) MUST_USE;
+/* Bytes are kept if they are handed over to a result. */
+void foreign_file_close(struct foreign_file *f);
+
+/* Take a word and the blank behind it off a line; a number. */
+bool foreign_u32(struct slice *rest, uint32_t *v) MUST_USE;
+
 /* The base name in a file's name; false: it can be no message's. */
 bool foreign_base(struct slice name, struct slice *base) MUST_USE;
-
-void foreign_uids_add(
-    struct foreign_uids *u, size_t *cap, const struct foreign_uid *one);
-/* Of the entries, whose UIDs ascend, keep the last with each name. */
-void foreign_uids_finish(struct foreign_uids *u);
 
 /* The index of a name, found or added (a copy); false: no keyword, or too
  * many. */
@@ -34,9 +44,8 @@ bool foreign_keyword_add(
     struct foreign_keywords *k, struct slice name, uint16_t *index) MUST_USE;
 /* One more member of the set that is being put together. */
 void foreign_keyword_member(struct foreign_keywords *k, uint16_t index);
+/* Of several sets with one name the last one added stays. */
 void foreign_keywords_add(
     struct foreign_keywords *k, const struct foreign_keyword_set *s);
-/* Sort; of several sets with one name the last one added stays. */
-void foreign_keywords_finish(struct foreign_keywords *k);
 
 #endif

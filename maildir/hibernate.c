@@ -3,10 +3,10 @@
  * sequence numbers (maildir/record.h) and what is known of its directories;
  * views, names, index and keywords go, and the database may be closed.
  *
- * Waking up reads the row and the chunks, as opening does, and gives each
- * session a view made of its record.  Changes of the time in between are then
- * told like any others: what other processes wrote is in the database, what
- * happened to files is in the watches' events or found by a reading.
+ * Waking up reads the row and the chunks, as opening does, in pieces, and gives
+ * each session a view made of its record.  Changes of the time in between are
+ * then told like any others: what other processes wrote is in the database,
+ * what happened to files is in the watches' events or found by a reading.
  */
 #include <stdlib.h>
 
@@ -30,6 +30,7 @@ may_sleep(const struct mailbox *m)
 	if (m->asleep || m->gone || m->head == NULL || m->scan != NULL ||
 	    m->unsynced || m->meta_dirty || m->n_suspects != 0 ||
 	    m->durable_uidnext < m->head->uidnext || sync_busy(&m->pop3_sync) ||
+	    m->imported.check != NULL || m->imported.finish != NULL ||
 	    m->account->db.in_txn)
 		return false;
 	for (struct mailbox_listener *l = m->listeners; l != NULL;
@@ -115,7 +116,17 @@ mailbox_check(struct mailbox *m, struct err *e)
 		return account_db_failed(a, rc);
 	/* the number counts within one connection */
 	version += (int64_t)a->n_opened << 32;
-	if (version == m->version && !m->asleep)
+	if (m->asleep) {
+		int work = PIECE_WORK;
+
+		/* others may wait for it to wake up, and go on with it */
+		if ((rc = mailbox_load(m, &work, e)) != 0)
+			return account_db_failed(a, rc);
+		m->version = version;
+		wake_up(m);
+		return 0;
+	}
+	if (version == m->version)
 		return 0;
 	if ((rc = db_run(&a->db, db_stmt(&a->db, DB_BEGIN_READ), e)) != 0)
 		return account_db_failed(a, rc);
@@ -125,10 +136,7 @@ mailbox_check(struct mailbox *m, struct err *e)
 	if (rc != 0)
 		return account_db_failed(a, rc);
 	m->version = version;
-	if (m->asleep)
-		wake_up(m);
-	else
-		mailbox_publish(m);
+	mailbox_publish(m);
 	return 0;
 }
 

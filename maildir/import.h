@@ -34,30 +34,37 @@ struct print {
 	int64_t mtime_ns;
 };
 
+struct import;
+
 /* What a mailbox remembers of its foreign files. */
 struct imported {
 	bool loaded, rest;		   /* something is left for later */
 	struct print known[PRINT_N_KINDS]; /* as the database has it */
 	uint64_t tick;			   /* of the store, when looked at */
+	/* under way, of import_check() and import_finish() */
+	struct import *check, *finish;
 };
 
 struct mailbox;
 struct account;
-struct foreign_uids;
 
 /*
  * Compare the prints, and take over what must be before a scan: UIDs, and
  * keywords of messages already known.  Some stat() calls when nothing changed;
- * at most once in a tick of the store unless now.
- * 0; ERR_BUSY; ERR_STALE: the other server gave another UIDVALIDITY, and the
- * mailbox must be opened anew; ….
+ * at most once in a tick of the store unless now.  What is under way is the
+ * mailbox's: whoever calls goes on with it.
+ * 0; ERR_MORE, ERR_BUSY: call again; ERR_STALE: the other server gave another
+ * UIDVALIDITY, and the mailbox must be opened anew; ….
  */
 int import_check(struct mailbox *m, bool now, struct err *e) MUST_USE;
 /* Whether keywords may have been changed by files, as far as one stat() tells:
  * an import_check() is due. */
 bool import_keywords_waiting(const struct mailbox *m);
-/* Take over the rest; after a scan. */
+/* Take over the rest; after a scan.  0; ERR_MORE, ERR_BUSY: call again; …. */
 int import_finish(struct mailbox *m, struct err *e) MUST_USE;
+/* What is under way ends; with left, if nobody has gone on with it for a
+ * while.  Nothing of it is lost: it is begun again. */
+void import_stop(struct mailbox *m, bool left);
 
 /* The prints as the database has them: of what was last read or written. */
 int import_known(
@@ -66,16 +73,13 @@ int import_known(
  * If not, the next import_check() looks, whatever the tick. */
 bool import_courier_has(struct mailbox *m, const struct print known[]) MUST_USE;
 
-/* The print of a file. */
+/* The print of a file; that of a mailbox's, as it is now. */
 struct print import_print(const struct stat *st);
+struct print import_look(
+    const struct account *a, const char *dir, enum print_kind kind);
 /* Note one that was written here; within a transaction. */
 int import_note(struct mailbox *m, enum print_kind kind, const struct print *p,
     struct err *e) MUST_USE;
-
-/* The list of the server that was here last, for a mailbox not yet known.
- * False: there is none. */
-bool import_uids(const struct account *a, const char *dir,
-    struct foreign_uids *out) MUST_USE;
 
 /* Dovecot's subscriptions of an account whose database was just made. */
 void import_subscriptions(struct account *a);

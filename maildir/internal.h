@@ -34,6 +34,8 @@ enum {
 	EVENTS_MAX = 65536,    /* names waiting at a mailbox */
 	EVENTS_MAX_ASLEEP = 64,
 	BUSY_MAX_MS = 10000, /* then ERR_BUSY is handed up */
+	PIECE_WORK = 8192,   /* of messages, lines, or names, in a step */
+	LEFT_TICKS = 10,     /* then who began something is thought gone */
 	MODSEQ_BLOCK = 65536,
 	UIDNEXT_JUMP_BOOT = 1000,
 	UIDNEXT_JUMP_RESTORED = 1 << 20,
@@ -136,6 +138,7 @@ struct account {
 	bool all_exported;
 
 	struct mailbox *mailboxes;
+	struct opening *openings; /* that aren't through: mailbox_open.c */
 };
 
 /* A name that came or went, as a watch saw it. */
@@ -195,7 +198,8 @@ struct mailbox {
 	int64_t busy_since_ms; /* others hold the database; 0: no */
 	bool meta_dirty; /* of the row, something worth writing some time */
 
-	struct view *head;  /* what is committed */
+	struct loading *loading; /* as long as there is no head */
+	struct view *head;	 /* what is committed */
 	struct view *shown; /* what sessions may see: UIDs that are durable */
 	uint32_t durable_uidnext;
 	/* A commit must be durable before the next OK: the one that made this
@@ -274,8 +278,9 @@ int account_make_dirs(int fd, struct err *e) MUST_USE;
 
 /* The open mailbox of a directory, or NULL. */
 struct mailbox *mailbox_find_dir(struct account *a, struct slice dir);
-/* Free one without users. */
+/* Free one without users; mailbox_dispose(): that isn't the account's yet. */
 void mailbox_free(struct mailbox *m);
+void mailbox_dispose(struct mailbox *m);
 /* Show what is durable, and tell the listeners. */
 void mailbox_publish(struct mailbox *m);
 /* What was committed last must be durable before the next OK. */
@@ -315,20 +320,45 @@ int mailbox_message_link(struct mailbox *m, uint32_t uid, int dirfd,
 /* The uid of a base name, or 0. */
 uint32_t mailbox_find_base(struct mailbox *m, struct slice base);
 
+/* --- mailbox_open.c ------------------------------------------------------- */
+
+/* Those being opened that nobody has gone on with for a while are given up;
+ * with all: all are. */
+void openings_give_up(struct account *a, bool all);
+
 /* --- reload.c ------------------------------------------------------------- */
 
+/*
+ * Read all, for one that has nothing in memory: a piece of so much work, about
+ * a message each, in a transaction of its own.
+ * 0: head and all else is there; ERR_MORE: call again; else ERR_*.
+ */
+int mailbox_load(struct mailbox *m, int *work, struct err *e) MUST_USE;
+/* Drop what was read so far. */
+void mailbox_load_stop(struct mailbox *m);
+/* Whether it was begun and nobody has gone on with it for a while. */
+bool mailbox_load_left(const struct mailbox *m, uint64_t tick);
 /* Read the row and all chunks that differ from memory.  The caller has a
  * transaction open. */
 int mailbox_reload(struct mailbox *m, struct err *e) MUST_USE;
 
 /* --- row.c ---------------------------------------------------------------- */
 
-/* The row for a directory; made, with UIDs imported, if it isn't there. */
+/* The row for a directory, made if it isn't there; nobody else's UIDs are
+ * looked for.  Begins and ends a transaction. */
 int mailbox_row(
     struct account *a, struct slice dir, int64_t *id, struct err *e) MUST_USE;
-/* The row made anew with other UIDs; the struct is stale then. */
-int mailbox_row_remake(
-    struct mailbox *m, const struct foreign_uids *u, struct err *e) MUST_USE;
+/* Insert one with the UIDVALIDITY and UIDNEXT of a list; 0 in it: a new one.
+ * Within a transaction, as the next two. */
+int mailbox_row_insert(struct account *a, struct slice dir,
+    const struct foreign_uids *u, int64_t *id, struct err *e) MUST_USE;
+/* Write messages of the list, [from … to), to the chunks of a new row. */
+int mailbox_row_fill(struct account *a, int64_t id,
+    const struct foreign_uids *u, size_t from, size_t to,
+    struct err *e) MUST_USE;
+/* Have UIDNEXT at least so high, and no message recent. */
+int mailbox_row_raise(
+    struct account *a, int64_t id, uint32_t uidnext, struct err *e) MUST_USE;
 /* 1: the row of a directory and its UIDVALIDITY, which is read, within the
  * caller's transaction, unless NULL; 0: there is none. */
 int mailbox_row_find(struct account *a, struct slice dir, int64_t *id,

@@ -11,7 +11,6 @@
 #include "base/pool.h"
 #include "maildir/edit.h"
 #include "maildir/import.h"
-#include "maildir/name.h"
 #include "maildir/record.h"
 
 /* --- small lists ---------------------------------------------------------- */
@@ -62,20 +61,6 @@ mailbox_find_dir(struct account *a, struct slice dir)
 	return NULL;
 }
 
-static int
-load(struct mailbox *m, struct err *e)
-{
-	struct db *db = &m->account->db;
-	int rc = db_run(db, db_stmt(db, DB_BEGIN_READ), e);
-
-	if (rc != 0)
-		return rc;
-	db->in_txn = true;
-	rc = mailbox_reload(m, e);
-	db_rollback(db);
-	return rc;
-}
-
 /* Make room among those kept without users. */
 static void
 limit_kept(struct account *a)
@@ -92,157 +77,6 @@ limit_kept(struct account *a)
 	}
 	if (n > MAILBOX_KEEP)
 		mailbox_free(oldest);
-}
-
-struct open_call {
-	struct account *a;
-	struct slice name, dir;
-	struct mailbox *m;
-};
-
-static struct mailbox *
-mailbox_new(struct account *a, struct slice name, struct slice dir)
-{
-	struct mailbox *m = POOL_NEW(struct mailbox);
-	struct buf canonical;
-
-	m->magic = MAILBOX_MAGIC;
-	m->account = a;
-	buf_init(&canonical, 1024);
-	name_put_canonical(&canonical, name);
-	m->name = pool_strdup(buf_cstr(&canonical));
-	buf_reset(&canonical);
-	buf_put(&canonical, dir);
-	m->dir = pool_strdup(buf_cstr(&canonical));
-	buf_fini(&canonical);
-	m->n_vanished = UINT32_MAX;
-	for (int d = 0; d < 2; d++) {
-		m->dirs[d].m = m;
-		m->dirs[d].is_new = d == DIR_NEW;
-		m->dirs[d].wd = m->dirs[d].fd = -1;
-	}
-	m->next = a->mailboxes;
-	a->mailboxes = m;
-	return m;
-}
-
-static int
-open_new(struct open_call *c, struct err *e)
-{
-	struct mailbox *m;
-	int64_t id = 0;
-	int rc;
-
-	if ((rc = account_open(c->a, e)) != 0)
-		return rc;
-	rc = mailbox_row(c->a, c->dir, &id, e);
-	if (room_made_for(c->a, rc))
-		rc = mailbox_row(c->a, c->dir, &id, e);
-	if (rc != 0)
-		return account_db_failed(c->a, rc);
-	m = mailbox_new(c->a, c->name, c->dir);
-	m->id = id;
-	if ((rc = load(m, e)) != 0) {
-		mailbox_free(m);
-		return account_db_failed(c->a, rc);
-	}
-	c->a->damaged = 0;
-	mailbox_publish(m);
-	if ((rc = import_check(m, true, e)) != 0) {
-		mailbox_free(m);
-		return rc;
-	}
-	c->m = m;
-	return 0;
-}
-
-static int
-open_or_share(struct open_call *c, struct err *e)
-{
-	int rc = 0;
-
-	c->m = mailbox_find_dir(c->a, c->dir);
-	if (c->m != NULL && c->m->asleep)
-		rc = mailbox_check(c->m, e);
-	if (c->m != NULL && rc == 0)
-		rc = import_check(c->m, true, e);
-	if (c->m != NULL && rc != ERR_STALE)
-		return rc;
-	rc = open_new(c, e);
-	/* damaged: looked at again, set aside, and made anew; stale: another
-	 * server has given other UIDs, which are taken over now */
-	for (int i = 0; (rc == ERR_DAMAGED || rc == ERR_STALE) && i < 2; i++)
-		rc = open_new(c, e);
-	return rc;
-}
-
-static int
-check_selectable(
-    struct account *a, struct slice dir, uint64_t *ino, struct err *e)
-{
-	struct buf path;
-	struct stat st;
-	int rc = 0;
-
-	buf_init(&path, 1024);
-	buf_put(&path, dir);
-	buf_puts(&path, dir.n != 0 ? "/cur" : "cur");
-	if (fsx_stat(a->root_fd, buf_cstr(&path), &st) < 0)
-		rc = err_sys(e, "stat %s", buf_cstr(&path));
-	else if (!S_ISDIR(st.st_mode))
-		rc = err_set(e, ERR_NOT_FOUND, "not a directory");
-	else
-		*ino = st.st_ino;
-	buf_fini(&path);
-	return rc;
-}
-
-/* Whether an open directory has been removed; another may have its number. */
-static bool
-is_removed(const struct mailbox *m)
-{
-	struct stat st;
-
-	for (int d = 0; d < 2; d++)
-		if (m->dirs[d].fd >= 0 &&
-		    (fstat(m->dirs[d].fd, &st) < 0 || st.st_nlink == 0))
-			return true;
-	return false;
-}
-
-int
-mailbox_open(
-    struct account *a, struct slice name, struct mailbox **out, struct err *e)
-{
-	struct open_call c = { .a = a, .name = name };
-	struct buf dir;
-	uint64_t ino = 0;
-	int rc;
-
-	if ((rc = account_open(a, e)) != 0)
-		return rc;
-	buf_init(&dir, 1024);
-	rc = name_to_dir(a->root_fd, name, &dir);
-	if (rc == 0)
-		rc = check_selectable(a, buf_slice(&dir), &ino, e);
-	else
-		(void)err_set(e, rc, "no such mailbox");
-	if (rc != 0)
-		goto out;
-	c.dir = buf_slice(&dir);
-	if ((rc = open_or_share(&c, e)) != 0)
-		goto out;
-	/* Another directory of that name: what is open leads to the one that
-	 * went, where nothing can be put any more. */
-	if (c.m->dirs[DIR_CUR].ino != ino || is_removed(c.m))
-		mailbox_close_fds(c.m);
-	c.m->refs++;
-	c.m->used = a->store->tick;
-	a->refs++;
-	*out = c.m;
-out:
-	buf_fini(&dir);
-	return rc;
 }
 
 void
@@ -273,11 +107,20 @@ mailbox_free(struct mailbox *m)
 	struct mailbox **at = &m->account->mailboxes;
 
 	MAGIC_CHECK(m, MAILBOX_MAGIC);
-	assert(m->refs == 0);
 	mailbox_flush(m);
 	while (*at != m)
 		at = &(*at)->next;
 	*at = m->next;
+	mailbox_dispose(m);
+}
+
+void
+mailbox_dispose(struct mailbox *m)
+{
+	MAGIC_CHECK(m, MAILBOX_MAGIC);
+	assert(m->refs == 0);
+	import_stop(m, false);
+	mailbox_load_stop(m);
 	while (m->listeners != NULL)
 		mailbox_unlisten(m->listeners);
 	scan_free(m);

@@ -19,7 +19,12 @@
 
 struct mailbox;
 
-/* Open by name, or share the open one.  ERR_NOT_FOUND, ERR_INVALID, … */
+/*
+ * Open by name, or share the open one.  ERR_MORE: a piece of it is done (what
+ * another server had is taken over, the messages are read): call again next
+ * turn, or go away, as others may who want the same.  ERR_BUSY, ERR_NOT_FOUND,
+ * ERR_INVALID, ….
+ */
 int mailbox_open(struct account *a, struct slice name, struct mailbox **out,
     struct err *e) MUST_USE;
 void mailbox_close(struct mailbox **m);
@@ -83,7 +88,8 @@ void mailbox_unlisten(struct mailbox_listener *l);
  * mailbox_rest(): the owner has nothing under way, and will call
  * mailbox_rouse() before anything but mailbox_unlisten() and mailbox_close().
  * That gives *view back, with the same sequence numbers (maildir/record.h).
- * 0; ERR_BUSY: call again; ERR_STALE: the mailbox is gone; ….
+ * 0; ERR_MORE: call again next turn; ERR_BUSY: later; ERR_STALE: the mailbox is
+ * gone; ….
  */
 void mailbox_rest(struct mailbox_listener *l);
 int mailbox_rouse(struct mailbox_listener *l, struct err *e) MUST_USE;

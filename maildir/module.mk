@@ -36,17 +36,20 @@ libmaildir_a_SOURCES = \
 	maildir/hibernate.c \
 	maildir/foreign.c maildir/foreign.h maildir/foreign_impl.h \
 	maildir/import.c maildir/import_subscriptions.c maildir/import.h \
+	maildir/import_check.c maildir/import_finish.c maildir/import_impl.h \
 	maildir/import_courier.c maildir/import_dovecot.c \
+	maildir/import_keywords.c maildir/import_uids.c \
 	maildir/index.c maildir/index.h \
 	maildir/intent.c maildir/intent.h \
 	maildir/internal.h \
 	maildir/keywords.c \
 	maildir/layout.c maildir/layout.h \
 	maildir/link_target.c maildir/link_target.h \
-	maildir/mailbox.c maildir/mailbox.h \
+	maildir/mailbox.c maildir/mailbox.h maildir/mailbox_open.c \
 	maildir/maintain.c maildir/maintain.h \
 	maildir/message.c \
 	maildir/name.c maildir/name.h \
+	maildir/name_table.c maildir/name_table.h \
 	maildir/open.c \
 	maildir/pop3.c maildir/pop3_ids.c maildir/pop3_ids.h \
 	maildir/quota.c maildir/quota_count.c \
@@ -68,6 +71,7 @@ libmaildir_a_SOURCES = \
 	maildir/store.c maildir/store.h \
 	maildir/subscription.c maildir/subscription.h \
 	maildir/sync.c maildir/sync.h \
+	maildir/takeover.c maildir/takeover.h \
 	maildir/tidy.c \
 	maildir/vanished.c \
 	maildir/trash.c maildir/trash.h \
@@ -149,6 +153,12 @@ TESTS += tests/unit/test_maildir_import
 tests_unit_test_maildir_import_SOURCES = tests/unit/test_maildir_import.c \
 	$(MAILDIR_FIXTURE)
 tests_unit_test_maildir_import_LDADD = $(MAILDIR_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_maildir_pieces
+TESTS += tests/unit/test_maildir_pieces
+tests_unit_test_maildir_pieces_SOURCES = tests/unit/test_maildir_pieces.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_pieces_LDADD = $(MAILDIR_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_maildir_export
 TESTS += tests/unit/test_maildir_export

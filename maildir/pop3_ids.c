@@ -414,7 +414,7 @@ raise_next(struct mailbox *m, const struct pop3_id *id)
 
 static void
 take_courier(struct mailbox *m, struct pop3_ids *l,
-    const struct foreign_sizelist *c, size_t known)
+    const struct foreign_sizelist *c, const uint32_t *uids, size_t known)
 {
 	struct used used = used_of(l);
 
@@ -429,7 +429,9 @@ take_courier(struct mailbox *m, struct pop3_ids *l,
 		m->pop3_next = c->next;
 	for (size_t i = 0; i < c->n; i++) {
 		const struct foreign_pop3 *f = &c->v[i];
-		struct pop3_id id = { .uid = mailbox_find_base(m, f->base),
+		struct pop3_id id = { .uid = uids != NULL
+			    ? uids[i]
+			    : mailbox_find_base(m, f->base),
 			.n = f->n,
 			.uidvalidity = f->n != 0 ? f->uidvalidity : 0,
 			.size = f->size,
@@ -450,7 +452,7 @@ take_courier(struct mailbox *m, struct pop3_ids *l,
 
 static void
 take_dovecot(struct mailbox *m, struct pop3_ids *l,
-    const struct foreign_uids *d, size_t known)
+    const struct foreign_uids *d, const uint32_t *uids, size_t known)
 {
 	struct slice format = d->uidl_format;
 	uint32_t order = 0;
@@ -469,7 +471,9 @@ take_dovecot(struct mailbox *m, struct pop3_ids *l,
 		m->pop3_uidvalidity = m->uidvalidity;
 	}
 	for (size_t i = 0; i < d->n; i++) {
-		struct pop3_id id = { .uid = mailbox_find_base(m, d->v[i].base),
+		struct pop3_id id = { .uid = uids != NULL
+			    ? uids[i]
+			    : mailbox_find_base(m, d->v[i].base),
 			.order = d->v[i].order != 0 ? d->v[i].order
 			    : order != UINT32_MAX   ? ++order
 						    : 0,
@@ -498,7 +502,8 @@ take_dovecot(struct mailbox *m, struct pop3_ids *l,
 
 int
 pop3_ids_import(struct mailbox *m, const struct foreign_uids *dovecot,
-    const struct foreign_sizelist *courier, bool *changed, struct err *e)
+    const struct foreign_sizelist *courier, const uint32_t *uids, bool *changed,
+    struct err *e)
 {
 	struct pop3_ids l;
 	uint32_t next = m->pop3_next;
@@ -512,9 +517,9 @@ pop3_ids_import(struct mailbox *m, const struct foreign_uids *dovecot,
 		goto out;
 	known = l.n;
 	if (dovecot != NULL)
-		take_dovecot(m, &l, dovecot, known);
+		take_dovecot(m, &l, dovecot, uids, known);
 	if (courier != NULL)
-		take_courier(m, &l, courier, known);
+		take_courier(m, &l, courier, uids, known);
 	if (l.n == known && m->pop3_next == next)
 		goto out;
 	sort(&l);

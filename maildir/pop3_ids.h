@@ -50,13 +50,15 @@ void pop3_id_put(struct buf *out, const struct pop3_ids *l,
     const struct pop3_id *id, struct slice base);
 
 /*
- * Take over the ids of Courier's list and of Dovecot's (each may be NULL).  A
+ * Take over the ids of Courier's list and of Dovecot's (each may be NULL).
+ * uids: those of the messages that the entries name, of whichever is there; or
+ * NULL: they are looked up.  A
  * message that has an id keeps it; one whose foreign id is another message's
  * here gets a new one.  Within a transaction; *changed is set when there was
  * something new, and then the mailbox's row must be written, too.
  */
 int pop3_ids_import(struct mailbox *m, const struct foreign_uids *dovecot,
-    const struct foreign_sizelist *courier, bool *changed,
+    const struct foreign_sizelist *courier, const uint32_t *uids, bool *changed,
     struct err *e) MUST_USE;
 
 #endif

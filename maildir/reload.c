@@ -1,4 +1,12 @@
-/* An open mailbox read from the database: what of it others have changed. */
+/*
+ * A mailbox read from the database: what others have changed of an open one, or
+ * all, piece by piece.
+ *
+ * A piece is a transaction of its own, and others may write between two of
+ * them.  So the last one compares the list of all chunks with those that were
+ * read, by the number of the change that wrote each, and reads anew what
+ * differs: what the mailbox gets is what the database had at one moment.
+ */
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -54,6 +62,16 @@ chunk_list_fini(struct chunk_list *l)
 	free(l->v);
 }
 
+static void
+chunk_list_add(struct chunk_list *l, struct chunk *c)
+{
+	if (l->n == l->cap) {
+		l->cap = l->cap * 2 + 16;
+		l->v = mem_realloc(l->v, l->cap, sizeof(struct chunk *));
+	}
+	l->v[l->n++] = c;
+}
+
 static int
 load_chunks(struct mailbox *m, struct chunk_list *l, struct err *e)
 {
@@ -72,12 +90,7 @@ load_chunks(struct mailbox *m, struct chunk_list *l, struct err *e)
 		if (c == NULL && (c = load_chunk(m, key, e, &rc)) == NULL)
 			break;
 		c->change = change;
-		if (l->n == l->cap) {
-			l->cap = l->cap * 2 + 16;
-			l->v =
-			    mem_realloc(l->v, l->cap, sizeof(struct chunk *));
-		}
-		l->v[l->n++] = c;
+		chunk_list_add(l, c);
 		if (c->m[0].uid <= last) {
 			rc = err_set(e, ERR_DAMAGED, "chunks overlap");
 			break;
@@ -178,5 +191,133 @@ mailbox_reload(struct mailbox *m, struct err *e)
 		0 ||
 	    (rc = reload_messages(m, e)) != 0)
 		m->change = 0; /* what memory has fits nothing any more */
+	return rc;
+}
+
+/* --- piece by piece ------------------------------------------------------- */
+
+/* The row that the chunks are read for; other ones may be another's. */
+struct loading_row {
+	uint32_t uidvalidity;
+	uint64_t object_id, modseq_floor;
+};
+
+struct loading {
+	struct chunk_list chunks; /* all up to next */
+	uint64_t next;		  /* the first UID of the next chunk */
+	struct loading_row row;
+	uint64_t tick; /* of the store, when it went on */
+};
+
+static bool
+same_row(const struct loading_row *a, const struct loading_row *b)
+{
+	return a->uidvalidity == b->uidvalidity &&
+	    a->object_id == b->object_id && a->modseq_floor == b->modseq_floor;
+}
+
+/* 1: the row; 0: it is gone, which mailbox_reload() tells. */
+static int
+read_row(struct mailbox *m, struct loading_row *out, struct err *e)
+{
+	struct db *db = &m->account->db;
+	sqlite3_stmt *s = db_stmt(db, DB_MAILBOX_GET);
+	int rc;
+
+	db_bind_i64(s, 1, m->id);
+	if ((rc = db_step(db, s, e)) != 1)
+		return rc;
+	*out = (struct loading_row){ db_column_u32(s, 0), db_column_u64(s, 15),
+		db_column_u64(s, 16) };
+	(void)sqlite3_reset(s);
+	return 1;
+}
+
+/* 1: there is more; 0: all chunks are there, or the row is gone. */
+static int
+load_piece(struct mailbox *m, struct loading *l, int *work, struct err *e)
+{
+	struct db *db = &m->account->db;
+	struct loading_row row;
+	sqlite3_stmt *s;
+	int rc = read_row(m, &row, e);
+
+	if (rc != 1)
+		return rc;
+	if (!same_row(&l->row, &row)) {
+		chunk_list_fini(&l->chunks);
+		*l = (struct loading){ .row = row, .tick = l->tick };
+	}
+	m->modseq_floor = row.modseq_floor;
+	s = db_stmt(db, DB_CHUNK_LIST);
+	db_bind_i64(s, 1, chunk_key(m, (uint32_t)l->next));
+	db_bind_i64(s, 2, chunk_key(m, KEY_UIDS));
+	while (*work > 0 && (rc = db_step(db, s, e)) == 1) {
+		int64_t key = sqlite3_column_int64(s, 0);
+		uint64_t change = db_column_u64(s, 1);
+		struct chunk *c = load_chunk(m, key, e, &rc);
+
+		if (c == NULL)
+			break;
+		c->change = change;
+		chunk_list_add(&l->chunks, c);
+		l->next = (uint64_t)(uint32_t)key + 1;
+		*work -= (int)c->n;
+		rc = 1;
+	}
+	(void)sqlite3_reset(s);
+	return rc;
+}
+
+void
+mailbox_load_stop(struct mailbox *m)
+{
+	if (m->loading == NULL)
+		return;
+	chunk_list_fini(&m->loading->chunks);
+	free(m->loading);
+	m->loading = NULL;
+}
+
+bool
+mailbox_load_left(const struct mailbox *m, uint64_t tick)
+{
+	return m->loading != NULL && m->loading->tick + LEFT_TICKS < tick;
+}
+
+/* All chunks are there: what has changed meanwhile, and the row. */
+static int
+load_end(struct mailbox *m, struct loading *l, struct err *e)
+{
+	int rc;
+
+	m->head = view_new(l->chunks.v, l->chunks.n, 0, 0);
+	l->chunks = (struct chunk_list){ 0 };
+	m->change = 0;
+	if ((rc = mailbox_reload(m, e)) != 0)
+		view_unref(&m->head);
+	return rc;
+}
+
+int
+mailbox_load(struct mailbox *m, int *work, struct err *e)
+{
+	struct db *db = &m->account->db;
+	struct loading *l = m->loading;
+	int rc;
+
+	assert(m->head == NULL);
+	if (l == NULL)
+		l = m->loading = MEM_NEW(struct loading);
+	l->tick = m->account->store->tick;
+	if ((rc = db_run(db, db_stmt(db, DB_BEGIN_READ), e)) != 0)
+		return rc;
+	db->in_txn = true;
+	if ((rc = load_piece(m, l, work, e)) == 0)
+		rc = load_end(m, l, e);
+	db_rollback(db);
+	if (rc == 1)
+		return err_set(e, ERR_MORE, "there is more to read");
+	mailbox_load_stop(m);
 	return rc;
 }

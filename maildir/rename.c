@@ -360,6 +360,7 @@ rename_inbox_rows(struct rename_call *c, struct mailbox *inbox, struct err *e)
 			scan_distrust(inbox);
 		return account_db_failed(a, rc);
 	}
+	import_stop(inbox, false); /* it was the other row's */
 	inbox->id = id;
 	inbox->version = 0;
 	inbox->change = 0;

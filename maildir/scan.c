@@ -342,6 +342,8 @@ finish(struct mailbox *m, int64_t now_ms, int *result)
 {
 	int rc = import_finish(m, NULL);
 
+	if (rc == ERR_MORE)
+		return STEP_YIELD;
 	if (rc == ERR_BUSY || room_made_for(m->account, rc))
 		return busy(m, now_ms, result);
 	return end(m, rc, result);
@@ -361,6 +363,8 @@ mailbox_refresh(struct mailbox *m, bool move_new, struct waker waker,
 	m->used = st->tick;
 	if (m->scan == NULL) {
 		rc = begin(m, move_new, wall_ms);
+		if (rc == ERR_MORE)
+			return STEP_YIELD;
 		if (rc == ERR_BUSY)
 			return busy(m, now_ms, result);
 		if (rc < 0)

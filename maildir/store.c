@@ -51,6 +51,7 @@ store_new(const struct store_options *opt)
 static void
 account_free(struct account *a)
 {
+	openings_give_up(a, true);
 	while (a->mailboxes != NULL)
 		mailbox_free(a->mailboxes);
 	durable_cancel(a);
@@ -393,8 +394,12 @@ tick_mailboxes(struct store *s, struct account *a, uint64_t quiet)
 	struct mailbox *m, *next;
 	bool released = false;
 
+	openings_give_up(a, false);
 	for (m = a->mailboxes; m != NULL; m = next) {
 		next = m->next;
+		import_stop(m, true);
+		if (mailbox_load_left(m, s->tick))
+			mailbox_load_stop(m);
 		if ((m->asleep && m->refs != 0) || m->used + quiet > s->tick)
 			continue;
 		if (m->refs == 0) {

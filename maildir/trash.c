@@ -205,7 +205,7 @@ next_rule(struct trash *t, struct waker waker, int64_t now_ms, int64_t wall_ms)
 
 	/* one that isn't there has nothing to throw away */
 	if (t->m == NULL && (rc = open_next(t)) != 0)
-		return end_rule(t, rc);
+		return rc == ERR_MORE ? STEP_YIELD : end_rule(t, rc);
 	step = mailbox_refresh(t->m, false, waker, now_ms, wall_ms, &rc);
 	if (step != STEP_DONE)
 		return step;

@@ -351,7 +351,7 @@ message_fn(struct imap_session *i)
 	    (a->place.rights & ACL_WRITE) != 0 ? a->flags.n_keywords : 0,
 	    a->internal_ms, i->literal.size, i->wall, &e);
 	if (imap_retry(i, rc))
-		return STEP_WAIT_PEER;
+		return imap_retry_step(i);
 	if (rc != 0)
 		return refused(i, rc, &e);
 	if (i->literal.binary)
@@ -381,7 +381,7 @@ append_fn(struct imap_session *i)
 		rc = append_begin(
 		    a->place.account, a->place.name, &a->append, &e);
 	if (imap_retry(i, rc))
-		return STEP_WAIT_PEER;
+		return imap_retry_step(i);
 	if (rc != 0)
 		return refused(i, rc, &e);
 	i->cleanup = append_cleanup;

@@ -230,7 +230,7 @@ copy_fn(struct imap_session *i)
 		rc = change_copy_begin(i->mailbox, place.account, place.name,
 		    uids, n, a->move, &a->change, &e);
 	if (imap_retry(i, rc))
-		return STEP_WAIT_PEER;
+		return imap_retry_step(i);
 	if (rc != 0)
 		return copy_fail(i, rc, &e);
 	a->tell_uids = imap_may_tell_uids(&place);

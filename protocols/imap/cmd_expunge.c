@@ -61,7 +61,7 @@ begin(struct imap_session *i, struct expunge_args *a, const uint32_t *uids,
 	    : imap_expunge_begin(i, uids, n, &a->change, &e);
 
 	if (imap_retry(i, rc))
-		return STEP_WAIT_PEER;
+		return imap_retry_step(i);
 	if (rc != 0)
 		return imap_fail(i, "EXPUNGE", rc, &e);
 	i->cleanup = expunge_cleanup;

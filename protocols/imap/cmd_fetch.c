@@ -404,7 +404,7 @@ begin_marking(struct imap_session *i, struct fetch_args *a)
 		return begin_messages(i, a);
 	rc = change_flags_begin(i->mailbox, uids, n, &what, &a->change, &e);
 	if (imap_retry(i, rc))
-		return STEP_WAIT_PEER;
+		return imap_retry_step(i);
 	if (rc != 0) {
 		imap_log_error(i, "setting \\Seen", rc, &e);
 		a->marked.n = 0;
@@ -482,7 +482,7 @@ fetch_fn(struct imap_session *i)
 	rc = imap_vanished_begin(
 	    i, &a->telling, a->wanted, a->changed_since, 1, &e);
 	if (imap_retry(i, rc))
-		return STEP_WAIT_PEER;
+		return imap_retry_step(i);
 	if (rc != 0)
 		return imap_fail(i, "VANISHED", rc, &e);
 	return imap_goto(i, &step_vanished);

@@ -34,7 +34,7 @@ refresh_fn(struct imap_session *i)
 	if (st != STEP_DONE)
 		return st;
 	if (imap_retry(i, rc))
-		return STEP_WAIT_PEER;
+		return imap_retry_step(i);
 	i->changed = false;
 	if (mailbox_gone(i->mailbox))
 		return imap_bye(

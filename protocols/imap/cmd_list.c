@@ -343,7 +343,7 @@ list_fn(struct imap_session *i)
 	rc = a->lsub ? account_subscriptions(i->account, &a->list, &e)
 		     : account_list(i->account, &a->list, &e);
 	if (imap_retry(i, rc))
-		return STEP_WAIT_PEER;
+		return imap_retry_step(i);
 	if (rc != 0)
 		return imap_fail(i, "listing mailboxes", rc, &e);
 	i->cleanup = list_cleanup;

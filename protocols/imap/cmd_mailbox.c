@@ -242,7 +242,7 @@ reselect_fn(struct imap_session *i)
 	if (mailbox_gone(i->mailbox))
 		rc = mailbox_open(here.account, here.name, &m, &e);
 	if (imap_retry(i, rc))
-		return STEP_WAIT_PEER;
+		return imap_retry_step(i);
 	if (rc != 0) /* the end of the command sees to it */
 		imap_log_error(i, "RENAME", rc, &e);
 	if (m != NULL) {

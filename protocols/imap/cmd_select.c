@@ -97,7 +97,7 @@ begin_resync(struct imap_session *i)
 		return selected(i);
 	rc = imap_resync_begin(i, &a->resync, &e);
 	if (imap_retry(i, rc))
-		return STEP_WAIT_PEER;
+		return imap_retry_step(i);
 	if (rc != 0) {
 		imap_log_error(i, "QRESYNC", rc, &e);
 		imap_deselect(i);
@@ -123,7 +123,7 @@ refresh_fn(struct imap_session *i)
 		return st;
 	}
 	if (imap_retry(i, rc))
-		return STEP_WAIT_PEER;
+		return imap_retry_step(i);
 	if (rc != 0)
 		return imap_fail(i, "reading a mailbox", rc, NULL);
 	imap_selected(i, a->mailbox, &a->place, a->examine);
@@ -155,7 +155,7 @@ select_fn(struct imap_session *i)
 		rc = mailbox_open(
 		    a->place.account, a->place.name, &a->mailbox, &e);
 	if (imap_retry(i, rc))
-		return STEP_WAIT_PEER;
+		return imap_retry_step(i);
 	if (rc == ERR_INVALID)
 		rc = ERR_NOT_FOUND;
 	if (rc != 0)
@@ -225,7 +225,7 @@ close_fn(struct imap_session *i)
 		return closed(i);
 	rc = imap_expunge_begin(i, NULL, 0, &a->expunge, &e);
 	if (imap_retry(i, rc))
-		return STEP_WAIT_PEER;
+		return imap_retry_step(i);
 	if (rc != 0) {
 		imap_log_error(i, "EXPUNGE of CLOSE", rc, &e);
 		return closed(i);

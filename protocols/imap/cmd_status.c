@@ -138,7 +138,7 @@ refresh_fn(struct imap_session *i)
 		return st;
 	}
 	if (imap_retry(i, rc))
-		return STEP_WAIT_PEER;
+		return imap_retry_step(i);
 	if (rc != 0)
 		return imap_fail(i, "reading a mailbox", rc, NULL);
 	put_status(i, a);
@@ -168,7 +168,7 @@ status_fn(struct imap_session *i)
 	if (rc == 0)
 		rc = mailbox_open(place.account, place.name, &a->mailbox, &e);
 	if (imap_retry(i, rc))
-		return STEP_WAIT_PEER;
+		return imap_retry_step(i);
 	if (rc == ERR_INVALID)
 		rc = ERR_NOT_FOUND;
 	if (rc != 0)

@@ -387,7 +387,7 @@ store_fn(struct imap_session *i)
 		return store_done(i, a);
 	rc = change_flags_begin(i->mailbox, uids, n, &what, &a->change, &e);
 	if (imap_retry(i, rc))
-		return STEP_WAIT_PEER;
+		return imap_retry_step(i);
 	if (rc != 0)
 		return imap_fail(i, "STORE", rc, &e);
 	a->first = a->next;

@@ -292,7 +292,7 @@ refresh(struct imap_session *i)
 		return st;
 	/* what can't be read now is told another time */
 	if (imap_retry(i, rc))
-		return STEP_WAIT_PEER;
+		return imap_retry_step(i);
 	if (rc != 0 && !mailbox_gone(i->mailbox))
 		imap_log_error(i, "refresh", rc, NULL);
 	i->changed = false;
@@ -414,7 +414,7 @@ imap_finish_rc(struct imap_session *i, int rc, const struct err *e)
 	const char *name = (const char *)i->cmd->name.p;
 
 	if (imap_retry(i, rc))
-		return STEP_WAIT_PEER;
+		return imap_retry_step(i);
 	if (rc != 0)
 		return imap_fail(i, name, rc, e);
 	return imap_finish(i, "OK", "%s completed.", name);

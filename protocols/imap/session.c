@@ -104,6 +104,10 @@ imap_output_full(const struct imap_session *i)
 bool
 imap_retry(struct imap_session *i, int rc)
 {
+	if (rc == ERR_MORE) {
+		i->retry_until = 0;
+		return true;
+	}
 	if (rc != ERR_BUSY ||
 	    (i->retry_until != 0 && i->now >= i->retry_until)) {
 		i->retry_until = 0;
@@ -112,6 +116,12 @@ imap_retry(struct imap_session *i, int rc)
 	if (i->retry_until == 0)
 		i->retry_until = i->now + BUSY_MS;
 	return true;
+}
+
+enum step
+imap_retry_step(const struct imap_session *i)
+{
+	return i->retry_until != 0 ? STEP_WAIT_PEER : STEP_YIELD;
 }
 
 enum step
@@ -248,7 +258,7 @@ rouse(struct imap_session *i)
 	if (rc == 0)
 		return STEP_NEXT;
 	if (imap_retry(i, rc))
-		return STEP_WAIT_PEER;
+		return imap_retry_step(i);
 	if (mailbox_gone(i->mailbox))
 		return imap_bye(
 		    i, SESSION_ERROR, "The selected mailbox was removed.");

@@ -261,10 +261,11 @@ bool imap_output_full(const struct imap_session *i);
 void imap_log_error(
     struct imap_session *i, const char *what, int rc, const struct err *e);
 /*
- * After ERR_BUSY: true, and the same step is to return STEP_WAIT_PEER, until
- * it has gone on for too long.
+ * After ERR_MORE, and after ERR_BUSY until it has gone on for too long: true,
+ * and the same step is to be tried again; return imap_retry_step().
  */
 bool imap_retry(struct imap_session *i, int rc) MUST_USE;
+enum step imap_retry_step(const struct imap_session *i);
 void imap_log_line(struct imap_session *i, const char *event, const char *fmt,
     ...) PRINTF_LIKE(3, 4);
 

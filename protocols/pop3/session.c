@@ -61,6 +61,10 @@ pop3_log_error(
 bool
 pop3_retry(struct pop3_session *p, int rc)
 {
+	if (rc == ERR_MORE) {
+		p->retry_until = 0;
+		return true;
+	}
 	if (rc != ERR_BUSY ||
 	    (p->retry_until != 0 && p->now >= p->retry_until)) {
 		p->retry_until = 0;
@@ -69,6 +73,12 @@ pop3_retry(struct pop3_session *p, int rc)
 	if (p->retry_until == 0)
 		p->retry_until = p->now + BUSY_MS;
 	return true;
+}
+
+enum step
+pop3_retry_step(const struct pop3_session *p)
+{
+	return p->retry_until != 0 ? STEP_WAIT_PEER : STEP_YIELD;
 }
 
 /* --- log lines ----------------------------------------------------------- */
@@ -110,7 +120,7 @@ static enum step
 open_failed(struct pop3_session *p, int rc, const struct err *e)
 {
 	if (pop3_retry(p, rc))
-		return STEP_WAIT_PEER;
+		return pop3_retry_step(p);
 	pop3_log_error(p, "cannot open the mailbox", rc, e);
 	/* RFC 2449 8.1.2, RFC 3206 4 */
 	pop3_reply(p,

@@ -102,10 +102,11 @@ enum step pop3_goto(struct pop3_session *p, const struct pop3_step *step);
 void pop3_log_error(
     struct pop3_session *p, const char *what, int rc, const struct err *e);
 /*
- * After ERR_BUSY: true, and the same step is to return STEP_WAIT_PEER, until
- * it has gone on for too long.
+ * After ERR_MORE, and after ERR_BUSY until it has gone on for too long: true,
+ * and the same step is to be tried again; return pop3_retry_step().
  */
 bool pop3_retry(struct pop3_session *p, int rc);
+enum step pop3_retry_step(const struct pop3_session *p);
 
 /* Act on one line of the client. */
 void pop3_command(struct pop3_session *p, struct slice line);

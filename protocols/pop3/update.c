@@ -41,7 +41,7 @@ remove_fn(struct pop3_session *p)
 		    p->mailbox, uids, p->drop.n_deleted, &p->removal, &e);
 		free(uids);
 		if (pop3_retry(p, rc))
-			return STEP_WAIT_PEER;
+			return pop3_retry_step(p);
 		if (rc != 0)
 			return bye(p, rc, &e);
 	}

@@ -324,11 +324,13 @@ take_snapshot(struct fixture *f, const char *name, const char *where,
     struct snapshot *out)
 {
 	int64_t began = clock_now();
-	struct mailbox *m = NULL;
+	struct mailbox *m;
 	struct view *v;
+	int rc;
 
 	*out = (struct snapshot){ 0 };
-	if (mailbox_open(f->account, slice_str(name), &m, NULL) != 0)
+	m = try_open(f, name, &rc);
+	if (rc != 0)
 		return;
 	CHECK(try_refresh(f, m, true) == 0, "usable", name);
 	CHECK(clock_now() - began < FIRST_SELECT_MS, "I10", name);

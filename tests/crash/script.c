@@ -4,6 +4,7 @@
 #include <ftw.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/mem.h"
 #include "tests/crash/script_impl.h"
 
@@ -47,8 +48,8 @@ word_at(struct world *w, const char *mailbox, uint32_t uid)
 static struct mailbox *
 open_quietly(struct world *w, const char *name)
 {
-	struct mailbox *m = NULL;
-	int rc = mailbox_open(w->f->account, slice_str(name), &m, NULL);
+	int rc;
+	struct mailbox *m = try_open(w->f, name, &rc);
 
 	return world_done(w, rc) ? m : NULL;
 }
@@ -580,8 +581,26 @@ run_deliveries(struct world *w)
 	look(w, "INBOX");
 }
 
+enum { LONG_LIST = 4200 };
+
+/* courierimapuiddb with two messages, and n before them that went away. */
 static void
-prepare_import(struct world *w)
+put_list(struct world *w, unsigned n)
+{
+	struct buf list;
+
+	buf_init(&list, 1 << 20);
+	buf_putf(&list, "1 1234567890 %u\n", n + 50);
+	for (unsigned i = 0; i < n; i++)
+		buf_putf(&list, "%u 15%u.M1P1.host\n", i + 1, 10000000 + i);
+	for (unsigned i = 1; i <= 2; i++)
+		buf_putf(&list, "%u 1600000000.M%uP1.host\n", n + 40 + i, i);
+	put_file(w, "courierimapuiddb", buf_cstr(&list));
+	buf_fini(&list);
+}
+
+static void
+prepare_list(struct world *w, unsigned gone)
 {
 	struct note n = {
 		.kind = NOTE_SHOWN, .mailbox = "INBOX", .validity = 1234567890
@@ -591,24 +610,38 @@ prepare_import(struct world *w)
 	deliver_durably(w, "", "mail1");
 	deliver_durably(w, "", "mail2");
 	for (uint32_t i = 1; i <= 2; i++) {
-		static char line[2][64];
 		char path[96], text[MESSAGE_BYTES + 1];
 
 		(void)snprintf(n.word, sizeof(n.word), "old%u", i);
-		(void)snprintf(line[i - 1], sizeof(line[0]),
-		    "%u 1600000000.M%uP1.host", 40 + i, i);
-		(void)snprintf(path, sizeof(path), "cur/%s:2,S",
-		    strchr(line[i - 1], ' ') + 1);
+		(void)snprintf(
+		    path, sizeof(path), "cur/1600000000.M%uP1.host:2,S", i);
 		make_text(text, n.word);
 		put_file(w, path, text);
-		n.uid = 40 + i;
+		n.uid = gone + 40 + i;
 		n.flags = MESSAGE_SEEN;
 		ledger_note(w->l, &n);
 	}
-	put_file(w, "courierimapuiddb",
-	    "1 1234567890 50\n41 1600000000.M1P1.host\n"
-	    "42 1600000000.M2P1.host\n");
+	put_list(w, gone);
 	wait_tick(w);
+}
+
+static void
+prepare_import(struct world *w)
+{
+	prepare_list(w, 0);
+}
+
+/* More than one transaction takes over. */
+static void
+prepare_long_list(struct world *w)
+{
+	prepare_list(w, LONG_LIST);
+}
+
+static void
+run_long_list(struct world *w)
+{
+	look(w, "INBOX");
 }
 
 static void
@@ -669,6 +702,7 @@ static const struct script own[] = {
 	{ "rename-inbox", world_some_mail, run_rename_inbox, NULL, false },
 	{ "deliveries", prepare_deliveries, run_deliveries, NULL, false },
 	{ "import", prepare_import, run_import, NULL, false },
+	{ "import-long", prepare_long_list, run_long_list, NULL, false },
 	{ "quota", world_some_mail, run_small_quota, "1300S,4C", false },
 	{ "subscriptions", world_some_mail, run_subscriptions, NULL, false },
 	{ "reopen", world_some_mail, run_reopen, NULL, false },

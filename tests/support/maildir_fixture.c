@@ -177,13 +177,31 @@ put_cur(struct fixture *f, const char *name, const char *text)
 
 /* --- mailboxes ------------------------------------------------------------ */
 
+static struct mailbox *
+open_all(struct fixture *f, const char *name, int *rc, struct err *e)
+{
+	struct mailbox *m = NULL;
+
+	do
+		*rc = mailbox_open(f->account, slice_str(name), &m, e);
+	while (*rc == ERR_MORE);
+	return m;
+}
+
+struct mailbox *
+try_open(struct fixture *f, const char *name, int *rc)
+{
+	return open_all(f, name, rc, NULL);
+}
+
 struct mailbox *
 open_mailbox(struct fixture *f, const char *name)
 {
-	struct mailbox *m = NULL;
 	struct err e = { 0 };
+	int rc;
+	struct mailbox *m = open_all(f, name, &rc, &e);
 
-	if (mailbox_open(f->account, slice_str(name), &m, &e) != 0)
+	if (rc != 0)
 		fail_msg("open %s: %s", name, e.text);
 	return m;
 }

@@ -58,6 +58,8 @@ const char *deliver(struct fixture *f, const char *dir, const char *text);
 /* Another program puts a message into cur/. */
 void put_cur(struct fixture *f, const char *name, const char *text);
 
+/* In all the pieces it takes; NULL, and *rc. */
+struct mailbox *try_open(struct fixture *f, const char *name, int *rc);
 struct mailbox *open_mailbox(struct fixture *f, const char *name);
 int try_refresh(struct fixture *f, struct mailbox *m, bool move_new);
 void refresh(struct fixture *f, struct mailbox *m);

@@ -1,0 +1,227 @@
+/*
+ * Before a scan: keywords of the messages that are known, then UIDs.
+ */
+#include "base/log.h"
+#include "maildir/import_impl.h"
+#include "maildir/takeover.h"
+
+enum {
+	CHECK_BEGIN,
+	CHECK_READ_KEYWORDS,
+	CHECK_ADOPT_KEYWORDS,
+	CHECK_COMPARE,
+	CHECK_READ_UIDS,
+	CHECK_SKIP_KNOWN,
+	CHECK_ADOPT_UIDS,
+	CHECK_DONE,
+};
+
+/* The mod-sequence up to which the other server had our state; 0: never. */
+static int
+exported_modseq(struct mailbox *m, uint64_t *out, struct err *e)
+{
+	struct db *db = &m->account->db;
+	sqlite3_stmt *s = db_stmt(db, DB_EXPORTED_GET);
+	int rc;
+
+	*out = 0;
+	db_bind_i64(s, 1, m->id);
+	if ((rc = db_step(db, s, e)) != 1)
+		return rc;
+	*out = db_column_u64(s, 1);
+	(void)sqlite3_reset(s);
+	return 0;
+}
+
+static int
+begin(struct import *in, struct err *e)
+{
+	int rc = exported_modseq(in->m, &in->modseq, e);
+
+	if (rc != 0)
+		return account_db_failed(in->m->account, rc);
+	/* Without an export there is nothing that could have been removed. */
+	in->phase = in->modseq != 0 && import_open_keywords(in, false)
+	    ? CHECK_READ_KEYWORDS
+	    : CHECK_COMPARE;
+	return 0;
+}
+
+/* What another process took over meanwhile needs no look any more. */
+static int
+compare(struct import *in, struct err *e)
+{
+	struct mailbox *m = in->m;
+	int rc = import_compare(in, 0, PRINT_N_UIDS, e);
+	bool dovecot;
+
+	if (rc != 0)
+		return rc;
+	in->phase = CHECK_DONE;
+	if (!in->any)
+		return 0;
+	in->phase = CHECK_ADOPT_UIDS;
+	dovecot =
+	    import_dovecot_last(in, PRINT_COURIER_UIDS, PRINT_DOVECOT_UIDS);
+	if ((dovecot || in->changed[PRINT_COURIER_UIDS]) &&
+	    foreign_uids_open(&in->uids, m->account->root_fd, m->dir, dovecot))
+		in->phase = CHECK_READ_UIDS;
+	return 0;
+}
+
+/* The other server gave all messages other UIDs. */
+static int
+remake(struct mailbox *m, const struct foreign_uids *u, struct err *e)
+{
+	struct account *a = m->account;
+	struct slice dir = slice_str(m->dir);
+	int64_t id = 0;
+	int rc;
+
+	log_warn("maildir: another server gave another UIDVALIDITY, taking it "
+		 "path=%s mailbox=%s uidvalidity=%u",
+	    a->path, m->name, u->uidvalidity);
+	if ((rc = db_begin(&a->db, e)) != 0)
+		return rc;
+	rc = mailbox_row_note_used(a, dir, m->uidvalidity, e);
+	if (rc == 0)
+		rc = mailbox_row_delete(a, m->id, e);
+	if (rc == 0)
+		rc = mailbox_row_insert(a, dir, u, &id, e);
+	if (rc == 0)
+		rc = takeover_begin_row(a, id, e);
+	if (rc != 0)
+		db_rollback(&a->db);
+	else
+		rc = db_commit(&a->db, e);
+	if (rc != 0)
+		return account_db_failed(a, rc);
+	mailbox_set_gone(m);
+	return err_set(e, ERR_STALE, "mailbox has other UIDs");
+}
+
+static int
+read_uids(struct import *in, int *work, struct err *e)
+{
+	switch (foreign_uids_step(&in->uids, work)) {
+	case FOREIGN_MORE:
+		return 0;
+	case FOREIGN_NONE:
+		in->phase = CHECK_ADOPT_UIDS;
+		return 0;
+	case FOREIGN_DONE:
+		break;
+	}
+	in->has_uids = true;
+	in->phase = CHECK_SKIP_KNOWN;
+	return in->uids.u.uidvalidity != in->m->uidvalidity
+	    ? remake(in->m, &in->uids.u, e)
+	    : 0;
+}
+
+static int
+adopt(struct import *in, struct err *e)
+{
+	struct edit ed;
+	int rc = edit_begin(&ed, in->m, e);
+
+	if (rc != 0)
+		return rc;
+	if (in->has_uids)
+		rc = adopt_uids(&ed, &in->uids.u, in->wall_ms, e);
+	if (rc == 0)
+		rc = import_note_changed(in, 0, PRINT_N_UIDS, e);
+	in->phase = CHECK_DONE;
+	return import_commit(&ed, rc, e);
+}
+
+static int
+advance(struct import *in, int *work, struct err *e)
+{
+	int rc = 0;
+
+	switch (in->phase) {
+	case CHECK_BEGIN:
+		return begin(in, e);
+	case CHECK_READ_KEYWORDS:
+		if (import_read_keywords(in, work) == 0)
+			in->phase = in->has_keywords ? CHECK_ADOPT_KEYWORDS
+						     : CHECK_COMPARE;
+		return 0;
+	case CHECK_ADOPT_KEYWORDS:
+		rc = import_adopt_keywords(
+		    in, in->list_is_new ? in->modseq : 0, work, e);
+		if (rc == 0)
+			in->phase = CHECK_COMPARE;
+		return rc == 1 ? 0 : rc;
+	case CHECK_COMPARE:
+		return compare(in, e);
+	case CHECK_READ_UIDS:
+		return read_uids(in, work, e);
+	case CHECK_SKIP_KNOWN:
+		if (adopt_skip_known(in->m, &in->uids.u, &in->at, &in->n, work))
+			in->phase = CHECK_ADOPT_UIDS;
+		return 0;
+	case CHECK_ADOPT_UIDS:
+		rc = adopt(in, e);
+		/* others have the database: this alone is tried again */
+		if (rc == ERR_BUSY)
+			in->phase = CHECK_ADOPT_UIDS;
+		return rc;
+	default:
+		break;
+	}
+	return 0;
+}
+
+static int
+go_on(struct import *in, struct err *e)
+{
+	int work = PIECE_WORK, rc = 0;
+
+	in->tick = in->m->account->store->tick;
+	while (rc == 0 && in->phase != CHECK_DONE) {
+		if (work <= 0)
+			return err_set(e, ERR_MORE, "it is being taken over");
+		if ((rc = account_open(in->m->account, e)) == 0)
+			rc = advance(in, &work, e);
+	}
+	return rc;
+}
+
+int
+import_check(struct mailbox *m, bool now, struct err *e)
+{
+	struct imported *im = &m->imported;
+	struct import look;
+	int rc;
+
+	if (im->check == NULL) {
+		if (!now && im->tick == m->account->store->tick)
+			return 0;
+		/* keywords and unique-ids only */
+		if (m->account->in_memory) {
+			im->rest = im->rest || !im->loaded;
+			return 0;
+		}
+		import_init(&look, m);
+		if ((rc = import_compare(&look, 0, PRINT_N_KINDS, e)) != 0)
+			return rc;
+		if (!look.any) {
+			im->tick = m->account->store->tick;
+			return 0;
+		}
+		im->rest = true;
+		im->check = import_new(m);
+		*im->check = look;
+	}
+	rc = go_on(im->check, e);
+	if (rc == ERR_MORE || rc == ERR_BUSY)
+		return rc;
+	import_free(&im->check);
+	if (rc != 0)
+		return rc;
+	mailbox_publish(m);
+	im->tick = m->account->store->tick;
+	return 0;
+}

@@ -1,0 +1,182 @@
+/*
+ * After a scan: keywords and POP3 unique-ids, of messages that got their UIDs
+ * only now, too.
+ */
+#include "base/mem.h"
+#include "maildir/import_impl.h"
+#include "maildir/pop3_ids.h"
+
+enum {
+	FINISH_BEGIN,
+	FINISH_READ_KEYWORDS,
+	FINISH_READ_UIDS,
+	FINISH_READ_LIST,
+	FINISH_ADOPT_KEYWORDS,
+	FINISH_LOOK_UP,
+	FINISH_NOTE,
+	FINISH_DONE,
+};
+
+/* Updates for messages that aren't there stay where they are for a while. */
+static void
+leave_waiting(struct import *in)
+{
+	struct foreign_keywords *k = &in->keywords.k;
+
+	for (size_t i = 0; i < k->n && k->n_pending != 0; i++) {
+		if (k->v[i].mtime_s == 0 ||
+		    mailbox_find_base(in->m, k->v[i].base) != 0)
+			continue;
+		in->waiting = in->waiting ||
+		    k->v[i].mtime_s + FOREIGN_PENDING_S > in->wall_ms / 1000;
+		k->v[i].mtime_s = 0;
+	}
+}
+
+static int
+begin(struct import *in, struct err *e)
+{
+	struct mailbox *m = in->m;
+	int root_fd = m->account->root_fd;
+	int rc = import_compare(in, PRINT_N_UIDS, PRINT_N_KINDS, e);
+	bool dovecot;
+
+	if (rc != 0)
+		return rc;
+	in->phase = in->any ? FINISH_READ_KEYWORDS : FINISH_DONE;
+	if (!in->any)
+		return 0;
+	dovecot =
+	    import_dovecot_last(in, PRINT_COURIER_UIDS, PRINT_DOVECOT_IDS);
+	(void)!import_open_keywords(
+	    in, dovecot || in->changed[PRINT_DOVECOT_KEYWORDS]);
+	if (dovecot)
+		in->has_uids = m->dir[0] == '\0' &&
+		    foreign_uids_open(&in->uids, root_fd, m->dir, true);
+	else
+		in->has_list = in->changed[PRINT_COURIER_SIZELIST] &&
+		    foreign_sizelist_open(&in->list, root_fd);
+	return 0;
+}
+
+/* What came of reading a file; true: it is through. */
+static bool
+is_read(enum foreign_step step, bool *has)
+{
+	if (step == FOREIGN_NONE)
+		*has = false;
+	return step != FOREIGN_MORE;
+}
+
+/* The UIDs of the entries of a list for POP3; true: all are there. */
+static bool
+look_up(struct import *in, int *work)
+{
+	struct mailbox *m = in->m;
+	size_t n = in->has_uids ? in->uids.u.n
+	    : in->has_list	? in->list.l.n
+				: 0;
+
+	if (in->ids == NULL) {
+		in->ids = mem_alloc((n + 1) * sizeof(*in->ids));
+		in->change = m->change;
+	}
+	for (; in->at<n && * work> 0; in->at++, (*work)--)
+		in->ids[in->at] = mailbox_find_base(m,
+		    in->has_uids ? in->uids.u.v[in->at].base
+				 : in->list.l.v[in->at].base);
+	return in->at == n;
+}
+
+static int
+note(struct import *in, struct err *e)
+{
+	struct mailbox *m = in->m;
+	const struct foreign_keywords *k = &in->keywords.k;
+	struct edit ed;
+	int rc = edit_begin(&ed, m, e);
+
+	if (rc != 0)
+		return rc;
+	if (in->has_keywords)
+		leave_waiting(in);
+	rc = pop3_ids_import(m, in->has_uids ? &in->uids.u : NULL,
+	    in->has_list ? &in->list.l : NULL,
+	    m->change == in->change ? in->ids : NULL, &ed.changed, e);
+	if (rc == 0)
+		rc = import_note_changed(in, PRINT_N_UIDS, PRINT_N_KINDS, e);
+	rc = import_commit(&ed, rc, e);
+	/* They count once: what is set here later is newer. */
+	if (rc == 0 && in->has_keywords && k->n_pending != 0)
+		courier_keywords_merged(
+		    m->account->root_fd, m->dir, in->wall_ms / 1000, k);
+	return rc;
+}
+
+static int
+advance(struct import *in, int *work, struct err *e)
+{
+	int rc = 0;
+
+	switch (in->phase) {
+	case FINISH_BEGIN:
+		return begin(in, e);
+	case FINISH_READ_KEYWORDS:
+		if (!in->has_keywords || import_read_keywords(in, work) == 0)
+			in->phase = FINISH_READ_UIDS;
+		return 0;
+	case FINISH_READ_UIDS:
+		if (!in->has_uids ||
+		    is_read(foreign_uids_step(&in->uids, work), &in->has_uids))
+			in->phase = FINISH_READ_LIST;
+		return 0;
+	case FINISH_READ_LIST:
+		if (!in->has_list ||
+		    is_read(
+			foreign_sizelist_step(&in->list, work), &in->has_list))
+			in->phase = FINISH_ADOPT_KEYWORDS;
+		return 0;
+	case FINISH_ADOPT_KEYWORDS:
+		if (in->has_keywords)
+			rc = import_adopt_keywords(in, 0, work, e);
+		if (rc == 0)
+			in->phase = FINISH_LOOK_UP;
+		return rc == 1 ? 0 : rc;
+	case FINISH_LOOK_UP:
+		if (look_up(in, work))
+			in->phase = FINISH_NOTE;
+		return 0;
+	case FINISH_NOTE:
+		if ((rc = note(in, e)) == 0)
+			in->phase = FINISH_DONE;
+		return rc;
+	default:
+		break;
+	}
+	return 0;
+}
+
+int
+import_finish(struct mailbox *m, struct err *e)
+{
+	struct imported *im = &m->imported;
+	int work = PIECE_WORK, rc = 0;
+
+	if (!im->rest)
+		return 0;
+	if (im->finish == NULL)
+		im->finish = import_new(m);
+	im->finish->tick = m->account->store->tick;
+	while (rc == 0 && im->finish->phase != FINISH_DONE) {
+		if (work <= 0)
+			return err_set(e, ERR_MORE, "it is being taken over");
+		if ((rc = account_open(m->account, e)) == 0)
+			rc = advance(im->finish, &work, e);
+	}
+	if (rc == ERR_BUSY)
+		return rc;
+	import_free(&im->finish);
+	if (rc == 0)
+		im->rest = false;
+	return rc;
+}

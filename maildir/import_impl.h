@@ -1,0 +1,61 @@
+/*
+ * import_impl: what the two halves of taking over share.
+ *
+ * Layer:  maildir.  For import.c, import_check.c and import_finish.c.
+ */
+#ifndef MAILDIR_IMPORT_IMPL_H
+#define MAILDIR_IMPORT_IMPL_H
+
+#include "maildir/adopt.h"
+#include "maildir/import.h"
+
+/* One that is under way; each half has phases of its own. */
+struct import {
+	struct mailbox *m;
+	int phase;
+	uint64_t tick; /* of the store, when it went on */
+	struct print now[PRINT_N_KINDS];
+	bool changed[PRINT_N_KINDS]; /* and there */
+	bool list_is_new;	     /* Courier's keywords, or it is gone */
+	bool any;		     /* changed, come or gone */
+	bool waiting; /* an update is for a message that isn't there yet */
+	int64_t wall_ms;
+
+	bool has_uids, has_keywords, has_list;
+	struct foreign_uids_reader uids;
+	struct foreign_keywords_reader keywords;
+	struct foreign_sizelist_reader list;
+	uint64_t modseq; /* that was exported */
+	uint32_t from;	 /* the next message to get keywords */
+	size_t at, n;	 /* entries looked at, and left */
+	uint32_t *ids;	 /* UIDs of the entries of a list for POP3 */
+	uint64_t change; /* of the mailbox, when those were looked up */
+};
+
+/* It holds nothing yet, and may be copied. */
+void import_init(struct import *in, struct mailbox *m);
+struct import *import_new(struct mailbox *m) MUST_USE;
+void import_free(struct import **in);
+
+/* Compare the prints of kinds [from … to) with those that are known. */
+int import_compare(struct import *in, int from, int to, struct err *e) MUST_USE;
+/* Note those that changed; within a transaction. */
+int import_note_changed(
+    struct import *in, int from, int to, struct err *e) MUST_USE;
+/* Of two files, whether Dovecot's was written last. */
+bool import_dovecot_last(const struct import *in, int courier, int dovecot);
+/*
+ * End an edit that came to rc.  Prints alone are no change of the mailbox: it
+ * would be exported again for it, and that makes new prints.
+ */
+int import_commit(struct edit *ed, int rc, struct err *e) MUST_USE;
+
+/* Begin to read keywords; false: there are none, or no new ones. */
+bool import_open_keywords(struct import *in, bool dovecot) MUST_USE;
+/* 1: there is more; 0: has_keywords tells what came of it. */
+int import_read_keywords(struct import *in, int *work) MUST_USE;
+/* Adopt those of some messages (adopt.h).  1: there are more; 0; ERR_*. */
+int import_adopt_keywords(
+    struct import *in, uint64_t modseq, int *work, struct err *e) MUST_USE;
+
+#endif
