@@ -68,16 +68,10 @@ fsx_real_path(const char *path)
 	return out;
 }
 
-int
-fsx_open_read(int dirfd, const char *name, struct stat *st)
+/* fd, just opened, if it is a regular file. */
+static int
+regular(int fd, struct stat *st)
 {
-	struct stat own;
-	int fd;
-
-	if (st == NULL)
-		st = &own;
-	fd = (int)TEMP_FAILURE_RETRY(openat(dirfd, name,
-	    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
 	if (fd < 0)
 		return -1;
 	if (fstat(fd, st) < 0)
@@ -87,6 +81,26 @@ fsx_open_read(int dirfd, const char *name, struct stat *st)
 		return close_fail(fd);
 	}
 	return fd;
+}
+
+int
+fsx_open_read(int dirfd, const char *name, struct stat *st)
+{
+	struct stat own;
+	int fd = (int)TEMP_FAILURE_RETRY(openat(dirfd, name,
+	    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+
+	return regular(fd, st != NULL ? st : &own);
+}
+
+int
+fsx_open_change(int dirfd, const char *name)
+{
+	struct stat own;
+	int fd = (int)TEMP_FAILURE_RETRY(openat(dirfd, name,
+	    O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+
+	return regular(fd, &own);
 }
 
 int
@@ -225,6 +239,26 @@ fsx_write_all(int fd, struct slice s)
 		if (n < 0)
 			return -1;
 		s = slice_skip(s, (size_t)n);
+	}
+	return 0;
+}
+
+int
+fsx_write_zeros(int fd, off_t at, size_t n)
+{
+	static const char zeros[16384];
+
+	while (n > 0) {
+		size_t some = n < sizeof(zeros) ? n : sizeof(zeros);
+		ssize_t m;
+
+		if (fault("write", ""))
+			return -1;
+		m = TEMP_FAILURE_RETRY(pwrite(fd, zeros, some, at));
+		if (m < 0)
+			return -1;
+		at += m;
+		n -= (size_t)m;
 	}
 	return 0;
 }

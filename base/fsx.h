@@ -37,6 +37,8 @@ int fsx_open_dir(int dirfd, const char *name) MUST_USE;
  * st, unless NULL, is filled.
  */
 int fsx_open_read(int dirfd, const char *name, struct stat *st) MUST_USE;
+/* The same for writing into what it holds, too. */
+int fsx_open_change(int dirfd, const char *name) MUST_USE;
 /*
  * An absolute path without symbolic links, to be freed.  What isn't there yet
  * stands behind what is, as it was given; a path that can't be followed
@@ -68,6 +70,8 @@ int fsx_fdatasync(int fd) MUST_USE;
 int fsx_set_mtime(int fd, int64_t wall_ms) MUST_USE;
 /* Write all of s, however many calls it takes. */
 int fsx_write_all(int fd, struct slice s) MUST_USE;
+/* n zeros, written, at that place. */
+int fsx_write_zeros(int fd, off_t at, size_t n) MUST_USE;
 /* Append all that is left to read to out; EFBIG if it has no room for that. */
 int fsx_read_all(int fd, struct buf *out) MUST_USE;
 /* Read up to n bytes at offset off; the count, 0 at the end, or -1. */

@@ -20,8 +20,14 @@ struct sync_job {
 	int (*run)(struct sync_job *job); /* 0 or errno */
 	int error;			  /* set before done: what run said */
 	void (*done)(struct sync_job *job);
-	void *arg;	       /* the submitter's */
-	const void *owner;     /* whose jobs must leave room for others' */
+	void *arg;	   /* the submitter's */
+	const void *owner; /* whose jobs must leave room for others' */
+	/*
+	 * The submitter's counter of jobs that are of no use before all of them
+	 * are done, or NULL.  A syncer may count it down as they are run, in
+	 * whatever thread, and make haste with done for the last one only.
+	 */
+	unsigned *unfinished;
 	struct sync_job *next; /* the syncer's */
 };
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/fsx.h"
 #include "base/mem.h"
 #include "maildir/internal.h"
 
@@ -64,6 +65,39 @@ account_log_grown(struct account *a)
 	a->db.n_log = 0;
 	a->checkpoint = c;
 	syncer_submit(syncer, &c->job);
+}
+
+/*
+ * A sync of a file that has grown writes its new size, too, one wait more for
+ * the disk than its bytes take.  So a log that is in use is made longer some
+ * commits ahead.  To SQLite the zeros are what the rest of a log begun anew is:
+ * frames without the right check sum.
+ */
+void
+account_log_lengthen(struct account *a)
+{
+	enum {
+		HEADER = 32,
+		FRAME = 4096 + 24,
+		FROM =
+		    16, /* an account that changes rarely keeps a short one */
+		PIECE = 256 * 1024,
+		LEFT = 64 * 1024
+	};
+	off_t end = HEADER + (off_t)a->db.n_frames * FRAME;
+	struct stat st;
+
+	assert(a->db.in_txn);
+	if (!a->db.wal || a->wal_fd < 0 || a->db.n_frames < FROM ||
+	    a->db.n_frames > LOG_PAGES || a->db.log_size >= end + LEFT ||
+	    fstat(a->wal_fd, &st) < 0)
+		return;
+	/* nobody else writes to it during the transaction */
+	if (st.st_size < end + LEFT &&
+	    fsx_write_zeros(a->wal_fd, st.st_size, PIECE) == 0)
+		st.st_size += PIECE;
+	/* what fails costs time only, and the commit will tell */
+	a->db.log_size = st.st_size;
 }
 
 void

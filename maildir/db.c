@@ -628,7 +628,7 @@ on_commit(void *arg, sqlite3 *h, const char *name, int n_pages)
 {
 	struct db *db = arg;
 
-	db->n_log = (unsigned)n_pages;
+	db->n_log = db->n_frames = (unsigned)n_pages;
 	if (n_pages >= LOG_PAGES_MAX)
 		(void)sqlite3_wal_checkpoint_v2(
 		    h, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);

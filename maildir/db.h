@@ -90,6 +90,8 @@ struct db {
 	bool changed; /* something was committed since that was last asked */
 	/* pages in the log; counted if db_count_log() was called */
 	unsigned n_log;
+	unsigned n_frames; /* the same, not set back by a checkpoint */
+	int64_t log_size;  /* of its file, as last seen */
 };
 
 /*

@@ -68,11 +68,12 @@ try_batch(struct batch *b)
 		return rc;
 	if ((rc = db_begin(db, NULL)) != 0)
 		return account_db_failed(b->a, rc);
-	rc = apply_all(b);
-	if (rc == 0)
+	if ((rc = apply_all(b)) == 0) {
+		account_log_lengthen(b->a);
 		rc = db_commit(db, NULL);
-	else
+	} else {
 		db_rollback(db);
+	}
 	for (size_t k = 0; k < b->n_edits; k++) {
 		if (rc == 0)
 			edit_adopt(&b->edit[k]);

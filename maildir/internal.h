@@ -248,6 +248,9 @@ int account_next_uidvalidity(struct account *a, uint32_t at_least,
     uint32_t *out, struct err *e) MUST_USE;
 /* Something was committed: have the log copied if it has grown. */
 void account_log_grown(struct account *a);
+/* Within a transaction that will be synced: see to it that the log needn't
+ * grow by it. */
+void account_log_lengthen(struct account *a);
 /* The account goes on without the checkpoint under way. */
 void checkpoint_forget(struct account *a);
 /* Add the descriptors that a durable commit needs to f. */

@@ -355,7 +355,7 @@ account_sync_fds(struct account *a, struct sync_fds *f, struct err *e)
 		a->wal_failed = false;
 	}
 	if (a->db.wal && a->wal_fd < 0) {
-		a->wal_fd = fsx_open_read(a->root_fd, WAL_NAME, NULL);
+		a->wal_fd = fsx_open_change(a->root_fd, WAL_NAME);
 		if (a->wal_fd < 0)
 			return err_sys(e, "open " WAL_NAME);
 	}

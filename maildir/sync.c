@@ -18,8 +18,9 @@ struct sync_part {
 
 /* What the syncer works on; it outlives the struct sync if that is gone. */
 struct sync_run {
-	struct sync *owner; /* NULL: forgotten */
-	int left;	    /* parts that are under way */
+	struct sync *owner;  /* NULL: forgotten */
+	int left;	     /* parts that are under way */
+	unsigned unfinished; /* the same, as the syncer counts */
 	int error;
 	int (*call)(void *arg);
 	void (*drop)(void *arg);
@@ -113,10 +114,12 @@ submit(struct sync_run *run, struct syncer *syncer, const void *owner)
 
 	/* the last of them may end the run at once */
 	run->left = n;
+	run->unfinished = (unsigned)n;
 	for (int i = 0; i < n; i++) {
 		struct sync_job *job = &run->part[i].job;
 
 		job->owner = owner;
+		job->unfinished = n > 1 ? &run->unfinished : NULL;
 		if (syncer == NULL)
 			sync_job_do(job);
 		else

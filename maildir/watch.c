@@ -10,6 +10,7 @@
 #include <sys/inotify.h>
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,7 +19,12 @@
 #include "base/mem.h"
 #include "maildir/internal.h"
 
-enum { READ_BYTES = 16384 };
+enum {
+	READ_BYTES = 16384,
+	/* an event with the longest name fits into what a read left free only
+	 * if there is none */
+	EVENT_MAX = sizeof(struct inotify_event) + NAME_MAX + 1
+};
 
 #define NAME_EVENTS (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO)
 #define SELF_EVENTS (IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT | IN_IGNORED)
@@ -219,14 +225,14 @@ watch_drain(struct store *s)
 
 	if (s->watch_fd < 0)
 		return;
-	while ((n = TEMP_FAILURE_RETRY(
-		    read(s->watch_fd, bytes, sizeof(bytes)))) > 0) {
-		for (size_t at = 0; at < (size_t)n;) {
+	do {
+		n = TEMP_FAILURE_RETRY(read(s->watch_fd, bytes, sizeof(bytes)));
+		for (size_t at = 0; n > 0 && at < (size_t)n;) {
 			struct inotify_event ev;
 
 			memcpy(&ev, bytes + at, sizeof(ev));
 			on_event(s, &ev, bytes + at + sizeof(ev));
 			at += sizeof(ev) + ev.len;
 		}
-	}
+	} while (n > (ssize_t)(sizeof(bytes) - EVENT_MAX));
 }

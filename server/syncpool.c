@@ -27,7 +27,10 @@ struct syncpool {
 	unsigned n_threads;
 	int wake_fd; /* eventfd: a job was finished */
 	struct event *on_wake;
+	bool
+	    woken; /* guarded: wake_fd was written to, finished not yet taken */
 	unsigned pending;
+	struct waker after;
 };
 
 static void
@@ -94,13 +97,36 @@ place(struct syncpool *p)
 	return &p->at_work[i];
 }
 
+/* A finished job, to be fetched by the loop: whether the loop must be told.
+ * Of siblings the last one tells, and of all that wait to be fetched one. */
+static bool
+hand_back(struct syncpool *p, struct sync_job *job)
+{
+	list_append(&p->finished, job);
+	if ((job->unfinished != NULL && --*job->unfinished != 0) || p->woken)
+		return false;
+	p->woken = true;
+	return true;
+}
+
+/* Outside of the lock, which the loop takes as soon as it wakes up.  A full
+ * counter is as good a wake-up as one more. */
+static void
+tell(struct syncpool *p)
+{
+	const uint64_t one = 1;
+
+	(void)pthread_mutex_unlock(&p->lock);
+	(void)!write(p->wake_fd, &one, sizeof(one));
+	(void)pthread_mutex_lock(&p->lock);
+}
+
 static void *
 sync_thread(void *arg)
 {
 	struct syncpool *p = arg;
 	struct sync_job *job;
 	const void **mine;
-	const uint64_t one = 1;
 
 	(void)pthread_mutex_lock(&p->lock);
 	for (;;) {
@@ -116,10 +142,8 @@ sync_thread(void *arg)
 		/* shared with others if nobody's name stands there */
 		if (job->owner != NULL)
 			*mine = NULL;
-		list_append(&p->finished, job);
-		/* A full counter is as good a wake-up as one more. */
-		if (write(p->wake_fd, &one, sizeof(one)) < 0)
-			continue;
+		if (hand_back(p, job))
+			tell(p);
 	}
 	(void)pthread_mutex_unlock(&p->lock);
 	return NULL;
@@ -138,12 +162,14 @@ on_job_finished(evutil_socket_t fd, short what, void *arg)
 	(void)pthread_mutex_lock(&p->lock);
 	job = p->finished.first;
 	list_init(&p->finished);
+	p->woken = false;
 	(void)pthread_mutex_unlock(&p->lock);
 	for (; job != NULL; job = next) {
 		next = job->next;
 		p->pending--;
 		job->done(job);
 	}
+	waker_call(p->after);
 }
 
 static void
@@ -154,8 +180,9 @@ submit(struct syncer *self, struct sync_job *job)
 	p->pending++;
 	(void)pthread_mutex_lock(&p->lock);
 	list_append(&p->todo, job);
-	(void)pthread_cond_signal(&p->work);
 	(void)pthread_mutex_unlock(&p->lock);
+	/* who wakes up finds the lock free */
+	(void)pthread_cond_signal(&p->work);
 }
 
 struct syncpool *
@@ -216,6 +243,12 @@ struct syncer *
 syncpool_syncer(struct syncpool *p)
 {
 	return &p->syncer;
+}
+
+void
+syncpool_after(struct syncpool *p, struct waker after)
+{
+	p->after = after;
 }
 
 unsigned

@@ -14,6 +14,7 @@
 #include <event2/event.h>
 
 #include "base/defs.h"
+#include "base/step.h"
 #include "base/syncer.h"
 
 struct syncpool;
@@ -23,6 +24,9 @@ struct syncpool *syncpool_new(struct event_base *base, unsigned n) MUST_USE;
 /* Waits for the jobs under way; those not begun are dropped. */
 void syncpool_free(struct syncpool **p);
 struct syncer *syncpool_syncer(struct syncpool *p);
+/* Called in the loop's thread each time when done was called for all jobs that
+ * have come back: whom they woke can go on in the same turn. */
+void syncpool_after(struct syncpool *p, struct waker after);
 /* Jobs submitted whose done was not yet called. */
 unsigned syncpool_pending(const struct syncpool *p);
 

@@ -380,6 +380,7 @@ start(struct worker *w)
 		log_error("worker: no sync thread can be started");
 		exit(1);
 	}
+	syncpool_after(w->syncpool, (struct waker){ streams_synced, w });
 	make_store(w);
 	if (sandbox_enter(SANDBOX_WORKER, &e) != 0) {
 		log_error("worker: %s", e.text);

@@ -87,6 +87,9 @@ void stream_send(struct stream *st);
 void stream_sent(struct worker *w, struct msg_in *in);
 /* The event of w->on_runnable: run those that were woken. */
 void on_streams_runnable(evutil_socket_t fd, short what, void *arg);
+/* The same for those whom the sync threads woke, in the turn that tells of it:
+ * it has just looked at the sockets. */
+void streams_synced(void *arg);
 
 /* --- worker_options.c ---------------------------------------------------- */
 

@@ -368,6 +368,17 @@ on_streams_runnable(evutil_socket_t fd, short what, void *arg)
 }
 
 void
+streams_synced(void *arg)
+{
+	struct worker *w = arg;
+
+	if (w->n_runnable == 0)
+		return;
+	(void)event_del(w->on_runnable);
+	on_streams_runnable(-1, 0, w);
+}
+
+void
 stream_end(struct stream *st, enum session_end why)
 {
 	MAGIC_CHECK(st, STREAM_MAGIC);

@@ -371,6 +371,106 @@ two_stores_share(void **state)
 	fixture_close(&other);
 }
 
+static off_t
+log_size(const struct fixture *f)
+{
+	struct stat st;
+
+	assert_int_equal(
+	    fsx_stat(f->account->root_fd, "postern.db-wal", &st), 0);
+	return st.st_size;
+}
+
+static void
+copy_file(const struct fixture *f, const char *name, const char *to)
+{
+	struct buf bytes;
+	int in = fsx_open_read(f->account->root_fd, name, NULL);
+	int out = fsx_create(f->account->root_fd, to, 0600);
+
+	assert_true(in >= 0 && out >= 0);
+	buf_init(&bytes, 8 * 1024 * 1024);
+	assert_int_equal(fsx_read_all(in, &bytes), 0);
+	assert_int_equal(fsx_write_all(out, buf_slice(&bytes)), 0);
+	buf_fini(&bytes);
+	(void)close(in);
+	(void)close(out);
+}
+
+/* UIDNEXT of INBOX, as somebody finds it who has the two files alone. */
+static int64_t
+uidnext_after_crash(struct fixture *f)
+{
+	sqlite3 *h = NULL;
+	sqlite3_stmt *s = NULL;
+	int64_t uidnext;
+
+	copy_file(f, "postern.db", "copy.db");
+	copy_file(f, "postern.db-wal", "copy.db-wal");
+	assert_int_equal(sqlite3_open(fixture_path(f, "copy.db"), &h), 0);
+	assert_int_equal(sqlite3_prepare_v2(h,
+			     "SELECT max(uidnext) FROM mailbox, "
+			     "pragma_quick_check WHERE quick_check = 'ok'",
+			     -1, &s, NULL),
+	    0);
+	assert_int_equal(sqlite3_step(s), SQLITE_ROW);
+	uidnext = sqlite3_column_int64(s, 0);
+	(void)sqlite3_finalize(s);
+	(void)sqlite3_close(h);
+	return uidnext;
+}
+
+static void
+sync_at_once(struct syncer *self, struct sync_job *job)
+{
+	(void)self;
+	sync_job_do(job);
+}
+
+/* A sync then has no new size to write (maildir/checkpoint.c). */
+static void
+log_grows_ahead(void **state)
+{
+	struct fixture *f = *state, other;
+	struct syncer syncer = { sync_at_once };
+	unsigned n_grown = 0;
+	uint32_t uid;
+	off_t size;
+
+	/* a worker has one */
+	f->syncer = &syncer;
+	fixture_reopen(f);
+	other = *f;
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(
+		    run_append(f, "INBOX", "x\n", 0, NULL, &uid), 0);
+	size = log_size(f);
+	for (int i = 0; i < 40; i++) {
+		assert_int_equal(
+		    run_append(f, "INBOX", "x\n", 0, NULL, &uid), 0);
+		n_grown += log_size(f) != size;
+		size = log_size(f);
+	}
+	assert_in_range(n_grown, 1, 5);
+	assert_int_equal(uid, 48);
+	assert_int_equal(uidnext_after_crash(f), 49);
+	/* zeros are not written over what another process commits */
+	fixture_open(&other);
+	for (int i = 0; i < 40; i++)
+		assert_int_equal(run_append(i % 2 != 0 ? f : &other, "INBOX",
+				     "x\n", 0, NULL, &uid),
+		    0);
+	assert_int_equal(uid, 88);
+	fixture_close(&other);
+	assert_int_equal(unlink(fixture_path(f, "copy.db")), 0);
+	(void)unlink(fixture_path(f, "copy.db-shm"));
+	(void)unlink(fixture_path(f, "copy.db-wal"));
+	assert_int_equal(uidnext_after_crash(f), 89);
+	fixture_close(f);
+	f->syncer = NULL;
+	fixture_open(f);
+}
+
 int
 main(void)
 {
@@ -385,6 +485,7 @@ main(void)
 		CASE(another_boot_jumps),
 		CASE(power_undoes_flags),
 		CASE(two_stores_share),
+		CASE(log_grows_ahead),
 	};
 
 	log_set_sink(quiet, NULL);

@@ -288,6 +288,63 @@ one_owner_leaves_threads_to_others(void **state)
 	event_base_free(base);
 }
 
+/* --- jobs that belong together ---------------------------------------------
+ */
+
+static int begun_fds[2];
+
+static int
+hang_loudly(struct sync_job *job)
+{
+	return write(begun_fds[1], "x", 1) == 1 ? hang(job) : EIO;
+}
+
+static void
+count(void *arg)
+{
+	++*(unsigned *)arg;
+}
+
+static void
+siblings_come_back_together(void **state)
+{
+	struct event_base *base = event_base_new();
+	/* the second is begun when the first has been handed back */
+	struct syncpool *pool = syncpool_new(base, 1);
+	struct seen s = { .base = base, .want = 2 };
+	unsigned unfinished = 2, n_after = 0;
+	struct sync_job jobs[2];
+	char byte;
+
+	(void)state;
+	assert_non_null(pool);
+	assert_int_equal(pipe(hung_fds), 0);
+	assert_int_equal(pipe(begun_fds), 0);
+	syncpool_after(pool, (struct waker){ count, &n_after });
+	for (size_t i = 0; i < NELEMS(jobs); i++) {
+		jobs[i] =
+		    (struct sync_job){ .run = i == 0 ? nothing : hang_loudly,
+			    .done = on_synced,
+			    .arg = &s,
+			    .unfinished = &unfinished };
+		syncer_submit(syncpool_syncer(pool), &jobs[i]);
+	}
+	assert_int_equal(read(begun_fds[0], &byte, 1), 1);
+	(void)event_base_loop(base, EVLOOP_NONBLOCK);
+	assert_int_equal(s.messages, 0);
+	assert_int_equal(n_after, 0);
+	(void)close(hung_fds[1]);
+	(void)event_base_dispatch(base);
+	assert_int_equal(s.messages, 2);
+	assert_int_equal(n_after, 1);
+	assert_int_equal(syncpool_pending(pool), 0);
+	syncpool_free(&pool);
+	for (size_t i = 0; i < 2; i++)
+		(void)close(begun_fds[i]);
+	(void)close(hung_fds[0]);
+	event_base_free(base);
+}
+
 int
 main(void)
 {
@@ -298,6 +355,7 @@ main(void)
 		cmocka_unit_test(peer_queues_what_does_not_fit),
 		cmocka_unit_test(syncpool_reports_each_job),
 		cmocka_unit_test(one_owner_leaves_threads_to_others),
+		cmocka_unit_test(siblings_come_back_together),
 	};
 
 	return cmocka_run_group_tests_name("server", tests, NULL, NULL);
