@@ -16,6 +16,7 @@ import threading
 import time
 from pathlib import Path
 
+import append
 import bench
 import imap
 import mails
@@ -96,6 +97,17 @@ def fill_own(server, name, n):
         os.fchown(fd, servers.MAIL_UID, servers.MAIL_UID)
         os.close(fd)
     os.close(cur)
+
+
+class Floor(Bare):
+    """Those, and the changes between threads, the log and the round trips that
+    a server can't do without (appendload.c); of one client only."""
+
+    name = "floor"
+
+    def __init__(self, work):
+        self.home = work / "store-mail" / "floor"
+        self.box = self.home / "joe" / "Maildir"
 
 
 class Watch:
@@ -255,79 +267,78 @@ for _kind in KINDS:
 # ago ext4 without a journal takes half a millisecond to create one, as it
 # passes over inodes that it used lately.
 
-def bare_append(path, n, mark):
-    """create, write, fdatasync, rename, fsync of the directory."""
-    cur = os.open(path / "cur", os.O_RDONLY)
-    for i in range(n):
-        name = f"{int(time.time())}.M{mark}I{i}P7.bench,S={len(MESSAGE)}"
-        fd = os.open(path / "tmp" / name, os.O_WRONLY | os.O_CREAT, 0o600)
-        os.write(fd, MESSAGE)
-        os.fdatasync(fd)
-        os.close(fd)
-        os.rename(path / "tmp" / name, path / "cur" / f"{name}:2,")
-        os.fsync(cur)
-    os.close(cur)
-
-
-@case("APPEND of 4 kB, {appends} by one client")
-def append(server, args, watch):
-    name = f"INBOX.Append{args.round}"
-    fill(server, name, args.corpus, 0)
-    if isinstance(server, Bare):
-        with watch:
-            bare_append(folder(server, name), args.appends, args.round)
-        return
-    client = server.client(JOE)
-    client.do(f"STATUS {name} (MESSAGES)")
-    with watch:
-        for _ in range(args.appends):
-            client.append(name, WIRE)
-    client.logout()
-
-
-def many_appends(server, args, watch, names, accounts=("joe",) * CLIENTS):
-    for account, name in set(zip(accounts, names)):
+def run_appends(server, args, watch, each, pairs, literal):
+    """Each of pairs, an account and a new mailbox, gets so many messages."""
+    for account, name in dict.fromkeys(pairs):
         fill(server, name, args.corpus, 0, account)
-    if isinstance(server, Bare):
-        jobs = [threading.Thread(target=bare_append, args=(
-            folder(server, name, account), EACH, f"{args.round}K{k}"))
-            for k, (account, name) in enumerate(zip(accounts, names))]
-        clients = []
+    paths = [folder(server, name, account) for account, name in pairs]
+    if isinstance(server, Floor):
+        load = append.Load(args.load, "floor", append.LAYER_OF[literal], each,
+                           paths[0])
+    elif isinstance(server, Bare):
+        load = append.Load(args.load, "bare", each, *paths)
     else:
-        clients = [server.client(f"{account}@example.com")
-                   for account in accounts]
-        for client, name in zip(clients, names):
-            client.do(f"STATUS {name} (MESSAGES)")
-
-        def work(client, name):
-            for _ in range(EACH):
-                client.append(name, WIRE)
-        jobs = [threading.Thread(target=work, args=pair)
-                for pair in zip(clients, names)]
+        load = append.imap(args.load, server.port, literal, each, [
+            (f"{account}@example.com", name) for account, name in pairs])
     with watch:
-        for job in jobs:
-            job.start()
-        for job in jobs:
-            job.join()
-    for client in clients:
-        client.logout()
+        wall, cpu = load.go()
+    watch.wall = wall
+    if isinstance(server, Bare):
+        watch.cpu = cpu
 
 
-@case("APPEND, 16 clients into one mailbox")
-def append_one(server, args, watch):
-    many_appends(server, args, watch, [f"INBOX.One{args.round}"] * CLIENTS)
+LITERALS = {"sync": "", "plus": ", LITERAL+"}
+APPEND_CASES = {
+    "APPEND of 4 kB, {appends} by one client": lambda args: (
+        args.appends, [("joe", f"INBOX.Append{args.mark}")]),
+    "APPEND, 16 clients into one mailbox": lambda args: (
+        EACH, [("joe", f"INBOX.One{args.mark}")] * CLIENTS),
+    "APPEND, 16 clients into 16 mailboxes": lambda args: (
+        EACH, [("joe", f"INBOX.Each{args.mark}x{k}")
+               for k in range(CLIENTS)]),
+    "APPEND, 16 clients into 16 accounts": lambda args: (
+        EACH, [(own, f"INBOX.Own{args.mark}") for own in OWNERS]),
+}
+FLOORED = {f"APPEND of 4 kB, {{appends}} by one client{ending}"
+           for ending in LITERALS.values()}
 
 
-@case("APPEND, 16 clients into 16 mailboxes")
-def append_each(server, args, watch):
-    many_appends(server, args, watch,
-                 [f"INBOX.Each{args.round}x{k}" for k in range(CLIENTS)])
+def append_case(make, literal):
+    def run(server, args, watch):
+        args.mark = f"{literal[0]}{args.round}"
+        run_appends(server, args, watch, *make(args), literal)
+    return run
 
 
-@case("APPEND, 16 clients into 16 accounts")
-def append_accounts(server, args, watch):
-    many_appends(server, args, watch, [f"INBOX.Own{args.round}"] * CLIENTS,
-                 OWNERS)
+for _title, _make in APPEND_CASES.items():
+    for _literal, _ending in LITERALS.items():
+        CASES[_title + _ending] = append_case(_make, _literal)
+
+
+def layers(server, args):
+    """What one client waits for, piece by piece; pieces in turn."""
+    rows = {}
+
+    def keep(title, wall, cpu):
+        rows.setdefault(title, []).append(
+            (wall / args.appends, cpu / args.appends))
+    bare = Bare(args.work)
+    for round_ in range(args.rounds):
+        for k, title in enumerate(append.LAYERS):
+            path = make_folder(bare, f"INBOX.Layer{round_}x{k}")
+            keep(title, *append.Load(args.load, "floor", k, args.appends,
+                                     path).go())
+        for literal, ending in LITERALS.items():
+            name = f"INBOX.Layer{literal}{round_}"
+            fill(server, name, args.corpus, 0)
+            watch = Watch(server)
+            load = append.imap(args.load, server.port, literal, args.appends,
+                               [(JOE, name)])
+            with watch:
+                wall, _ = load.go()
+            keep(f"{server.name}{ending or ', synchronizing literal'}", wall,
+                 watch.cpu)
+    return append.layers_table(rows)
 
 
 # --- neighbours ---------------------------------------------------------------
@@ -594,6 +605,8 @@ def arguments():
     p.add_argument("--rounds", default=5, type=int)
     p.add_argument("--server", action="append", default=[])
     p.add_argument("--case", default="")
+    p.add_argument("--layers", action="store_true",
+                   help="what an APPEND waits for, piece by piece")
     p.add_argument("--growth", action="store_true",
                    help="also ten times LARGE messages; some minutes")
     p.add_argument("--restarts", default=0, type=int,
@@ -639,6 +652,8 @@ def cases_table(running, args):
                 continue
             for server in running[turn:] + running[:turn]:
                 watch = Watch(server)
+                if isinstance(server, Floor) and title not in FLOORED:
+                    continue
                 try:
                     function(server, args, watch)
                     results.setdefault((title, server.name), []).append(
@@ -672,7 +687,12 @@ def main():
     work.mkdir(parents=True, exist_ok=True)
     bench.check_place(work)
     args.corpus = work / "corpus"
+    args.work, args.load = work, append.compile_load(work)
     mails.make_corpus(args.corpus, CORPUS)
+    # Removed at the end: see APPEND for what it costs before.
+    aside = work / "store-mail.old"
+    if (work / "store-mail").exists() and not aside.exists():
+        (work / "store-mail").rename(aside)
     wanted = [name.lower() for name in args.server]
     running, lines = [], []
     owner = servers.MAIL_UID
@@ -709,11 +729,14 @@ def main():
                 running.append(server)
             except servers.Missing as error:
                 lines.append(f"{kind.name} is missing: {error}")
-        bare = Bare(work)
-        shutil.rmtree(bare.home, ignore_errors=True)
-        bare.box.mkdir(parents=True)
+        alone = [Bare(work), Floor(work)]
+        for bare in alone:
+            shutil.rmtree(bare.home, ignore_errors=True)
+            bare.box.mkdir(parents=True)
         if "cases" not in args.skip:
-            lines += cases_table([*running, bare], args)
+            lines += cases_table([*running, *alone], args)
+        if args.layers:
+            lines += [*layers(running[0], args), ""]
         if "neighbours" not in args.skip:
             lines += [f"{'NOOP of another session, during':49}"
                       f"{'most, ms':>10}{'took, s':>10}"]
@@ -745,6 +768,7 @@ def main():
     finally:
         for server in running:
             server.stop()
+        shutil.rmtree(aside, ignore_errors=True)
     text = "\n".join(lines) + "\n"
     (work / "store.txt").write_text(text)
     sys.stdout.write(text)
