@@ -32,7 +32,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 WORK = TOP / "build" / "test"
 LONG = bool(os.environ.get("POSTERN_LONG"))
 JOBS = str(min(os.cpu_count() or 1, 8))
-FUZZ_SECONDS = 300 if LONG else 2
+FUZZ_SECONDS = 300 if LONG else 1
 # A stage that hangs must not hang the run.
 STAGE_SECONDS = 7200 if LONG else 900
 
