@@ -79,8 +79,8 @@ account_log_lengthen(struct account *a)
 	enum {
 		HEADER = 32,
 		FRAME = 4096 + 24,
-		FROM =
-		    16, /* an account that changes rarely keeps a short one */
+		/* an account that changes rarely keeps a short one */
+		FROM = 16,
 		PIECE = 256 * 1024,
 		LEFT = 64 * 1024
 	};

@@ -152,12 +152,10 @@ open_or_share(struct account *a, struct slice name, struct slice dir,
 {
 	struct mailbox *m = mailbox_find_dir(a, dir);
 	bool fresh = m == NULL;
-	int rc = 0;
+	int rc;
 
-	if (fresh)
-		rc = open_new(a, name, dir, &m, e);
-	else if (m->asleep)
-		rc = mailbox_check(m, e);
+	/* another process may have made another one of that name */
+	rc = fresh ? open_new(a, name, dir, &m, e) : mailbox_check(m, e);
 	if (rc == 0)
 		rc = import_check(m, true, e);
 	if (rc == 0)

@@ -135,8 +135,7 @@ imap_search_size(struct imap_session *i, bool *ok)
 		return STEP_DONE;
 	}
 	if (i->work->parsed.parser == NULL)
-		imap_look_begin(
-		    i, a->m->uid, a->fd, a->file_size, true);
+		imap_look_begin(i, a->m->uid, a->fd, a->file_size, true);
 	st = imap_look_step(i, &rc);
 	if (st != STEP_DONE)
 		return st;

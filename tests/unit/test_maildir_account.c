@@ -558,6 +558,30 @@ busy_is_told_without_waiting(void **state)
 	fixture_close(&other);
 }
 
+/* One that another process removed and made anew, while this one kept it. */
+static void
+another_of_the_name_is_opened(void **state)
+{
+	struct fixture *f = *state, other = *f;
+	struct mailbox *m, *theirs;
+	uint32_t validity;
+
+	assert_int_equal(create(f, "INBOX.a"), 0);
+	m = open_mailbox(f, "INBOX.a");
+	validity = mailbox_uidvalidity(m);
+	mailbox_close(&m);
+	fixture_open(&other);
+	assert_int_equal(delete_now(other.account, SLICE("INBOX.a")), 0);
+	assert_int_equal(create(&other, "INBOX.a"), 0);
+	theirs = open_mailbox(&other, "INBOX.a");
+	m = open_mailbox(f, "INBOX.a");
+	assert_true(mailbox_uidvalidity(m) > validity);
+	assert_int_equal(mailbox_uidvalidity(m), mailbox_uidvalidity(theirs));
+	mailbox_close(&m);
+	mailbox_close(&theirs);
+	fixture_close(&other);
+}
+
 /* What is there is followed, what isn't stays as it was given. */
 static void
 paths_lead_to_one_maildir(void **state)
@@ -635,6 +659,7 @@ main(void)
 		CASE(pop3_imports_version_2),
 		CASE(pop3_imports_version_3),
 		CASE(busy_is_told_without_waiting),
+		CASE(another_of_the_name_is_opened),
 		CASE(paths_lead_to_one_maildir),
 	};
 
