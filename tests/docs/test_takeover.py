@@ -233,7 +233,8 @@ def same_with_prefix(now, before):
 
 @pytest.fixture(scope="module")
 def from_dovecot():
-    return page.Page("from-dovecot.md")
+    p = page.Page("from-dovecot.md")
+    return p
 
 
 def test_from_dovecot(town, from_dovecot):
