@@ -159,6 +159,8 @@ uninstall-hook:
 		update-alternatives --quiet --remove deliverquota \
 		    $(bindir)/deliverquota.courier; \
 	fi
+	-find $(DESTDIR)$(datadir)/postern $(DESTDIR)$(libexecdir)/postern \
+	    -depth -type d -empty -delete
 
 install-data-local: $(noinst_SCRIPTS)
 	$(MKDIR_P) $(DESTDIR)$(POSTERN_SYSCONFDIR) \
