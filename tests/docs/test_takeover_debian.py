@@ -3,6 +3,7 @@ Postern by what docs/takeover-debian.md says, back to Courier, forward again.
 
 Minutes, mostly of apt-get, so it is of the long run."""
 
+import imaplib
 import os
 import subprocess
 
@@ -223,12 +224,23 @@ def test_takeover_debian(m):
     assert p.left() == []
 
 
+def logs_in(m, user):
+    """False: not yet, as authdaemond has only begun."""
+    try:
+        with Logins(m, user).imap():
+            return True
+    except imaplib.IMAP4.error as error:
+        assert "[UNAVAILABLE]" in str(error)
+        return False
+
+
 def test_debians_default_is_pam(m):
     """authmodulelist="authpam": the users of the system, by /etc/pam.d/imap."""
     m.shell("useradd --create-home --shell /bin/sh sam; "
             "echo sam:secret | chpasswd; chmod 700 /home/sam; "
             "sed -i 's/^authmodulelist=.*/authmodulelist=\"authpam\"/' "
             "/etc/courier/authdaemonrc; systemctl restart postern-authdaemond")
+    wait_for(lambda: logs_in(m, "sam"), "authdaemond's new connections")
     with Logins(m, "sam").imap() as client:
         ok(client.create("INBOX.Sent"))
     assert m.path("/home/sam/Maildir/.Sent/cur").is_dir()
