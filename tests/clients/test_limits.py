@@ -44,9 +44,8 @@ def hasty(directory):
     s.set("pop3d", TCPDOPTS=f"-haproxy=port={s.port['pop3d']}")
     s.add_user(JOE)
     s.greets = lambda: s.listens("imapd")  # pop3d wants a header first
-    s.start()
-    yield s
-    s.stop()
+    with s:
+        yield s
 
 
 def fresh(server, service):
