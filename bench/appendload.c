@@ -52,6 +52,19 @@ fail(const char *what)
    fail(#x);                                                                   \
  } while (0)
 
+static unsigned
+number(const char *text)
+{
+	char *end;
+	unsigned long n = strtoul(text, &end, 10);
+
+	if (end == text || *end != '\0' || n > UINT16_MAX) {
+		errno = EINVAL;
+		fail(text);
+	}
+	return (unsigned)n;
+}
+
 static double
 now_s(void)
 {
@@ -652,12 +665,11 @@ main(int argc, char *argv[])
 	make_message();
 	if (argc >= 4 && strcmp(argv[1], "bare") == 0 &&
 	    argc - 3 <= CLIENTS_MAX) {
-		do_bare((unsigned)atoi(argv[2]), argv + 3, (unsigned)argc - 3);
+		do_bare(number(argv[2]), argv + 3, (unsigned)argc - 3);
 		return 0;
 	}
 	if (argc == 5 && strcmp(argv[1], "floor") == 0) {
-		do_floor((enum layer)atoi(argv[2]), (unsigned)atoi(argv[3]),
-		    argv[4]);
+		do_floor((enum layer)number(argv[2]), number(argv[3]), argv[4]);
 		return 0;
 	}
 	if (argc < 8 || argc % 2 != 0 || argc - 6 > 2 * CLIENTS_MAX ||
@@ -670,7 +682,7 @@ main(int argc, char *argv[])
 		return 2;
 	}
 	plus = strcmp(argv[4], "plus") == 0;
-	do_imap((uint16_t)atoi(argv[2]), argv[3], (unsigned)atoi(argv[5]),
-	    argv + 6, (unsigned)(argc - 6) / 2);
+	do_imap((uint16_t)number(argv[2]), argv[3], number(argv[5]), argv + 6,
+	    (unsigned)(argc - 6) / 2);
 	return 0;
 }

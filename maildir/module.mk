@@ -120,6 +120,12 @@ tests_unit_test_maildir_changes_SOURCES = tests/unit/test_maildir_changes.c \
 	$(MAILDIR_FIXTURE)
 tests_unit_test_maildir_changes_LDADD = $(MAILDIR_TEST_LIBS)
 
+check_PROGRAMS += tests/unit/test_maildir_commands
+TESTS += tests/unit/test_maildir_commands
+tests_unit_test_maildir_commands_SOURCES = tests/unit/test_maildir_commands.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_commands_LDADD = $(MAILDIR_TEST_LIBS)
+
 check_PROGRAMS += tests/unit/test_maildir_objects
 TESTS += tests/unit/test_maildir_objects
 tests_unit_test_maildir_objects_SOURCES = tests/unit/test_maildir_objects.c \

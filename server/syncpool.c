@@ -27,8 +27,8 @@ struct syncpool {
 	unsigned n_threads;
 	int wake_fd; /* eventfd: a job was finished */
 	struct event *on_wake;
-	bool
-	    woken; /* guarded: wake_fd was written to, finished not yet taken */
+	/* guarded: wake_fd was written to, finished not yet taken */
+	bool woken;
 	unsigned pending;
 	struct waker after;
 };

@@ -7,7 +7,7 @@ import re
 import subprocess
 
 import pytest
-from postern import (JOE, PASSWORD, PATIENCE, message, need,
+from postern import (JOE, PASSWORD, PATIENCE, mbsync_account, message, need,
                      run_mutt, wait_for)
 
 LONG = 4 * PATIENCE
@@ -78,18 +78,7 @@ def test_mutt(server, joe, work, program):
 
 def mbsyncrc(server, user, work):
     rc = work / "mbsyncrc"
-    rc.write_text(f"""\
-IMAPAccount joe
-Host localhost
-Port {server.port['imapd-ssl']}
-User {user}
-Pass "{PASSWORD}"
-SSLType IMAPS
-CertificateFile {server.cert.with_suffix('.crt')}
-AuthMechs LOGIN
-
-IMAPStore far
-Account joe
+    rc.write_text(mbsync_account(server, user) + f"""\
 
 MaildirStore near
 Path {work}/mail/

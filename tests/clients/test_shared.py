@@ -6,7 +6,8 @@ import subprocess
 
 import postern
 import pytest
-from postern import ANN, JOE, PASSWORD, PATIENCE, message, need
+from postern import (ANN, JOE, PASSWORD, PATIENCE, mbsync_account, message,
+                     need)
 
 SHARED = '"#shared.joe@example com{}"'
 
@@ -140,18 +141,7 @@ $c->logout or die $c->LastError;
 def mbsync_rc(server, name, work):
     """A channel for one mailbox, both ways."""
     rc = work / "mbsyncrc"
-    rc.write_text(f"""\
-IMAPAccount ann
-Host localhost
-Port {server.port['imapd-ssl']}
-User {ANN}
-Pass "{PASSWORD}"
-SSLType IMAPS
-CertificateFile {server.cert.with_suffix('.crt')}
-AuthMechs LOGIN
-
-IMAPStore far
-Account ann
+    rc.write_text(mbsync_account(server, ANN) + f"""\
 UseNamespace no
 
 MaildirStore near

@@ -531,6 +531,23 @@ def need(name, package):
     return path
 
 
+def mbsync_account(server, user):
+    """The part of an mbsyncrc that says where the server is."""
+    return f"""\
+IMAPAccount account
+Host localhost
+Port {server.port['imapd-ssl']}
+User {user}
+Pass "{PASSWORD}"
+SSLType IMAPS
+CertificateFile {server.cert.with_suffix('.crt')}
+AuthMechs LOGIN
+
+IMAPStore far
+Account account
+"""
+
+
 def run_mutt(server, user, work, keys, program="mutt"):
     """Have mutt (or neomutt) open the user's INBOX over IMAPS and press these
     keys."""

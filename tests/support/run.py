@@ -310,7 +310,7 @@ VALGRIND = re.compile(r"test_(access|auth_(?!throttle)\w+|conf\w*|deflate|ipc|"
                       r"net|proxy|"
                       r"imap_(keys|lex|parts|preview|session|thread)|"
                       r"mime_(header|parser|wire)|pop3_\w+|preauth_\w+|"
-                      r"maildir(_account|_import|_names|_view)?)$")
+                      r"maildir(_account|_commands|_import|_names|_view)?)$")
 
 
 def valgrind(folder):
