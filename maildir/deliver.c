@@ -15,7 +15,12 @@
 
 #define WARNED_NAME "quotawarn"
 
-enum { WARN_AGAIN_S = 24 * 3600, TEXT_MAX = 2 * 1024 * 1024 };
+enum {
+	WARN_AGAIN_S = 24 * 3600,
+	/* Our time is when we began; another may have warned since. */
+	AHEAD_S = 3600,
+	TEXT_MAX = 2 * 1024 * 1024,
+};
 
 /* "tmp/" or "new/" before a name of ours; the caller frees. */
 static char *
@@ -182,6 +187,14 @@ delivery_fini(struct delivery *d)
 
 /* --- the warning ---------------------------------------------------------- */
 
+static bool
+of_late(const struct stat *st, int64_t wall_s)
+{
+	int64_t age_s = wall_s - st->st_mtim.tv_sec;
+
+	return age_s >= -AHEAD_S && age_s < WARN_AGAIN_S;
+}
+
 /*
  * Take the right to warn: 1, with a descriptor that holds a lock; 0: somebody
  * does now, or did so of late.
@@ -197,9 +210,7 @@ take_turn(int root_fd, int64_t wall_s, int *out, struct err *e)
 		return err_sys(e, "open " WARNED_NAME);
 	/* one that was just made has nothing in it */
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &st) < 0 ||
-	    !S_ISREG(st.st_mode) ||
-	    (st.st_size != 0 && st.st_mtim.tv_sec <= wall_s &&
-		st.st_mtim.tv_sec + WARN_AGAIN_S > wall_s)) {
+	    !S_ISREG(st.st_mode) || (st.st_size != 0 && of_late(&st, wall_s))) {
 		(void)close(fd);
 		return 0;
 	}

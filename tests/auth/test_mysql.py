@@ -564,14 +564,19 @@ def test_lost_meanwhile(mysql_daemon, mariadb, away, back, log):
 
 def test_table_locked(mysql_daemon, mariadb):
     """A query that doesn't end counts as a database that is away."""
-    locker = threading.Thread(target=lambda: mariadb.sql(
-        "LOCK TABLES postfix_users WRITE; SELECT SLEEP(6);"))
+    find = ("SELECT id FROM information_schema.processlist"
+            " WHERE info = 'SELECT SLEEP(600)';")
+    locker = threading.Thread(target=lambda: mariadb.try_sql(
+        "USE postfix; LOCK TABLES postfix_users WRITE; SELECT SLEEP(600);"))
     locker.start()
-    support.wait_for(
-        lambda: "SLEEP" in mariadb.sql("SHOW PROCESSLIST;"), "the lock")
-    answer, seconds = timed(mysql_daemon.login)
-    assert answer == b"" and seconds < 5
-    locker.join()
+    support.wait_for(lambda: mariadb.sql(find), "the lock")
+    try:
+        answer, seconds = timed(mysql_daemon.login)
+        assert answer == b"" and seconds < 5
+    finally:
+        mariadb.sql(f"KILL {mariadb.sql(find).strip()};")
+        locker.join()
+    support.wait_for(lambda: mysql_daemon.login() == record(), "recovery", 2)
 
 
 def test_no_password_in_the_log(mysql_daemon):

@@ -315,6 +315,13 @@ warns_once_a_day(void **state)
 	    utimensat(AT_FDCWD, fixture_path(f, "quotawarn"), old, 0), 0);
 	assert_int_equal(
 	    deliver_warning(&to, SLICE("Subject: w\n\nx\n"), &e), 1);
+	/* by another, who began later than we */
+	old[0].tv_sec = old[1].tv_sec = f->wall_ms / 1000 + 60;
+	assert_int_equal(
+	    utimensat(AT_FDCWD, fixture_path(f, "quotawarn"), old, 0), 0);
+	to = target(f, fd);
+	assert_int_equal(
+	    deliver_warning(&to, SLICE("Subject: w\n\nx\n"), &e), 0);
 	/* a clock that was wrong once: never silent for years */
 	old[0].tv_sec = old[1].tv_sec = f->wall_ms / 1000 + 1000000;
 	assert_int_equal(
