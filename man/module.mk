@@ -1,6 +1,6 @@
 # the manual pages; the list of keys in postern(5) comes from keys.def, and
 # the repository has it made, so that a build needs no python
-dist_man_MANS += man/posternd.8 man/authdaemond.8 man/posternctl.8 man/imapd.8 man/maildirmake.1 \
+dist_man_MANS += man/posternd.8 man/authdaemond.8 man/posternctl.8 man/imapd.8 man/courierpop3d.8 man/maildirmake.1 \
 	man/deliverquota.8 man/maildirkw.1 man/maildiracl.1 \
 	man/sharedindexinstall.8 man/sharedindexsplit.8 \
 	man/courierlogger.1 man/couriertcpd.1 man/userdb.8 man/userdbpw.8 man/makeuserdb.8 man/pw2userdb.8 \

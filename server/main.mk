@@ -57,17 +57,25 @@ worker_LDADD = libimap.a libimapmime.a libpop3.a libmime.a libmaildir.a \
 	$(EVENT_LIBS) $(SQLITE_LIBS) $(UTF8PROC_LIBS) $(SECCOMP_LIBS) \
 	$(ZLIB_LIBS) -lpthread
 
-# IMAP for one who is logged in: what ssh starts.
-bin_PROGRAMS += imapd
-imapd_SOURCES = \
-	server/imapd.c \
+# IMAP and POP3 for one who is logged in: what ssh starts.
+postern_piped_sources = \
 	server/child.c server/child.h \
 	server/outbox.c server/outbox_why.c server/outbox.h \
 	server/peer.c server/peer.h \
+	server/piped.c server/piped.h \
 	server/service.c server/service.h \
 	server/service_log.c server/service_log.h
+bin_PROGRAMS += imapd
+imapd_SOURCES = server/imapd.c $(postern_piped_sources)
 imapd_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
-imapd_LDADD = libconf.a libipc.a libbase.a $(EVENT_LIBS)
+imapd_LDADD = libnet.a libconf.a libipc.a libbase.a $(EVENT_LIBS)
+
+# Called pop3d in all layouts but Debian's.
+pop3ddir = $(POSTERN_POP3DDIR)
+pop3d_PROGRAMS = courierpop3d
+courierpop3d_SOURCES = server/courierpop3d.c $(postern_piped_sources)
+courierpop3d_CFLAGS = $(imapd_CFLAGS)
+courierpop3d_LDADD = $(imapd_LDADD)
 
 check_PROGRAMS += tests/unit/test_deflate
 TESTS += tests/unit/test_deflate

@@ -1,4 +1,5 @@
-"""imapd on standard input and output: `ssh host imapd`, without the ssh."""
+"""imapd on standard input and output: `ssh host imapd`, without the ssh; and
+pop3d the same way."""
 
 import imaplib
 import os
@@ -26,7 +27,7 @@ class Account:
         (self.maildir / "new" / f"170000000{self.n}.M1P1.host").write_text(
             message(subject))
 
-    def argv(self, *arguments):
+    def argv(self, *arguments, name="imapd"):
         """As somebody, for a worker is never root."""
         if os.geteuid() == 0:
             for path in (self.base, *self.base.rglob("*")):
@@ -36,12 +37,12 @@ class Account:
                     path.chmod(path.stat().st_mode | 0o011)
         who = ["setpriv", f"--reuid={PLAIN_UID}", f"--regid={PLAIN_UID}",
                "--clear-groups", "--"] if os.geteuid() == 0 else []
-        return [*who, program("imapd"), "-c", str(self.base / "etc"),
+        return [*who, program(name), "-c", str(self.base / "etc"),
                 *arguments]
 
-    def run(self, text, *arguments, **env):
+    def run(self, text, *arguments, name="imapd", **env):
         done = subprocess.run(
-            self.argv(*arguments), input=text.encode(), capture_output=True,
+            self.argv(*arguments, name=name), input=text.encode(), capture_output=True,
             cwd=self.base, timeout=4 * PATIENCE,
             env={"PATH": os.environ["PATH"], "AUTHENTICATED": "joe", **env})
         return done.stdout.decode().split("\r\n")
@@ -111,10 +112,43 @@ def test_a_locked_account(account):
     assert lines[0].startswith("* BYE") and "+t bit" in lines[0]
 
 
-def test_version():
-    said = subprocess.run([program("imapd"), "--version"],
+@pytest.mark.parametrize("name", ["imapd", "pop3d"])
+def test_version(name):
+    said = subprocess.run([program(name), "--version"],
                           capture_output=True, text=True).stdout
-    assert "imapd" in said
+    assert name in said
+
+
+def test_pop3(account):
+    """From the transaction state on; QUIT alone removes (RFC 1939 6)."""
+    account.deliver("One")
+    account.deliver("Two")
+    lines = account.run("STAT\r\nDELE 1\r\n", name="pop3d")
+    assert lines[0] == "+OK logged in."
+    assert lines[1].startswith("+OK 2 ")
+    assert lines[2].startswith("+OK")
+    assert account.subjects() == 2
+    lines = account.run("DELE 1\r\nQUIT\r\n", "./Maildir", name="pop3d",
+                        TCPREMOTEIP="192.0.2.7", TCPREMOTEPORT="4321")
+    assert lines[-2].startswith("+OK")
+    assert account.subjects() == 1
+    log = (account.base / "log").read_text()
+    assert "LOGIN, user=joe, ip=[192.0.2.7], port=[4321]" in log.replace(
+        "::ffff:", "")
+
+
+def test_pop3_of_nobody(account):
+    lines = account.run("STAT\r\n", "/nonexistent/Maildir", name="pop3d")
+    assert len(lines) == 2 and lines[0].startswith("-ERR [SYS/PERM]")
+
+
+def test_no_place_of_a_client(account):
+    """What the environment says is foreign: an address or nothing."""
+    account.run("1 LOGOUT\r\n", TCPREMOTEIP="a, user=ann",
+                TCPREMOTEPORT="99999")
+    log = (account.base / "log").read_text()
+    assert "ip=[127.0.0.1], port=[0]" in log.replace("::ffff:", "")
+    assert "ann" not in log
 
 
 def test_imaplib(account):

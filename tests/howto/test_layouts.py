@@ -112,6 +112,9 @@ def test_courier_of_today(tree):
     assert "/opt/courier/etc/authlib/authmysqlrc.dist" in tree
     assert "/opt/courier/etc/authlib/authdaemonrc.dist" in tree
     assert "/opt/courier/libexec/imapd.rc" in tree
+    make = (tree.build / "Makefile").read_text()
+    assert "POSTERN_POP3DDIR = /opt/courier/bin\n" in make
+    assert "s/^courierpop3d$$/pop3d/;" in make
 
 
 def test_debian(tree):
@@ -125,6 +128,9 @@ def test_debian(tree):
                  "/usr/lib/tmpfiles.d/postern.conf",
                  "/usr/lib/sysusers.d/postern.conf"):
         assert path in tree, path
+    make = (tree.build / "Makefile").read_text()
+    assert "POSTERN_POP3DDIR = /usr/lib/courier/courier\n" in make
+    assert "/pop3d/" not in make
     assert "PIDFILE=/run/courier/imapd.pid" in tree.read(
         "/etc/courier/imapd.dist")
     assert "TLS_CERTFILE=/etc/courier/imapd.pem" in tree.read(
