@@ -3,10 +3,10 @@
 Sessions of one account in the server's worker, of another account that the
 mailbox is shared with (in another worker), of imapd on their own (a worker
 each) and of POP3 do random things to INBOX and to a second mailbox, while files
-are delivered, renamed and removed beside them. Each session's view is checked
-with each line that it is told (imap_view.py), and when all is quiet against
-the others' and the directory. No session may be dropped; nothing may go that
-nobody removed.
+are delivered, renamed and removed beside them, and maildirkw gives keywords.
+Each session's view is checked with each line that it is told (imap_view.py),
+and when all is quiet against the others' and the directory. No session may be
+dropped; nothing may go that nobody removed, no keyword either.
 
 POSTERN_SECONDS: for so long; POSTERN_LONG=1: ten minutes. POSTERN_SEED: as a
 failure tells.

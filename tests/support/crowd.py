@@ -5,6 +5,7 @@ import contextlib
 import os
 import random
 import re
+import subprocess
 import time
 
 import postern
@@ -14,6 +15,8 @@ from postern import JOE, PASSWORD
 
 BOXES = ("INBOX", "INBOX.t")
 MESSAGES = 120  # in a mailbox, or so
+KEPT = 60       # messages that nobody removes, in all
+LABELS = ("Four", "Five")  # keywords that no client of IMAP gives
 SYSTEM = {"D": "\\Draft", "F": "\\Flagged", "R": "\\Answered", "S": "\\Seen",
           "T": "\\Deleted"}
 
@@ -21,8 +24,9 @@ SYSTEM = {"D": "\\Draft", "F": "\\Flagged", "R": "\\Answered", "S": "\\Seen",
 class World:
     """The account, and what is known of each message by its word.
 
-    A word names a message and its copies. Those that begin with "k" are never
-    removed or copied by anybody.
+    A word names a message and its copies. Those in kept are not removed or
+    copied by anybody, and no client replaces their flags; as there are always
+    some new ones, the oldest becomes one like the others.
     """
 
     def __init__(self, server, rng):
@@ -36,6 +40,8 @@ class World:
         self.removed = set()  # words of which any may be
         self.moved = set()    # (box, word) which may be
         self.n_words = 0
+        self.kept = {}        # word -> None, oldest first
+        self.labels = {}      # (box, word) of a kept one -> its LABELS
         self.bases = {}       # base names of files -> word
         self.unique_ids = {}  # of POP3 -> word
         self.trace = collections.deque(maxlen=30000)
@@ -51,7 +57,15 @@ class World:
 
     def word(self, kept=False):
         self.n_words += 1
-        return f"{'k' if kept else 'm'}{self.n_words}"
+        word = f"m{self.n_words}"
+        if kept:
+            self.kept[word] = None
+        if len(self.kept) > KEPT:
+            oldest = next(iter(self.kept))
+            del self.kept[oldest]
+            for box in BOXES:
+                self.labels.pop((box, oldest), None)
+        return word
 
     def came(self, box, word):
         self.least[box, word] += 1
@@ -100,6 +114,15 @@ class World:
                 flags = frozenset(SYSTEM[c] for c in letters if c in SYSTEM)
                 found[self.word_of(box, sub, name), flags] += 1
         return found
+
+    def waiting(self, box):
+        """Whether keywords wait to be taken over, of messages that exist."""
+        path = self.path(box) / "courierimapkeywords"
+        if not path.exists():
+            return False
+        there = {name.partition(":")[0]
+                 for sub in ("new", "cur") for name in self.names(box, sub)}
+        return not there.isdisjoint(os.listdir(path))
 
     # --- pauses -----------------------------------------------------------
 
@@ -197,7 +220,7 @@ class Foreigner(Actor):
         word = world.word_of(box, sub, name)
         if word is None:
             return
-        if self.rng.randrange(8) == 0 and word[0] != "k":
+        if self.rng.randrange(8) == 0 and word not in world.kept:
             world.removed.add(word)
             (path / sub / name).unlink()
             world.counts["unlinked"] += 1
@@ -208,6 +231,44 @@ class Foreigner(Actor):
         (path / sub / name).rename(
             path / "cur" / f"{base}:2,{''.join(sorted(letters))}")
         world.counts["renamed"] += 1
+
+
+class Filter(Actor):
+    """Gives messages keywords by maildirkw, as a filter of mail would."""
+
+    pace = 0.4
+
+    async def step(self):
+        box = self.rng.choice(BOXES)
+        if names := self.world.names(box, "cur"):
+            await self.change(box, self.rng.choice(names))
+
+    async def change(self, box, name):
+        """One message; what was done: (word, option, keyword), or None."""
+        world = self.world
+        word = world.word_of(box, "cur", name)
+        if word is None:
+            return None
+        label = self.rng.choice(LABELS)
+        how = self.rng.choice(("-a", "-a", "-r"))
+        if word not in world.kept and self.rng.randrange(2):
+            how = "-c"  # nothing else than the label
+        world.note(self.name, "C", f"maildirkw {how} {box} {name} {label}")
+        program = await asyncio.create_subprocess_exec(
+            *world.server.as_user([
+                postern.program("maildirkw"), how, str(world.path(box)),
+                name.partition(":")[0], label]),
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd="/",
+            env=world.server.environment())
+        said, _ = await program.communicate()
+        world.counts["maildirkw"] += 1
+        if program.returncode != 0 or said:
+            raise Violation(f"maildirkw: {program.returncode}: {said}")
+        if word in world.kept:
+            labels = world.labels.setdefault((box, word), set())
+            labels -= {label}
+            labels |= {label} if how == "-a" else set()
+        return word, how, label
 
 
 class Popper(Actor):
@@ -268,6 +329,6 @@ class Popper(Actor):
         if world.unique_ids.setdefault(unique_id, word) != word:
             raise Violation(f"{self.name}: {unique_id} is {word}, was "
                             f"{world.unique_ids[unique_id]}")
-        if word[0] != "k" and self.rng.randrange(3) == 0:
+        if word not in world.kept and self.rng.randrange(3) == 0:
             world.removed.add(word)
             await self.ok(f"DELE {number}")

@@ -10,7 +10,7 @@ import time
 
 import postern
 import wire
-from crowd import BOXES, Foreigner, Mta, Popper, World
+from crowd import BOXES, LABELS, Filter, Foreigner, Mta, Popper, World
 from crowd_imap import Client
 from imap_view import CONDSTORE, PLAIN, QRESYNC, Violation
 from postern import ANN, JOE, PASSWORD
@@ -33,6 +33,7 @@ class Crowd:
         self.programs = []  # imapd of its own
         self.clients = []
         self.mta = None
+        self.filter = None
         self.most_holders = 0
 
     # --- who takes part ---------------------------------------------------
@@ -78,6 +79,7 @@ class Crowd:
         self.mta = Mta(self.world, "mta")
         Mta(self.world, "mta2")
         Foreigner(self.world, "foreigner")
+        self.filter = Filter(self.world, "filter")
         Popper(self.world, "pop0")
         Popper(self.world, "pop1")
 
@@ -108,7 +110,8 @@ class Crowd:
             before = sum(c.view.news for c in self.clients)
             await self.each("noop")
             calm += 1
-            if sum(c.view.news for c in self.clients) != before:
+            if sum(c.view.news for c in self.clients) != before or \
+                    any(self.world.waiting(box) for box in BOXES):
                 calm = 0
 
     def differences(self):
@@ -152,6 +155,39 @@ class Crowd:
             if found != want:
                 raise Violation(f"{c.name}: UNSEEN {found ^ want}")
 
+    def labels_agree(self, want):
+        """All clients know of these (box, word): labels."""
+        for c in self.clients:
+            for m in c.view.v:
+                word = c.ledger.words.get(m.uid)
+                has = m.flags & set(LABELS)
+                if has != want.get((c.box, word), has):
+                    raise Violation(
+                        f"{c.name}: {word} of {c.box} has {set(has)}, was "
+                        f"given {want[c.box, word]}")
+
+    async def label(self):
+        """maildirkw, while nobody else does anything."""
+        self.labels_agree(self.world.labels)
+        want = {}
+        for box in BOXES:
+            names = self.world.names(box, "cur")
+            many = collections.Counter(
+                self.world.word_of(box, "cur", name) for name in names)
+            ledger = self.world.ledgers[box]
+            client = next(c for c in self.clients if c.box == box)
+            now = {ledger.words.get(m.uid): m.flags & set(LABELS)
+                   for m in client.view.v}
+            for name in self.rng.sample(names, min(len(names), 2)):
+                if many[self.world.word_of(box, "cur", name)] > 1:
+                    continue
+                word, how, label = await self.filter.change(box, name)
+                has = now[word] if how != "-c" else frozenset()
+                want[box, word] = has - {label} if how == "-r" else \
+                    has | {label}
+        await self.agree()
+        self.labels_agree(want)
+
     def account(self):
         """Nothing is lost that nobody removed, and nothing doubled."""
         world = self.world
@@ -176,6 +212,7 @@ class Crowd:
         await self.agree()
         await self.search_agrees()
         self.account()
+        await self.label()
         await self.nap()
         self.account()
 

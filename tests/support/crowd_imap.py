@@ -80,7 +80,7 @@ class Client(Actor):
     # --- choosing ---------------------------------------------------------
 
     def some(self, removable=False):
-        """UIDs of some messages."""
+        """UIDs of some messages; removable: of none that is kept."""
         if not self.view.v:
             return []
         first = self.rng.randrange(len(self.view.v))
@@ -89,7 +89,7 @@ class Client(Actor):
             if m.uid == 0:
                 break
             word = self.ledger.words.get(m.uid)
-            if removable and (word is None or word[0] == "k"):
+            if removable and (word is None or word in self.world.kept):
                 continue
             if self.rng.randrange(4) or not found:
                 found.append(m.uid)
@@ -190,8 +190,9 @@ class Client(Actor):
         await self.command("NOOP", Command("NOOP"))
 
     async def store(self):
-        if uids := self.some():
-            await self.store_these(uids, *self.by_uid(), self.rng.choice("+-="),
+        op = self.rng.choice("+-=")
+        if uids := self.some(removable=op == "="):
+            await self.store_these(uids, *self.by_uid(), op,
                                    set(self.rng.choices(FLAGS, k=2)))
 
     async def store_these(self, uids, uid, by_uid, op, flags):
