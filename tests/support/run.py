@@ -33,6 +33,8 @@ WORK = TOP / "build" / "test"
 LONG = bool(os.environ.get("POSTERN_LONG"))
 JOBS = str(min(os.cpu_count() or 1, 8))
 FUZZ_SECONDS = 300 if LONG else 1
+# Stages at a time.
+LANES = 3
 # A stage that hangs must not hang the run.
 STAGE_SECONDS = 7200 if LONG else 900
 
@@ -210,15 +212,20 @@ def count_junit(name, path, log, status):
         tally.fail(f"{name}: pytest", tail(log))
 
 
+# Two stages may want the same packages.
+unpacking = threading.Lock()
+
+
 def unpacked(script, name):
     """Debian's packages that a script unpacks, not installed; or None."""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         return None
     folder = WORK / name
-    if not (folder / "usr").is_dir():
-        log = WORK / f"{name}.log"
-        if run(["sh", str(TOP / script), str(folder)], log,
-               timeout=120) != 0:
+    log = WORK / f"{name}.log"
+    with unpacking:
+        if not (folder / "usr").is_dir() and run(
+                ["sh", str(TOP / script), str(folder)], log,
+                timeout=120) != 0:
             print(f"run.py: no {name}:\n" + tail(log, 5), flush=True)
             return None
     return folder
@@ -251,7 +258,7 @@ def pytest(name, folder, only=None):
     """One folder of system tests on one build; only: those of a name."""
     tests = TOP / "tests" / name
     if only is not None:
-        name = f"{name}-{only}"
+        name = f"{name}-{only.replace(' ', '-')}"
     if folder is None:
         tally.fail(f"{name}: nothing to test, the build failed")
         return
@@ -264,7 +271,7 @@ def pytest(name, folder, only=None):
     log = WORK / f"{name}.log"
     env = dict(os.environ, POSTERN_PREFIX=str(folder / "installed"),
                BUILD_DIR=str(folder), PYTHONDONTWRITEBYTECODE="1")
-    if name in ("auth", "clients") and (tools := unpacked(
+    if tests.name in ("auth", "clients") and (tools := unpacked(
             "tests/auth/get-courier-tools", "courier-tools")) is not None:
         env["COURIER_TOOLS"] = str(tools)
     if name in ("takeover", "docs") and (root := unpacked("tests/takeover/get-servers",
@@ -355,6 +362,55 @@ def packages(folder):
               log.read_text(errors="replace"))
 
 
+def build_sanitized(plain, stages):
+    """With clang and sanitizers; without clang, what gcc made."""
+    if not {"sanitize", "auth", "clients", "takeover"} & set(stages):
+        return None
+    if not shutil.which("clang"):
+        tally.skip("sanitize", "clang is missing: apt-get install clang")
+        return plain
+    return build("sanitize", "CC=clang", "--enable-werror",
+                 "--enable-sanitizers", "CFLAGS=-g -O1")
+
+
+def check_sanitized(folder, plain):
+    if folder and folder != plain:
+        check("sanitize", folder)
+
+
+def auth(folder, plain):
+    pytest("auth", folder, "not timing")
+    # What a sanitizer's own system calls would break.
+    pytest("auth", plain, "sandbox")
+
+
+class Lanes:
+    """Stages side by side. What one waits for must have been started before
+    it, so that a lane is never held by what has none."""
+
+    def __init__(self, stages):
+        self.stages = stages
+        self.pool = concurrent.futures.ThreadPoolExecutor(LANES)
+        self.futures = {}
+
+    def start(self, name, after, job, *arguments):
+        """after: the names of those that must have ended."""
+        def wait_and_run():
+            concurrent.futures.wait(
+                [self.futures[n] for n in after if n in self.futures])
+            return job(*arguments)
+
+        if name in self.stages:
+            self.futures[name] = self.pool.submit(wait_and_run)
+
+    def finish(self):
+        for name, future in self.futures.items():
+            error = future.exception()
+            if error is not None:
+                tally.fail(f"{name}: {error!r}")
+        self.pool.shutdown()
+
+
 def main():
     stages = sys.argv[1:] or ["gcc", "sanitize", "auth", "clients",
                               "takeover", "messages", "howto",
@@ -369,42 +425,35 @@ def main():
     if run(["autoreconf", "-fi"], WORK / "autoreconf.log", cwd=TOP) != 0:
         tally.fail("autoreconf", tail(WORK / "autoreconf.log"))
         return finish(started)
-    plain = sanitized = None
+    plain = None
     if {"gcc", "auth", "messages", "howto", "docs", "valgrind",
             "packages"} & set(stages):
         plain = build("gcc", "CC=gcc", "--enable-werror")
-    if plain and "gcc" in stages:
-        check("gcc", plain)
-    if {"sanitize", "auth", "clients", "takeover"} & set(stages):
-        if shutil.which("clang"):
-            sanitized = build("sanitize", "CC=clang", "--enable-werror",
-                              "--enable-sanitizers", "CFLAGS=-g -O1")
-        else:
-            tally.skip("sanitize", "clang is missing: apt-get install clang")
-            sanitized = plain
-    if sanitized and "sanitize" in stages:
-        check("sanitize", sanitized)
+    # Most stages wait more than they count, so three share two cores.
+    lanes = Lanes({"built", *stages})
+    folder = {}
+    lanes.start("built", [], lambda: folder.update(
+        sanitized=build_sanitized(plain, stages)))
+    if plain:
+        lanes.start("gcc", [], check, "gcc", plain)
+    lanes.start("fuzz", [], fuzz)
+    lanes.start("sanitize", ["built"],
+                lambda: check_sanitized(folder["sanitized"], plain))
+    lanes.start("valgrind", ["gcc"], valgrind, plain)
+    lanes.start("clients", ["built", "sanitize"],
+                lambda: pytest("clients", folder["sanitized"]))
+    lanes.start("auth", ["built"], lambda: auth(folder["sanitized"], plain))
+    # They copy the folder, which mustn't change meanwhile.
+    for name in ("docs", "howto", "messages"):
+        lanes.start(name, ["gcc"], pytest, name, plain)
+    lanes.start("takeover", ["built", "sanitize"],
+                lambda: pytest("takeover", folder["sanitized"]))
+    lanes.finish()
     # Alone, for it compares times.
     if "auth" in stages:
-        pytest("auth", sanitized)
-        # What a sanitizer's own system calls would break.
-        pytest("auth", plain, "sandbox")
-    # The longest first, so that two at a time end together.
-    jobs = {"clients": lambda: pytest("clients", sanitized),
-            "fuzz": fuzz,
-            "valgrind": lambda: valgrind(plain),
-            "howto": lambda: pytest("howto", plain),
-            "docs": lambda: pytest("docs", plain),
-            "messages": lambda: pytest("messages", plain),
-            "takeover": lambda: pytest("takeover", sanitized),
-            "packages": lambda: packages(plain)}
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        futures = {name: pool.submit(job) for name, job in jobs.items()
-                   if name in stages}
-        for name, future in futures.items():
-            error = future.exception()
-            if error is not None:
-                tally.fail(f"{name}: {error!r}")
+        pytest("auth", folder["sanitized"], "timing")
+    if "packages" in stages:
+        packages(plain)
     return finish(started)
 
 
