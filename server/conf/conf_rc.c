@@ -25,6 +25,25 @@ next_line(struct lines *l)
 	return slice_split(&l->rest, '\n', &l->line);
 }
 
+typedef void take_line_fn(
+    struct lines *l, struct conf_script *out, struct conf_source *src);
+
+static void
+each_line(struct slice text, take_line_fn *take, struct conf_script *out,
+    struct conf_source *src)
+{
+	struct buf clean;
+	struct lines l = { .number = 0 };
+
+	buf_init(&clean, CONF_FILE_MAX);
+	if (conf_clean_text(text, &clean, src)) {
+		l.rest = buf_slice(&clean);
+		while (next_line(&l))
+			take(&l, out, src);
+	}
+	buf_fini(&clean);
+}
+
 static bool
 is_blank(uint8_t c)
 {
@@ -147,16 +166,7 @@ void
 conf_parse_authdaemonrc(
     struct slice text, struct conf_script *out, struct conf_source *src)
 {
-	struct buf clean;
-	struct lines l = { .number = 0 };
-
-	buf_init(&clean, CONF_FILE_MAX);
-	if (conf_clean_text(text, &clean, src)) {
-		l.rest = buf_slice(&clean);
-		while (next_line(&l))
-			take_daemonrc_line(&l, out, src);
-	}
-	buf_fini(&clean);
+	each_line(text, take_daemonrc_line, out, src);
 }
 
 /* --- authmysqlrc --------------------------------------------------------- */
@@ -240,14 +250,5 @@ void
 conf_parse_authmysqlrc(
     struct slice text, struct conf_script *out, struct conf_source *src)
 {
-	struct buf clean;
-	struct lines l = { .number = 0 };
-
-	buf_init(&clean, CONF_FILE_MAX);
-	if (conf_clean_text(text, &clean, src)) {
-		l.rest = buf_slice(&clean);
-		while (next_line(&l))
-			take_mysqlrc_line(&l, out, src);
-	}
-	buf_fini(&clean);
+	each_line(text, take_mysqlrc_line, out, src);
 }

@@ -3,7 +3,8 @@
 TESTS_CRASH_SRC = tests/crash/calls.c tests/crash/calls.h \
 	tests/crash/ledger.c tests/crash/ledger.h \
 	tests/crash/script.c tests/crash/script.h tests/crash/script_imap.c \
-	tests/crash/script_impl.h tests/crash/client.c tests/crash/client.h \
+	tests/crash/script_impl.h tests/crash/child.c tests/crash/child.h \
+	tests/crash/client.c tests/crash/client.h \
 	$(MAILDIR_FIXTURE)
 TESTS_CRASH_LIBS = $(IMAP_LIBS) $(MAILDIR_TEST_LIBS) $(UTF8PROC_LIBS)
 TESTS_CRASH_LD = $(AM_LDFLAGS) -rdynamic
@@ -59,6 +60,7 @@ tests_crash_test_odd_LDADD = $(TESTS_CRASH_LIBS)
 check_PROGRAMS += tests/crash/test_database
 TESTS += tests/crash/test_database
 tests_crash_test_database_SOURCES = tests/crash/test_database.c \
+	tests/crash/child.c tests/crash/child.h \
 	tests/crash/client.c tests/crash/client.h $(MAILDIR_FIXTURE)
 tests_crash_test_database_LDADD = $(TESTS_CRASH_LIBS)
 

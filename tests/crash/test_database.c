@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "maildir/internal.h"
+#include "tests/crash/child.h"
 #include "tests/crash/client.h"
 
 enum { MESSAGES = 40, FLIPS = 60 };
@@ -33,19 +34,7 @@ quiet(void *arg, enum log_level level, const char *ident, const char *line)
 static void
 in_child(void (*fn)(void *arg), void *arg, const char *where)
 {
-	int status;
-	pid_t pid;
-
-	(void)fflush(NULL);
-	pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		(void)setenv("CMOCKA_TEST_ABORT", "1", 1);
-		fn(arg);
-		_exit(0);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+	if (!child_run(fn, arg))
 		fail_msg("%s", where);
 }
 

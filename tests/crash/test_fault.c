@@ -7,13 +7,12 @@
  * By default a sample is taken, another one with each error; POSTERN_LONG=1
  * takes all.
  */
-#include <sys/wait.h>
-
 #include <errno.h>
 #include <limits.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "tests/crash/child.h"
 #include "tests/crash/script.h"
 
 enum { STRIDE = 23 };
@@ -77,25 +76,6 @@ check(const struct fault *x, const char *where)
 	ledger_check(world.l, world.f, &rules, where);
 }
 
-/* A failed assertion ends the child, with its message. */
-static bool
-in_child(void (*fn)(void *arg), void *arg)
-{
-	int status;
-	pid_t pid;
-
-	(void)fflush(NULL);
-	pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		(void)setenv("CMOCKA_TEST_ABORT", "1", 1);
-		fn(arg);
-		_exit(0);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
 struct life {
 	const struct script *s;
 	const struct fault *x; /* NULL: none */
@@ -138,8 +118,8 @@ static void
 one_fault(struct life *life)
 {
 	world_reset(&world, life->s);
-	if (in_child(live, life) &&
-	    (life->at % 2 != 0 || in_child(look_again, life)))
+	if (child_run(live, life) &&
+	    (life->at % 2 != 0 || child_run(look_again, life)))
 		return;
 	/* CRASH_ALL=1: see them all */
 	if (getenv("CRASH_ALL") == NULL)
@@ -156,7 +136,7 @@ each_call_fails(void **state)
 	uint8_t kind[CALLS_MAX];
 
 	world_reset(&world, s);
-	assert_true(in_child(live, &life));
+	assert_true(child_run(live, &life));
 	n = world.calls->n_calls;
 	assert_true(n > 20 && n < CALLS_MAX);
 	memcpy(kind, world.calls->kind, n);

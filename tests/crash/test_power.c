@@ -4,13 +4,12 @@
  * is opened again after the boot.  By default a part of the points is taken,
  * POSTERN_LONG=1 takes all and more samples.
  */
-#include <sys/wait.h>
-
 #include <fcntl.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "tests/crash/child.h"
 #include "tests/crash/power.h"
 #include "tests/crash/script.h"
 
@@ -33,25 +32,11 @@ n_ops(void)
 	return world.calls->n_ops;
 }
 
-/* A failed assertion ends the child, with its message. */
 static void
 in_child(void (*fn)(void *arg), void *arg, const char *where)
 {
-	int status;
-	pid_t pid;
-
-	(void)fflush(NULL);
-	pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		(void)setenv("CMOCKA_TEST_ABORT", "1", 1);
-		fn(arg);
-		_exit(0);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
 	/* CRASH_ALL=1: see them all */
-	if ((!WIFEXITED(status) || WEXITSTATUS(status) != 0) &&
-	    getenv("CRASH_ALL") == NULL)
+	if (!child_run(fn, arg) && getenv("CRASH_ALL") == NULL)
 		fail_msg("%s", where);
 }
 
