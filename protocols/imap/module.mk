@@ -59,6 +59,7 @@ libimap_a_SOURCES = \
 	protocols/imap/search_eval.c \
 	protocols/imap/search_find.c \
 	protocols/imap/search_keys.c \
+	protocols/imap/search_tree.c protocols/imap/search_tree.h \
 	protocols/imap/search_return.c \
 	protocols/imap/search_raw.c \
 	protocols/imap/search_text.c \

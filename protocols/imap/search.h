@@ -5,7 +5,8 @@
  *
  * Layer:  protocols/imap.
  *
- *   search_keys.c  the arguments, made into a program
+ *   search_keys.c  the arguments
+ *   search_tree.c  the program made of them
  *   search_eval.c  one message against the program
  *   search_text.c  header and body text of one message
  *   search_raw.c   the same, told from its bytes alone

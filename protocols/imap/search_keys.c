@@ -1,10 +1,9 @@
 /* The arguments of SEARCH, RFC 3501 6.4.4 and 9, and the program of them. */
 #include "base/ascii.h"
 #include "protocols/imap/date_time.h"
-#include "protocols/imap/search.h"
+#include "protocols/imap/search_tree.h"
 
-enum { DEPTH_MAX = 2000, OBJECTID_MAX = 255 };
-#define NONE UINT32_MAX
+enum { OBJECTID_MAX = 255 };
 
 enum arg {
 	ARG_NONE,
@@ -74,192 +73,11 @@ static const struct {
 };
 /* clang-format on */
 
-/* --- the tree ------------------------------------------------------------ */
-
-enum node_kind { NODE_TEST, NODE_AND, NODE_OR, NODE_NOT };
-
-struct node {
-	enum node_kind kind;
-	unsigned cost;	/* 0: none … COST_MAX - 1: the whole body */
-	uint32_t test;	/* NODE_TEST */
-	uint32_t child; /* the last one to be evaluated, or NONE */
-	uint32_t next;	/* the sibling to be evaluated before this one */
-};
-
-enum { COST_MAX = 5 };
-
-struct tree {
-	struct imap_session *i;
-	struct search_args *a;
-	size_t cap_tests;
-	struct node *v;
-	size_t n, cap;
-	/* open lists, ORs and NOTs: node and number of children still due
-	 * (0: until ")") */
-	struct frame {
-		uint32_t node;
-		uint32_t due;
-	} * stack;
-	size_t depth, parens;
-};
-
-/* Twice as many elements of an array in the arena. */
-static void *
-grow(struct tree *t, const void *old, size_t *cap, size_t size)
-{
-	size_t more = *cap == 0 ? 16 : *cap * 2;
-	void *p = arena_zalloc(&t->i->arena, more, size);
-
-	if (p == NULL)
-		return NULL;
-	if (*cap != 0)
-		memcpy(p, old, *cap * size);
-	*cap = more;
-	return p;
-}
-
-static uint32_t
-new_node(struct tree *t, enum node_kind kind)
-{
-	if (t->n == t->cap) {
-		struct node *v = grow(t, t->v, &t->cap, sizeof(*v));
-
-		if (v == NULL)
-			return NONE;
-		t->v = v;
-	}
-	t->v[t->n] = (struct node){ .kind = kind, .child = NONE, .next = NONE };
-	return (uint32_t)t->n++;
-}
-
-static struct search_test *
-new_test(struct tree *t)
-{
-	struct search_args *a = t->a;
-
-	if (a->n_tests == t->cap_tests) {
-		struct search_test *v =
-		    grow(t, a->tests, &t->cap_tests, sizeof(*v));
-
-		if (v == NULL)
-			return NULL;
-		a->tests = v;
-	}
-	return &a->tests[a->n_tests++];
-}
-
-static unsigned
-cost_of(enum search_op op)
-{
-	switch (op) {
-	case SEARCH_ALL:
-	case SEARCH_FLAG:
-	case SEARCH_KEYWORD:
-	case SEARCH_RECENT:
-	case SEARCH_SET:
-	case SEARCH_EMAILID:
-	case SEARCH_MODSEQ:
-		return 0;
-	case SEARCH_BEFORE:
-	case SEARCH_ON:
-	case SEARCH_SINCE:
-	case SEARCH_SAVEDBEFORE:
-	case SEARCH_SAVEDON:
-	case SEARCH_SAVEDSINCE:
-	case SEARCH_OLDER:
-	case SEARCH_YOUNGER:
-	case SEARCH_LARGER:
-	case SEARCH_SMALLER:
-		return 1;
-	case SEARCH_SENTBEFORE:
-	case SEARCH_SENTON:
-	case SEARCH_SENTSINCE:
-	case SEARCH_HEADER:
-		return 2;
-	case SEARCH_BODY:
-		return 3;
-	case SEARCH_TEXT:
-		break;
-	}
-	return 4;
-}
-
-/*
- * The children of a complete node in order of cost.  The list runs backwards,
- * from the dearest, as the program is made from its end.
- */
-static void
-close_node(struct tree *t, uint32_t at)
-{
-	struct node *n = &t->v[at];
-	uint32_t all = n->child, sorted = NONE;
-
-	for (unsigned cost = 0; cost < COST_MAX; cost++) {
-		uint32_t *from = &all;
-
-		while (*from != NONE) {
-			uint32_t c = *from;
-
-			if (t->v[c].cost != cost) {
-				from = &t->v[c].next;
-				continue;
-			}
-			*from = t->v[c].next;
-			t->v[c].next = sorted;
-			sorted = c;
-			n->cost = cost;
-		}
-	}
-	n->child = sorted;
-}
-
-/* Hang a complete node into what is open, and close what that completes. */
-static void
-attach(struct tree *t, uint32_t node)
-{
-	for (;;) {
-		struct frame *f = &t->stack[t->depth - 1];
-		struct node *parent = &t->v[f->node];
-
-		t->v[node].next = parent->child;
-		parent->child = node;
-		if (f->due == 0 || --f->due != 0)
-			return;
-		node = f->node;
-		close_node(t, node);
-		t->depth--;
-	}
-}
-
-static enum parse
-limit(struct imap_lex *lx, const char *why)
-{
-	lx->why = why;
-	return PARSE_LIMIT;
-}
-
-static enum parse
-open_node(
-    struct tree *t, struct imap_lex *lx, enum node_kind kind, uint32_t due)
-{
-	uint32_t node;
-
-	if (t->depth == DEPTH_MAX)
-		return limit(lx, "keys nested too deeply");
-	node = new_node(t, kind);
-	if (node == NONE)
-		return limit(lx, "too many keys");
-	t->stack[t->depth].node = node;
-	t->stack[t->depth].due = due;
-	t->depth++;
-	return PARSE_OK;
-}
-
 /* --- arguments of keys --------------------------------------------------- */
 
 /* A string in the command's charset, ready to be looked for. */
 static enum parse
-text_arg(struct tree *t, struct imap_lex *lx, struct imap_needle *needle)
+text_arg(struct search_tree *t, struct imap_lex *lx, struct imap_needle *needle)
 {
 	struct slice s;
 	struct buf utf8;
@@ -272,11 +90,12 @@ text_arg(struct tree *t, struct imap_lex *lx, struct imap_needle *needle)
 	(void)mime_charset_decode(t->a->charset, s, &utf8);
 	ok = imap_needle_make(needle, buf_slice(&utf8), &t->i->arena);
 	buf_fini(&utf8);
-	return ok ? PARSE_OK : limit(lx, "keys too long");
+	return ok ? PARSE_OK : search_limit(lx, "keys too long");
 }
 
 static enum parse
-set_arg(struct tree *t, struct imap_lex *lx, bool uid, struct imap_set *out)
+set_arg(
+    struct search_tree *t, struct imap_lex *lx, bool uid, struct imap_set *out)
 {
 	if (!uid && imap_lex_peek(lx) != '$')
 		t->i->by_numbers = true;
@@ -285,7 +104,8 @@ set_arg(struct tree *t, struct imap_lex *lx, bool uid, struct imap_set *out)
 
 /* RFC 5032 2: so many seconds ago. */
 static enum parse
-seconds_arg(struct tree *t, struct imap_lex *lx, struct search_test *test)
+seconds_arg(
+    struct search_tree *t, struct imap_lex *lx, struct search_test *test)
 {
 	uint32_t ago;
 	enum parse r = imap_lex_nz_number(lx, &ago);
@@ -297,7 +117,7 @@ seconds_arg(struct tree *t, struct imap_lex *lx, struct search_test *test)
 
 /* RFC 7162 7, search-modsequence; one mod-sequence for all of a message. */
 static enum parse
-modseq_arg(struct tree *t, struct imap_lex *lx, struct search_test *test)
+modseq_arg(struct search_tree *t, struct imap_lex *lx, struct search_test *test)
 {
 	struct slice entry, type;
 	enum parse r;
@@ -363,8 +183,8 @@ objectid_arg(struct imap_lex *lx, struct search_test *test)
 }
 
 static enum parse
-key_arg(
-    struct tree *t, struct imap_lex *lx, enum arg arg, struct search_test *test)
+key_arg(struct search_tree *t, struct imap_lex *lx, enum arg arg,
+    struct search_test *test)
 {
 	enum parse r = arg == ARG_NONE ? PARSE_OK : imap_lex_space(lx);
 
@@ -403,36 +223,23 @@ key_arg(
 
 /* A test with its argument, below a NOT if the key is one. */
 static enum parse
-add_test(struct tree *t, struct imap_lex *lx, const struct search_test *what,
-    enum arg arg, bool not )
+add_test(struct search_tree *t, struct imap_lex *lx,
+    const struct search_test *what, enum arg arg, bool not )
 {
-	struct search_test test = *what, *place;
-	uint32_t node;
+	struct search_test test = *what;
 	enum parse r = key_arg(t, lx, arg, &test);
 
-	if (r != PARSE_OK)
-		return r;
-	place = new_test(t);
-	node = new_node(t, NODE_TEST);
-	if (place == NULL || node == NONE)
-		return limit(lx, "too many keys");
-	*place = test;
-	t->v[node].test = (uint32_t)(t->a->n_tests - 1);
-	t->v[node].cost = cost_of(test.op);
-	if (not &&(r = open_node(t, lx, NODE_NOT, 1)) != PARSE_OK)
-		return r;
-	attach(t, node);
-	return PARSE_OK;
+	return r == PARSE_OK ? search_tree_add(t, lx, &test, not ) : r;
 }
 
 /* NEW: RECENT UNSEEN. */
 static enum parse
-add_new(struct tree *t, struct imap_lex *lx)
+add_new(struct search_tree *t, struct imap_lex *lx)
 {
 	const struct search_test recent = { .op = SEARCH_RECENT };
 	const struct search_test seen = { .op = SEARCH_FLAG,
 		.flag = MESSAGE_SEEN };
-	enum parse r = open_node(t, lx, NODE_AND, 2);
+	enum parse r = search_tree_open(t, lx, NODE_AND, 2);
 
 	if (r == PARSE_OK)
 		r = add_test(t, lx, &recent, ARG_NONE, false);
@@ -442,7 +249,7 @@ add_new(struct tree *t, struct imap_lex *lx)
 }
 
 static enum parse
-named_key(struct tree *t, struct imap_lex *lx, struct slice name)
+named_key(struct search_tree *t, struct imap_lex *lx, struct slice name)
 {
 	for (size_t k = 0; k < NELEMS(keys); k++) {
 		const struct search_test what = { .op = keys[k].op,
@@ -459,20 +266,21 @@ named_key(struct tree *t, struct imap_lex *lx, struct slice name)
 
 /* Something that must be followed by another key: NOT, OR, "(". */
 static enum parse
-opener(struct tree *t, struct imap_lex *lx, bool *opened)
+opener(struct search_tree *t, struct imap_lex *lx, bool *opened)
 {
 	enum parse r;
 
 	*opened = true;
 	if (imap_lex_take(lx, '(')) {
 		if (++t->parens > t->i->opt->nesting_max)
-			return limit(lx, "parentheses nested too deeply");
-		return open_node(t, lx, NODE_AND, 0);
+			return search_limit(
+			    lx, "parentheses nested too deeply");
+		return search_tree_open(t, lx, NODE_AND, 0);
 	}
 	if (imap_lex_word(lx, SLICE("NOT")))
-		r = open_node(t, lx, NODE_NOT, 1);
+		r = search_tree_open(t, lx, NODE_NOT, 1);
 	else if (imap_lex_word(lx, SLICE("OR")))
-		r = open_node(t, lx, NODE_OR, 2);
+		r = search_tree_open(t, lx, NODE_OR, 2);
 	else {
 		*opened = false;
 		return PARSE_OK;
@@ -481,7 +289,7 @@ opener(struct tree *t, struct imap_lex *lx, bool *opened)
 }
 
 static enum parse
-one_key(struct tree *t, struct imap_lex *lx)
+one_key(struct search_tree *t, struct imap_lex *lx)
 {
 	const struct search_test set = { .op = SEARCH_SET };
 	struct search_test numbers = set;
@@ -505,29 +313,28 @@ one_key(struct tree *t, struct imap_lex *lx)
 
 /* What stands between two keys: ")" as often as it comes, then SP. */
 static enum parse
-between(struct tree *t, struct imap_lex *lx, bool *more)
+between(struct search_tree *t, struct imap_lex *lx, bool *more)
 {
-	while (t->depth > 1 && t->stack[t->depth - 1].due == 0 &&
-	    imap_lex_take(lx, ')')) {
-		uint32_t node = t->stack[t->depth - 1].node;
+	bool in_list;
 
-		t->depth--;
+	while ((in_list = search_tree_in_list(t)) && imap_lex_take(lx, ')')) {
 		t->parens--;
-		close_node(t, node);
-		attach(t, node);
+		search_tree_close(t);
 	}
 	*more = imap_lex_peek(lx) == ' ';
-	if (!*more && t->depth > 1)
-		return t->stack[t->depth - 1].due == 0 ? imap_lex_close(lx)
-						       : imap_lex_space(lx);
-	return *more ? imap_lex_space(lx) : PARSE_OK;
+	if (*more)
+		return imap_lex_space(lx);
+	if (in_list)
+		return imap_lex_close(lx);
+	/* an OR or NOT that has not all its keys */
+	return search_tree_is_whole(t) ? PARSE_OK : imap_lex_space(lx);
 }
 
 static enum parse
-all_keys(struct tree *t, struct imap_lex *lx)
+all_keys(struct search_tree *t, struct imap_lex *lx)
 {
 	bool more = true, opened;
-	enum parse r = open_node(t, lx, NODE_AND, 0);
+	enum parse r = search_tree_open(t, lx, NODE_AND, 0);
 
 	while (r == PARSE_OK && more) {
 		r = opener(t, lx, &opened);
@@ -537,83 +344,7 @@ all_keys(struct tree *t, struct imap_lex *lx)
 		if (r == PARSE_OK)
 			r = between(t, lx, &more);
 	}
-	if (r == PARSE_OK)
-		close_node(t, t->stack[0].node);
 	return r;
-}
-
-/* --- the program --------------------------------------------------------- */
-
-/* A node being made: what comes after it, and what its children have come to
- * so far. */
-struct making {
-	uint32_t node, child;
-	int32_t yes, no;
-	int32_t entry; /* of the children made so far */
-};
-
-static struct making
-begin_making(const struct tree *t, uint32_t node, int32_t yes, int32_t no)
-{
-	const struct node *n = &t->v[node];
-
-	return (struct making){ .node = node,
-		.child = n->child,
-		.yes = yes,
-		.no = no,
-		/* the end of a list: AND has held, OR has failed */
-		.entry = n->kind == NODE_OR ? no : yes };
-}
-
-/* The making of the next child of m. */
-static struct making
-next_child(const struct tree *t, struct making *m)
-{
-	uint32_t c = m->child;
-	enum node_kind kind = t->v[m->node].kind;
-
-	m->child = t->v[c].next;
-	if (kind == NODE_NOT)
-		return begin_making(t, c, m->no, m->yes);
-	if (kind == NODE_OR)
-		return begin_making(t, c, m->yes, m->entry);
-	return begin_making(t, c, m->entry, m->no);
-}
-
-/*
- * Give every test its successors, from the end of the tree to its front: a
- * child's entry is where the one before it goes on.
- */
-static bool
-make_program(struct tree *t)
-{
-	struct making *stack =
-	    arena_zalloc(&t->i->arena, DEPTH_MAX + 2, sizeof(*stack));
-	size_t depth = 0;
-
-	if (stack == NULL)
-		return false;
-	stack[depth++] =
-	    begin_making(t, t->stack[0].node, SEARCH_MATCH, SEARCH_NO_MATCH);
-	while (depth != 0) {
-		struct making *m = &stack[depth - 1];
-		const struct node *n = &t->v[m->node];
-
-		if (n->kind == NODE_TEST) {
-			t->a->tests[n->test].yes = m->yes;
-			t->a->tests[n->test].no = m->no;
-			m->entry = (int32_t)n->test;
-		} else if (m->child != NONE) {
-			assert(depth < DEPTH_MAX + 2);
-			stack[depth] = next_child(t, m);
-			depth++;
-			continue;
-		}
-		t->a->start = m->entry;
-		if (--depth != 0)
-			stack[depth - 1].entry = t->a->start;
-	}
-	return true;
 }
 
 /* --- the command --------------------------------------------------------- */
@@ -644,16 +375,15 @@ enum parse
 imap_search_program(
     struct imap_session *i, struct imap_lex *lx, struct search_args *a)
 {
-	struct tree t = { .i = i, .a = a };
+	struct search_tree t;
 	enum parse r;
 
 	a->fd = -1;
-	t.stack = arena_zalloc(&i->arena, DEPTH_MAX, sizeof(*t.stack));
-	assert(t.stack != NULL);
+	search_tree_begin(&t, i, a);
 	if ((r = all_keys(&t, lx)) != PARSE_OK ||
 	    (r = imap_lex_crlf(lx)) != PARSE_OK)
 		return r;
-	return make_program(&t) ? PARSE_OK : limit(lx, "too many keys");
+	return search_tree_finish(&t, lx);
 }
 
 enum parse
