@@ -14,22 +14,30 @@ def needs_root():
 
 
 def holds(pid, needle):
-    """Where in its writable memory the bytes stand: names of mappings."""
-    found = []
-    with open(f"/proc/{pid}/maps", encoding="utf-8") as f:
-        maps = f.read().splitlines()
-    with open(f"/proc/{pid}/mem", "rb", 0) as memory:
-        for line in maps:
-            span, rights, *rest = line.split(maxsplit=5)
-            if "rw" not in rights:
-                continue
-            begin, end = (int(x, 16) for x in span.split("-"))
-            if end - begin > HUGE:
-                continue
-            try:
-                memory.seek(begin)
-                if needle in memory.read(end - begin):
-                    found.append(rest[-1])
-            except OSError:
-                continue
-    return found
+    """Where in its writable memory the bytes stand: names of mappings. One
+    that has ended holds nothing."""
+    try:
+        with open(f"/proc/{pid}/maps", encoding="utf-8") as f:
+            maps = f.read().splitlines()
+        with open(f"/proc/{pid}/mem", "rb", 0) as memory:
+            return [name for begin, n, name in writable(maps)
+                    if needle in piece(memory, begin, n)]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def writable(maps):
+    """(begin, bytes, name) of the mappings that can be written."""
+    for line in maps:
+        span, rights, *rest = line.split(maxsplit=5)
+        begin, end = (int(x, 16) for x in span.split("-"))
+        if "rw" in rights and end - begin <= HUGE:
+            yield begin, end - begin, rest[-1]
+
+
+def piece(memory, begin, n):
+    try:
+        memory.seek(begin)
+        return memory.read(n)
+    except OSError:
+        return b""
