@@ -268,6 +268,10 @@ bool imap_retry(struct imap_session *i, int rc) MUST_USE;
 enum step imap_retry_step(const struct imap_session *i);
 void imap_log_line(struct imap_session *i, const char *event, const char *fmt,
     ...) PRINTF_LIKE(3, 4);
+/* Whether LITERAL- is told in place of LITERAL+ (RFC 7888 5). */
+bool imap_literal_minus(const struct imap_session *i);
+/* Append "CAPABILITY IMAP4rev1 …". */
+void imap_put_capability(const struct imap_session *i, struct buf *out);
 
 /* --- condstore.c --------------------------------------------------------- */
 
@@ -405,6 +409,8 @@ void imap_deselect(struct imap_session *i);
 void imap_selected(struct imap_session *i, struct mailbox *m,
     const struct imap_place *p, bool examined);
 
+/* --- sets.c -------------------------------------------------------------- */
+
 /* A sequence-set (or UIDs), or "$", resolved; PARSE_BAD for numbers beyond the
  * end. */
 enum parse imap_parse_set(
@@ -504,13 +510,6 @@ bool imap_name_complete(struct imap_session *i, struct slice utf8,
 bool imap_name_is_complete(struct slice name) MUST_USE;
 enum step imap_bad_name(struct imap_session *i);
 
-/* --- session.c ----------------------------------------------------------- */
-
-/* Whether LITERAL- is told in place of LITERAL+ (RFC 7888 5). */
-bool imap_literal_minus(const struct imap_session *i);
-/* Append "CAPABILITY IMAP4rev1 …". */
-void imap_put_capability(const struct imap_session *i, struct buf *out);
-
 /* --- rights.c ------------------------------------------------------------ */
 
 /* Where a mailbox is, and what may be done there. */
@@ -543,20 +542,6 @@ struct acl_who imap_who(struct imap_session *i, bool own);
 /* The index of shared mailboxes for this account; .index NULL: none. */
 struct shared_options imap_shared(struct imap_session *i);
 bool imap_has_shared(const struct imap_session *i);
-/* --- outbox.c ------------------------------------------------------------ */
-
-/* Whether a message for that mailbox is to be sent. */
-bool imap_is_outbox(
-    const struct imap_session *i, const struct imap_place *place);
-/* The capability that tells of OUTBOX, if there is one. */
-void imap_put_outbox(const struct imap_session *i, struct buf *out);
-/* Have a message sent; takes the open file. */
-void imap_send_begin(struct imap_session *i, int fd);
-/*
- * STEP_WAIT_PEER, or STEP_DONE: *rc is 0 when it was sent, else ERR_TEMPORARY
- * with the reason in *e, which is logged.
- */
-enum step imap_send_step(struct imap_session *i, int *rc, struct err *e);
 /* Whether UIDs in a mailbox may be told to the user: RFC 4315 3. */
 bool imap_may_tell_uids(const struct imap_place *p);
 /* Whether there are links to other Maildirs, "shared.". */
@@ -575,6 +560,21 @@ bool imap_may_write(unsigned rights);
 int imap_rights_check(struct imap_session *i, struct err *e) MUST_USE;
 /* The end of the session for ERR_NO_RIGHT. */
 enum step imap_rights_lost(struct imap_session *i);
+
+/* --- outbox.c ------------------------------------------------------------ */
+
+/* Whether a message for that mailbox is to be sent. */
+bool imap_is_outbox(
+    const struct imap_session *i, const struct imap_place *place);
+/* The capability that tells of OUTBOX, if there is one. */
+void imap_put_outbox(const struct imap_session *i, struct buf *out);
+/* Have a message sent; takes the open file. */
+void imap_send_begin(struct imap_session *i, int fd);
+/*
+ * STEP_WAIT_PEER, or STEP_DONE: *rc is 0 when it was sent, else ERR_TEMPORARY
+ * with the reason in *e, which is logged.
+ */
+enum step imap_send_step(struct imap_session *i, int *rc, struct err *e);
 
 /* --- the commands -------------------------------------------------------- */
 
