@@ -54,7 +54,8 @@ int append_take_back(struct append *p, int *fd, struct err *e) MUST_USE;
  * complete and for reading, to have it sent before it is stored.
  */
 int append_open_file(struct append *p, int *fd, struct err *e) MUST_USE;
-/* Steps 2 to 7; STEP_DONE: see the result. */
+/* Steps 2 to 7; STEP_DONE: see the result; STEP_WAIT_PEER: another process
+ * holds the database, call again after a while. */
 enum step append_commit(
     struct append *p, struct waker waker, int64_t now_ms, int64_t wall_ms);
 /* 0 or ERR_*; then the UIDs given, in order. */

@@ -217,7 +217,7 @@ step_intent(struct append *p, int64_t now_ms)
 	    : ERR_LIMIT;
 	buf_fini(&names);
 	if (rc == ERR_BUSY && work_still_busy(&p->busy_since_ms, now_ms))
-		return STEP_YIELD;
+		return STEP_WAIT_PEER;
 	if (rc != 0)
 		return fail(p, rc);
 	p->state = APPEND_INTENT_SYNC;
@@ -360,7 +360,7 @@ step_undo(struct append *p, int64_t now_ms)
 	int rc = edit_begin(&ed, p->m, NULL);
 
 	if (rc == ERR_BUSY && work_still_busy(&p->busy_since_ms, now_ms))
-		return STEP_YIELD;
+		return STEP_WAIT_PEER;
 	append_unlink_committed(p);
 	note_quota(p, -1);
 	p->state = APPEND_DONE;

@@ -3,7 +3,9 @@
  *
  * Layer:  maildir, uses base.
  * Each is begun with the UIDs it is about, then stepped until STEP_DONE (or
- * freed: what has been done stays done, what has not is left).  Messages that
+ * freed: what has been done stays done, what has not is left); STEP_WAIT_PEER:
+ * another process holds the database, for 10 s at most: call again after a
+ * while.  Messages that
  * somebody expunged meanwhile are passed over.  The order of writes of each is
  * in docs/storage.md; the caller answers OK only after STEP_DONE with result 0.
  * Memory: uids are copied; results live until the free.

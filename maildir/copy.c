@@ -212,7 +212,9 @@ step_look(struct change_copy *c, int64_t now_ms, int64_t wall_ms)
 		/* somebody has the database, or all is being counted */
 		if (rc == ERR_BUSY &&
 		    work_still_busy(&c->busy_since_ms, now_ms))
-			return STEP_YIELD;
+			return c->to->account->counting != NULL
+			    ? STEP_YIELD
+			    : STEP_WAIT_PEER;
 		c->busy_since_ms = 0;
 		if (rc != 0)
 			return undo(c, rc);
@@ -352,7 +354,7 @@ step_commit(struct change_copy *c, int64_t now_ms)
 	}
 	rc = edit_begin(&ed, c->to, NULL);
 	if (rc == ERR_BUSY && work_still_busy(&c->busy_since_ms, now_ms))
-		return STEP_YIELD;
+		return STEP_WAIT_PEER;
 	if (rc != 0)
 		return undo(c, rc);
 	c->busy_since_ms = 0;
@@ -516,7 +518,7 @@ step_undo(struct change_copy *c, int64_t now_ms)
 		rc = edit_begin(&ed, c->to, NULL);
 		if (rc == ERR_BUSY &&
 		    work_still_busy(&c->busy_since_ms, now_ms))
-			return STEP_YIELD;
+			return STEP_WAIT_PEER;
 	}
 	for (size_t i = c->at_item; i < end; i++) {
 		size_t at;

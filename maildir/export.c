@@ -342,7 +342,7 @@ export_step(
 			if (x->busy_since_ms == 0)
 				x->busy_since_ms = now_ms;
 			if (now_ms - x->busy_since_ms <= LOCK_MAX_MS)
-				return STEP_YIELD;
+				return STEP_WAIT_PEER;
 		}
 		if (rc != 0) {
 			failed(x, rc, &e);

@@ -25,7 +25,8 @@ struct export;
 /* Begin with an account; the caller holds a reference to it.  again: also
  * mailboxes whose files should be right already. */
 struct export *export_new(struct account *a, bool again) MUST_USE;
-/* A piece of it; STEP_DONE: see the result. */
+/* A piece of it; STEP_DONE: see the result; STEP_WAIT_PEER: another process
+ * holds the database or Courier's lock, call again after a while. */
 enum step export_step(
     struct export *x, struct waker waker, int64_t now_ms, int64_t wall_ms);
 /* 0, or the ERR_* of the first mailbox that couldn't be written; the number

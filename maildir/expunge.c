@@ -209,7 +209,7 @@ step_make_trash(struct change_expunge *c, struct waker waker, int64_t now_ms)
 
 		if (step == STEP_WAIT_PEER &&
 		    work_still_busy(&c->work.busy_since_ms, now_ms))
-			return STEP_YIELD;
+			return STEP_WAIT_PEER;
 		if (step == STEP_WAIT_PEER)
 			rc = ERR_BUSY;
 		else if (step != STEP_DONE)
@@ -223,7 +223,7 @@ step_make_trash(struct change_expunge *c, struct waker waker, int64_t now_ms)
 	if (rc == ERR_MORE)
 		return STEP_YIELD;
 	if (rc == ERR_BUSY && work_still_busy(&c->work.busy_since_ms, now_ms))
-		return STEP_YIELD;
+		return STEP_WAIT_PEER;
 	c->work.busy_since_ms = 0;
 	c->result = rc;
 	c->state = rc == 0 ? EXPUNGE_TRASH : EXPUNGE_DONE;

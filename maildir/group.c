@@ -226,7 +226,7 @@ step_line(struct group_member *g, int64_t now_ms)
 	if (commit(a) == 0)
 		return STEP_NEXT;
 	if (work_still_busy(&g->busy_since_ms, now_ms))
-		return STEP_YIELD;
+		return STEP_WAIT_PEER;
 	drop_out(g);
 	g->state = GROUP_DONE;
 	g->result = ERR_BUSY;

@@ -42,9 +42,11 @@ struct acl_print;
 void mailbox_acl_print(const struct mailbox *m, struct acl_print *out);
 
 /*
- * Bring the mailbox up to what is on disk.  Call again after STEP_YIELD, and
- * after waker was called on STEP_WAIT_SYNC; STEP_DONE: *result is 0 or an
- * ERR_*.  Costs two stat() calls when nothing changed.
+ * Bring the mailbox up to what is on disk.  Call again after STEP_YIELD,
+ * after waker was called on STEP_WAIT_SYNC, and after a while on
+ * STEP_WAIT_PEER, when another process holds the database; STEP_DONE: *result
+ * is 0 or an ERR_* (ERR_BUSY: somebody had it for 10 s).  Costs two stat()
+ * calls when nothing changed.
  * move_new: messages in new/ go to cur/ (a read-write SELECT does; EXAMINE
  * and STATUS must not move anything: their messages are listed all the same).
  */
@@ -222,7 +224,8 @@ struct pop3_entry {
 };
 /*
  * The drop listing of INBOX in Courier's order, unique-ids kept in the
- * database.  *out is the caller's to free(), and the ids end with it.
+ * database.  *out is the caller's to free(), and the ids end with it.  Steps
+ * are those of mailbox_refresh().
  */
 enum step mailbox_pop3_list(struct mailbox *m, struct waker waker,
     int64_t now_ms, struct pop3_entry **out, size_t *n, int *result);

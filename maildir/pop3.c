@@ -10,6 +10,7 @@
 #include "base/fsx.h"
 #include "base/mem.h"
 #include "maildir/pop3_ids.h"
+#include "maildir/work.h"
 
 enum {
 	READ_BYTES = 65536,
@@ -284,10 +285,9 @@ mailbox_pop3_list(struct mailbox *m, struct waker waker, int64_t now_ms,
 			return STEP_YIELD;
 		*result = list_now(m, out, n, &wait);
 		if (*result == ERR_BUSY || room_made_for(m->account, *result)) {
-			if (m->busy_since_ms == 0)
-				m->busy_since_ms = now_ms;
-			if (now_ms - m->busy_since_ms <= BUSY_MAX_MS)
-				return STEP_YIELD;
+			if (work_still_busy(&m->busy_since_ms, now_ms))
+				return *result == ERR_BUSY ? STEP_WAIT_PEER
+							   : STEP_YIELD;
 		}
 		m->busy_since_ms = 0;
 		if (*result != 0 || !wait)

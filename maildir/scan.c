@@ -33,6 +33,7 @@
 
 #include "base/fsx.h"
 #include "base/mem.h"
+#include "maildir/work.h"
 
 enum { NAMES_MAX_BYTES = 1 << 30 };
 
@@ -326,14 +327,13 @@ end(struct mailbox *m, int rc, int *result)
 	return STEP_DONE;
 }
 
+/* Others hold the database (ERR_BUSY), or room was made on a full disk. */
 static enum step
-busy(struct mailbox *m, int64_t now_ms, int *result)
+busy(struct mailbox *m, int rc, int64_t now_ms, int *result)
 {
-	if (m->busy_since_ms == 0)
-		m->busy_since_ms = now_ms;
-	if (now_ms - m->busy_since_ms > BUSY_MAX_MS)
+	if (!work_still_busy(&m->busy_since_ms, now_ms))
 		return end(m, ERR_BUSY, result);
-	return STEP_YIELD;
+	return rc == ERR_BUSY ? STEP_WAIT_PEER : STEP_YIELD;
 }
 
 /* All messages are known: what another server says of them counts now. */
@@ -345,7 +345,7 @@ finish(struct mailbox *m, int64_t now_ms, int *result)
 	if (rc == ERR_MORE)
 		return STEP_YIELD;
 	if (rc == ERR_BUSY || room_made_for(m->account, rc))
-		return busy(m, now_ms, result);
+		return busy(m, rc, now_ms, result);
 	return end(m, rc, result);
 }
 
@@ -366,7 +366,7 @@ mailbox_refresh(struct mailbox *m, bool move_new, struct waker waker,
 		if (rc == ERR_MORE)
 			return STEP_YIELD;
 		if (rc == ERR_BUSY)
-			return busy(m, now_ms, result);
+			return busy(m, rc, now_ms, result);
 		if (rc < 0)
 			return end(m, rc, result);
 		if (rc == 0)
@@ -379,7 +379,7 @@ mailbox_refresh(struct mailbox *m, bool move_new, struct waker waker,
 
 		rc = advance(m, m->scan, wall_ms, &step);
 		if (rc == ERR_BUSY || room_made_for(m->account, rc))
-			return busy(m, now_ms, result);
+			return busy(m, rc, now_ms, result);
 		if (rc != 0 || m->scan == NULL)
 			return end(m, rc != 0 ? rc : ERR_STALE, result);
 		if (step == STEP_WAIT_SYNC)

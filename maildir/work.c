@@ -96,7 +96,7 @@ uid_work_step(struct uid_work *w, int (*slice)(void *arg), void *arg,
 		failed = slice(arg);
 		if (failed == ERR_BUSY &&
 		    work_still_busy(&w->busy_since_ms, now_ms))
-			return STEP_YIELD;
+			return STEP_WAIT_PEER;
 		w->busy_since_ms = 0;
 		if (failed == 0 && w->at < w->n)
 			return STEP_YIELD;

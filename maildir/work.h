@@ -38,7 +38,7 @@ void uid_work_again(struct uid_work *w, uint32_t uid);
  */
 enum step uid_work_step(struct uid_work *w, int (*slice)(void *arg), void *arg,
     struct waker waker, int64_t now_ms, int64_t wall_ms, int *rc);
-/* Whether a busy database is to be waited for any longer. */
+/* Whether a busy database is to be waited for any longer, by STEP_WAIT_PEER. */
 bool work_still_busy(int64_t *since_ms, int64_t now_ms);
 
 #endif

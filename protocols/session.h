@@ -103,7 +103,28 @@ struct session {
 	int send_fd;
 	char *send_why;
 	bool idle; /* set by run: nothing under way; memory may be trimmed */
+	/* set by run: so many ms after it, it is to be called again, as another
+	 * process holds what is needed; 0: not for that */
+	uint8_t pause_ms;
 };
+
+enum { SESSION_PAUSE_MAX_MS = 64 };
+
+/*
+ * For run, which is about to return st.  What another process holds is asked
+ * for after 1 ms, then 2, 4, … SESSION_PAUSE_MAX_MS, and so again for the next
+ * piece of work.
+ */
+static inline void
+session_pause(struct session *s, enum step st)
+{
+	if (st != STEP_WAIT_PEER || s->send != SESSION_SEND_NONE)
+		s->pause_ms = 0;
+	else if (s->pause_ms == 0)
+		s->pause_ms = 1;
+	else if (s->pause_ms < SESSION_PAUSE_MAX_MS)
+		s->pause_ms *= 2;
+}
 
 /* How many bytes may be appended to in now. */
 static inline size_t

@@ -19,7 +19,6 @@ enum {
 	ARENA_MAX = 16 * 1024 * 1024,
 	WORK_SLICE = 1024 * 1024, /* bytes looked at: well below 5 ms */
 	BUSY_MS = 5000,		  /* how long the store may be busy */
-	BUSY_RETRY_MS = 50,
 	USER_LOG_MAX = 256,
 	KEEP_PARTS = 64, /* of the last message, between commands */
 };
@@ -294,17 +293,19 @@ run(struct session *s, int64_t now_ms, int64_t wall_ms)
 		}
 		if (i->step != &step_ended &&
 		    buf_len(&s->out) >= STEP_OUTPUT_HIGH)
-			return STEP_WAIT_OUTPUT;
+			st = STEP_WAIT_OUTPUT;
 		/* pipelined small commands share the slice, too */
-		if (imap_spend(i, 64))
-			return STEP_YIELD;
-		st = must_rouse(i) ? rouse(i) : i->step->fn(i);
+		else if (imap_spend(i, 64))
+			st = STEP_YIELD;
+		else
+			st = must_rouse(i) ? rouse(i) : i->step->fn(i);
 		/* steps mind imap_output_full(), far below this maximum */
 		assert(buf_ok(&s->out));
 		if (st != STEP_WAIT_INPUT)
 			i->waiting = false;
 	}
 	settle(i, st);
+	session_pause(s, st);
 	return st;
 }
 
@@ -332,8 +333,8 @@ deadline(const struct session *s)
 	    (const struct imap_session *)(const void *)s;
 
 	MAGIC_CHECK(i, IMAP_MAGIC);
-	if (i->retry_until != 0)
-		return i->now + BUSY_RETRY_MS;
+	if (s->pause_ms != 0)
+		return i->now + s->pause_ms;
 	return i->waiting ? i->idle_since + i->opt->timeout_ms : INT64_MAX;
 }
 

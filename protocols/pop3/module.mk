@@ -50,6 +50,14 @@ tests_unit_test_pop3_utf8_LDADD = libpop3.a libmime.a libbase.a -lcmocka
 tests_unit_test_pop3_stuff_SOURCES = tests/unit/test_pop3_stuff.c
 tests_unit_test_pop3_stuff_LDADD = libpop3.a libmime.a libbase.a -lcmocka
 
+# Of both protocols, with the store itself.
+check_PROGRAMS += tests/unit/test_session_busy
+TESTS += tests/unit/test_session_busy
+tests_unit_test_session_busy_SOURCES = tests/unit/test_session_busy.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_session_busy_LDADD = $(IMAP_LIBS) libpop3.a libmime.a \
+	libmaildir.a libbase.a $(SQLITE_LIBS) $(UTF8PROC_LIBS) -lcmocka
+
 pop3_fuzz_targets = tests/fuzz/fuzz_pop3 tests/fuzz/fuzz_preauth
 check_PROGRAMS += $(pop3_fuzz_targets)
 tests_fuzz_fuzz_pop3_SOURCES = tests/fuzz/fuzz_pop3.c $(fake_mailbox)

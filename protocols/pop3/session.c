@@ -12,7 +12,6 @@ enum {
 	INPUT_AHEAD = 4096, /* room for commands sent ahead (RFC 2449 6.6) */
 	OUTPUT_MAX = 4 * STEP_OUTPUT_HIGH,
 	BUSY_MS = 5000, /* how long a mailbox may be busy at a time */
-	BUSY_RETRY_MS = 50,
 	USER_LOG_MAX = 256,
 };
 
@@ -291,11 +290,13 @@ run(struct session *s, int64_t now_ms, int64_t wall_ms)
 		if (p->ending)
 			obey_end(p);
 		if (!p->step->critical && buf_len(&s->out) >= STEP_OUTPUT_HIGH)
-			return STEP_WAIT_OUTPUT;
-		st = p->step->fn(p);
+			st = STEP_WAIT_OUTPUT;
+		else
+			st = p->step->fn(p);
 		/* steps mind STEP_OUTPUT_HIGH, far below this maximum */
 		assert(buf_ok(&s->out));
 	}
+	session_pause(s, st);
 	return st;
 }
 
@@ -325,8 +326,8 @@ deadline(const struct session *s)
 	    (const struct pop3_session *)(const void *)s;
 
 	MAGIC_CHECK(p, POP3_MAGIC);
-	if (p->retry_until != 0)
-		return p->now + BUSY_RETRY_MS;
+	if (s->pause_ms != 0)
+		return p->now + s->pause_ms;
 	return p->waiting ? p->idle_since + p->opt->timeout_ms : INT64_MAX;
 }
 
