@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "maildir/account_change_impl.h"
 #include "maildir/acl_file.h"
+#include "maildir/dir.h"
 #include "maildir/name.h"
 #include "maildir/shared_index.h"
 #include "maildir/subscription.h"
@@ -93,14 +94,43 @@ create_job(struct change_job *j, struct err *e)
 	return rc;
 }
 
+/* Whether there is mail, or that can't be told. */
+static bool
+has_mail(int root_fd, const char *dir)
+{
+	static const char *const subs[] = { "new", "cur" };
+	bool has = false;
+
+	for (size_t k = 0; k < NELEMS(subs) && !has; k++) {
+		char *path = mem_printf("%s/%s", dir, subs[k]);
+		struct dir_reader r;
+		struct slice name;
+
+		if (dir_reader_open(&r, root_fd, path) == 0) {
+			has = dir_reader_next(&r, &name) || r.failed;
+			dir_reader_close(&r);
+		} else {
+			has = errno != ENOENT;
+		}
+		free(path);
+	}
+	return has;
+}
+
 void
 create_unmake(struct account *a, const char *dir)
 {
 	struct buf tmp;
 
+	if (has_mail(a->root_fd, dir))
+		return;
 	buf_init(&tmp, 1024);
 	account_put_tmp(a, &tmp);
-	if (fsx_rename(a->root_fd, dir, a->root_fd, buf_cstr(&tmp)) == 0)
+	if (fsx_rename(a->root_fd, dir, a->root_fd, buf_cstr(&tmp)) == 0 &&
+	    /* delivered meanwhile */
+	    (!has_mail(a->root_fd, buf_cstr(&tmp)) ||
+		fsx_rename_new(a->root_fd, buf_cstr(&tmp), a->root_fd, dir) <
+		    0))
 		a->sweep = true;
 	buf_fini(&tmp);
 }

@@ -381,6 +381,25 @@ rename_inbox(struct account_change *ch, struct err *e)
 		return rc;
 	rc = rename_inbox_rows(&c, inbox, e);
 	mailbox_close(&inbox);
+	if (rc == 0) {
+		/* it is INBOX's mail now, and whatever comes it stays */
+		free(ch->made);
+		ch->made = NULL;
+	}
+	return rc;
+}
+
+/* The names that new/ and cur/ have there now; those of INBOX are the root's.
+ */
+static int
+sync_target(struct change_job *j, struct err *e)
+{
+	int fd = fsx_open_dir(j->root_fd, j->dir);
+	int rc =
+	    fd < 0 || fsx_fsync(fd) < 0 ? err_sys(e, "sync %s", j->dir) : 0;
+
+	if (fd >= 0)
+		(void)close(fd);
 	return rc;
 }
 
@@ -452,8 +471,8 @@ check_inbox(struct account_change *ch, struct err *e)
 }
 
 static const struct change_phase inbox_phases[] = { { .run = check_inbox },
-	{ .job = create_job }, { .run = rename_inbox }, { .durable = true },
-	{ .run = NULL } };
+	{ .job = create_job }, { .run = rename_inbox }, { .job = sync_target },
+	{ .durable = true }, { .run = NULL } };
 
 struct account_change *
 account_rename(struct account *a, struct slice from, struct slice to)

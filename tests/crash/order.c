@@ -40,6 +40,10 @@ is_what(const char *name, enum what what)
 		return dir;
 	case MAIL:
 		return mail;
+	case BOX:
+		return name[0] == '.' && name[1] != '\0';
+	case LIST:
+		return strcmp(name, "courierimapacl") == 0;
 	case ANY:
 		return true;
 	}

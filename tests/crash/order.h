@@ -18,8 +18,9 @@ int order_teardown(void **state);
 
 /* --- the calls ------------------------------------------------------------ */
 
-/* WAL: the database's log; DIR_OF_MAIL: cur/; MAIL: a message's file. */
-enum what { WAL, DIR_OF_MAIL, MAIL, ANY };
+/* WAL: the database's log; DIR_OF_MAIL: cur/; MAIL: a message's file; BOX: a
+ * mailbox's own directory, but INBOX's; LIST: its access control list. */
+enum what { WAL, DIR_OF_MAIL, MAIL, BOX, LIST, ANY };
 
 /* Index among those noted since forget_calls() of the first or last such call;
  * -1: there is none. */

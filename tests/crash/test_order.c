@@ -261,6 +261,24 @@ store_and_expunge_sync_if_told_to(void **state)
 	mailbox_close(&m);
 }
 
+/* Both directories whose names new/ and cur/ are, and the rows. */
+static void
+rename_of_inbox_syncs_target(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	deliver(f, "", "one");
+	refresh(f, m);
+	forget_calls();
+	assert_int_equal(
+	    rename_now(f->account, SLICE("INBOX"), SLICE("INBOX.t")), 0);
+	assert_true(
+	    last_call(CALL_RENAME, DIR_OF_MAIL) < last_call(CALL_SYNC, BOX));
+	assert_true(last_call(CALL_WRITE, WAL) < last_call(CALL_SYNC, WAL));
+	mailbox_close(&m);
+}
+
 int
 main(void)
 {
@@ -274,6 +292,7 @@ main(void)
 		CASE(copy_of_bytes),
 		CASE(move_removes_last),
 		CASE(store_and_expunge_sync_if_told_to),
+		CASE(rename_of_inbox_syncs_target),
 	};
 
 	order_init();

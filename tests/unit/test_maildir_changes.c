@@ -2,10 +2,15 @@
  * CREATE, DELETE, RENAME and SUBSCRIBE as steps: nobody else of a worker waits
  * while one of them waits for the disk or for another process.
  */
+#include <errno.h>
 #include <sqlite3.h>
+#include <unistd.h>
 
+#include "base/fsx.h"
 #include "base/syncer.h"
 #include "tests/support/maildir_fixture.h"
+
+enum { RENAMES_MAX = 20 };
 
 /* --- a syncer that does nothing until it is told -------------------------- */
 
@@ -191,6 +196,107 @@ test_given_up(void **state)
 	assert_true(exists(f, "INBOX"));
 }
 
+/* How many messages INBOX and those that it became have. */
+static unsigned
+mail_of(struct fixture *f)
+{
+	unsigned n = count_files(fixture_path(f, "new")) +
+	    count_files(fixture_path(f, "cur"));
+
+	for (unsigned k = 0; k < RENAMES_MAX; k++)
+		for (int cur = 0; cur < 2; cur++) {
+			char name[32];
+
+			(void)snprintf(name, sizeof(name), ".old%u/%s", k,
+			    cur ? "cur" : "new");
+			if (access(fixture_path(f, name), F_OK) == 0)
+				n += count_files(fixture_path(f, name));
+		}
+	return n;
+}
+
+static struct account_change *
+rename_inbox(struct fixture *f, unsigned k)
+{
+	char name[32];
+
+	(void)deliver(f, "", "text");
+	(void)snprintf(name, sizeof(name), "INBOX.old%u", k);
+	return account_rename(f->account, SLICE("INBOX"), slice_str(name));
+}
+
+/* The client goes away while INBOX is renamed. */
+static void
+test_inbox_left(void **state)
+{
+	struct fixture *f = *state;
+	bool over = false;
+	unsigned at;
+
+	for (at = 0; !over && at < RENAMES_MAX; at++) {
+		struct account_change *c = rename_inbox(f, at);
+
+		for (unsigned k = 0; k < at && !over; k++) {
+			do_held();
+			over = step(c) == STEP_DONE;
+		}
+		account_change_free(&c);
+		do_held();
+		(void)store_tick(f->store, clock_now(), f->wall_ms);
+		assert_int_equal(mail_of(f), at + 1);
+	}
+	assert_in_range(at, 4, RENAMES_MAX - 1);
+}
+
+static unsigned syncs_before_error;
+
+static int
+fail_sync(const char *call, const char *path)
+{
+	(void)path;
+	if (strcmp(call, "fsync") != 0 && strcmp(call, "fdatasync") != 0)
+		return 0;
+	return syncs_before_error-- == 0 ? EIO : 0;
+}
+
+/* Each of its syncs fails. */
+static void
+test_inbox_not_synced(void **state)
+{
+	struct fixture *f = *state;
+	unsigned at;
+	int rc = ERR_SYS;
+
+	for (at = 0; rc != 0 && at < RENAMES_MAX; at++) {
+		struct account_change *c = rename_inbox(f, at);
+
+		syncs_before_error = at;
+		fsx_set_fault(fail_sync);
+		rc = finish(&c);
+		fsx_set_fault(NULL);
+		(void)store_tick(f->store, clock_now(), f->wall_ms);
+		assert_int_equal(mail_of(f), at + 1);
+	}
+	assert_in_range(at, 4, RENAMES_MAX - 1);
+}
+
+/* Mail comes into a new mailbox before CREATE is through. */
+static void
+test_created_left(void **state)
+{
+	struct fixture *f = *state;
+	struct account_change *c = account_create(f->account, SLICE("INBOX.b"));
+
+	assert_int_equal(step(c), STEP_WAIT_SYNC);
+	do_held();
+	assert_int_equal(step(c), STEP_WAIT_SYNC);
+	(void)deliver(f, ".b/", "text");
+	account_change_free(&c);
+	do_held();
+	(void)store_tick(f->store, clock_now(), f->wall_ms);
+	assert_int_equal(count_files(fixture_path(f, ".b/new")), 1);
+}
+
 /* --- a disk that takes its time ------------------------------------------- */
 
 static void
@@ -282,6 +388,12 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_busy, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_given_up, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_inbox_left, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_inbox_not_synced, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_created_left, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_slow, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_gone, setup, teardown),
