@@ -125,6 +125,7 @@ fill_imap(struct protocol_options *o, const struct conf *c, enum service s)
 	    conf_service_bool(c, f, CONF_IMAPD_IMAP_OBSOLETE_CLIENT);
 	i->no_prefix =
 	    *conf_service_str(c, f, CONF_IMAPD_IMAP_NAMESPACE_PREFIX) == '\0';
+	i->ascii_headers = conf_bool(c, CONF_POSTERN_IMAP_APPEND_ASCII_HEADERS);
 	i->id_name = "Postern";
 	fill_id(i, (unsigned)conf_service_num(c, f, CONF_IMAPD_IMAP_ID_FIELDS));
 	i->log_deletions =

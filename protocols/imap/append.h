@@ -32,7 +32,11 @@ struct append_args {
 	struct arena_mark mark; /* its options end at arena_rewind() to it */
 	struct imap_flags flags;
 	int64_t internal_ms;
-	uint64_t left;		      /* bytes of the literal still to come */
+	bool utf8;	   /* "UTF8 (" came before the literal */
+	bool in_header;	   /* its bytes are looked at until it ends */
+	bool line_begins;  /* nothing but CR of the line came yet */
+	bool refused_8bit; /* some message's header is not ASCII */
+	uint64_t left;	   /* bytes of the literal still to come */
 	struct append_binary *binary; /* NULL: a literal */
 };
 

@@ -24,6 +24,7 @@ static const struct {
 	{ "ACL2=UNION", false }, /* how Courier sums up rights */
 	{ "ID", false }, /* RFC 2971 */
 	{ "ENABLE", false }, /* RFC 5161 */
+	{ "UTF8=ACCEPT", false }, /* RFC 6855 */
 	{ "LITERAL+", false }, /* RFC 7888 */
 	{ "SASL-IR", false }, /* RFC 4959 */
 	{ "UNSELECT", false }, /* RFC 3691 */

@@ -1,6 +1,7 @@
 /*
  * APPEND, RFC 3501 6.3.11; several messages at once, RFC 3502; APPENDUID,
- * RFC 4315 3; literal8, RFC 3516 4.4; TOOBIG, RFC 7888 5 and RFC 7889 4.
+ * RFC 4315 3; literal8, RFC 3516 4.4; TOOBIG, RFC 7888 5 and RFC 7889 4; UTF8
+ * and headers that aren't ASCII, RFC 6855 4.
  *
  * A message's bytes go from the input to the store as they come.  Whatever
  * can be known against it (no such mailbox, too large, over quota) is said
@@ -20,6 +21,24 @@ static const struct imap_step step_message, step_bytes, step_behind;
 
 /* --- arguments ----------------------------------------------------------- */
 
+/* RFC 6855 4: utf8-literal = "UTF8" SP "(" literal8 ")" */
+static enum parse
+utf8_literal(struct imap_lex *lx, struct append_args *a)
+{
+	enum parse r;
+
+	if ((r = imap_lex_space(lx)) != PARSE_OK ||
+	    (r = imap_lex_open(lx)) != PARSE_OK ||
+	    (r = imap_lex_literal(lx)) != PARSE_LITERAL)
+		return r;
+	if (!lx->literal.binary) {
+		lx->why = "expected a literal8";
+		return PARSE_BAD;
+	}
+	a->utf8 = true;
+	return PARSE_LITERAL;
+}
+
 /* [SP flag-list] [SP date-time] SP literal; the SP before it is taken. */
 static enum parse
 message_options(
@@ -29,6 +48,7 @@ message_options(
 
 	a->flags = (struct imap_flags){ .flags = 0 };
 	a->internal_ms = INT64_MIN;
+	a->utf8 = false;
 	if (imap_lex_peek(lx) == '(' &&
 	    ((r = imap_parse_flags(i, lx, false, &a->flags)) != PARSE_OK ||
 		(r = imap_lex_space(lx)) != PARSE_OK))
@@ -37,7 +57,8 @@ message_options(
 	    ((r = imap_lex_date_time(lx, &a->internal_ms)) != PARSE_OK ||
 		(r = imap_lex_space(lx)) != PARSE_OK))
 		return r;
-	return imap_lex_literal(lx);
+	return imap_lex_word(lx, SLICE("UTF8")) ? utf8_literal(lx, a)
+						: imap_lex_literal(lx);
 }
 
 enum parse
@@ -71,6 +92,13 @@ append_cleanup(struct imap_session *i)
 static enum step
 append_fail(struct imap_session *i, int rc, const struct err *e)
 {
+	const struct append_args *a = i->args;
+
+	/* RFC 6855 4 */
+	if (a->refused_8bit)
+		return imap_finish(i, "NO",
+		    "[CANNOT] The header of the message isn't ASCII, and "
+		    "UTF8=ACCEPT isn't enabled.");
 	/* RFC 3501 6.3.11 */
 	if (rc == ERR_NOT_FOUND)
 		return imap_finish(
@@ -209,6 +237,13 @@ behind_fn(struct imap_session *i)
 	struct imap_lex lx = imap_lex_of(buf_slice(&i->s.in));
 	size_t n;
 
+	if (a->utf8 && imap_lex_peek(&lx) >= 0) {
+		if (!imap_lex_take(&lx, ')'))
+			return bad_behind(i, "expected )");
+		a->utf8 = false;
+		buf_drain(&i->s.in, 1);
+		return STEP_NEXT;
+	}
 	switch (imap_lex_crlf(&lx)) {
 	case PARSE_OK:
 		return all_here(i, a, lx.pos);
@@ -270,6 +305,25 @@ message_end(struct imap_session *i, struct append_args *a)
 	return imap_goto(i, &step_behind);
 }
 
+/*
+ * Whether a header of 8-bit bytes goes on or begins in these; the header is
+ * that of the message, which ends at an empty line.
+ */
+static bool
+find_8bit(struct append_args *a, struct slice in)
+{
+	for (size_t k = 0; k < in.n && a->in_header; k++) {
+		uint8_t c = in.p[k];
+
+		if (c >= 0x80)
+			return true;
+		if (c == '\n' && a->line_begins)
+			a->in_header = false;
+		a->line_begins = c == '\n' || (c == '\r' && a->line_begins);
+	}
+	return false;
+}
+
 static enum step
 bytes_fn(struct imap_session *i)
 {
@@ -282,6 +336,10 @@ bytes_fn(struct imap_session *i)
 		return imap_wait_input(i);
 	if (in.n > a->left)
 		in.n = (size_t)a->left;
+	if (a->rc == 0 && find_8bit(a, in)) {
+		a->refused_8bit = true;
+		a->rc = ERR_INVALID;
+	}
 	if (a->rc == 0)
 		a->rc = append_write(a->append, in, &a->e);
 	if (a->rc == 0 && a->binary != NULL)
@@ -358,6 +416,8 @@ message_fn(struct imap_session *i)
 		imap_append_binary_begin(i, a);
 	a->n++;
 	a->left = i->literal.size;
+	a->in_header = i->opt->ascii_headers && !i->utf8;
+	a->line_begins = true;
 	if (i->literal.sync)
 		buf_puts(&i->s.out, "+ OK\r\n");
 	return imap_goto(i, &step_bytes);

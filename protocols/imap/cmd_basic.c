@@ -171,11 +171,12 @@ const struct imap_step imap_step_id = { "ID", id_fn, false };
 /* --- ENABLE, RFC 5161 3.1 ------------------------------------------------ */
 
 /* What can be enabled; everything else is passed over. */
-enum { ENABLE_CONDSTORE, ENABLE_QRESYNC, ENABLE_N };
+enum { ENABLE_CONDSTORE, ENABLE_QRESYNC, ENABLE_UTF8, ENABLE_N };
 
 static const struct slice enable_names[ENABLE_N] = {
 	[ENABLE_CONDSTORE] = SLICE_INIT("CONDSTORE"), /* RFC 7162 3.1 */
 	[ENABLE_QRESYNC] = SLICE_INIT("QRESYNC"),     /* RFC 7162 3.2.3 */
+	[ENABLE_UTF8] = SLICE_INIT("UTF8=ACCEPT"),    /* RFC 6855 3 */
 };
 
 struct enable_args {
@@ -215,6 +216,7 @@ enable_fn(struct imap_session *i)
 	}
 	buf_puts(out, "\r\n");
 	i->qresync = i->qresync || a->want[ENABLE_QRESYNC];
+	i->utf8 = i->utf8 || a->want[ENABLE_UTF8];
 	if (a->want[ENABLE_CONDSTORE] || a->want[ENABLE_QRESYNC])
 		imap_condstore_enable(i);
 	return imap_finish(i, "OK", "ENABLE completed.");

@@ -51,7 +51,6 @@ static enum parse
 parse_pattern(struct imap_session *i, struct imap_lex *lx, struct list_args *a)
 {
 	struct slice reference, pattern;
-	struct buf wire;
 	enum parse r;
 
 	if ((r = parse_options(lx, a)) != PARSE_OK ||
@@ -63,12 +62,8 @@ parse_pattern(struct imap_session *i, struct imap_lex *lx, struct list_args *a)
 	pattern = imap_unquote(lx, pattern, &i->arena);
 	a->root = pattern.n == 0;
 	a->percent = slice_has(pattern, '%');
-	buf_init(&wire, IMAP_PATTERN_MAX);
-	buf_put(&wire, reference);
-	buf_put(&wire, pattern);
-	a->nothing = !buf_ok(&wire) ||
-	    !imap_name_decode(i, buf_slice(&wire), &a->pattern);
-	buf_fini(&wire);
+	a->nothing = reference.n + pattern.n > IMAP_PATTERN_MAX ||
+	    !imap_name_decode(i, imap_join(i, reference, pattern), &a->pattern);
 	return PARSE_OK;
 }
 
@@ -150,7 +145,7 @@ put_line(struct imap_session *i, struct slice name, unsigned attrs)
 		attrs &= ~(unsigned)(MAILBOX_MARKED | MAILBOX_UNMARKED);
 	put_attrs(out, a, attrs, i->opt->no_inferiors);
 	buf_puts(out, " \".\" ");
-	imap_put_name(out, name);
+	imap_put_name(i, out, name);
 	if (a->tell != 0)
 		imap_acl_put_listed(i, name, a->tell);
 	buf_puts(out, "\r\n");

@@ -123,7 +123,7 @@ create_fn(struct imap_session *i)
 	struct err e = { .code = 0 };
 	int rc;
 
-	if (a->bad_name)
+	if (a->bad_name || !imap_name_is_net_unicode(a->name))
 		return imap_bad_name(i);
 	/* RFC 3501 6.3.3: a trailing separator says that children will be
 	 * made; the name created is without it */
@@ -276,7 +276,7 @@ rename_fn(struct imap_session *i)
 	bool is_selected;
 	int rc;
 
-	if (a->bad_name)
+	if (a->bad_name || !imap_name_is_net_unicode(a->to))
 		return imap_bad_name(i);
 	a->to = without_separator(a->to);
 	imap_leave(i);

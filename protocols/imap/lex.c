@@ -2,6 +2,7 @@
 
 #include "base/ascii.h"
 #include "base/num.h"
+#include "base/utf7.h"
 
 /* --- characters ---------------------------------------------------------- */
 
@@ -259,14 +260,20 @@ imap_lex_nz_number(struct imap_lex *lx, uint32_t *out)
 static enum parse
 quoted(struct imap_lex *lx, struct slice *out)
 {
-	struct slice rest = slice_skip(lx->in, lx->pos);
+	struct slice rest = slice_skip(lx->in, lx->pos), s;
 	bool escaped = false;
+	uint8_t all = 0; /* bits that some byte has */
 
 	for (size_t i = 1; i < rest.n; i++) {
 		uint8_t c = rest.p[i];
 
+		all |= c;
 		if (c == '"') {
-			*out = slice_of(rest.p + 1, i - 1);
+			s = slice_of(rest.p + 1, i - 1);
+			/* RFC 6855 3: uQUOTED-CHAR */
+			if (all >= 0x80 && !lx->bytes && !utf8_valid(s))
+				return bad(lx, "not UTF-8 in a quoted string");
+			*out = s;
 			lx->escaped = escaped;
 			lx->pos += i + 1;
 			return PARSE_OK;

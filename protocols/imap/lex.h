@@ -41,6 +41,7 @@ struct imap_lex {
 	struct slice in;
 	size_t pos;
 	bool escaped;	 /* the last string holds escapes: imap_unquote() */
+	bool bytes;	 /* 8-bit bytes in quoted strings need not be UTF-8 */
 	const char *why; /* constant text, after PARSE_BAD and PARSE_LIMIT */
 	struct imap_literal literal; /* after PARSE_LITERAL */
 };
@@ -100,7 +101,9 @@ enum parse imap_lex_nz_number(struct imap_lex *lx, uint32_t *out) MUST_USE;
 /* --- strings -------------------------------------------------------------
  *
  * out: the bytes without quotes; may hold escapes, then lx->escaped is set
- * and imap_unquote() copies them clean.  A NUL in any of them is PARSE_BAD.
+ * and imap_unquote() copies them clean.  A NUL in any of them is PARSE_BAD,
+ * and so are 8-bit bytes in a quoted string that aren't UTF-8 (RFC 6855 3),
+ * unless lx->bytes says otherwise.
  */
 enum parse imap_lex_string(struct imap_lex *lx, struct slice *out) MUST_USE;
 enum parse imap_lex_astring(struct imap_lex *lx, struct slice *out) MUST_USE;

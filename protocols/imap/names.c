@@ -1,6 +1,8 @@
 /*
  * Mailbox names between the wire and the store.
- * RFC 3501 5.1: INBOX without regard to case, hierarchy, modified UTF-7.
+ * RFC 3501 5.1: INBOX without regard to case, hierarchy, modified UTF-7; RFC
+ * 6855 3: UTF-8, in both directions after ENABLE UTF8=ACCEPT, and before it in
+ * arguments.
  *
  * In the store every name is complete: "INBOX", "INBOX.Sent".  A client may
  * leave "INBOX." out of its arguments; what it is told never does, unless the
@@ -27,6 +29,16 @@ imap_parse_astring(
 	return r;
 }
 
+static bool
+has_8bit(struct slice s)
+{
+	uint8_t all = 0;
+
+	for (size_t k = 0; k < s.n; k++)
+		all |= s.p[k];
+	return all >= 0x80;
+}
+
 bool
 imap_name_decode(struct imap_session *i, struct slice wire, struct slice *out)
 {
@@ -35,6 +47,13 @@ imap_name_decode(struct imap_session *i, struct slice wire, struct slice *out)
 
 	if (wire.n > NAME_MAX_WIRE)
 		return false;
+	/* in modified UTF-7 all is ASCII; after ENABLE "&" is but a letter */
+	if (i->utf8 || has_8bit(wire)) {
+		if (!utf8_valid(wire))
+			return false;
+		*out = arena_dup(&i->arena, wire);
+		return true;
+	}
 	buf_init(&utf8, (size_t)3 * NAME_MAX_WIRE);
 	ok = utf7_to_utf8(wire, &utf8);
 	if (ok)
@@ -140,14 +159,37 @@ imap_parse_mailbox(
 	return PARSE_OK;
 }
 
+/* Whether a prohibited character begins here: C1, U+2028, U+2029. */
+static bool
+is_prohibited(struct slice s)
+{
+	return (s.n >= 2 && s.p[0] == 0xc2 && s.p[1] < 0xa0) ||
+	    slice_starts(s, SLICE("\xe2\x80\xa8")) ||
+	    slice_starts(s, SLICE("\xe2\x80\xa9"));
+}
+
+bool
+imap_name_is_net_unicode(struct slice name)
+{
+	for (size_t k = 0; k < name.n; k++)
+		if (ascii_is_control(name.p[k]) ||
+		    is_prohibited(slice_skip(name, k)))
+			return false;
+	return true;
+}
+
 void
-imap_put_name(struct buf *out, struct slice name)
+imap_put_name(const struct imap_session *i, struct buf *out, struct slice name)
 {
 	struct buf wire;
 
+	if (i->utf8 && utf8_valid(name)) {
+		imap_put_utf8(out, name);
+		return;
+	}
 	buf_init(&wire, (size_t)4 * NAME_MAX_WIRE);
 	/* a name on disk may be no UTF-8: then no client could name it */
-	if (!utf8_to_utf7(name, &wire))
+	if (i->utf8 || !utf8_to_utf7(name, &wire))
 		imap_put_text(&wire, name);
 	imap_put_string(out, buf_slice(&wire));
 	buf_fini(&wire);
@@ -157,7 +199,8 @@ void
 imap_put_mailbox(
     const struct imap_session *i, struct buf *out, struct slice name)
 {
-	imap_put_name(out, i->names_complete ? name : imap_name_shown(i, name));
+	imap_put_name(
+	    i, out, i->names_complete ? name : imap_name_shown(i, name));
 }
 
 enum step

@@ -29,15 +29,16 @@ plain_run(struct slice s)
 	return i;
 }
 
+/* utf8: 8-bit bytes may be quoted. */
 static enum form
-form_of(struct slice s)
+form_of(struct slice s, bool utf8)
 {
 	bool literal = s.n > IMAP_QUOTED_MAX, escaped = false;
 
 	for (size_t i = plain_run(s); i < s.n && !literal; i++) {
 		uint8_t c = s.p[i];
 
-		literal = c >= 0x80 || c == '\r' || c == '\n';
+		literal = (c >= 0x80 && !utf8) || c == '\r' || c == '\n';
 		escaped |= c == '"' || c == '\\' || c == '\0';
 	}
 	return literal ? LITERAL : escaped ? ESCAPED : AS_IT_IS;
@@ -91,10 +92,10 @@ put_literal(struct buf *out, struct slice s)
 		buf_put(out, piece);
 }
 
-void
-imap_put_string(struct buf *out, struct slice s)
+static void
+put_in_form(struct buf *out, struct slice s, enum form form)
 {
-	switch (form_of(s)) {
+	switch (form) {
 	case AS_IT_IS:
 		put_as_it_is(out, s);
 		break;
@@ -105,6 +106,18 @@ imap_put_string(struct buf *out, struct slice s)
 		put_literal(out, s);
 		break;
 	}
+}
+
+void
+imap_put_string(struct buf *out, struct slice s)
+{
+	put_in_form(out, s, form_of(s, false));
+}
+
+void
+imap_put_utf8(struct buf *out, struct slice s)
+{
+	put_in_form(out, s, form_of(s, true));
 }
 
 void

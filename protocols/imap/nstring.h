@@ -24,6 +24,9 @@ enum { IMAP_QUOTED_MAX = 1000 }; /* bytes; what's longer goes as literal */
  * %x01-ff), is left out.
  */
 void imap_put_string(struct buf *out, struct slice s);
+/* The same for s in UTF-8, which may stand in a quoted string, too: to clients
+ * that enabled UTF8=ACCEPT (RFC 6855 3). */
+void imap_put_utf8(struct buf *out, struct slice s);
 /* Append s as a string, or NIL if there's none (s.p NULL). */
 void imap_put_nstring(struct buf *out, struct slice s);
 /* Append NIL. */

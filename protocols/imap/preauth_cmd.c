@@ -409,6 +409,8 @@ imap_preauth_command(struct imap_preauth *c, size_t n)
 	enum preauth_event e = PREAUTH_WAIT;
 	const struct verb *v = read_name(c, &lx);
 
+	/* passwords may be in any charset; RFC 6855 5: LOGIN is as it was */
+	lx.bytes = true;
 	if (v != NULL)
 		e = v->fn(c, &lx);
 	if (c->state == PRE_COMMAND)

@@ -364,6 +364,11 @@ charset_arg(struct imap_session *i, struct imap_lex *lx, struct search_args *a)
 
 	if (!imap_lex_word(lx, SLICE("CHARSET")))
 		return PARSE_OK;
+	/* RFC 6855 3: strings are UTF-8 then, and nothing else */
+	if (i->utf8) {
+		lx->why = "no charset is taken after ENABLE UTF8=ACCEPT";
+		return PARSE_BAD;
+	}
 	if ((r = imap_lex_space(lx)) != PARSE_OK ||
 	    (r = imap_parse_astring(i, lx, &name)) != PARSE_OK)
 		return r;
@@ -395,6 +400,11 @@ imap_search_criteria(
 
 	if (r != PARSE_OK || (r = imap_lex_space(lx)) != PARSE_OK)
 		return r;
+	/* RFC 6855, erratum 4029 */
+	if (i->utf8 && !slice_ieq(name, SLICE("UTF-8"))) {
+		lx->why = "the charset is UTF-8 after ENABLE UTF8=ACCEPT";
+		return PARSE_BAD;
+	}
 	set_charset(a, name);
 	return imap_search_program(i, lx, a);
 }

@@ -57,6 +57,8 @@ struct imap_options {
 	bool no_inferiors;   /* LIST: \NoInferiors for \HasNoChildren */
 	/* IMAP_NAMESPACE_PREFIX is empty: "Sent" is told for "INBOX.Sent" */
 	bool no_prefix;
+	/* APPEND refuses headers that aren't ASCII before ENABLE UTF8=ACCEPT */
+	bool ascii_headers;
 	bool log_deletions;  /* a line for each message that is expunged */
 	int64_t progress_ms; /* how often a long command says that it works */
 	bool keywords;	     /* other flags than the system's may be set */

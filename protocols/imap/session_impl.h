@@ -192,6 +192,7 @@ struct imap_session {
 	bool changed;		     /* the store says so */
 	bool idling;		     /* and it may be told at any time */
 	bool condstore, qresync; /* enabled, for the whole session (RFC 7162) */
+	bool utf8;		 /* UTF8=ACCEPT is enabled (RFC 6855) */
 	uint64_t modseq_held;	 /* what the client holds for the highest */
 	uint64_t modseq_told;	 /* highest in a FETCH since its last command */
 	bool modseq_lowered;	 /* it was told to hold less than that */
@@ -487,11 +488,20 @@ enum parse imap_parse_astring(
 /* before + after, in the arena. */
 struct slice imap_join(
     struct imap_session *i, struct slice before, struct slice after);
-/* From modified UTF-7 to UTF-8; false if it's neither. */
+/* From modified UTF-7 to UTF-8, or from UTF-8, which is the only form once
+ * UTF8=ACCEPT is enabled (RFC 6855 3); false if it's neither. */
 bool imap_name_decode(
     struct imap_session *i, struct slice wire, struct slice *out) MUST_USE;
-/* Append any name as an astring in modified UTF-7. */
-void imap_put_name(struct buf *out, struct slice name);
+/* Append any name as an astring in modified UTF-7, or UTF-8 if the client
+ * enabled it. */
+void imap_put_name(
+    const struct imap_session *i, struct buf *out, struct slice name);
+/*
+ * Whether a mailbox may be given that name: Net-Unicode without controls,
+ * LINE and PARAGRAPH SEPARATOR (RFC 6855 3).  One that has it all the same is
+ * served.
+ */
+bool imap_name_is_net_unicode(struct slice name) MUST_USE;
 /* The same for the store's name of a mailbox, as imap_name_shown() or as the
  * command in progress has named it. */
 void imap_put_mailbox(
@@ -504,8 +514,8 @@ void imap_put_mailbox(
 struct slice imap_name_shown(
     const struct imap_session *i, struct slice name) MUST_USE;
 /* The store's name of what a client names so; false if there can be none. */
-bool imap_name_complete(struct imap_session *i, struct slice utf8,
-    struct slice *name) MUST_USE;
+bool imap_name_complete(
+    struct imap_session *i, struct slice utf8, struct slice *name) MUST_USE;
 /* Whether it begins with "INBOX.", in either case. */
 bool imap_name_is_complete(struct slice name) MUST_USE;
 enum step imap_bad_name(struct imap_session *i);

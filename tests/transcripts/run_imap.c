@@ -53,8 +53,7 @@ fixture(struct slice word, struct slice value)
 	if (slice_eq(word, SLICE("outbox"))) {
 		options.outbox = "INBOX.Outbox";
 		options.outbox_multiple = slice_eq(value, SLICE("multiple"));
-		return options.outbox_multiple ||
-		    slice_eq(value, SLICE("yes"));
+		return options.outbox_multiple || slice_eq(value, SLICE("yes"));
 	}
 	if (slice_eq(word, SLICE("acl"))) {
 		options.acl = slice_eq(value, SLICE("yes"));
@@ -74,6 +73,10 @@ fixture(struct slice word, struct slice value)
 	}
 	if (slice_eq(word, SLICE("no-inferiors"))) {
 		options.no_inferiors = slice_eq(value, SLICE("yes"));
+		return true;
+	}
+	if (slice_eq(word, SLICE("ascii-headers"))) {
+		options.ascii_headers = slice_eq(value, SLICE("yes"));
 		return true;
 	}
 	if (slice_eq(word, SLICE("prefix"))) {
