@@ -8,6 +8,9 @@
 #ifndef BASE_SYNCER_H
 #define BASE_SYNCER_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 /*
  * One request, done in a thread of its own: an fsync(), say, or writing a
  * whole file.  run touches nothing but what its job leads to, which is nobody
@@ -33,12 +36,24 @@ struct sync_job {
 
 struct syncer {
 	void (*submit)(struct syncer *self, struct sync_job *job);
+	bool (*collect)(
+	    struct syncer *self, struct sync_job *job); /* or NULL */
 };
 
 static inline void
 syncer_submit(struct syncer *s, struct sync_job *job)
 {
 	s->submit(s, job);
+}
+
+/*
+ * For whoever can't wait until the event loop comes round: if the job was run,
+ * call done now, and not once more from there.  Whether that is so.
+ */
+static inline bool
+syncer_collect(struct syncer *s, struct sync_job *job)
+{
+	return s->collect != NULL && s->collect(s, job);
 }
 
 /* What a syncer does with a job, here and now. */

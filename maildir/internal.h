@@ -58,6 +58,7 @@ struct store {
 	struct watched_dir *watches[WATCH_BUCKETS]; /* by watch descriptor */
 	struct account *accounts[ACCOUNT_BUCKETS];
 	unsigned n_open; /* databases */
+	unsigned n_ahead; /* passes that read ahead */
 	struct cache_pool *cache_pool;
 	struct shared_indexes *shared; /* files read, or NULL */
 	uint64_t unique;	       /* counter for file names */
@@ -302,6 +303,9 @@ void mailbox_put_path(
 /* A descriptor of new/ or cur/ (DIR_*), kept open; -1 with errno. */
 int mailbox_dir_fd(struct mailbox *m, int which);
 void mailbox_close_fds(struct mailbox *m);
+/* What was told of a message's file, by whoever opened it: kept, if there is
+ * such a message still. */
+bool message_seen(struct mailbox *m, uint32_t uid, const struct stat *st);
 /* The name of message i of a chunk within its directory. */
 const char *message_name(struct buf *b, const struct chunk *c, uint32_t i);
 /* Where a message is; false: not there. */

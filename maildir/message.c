@@ -212,6 +212,18 @@ fill_in(struct mailbox *m, uint32_t uid, const struct stat *st)
 	c->body->dirty = m->meta_dirty = true;
 }
 
+bool
+message_seen(struct mailbox *m, uint32_t uid, const struct stat *st)
+{
+	struct chunk *c;
+	uint32_t i;
+
+	if (m->gone || !mailbox_find(m, uid, &c, &i))
+		return false;
+	fill_in(m, uid, st);
+	return true;
+}
+
 int
 mailbox_open_message(struct mailbox *m, uint32_t uid, int *fd,
     uint64_t *file_size, struct err *e)

@@ -8,6 +8,7 @@ libmaildir_a_SOURCES = \
 	maildir/acl.c maildir/acl.h \
 	maildir/acl_file.c maildir/acl_file.h \
 	maildir/adopt.c maildir/adopt.h \
+	maildir/ahead.c maildir/ahead.h \
 	maildir/append.c maildir/append.h \
 	maildir/append_commit.c maildir/append_impl.h \
 	maildir/background.c maildir/background.h \
@@ -159,6 +160,12 @@ TESTS += tests/unit/test_maildir_import
 tests_unit_test_maildir_import_SOURCES = tests/unit/test_maildir_import.c \
 	$(MAILDIR_FIXTURE)
 tests_unit_test_maildir_import_LDADD = $(MAILDIR_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_maildir_ahead
+TESTS += tests/unit/test_maildir_ahead
+tests_unit_test_maildir_ahead_SOURCES = tests/unit/test_maildir_ahead.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_ahead_LDADD = $(MAILDIR_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_maildir_pieces
 TESTS += tests/unit/test_maildir_pieces

@@ -69,6 +69,14 @@ may_run(const struct syncpool *p, const struct sync_job *job)
 	return n < share(p);
 }
 
+static void
+list_remove(struct job_list *l, struct sync_job **at)
+{
+	*at = (*at)->next;
+	if (*at == NULL)
+		l->last = at;
+}
+
 /* The first job that may be run. */
 static struct sync_job *
 take_job(struct syncpool *p)
@@ -77,11 +85,8 @@ take_job(struct syncpool *p)
 
 	while ((job = *at) != NULL && !may_run(p, job))
 		at = &job->next;
-	if (job == NULL)
-		return NULL;
-	*at = job->next;
-	if (*at == NULL)
-		p->todo.last = at;
+	if (job != NULL)
+		list_remove(&p->todo, at);
 	return job;
 }
 
@@ -185,13 +190,34 @@ submit(struct syncer *self, struct sync_job *job)
 	(void)pthread_cond_signal(&p->work);
 }
 
+static bool
+collect(struct syncer *self, struct sync_job *job)
+{
+	struct syncpool *p = CONTAINER_OF(self, struct syncpool, syncer);
+	struct sync_job **at = &p->finished.first;
+	bool found;
+
+	(void)pthread_mutex_lock(&p->lock);
+	while (*at != NULL && *at != job)
+		at = &(*at)->next;
+	found = *at != NULL;
+	if (found)
+		list_remove(&p->finished, at);
+	(void)pthread_mutex_unlock(&p->lock);
+	if (found) {
+		p->pending--;
+		job->done(job);
+	}
+	return found;
+}
+
 struct syncpool *
 syncpool_new(struct event_base *base, unsigned n)
 {
 	struct syncpool *p = MEM_NEW(struct syncpool);
 	sigset_t all, old;
 
-	p->syncer.submit = submit;
+	p->syncer = (struct syncer){ submit, collect };
 	list_init(&p->todo);
 	list_init(&p->finished);
 	(void)pthread_mutex_init(&p->lock, NULL);

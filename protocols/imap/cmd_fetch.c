@@ -22,6 +22,7 @@ fetch_cleanup(struct imap_session *i)
 	struct fetch_args *a = i->args;
 
 	imap_fetch_close(i);
+	ahead_end(&a->ahead);
 	for (size_t k = 0; k < FETCH_N_TEXTS; k++)
 		buf_fini(&a->texts[k]);
 	buf_fini(&a->preview_text);
@@ -274,7 +275,7 @@ look_fn(struct imap_session *i)
 	st = imap_fetch_look(i, &rc);
 	if (st != STEP_DONE)
 		return st;
-	if (a->fd >= 0 && imap_spend(i, 8192))
+	if (a->opened && imap_spend(i, 8192))
 		i->budget = 1; /* pause behind this message */
 	if (rc != 0)
 		return no_response(i, a, rc);

@@ -16,6 +16,7 @@
 #ifndef IMAP_FETCH_H
 #define IMAP_FETCH_H
 
+#include "maildir/ahead.h"
 #include "maildir/change.h"
 #include "protocols/imap/session_impl.h"
 #include "protocols/mime/header.h"
@@ -101,6 +102,11 @@ struct fetch_args {
 	bool needs_binary;
 	bool preview, preview_lazy; /* PREVIEW, PREVIEW (LAZY) */
 
+	/* reading ahead */
+	struct ahead *ahead; /* or NULL */
+	uint32_t asked;	     /* the last message that it was asked for */
+	unsigned n_opened;   /* messages in a row whose file was needed */
+
 	/* a batch */
 	uint32_t next; /* where to look for its next message */
 	uint32_t end;  /* its first message that isn't; 0: all are */
@@ -112,7 +118,10 @@ struct fetch_args {
 	/* a message */
 	uint32_t seq, uid;
 	struct message_info info;
-	int fd;
+	bool opened;	/* its file was: fd, or all of it is in begin */
+	int fd;		/* or -1 */
+	bool has_begin; /* its beginning was read ahead */
+	struct slice begin;
 	uint64_t file_size, wire_size, email_id;
 	struct mime_source source;
 	struct buf texts[FETCH_N_TEXTS];

@@ -16,6 +16,7 @@ enum {
 	HEAD = IMAP_PARTS_MIN,	/* read at once of a message */
 	COUNT_MAX = 256 * 1024, /* counted in one go */
 	TEXT_KEEP = 16 * 1024,	/* memory kept from message to message */
+	AHEAD_FROM = 2,		/* files in a row before more are read */
 };
 
 void
@@ -30,6 +31,7 @@ imap_fetch_close(struct imap_session *i)
 	if (a->fd >= 0)
 		(void)close(a->fd);
 	a->fd = -1;
+	a->opened = a->has_begin = false;
 	for (size_t k = 0; k < FETCH_N_TEXTS; k++) {
 		buf_reset(&a->texts[k]);
 		if (a->texts[k].cap > TEXT_KEEP)
@@ -147,8 +149,8 @@ make_preview(struct imap_session *i, struct fetch_args *a)
 		want = m->parts[part].body.len;
 		if (want > sizeof(body))
 			want = sizeof(body);
-		got = fsx_pread(
-		    a->fd, body, (size_t)want, (off_t)m->parts[part].body.off);
+		got = a->source.read(
+		    &a->source, body, (size_t)want, m->parts[part].body.off);
 		if (got < 0) {
 			(void)err_sys(&e, "reading message %u", a->uid);
 			imap_log_error(i, "reading a message", ERR_SYS, &e);
@@ -165,21 +167,60 @@ make_preview(struct imap_session *i, struct fetch_args *a)
 
 /* --- the whole ----------------------------------------------------------- */
 
+/* The message, if it was read ahead. */
+static bool
+take_ahead(struct fetch_args *a)
+{
+	struct ahead_message m;
+
+	if (a->ahead == NULL || !ahead_take(a->ahead, a->uid, &m))
+		return false;
+	a->fd = m.fd;
+	a->file_size = m.file_size;
+	a->begin = m.bytes;
+	a->has_begin = true;
+	return true;
+}
+
+/* Messages whose files were needed are followed by more of their kind. */
+static void
+ask_ahead(struct imap_session *i, struct fetch_args *a)
+{
+	uint32_t seq;
+
+	if (++a->n_opened < AHEAD_FROM || a->changed)
+		return;
+	if (a->ahead == NULL && (a->ahead = ahead_begin(i->mailbox)) == NULL)
+		return;
+	if (a->asked < a->seq)
+		a->asked = a->seq;
+	while ((seq = imap_set_next(&a->set, a->asked + 1)) != 0 &&
+	    (a->end == 0 || seq < a->end) &&
+	    ahead_ask(a->ahead, view_get(i->view, seq)->uid))
+		a->asked = seq;
+}
+
 static int
 open_file(struct imap_session *i, struct fetch_args *a)
 {
 	struct err e = { .code = 0 };
-	int rc =
-	    mailbox_open_message(i->mailbox, a->uid, &a->fd, &a->file_size, &e);
+	int rc;
 
-	if (rc != 0) {
-		a->fd = -1;
-		if (rc != ERR_NOT_FOUND)
-			imap_log_error(i, "opening a message", rc, &e);
-		return rc;
+	if (!take_ahead(a)) {
+		rc = mailbox_open_message(
+		    i->mailbox, a->uid, &a->fd, &a->file_size, &e);
+		if (rc != 0) {
+			a->fd = -1;
+			if (rc != ERR_NOT_FOUND)
+				imap_log_error(i, "opening a message", rc, &e);
+			return rc;
+		}
 	}
+	a->opened = true;
 	if (!a->has_head)
-		a->source = mime_source_fd(a->fd);
+		a->source = a->fd >= 0 ? mime_source_fd(a->fd)
+				       : mime_source_bytes(a->begin);
+	ask_ahead(i, a);
 	return 0;
 }
 
@@ -228,29 +269,44 @@ struct looking {
  * who want it.
  */
 static int
-look_at_head(struct imap_session *i, struct fetch_args *a, struct looking w)
+read_begin(struct imap_session *i, struct fetch_args *a, uint8_t *head,
+    struct slice *out)
 {
-	uint8_t head[HEAD];
 	struct err e = { .code = 0 };
-	ssize_t got = fsx_pread(a->fd, head, sizeof(head), 0);
-	struct slice s = slice_of(head, got > 0 ? (size_t)got : 0);
+	ssize_t got;
 
+	if (a->has_begin) {
+		*out = a->begin;
+		return 0;
+	}
+	got = fsx_pread(a->fd, head, HEAD, 0);
 	if (got < 0) {
 		(void)err_sys(&e, "reading message %u", a->uid);
 		imap_log_error(i, "reading a message", ERR_SYS, &e);
 		return ERR_SYS;
 	}
+	*out = slice_of(head, (size_t)got);
+	return 0;
+}
+
+static int
+look_at_head(struct imap_session *i, struct fetch_args *a, struct looking w)
+{
+	uint8_t head[HEAD];
+	struct slice s;
+	int rc = read_begin(i, a, head, &s);
+
+	if (rc != 0)
+		return rc;
 	if (a->needs_head && !a->has_head)
 		keep_head(i, a, s);
 	if (w.fields) {
 		a->has_fields = imap_kept_make(
-		    i, a->uid, s, s.n < sizeof(head), &i->work->kept_fields);
+		    i, a->uid, s, s.n >= a->file_size, &i->work->kept_fields);
 		w.header = w.header || (!a->has_fields && !w.parts);
 	}
 	if (w.size && !w.whole && a->file_size <= COUNT_MAX) {
-		int rc = count_size(i, a, s);
-
-		if (rc != 0)
+		if ((rc = count_size(i, a, s)) != 0)
 			return rc;
 	} else {
 		w.whole = w.whole || w.size;
@@ -307,7 +363,8 @@ first_look(struct imap_session *i, struct fetch_args *a)
 			return rc;
 	if ((rc = take_info(i, a)) != 0)
 		return rc;
-	if (a->fd < 0) {
+	if (!a->opened) {
+		a->n_opened = 0;
 		if (!a->needs_size || a->wire_size != UINT64_MAX)
 			return 0;
 		if ((rc = open_file(i, a)) != 0)

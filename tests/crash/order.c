@@ -182,7 +182,7 @@ order_init(void)
 int
 order_setup(void **state)
 {
-	static struct syncer syncer = { submit };
+	static struct syncer syncer = { .submit = submit };
 	struct fixture *f;
 	int rc = fixture_setup(state);
 

@@ -6,6 +6,7 @@
 
 #include "base/fsx.h"
 #include "base/mem.h"
+#include "maildir/ahead.h"
 #include "tests/support/fake_impl.h"
 
 /* --- messages ------------------------------------------------------------ */
@@ -48,6 +49,52 @@ mailbox_open_message(struct mailbox *m, uint32_t uid, int *fd,
 		abort();
 	*file_size = f->bytes.n;
 	return 0;
+}
+
+struct ahead {
+	struct mailbox *m;
+};
+
+struct ahead *
+ahead_begin(struct mailbox *m)
+{
+	struct ahead *a = MEM_NEW(struct ahead);
+
+	a->m = m;
+	return a;
+}
+
+void
+ahead_end(struct ahead **a)
+{
+	free(*a);
+	*a = NULL;
+}
+
+/* All was read already. */
+bool
+ahead_ask(struct ahead *a, uint32_t uid)
+{
+	(void)a;
+	(void)uid;
+	return false;
+}
+
+bool
+ahead_take(struct ahead *a, uint32_t uid, struct ahead_message *out)
+{
+	const struct fake_message *f = fake_find(a->m, uid);
+	struct err e;
+
+	if (f == NULL || fake_store.read_breaks ||
+	    mailbox_open_message(a->m, uid, &out->fd, &out->file_size, &e) != 0)
+		return false;
+	out->bytes = slice_first(f->bytes, AHEAD_BYTES);
+	if (out->bytes.n == f->bytes.n) {
+		(void)close(out->fd);
+		out->fd = -1;
+	}
+	return true;
 }
 
 bool

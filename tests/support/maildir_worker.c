@@ -89,7 +89,7 @@ hold_back(struct syncer *self, struct sync_job *job)
 	*end = job;
 }
 
-static struct syncer syncer = { hold_back };
+static struct syncer syncer = { .submit = hold_back };
 
 static bool
 sync_one(void)

@@ -24,7 +24,7 @@ hold_back(struct syncer *self, struct sync_job *job)
 	*end = job;
 }
 
-struct syncer held_syncs = { hold_back };
+struct syncer held_syncs = { .submit = hold_back };
 
 bool
 sync_one(void)

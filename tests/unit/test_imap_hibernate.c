@@ -61,7 +61,7 @@ sync_at_once(struct syncer *self, struct sync_job *job)
 	sync_job_do(job);
 }
 
-static struct syncer syncer = { sync_at_once };
+static struct syncer syncer = { .submit = sync_at_once };
 
 static void
 wake(void *arg)

@@ -50,7 +50,7 @@ sync_at_once(struct syncer *self, struct sync_job *job)
 	job->done(job);
 }
 
-static struct syncer syncer = { sync_at_once };
+static struct syncer syncer = { .submit = sync_at_once };
 
 static void
 wake(void *arg)

@@ -29,7 +29,7 @@ hold(struct syncer *self, struct sync_job *job)
 	*end = job;
 }
 
-static struct syncer holder = { hold };
+static struct syncer holder = { .submit = hold };
 
 static void
 do_held(void)

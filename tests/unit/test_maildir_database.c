@@ -432,7 +432,7 @@ static void
 log_grows_ahead(void **state)
 {
 	struct fixture *f = *state, other;
-	struct syncer syncer = { sync_at_once };
+	struct syncer syncer = { .submit = sync_at_once };
 	unsigned n_grown = 0;
 	uint32_t uid;
 	off_t size;

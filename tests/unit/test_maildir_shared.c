@@ -209,7 +209,7 @@ static void
 checkpoint_aside(void **state)
 {
 	struct fixture *f = *state;
-	struct syncer syncer = { submit };
+	struct syncer syncer = { .submit = submit };
 	struct mailbox *m;
 	pthread_t thread;
 	struct stat st;

@@ -345,6 +345,42 @@ siblings_come_back_together(void **state)
 	event_base_free(base);
 }
 
+/* --- a job that is fetched before the loop comes round ---------------------
+ */
+
+static void
+collects_what_was_run(void **state)
+{
+	struct event_base *base = event_base_new();
+	struct syncpool *pool = syncpool_new(base, 1);
+	struct syncer *syncer = syncpool_syncer(pool);
+	struct seen s = { .base = base, .want = 4 };
+	struct sync_job quick[3], hung[1];
+	char byte;
+
+	(void)state;
+	assert_int_equal(pipe(hung_fds), 0);
+	assert_int_equal(pipe(begun_fds), 0);
+	submit_all(pool, quick, NELEMS(quick), nothing, &s);
+	submit_all(pool, hung, NELEMS(hung), hang_loudly, &s);
+	assert_int_equal(read(begun_fds[0], &byte, 1), 1);
+	assert_true(syncer_collect(syncer, &quick[2]));
+	assert_true(syncer_collect(syncer, &quick[0]));
+	assert_int_equal(s.messages, 2);
+	assert_int_equal(syncpool_pending(pool), 2);
+	assert_false(syncer_collect(syncer, &quick[0]));
+	assert_false(syncer_collect(syncer, &hung[0]));
+	(void)close(hung_fds[1]);
+	(void)event_base_dispatch(base);
+	assert_int_equal(s.messages, 4);
+	assert_int_equal(syncpool_pending(pool), 0);
+	syncpool_free(&pool);
+	for (size_t i = 0; i < 2; i++)
+		(void)close(begun_fds[i]);
+	(void)close(hung_fds[0]);
+	event_base_free(base);
+}
+
 int
 main(void)
 {
@@ -354,6 +390,7 @@ main(void)
 		cmocka_unit_test(tickets_are_bounded),
 		cmocka_unit_test(peer_queues_what_does_not_fit),
 		cmocka_unit_test(syncpool_reports_each_job),
+		cmocka_unit_test(collects_what_was_run),
 		cmocka_unit_test(one_owner_leaves_threads_to_others),
 		cmocka_unit_test(siblings_come_back_together),
 	};

@@ -1,0 +1,238 @@
+/*
+ * Reading ahead.
+ *
+ * Messages stand in a ring of slots.  The store's thread writes a slot, then
+ * counts it as asked for; the syncer's thread fills it, then counts it as read.
+ * A slot belongs to one of them at a time, by these counters alone, and its
+ * name is looked up in a directory whose descriptor is our own: the mailbox may
+ * be closed while the thread is at work.
+ *
+ * A job reads what was asked for until then and ends, as threads are few, and
+ * others wait for them; half a ring makes the next one worth its while.
+ */
+#include "maildir/ahead.h"
+
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/fsx.h"
+#include "base/mem.h"
+#include "maildir/internal.h"
+
+enum { NAME_BYTES = 256, WORTH_A_JOB = AHEAD_MESSAGES / 2 };
+
+struct slot {
+	/* what is asked for */
+	uint32_t uid;
+	int which; /* DIR_* */
+	char name[NAME_BYTES];
+	/* what was read */
+	bool ok;
+	int fd;
+	struct stat st;
+	size_t n;
+	uint8_t bytes[AHEAD_BYTES];
+};
+
+struct ahead {
+	struct sync_job job;
+	bool running;	   /* the job is the syncer's */
+	struct mailbox *m; /* NULL: given up, ends with its job */
+	int dirs[2];
+	/* slots from the first: taken or passed over; the same without the one
+	 * that is borrowed */
+	uint32_t taken, left;
+	_Atomic uint32_t asked, read, passed;
+	_Atomic bool given_up;
+	struct slot slots[AHEAD_MESSAGES];
+};
+
+static struct slot *
+slot_at(struct ahead *a, uint32_t k)
+{
+	return &a->slots[k % AHEAD_MESSAGES];
+}
+
+/* --- in the thread -------------------------------------------------------- */
+
+static void
+fill_slot(const struct ahead *a, struct slot *s)
+{
+	ssize_t got;
+
+	s->fd = fsx_open_read(a->dirs[s->which], s->name, &s->st);
+	if (s->fd < 0)
+		return;
+	got = fsx_pread(s->fd, s->bytes, sizeof(s->bytes), 0);
+	s->ok = got >= 0;
+	s->n = s->ok ? (size_t)got : 0;
+	if (!s->ok || s->n == (uint64_t)s->st.st_size) {
+		(void)close(s->fd);
+		s->fd = -1;
+	}
+}
+
+static int
+run(struct sync_job *job)
+{
+	struct ahead *a = job->arg;
+
+	for (unsigned n = 0; n < AHEAD_MESSAGES && !a->given_up; n++) {
+		uint32_t k = a->read;
+
+		if (k == a->asked)
+			break;
+		if (k >= a->passed)
+			fill_slot(a, slot_at(a, k));
+		a->read = k + 1;
+	}
+	return 0;
+}
+
+/* --- in the store's thread ------------------------------------------------ */
+
+static void
+close_slot(struct slot *s)
+{
+	if (s->fd >= 0)
+		(void)close(s->fd);
+	s->fd = -1;
+}
+
+static void
+ahead_free(struct ahead *a)
+{
+	for (size_t k = 0; k < AHEAD_MESSAGES; k++)
+		close_slot(&a->slots[k]);
+	for (size_t d = 0; d < NELEMS(a->dirs); d++)
+		if (a->dirs[d] >= 0)
+			(void)close(a->dirs[d]);
+	free(a);
+}
+
+static void
+on_done(struct sync_job *job)
+{
+	struct ahead *a = job->arg;
+
+	a->running = false;
+	if (a->m == NULL)
+		ahead_free(a);
+}
+
+struct ahead *
+ahead_begin(struct mailbox *m)
+{
+	struct store *store = m->account->store;
+	struct ahead *a;
+
+	if (store->opt.syncer == NULL || store->n_ahead == AHEAD_MAX)
+		return NULL;
+	store->n_ahead++;
+	a = MEM_NEW(struct ahead);
+	a->m = m;
+	a->job = (struct sync_job){
+		.run = run, .done = on_done, .arg = a, .owner = m->account
+	};
+	a->dirs[DIR_NEW] = a->dirs[DIR_CUR] = -1;
+	for (size_t k = 0; k < AHEAD_MESSAGES; k++)
+		a->slots[k].fd = -1;
+	return a;
+}
+
+void
+ahead_end(struct ahead **ap)
+{
+	struct ahead *a = *ap;
+	struct store *store;
+
+	if (a == NULL)
+		return;
+	*ap = NULL;
+	store = a->m->account->store;
+	store->n_ahead--;
+	a->given_up = true;
+	if (a->running)
+		(void)syncer_collect(store->opt.syncer, &a->job);
+	a->m = NULL;
+	if (!a->running)
+		ahead_free(a);
+}
+
+/* Half a ring waits to be read: have it read, unless that's being done. */
+static void
+have_read(struct ahead *a)
+{
+	struct syncer *syncer = a->m->account->store->opt.syncer;
+
+	if (a->asked - a->read < WORTH_A_JOB ||
+	    (a->running && !syncer_collect(syncer, &a->job)))
+		return;
+	a->running = true;
+	syncer_submit(syncer, &a->job);
+}
+
+static bool
+has_dir(struct ahead *a, int which)
+{
+	int fd;
+
+	if (a->dirs[which] < 0 && (fd = mailbox_dir_fd(a->m, which)) >= 0)
+		a->dirs[which] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return a->dirs[which] >= 0;
+}
+
+bool
+ahead_ask(struct ahead *a, uint32_t uid)
+{
+	uint32_t k = a->asked, read = a->read;
+	struct slot *s = slot_at(a, k);
+	struct buf name;
+	struct chunk *c;
+	uint32_t i;
+	bool fits;
+
+	if (k - (read < a->left ? read : a->left) == AHEAD_MESSAGES)
+		return false;
+	if (a->m->gone || !mailbox_find(a->m, uid, &c, &i))
+		return true;
+	close_slot(s);
+	s->uid = uid;
+	s->which = c->place[i] & PLACE_NEW ? DIR_NEW : DIR_CUR;
+	s->ok = false;
+	if (!has_dir(a, s->which))
+		return false;
+	buf_init(&name, 1024);
+	(void)message_name(&name, c, i);
+	fits = buf_len(&name) < sizeof(s->name);
+	if (fits)
+		memcpy(s->name, buf_cstr(&name), buf_len(&name) + 1);
+	buf_fini(&name);
+	if (fits)
+		a->asked = k + 1;
+	have_read(a);
+	return true;
+}
+
+bool
+ahead_take(struct ahead *a, uint32_t uid, struct ahead_message *out)
+{
+	uint32_t k = a->taken, n = a->asked;
+	struct slot *s;
+
+	while (k != n && slot_at(a, k)->uid < uid)
+		k++;
+	a->passed = a->left = a->taken = k;
+	s = slot_at(a, k);
+	if (k == n || s->uid != uid)
+		return false;
+	a->passed = a->taken = k + 1;
+	if (a->read <= k || !s->ok || !message_seen(a->m, uid, &s->st))
+		return false;
+	*out = (struct ahead_message){ s->fd, (uint64_t)s->st.st_size,
+		slice_of(s->bytes, s->n) };
+	s->fd = -1;
+	return true;
+}
