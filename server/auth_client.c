@@ -20,6 +20,7 @@
 enum {
 	LINE_MAX_IN = 16384,
 	OUT_MAX = 4 * 1024 * 1024,
+	LINE_MAX_OUT = 65536,
 	NAMES_MAX = 1024,
 	RETRY_MS = 200,
 	N_BUCKETS = 256,
@@ -34,7 +35,10 @@ struct auth_request {
 	int64_t until_ms;
 	auth_done *done;
 	void *arg;
-	bool lost; /* the socket broke before it was answered */
+	struct buf line; /* "AUTH …", until the first answer; secret */
+	bool waits;	 /* for a socket that the line can be sent to */
+	bool again;	 /* the line was lost with its socket once */
+	bool lost;	 /* the socket broke before it was answered */
 };
 
 LIST_HEAD(request_list, auth_request);
@@ -64,6 +68,22 @@ find(struct auth_client *c, uint32_t id)
 	return NULL;
 }
 
+static void
+forget_line(struct auth_request *r)
+{
+	if (r->line.p != NULL)
+		secret_wipe(r->line.p, r->line.cap);
+	buf_fini(&r->line);
+}
+
+static void
+request_free(struct auth_request *r)
+{
+	LIST_REMOVE(r, link);
+	forget_line(r);
+	free(r);
+}
+
 /* Give a verdict; the request ends with any but AUTH_CONTINUE. */
 static void
 finish(struct auth_request *r, const struct auth_result *result)
@@ -71,10 +91,10 @@ finish(struct auth_request *r, const struct auth_result *result)
 	auth_done *done = r->done;
 	void *arg = r->arg;
 
-	if (result->verdict != AUTH_CONTINUE) {
-		LIST_REMOVE(r, link);
-		free(r);
-	}
+	if (result->verdict != AUTH_CONTINUE)
+		request_free(r);
+	else
+		forget_line(r);
 	done(arg, result);
 }
 
@@ -102,8 +122,30 @@ ask_later(struct auth_client *c)
 	(void)event_add(c->on_retry, &t);
 }
 
+/* Its socket is gone, or was never there: wait for another, or be lost. */
 static void
-disconnect(struct auth_client *c, const char *why)
+hold(struct auth_request *r)
+{
+	if (buf_len(&r->line) == 0 || r->again) {
+		r->lost = true;
+		return;
+	}
+	r->waits = true;
+	r->until_ms = clock_now() +
+	    (r->timeout_ms < AUTH_HOLD_MS ? r->timeout_ms : AUTH_HOLD_MS);
+}
+
+static void
+send_line(struct auth_client *c, struct auth_request *r)
+{
+	r->waits = false;
+	r->until_ms = clock_now() + r->timeout_ms;
+	buf_put(&c->out, buf_slice(&r->line));
+}
+
+/* again: what waits for an answer may be asked of the next socket. */
+static void
+disconnect(struct auth_client *c, const char *why, bool again)
 {
 	struct auth_request *r;
 
@@ -121,8 +163,13 @@ disconnect(struct auth_client *c, const char *why)
 		secret_wipe(c->out.p, c->out.cap);
 	buf_fini(&c->out);
 	for (size_t i = 0; i < N_BUCKETS; i++)
-		LIST_FOREACH(r, &c->bucket[i], link)
-			r->lost = true;
+		LIST_FOREACH(r, &c->bucket[i], link) {
+			if (r->waits)
+				continue;
+			r->again = r->again || !again;
+			hold(r);
+			r->again = true;
+		}
 	event_active(c->on_check, EV_TIMEOUT, 1);
 	ask_later(c);
 }
@@ -132,7 +179,7 @@ flush(struct auth_client *c)
 {
 	/* A line was cut short, and nothing more would ever be queued. */
 	if (c->fd >= 0 && !buf_ok(&c->out)) {
-		disconnect(c, "does not read");
+		disconnect(c, "does not read", true);
 		return;
 	}
 	while (c->fd >= 0 && c->ready && buf_len(&c->out) != 0) {
@@ -145,7 +192,7 @@ flush(struct auth_client *c)
 			return;
 		}
 		if (n < 0) {
-			disconnect(c, strerrordesc_np(errno));
+			disconnect(c, strerrordesc_np(errno), true);
 			return;
 		}
 		buf_drain(&c->out, (size_t)n);
@@ -231,6 +278,7 @@ static void
 take_done(struct auth_client *c)
 {
 	struct slice s = buf_slice(&c->names_coming);
+	struct auth_request *r;
 
 	c->ready = true;
 	if (buf_ok(&c->names_coming) && s.n < sizeof(c->names)) {
@@ -238,6 +286,10 @@ take_done(struct auth_client *c)
 		c->names[s.n] = '\0';
 	}
 	buf_reset(&c->names_coming);
+	for (size_t i = 0; i < N_BUCKETS; i++)
+		LIST_FOREACH(r, &c->bucket[i], link)
+			if (r->waits)
+				send_line(c, r);
 	c->hooks.mechanisms(c->hooks.arg, c->names);
 }
 
@@ -291,11 +343,11 @@ take_lines(struct auth_client *c)
 
 		if (at == s.n) {
 			if (s.n >= LINE_MAX_IN)
-				disconnect(c, "line too long");
+				disconnect(c, "line too long", false);
 			return;
 		}
 		if (!take_line(c, slice_first(s, at))) {
-			disconnect(c, "bad line");
+			disconnect(c, "bad line", false);
 			return;
 		}
 		/* A callback may have led to a disconnect. */
@@ -313,14 +365,14 @@ on_auth_readable(evutil_socket_t fd, short what, void *arg)
 
 	(void)what;
 	if (to == NULL) {
-		disconnect(c, "line too long");
+		disconnect(c, "line too long", false);
 		return;
 	}
 	n = TEMP_FAILURE_RETRY(recv(fd, to, 4096, MSG_DONTWAIT));
 	if (n < 0 && errno == EAGAIN)
 		return;
 	if (n <= 0) {
-		disconnect(c, n == 0 ? "closed" : strerrordesc_np(errno));
+		disconnect(c, n == 0 ? "closed" : strerrordesc_np(errno), true);
 		return;
 	}
 	buf_advance(&c->in, (size_t)n);
@@ -395,6 +447,30 @@ put_binding(struct buf *out, const char *name, struct slice bytes)
 	base64_encode(bytes, out);
 }
 
+static void
+put_request(struct buf *out, uint32_t id, const struct auth_start *s)
+{
+	buf_init(out, LINE_MAX_OUT);
+	buf_putf(
+	    out, "AUTH\t%u\t%s\tservice=%s\tlip=", id, s->mech, s->service);
+	put_value(out, s->local_addr);
+	buf_puts(out, "\trip=");
+	put_value(out, s->client_addr);
+	buf_putf(out, "\tlport=%u\trport=%u", s->local_port, s->client_port);
+	if (s->secured)
+		buf_puts(out, "\tsecured=tls");
+	put_unless_empty(out, "cert_username", s->cert_user);
+	put_unless_empty(out, "defdomain", s->defdomain);
+	put_unless_empty(out, "domainsep", s->domainsep);
+	put_binding(out, "tls-exporter", s->exporter);
+	put_binding(out, "tls-server-end-point", s->end_point);
+	if (s->has_response) {
+		buf_puts(out, "\tresp=");
+		base64_encode(s->response, out);
+	}
+	buf_putc(out, '\n');
+}
+
 struct auth_request *
 auth_begin(struct auth_client *c, const struct auth_start *s, auth_done *done,
     void *arg)
@@ -406,33 +482,17 @@ auth_begin(struct auth_client *c, const struct auth_start *s, auth_done *done,
 	r->done = done;
 	r->arg = arg;
 	r->timeout_ms = s->timeout_ms != 0 ? s->timeout_ms : c->timeout_ms;
-	r->until_ms = clock_now() + r->timeout_ms;
 	LIST_INSERT_HEAD(&c->bucket[r->id % N_BUCKETS], r, link);
-	if (c->fd < 0) {
+	put_request(&r->line, r->id, s);
+	if (!buf_ok(&r->line)) {
 		r->lost = true;
 		event_active(c->on_check, EV_TIMEOUT, 1);
-		return r;
+	} else if (!c->ready) {
+		hold(r);
+	} else {
+		send_line(c, r);
+		flush(c);
 	}
-	buf_putf(&c->out, "AUTH\t%u\t%s\tservice=%s\tlip=", r->id, s->mech,
-	    s->service);
-	put_value(&c->out, s->local_addr);
-	buf_puts(&c->out, "\trip=");
-	put_value(&c->out, s->client_addr);
-	buf_putf(
-	    &c->out, "\tlport=%u\trport=%u", s->local_port, s->client_port);
-	if (s->secured)
-		buf_puts(&c->out, "\tsecured=tls");
-	put_unless_empty(&c->out, "cert_username", s->cert_user);
-	put_unless_empty(&c->out, "defdomain", s->defdomain);
-	put_unless_empty(&c->out, "domainsep", s->domainsep);
-	put_binding(&c->out, "tls-exporter", s->exporter);
-	put_binding(&c->out, "tls-server-end-point", s->end_point);
-	if (s->has_response) {
-		buf_puts(&c->out, "\tresp=");
-		base64_encode(s->response, &c->out);
-	}
-	buf_putc(&c->out, '\n');
-	flush(c);
 	return r;
 }
 
@@ -458,12 +518,11 @@ auth_cancel(struct auth_request **rr)
 	if (r == NULL)
 		return;
 	*rr = NULL;
-	if (!r->lost && r->client->fd >= 0) {
+	if (!r->lost && !r->waits && r->client->fd >= 0) {
 		buf_putf(&r->client->out, "CANCEL\t%u\n", r->id);
 		flush(r->client);
 	}
-	LIST_REMOVE(r, link);
-	free(r);
+	request_free(r);
 }
 
 /* --- the client ---------------------------------------------------------- */
@@ -502,12 +561,8 @@ auth_client_free(struct auth_client **cc)
 		(void)close(c->fd);
 	}
 	for (size_t i = 0; i < N_BUCKETS; i++)
-		while (!LIST_EMPTY(&c->bucket[i])) {
-			struct auth_request *r = LIST_FIRST(&c->bucket[i]);
-
-			LIST_REMOVE(r, link);
-			free(r);
-		}
+		while (!LIST_EMPTY(&c->bucket[i]))
+			request_free(LIST_FIRST(&c->bucket[i]));
 	event_free(c->on_retry);
 	event_free(c->on_check);
 	buf_fini(&c->in);
@@ -539,7 +594,7 @@ auth_client_socket(struct auth_client *c, int fd)
 	/* A fresh socket takes that much at once. */
 	if (send(fd, buf_slice(&line).p, buf_len(&line), MSG_NOSIGNAL) !=
 	    (ssize_t)buf_len(&line))
-		disconnect(c, "handshake");
+		disconnect(c, "handshake", true);
 	buf_fini(&line);
 }
 

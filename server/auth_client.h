@@ -8,7 +8,9 @@
  *
  * One connection carries the requests of all clients, told apart by id.  The
  * socket comes from the master, as a login process can open none; when it
- * breaks, every open request ends as unavailable, and want asks for another.
+ * breaks, want asks for another.  Requests that had no answer yet wait for it,
+ * AUTH_HOLD_MS long, and are sent to it, once: so nobody hears of a restart of
+ * authdaemond.  The others, and those that waited in vain, end as unavailable.
  */
 #ifndef SERVER_AUTH_CLIENT_H
 #define SERVER_AUTH_CLIENT_H
@@ -18,7 +20,10 @@
 #include "base/defs.h"
 #include "base/slice.h"
 
-enum { AUTH_TICKET_SIZE = 16 };
+enum {
+	AUTH_TICKET_SIZE = 16,
+	AUTH_HOLD_MS = 2000, /* a check that comes once a second ends it */
+};
 
 enum auth_verdict {
 	AUTH_CONTINUE,	  /* challenge: base64, to be answered */

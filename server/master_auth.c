@@ -42,9 +42,14 @@ dial(const struct master *m, const char *name, int type)
 	return fd;
 }
 
+/* Not before its tickets come here: a login would have none. */
 int
 master_auth_dial(const struct master *m)
 {
+	if (m->auth == NULL || !peer_poll(m->auth)) {
+		errno = ENOTCONN;
+		return -1;
+	}
 	return dial(m, "login", SOCK_STREAM);
 }
 
@@ -125,7 +130,7 @@ void
 master_auth_poll(struct master *m)
 {
 	if (m->auth != NULL)
-		peer_poll(m->auth);
+		(void)peer_poll(m->auth);
 }
 
 void

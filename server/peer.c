@@ -266,12 +266,13 @@ peer_set_reading(struct peer *p, bool on)
 			  : event_del(p->on_read));
 }
 
-void
+bool
 peer_poll(struct peer *p)
 {
 	MAGIC_CHECK(p, PEER_MAGIC);
 	if (p->why == NULL)
 		on_peer_readable(p->fd, EV_READ, p);
+	return p->why == NULL;
 }
 
 size_t

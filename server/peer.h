@@ -41,10 +41,11 @@ void peer_free(struct peer **p);
 void peer_send(struct peer *p, struct msg_out *m);
 /*
  * Whether its messages are read as they come, as they are at first; where
- * they aren't, peer_poll() reads those that are there.
+ * they aren't, peer_poll() reads those that are there.  False: the peer is
+ * gone, its handler will be told or was.
  */
 void peer_set_reading(struct peer *p, bool on);
-void peer_poll(struct peer *p);
+bool peer_poll(struct peer *p);
 /* Bytes waiting to be sent. */
 size_t peer_queued(const struct peer *p);
 /* Send what is queued, blocking up to timeout_ms; for the end of a process. */

@@ -359,6 +359,19 @@ def test_authdaemond_away_is_told_apart_from_a_wrong_password(fresh):
     wait_for(back, "logins work again")
 
 
+def test_a_restart_of_authdaemond_is_waited_for(fresh):
+    """No login hears of it: neither one under way nor one in between."""
+    s = started(fresh)
+    s.start()
+    with Lines(s.connect()) as c:
+        c.line()
+        s.stop_one("authdaemond")
+        c.send(f'1 LOGIN {JOE} "{postern.PASSWORD}"\r\n2 NOOP\r\n')
+        s.start_auth()
+        assert c.line().startswith("1 OK")
+        assert c.line().startswith("2 OK")
+
+
 def test_an_authdaemond_that_hangs_is_waited_for_so_long(fresh):
     s = started(fresh, services=("imapd", "pop3d"))
     s.set("imapd", TIMEOUT_READ=1)

@@ -293,6 +293,36 @@ carries_an_exchange(void **state)
 }
 
 static void
+holds_logins_while_authdaemond_restarts(void **state)
+{
+	struct login_fixture f;
+	struct client c[2];
+	const char *line;
+
+	(void)state;
+	login_begin(&f, "", "");
+	login_start(&f, false);
+	(void)greeted(&c[0], &f, SERVICE_IMAPD);
+	(void)greeted(&c[1], &f, SERVICE_IMAPD);
+	client_say(&c[0], "a LOGIN joe secret\r\n");
+	(void)auth_expect(&f, &line);
+	(void)close(f.auth);
+	f.auth = -1;
+	(void)master_expect(&f, MSG_AUTH_WANTED);
+	/* one that begins while there is none */
+	client_say(&c[1], "b NOOP\r\nc LOGIN joe secret\r\n");
+	client_expect(&c[1], "b OK");
+	auth_connect(&f, "PLAIN");
+	for (int k = 0; k < 2; k++) {
+		auth_accept(&f, 7);
+		(void)master_expect(&f, MSG_HANDOVER);
+	}
+	client_close(&c[0]);
+	client_close(&c[1]);
+	login_end(&f);
+}
+
+static void
 survives_without_authdaemond(void **state)
 {
 	struct login_fixture f;
@@ -300,7 +330,7 @@ survives_without_authdaemond(void **state)
 	const char *line;
 
 	(void)state;
-	login_begin(&f, "", "");
+	login_begin(&f, "", "TIMEOUT_READ=1\n");
 	login_start(&f, false);
 	(void)greeted(&c, &f, SERVICE_IMAPD);
 	/* It goes in the middle of a request … */
@@ -581,6 +611,7 @@ main(void)
 		cmocka_unit_test(tells_failures_apart),
 		cmocka_unit_test(keeps_names_out_of_log_fields),
 		cmocka_unit_test(carries_an_exchange),
+		cmocka_unit_test(holds_logins_while_authdaemond_restarts),
 		cmocka_unit_test(survives_without_authdaemond),
 		cmocka_unit_test(ends_a_socket_that_breaks_the_protocol),
 		cmocka_unit_test(goes_on_when_a_handover_is_refused),
