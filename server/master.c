@@ -70,18 +70,6 @@ conn_closed(struct child *c, struct msg_in *in)
 		r->login = NULL;
 }
 
-static void
-worker_idle(struct child *c)
-{
-	struct msg_out out;
-
-	if (c->n_sessions != 0 || c->stopping)
-		return;
-	c->stopping = true;
-	msg_begin(&out, MSG_SHUTDOWN, 0);
-	peer_send(c->peer, &out);
-}
-
 /* What a holder says; anything else of it is no message of its. */
 static void
 holder_says(struct child *c, struct msg_in *in)
@@ -120,7 +108,7 @@ master_child_message(struct child *c, struct msg_in *in)
 	else if (in->type == MSG_SEND)
 		master_outbox_send(c, in);
 	else if (in->type == MSG_WORKER_IDLE)
-		worker_idle(c);
+		master_worker_idle(c);
 	else if (in->type == MSG_CONTROL && c->kind == CHILD_HOLDER)
 		holder_says(c, in);
 }

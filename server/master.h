@@ -236,6 +236,8 @@ struct child *master_worker_for(struct master *m,
 /* Why this uid may have no process at all, or NULL. */
 const char *master_ids_refused(
     const struct master *m, const struct account_record *r);
+/* End one that has no session. */
+void master_worker_idle(struct child *c);
 void master_worker_died(struct child *c, int status);
 
 /* master_service.c */

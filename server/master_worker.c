@@ -120,6 +120,46 @@ worker_program(void)
 	return path;
 }
 
+void
+master_worker_idle(struct child *c)
+{
+	struct msg_out out;
+
+	if (c->n_sessions != 0 || c->stopping)
+		return;
+	c->stopping = true;
+	msg_begin(&out, MSG_SHUTDOWN, 0);
+	peer_send(c->peer, &out);
+}
+
+/*
+ * Whether one more may be started.  At the limit one without a session makes
+ * room; those that end still, which writes no more than an export, are not
+ * counted, but in all there are at most twice as many as the limit says.
+ */
+static bool
+make_room(struct master *m)
+{
+	unsigned max = (unsigned)conf_num(m->conf, CONF_POSTERN_WORKERS_TOTAL);
+	struct child *c, *idle = NULL;
+	unsigned n = 0;
+
+	if (m->n_workers < max)
+		return true;
+	LIST_FOREACH(c, &m->children, link) {
+		if (c->kind != CHILD_WORKER || c->stopping)
+			continue;
+		n++;
+		if (c->n_sessions == 0 && c->peer != NULL)
+			idle = c; /* the last one: started first */
+	}
+	if (m->n_workers >= 2 * max || (n >= max && idle == NULL))
+		return false;
+	if (n >= max)
+		master_worker_idle(idle);
+	return true;
+}
+
 static struct child *
 start_worker(struct master *m, const struct account_record *r, unsigned slot,
     const char *only_account, const char **why)
@@ -130,8 +170,7 @@ start_worker(struct master *m, const struct account_record *r, unsigned slot,
 	char *page;
 	int fd;
 
-	if (m->n_workers >=
-	    (unsigned)conf_num(m->conf, CONF_POSTERN_WORKERS_TOTAL)) {
+	if (!make_room(m)) {
 		*why = "all workers are busy";
 		return NULL;
 	}

@@ -1,6 +1,12 @@
 """Limits and time-outs of docs/limits.md, each set by its key and reached over
 the network; how each is judged in detail is in the unit tests and transcripts.
 """
+import contextlib
+import os
+import pathlib
+import signal
+import time
+
 import pytest
 from postern import (ANN, JOE, Lines, PASSWORD, Server, imap, pop3,
                      wait_for)
@@ -175,6 +181,58 @@ def test_sessions_of_a_worker(directory):
             c.ok("NOOP")
 
 
+def test_workers_of_all(directory):
+    """Accounts that would have a worker of their own are refused, until the
+    one worker there may be has no session."""
+    with Server(directory / "x", WORKERS=16, WORKERS_TOTAL=1) as s:
+        users = [s.add_user(f"user{n}@example.com") for n in range(6)]
+        with imap(s, users[0]) as c:
+            said = []
+            for user in users[1:]:
+                with fresh(s, "imapd") as other:
+                    said.append(other.imap(f"LOGIN {user} \"{PASSWORD}\"")[-1])
+            assert any("NO [UNAVAILABLE]" in line for line in said), said
+            c.ok("NOOP")
+            assert len(s.workers()) == 1
+
+        def all_can():
+            with contextlib.suppress(AssertionError):
+                for user in users:
+                    imap(s, user).close()
+                return True
+        wait_for(all_can, "one after the other, they can all log in")
+        wait_for(lambda: len(s.workers()) == 1, "one worker is left")
+
+
+def open_indexes(server):
+    """How many databases the server's one worker has open."""
+    worker, = server.workers()
+    links = []
+    for fd in pathlib.Path(f"/proc/{worker}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            links.append(os.readlink(fd))
+    return sum(link.endswith("/postern.db") for link in links)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="looks into a sandboxed worker")
+@pytest.mark.parametrize("most", [1, 2])
+def test_accounts_that_are_open(directory, most):
+    with Server(directory / f"y{most}", ACCOUNTS_OPEN_MAX=most,
+                WORKERS=1) as s:
+        users = [s.add_user(f"user{n}@example.com") for n in range(3)]
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(imap(s, user)) for user in users]
+            for c in clients:
+                c.ok("SELECT INBOX")
+                c.ok("STATUS INBOX (MESSAGES)")
+            assert open_indexes(s) == most
+            for c, user in zip(clients, users):
+                s.deliver(email=user)
+                wait_for(lambda: any("1 EXISTS" in line
+                                     for line in c.ok("NOOP")), "the mail")
+            assert open_indexes(s) == most
+
+
 # --- time ---------------------------------------------------------------------
 
 def test_time_to_log_in(hasty):
@@ -206,3 +264,18 @@ def test_time_without_a_command(hasty):
         hasty.deliver()
         rest(c)
     wait_for(lambda: "TIMEOUT" in hasty.log(), "the end in the log")
+
+
+def test_time_to_end(directory):
+    """A worker that doesn't end when it is told to is ended."""
+    with Server(directory / "z", SHUTDOWN_TIMEOUT=1) as s:
+        s.add_user(JOE)
+        with imap(s) as c:
+            worker, = s.workers()
+            os.kill(worker, signal.SIGSTOP)
+            begun = time.monotonic()
+            s.signal(signal.SIGTERM)
+            assert s.processes["posternd"].wait(30) == 0
+            assert time.monotonic() - begun < 8  # 10 is the default
+            assert not pathlib.Path(f"/proc/{worker}").exists()
+            rest(c)
