@@ -284,13 +284,24 @@ limits_stay(void **state)
 
 /* --- warnings ------------------------------------------------------------- */
 
+/* The last warning was so many seconds from now. */
+static void
+warned_at(struct fixture *f, int64_t seconds)
+{
+	time_t wall_s = (time_t)(f->wall_ms / 1000 + seconds);
+	struct timespec both[2] = { { .tv_sec = wall_s },
+		{ .tv_sec = wall_s } };
+
+	assert_int_equal(
+	    utimensat(AT_FDCWD, fixture_path(f, "quotawarn"), both, 0), 0);
+}
+
 static void
 warns_once_a_day(void **state)
 {
 	struct fixture *f = *state;
 	int fd = open_root(f);
 	struct deliver_to to = target(f, fd);
-	struct timespec old[2] = { { .tv_sec = 0 } };
 	struct err e;
 	struct stat st;
 
@@ -305,27 +316,19 @@ warns_once_a_day(void **state)
 	assert_int_equal(
 	    deliver_warning(&to, SLICE("Subject: w\n\nx\n"), &e), 0);
 
-	old[0].tv_sec = old[1].tv_sec = f->wall_ms / 1000 - 86400 + 60;
-	assert_int_equal(
-	    utimensat(AT_FDCWD, fixture_path(f, "quotawarn"), old, 0), 0);
+	warned_at(f, -86400 + 60);
 	assert_int_equal(
 	    deliver_warning(&to, SLICE("Subject: w\n\nx\n"), &e), 0);
-	old[0].tv_sec = old[1].tv_sec = f->wall_ms / 1000 - 86400 - 60;
-	assert_int_equal(
-	    utimensat(AT_FDCWD, fixture_path(f, "quotawarn"), old, 0), 0);
+	warned_at(f, -86400 - 60);
 	assert_int_equal(
 	    deliver_warning(&to, SLICE("Subject: w\n\nx\n"), &e), 1);
 	/* by another, who began later than we */
-	old[0].tv_sec = old[1].tv_sec = f->wall_ms / 1000 + 60;
-	assert_int_equal(
-	    utimensat(AT_FDCWD, fixture_path(f, "quotawarn"), old, 0), 0);
+	warned_at(f, 60);
 	to = target(f, fd);
 	assert_int_equal(
 	    deliver_warning(&to, SLICE("Subject: w\n\nx\n"), &e), 0);
 	/* a clock that was wrong once: never silent for years */
-	old[0].tv_sec = old[1].tv_sec = f->wall_ms / 1000 + 1000000;
-	assert_int_equal(
-	    utimensat(AT_FDCWD, fixture_path(f, "quotawarn"), old, 0), 0);
+	warned_at(f, 1000000);
 	to = target(f, fd);
 	assert_int_equal(
 	    deliver_warning(&to, SLICE("Subject: w\n\nx\n"), &e), 1);
