@@ -443,6 +443,27 @@ def test_manual_pages_are_installed():
     assert not [page for page in PAGES if f"man/{page}" not in fragment]
 
 
+def test_troubleshooting_quotes_real_messages():
+    """What stands there between backquotes, but for `…`, names and numbers, is
+    text of the source."""
+    source = "".join(
+        re.sub(r'"\s*(?:PRI\w+\s*)?"', "", path.read_text())
+        for folder in ("auth", "base", "ctl", "maildir", "protocols", "server",
+                       "etc")
+        for path in (TOP / folder).rglob("*")
+        if path.suffix in (".c", ".h", ".def", ".in", ".sh"))
+    page = (TOP / "docs/troubleshooting.md").read_text()
+    unknown = []
+    for row in page.split("\n## ", 1)[1].splitlines():
+        for message in re.findall(r"`([^`]+)`", row.split(" | ")[0]
+                                  if row.startswith("| `") else ""):
+            parts = re.split(r"…|[A-Z]+_[A-Z]+|\w+=|\d+", message)
+            unknown += [(message, part) for part in
+                        (p.strip(" :;,()[]=") for p in parts)
+                        if len(part) > 3 and part not in source]
+    assert not unknown
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_manual_pages_are_clean(page):
     other = re.match(r"\.so man\d/(\S+)\n$", (TOP / "man" / page).read_text())
