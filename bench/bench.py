@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Measure Postern against Debian's Dovecot and Courier on the same mail.
+"""Measure Postern against Debian's Dovecot, Courier and Cyrus.
 
 Every case is run on each server in turn, round after round; the report has
 the medians, of wall time and of the CPU seconds of all of a server's
@@ -244,7 +244,7 @@ def main():
     work.mkdir(parents=True, exist_ok=True)
     check_place(work)
     wanted = [name.lower() for name in args.server]
-    kinds = [kind for kind in servers.ALL
+    kinds = [kind for kind in [*servers.ALL, servers.Cyrus]
              if not wanted or kind.name.lower() in wanted]
     running, missing = bring_up(kinds, work, args)
     results, problems, idle, base = {}, {}, {}, {}

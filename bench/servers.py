@@ -1,6 +1,6 @@
-"""Postern, Dovecot and Courier: fetched, configured, started, ended.
+"""Postern, Dovecot, Courier, Cyrus: fetched, configured, started, ended.
 
-Each is a subclass of Server.  Dovecot and Courier are Debian's packages,
+Each is a subclass of Server.  All but Postern are Debian's packages,
 unpacked below the work folder; they see them laid over /usr and /etc, in a
 mount namespace of their own, so that nothing is installed and packages that
 conflict don't meet.
@@ -29,6 +29,11 @@ START_SECONDS = 30
 
 class Missing(Exception):
     """A server can't be had here; the text says why."""
+
+
+def local(user):
+    """The name of a user without its domain."""
+    return user.partition("@")[0]
 
 
 def free_port():
@@ -361,6 +366,136 @@ SQLITE_MAILDIR_FIELD maildir
         ]
 
 
+class Cyrus(Server):
+    """
+    Debian's, with a store of its own: it is given the messages and flags of
+    the Maildirs, and parses them all before anything is measured.
+    """
+
+    name = "Cyrus"
+    packages = ["cyrus-imapd", "cyrus-common", "sasl2-bin"]
+    mounts = True
+    # Of one STORE, so that its line isn't too long.
+    AT_A_TIME = 1000
+    FLAGS = {"S": r"\Seen", "R": r"\Answered", "F": r"\Flagged"}
+
+    def version(self):
+        deb = next((self.work / "packages" / "cyrus").glob("cyrus-imapd_*"),
+                   None)
+        return f"Cyrus {deb.name.split('_')[1].split('-')[0]}" \
+            if deb else self.name
+
+    def name_mail_user(self):
+        """Its daemons run as cyrus, which is the mail user here."""
+        super().name_mail_user()
+        path = self.run / "etc" / "passwd"
+        path.write_text(path.read_text().replace("bench:x:", "cyrus:x:"))
+
+    def configure(self):
+        etc = self.run / "etc"
+        for folder in (etc, self.run / "conf", self.run / "spool"):
+            folder.mkdir(parents=True, exist_ok=True)
+            os.chown(folder, MAIL_UID, MAIL_UID)
+        passwords = self.run / "sasldb2"
+        for name, _ in self.users:
+            subprocess.run(
+                [self.root / "usr/sbin/saslpasswd2", "-p", "-c", "-f",
+                 passwords, "-u", "bench", local(name)],
+                input=PASSWORD.encode(), check=True,
+                env=dict(os.environ, LD_LIBRARY_PATH=str(
+                    self.root / "usr/lib/x86_64-linux-gnu")))
+        os.chown(passwords, MAIL_UID, MAIL_UID)
+        (etc / "imapd.conf").write_text(f"""\
+configdirectory: {self.run}/conf
+proc_path: /run/cyrus/proc
+mboxname_lockpath: /run/cyrus/lock
+defaultpartition: default
+partition-default: {self.run}/spool
+servername: bench
+sievedir: {self.run}/sieve
+mailbox_legacy_dirs: yes
+hashimapspool: no
+fulldirhash: no
+altnamespace: no
+unixhierarchysep: no
+autocreate_quota: 0
+allowplaintext: yes
+sasl_mech_list: PLAIN LOGIN
+sasl_pwcheck_method: auxprop
+sasl_auxprop_plugin: sasldb
+sasl_sasldb_path: {passwords}
+maxlogins_per_user: 0
+""")
+        (etc / "cyrus.conf").write_text(f"""\
+START {{
+  recover cmd="/usr/lib/cyrus/bin/ctl_cyrusdb -r"
+}}
+SERVICES {{
+  imap cmd="/usr/lib/cyrus/bin/imapd -U 256" \
+listen="127.0.0.1:{self.port}" prefork=4 maxchild=2000
+}}
+EVENTS {{
+}}
+""")
+        return [
+            {"wait": ["install", "-d", "-o", "cyrus", "/run/cyrus",
+                      "/run/cyrus/proc", "/run/cyrus/lock"]},
+            {"wait": ["/usr/lib/cyrus/bin/makedirs"]},
+            ["/usr/lib/cyrus/bin/master"],
+        ]
+
+    def client(self, user):
+        return super().client(local(user))
+
+    def start(self, users):
+        super().start([(local(name), home) for name, home in users])
+        self.users = users
+        if (self.run / "filled").exists():
+            return
+        for name, home in users:
+            self.copy(name, Path(home) / "Maildir")
+        (self.run / "filled").touch()
+
+    def copy(self, user, maildir):
+        """Give it what an account has as a Maildir."""
+        client = self.client(user)
+        folders = [(maildir, "INBOX"), *(
+            (path, f"INBOX{path.name}") for path in sorted(maildir.iterdir())
+            if path.name.startswith(".") and (path / "cur").is_dir())]
+        flags = {}
+        for path, mailbox in folders:
+            if mailbox != "INBOX":
+                client.do(f"CREATE {mailbox}")
+            spool = self.run / "spool" / "user" / local(user) / \
+                mailbox.removeprefix("INBOX").lstrip(".")
+            names = sorted((path / "cur").iterdir(),
+                           key=lambda p: int(p.name.split(".")[0]))
+            for n, source in enumerate(names, 1):
+                target = spool / f"{n}."
+                target.write_bytes(source.read_bytes().replace(b"\n",
+                                                               b"\r\n"))
+                os.chown(target, MAIL_UID, MAIL_UID)
+                for letter in source.name.rpartition(",")[2]:
+                    flags.setdefault((mailbox, letter), []).append(str(n))
+        quiet(["nsenter", "--mount", "--target", str(self.pid),
+               "/usr/lib/cyrus/bin/reconstruct", "-r",
+               f"user.{local(user)}"])
+        for (mailbox, letter), numbers in flags.items():
+            client.do(f"SELECT {mailbox}")
+            for at in range(0, len(numbers), self.AT_A_TIME):
+                which = ",".join(numbers[at:at + self.AT_A_TIME])
+                client.do(f"STORE {which} +FLAGS.SILENT "
+                          f"({self.FLAGS[letter]})")
+        client.logout()
+
+    def deliver(self, account, n, _mark):
+        client = self.client(account)
+        for i in range(n):
+            text = mails.message(random.Random(i), i)
+            client.append("INBOX", text.replace(b"\n", b"\r\n"))
+        client.logout()
+
+
 class Postern(Server):
     """This source folder, built as a package would be."""
 
@@ -430,4 +565,5 @@ SQLITE_MAILDIR_FIELD maildir
                 for name in ("authdaemond", "posternd")]
 
 
+# Those that have the same Maildirs.
 ALL = [Postern, Dovecot, Courier]

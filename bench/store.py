@@ -20,6 +20,7 @@ import append
 import bench
 import imap
 import mails
+import reading
 import servers
 import usage
 
@@ -423,8 +424,11 @@ def neighbours(server, args):
 # --- growth -------------------------------------------------------------------
 
 def growth(server, args):
-    """The first SELECT ever of LARGE messages and of ten times as many, and
-    one in a new worker: time, CPU time and memory, to be ten times as much."""
+    """
+    The first SELECT ever of LARGE messages and of ten times as many, one in a
+    new worker, and what reads them all: time, CPU time and memory, to be ten
+    times as much.
+    """
     lines = []
     for n in (args.large, 10 * args.large):
         name = f"INBOX.Grown{n}"
@@ -439,10 +443,12 @@ def growth(server, args):
             with watch:
                 client.do(f"SELECT {name}")
             memory += usage.pss(server.pid)
-            client.logout()
-            lines.append(f"{server.name:9}{title:24}{n:9}"
+            lines.append(f"{title:37}{n:9}"
                          f"{watch.wall * 1000:10.0f}{watch.cpu * 1000:10.0f}"
                          f"{memory / 2**20:10.1f}")
+            if title == "SELECT in a new worker":
+                lines += reading.measure(server, client, n)
+            client.logout()
             server.restart()
         shutil.rmtree(folder(server, name))
     return lines
@@ -745,10 +751,10 @@ def main():
                 lines += neighbours(server, args)
             lines.append("")
         if args.growth:
-            lines += [f"{'':33}{'messages':>9}{'wall, ms':>10}"
-                      f"{'CPU, ms':>10}{'MiB':>10}"]
             for server in running:
                 bench.note(f"growth of {server.name}")
+                lines.append(f"{server.name:37}{'messages':>9}"
+                             f"{'wall, ms':>10}{'CPU, ms':>10}{'MiB':>10}")
                 lines += growth(server, args)
             lines.append("")
         if args.restarts != 0:

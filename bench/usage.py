@@ -87,6 +87,35 @@ def pss(root):
     return total
 
 
+def resident(root, field):
+    """The sum of VmRSS or VmHWM below root in bytes."""
+    total = 0
+    for pid in descendants(root):
+        try:
+            with open(f"/proc/{pid}/status", encoding="utf-8") as f:
+                total += sum(int(line.split()[1]) * 1024 for line in f
+                             if line.startswith(field + ":"))
+        except OSError:
+            continue
+    return total
+
+
+def reset_peak(root):
+    """Have peak() begin anew; what is resident now."""
+    for pid in descendants(root):
+        try:
+            with open(f"/proc/{pid}/clear_refs", "w", encoding="ascii") as f:
+                f.write("5")
+        except OSError:
+            continue
+    return resident(root, "VmRSS")
+
+
+def peak(root):
+    """The most that each process had resident since reset_peak()."""
+    return resident(root, "VmHWM")
+
+
 def settled_pss(root, most=20.0):
     """The same once it has stopped changing by more than one in a hundred."""
     end = time.monotonic() + most
