@@ -7,8 +7,8 @@
  * The worker's part: append received bytes to in (only while the last run
  * returned STEP_WAIT_INPUT, and never more than session_input_room()), call
  * run, write out and drain it.  run is called again at once on
- * STEP_NEXT, in the next turn on STEP_YIELD, when out has fallen below half
- * of STEP_OUTPUT_HIGH on STEP_WAIT_OUTPUT, and whenever waker was called.
+ * STEP_NEXT, in the next turn on STEP_YIELD, when out has fallen below
+ * session_output_mark() on STEP_WAIT_OUTPUT, and whenever waker was called.
  */
 #ifndef PROTOCOLS_SESSION_H
 #define PROTOCOLS_SESSION_H
@@ -36,7 +36,7 @@ struct session_peer {
 	uint32_t client_port;
 	const char *local_addr;
 	uint32_t local_port;
-	bool utf8; /* POP3: the client said UTF8 before it logged in */
+	bool utf8;	   /* POP3: the client said UTF8 before it logged in */
 	const char *tls;   /* "" or "TLSv1.3 TLS_AES_256_GCM_SHA384" */
 	const char *ident; /* log ident: "imapd", "imapd-ssl", … a constant */
 	uint64_t id;	   /* session id, for logs */
@@ -124,6 +124,17 @@ session_pause(struct session *s, enum step st)
 		s->pause_ms = 1;
 	else if (s->pause_ms < SESSION_PAUSE_MAX_MS)
 		s->pause_ms *= 2;
+}
+
+/*
+ * A step begins no more output while so much waits; with twice as much no step
+ * is begun.  Where it is compressed, the compressor and what it gave wait too.
+ */
+static inline size_t
+session_output_mark(const struct session *s)
+{
+	return s->deflate == SESSION_DEFLATE_ON ? STEP_OUTPUT_HIGH / 8
+						: STEP_OUTPUT_HIGH / 2;
 }
 
 /* How many bytes may be appended to in now. */

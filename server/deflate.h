@@ -3,7 +3,7 @@
  * RFC 1951, RFC 4978.
  *
  * Layer:  server, uses base and zlib.  No socket.
- * Memory: while it works, some 300 KiB; deflate_rest() leaves what the peer's
+ * Memory: while it works, some 110 KiB; deflate_rest() leaves what the peer's
  *         next bytes may refer to, at most 32 KiB and mostly much less.
  *
  * What comes out of few bytes may be much: deflate_take() gives only as much
@@ -30,6 +30,9 @@ void deflate_free(struct deflate **d);
 void deflate_put(
     struct deflate *d, struct slice in, bool flush, struct buf *out);
 
+/* The same of what was put without flush. */
+void deflate_flush(struct deflate *d, struct buf *out);
+
 /*
  * Take compressed bytes from the front of in and append what they are to out,
  * at most room bytes (1 or more).  0; ERR_FORMAT: that isn't DEFLATE, or the
@@ -40,7 +43,8 @@ int deflate_take(
 /* Whether deflate_take() may give more although nothing came. */
 bool deflate_pending(const struct deflate *d, const struct buf *in);
 
-/* Nothing is going on: give memory back, until the next call. */
+/* Nothing is going on, and all is flushed: give memory back, until the next
+ * call. */
 void deflate_rest(struct deflate *d);
 
 #endif

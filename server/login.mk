@@ -7,7 +7,7 @@ postern_login_sources = \
 	server/login_log.c \
 	server/login_proxy.c \
 	server/login_setup.c \
-	server/net/relay.c server/net/relay.h \
+	server/net/abort.h server/net/relay.c server/net/relay.h \
 	server/net/tls.c server/net/tls.h \
 	server/net/tls_pem.c server/net/tls_pem.h \
 	server/sandbox.c server/sandbox.h

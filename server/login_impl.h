@@ -85,6 +85,7 @@ struct conn {
 	int64_t began_ms;
 	uint64_t rcvd, sent;
 	bool read_wants_write, want_write;
+	size_t lowat;	/* CONN_HANDSHAKE: bytes it is waked for; 0: any */
 	bool lingering; /* CONN_DRAIN: our half is closed */
 	bool asked;	/* the master knows it */
 	bool denied;	/* refusal is for good */

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/pool.h"
+#include "server/net/abort.h"
 #include "server/worker.h"
 #include "server/zip.h"
 
@@ -190,7 +191,7 @@ settle(struct stream *st, enum step last)
 	if (last == STEP_YIELD || last == STEP_NEXT ||
 	    (st->want_input && st->zip != NULL && zip_has_input(st->zip)) ||
 	    (last == STEP_WAIT_OUTPUT &&
-		buf_len(&st->session->out) < STEP_OUTPUT_HIGH / 2))
+		buf_len(&st->session->out) < session_output_mark(st->session)))
 		stream_wake(st);
 	wait_for(st, interest);
 }
@@ -270,7 +271,7 @@ on_writable(struct stream *st)
 {
 	if (!send_output(st))
 		stream_free(st);
-	else if (buf_len(&st->session->out) >= STEP_OUTPUT_HIGH / 2)
+	else if (buf_len(&st->session->out) >= session_output_mark(st->session))
 		wait_for(st, st->interest);
 	else
 		stream_run(st);
@@ -283,6 +284,7 @@ on_timeout(struct stream *st)
 	    clock_now() - st->stuck_since_ms >=
 		1000 * conf_num(st->worker->conf, CONF_POSTERN_WRITE_TIMEOUT)) {
 		/* It does not read: nothing more can be said to it. */
+		net_abort(st->fd);
 		st->session->ops->eof(st->session);
 		stream_free(st);
 		return;

@@ -81,8 +81,10 @@ zip_decompress(struct zip *z)
 bool
 zip_tick(struct zip *z)
 {
-	if (buf_len(&z->out) != 0 || ++z->quiet_ticks != REST_TICKS)
+	if (++z->quiet_ticks != REST_TICKS)
 		return false;
+	/* whoever doesn't read what waits needs no compressor either */
+	deflate_flush(z->deflate, &z->out);
 	deflate_rest(z->deflate);
 	buf_trim(&z->in);
 	buf_trim(&z->out);

@@ -76,9 +76,9 @@ pump_wire(struct imap_session *i, const struct fetch_item *it, int *rc)
 	size_t had = buf_len(&i->s.out);
 	int r;
 
-	if (had >= STEP_SLICE_OUTPUT)
+	if (imap_output_full(i))
 		return STEP_WAIT_OUTPUT;
-	r = mime_wire_step(&a->wire, &i->s.out, STEP_SLICE_OUTPUT);
+	r = mime_wire_step(&a->wire, &i->s.out, session_output_mark(&i->s));
 	if (r == MIME_WIRE_MORE)
 		return imap_spend(i, buf_len(&i->s.out) - had + CHUNK)
 		    ? STEP_YIELD

@@ -97,7 +97,7 @@ imap_spend(struct imap_session *i, size_t work)
 bool
 imap_output_full(const struct imap_session *i)
 {
-	return buf_len(&i->s.out) >= STEP_SLICE_OUTPUT;
+	return buf_len(&i->s.out) >= session_output_mark(&i->s);
 }
 
 bool
@@ -292,7 +292,7 @@ run(struct session *s, int64_t now_ms, int64_t wall_ms)
 			(void)obey_end(i);
 		}
 		if (i->step != &step_ended &&
-		    buf_len(&s->out) >= STEP_OUTPUT_HIGH)
+		    buf_len(&s->out) >= 2 * session_output_mark(s))
 			st = STEP_WAIT_OUTPUT;
 		/* pipelined small commands share the slice, too */
 		else if (imap_spend(i, 64))

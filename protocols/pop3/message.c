@@ -117,10 +117,12 @@ static enum step
 send_fn(struct pop3_session *p)
 {
 	uint8_t chunk[CHUNK];
-	size_t had = buf_len(&p->s.out), used;
+	size_t used;
 	ssize_t got;
 
-	while (buf_len(&p->s.out) - had < STEP_SLICE_OUTPUT) {
+	if (buf_len(&p->s.out) >= session_output_mark(&p->s))
+		return STEP_WAIT_OUTPUT;
+	while (buf_len(&p->s.out) < session_output_mark(&p->s)) {
 		if (p->stuff.done)
 			return sent(p);
 		got = fsx_pread(p->fd, chunk, sizeof(chunk), (off_t)p->off);

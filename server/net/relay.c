@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "server/net/abort.h"
 
 enum {
 	READ_SIZE = 16 * 1024,
@@ -24,7 +25,7 @@ struct relay {
 	bool tls_eof, plain_eof; /* the side will give no more */
 	bool write_wants_read;	 /* TLS: a write waits for readability */
 	bool over;
-	int plain_fd;
+	int tls_fd, plain_fd;
 	struct timeval write_timeout;
 	void (*on_end)(void *arg);
 	void *arg;
@@ -218,9 +219,12 @@ on_relay_ready(evutil_socket_t fd, short what, void *arg)
 static void
 on_relay_stuck(evutil_socket_t fd, short what, void *arg)
 {
+	struct relay *r = arg;
+
 	(void)fd;
 	(void)what;
-	end(arg);
+	net_abort(r->tls_fd);
+	end(r);
 }
 
 struct relay *
@@ -230,6 +234,7 @@ relay_new(struct event_base *base, SSL *ssl, int tls_fd, int plain_fd,
 	struct relay *r = MEM_NEW(struct relay);
 
 	r->ssl = ssl;
+	r->tls_fd = tls_fd;
 	r->plain_fd = plain_fd;
 	r->on_end = on_end;
 	r->arg = arg;

@@ -15,7 +15,7 @@
 
 #include "server/net/tls.h"
 
-enum { RELAY_HIGH = 64 * 1024 };
+enum { RELAY_HIGH = 32 * 1024 };
 
 struct relay;
 

@@ -1,7 +1,11 @@
 """What the memory of a process holds; for root."""
 
+import contextlib
 import os
+import pathlib
+import re
 
+import postern
 import pytest
 
 # The shadow of a build with sanitizers: terabytes that hold no data.
@@ -41,3 +45,19 @@ def piece(memory, begin, n):
         return memory.read(n)
     except OSError:
         return b""
+
+
+def measurable():
+    """Not with sanitizers, which keep freed memory."""
+    worker = postern.prefix() / "libexec/postern/worker"
+    return b"__asan_init" not in worker.read_bytes()
+
+
+def tree(server):
+    """KiB (PSS) of all of a server's processes."""
+    total = 0
+    for pid in [server.pid(), *(pid for pid, _ in server.children())]:
+        with contextlib.suppress(OSError):
+            total += int(re.search(r"^Pss:\s+(\d+)", pathlib.Path(
+                f"/proc/{pid}/smaps_rollup").read_text(), re.M)[1])
+    return total

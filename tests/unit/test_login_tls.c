@@ -518,6 +518,76 @@ resumes_at_a_sibling(void **state)
 	login_end(&other);
 }
 
+/* A client whose bytes come one by one, as those of a bad line. */
+static void
+takes_a_hello_in_pieces(void **state)
+{
+	struct login_fixture f;
+	struct client c;
+	uint8_t bytes[4096];
+	BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	int n;
+
+	(void)state;
+	login_begin(&f, "", "");
+	login_start(&f, true);
+	client_connect(&c, &f, SERVICE_IMAPD_SSL);
+	(void)master_admit(&f, SERVICE_IMAPD_SSL);
+	c.ssl = SSL_new(ctx);
+	SSL_CTX_free(ctx);
+	SSL_set_bio(c.ssl, in, out);
+	for (;;) {
+		int r = SSL_connect(c.ssl);
+
+		while ((n = BIO_read(out, bytes, sizeof(bytes))) > 0)
+			for (int i = 0; i < n; i++)
+				assert_int_equal(
+				    send(c.fd, bytes + i, 1, MSG_NOSIGNAL), 1);
+		if (r == 1)
+			break;
+		assert_int_equal(SSL_get_error(c.ssl, r), SSL_ERROR_WANT_READ);
+		n = (int)recv(c.fd, bytes, sizeof(bytes), 0);
+		assert_true(n > 0);
+		assert_int_equal(BIO_write(in, bytes, n), n);
+	}
+	(void)SSL_set_fd(c.ssl, c.fd);
+	client_say(&c, "a NOOP\r\n");
+	client_close(&c);
+	(void)master_expect(&f, MSG_CONN_CLOSE);
+	login_end(&f);
+}
+
+/* A ClientHello for which OpenSSL would make room of 171 KiB; one that never
+ * is whole, and then ends; one in the form of SSL 2. */
+static void
+refuses_a_hello(void **state)
+{
+	static const struct slice heads[] = {
+		SLICE_INIT("\x16\3\1\x40\0\1\2\0\0"),
+		SLICE_INIT("\x16\3\1\0\2\1\0\x16\3\1\0\2\0\0"),
+		SLICE_INIT("\x80\x2e\1\3\1\0\x15\0\0"),
+		SLICE_INIT("\x16\3\1\0\x40\1\0\0\x3c\3\3"),
+		SLICE_INIT("\x16\3\1"),
+	};
+	struct login_fixture f;
+	struct client c;
+
+	(void)state;
+	login_begin(&f, "", "");
+	login_start(&f, true);
+	for (size_t i = 0; i < NELEMS(heads); i++) {
+		client_connect(&c, &f, SERVICE_IMAPD_SSL);
+		(void)master_admit(&f, SERVICE_IMAPD_SSL);
+		client_write(&c, heads[i]);
+		if (i >= 3)
+			(void)shutdown(c.fd, SHUT_WR);
+		(void)master_expect(&f, MSG_CONN_CLOSE);
+		client_close(&c);
+	}
+	login_end(&f);
+}
+
 int
 main(void)
 {
@@ -537,6 +607,8 @@ main(void)
 		cmocka_unit_test(reloads_without_dropping_anybody),
 		cmocka_unit_test(lets_relays_finish_at_shutdown),
 		cmocka_unit_test(resumes_at_a_sibling),
+		cmocka_unit_test(takes_a_hello_in_pieces),
+		cmocka_unit_test(refuses_a_hello),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
