@@ -468,7 +468,7 @@ def test_hung(mysql_daemon, mariadb):
     assert_temporary(mysql_daemon)
     assert_temporary(mysql_daemon)
     mariadb.signal(signal.SIGCONT)
-    support.wait_for(lambda: mysql_daemon.login() == record(), "recovery", 5)
+    support.wait_for(lambda: mysql_daemon.login() == record(), "recovery", 2)
 
 
 def test_many_while_hung(mysql_daemon, mariadb):

@@ -329,6 +329,8 @@ def test_one_worker_is_killed(fresh):
                   if workers[told.user] not in (victim, None)]
         if others:
             wait_progress(others, 5)
+        assert not {told.user for told in others} & set(ended), \
+            "none of their sessions has ended"
         stop.set()
         for thread in threads:
             thread.join(30)

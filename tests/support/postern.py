@@ -26,7 +26,7 @@ PLAIN_UID = 64123
 PASSWORD = "Geheim 7%"
 JOE = "joe@example.com"
 ANN = "ann@example.com"
-SCHEMA = (pathlib.Path(__file__).parents[2] / "etc" /
+SCHEMA = (pathlib.Path(__file__).resolve().parents[2] / "etc" /
           "postfix_users.sqlite.sql")
 REPORT = re.compile(r"(ERROR: \w+Sanitizer|runtime error: |"
                     r"Assertion .* failed|SUMMARY: \w+Sanitizer)")

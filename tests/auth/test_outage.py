@@ -1,0 +1,71 @@
+"""A database that goes away and comes back, as mail clients see it: a
+temporary failure in time, sessions that go on, and service again soon."""
+import signal
+import time
+
+import postern
+import pytest
+from postern import JOE, PASSWORD, Lines
+
+ANSWER = 5   # seconds until a login is refused
+BACK = 2     # and until it is served, once the database is back
+
+
+@pytest.fixture(scope="module")
+def server(directory, mariadb):
+    s = postern.Server(directory + "/s", modules="authmysql")
+    s.add_user()
+    row = s.users[JOE]
+    mariadb.add(JOE, **{k: row[k] for k in (
+        "clear", "uid", "gid", "homedir", "maildir")})
+    s.deliver()
+    # without the indentation, and with the keys of these rows
+    s.write("authmysqlrc", "".join(
+        line.strip() + "\n" for line in mariadb.rc().splitlines()))
+    with s:
+        yield s
+
+
+def try_imap(server):
+    with Lines(server.connect("imapd")) as c:
+        assert c.line().startswith("* OK")
+        return c.imap(f'LOGIN "{JOE}" "{PASSWORD}"')[-1].split(" ", 1)[1]
+
+
+def try_pop3(server):
+    with Lines(server.connect("pop3d")) as c:
+        assert c.line().startswith("+OK")
+        c.pop(f"USER {JOE}")
+        return c.pop(f"PASS {PASSWORD}")[0]
+
+
+def away(server, sessions):
+    """Refused as temporary, in time; nobody who is in notices."""
+    for log_in, answer in ((try_imap, "NO [UNAVAILABLE]"),
+                           (try_pop3, "-ERR [SYS/TEMP]")):
+        begin = time.monotonic()
+        said = log_in(server)
+        assert said.startswith(answer), said
+        assert time.monotonic() - begin < ANSWER
+        imap, pop3 = sessions
+        imap.ok("FETCH 1 BODY.PEEK[]")
+        assert pop3.pop("RETR 1", multi=True)[0].startswith("+OK")
+
+
+@pytest.mark.parametrize("how", ("killed", "hung"))
+def test_outage(server, mariadb, how):
+    with postern.imap(server) as imap, postern.pop3(server) as pop3:
+        imap.ok("SELECT INBOX")
+        if how == "killed":
+            mariadb.kill()
+        else:
+            mariadb.signal(signal.SIGSTOP)
+        away(server, (imap, pop3))
+        if how == "killed":
+            mariadb.start()
+        else:
+            mariadb.signal(signal.SIGCONT)
+        postern.wait_for(lambda: try_imap(server).startswith("OK"),
+                         "IMAP is back", BACK)
+        assert try_pop3(server).startswith("+OK")
+        imap.ok("NOOP")
