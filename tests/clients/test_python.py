@@ -53,6 +53,24 @@ def test_imap_append_copy_expunge(server, box):
     assert box.delete("INBOX.Kept")[0] == "OK"
 
 
+def test_imap_utf8(server, box):
+    """RFC 6855; names and texts as Python has them."""
+    name = '"INBOX.Größe & Co"'
+    server.deliver(message("Grüße"))
+    box.unselect()  # imaplib wants none to be selected
+    assert box.enable("UTF8=ACCEPT")[0] == "OK"
+    assert box.select()[1] == [b"3"]
+    assert box.create(name)[0] == "OK"
+    lines = box.list('""', '"INBOX.Grö*"')[1]
+    assert [line.decode().split('"." ')[1] for line in lines] == [name]
+    assert box.search(None, "SUBJECT", '"grüße"')[1] == [b"3"]
+    assert box.copy("3", name)[0] == "OK"
+    assert box.status(name, "(MESSAGES)")[1][0].decode().endswith(
+        f"{name} (MESSAGES 1)")
+    assert len(server.files(folder=".Größe & Co")) == 1
+    assert box.delete(name)[0] == "OK"
+
+
 def test_imap_over_tls(server):
     with imaplib.IMAP4_SSL("localhost", server.port["imapd-ssl"],
                            ssl_context=server.context()) as c:
