@@ -112,7 +112,9 @@ parse_update(struct slice name, struct foreign_update *out)
 		    !num_u64(number, &out->period) || rest.n == 0)
 			return false;
 	}
-	return foreign_base(rest, &out->base);
+	/* with an info part it could not be renamed, and would count for ever
+	 */
+	return foreign_base(rest, &out->base) && out->base.n == rest.n;
 }
 
 static int

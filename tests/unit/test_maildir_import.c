@@ -359,6 +359,13 @@ sees_maildirkw(void **state)
 	later(f);
 	refresh(f, m);
 	assert_listing(m, "1(theirs)");
+	/* no such name can be renamed when it has been taken over: it would
+	 * count again and again */
+	write_file(
+	    fixture_path(f, "courierimapkeywords/1.M1:2,"), "for ever\n");
+	later(f);
+	refresh(f, m);
+	assert_listing(m, "1(theirs)");
 	mailbox_close(&m);
 }
 
