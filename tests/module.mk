@@ -12,6 +12,7 @@ fuzz-targets: $(FUZZ_TARGETS)
 	@echo $(FUZZ_TARGETS)
 
 EXTRA_DIST += tests/fuzz/replay.sh tests/fuzz/fuzz.sh tests/fuzz/corpus \
+	tests/fuzz/README.md tests/fuzz/coverage.py tests/fuzz/parsers.txt \
 	tests/fuzz/imap_search.dict \
 	tests/lint tests/support tests/clients tests/howto \
 	tests/messages tests/transcripts \

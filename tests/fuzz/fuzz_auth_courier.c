@@ -1,6 +1,7 @@
 /*
  * Any bytes on Courier's socket; what is taken for a request must lie inside
- * of them, and a request that is one stays one when more follows.
+ * of them, and a request that is one stays one when more follows.  The answer
+ * to it, with what the request holds as the account's fields, is a line each.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,35 @@ check_inside(struct slice s, struct slice in)
 {
 	if (s.n != 0 && (s.p < in.p || s.p + s.n > in.p + in.n))
 		abort();
+}
+
+static void
+check_reply(const struct courier_request *req)
+{
+	struct answer a = { .verdict =
+				req->refused ? VERDICT_REJECTED : VERDICT_OK,
+		.uid = 1,
+		.gid = 1 };
+	struct slice rest, line;
+	struct buf out;
+
+	a.field[ACCOUNT_USERNAME] = req->query.extra;
+	a.field[ACCOUNT_ADDRESS] = req->query.user;
+	a.field[ACCOUNT_HOME] = req->query.password;
+	a.field[ACCOUNT_MAILDIR] = req->query.service;
+	buf_init(&out, COURIER_REPLY_MAX);
+	courier_reply(req->query.op, &a, &out);
+	rest = buf_slice(&out);
+	if (rest.n != 0 && rest.p[rest.n - 1] != '\n')
+		abort();
+	while (req->query.op != QUERY_ENUMERATE && rest.n != 0) {
+		(void)slice_split(&rest, '\n', &line);
+		if (!slice_eq(line, SLICE("FAIL")) &&
+		    !slice_eq(line, SLICE("OK")) &&
+		    !slice_eq(line, SLICE(".")) && !slice_has(line, '='))
+			abort();
+	}
+	buf_fini(&out);
 }
 
 int
@@ -39,6 +69,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!req.refused && req.query.op != QUERY_ENUMERATE &&
 	    !user_name_ok(req.query.user))
 		abort();
+	check_reply(&req);
 	longer = mem_alloc(size + 1);
 	memcpy(longer, data, size);
 	longer[size] = '\n';

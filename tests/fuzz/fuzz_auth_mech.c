@@ -114,7 +114,10 @@ exchange(const struct mech *m, struct slice in, enum table table)
 	enum mech_next next = MECH_CHALLENGE;
 
 	mech_state_init(&st, m);
-	secret_set(&st.tls_exporter, SLICE("EKM"));
+	if (table != KNOWS_NOBODY) /* which has no TLS */
+		secret_set(&st.tls_exporter, SLICE("EKM"));
+	if (table == IS_AWAY)
+		secret_set(&st.tls_server_end_point, SLICE("END"));
 	secret_set(&st.certified, SLICE("joe"));
 	for (int i = 0; i < STEPS_MAX && next == MECH_CHALLENGE; i++) {
 		struct slice response;
@@ -133,6 +136,29 @@ exchange(const struct mech *m, struct slice in, enum table table)
 	if (next == MECH_UNSURE && table != IS_AWAY)
 		abort();
 	mech_state_fini(&st);
+}
+
+/* Contexts stand for the password: both say the same of a digest. */
+static void
+check_cram(struct slice in)
+{
+	static const char *const hashes[] = { "md5", "sha1", "sha256" };
+	struct slice password, digest = in;
+	const bool there = slice_split(&digest, END, &password);
+
+	for (size_t i = 0; i < NELEMS(hashes) && there; i++) {
+		struct slice hash = slice_str(hashes[i]);
+		struct buf contexts;
+		bool good;
+
+		buf_init(&contexts, 2 * CRAM_CONTEXTS_MAX);
+		good = cram_check(hash, password, SLICE("<c>"), digest);
+		if (cram_make_contexts(hash, password, &contexts) &&
+		    cram_check_contexts(hash, buf_slice(&contexts),
+			SLICE("<c>"), digest) != good)
+			abort();
+		buf_fini(&contexts);
+	}
 }
 
 int
@@ -155,6 +181,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	mech = mech_find(name);
 	exchange(mech != NULL ? mech : all[data[0] % n], rest, table);
+	check_cram(rest);
 	/* What stands in a user table isn't ours either. */
 	if (scram_keys_parse(in, SCRAM_SHA256, &k) &&
 	    k.iterations > SCRAM_ITERATIONS_MAX)

@@ -1,12 +1,14 @@
 /*
  * Lines to a session of the SASL protocol, whose user table answers as the
  * input says: a line that begins with @ is a verdict for the oldest question,
- * one with + lets time pass.  Every reply must be a whole line of the protocol.
+ * one with + lets time pass; a first line of % and a character says what the
+ * socket is like.  Every reply must be a whole line of the protocol.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "auth/protocol_sasl.h"
+#include "auth/scram.h"
 #include "base/mem.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -63,9 +65,45 @@ on_ticket(void *arg, struct sasl_request *r, const struct answer *a,
 	return a->uid != 0;
 }
 
-static const struct sasl_host host = {
+static void
+on_judged(void *arg, struct sasl_request *r, bool good)
+{
+	(void)arg;
+	(void)good;
+	if (!user_name_ok(secret_slice(&r->mech.user)))
+		abort();
+}
+
+static const struct sasl_host login_host = {
 	.ask = on_ask, .forget = on_forget, .ticket = on_ticket
 };
+static const struct sasl_host other_host = {
+	.ask = on_ask, .forget = on_forget, .judged = on_judged
+};
+
+enum { NO_CLEAR = 1, NO_BINDING = 2, OTHER = 4, CLOSES = 8 };
+
+/* The keys of "pencil" as a user table has them; made once. */
+static struct slice
+keys(void)
+{
+	static char text[256];
+
+	if (text[0] == '\0') {
+		struct scram_keys k = {
+			.hash = SCRAM_SHA256, .iterations = 1, .salt_len = 1
+		};
+		struct buf b;
+
+		buf_init(&b, sizeof(text) - 1);
+		if (!scram_keys_make(&k, SLICE("pencil")))
+			abort();
+		scram_keys_put(&k, &b);
+		memcpy(text, buf_slice(&b).p, buf_len(&b));
+		buf_fini(&b);
+	}
+	return slice_str(text);
+}
 
 static void
 answer(struct table *t, struct slice line, int64_t now)
@@ -78,6 +116,7 @@ answer(struct table *t, struct slice line, int64_t now)
 	a.verdict =
 	    line.n > 1 ? (enum verdict)(line.p[1] % VERDICT_N) : VERDICT_OK;
 	a.field[ACCOUNT_ADDRESS] = slice_skip(line, 2);
+	a.extra = keys();
 	r = t->asked[0];
 	forget(t, 0);
 	sasl_session_answer(r, &a, now);
@@ -141,8 +180,16 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct table t = { .n = 0 };
 	struct sasl_session s;
 	int64_t now = 0;
+	unsigned how = 0;
 
-	sasl_session_init(&s, &o, &host, &t);
+	if (size > 1 && data[0] == '%') {
+		(void)slice_split(&rest, '\n', &line);
+		how = line.n > 1 ? line.p[1] : 0;
+		o.has_clear = (how & NO_CLEAR) == 0;
+		o.can_bind = (how & NO_BINDING) == 0;
+		o.close_on_temporary = (how & CLOSES) != 0;
+	}
+	sasl_session_init(&s, &o, how & OTHER ? &other_host : &login_host, &t);
 	while (slice_split(&rest, '\n', &line) && take(&s, &t, line, &now))
 		continue;
 	(void)sasl_session_tick(&s, now + SASL_REQUEST_MS + 1);

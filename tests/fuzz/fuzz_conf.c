@@ -46,6 +46,10 @@ use_values(const struct conf_script *s)
 		(void)!conf_tcpdopts_parse(&opts, value, NULL, NULL, &e);
 		(void)!conf_tls_parse(value, &v);
 		(void)conf_loggeropt(value, "-name");
+		(void)conf_is_service_word(slice_str(value));
+		(void)conf_capability_known(slice_str(value));
+		(void)conf_name_is_free(CONF_FILE_IMAPD, s->v[i].name);
+		(void)conf_is_auth_service(slice_str(s->v[i].name));
 		(void)conf_name_nearest(CONF_FILE_IMAPD, s->v[i].name);
 		for (unsigned k = 0; k < CONF_N_KEYS; k += 7) {
 			int64_t num;
@@ -70,6 +74,22 @@ run_parser(parser *parse, struct slice text)
 }
 
 static void
+use_conf(const struct conf *c)
+{
+	static const enum conf_file services[] = { CONF_FILE_IMAPD,
+		CONF_FILE_IMAPD_SSL, CONF_FILE_POP3D, CONF_FILE_POP3D_SSL };
+
+	for (size_t i = 0; i < NELEMS(services); i++)
+		assert(conf_tls_minimum(c, services[i]) <= CONF_TLS_1_3);
+	for (size_t i = 0; i < 4; i++) {
+		(void)conf_capability_allowed(
+		    c, services[i % 2], i / 2 != 0, SLICE("SORT"));
+		(void)conf_capability_allowed(
+		    c, services[i % 2], i / 2 != 0, SLICE("AUTH=PLAIN"));
+	}
+}
+
+static void
 run_unpack(struct slice packed)
 {
 	struct conf *c = conf_unpack(packed);
@@ -88,6 +108,7 @@ run_unpack(struct slice packed)
 	assert(slice_eq(buf_slice(&one), buf_slice(&two)));
 	buf_reset(&two);
 	conf_dump_changed(c, &two);
+	use_conf(c);
 	buf_fini(&one);
 	buf_fini(&two);
 	conf_free(&again);

@@ -1,15 +1,24 @@
 /*
  * The files of Courier and Dovecot beside a Maildir.  The first byte chooses
- * the format; what comes out must keep what the header promises.
+ * the format; what comes out must keep what the header promises.  With its
+ * highest bit the rest is a directory of files, each behind an 0xff but the
+ * first: where it is (k: courierimapkeywords, c: cur, else the Maildir), its
+ * name, a newline, its bytes.
  */
 #include "config.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
 
+#include "base/defs.h"
+#include "base/fsx.h"
 #include "base/utf7.h"
 #include "maildir/acl.h"
+#include "maildir/dir.h"
 #include "maildir/foreign.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -55,18 +64,24 @@ run_uids(struct slice bytes, bool dovecot)
 }
 
 static void
+check_keywords(const struct foreign_keywords *k)
+{
+	assert(k->n_names <= FOREIGN_KEYWORDS_MAX);
+	for (size_t i = 0; i < k->n; i++) {
+		assert(k->v[i].at + k->v[i].n <= k->n_indexes);
+		for (size_t j = 0; j < k->v[i].n; j++)
+			assert(k->indexes[k->v[i].at + j] < k->n_names);
+	}
+}
+
+static void
 run_keywords(struct slice bytes)
 {
 	struct foreign_keywords k;
 
 	foreign_keywords_init(&k);
 	courier_keywords_parse(bytes, &k);
-	assert(k.n_names <= FOREIGN_KEYWORDS_MAX);
-	for (size_t i = 0; i < k.n; i++) {
-		assert(k.v[i].at + k.v[i].n <= k.n_indexes);
-		for (size_t j = 0; j < k.v[i].n; j++)
-			assert(k.indexes[k.v[i].at + j] < k.n_names);
-	}
+	check_keywords(&k);
 	foreign_keywords_fini(&k);
 }
 
@@ -141,6 +156,141 @@ run_acl(struct slice bytes)
 	acl_fini(&again);
 }
 
+/* --- a directory ---------------------------------------------------------- */
+
+enum { FILES_MAX = 40, WORK = 50 };
+
+static const char *const folders[] = { "courierimapkeywords", "cur", "" };
+
+/* "kNAME\nBYTES" */
+static void
+put_file(int root_fd, struct slice in)
+{
+	const size_t folder = in.n == 0 ? 2
+	    : in.p[0] == 'k'		? 0
+	    : in.p[0] == 'c'		? 1
+					: 2;
+	struct slice name;
+	struct buf path;
+	int fd;
+
+	in = slice_skip(in, 1);
+	if (!slice_split(&in, '\n', &name) || name.n == 0 || name.n > 255 ||
+	    slice_has(name, '/') || slice_has(name, '\0'))
+		return;
+	buf_init(&path, 300);
+	buf_putf(&path, "./%s/", folders[folder]);
+	buf_put(&path, name);
+	fd =
+	    openat(root_fd, buf_cstr(&path), O_WRONLY | O_CREAT | O_EXCL, 0600);
+	if (fd >= 0) {
+		assert(fsx_write_all(fd, in) == 0);
+		(void)close(fd);
+	}
+	buf_fini(&path);
+}
+
+static void
+remove_files(int root_fd, const char *folder)
+{
+	struct dir_reader r;
+	struct slice name;
+
+	if (dir_reader_open(&r, root_fd, folder) < 0)
+		return;
+	while (dir_reader_next(&r, &name))
+		(void)unlinkat(dir_reader_fd(&r), (const char *)name.p, 0);
+	dir_reader_close(&r);
+}
+
+static void
+read_keywords(int root_fd, bool dovecot)
+{
+	struct foreign_keywords_reader r;
+	enum foreign_step step = FOREIGN_NONE;
+
+	if (foreign_keywords_open(&r, root_fd, "", dovecot))
+		do {
+			int work = WORK;
+
+			step = foreign_keywords_step(&r, &work);
+		} while (step == FOREIGN_MORE);
+	if (step == FOREIGN_DONE)
+		check_keywords(&r.k);
+	foreign_keywords_close(&r);
+}
+
+static void
+read_lists(int root_fd)
+{
+	enum foreign_step step;
+	struct buf names;
+
+	for (int dovecot = 0; dovecot < 2; dovecot++) {
+		struct foreign_uids_reader r;
+
+		step = FOREIGN_NONE;
+		if (foreign_uids_open(&r, root_fd, "", dovecot != 0))
+			do {
+				int work = WORK;
+
+				step = foreign_uids_step(&r, &work);
+			} while (step == FOREIGN_MORE);
+		if (step == FOREIGN_DONE)
+			check_uids(&r.u);
+		foreign_uids_close(&r);
+	}
+	buf_init(&names, 1 << 20);
+	(void)!dovecot_subscriptions_read(root_fd, &names);
+	buf_fini(&names);
+}
+
+/* Updates that wait are read once: merged, or tidied away, they are gone. */
+static void
+take_updates(int root_fd)
+{
+	struct foreign_keywords k, again;
+
+	if (!courier_keywords_read(root_fd, "", &k))
+		return;
+	check_keywords(&k);
+	courier_keywords_merged(root_fd, "", 1700000000, &k);
+	if (courier_keywords_read(root_fd, "", &again)) {
+		check_keywords(&again);
+		assert(again.n_pending == 0 && again.n >= k.n);
+		foreign_keywords_keep_pending(&again);
+		foreign_keywords_fini(&again);
+	}
+	foreign_keywords_fini(&k);
+	courier_keywords_tidy(root_fd, "", INT64_MAX / 2);
+}
+
+static void
+run_directory(struct slice in)
+{
+	char path[] = "/tmp/fuzz_foreign.XXXXXX";
+	struct slice file;
+	int fd = mkdtemp(path) == NULL ? -1 : fsx_open_dir(AT_FDCWD, path);
+
+	if (fd < 0)
+		return;
+	for (size_t i = 0; folders[i][0] != '\0'; i++)
+		assert(mkdirat(fd, folders[i], 0700) == 0);
+	for (int n = 0; n < FILES_MAX && slice_split(&in, 0xff, &file); n++)
+		put_file(fd, file);
+	read_lists(fd);
+	read_keywords(fd, true);
+	read_keywords(fd, false);
+	take_updates(fd);
+	for (size_t i = 0; folders[i][0] != '\0'; i++) {
+		remove_files(fd, folders[i]);
+		(void)unlinkat(fd, folders[i], AT_REMOVEDIR);
+	}
+	remove_files(fd, ".");
+	(void)close(fd);
+	(void)rmdir(path);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -149,6 +299,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size == 0)
 		return 0;
 	rest = slice_of(data + 1, size - 1);
+	if ((data[0] & 0x80) != 0) {
+		run_directory(rest);
+		return 0;
+	}
 	switch (data[0] % 8) {
 	case 0:
 		run_uids(rest, false);

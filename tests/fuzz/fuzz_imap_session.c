@@ -1,15 +1,18 @@
 /*
  * Commands of an IMAP session over an account in memory.  The first byte says
- * what goes wrong, the second one how the input is cut; up to the first 0xff
- * the bytes are a message, then come the commands.
+ * what goes wrong, the second one how the input is cut, and if the first one
+ * has its highest bit, a third one how the server is set up; up to the first
+ * 0xff the bytes are a message, then come the commands.
  *
  * Checked: whatever comes, the output is a sequence of whole responses, with
  * literals as long as they were announced; sequence numbers told make sense;
  * the same output however the input is cut; everything is given back.
  */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/num.h"
 #include "protocols/imap/lex.h"
 #include "protocols/imap/session.h"
@@ -149,44 +152,135 @@ never(void *arg)
 	(void)arg;
 }
 
-static bool
-run_session(struct slice message, struct slice commands, uint8_t faults,
-    size_t piece, struct buf *output)
+/* What the first and the third byte say. */
+enum { WAITS = 1, NO_CHANGE = 2, NO_OPEN = 4, READ_BREAKS = 8, NO_SPACE = 16 };
+enum { BUSY = 32, NO_PREFIX = 64, MORE = 128 };
+enum { RENAMES = 1, HIBERNATES = 2, SMALL = 4, TRASH = 8, OUTBOX = 16 };
+enum { COURIER = 32, PREAUTH = 64, ENDED = 128 };
+
+struct setup {
+	uint8_t faults, more;
+	size_t piece; /* how many bytes come at once */
+};
+
+static void
+set_options(const struct setup *setup, struct imap_options *opt)
 {
-	struct imap_options opt = imap_options_default;
+	const bool small = (setup->more & SMALL) != 0;
+
+	*opt = imap_options_default;
+	opt->line_max = small ? 100 : 1000;
+	opt->literals_max = small ? 50 : 1000;
+	opt->message_max = small ? 200 : 100000;
+	opt->no_prefix = (setup->faults & NO_PREFIX) != 0;
+	if (small) {
+		opt->nesting_max = 2;
+		opt->set_max = 3;
+		opt->bad_max = 3;
+		opt->progress_ms = 2;
+		opt->mime = (struct mime_options){ .max_depth = 1,
+			.max_parts = 2,
+			.max_field = 40,
+			.max_text = 40 };
+	}
+	if ((setup->more & TRASH) != 0) {
+		opt->trash_mailbox = opt->trash = "INBOX.a";
+		opt->log_deletions = true;
+	}
+	if ((setup->more & OUTBOX) != 0) {
+		opt->outbox = "INBOX.a";
+		opt->outbox_multiple = (setup->more & RENAMES) != 0;
+	}
+	if ((setup->more & COURIER) != 0) {
+		opt->keywords = false;
+		opt->no_thread_sort = true;
+		opt->mark_all = false;
+		opt->no_inferiors = true;
+		opt->capability_tls = "IMAP4rev1 UIDPLUS ACL2=UNION";
+		opt->id_name = NULL;
+	} else {
+		opt->acl = (setup->faults & MORE) != 0;
+		opt->shared_index = opt->acl ? "/x" : NULL;
+		opt->shared_links = opt->acl ? "" : NULL;
+	}
+}
+
+static void
+set_store(const struct setup *setup, struct slice message)
+{
+	uint8_t faults = setup->faults;
+
+	fake_store_reset();
+	fake_store_deliver(0, message);
+	fake_store_deliver(0, SLICE("Subject: b\n\nfixed\n"));
+	fake_store_deliver(1, message);
+	fake_store.waits = (faults & WAITS) != 0;
+	fake_store.change_rc = (faults & NO_CHANGE) != 0 ? ERR_SYS : 0;
+	fake_store.open_message_rc = (faults & NO_OPEN) != 0 ? ERR_SYS : 0;
+	fake_store.read_breaks = (faults & READ_BREAKS) != 0;
+	fake_store.append_rc = (faults & NO_SPACE) != 0 ? ERR_SPACE : 0;
+	fake_store.busy = (faults & BUSY) != 0 ? 2 : 0;
+	fake_store.renames = (setup->more & RENAMES) != 0;
+	fake_store.hibernates = (setup->more & HIBERNATES) != 0;
+}
+
+/* What the worker does for a session: compresses, has messages sent. */
+static void
+serve(struct session *s, const struct setup *setup)
+{
+	if (s->deflate == SESSION_DEFLATE_ASKED)
+		s->deflate = SESSION_DEFLATE_ON;
+	if (s->send != SESSION_SEND_ASKED)
+		return;
+	(void)close(s->send_fd);
+	s->send_fd = -1;
+	s->send = SESSION_SEND_SENT;
+	if ((setup->faults & NO_CHANGE) != 0) {
+		s->send = SESSION_SEND_FAILED;
+		s->send_why = mem_strdup("no\r\nway");
+	}
+}
+
+/* No more input; or somebody ends the session. */
+static void
+end(struct session *s, const struct setup *setup)
+{
+	if ((setup->more & ENDED) != 0)
+		s->ops->end(s, SESSION_KICKED);
+	s->ops->eof(s);
+}
+
+static bool
+run_session(struct slice message, struct slice commands,
+    const struct setup *setup, struct buf *output)
+{
+	const bool preauth = (setup->more & PREAUTH) != 0;
+	struct imap_options opt;
 	struct session_peer peer = { .user = "u",
 		.client_addr = "::1",
 		.local_addr = "::1",
-		.tls = "",
+		.tls = setup->more & COURIER ? "TLSv1.3 X" : "",
+		.options = preauth ? "disableshared=1" : NULL,
 		.ident = "fuzz" };
 	struct session *s;
 	enum step st;
 	int64_t now = 1000;
 	bool eof = false;
 
-	opt.line_max = 1000;
-	opt.literals_max = 1000;
-	opt.message_max = 100000;
-	fake_store_reset();
-	fake_store_deliver(0, message);
-	fake_store_deliver(0, SLICE("Subject: b\n\nfixed\n"));
-	fake_store_deliver(1, message);
-	opt.no_prefix = (faults & 64) != 0;
-	fake_store.waits = (faults & 1) != 0;
-	fake_store.change_rc = (faults & 2) != 0 ? ERR_SYS : 0;
-	fake_store.open_message_rc = (faults & 4) != 0 ? ERR_SYS : 0;
-	fake_store.read_breaks = (faults & 8) != 0;
-	fake_store.append_rc = (faults & 16) != 0 ? ERR_SPACE : 0;
-	fake_store.busy = (faults & 32) != 0 ? 2 : 0;
-	s = imap_session_new(
-	    &opt, &peer, fake_store_account(), "L", "LOGIN", now);
+	set_options(setup, &opt);
+	set_store(setup, message);
+	s = imap_session_new(&opt, &peer, fake_store_account(),
+	    preauth ? "" : "L", "LOGIN", now);
 	s->waker = (struct waker){ never, NULL };
 	for (int runs = 0;; runs++) {
+		size_t room, n;
+
 		check(runs < RUNS_MAX);
 		st = s->ops->run(s, now++, 1700000000000);
-		check(buf_ok(&s->out));
+		check(buf_ok(&s->out) && s->ops->deadline(s) > 0);
 		buf_put(output, buf_slice(&s->out));
 		buf_drain(&s->out, buf_len(&s->out));
+		serve(s, setup);
 		if (st == STEP_DONE)
 			break;
 		if (st == STEP_WAIT_PEER)
@@ -196,14 +290,14 @@ run_session(struct slice message, struct slice commands, uint8_t faults,
 		if (commands.n == 0) {
 			check(!eof);
 			eof = true;
-			s->ops->eof(s);
+			end(s, setup);
 			continue;
 		}
-		check(session_input_room(s) > 0);
-		piece = piece < session_input_room(s) ? piece
-						      : session_input_room(s);
-		buf_put(&s->in, slice_first(commands, piece));
-		commands = slice_skip(commands, piece);
+		room = session_input_room(s);
+		check(room > 0);
+		n = setup->piece < room ? setup->piece : room;
+		buf_put(&s->in, slice_first(commands, n));
+		commands = slice_skip(commands, n);
 	}
 	s->ops->free(s);
 	check(fake_store.accounts == 0 && fake_store.mailboxes == 0);
@@ -218,25 +312,30 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct slice in = slice_of(data, size), message, commands;
 	struct buf whole, cut;
-	uint8_t faults;
-	size_t piece, end;
+	struct setup setup;
+	size_t end_of_message;
 	bool ok;
 
 	if (size < 2 || size > INPUT_SIZE_MAX)
 		return 0;
 	log_set_sink(no_log, NULL);
-	faults = data[0];
-	piece = (size_t)data[1] + 1;
+	setup = (struct setup){ .faults = data[0], .piece = SIZE_MAX / 2 };
 	in = slice_skip(in, 2);
-	end = slice_find(in, 0xff);
-	message = slice_first(in, end);
-	commands = slice_skip(in, end + 1);
+	if ((setup.faults & MORE) != 0 && in.n != 0) {
+		setup.more = in.p[0];
+		in = slice_skip(in, 1);
+	}
+	end_of_message = slice_find(in, 0xff);
+	message = slice_first(in, end_of_message);
+	commands = slice_skip(in, end_of_message + 1);
 	buf_init(&whole, OUTPUT_MAX);
 	buf_init(&cut, OUTPUT_MAX);
-	ok = run_session(message, commands, faults, SIZE_MAX / 2, &whole);
-	ok = run_session(message, commands, faults, piece, &cut) && ok;
+	ok = run_session(message, commands, &setup, &whole);
+	setup.piece = (size_t)data[1] + 1;
+	ok = run_session(message, commands, &setup, &cut) && ok;
 	if (ok) {
-		check_output(buf_slice(&whole), (faults & 8) != 0);
+		check_output(
+		    buf_slice(&whole), (setup.faults & READ_BREAKS) != 0);
 		check(slice_eq(buf_slice(&whole), buf_slice(&cut)));
 	}
 	buf_fini(&whole);

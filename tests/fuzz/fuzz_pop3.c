@@ -106,19 +106,23 @@ static void
 play(unsigned how, struct slice message, struct slice in, size_t piece,
     struct buf *out)
 {
-	static const struct pop3_options options = { .sasl = "",
-		.sasl_tls = "",
+	const struct pop3_options options = { .sasl = "",
 		.bad_max = 10,
 		.timeout_ms = 600 * 1000,
 		.line_max = 255,
-		.unicode_type = "message/global",
+		.sasl_tls = how & 128 ? " PLAIN CRAM-MD5" : "",
+		.user = (how & 128) != 0,
+		.stls = (how & 128) != 0,
+		.log_deletions = (how & 128) != 0,
+		.unicode_type = how & 128 ? "" : "message/global",
 		.mime = { .max_depth = 10,
 		    .max_parts = 100,
 		    .max_field = 1024,
 		    .max_text = 65536 } };
-	struct session_peer peer = {
-		.user = "u", .client_addr = "::1", .tls = "", .ident = "pop3d"
-	};
+	struct session_peer peer = { .user = "u",
+		.client_addr = "::1",
+		.tls = how & 128 ? "TLSv1.3 X" : "",
+		.ident = "pop3d" };
 	enum step last;
 	int64_t now = 1;
 	struct session *s;

@@ -1,7 +1,8 @@
 /*
  * What a stranger sends before login, IMAP or POP3.  The first byte chooses
  * protocol and circumstances, the second one how the rest is cut; authdaemond
- * decides by the last byte of what it is given.
+ * decides by the last byte of what it is given.  Where
+ * TLS begins, the bytes up to the next 0xff have come too early.
  *
  * Checked: the same output and events however the input is cut; output of
  * whole lines, each beginning as the protocol wants it, printable throughout;
@@ -18,6 +19,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { POP3 = 1, TLS = 2, CLEAR = 4, STARTTLS = 8, SECURE = 16 };
+enum { CONFIGURED = 32, REQUIRED = 64, ENDED = 128 };
 enum { COMMANDS = 20, RECORD_MAX = 1024 * 1024 };
 
 static const struct preauth_options options = {
@@ -31,7 +33,7 @@ static const struct preauth_options options = {
 struct run {
 	struct preauth *p;
 	struct buf record; /* output, and a byte below 0x20 for each event */
-	bool over;
+	bool over, begins_tls;
 };
 
 static void
@@ -78,12 +80,33 @@ serve(struct run *r)
 		buf_putc(&r->record, (uint8_t)e);
 		if (e == PREAUTH_AUTH || e == PREAUTH_RESPONSE)
 			decide(r);
-		else if (e == PREAUTH_STARTTLS)
+		if (e == PREAUTH_STARTTLS) {
 			check(buf_len(&p->in) == 0);
-		if (e == PREAUTH_STARTTLS || e == PREAUTH_CLOSE)
+			p->tls = true;
+			p->ops->tls_started(p);
+			r->begins_tls = true;
+		}
+		if (e == PREAUTH_CLOSE)
 			r->over = true;
 		buf_put(&r->record, buf_slice(&p->out));
 		buf_reset(&p->out);
+	}
+}
+
+/* What comes before TLS does, or the end. */
+static void
+feed(struct run *r, struct slice in, size_t piece)
+{
+	r->begins_tls = false;
+	while (in.n != 0 && !r->over && !r->begins_tls) {
+		size_t room = r->p->in.max - buf_len(&r->p->in);
+		struct slice next;
+
+		check(room != 0);
+		next = slice_first(in, piece < room ? piece : room);
+		buf_put(&r->p->in, next);
+		in = slice_skip(in, next.n);
+		serve(r);
 	}
 }
 
@@ -94,21 +117,30 @@ play(struct run *r, unsigned how, struct slice in, size_t piece)
 
 	opt = options;
 	opt.offer_starttls = (how & STARTTLS) != 0;
+	opt.tls_required = (how & REQUIRED) != 0;
+	opt.capability = opt.capability_tls = "";
+	if ((how & CONFIGURED) != 0) {
+		opt.capability = "IMAP4rev1 X-OWN AUTH=PLAIN LOGIN";
+		opt.capability_tls = "IMAP4rev1 AUTH=PLAIN CRAM-MD5 SORT";
+	}
 	*r = (struct run){ .over = false };
 	buf_init(&r->record, RECORD_MAX);
 	r->p = how & POP3 ? pop3_preauth_new(&opt) : imap_preauth_new(&opt);
 	r->p->tls = (how & TLS) != 0;
 	r->p->clear_allowed = (how & CLEAR) != 0;
 	r->p->mechanisms = how & SECURE ? "SCRAM-SHA-256 PLAIN" : "PLAIN LOGIN";
-	r->p->ops->greet(r->p, NULL, false);
+	r->p->ops->greet(r->p,
+	    (how & ~(unsigned)(POP3 | TLS)) == ENDED ? "Not now." : NULL,
+	    (how & TLS) != 0);
 	while (in.n != 0 && !r->over) {
-		size_t room = r->p->in.max - buf_len(&r->p->in);
-		struct slice next;
+		struct slice part;
 
-		check(room != 0);
-		next = slice_first(in, piece < room ? piece : room);
-		buf_put(&r->p->in, next);
-		in = slice_skip(in, next.n);
+		(void)slice_split(&in, 0xff, &part);
+		feed(r, part, piece);
+	}
+	if ((how & ENDED) != 0 && !r->over) {
+		r->p->ops->end(
+		    r->p, how & CLEAR ? PREAUTH_TIMEOUT : PREAUTH_STOPPING);
 		serve(r);
 	}
 	check(buf_ok(&r->record));

@@ -1,6 +1,7 @@
 /*
  * The PROXY header: the same answer however the bytes are cut, and exactly
- * the header's own bytes taken.
+ * the header's own bytes taken.  And an address or a network: what is written
+ * of one reads back as the same, and it is in its own network.
  */
 #include "config.h"
 
@@ -27,6 +28,29 @@ parse_prefix(const uint8_t *data, size_t n, struct proxy_header *h)
 	return result;
 }
 
+static void
+run_address(struct slice text)
+{
+	char plain[ADDR_TEXT], mapped[ADDR_TEXT];
+	struct addr a, again;
+	struct addr_net n, narrow;
+
+	if (addr_net_parse(&n, text)) {
+		assert(n.bits <= ADDR_BITS && addr_in_net(&n.addr, &n));
+		narrow = addr_net_of(&n.addr, ADDR_BITS);
+		assert(addr_in_net(&n.addr, &narrow));
+	}
+	if (!addr_parse(&a, text))
+		return;
+	assert(addr_parse(&again, slice_str(addr_text(&a, plain))));
+	assert(addr_eq(&a, &again));
+	assert(addr_parse(&again, slice_str(addr_text_mapped(&a, mapped))));
+	assert(addr_eq(&a, &again));
+	assert(!addr_is_loopback(&a) ||
+	    slice_starts(slice_str(plain),
+		addr_is_v4(&a) ? SLICE("127.") : SLICE("::1")));
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -35,6 +59,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size == 0)
 		return 0;
+	run_address(slice_of(data, size));
 	result = parse_prefix(data, size, &whole);
 	assert(result != PARSE_LITERAL);
 	if (result == PARSE_OK) {

@@ -5,7 +5,8 @@
  * munge, or as links to other Maildirs (bit 2); odd, a list.  Whatever an index
  * says, no target leads out of its place and no name is more than one part of a
  * mailbox's name; whatever a list says, it is read back as it was written, and
- * takes nothing from those who can't lose it.
+ * takes nothing from those who can't lose it.  With bit 3 it is the name of a
+ * mailbox, which is valid only if every part of it could be in an index.
  */
 #include <assert.h>
 #include <stddef.h>
@@ -92,6 +93,23 @@ run_list(struct slice bytes)
 	acl_fini(&again);
 }
 
+static void
+run_name(struct slice name)
+{
+	const bool valid = shared_name_valid(name);
+	struct slice part;
+
+	if (!valid && !shared_link_name_valid(name))
+		return;
+	assert(!slice_ends(name, SLICE(".")));
+	assert(valid != shared_link_name_valid(name));
+	assert(
+	    slice_starts(name, valid ? SLICE("#shared.") : SLICE("shared.")));
+	while (slice_split(&name, '.', &part))
+		assert(part.n != 0 && !slice_has(part, '/') &&
+		    !slice_has(part, '\0') && !slice_has(part, '\n'));
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -102,6 +120,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	rest = slice_of(data + 1, size - 1);
 	if ((data[0] & 1) != 0)
 		run_list(rest);
+	else if ((data[0] & 8) != 0)
+		run_name(rest);
 	else if ((data[0] & 4) != 0)
 		run_links(rest);
 	else

@@ -502,9 +502,9 @@ def test_every_mechanism_is_fuzzed():
         names.update(re.findall(r'\.name = SLICE_INIT\("([A-Z0-9-]+)"\)',
                                 text))
         names.update(re.findall(r'SCRAM_MECH\("([A-Z0-9-]+)"', text))
-    seeds = {path.read_bytes().split(b"\n")[0].lstrip(b"!?").decode()
+    seeds = {path.read_bytes().split(b"\n")[0].lstrip(b"!?").decode(errors="replace")
              for path in (TOP / "tests/fuzz/corpus/auth_mech").iterdir()}
-    assert len(names) >= 10 and names == seeds
+    assert len(names) >= 10 and names <= seeds
 
 
 if __name__ == "__main__":
