@@ -311,8 +311,13 @@ imap_rights_check(struct imap_session *i, struct err *e)
 		return 0;
 	mailbox_acl_print(i->mailbox, &seen);
 	/* of a link the modes count as well */
-	if (i->link || !acl_print_same(&seen, &i->acl_seen))
+	if (i->link || !acl_print_same(&seen, &i->acl_seen)) {
+		/* an IDLE comes here again and again, and keeps nothing */
+		struct arena_mark mark = arena_mark(&i->arena);
+
 		rc = rights_at(i, &p, mailbox_name(i->mailbox), &rights, e);
+		arena_rewind(&i->arena, mark);
+	}
 	if (rc != 0)
 		return rc;
 	i->acl_seen = seen;

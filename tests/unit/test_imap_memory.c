@@ -26,7 +26,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "maildir/store.h"
-#include "protocols/imap/session.h"
+#include "protocols/imap/session_impl.h"
 #include "protocols/imap/shared.h"
 
 enum {
@@ -269,6 +269,24 @@ test_pipelined(void **state)
 		fail_msg("%zu bytes", most);
 }
 
+/* An IDLE keeps no block of the arena, though rights were looked at in it. */
+static void
+test_idle(void **state)
+{
+	const struct imap_session *i =
+	    CONTAINER_OF(session, struct imap_session, s);
+
+	(void)state;
+	say("d SELECT INBOX");
+	run_through();
+	say("e IDLE");
+	run_through();
+	assert_true(session->idle);
+	assert_null(i->arena.head);
+	say("DONE");
+	run_through();
+}
+
 /* --- set-up --------------------------------------------------------------- */
 
 static int
@@ -320,6 +338,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_each),
 		cmocka_unit_test(test_pipelined),
+		cmocka_unit_test(test_idle),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
