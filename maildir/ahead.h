@@ -1,7 +1,7 @@
 /*
  * ahead: messages read a little before they are wanted, by a thread of the
  * syncer's, for whoever goes through many.  Of a first pass over small messages
- * opening, reading and closing their files is 40 % of the work.
+ * opening, reading and closing their files is a third of the work or more.
  *
  * Layer:  maildir, uses base.
  * Nobody waits for the thread: what it hasn't read by the time it is wanted,
