@@ -31,6 +31,34 @@ read_bytes(int fd, struct buf *out)
 	return n < 0 ? err_of_errno(errno) : buf_ok(out) ? 0 : ERR_LIMIT;
 }
 
+/* 1: it is there; 0: it isn't; ERR_*: that can't be told. */
+static int
+look(int root_fd, const char *path, struct stat *st)
+{
+	if (fsx_stat(root_fd, path, st) == 0)
+		return 1;
+	return errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG
+	    ? 0
+	    : err_of_errno(errno);
+}
+
+/* Most mailboxes have none: one call instead of three. */
+static bool
+is_missing(int root_fd, const char *dir, const char *name)
+{
+	struct buf path;
+	struct stat st;
+	bool missing;
+
+	buf_init(&path, PATH_BYTES);
+	buf_puts(&path, dir);
+	buf_puts(&path, dir[0] != '\0' ? "/" : "");
+	buf_puts(&path, name);
+	missing = buf_ok(&path) && look(root_fd, buf_cstr(&path), &st) == 0;
+	buf_fini(&path);
+	return missing;
+}
+
 /* Add the lines of DIR/NAME.  1; 0: there is none; ERR_*. */
 static int
 read_file(int root_fd, const char *dir, const char *name, struct acl *out)
@@ -38,6 +66,8 @@ read_file(int root_fd, const char *dir, const char *name, struct acl *out)
 	int dir_fd, fd, rc;
 	struct buf bytes;
 
+	if (is_missing(root_fd, dir, name))
+		return 0;
 	dir_fd = fsx_open_dir(root_fd, dir[0] != '\0' ? dir : ".");
 	if (dir_fd < 0)
 		return errno == ENOENT || errno == ENOTDIR || errno == ELOOP
@@ -125,17 +155,6 @@ acl_read(int root_fd, const char *dir, struct acl *out, enum acl_source *from,
 }
 
 /* --- looking ------------------------------------------------------------- */
-
-/* 1: it is there; 0: it isn't; ERR_*: that can't be told. */
-static int
-look(int root_fd, const char *path, struct stat *st)
-{
-	if (fsx_stat(root_fd, path, st) == 0)
-		return 1;
-	return errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG
-	    ? 0
-	    : err_of_errno(errno);
-}
 
 /* As read_hier() finds it. */
 static int
