@@ -3,6 +3,7 @@
 #include <sys/eventfd.h>
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -18,8 +19,14 @@ struct job_list {
 
 struct syncpool {
 	struct syncer syncer;
-	pthread_mutex_t lock; /* guards todo, finished, stop */
-	pthread_cond_t work;
+	pthread_mutex_t lock; /* guards todo, finished, stop, n_idle */
+	/*
+	 * A count for each thread that is to look for a job.  A condition
+	 * variable of glibc would have the loop wait, at the second of two
+	 * jobs, until whom it woke for the first is running.
+	 */
+	sem_t work;
+	unsigned n_idle; /* threads that wait, and were not woken yet */
 	struct job_list todo, finished;
 	const void *at_work[THREADS_MAX]; /* owners; guarded, too */
 	bool stop;
@@ -126,6 +133,21 @@ tell(struct syncpool *p)
 	(void)pthread_mutex_lock(&p->lock);
 }
 
+/* The next job, NULL at the end; the caller has the lock. */
+static struct sync_job *
+wait_job(struct syncpool *p)
+{
+	struct sync_job *job = NULL;
+
+	while (!p->stop && (job = take_job(p)) == NULL) {
+		p->n_idle++;
+		(void)pthread_mutex_unlock(&p->lock);
+		(void)TEMP_FAILURE_RETRY(sem_wait(&p->work));
+		(void)pthread_mutex_lock(&p->lock);
+	}
+	return p->stop ? NULL : job;
+}
+
 static void *
 sync_thread(void *arg)
 {
@@ -134,11 +156,7 @@ sync_thread(void *arg)
 	const void **mine;
 
 	(void)pthread_mutex_lock(&p->lock);
-	for (;;) {
-		while ((job = take_job(p)) == NULL && !p->stop)
-			(void)pthread_cond_wait(&p->work, &p->lock);
-		if (p->stop)
-			break;
+	while ((job = wait_job(p)) != NULL) {
 		mine = place(p);
 		*mine = job->owner;
 		(void)pthread_mutex_unlock(&p->lock);
@@ -181,13 +199,18 @@ static void
 submit(struct syncer *self, struct sync_job *job)
 {
 	struct syncpool *p = CONTAINER_OF(self, struct syncpool, syncer);
+	bool wake;
 
 	p->pending++;
 	(void)pthread_mutex_lock(&p->lock);
 	list_append(&p->todo, job);
+	/* else the first thread that is through takes it, as they all look */
+	wake = p->n_idle > 0 && may_run(p, job);
+	p->n_idle -= wake;
 	(void)pthread_mutex_unlock(&p->lock);
 	/* who wakes up finds the lock free */
-	(void)pthread_cond_signal(&p->work);
+	if (wake)
+		(void)sem_post(&p->work);
 }
 
 static bool
@@ -221,7 +244,7 @@ syncpool_new(struct event_base *base, unsigned n)
 	list_init(&p->todo);
 	list_init(&p->finished);
 	(void)pthread_mutex_init(&p->lock, NULL);
-	(void)pthread_cond_init(&p->work, NULL);
+	(void)sem_init(&p->work, 0, 0);
 	p->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	/* Signals are the loop's business. */
 	(void)sigfillset(&all);
@@ -252,8 +275,9 @@ syncpool_free(struct syncpool **pp)
 	*pp = NULL;
 	(void)pthread_mutex_lock(&p->lock);
 	p->stop = true;
-	(void)pthread_cond_broadcast(&p->work);
 	(void)pthread_mutex_unlock(&p->lock);
+	for (unsigned i = 0; i < p->n_threads; i++)
+		(void)sem_post(&p->work);
 	for (unsigned i = 0; i < p->n_threads; i++)
 		(void)pthread_join(p->threads[i], NULL);
 	if (p->on_wake != NULL)
@@ -261,7 +285,7 @@ syncpool_free(struct syncpool **pp)
 	if (p->wake_fd >= 0)
 		(void)close(p->wake_fd);
 	(void)pthread_mutex_destroy(&p->lock);
-	(void)pthread_cond_destroy(&p->work);
+	(void)sem_destroy(&p->work);
 	free(p);
 }
 

@@ -288,6 +288,62 @@ one_owner_leaves_threads_to_others(void **state)
 	event_base_free(base);
 }
 
+/* --- none is left lying ----------------------------------------------------
+ */
+
+enum { CROWD = 12, CROWD_JOBS = 20000 };
+
+struct crowd {
+	struct syncpool *pool;
+	struct event_base *base;
+	unsigned begun, done;
+};
+
+static void
+go_on(struct sync_job *job)
+{
+	struct crowd *c = job->arg;
+
+	if (++c->done == CROWD_JOBS)
+		(void)event_base_loopbreak(c->base);
+	if (c->begun < CROWD_JOBS) {
+		c->begun++;
+		syncer_submit(syncpool_syncer(c->pool), job);
+	}
+}
+
+/* Whoever is at work, waits, or is being woken when a job comes: it is done,
+ * even if there is none after it. */
+static void
+every_job_is_taken(void **state)
+{
+	struct crowd c = { .base = event_base_new() };
+	struct sync_job jobs[CROWD];
+	int owners[2];
+
+	(void)state;
+	for (unsigned n_owners = 0; n_owners <= 2; n_owners++) {
+		c.pool = syncpool_new(c.base, 4);
+		assert_non_null(c.pool);
+		c.done = c.begun = 0;
+		for (size_t i = 0; i < NELEMS(jobs); i++) {
+			jobs[i] = (struct sync_job){ .run = nothing,
+				.done = go_on,
+				.arg = &c,
+				.owner = n_owners == 0
+				    ? NULL
+				    : &owners[i % n_owners] };
+			c.begun++;
+			syncer_submit(syncpool_syncer(c.pool), &jobs[i]);
+		}
+		(void)event_base_dispatch(c.base);
+		assert_int_equal(c.done, CROWD_JOBS);
+		assert_int_equal(syncpool_pending(c.pool), 0);
+		syncpool_free(&c.pool);
+	}
+	event_base_free(c.base);
+}
+
 /* --- jobs that belong together ---------------------------------------------
  */
 
@@ -392,6 +448,7 @@ main(void)
 		cmocka_unit_test(syncpool_reports_each_job),
 		cmocka_unit_test(collects_what_was_run),
 		cmocka_unit_test(one_owner_leaves_threads_to_others),
+		cmocka_unit_test(every_job_is_taken),
 		cmocka_unit_test(siblings_come_back_together),
 	};
 
