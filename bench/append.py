@@ -14,6 +14,7 @@ LAYERS = (
     "+ another round trip (synchronizing literal)",
     "threads for syncs, one round trip",
     "threads for syncs, two round trips",
+    "threads for syncs, one round trip, log not synced",
 )
 LAYER_OF = {"plus": 4, "sync": 5}
 

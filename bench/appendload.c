@@ -401,6 +401,7 @@ enum layer {
 	LAYER_CONTINUE, /* another round trip for the literal */
 	LAYER_THREADS,	/* one thread has the socket, others sync; one trip */
 	LAYER_THREADS_CONTINUE,
+	LAYER_THREADS_UNSYNCED, /* one trip; the log is written, not synced */
 };
 
 enum { FRAMES = 7, LOG_FRAMES = 1000, FRAME = 4096 + 24, LOCKS = 6 };
@@ -533,7 +534,7 @@ store_message(enum layer layer, int ep, unsigned i)
 	if (layer >= LAYER_LOG)
 		write_log();
 	MUST(renameat(f.dir.tmp, f.name, f.dir.cur, f.final));
-	if (layer >= LAYER_LOG)
+	if (layer >= LAYER_LOG && layer != LAYER_THREADS_UNSYNCED)
 		submit(&log);
 	if (layer < LAYER_THREADS)
 		run_dir();
@@ -634,7 +635,7 @@ do_floor(enum layer layer, unsigned each, const char *dir)
 	MUST(f.wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
 	watch_fd(ep, f.wake);
 	f.last = &f.first;
-	plus = layer == LAYER_SOCKET || layer == LAYER_THREADS;
+	plus = layer != LAYER_CONTINUE && layer != LAYER_THREADS_CONTINUE;
 	MUST(listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
 	MUST(bind(listener, (struct sockaddr *)&at, sizeof(at)));
 	MUST(listen(listener, 1));

@@ -5,6 +5,15 @@
 
 #include "base/mem.h"
 
+/*
+ * A chunk is written whole for each message that is added to it, and what is
+ * added is mostly one message at a time: so the last chunk stays small, and
+ * goes into the one before it when it is full.  With as many messages as this,
+ * each of its blobs has room in a page; what is larger takes pages of its own,
+ * and one of the database's free list for each that is left.
+ */
+enum { TAIL_MAX = 32 };
+
 int64_t
 chunk_key(const struct mailbox *m, uint32_t first)
 {
@@ -152,18 +161,39 @@ edit_remove(struct edit *ed, size_t at, uint32_t i)
 	ed->modseq_used = true;
 }
 
+/* The last chunk is full: have its messages in the one before, if they fit. */
+static void
+merge_tail(struct edit *ed)
+{
+	struct chunk *c = ed->v[ed->n - 1], *to;
+
+	if (ed->n < 2 || ed->v[ed->n - 2]->n + c->n > CHUNK_MAX)
+		return;
+	to = own(ed, ed->n - 2);
+	chunk_compact(to);
+	for (uint32_t i = 0; i < c->n; i++)
+		chunk_append(to, &c->m[i], c->place[i], chunk_base(c, i),
+		    chunk_odd(c, i), chunk_fixed(c, i));
+	ed->merged = c->first;
+	ed->n--;
+	chunk_unref(&c);
+}
+
 /* The chunk that takes the next new message. */
 static struct chunk *
 last_chunk(struct edit *ed)
 {
-	struct chunk *c;
+	struct chunk *c = ed->n != 0 ? ed->v[ed->n - 1] : NULL;
 
-	if (ed->n != 0) {
+	/* one that is written anyway may as well grow */
+	if (c != NULL && (c->own || c->n < TAIL_MAX)) {
 		c = own(ed, ed->n - 1);
 		if (c->n_removed < c->n)
 			chunk_compact(c);
 		if (c->n_removed == 0 && c->n < CHUNK_MAX)
 			return c;
+	} else if (c != NULL) {
+		merge_tail(ed);
 	}
 	if (ed->n == ed->cap) {
 		ed->cap = ed->cap * 2 + 8;
@@ -240,11 +270,11 @@ chunk_write(struct mailbox *m, struct chunk *c, struct err *e)
 }
 
 static int
-delete_chunk(struct edit *ed, const struct chunk *c, struct err *e)
+delete_chunk(struct edit *ed, uint32_t first, struct err *e)
 {
 	static const enum db_sql all[] = { DB_CHUNK_DEL_FIXED,
 		DB_CHUNK_DEL_NAMES, DB_CHUNK_DEL_STATE };
-	int64_t key = chunk_key(ed->m, c->first);
+	int64_t key = chunk_key(ed->m, first);
 
 	for (size_t i = 0; i < NELEMS(all); i++) {
 		sqlite3_stmt *s = db_stmt(db_of(ed), all[i]);
@@ -262,13 +292,13 @@ static int
 write_chunks(struct edit *ed, struct err *e)
 {
 	size_t n = 0;
-	int rc = 0;
+	int rc = ed->merged != 0 ? delete_chunk(ed, ed->merged, e) : 0;
 
 	for (size_t k = 0; k < ed->n && rc == 0; k++) {
 		struct chunk *c = ed->v[k];
 
 		if (c->own && c->n_removed == c->n) {
-			rc = delete_chunk(ed, c, e);
+			rc = delete_chunk(ed, c->first, e);
 			continue;
 		}
 		if (c->own) {

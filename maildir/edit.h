@@ -27,6 +27,7 @@ struct edit {
 	bool old_unsynced, old_change_noted, written;
 	struct chunk **v; /* references */
 	size_t n, cap;
+	uint32_t merged; /* first of a chunk that went into another; 0: none */
 	uint32_t uidnext;
 	uint64_t modseq; /* of what this edit changes */
 	bool modseq_used, changed;

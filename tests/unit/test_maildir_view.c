@@ -216,6 +216,137 @@ random_changes(void **state)
 	free(kept);
 }
 
+static unsigned
+rows_of_chunks(struct fixture *f)
+{
+	sqlite3_stmt *s;
+	int n;
+
+	assert_int_equal(sqlite3_prepare_v2(f->account->db.h,
+			     "SELECT (SELECT count(*) FROM chunk_fixed) = n"
+			     " AND (SELECT count(*) FROM chunk_names) = n, n"
+			     " FROM (SELECT count(*) AS n FROM chunk_state)",
+			     -1, &s, NULL),
+	    SQLITE_OK);
+	assert_int_equal(sqlite3_step(s), SQLITE_ROW);
+	assert_true(sqlite3_column_int(s, 0));
+	n = sqlite3_column_int(s, 1);
+	(void)sqlite3_finalize(s);
+	return (unsigned)n;
+}
+
+/* A message alone doesn't have all the chunk before it written anew; chunks
+ * are as large in the end as those of messages that come together. */
+static void
+last_chunk_stays_small(void **state)
+{
+	struct fixture *f = *state;
+	struct fixture other = *f;
+	struct mailbox *m = open_mailbox(f, "INBOX"), *theirs;
+	struct model *model = MEM_NEW(struct model), *seen;
+	struct edit ed;
+	struct view *kept = NULL;
+
+	seen = MEM_NEW(struct model);
+	fixture_open(&other);
+	theirs = open_mailbox(&other, "INBOX");
+	for (uint32_t i = 1; i <= 1000; i++) {
+		const struct view *v;
+
+		assert_int_equal(edit_begin(&ed, m, NULL), 0);
+		add_some(&ed, model, 1);
+		assert_int_equal(edit_commit(&ed, NULL), 0);
+		v = m->head;
+		assert_true(v->v[v->n_chunks - 1]->n <= 32);
+		assert_true(v->n_chunks <= 2 + i / 200);
+		assert_int_equal(rows_of_chunks(f), v->n_chunks);
+		check_lookups(v);
+		if (i == 32)
+			kept = view_ref(m->head);
+		/* by what was merged meanwhile, and what wasn't */
+		if (i % 7 == 0 || i % 32 == 0) {
+			assert_int_equal(mailbox_check(theirs, NULL), 0);
+			theirs->durable_uidnext = theirs->uidnext;
+			mailbox_publish(theirs);
+			take(theirs, seen);
+			assert_same(model, seen);
+		}
+	}
+	assert_int_equal(view_count(kept), 32);
+	check_diff(kept, m->head);
+	view_unref(&kept);
+	mailbox_close(&theirs);
+	fixture_close(&other);
+	mailbox_close(&m);
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	take(m, seen);
+	assert_same(model, seen);
+	for (uint32_t i = 0; i < model->n; i += 100) {
+		struct chunk *c;
+		uint32_t k;
+
+		assert_true(mailbox_find(m, model->v[i].uid, &c, &k));
+		assert_int_equal(
+		    mailbox_find_base(m, chunk_base(c, k)), model->v[i].uid);
+		assert_int_equal(chunk_fixed(c, k)->file_size, 3);
+	}
+	mailbox_close(&m);
+	free(model);
+	free(seen);
+}
+
+/* What isn't committed leaves the chunks as they were. */
+static void
+merge_is_taken_back(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct model *model = MEM_NEW(struct model), *seen;
+	struct edit ed;
+
+	seen = MEM_NEW(struct model);
+	for (uint32_t i = 0; i < 64; i++) {
+		assert_int_equal(edit_begin(&ed, m, NULL), 0);
+		add_some(&ed, model, 1);
+		assert_int_equal(edit_commit(&ed, NULL), 0);
+	}
+	assert_int_equal(m->head->n_chunks, 2);
+	assert_int_equal(edit_begin(&ed, m, NULL), 0);
+	*seen = *model;
+	add_some(&ed, seen, 1);
+	assert_int_equal(ed.n, 2);
+	assert_int_equal(ed.v[0]->n, 64);
+	edit_abort(&ed);
+	assert_int_equal(m->head->n_chunks, 2);
+	m->durable_uidnext = m->uidnext;
+	mailbox_publish(m);
+	take(m, seen);
+	assert_same(model, seen);
+	/* all of the chunk before goes at the same time */
+	assert_int_equal(edit_begin(&ed, m, NULL), 0);
+	for (uint32_t i = 0; i < 32; i++) {
+		uint32_t at;
+		size_t k;
+
+		assert_true(edit_find(&ed, model->v[i].uid, &k, &at));
+		edit_remove(&ed, k, at);
+	}
+	model->n -= 32;
+	memmove(model->v, model->v + 32, model->n * sizeof(model->v[0]));
+	add_some(&ed, model, 1);
+	assert_int_equal(edit_commit(&ed, NULL), 0);
+	assert_int_equal(rows_of_chunks(f), 2);
+	mailbox_close(&m);
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	take(m, seen);
+	assert_same(model, seen);
+	mailbox_close(&m);
+	free(model);
+	free(seen);
+}
+
 static void
 view_hides_what_is_not_durable(void **state)
 {
@@ -400,6 +531,8 @@ main(void)
  cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
 	const struct CMUnitTest tests[] = {
 		CASE(random_changes),
+		CASE(last_chunk_stays_small),
+		CASE(merge_is_taken_back),
 		CASE(view_hides_what_is_not_durable),
 		cmocka_unit_test(chunks_on_disk),
 		cmocka_unit_test(chunk_of_an_empty_name),
