@@ -338,9 +338,48 @@ def test_from_dovecot_with_sql(town, from_dovecot):
     with pytest.raises(Exception, match="Login failed"):
         Logins(m, "gone@example.com").pop3()
     assert p.left() == []
+    clear_passwords(m, p, sue)
     # Back to the table of the tests that follow.
     m.path(f"{P}/etc/authmysqlrc").write_text(howto.AUTHMYSQLRC)
     m.shell(f"{P}/libexec/authlib/authdaemond restart")
+
+
+def clear_passwords(m, p, sue):
+    """What the page says of them: other columns, and challenges work."""
+    assert "`SELECT email, '', clear, …`" in p.path.read_text()
+    m.shell(f"""\
+mariadb postfix -e "ALTER TABLE mailbox ADD clear VARCHAR(100) DEFAULT ''"
+mariadb postfix -e "UPDATE mailbox SET clear = 'Plain {howto.PASSWORD}' \
+    WHERE email = '{sue.email}'"
+sed -i "s/SELECT email, password, ''/SELECT email, '', clear/" \
+    {P}/etc/authmysqlrc
+{P}/libexec/authlib/authdaemond restart
+""")
+
+    def connect():
+        with m.network():
+            return imaplib.IMAP4("127.0.0.1")
+
+    def offered():
+        client = connect()
+        try:
+            return "AUTH=CRAM-MD5" in client.capabilities
+        finally:
+            client.logout()
+
+    def by_challenge(password):
+        client = connect()
+        try:
+            client.login_cram_md5(sue.email, password)
+            return ok(client.select())
+        finally:
+            client.logout()
+    wait_for(offered, "challenges are offered")
+    assert by_challenge(f"Plain {howto.PASSWORD}") == [b"1"]
+    with pytest.raises(imaplib.IMAP4.error):
+        by_challenge(howto.PASSWORD)  # that of the column that isn't asked
+    with pytest.raises(Exception, match="Login failed"):
+        sue.pop3()
 
 
 def smtp_auth(m, password):
