@@ -276,25 +276,58 @@ fsx_close(int fd)
 	return close(fd) < 0 && errno != EINTR ? -1 : 0;
 }
 
-int
-fsx_replace(int dirfd, const char *tmp_name, const char *name,
-    struct slice bytes, mode_t mode, bool sync)
+/* Fail with errno as it is. */
+static int
+unlink_fail(int dirfd, const char *name)
 {
-	int fd = fsx_create(dirfd, tmp_name, mode), keep;
+	int keep = errno;
+
+	(void)unlinkat(dirfd, name, 0);
+	errno = keep;
+	return -1;
+}
+
+/* A whole new file, or none. */
+static int
+write_new(
+    int dirfd, const char *name, struct slice bytes, mode_t mode, bool sync)
+{
+	int fd = fsx_create(dirfd, name, mode);
 
 	if (fd < 0)
 		return -1;
 	if (fsx_write_all(fd, bytes) < 0 || (sync && fsx_fsync(fd) < 0)) {
 		(void)close_fail(fd);
-		goto fail;
+		return unlink_fail(dirfd, name);
 	}
-	if (fsx_close(fd) < 0 || fsx_rename(dirfd, tmp_name, dirfd, name) < 0)
-		goto fail;
+	return fsx_close(fd) < 0 ? unlink_fail(dirfd, name) : 0;
+}
+
+int
+fsx_replace(int dirfd, const char *tmp_name, const char *name,
+    struct slice bytes, mode_t mode, bool sync)
+{
+	if (write_new(dirfd, tmp_name, bytes, mode, sync) < 0)
+		return -1;
+	if (fsx_rename(dirfd, tmp_name, dirfd, name) < 0)
+		return unlink_fail(dirfd, tmp_name);
 	/* too late to go back: the new file is there */
 	return sync ? fsx_fsync(dirfd) : 0;
-fail:
-	keep = errno;
-	(void)unlinkat(dirfd, tmp_name, 0);
-	errno = keep;
-	return -1;
+}
+
+int
+fsx_replace_synced(int tmp_dirfd, const char *tmp_name, int dirfd,
+    const char *name, struct slice bytes, mode_t mode, bool only_new)
+{
+	int rc;
+
+	if (write_new(tmp_dirfd, tmp_name, bytes, mode, true) < 0)
+		return -1;
+	rc = only_new ? fsx_rename_new(tmp_dirfd, tmp_name, dirfd, name)
+		      : fsx_rename(tmp_dirfd, tmp_name, dirfd, name);
+	if (rc < 0) {
+		(void)unlink_fail(tmp_dirfd, tmp_name);
+		return only_new && errno == EEXIST ? 0 : -1;
+	}
+	return fsx_fsync(dirfd);
 }

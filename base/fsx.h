@@ -86,5 +86,12 @@ int fsx_close(int fd) MUST_USE;
  */
 int fsx_replace(int dirfd, const char *tmp_name, const char *name,
     struct slice bytes, mode_t mode, bool sync) MUST_USE;
+/*
+ * The same, synced, with the two names in directories of their own; only the
+ * one of name is synced.  only_new: if name is there, it stays as it is, and
+ * that is no error.
+ */
+int fsx_replace_synced(int tmp_dirfd, const char *tmp_name, int dirfd,
+    const char *name, struct slice bytes, mode_t mode, bool only_new) MUST_USE;
 
 #endif

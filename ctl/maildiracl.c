@@ -133,7 +133,7 @@ write_list(struct job *j, struct acl *a, struct slice who, unsigned rights)
 		return 1;
 	}
 	if (acl_settle(j->root_fd, dir, &j->u, &e) != 0 ||
-	    acl_write(j->root_fd, dir, a, &j->u, &e) != 0)
+	    acl_write(j->root_fd, dir, 0, a, &j->u, &e) != 0)
 		return failed(&e);
 	return 0;
 }

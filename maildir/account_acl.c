@@ -1,12 +1,14 @@
 /* Access control lists of an account, and visits to it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/fsx.h"
+#include "base/mem.h"
+#include "maildir/account_change_impl.h"
 #include "maildir/acl_file.h"
 #include "maildir/dir.h"
-#include "maildir/internal.h"
 #include "maildir/name.h"
 
 /* Whether a name that is no mailbox has mailboxes below it; or ERR_*. */
@@ -81,68 +83,59 @@ account_acl_known(struct account *a, struct slice name, struct err *e)
 	return rc;
 }
 
-/* Names for temporary files; give_back() what wasn't used. */
-static struct file_unique
-take_names(struct account *a)
+/* --- SETACL --------------------------------------------------------------- */
+
+void
+change_acl_free(struct acl **acl)
 {
-	return store_unique(a->store, store_wall(a->store));
+	if (*acl == NULL)
+		return;
+	acl_fini(*acl);
+	free(*acl);
+	*acl = NULL;
 }
 
-static void
-give_back(struct account *a, const struct file_unique *u)
+static int
+read_list(struct account_change *c, struct err *e)
 {
-	if (u->counter > a->store->unique)
-		a->store->unique = u->counter;
-}
-
-int
-account_acl_set(
-    struct account *a, struct slice name, const struct acl *acl, struct err *e)
-{
-	struct file_unique u;
-	struct buf dir;
 	int rc;
 
-	buf_init(&dir, 1024);
-	rc = known_dir(a, name, &dir, e);
-	u = take_names(a);
-	if (rc == 0 &&
-	    (rc = acl_settle(a->root_fd, buf_cstr(&dir), &u, e)) == 0)
-		rc = acl_write(a->root_fd, buf_cstr(&dir), acl, &u, e);
-	give_back(a, &u);
-	buf_fini(&dir);
-	return rc;
+	buf_reset(&c->job_dir);
+	rc = known_dir(c->a, slice_str(c->name), &c->job_dir, e);
+	if (rc != 0)
+		return rc;
+	c->ino = acl_place(c->a->root_fd, buf_cstr(&c->job_dir));
+	change_acl_free(&c->acl);
+	c->acl = MEM_NEW(struct acl);
+	acl_init(c->acl);
+	return c->read_acl(c->read_arg, c->acl, e);
 }
 
-int
-account_acl_created(struct account *a, const char *dir, struct err *e)
+static int
+write_list(struct change_job *j, struct err *e)
 {
-	struct file_unique u = take_names(a);
-	int rc = acl_created(a->root_fd, dir, &u, e);
+	int rc = acl_settle(j->root_fd, j->dir, &j->unique, e);
 
-	give_back(a, &u);
-	return rc;
+	return rc != 0
+	    ? rc
+	    : acl_write(j->root_fd, j->dir, j->ino, j->acl, &j->unique, e);
 }
 
-int
-account_acl_before_delete(struct account *a, const char *dir, struct err *e)
+static const struct change_phase acl_phases[] = { { .run = read_list },
+	{ .job = write_list }, { .run = NULL } };
+
+struct account_change *
+account_acl_change(
+    struct account *a, struct slice name, acl_reader *read, void *arg)
 {
-	struct file_unique u = take_names(a);
-	int rc = acl_before_delete(a->root_fd, dir, &u, e);
+	struct account_change *c = change_new(a, acl_phases, name, NULL);
 
-	give_back(a, &u);
-	return rc;
+	c->read_acl = read;
+	c->read_arg = arg;
+	return c;
 }
 
-int
-account_acl_before_rename(struct account *a, const char *dir, struct err *e)
-{
-	struct file_unique u = take_names(a);
-	int rc = acl_before_rename(a->root_fd, dir, &u, e);
-
-	give_back(a, &u);
-	return rc;
-}
+/* --- other accounts ------------------------------------------------------- */
 
 int
 account_visit(

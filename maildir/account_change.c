@@ -115,6 +115,7 @@ job_free(struct change_job *j)
 	free(j->tmp);
 	free(j->tmp2);
 	free(j->name);
+	change_acl_free(&j->acl);
 	free(j);
 }
 
@@ -174,6 +175,9 @@ job_new(struct account_change *c)
 	c->n_list = 0;
 	j->fill = c->fill;
 	j->on = c->on;
+	j->acl = c->acl;
+	c->acl = NULL;
+	j->ino = c->ino;
 	j->unique = store_unique(s, store_wall(s));
 	s->unique += JOB_NAMES;
 	return j;
@@ -311,6 +315,7 @@ account_change_free(struct account_change **pc)
 	c->waker = (struct waker){ 0 };
 	leave_line(c);
 	list_free(c->list, c->n_list);
+	change_acl_free(&c->acl);
 	buf_fini(&c->dir);
 	buf_fini(&c->to_dir);
 	buf_fini(&c->job_dir);

@@ -1,6 +1,6 @@
 /*
- * account_change: CREATE, DELETE and RENAME of mailboxes, and SUBSCRIBE, as
- * resumable steps.
+ * account_change: CREATE, DELETE and RENAME of mailboxes, SUBSCRIBE and SETACL,
+ * as resumable steps.
  *
  * Layer:  maildir, uses base.
  * What waits for the disk is done by the store's syncer; what another process
@@ -18,6 +18,7 @@
 #define MAILDIR_ACCOUNT_CHANGE_H
 
 #include "base/step.h"
+#include "maildir/acl.h"
 #include "maildir/store.h"
 
 struct account_change;
@@ -35,6 +36,19 @@ struct account_change *account_rename(
     struct account *a, struct slice from, struct slice to) MUST_USE;
 struct account_change *account_subscribe(
     struct account *a, struct slice name, bool on) MUST_USE;
+
+/*
+ * Change the access control list of a mailbox, or of a name which is only a
+ * parent of mailboxes.  read is called when it is this change's turn, so that
+ * no other one of the process comes in between: it reads the list
+ * (account_acl()), sees whether it may be changed, and changes it; ERR_*: the
+ * change ends with that.  What another process renames meanwhile has the list
+ * under its new name; what it removes is ERR_NOT_FOUND, as is a name that is
+ * neither.  out is an empty list; arg must live as long as the change.
+ */
+typedef int acl_reader(void *arg, struct acl *out, struct err *e);
+struct account_change *account_acl_change(
+    struct account *a, struct slice name, acl_reader *read, void *arg) MUST_USE;
 
 /*
  * STEP_DONE, with 0 or ERR_* in *rc (then e, which may be NULL, is filled);

@@ -22,7 +22,9 @@ struct change_job {
 	size_t n;
 	bool fill; /* dir is there, and is to become a mailbox */
 	bool on;
-	bool made; /* dir was made */
+	bool made;	 /* dir was made */
+	struct acl *acl; /* to be written */
+	uint64_t ino;	 /* of the mailbox that it is for */
 	struct file_unique unique;
 	int (*run)(struct change_job *j, struct err *e);
 	struct err e;
@@ -49,6 +51,10 @@ struct account_change {
 	char **list;
 	size_t n_list;
 	bool fill, on;
+	acl_reader *read_acl;
+	void *read_arg;
+	struct acl *acl;
+	uint64_t ino;
 	char *made;	  /* a directory to be taken back after a failure */
 	struct sync sync; /* of a job */
 	struct change_job *job;
@@ -77,5 +83,10 @@ int create_job(struct change_job *j, struct err *e);
 int create_drop_row(struct account *a, struct slice dir, struct err *e);
 /* Move a mailbox's directory away, whole, to be swept up; not one with mail. */
 void create_unmake(struct account *a, const char *dir);
+
+/* --- account_acl.c -------------------------------------------------------- */
+
+/* NULL is no list. */
+void change_acl_free(struct acl **acl);
 
 #endif

@@ -213,78 +213,129 @@ acl_print(int root_fd, const char *dir, int64_t wall_ms)
 
 /* --- writing ------------------------------------------------------------- */
 
-static bool
-is_mailbox(int root_fd, const char *dir)
+uint64_t
+acl_place(int root_fd, const char *dir)
 {
 	struct stat st;
 
-	return dir[0] == '\0' ||
-	    (fsx_stat(root_fd, dir, &st) == 0 && S_ISDIR(st.st_mode));
+	return fsx_stat(root_fd, dir[0] != '\0' ? dir : ".", &st) == 0 &&
+		S_ISDIR(st.st_mode)
+	    ? st.st_ino
+	    : 0;
 }
 
-/* Append the path of dir's own list. */
+/* The directory of a mailbox, opened; or ERR_*. */
 static int
-put_path(int root_fd, const char *dir, struct buf *out, struct err *e)
+open_mailbox(int root_fd, const char *dir, struct err *e)
 {
-	struct slice name = slice_str(dir);
+	int fd = fsx_open_dir(root_fd, dir[0] != '\0' ? dir : ".");
 
-	if (is_mailbox(root_fd, dir)) {
-		buf_puts(out, dir);
-		buf_puts(out, dir[0] != '\0' ? "/" FILE_NAME : FILE_NAME);
-		return 0;
-	}
-	if (fsx_mkdir(root_fd, HIER_DIR, 0700) < 0 && errno != EEXIST)
-		return err_sys(e, "mkdir " HIER_DIR);
-	buf_puts(out, HIER_DIR "/");
-	/* as Courier 5 spells them */
-	if (!utf8_to_utf7(slice_skip(name, 1), out))
-		buf_put(out, slice_skip(name, 1));
-	return 0;
+	if (fd >= 0)
+		return fd;
+	return errno == ENOTDIR || errno == ELOOP
+	    ? err_set(e, ERR_NOT_FOUND, "%s is no mailbox", dir)
+	    : err_sys(e, "open %s", dir);
 }
 
-int
-acl_write(int root_fd, const char *dir, const struct acl *a,
-    struct file_unique *u, struct err *e)
+/* The directory for the lists of names that are only parents. */
+static int
+open_hier(int root_fd, struct err *e)
 {
-	struct buf path, tmp, bytes;
-	int rc;
+	int fd;
 
-	buf_init(&path, PATH_BYTES);
+	if (fsx_mkdir(root_fd, HIER_DIR, 0700) == 0) {
+		if (fsx_fsync(root_fd) < 0)
+			return err_sys(e, "sync the mailboxes");
+	} else if (errno != EEXIST) {
+		return err_sys(e, "mkdir " HIER_DIR);
+	}
+	fd = fsx_open_dir(root_fd, HIER_DIR);
+	return fd < 0 ? err_sys(e, "open " HIER_DIR) : fd;
+}
+
+/* dir_fd is of the list's directory. */
+static int
+write_list(int root_fd, int dir_fd, const char *name, const struct acl *a,
+    bool only_new, struct file_unique *u, struct err *e)
+{
+	struct buf tmp, bytes;
+	int rc = 0;
+
 	buf_init(&tmp, PATH_BYTES);
 	buf_init(&bytes, FILE_MAX);
-	rc = put_path(root_fd, dir, &path, e);
 	buf_puts(&tmp, "tmp/");
 	file_name_tmp(&tmp, u);
 	u->counter++;
 	acl_put(&bytes, a);
-	if (rc == 0 && !buf_ok(&bytes))
+	if (!buf_ok(&bytes))
 		rc = err_set(e, ERR_LIMIT, "access control list is too long");
-	if (rc == 0 &&
-	    fsx_replace(root_fd, buf_cstr(&tmp), buf_cstr(&path),
-		buf_slice(&bytes), 0644, true) < 0)
-		rc = err_sys(e, "write %s", buf_cstr(&path));
+	else if (fsx_replace_synced(root_fd, buf_cstr(&tmp), dir_fd, name,
+		     buf_slice(&bytes), 0644, only_new) < 0)
+		rc = err_sys(e, "write the access control list %s", name);
 	buf_fini(&bytes);
 	buf_fini(&tmp);
-	buf_fini(&path);
 	return rc;
 }
 
-/* Write dir the list that it has; with one of its own, nothing is done, and
- * unless always, neither if nobody has ever written one. */
+static int
+write_hier(int root_fd, struct slice name, const struct acl *a,
+    struct file_unique *u, struct err *e)
+{
+	int fd = open_hier(root_fd, e), rc;
+	struct buf file;
+
+	if (fd < 0)
+		return fd;
+	buf_init(&file, PATH_BYTES);
+	/* as Courier 5 spells them */
+	if (!utf8_to_utf7(name, &file))
+		buf_put(&file, name);
+	rc = write_list(root_fd, fd, buf_cstr(&file), a, false, u, e);
+	buf_fini(&file);
+	(void)close(fd);
+	return rc;
+}
+
+int
+acl_write(int root_fd, const char *dir, uint64_t ino, const struct acl *a,
+    struct file_unique *u, struct err *e)
+{
+	int fd = open_mailbox(root_fd, dir, e), rc;
+	struct stat st;
+
+	if (fd < 0 && fd != ERR_NOT_FOUND)
+		return fd;
+	if (ino != 0 && (fd < 0 || fstat(fd, &st) < 0 || st.st_ino != ino))
+		rc = err_set(e, ERR_NOT_FOUND, "%s is another now", dir);
+	else if (fd < 0)
+		rc = write_hier(root_fd, slice_str(dir + 1), a, u, e);
+	else
+		rc = write_list(root_fd, fd, FILE_NAME, a, false, u, e);
+	if (fd >= 0)
+		(void)close(fd);
+	return rc;
+}
+
+/* Write the mailbox in dir the list that it has; with one of its own, or if it
+ * is gone, nothing is done, and unless always, neither if nobody has ever
+ * written one. */
 static int
 settle_one(int root_fd, const char *dir, bool always, struct file_unique *u,
     struct err *e)
 {
+	int fd = open_mailbox(root_fd, dir, e), rc;
 	enum acl_source from;
 	struct acl a;
-	int rc;
 
+	if (fd < 0)
+		return fd == ERR_NOT_FOUND ? 0 : fd;
 	acl_init(&a);
 	rc = acl_read(root_fd, dir, &a, &from, e);
 	if (rc == 0 &&
 	    (from == ACL_INHERITED || (always && from == ACL_BY_DEFAULT)))
-		rc = acl_write(root_fd, dir, &a, u, e);
+		rc = write_list(root_fd, fd, FILE_NAME, &a, true, u, e);
 	acl_fini(&a);
+	(void)close(fd);
 	return rc;
 }
 
@@ -306,8 +357,7 @@ acl_settle(int root_fd, const char *dir, struct file_unique *u, struct err *e)
 	if (dir_reader_open(&r, root_fd, ".") < 0)
 		return err_sys(e, "read the mailboxes");
 	while (rc == 0 && dir_reader_next(&r, &entry))
-		if (name_is_dir(entry) && is_below(entry, slice_str(dir)) &&
-		    is_mailbox(root_fd, (const char *)entry.p))
+		if (name_is_dir(entry) && is_below(entry, slice_str(dir)))
 			rc = settle_one(
 			    root_fd, (const char *)entry.p, true, u, e);
 	dir_reader_close(&r);
@@ -321,18 +371,21 @@ acl_settle(int root_fd, const char *dir, struct file_unique *u, struct err *e)
 int
 acl_created(int root_fd, const char *dir, struct file_unique *u, struct err *e)
 {
+	int fd = open_mailbox(root_fd, dir, e), rc;
 	enum acl_source from;
 	struct acl a;
-	int rc;
 
+	if (fd < 0)
+		return fd == ERR_NOT_FOUND ? 0 : fd;
 	acl_init(&a);
 	rc = acl_read(root_fd, dir, &a, &from, e);
 	/* its own is that of the name from before it was a mailbox */
 	if (rc == 0 && from != ACL_BY_DEFAULT)
-		rc = acl_write(root_fd, dir, &a, u, e);
+		rc = write_list(root_fd, fd, FILE_NAME, &a, true, u, e);
 	if (rc == 0 && from == ACL_OWN)
 		acl_deleted(root_fd, dir);
 	acl_fini(&a);
+	(void)close(fd);
 	return rc;
 }
 

@@ -12,7 +12,9 @@
  * goes away, those below it that have none get a copy (acl_settle()).  So it
  * is with Courier, which writes each mailbox a list when it's made or opened.
  *
- * Files are replaced as a whole.  dir is a directory of the tree at root_fd
+ * Files are replaced as a whole, and who gives a copy never takes the place of
+ * a list that somebody else wrote meanwhile.  dir is a directory of the tree at
+ * root_fd
  * ("" is INBOX, ".a.b"); u gives names for temporary files and counts on.
  */
 #ifndef MAILDIR_ACL_FILE_H
@@ -38,8 +40,14 @@ int acl_read(int root_fd, const char *dir, struct acl *out,
 enum { ACL_PRINT_AGE_MS = 2000 };
 struct acl_print acl_print(int root_fd, const char *dir, int64_t wall_ms);
 
-/* Replace dir's own list. */
-int acl_write(int root_fd, const char *dir, const struct acl *a,
+/* The inode of the mailbox in dir; 0: there is none. */
+uint64_t acl_place(int root_fd, const char *dir);
+/*
+ * Replace dir's own list, durably.  ino, unless 0: that of the directory that
+ * it is for; the list goes with that if it gets another name meanwhile, and if
+ * another one has the name now it is ERR_NOT_FOUND.
+ */
+int acl_write(int root_fd, const char *dir, uint64_t ino, const struct acl *a,
     struct file_unique *u, struct err *e) MUST_USE;
 
 /* Give those below dir that inherit from it or from above it a copy. */

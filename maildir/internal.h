@@ -454,16 +454,6 @@ struct quota_usage;
 int quota_count(struct account *a, bool write, struct quota_usage *u,
     struct err *e) MUST_USE;
 
-/* --- account_acl.c ------------------------------------------------------- */
-
-/* What acl_file.h does when a mailbox in dir comes and goes. */
-int account_acl_created(
-    struct account *a, const char *dir, struct err *e) MUST_USE;
-int account_acl_before_delete(
-    struct account *a, const char *dir, struct err *e) MUST_USE;
-int account_acl_before_rename(
-    struct account *a, const char *dir, struct err *e) MUST_USE;
-
 /* --- vanished.c ----------------------------------------------------------- */
 
 /* Note expunged UIDs; within a transaction. */

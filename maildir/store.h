@@ -149,10 +149,6 @@ int account_acl(struct account *a, struct slice name, struct acl *out,
  * 0, ERR_NOT_FOUND, …. */
 int account_acl_known(
     struct account *a, struct slice name, struct err *e) MUST_USE;
-/* Replace a mailbox's list, or that of a name which is only a parent of
- * mailboxes; ERR_NOT_FOUND if it isn't either. */
-int account_acl_set(struct account *a, struct slice name, const struct acl *acl,
-    struct err *e) MUST_USE;
 
 /* Usage and limits of the maildirsize file; a limit of 0: none. */
 struct account_quota {

@@ -8,6 +8,7 @@
 #ifndef IMAP_ACL_H
 #define IMAP_ACL_H
 
+#include "maildir/account_change.h"
 #include "protocols/imap/session_impl.h"
 
 struct acl_args {
@@ -17,6 +18,14 @@ struct acl_args {
 	uint8_t how;	  /* '+', '-' or 0: replace */
 	unsigned mask;	  /* enum acl_right */
 	struct imap_place place;
+
+	/* of imap_acl_change() */
+	struct imap_session *session;
+	struct account_change *change;
+	int (*edit)(void *arg, struct acl *list);
+	void *edit_arg;
+	struct slice loser; /* whose rights can't be taken away */
+	struct slice lines; /* the list as it was written, as in the files */
 };
 
 /*
@@ -32,6 +41,17 @@ bool imap_acl_identifier(struct imap_session *i, struct acl_args *a) MUST_USE;
  * ERR_*: e says what is wrong.
  */
 int imap_acl_load(struct imap_session *i, struct acl_args *a, struct acl *list,
+    struct err *e) MUST_USE;
+
+/*
+ * A step of changing the list of a->name, which the user must be allowed to
+ * administer when edit is called; others' changes of this process come before
+ * or after.  edit gets the list as it is, may be called again, and returns 0 or
+ * ERR_LIMIT.  STEP_DONE: *rc is 0, ERR_INVALID with a->loser, ERR_LIMIT (no
+ * such entry can be, or no more), or another one.
+ */
+enum step imap_acl_change(struct imap_session *i, struct acl_args *a,
+    int (*edit)(void *arg, struct acl *list), void *arg, int *rc,
     struct err *e) MUST_USE;
 
 /* What the list gives to an identifier as in the files: enum acl_right. */

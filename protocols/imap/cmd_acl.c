@@ -16,6 +16,8 @@
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
 
+enum { LINES_MAX = 1024 * 1024 };
+
 /* --- identifiers --------------------------------------------------------- */
 
 static const struct slice special[] = { SLICE_INIT("owner"),
@@ -217,60 +219,131 @@ imap_acl_log(struct imap_session *i, const struct acl_args *a, unsigned rights)
 	buf_fini(&letters);
 }
 
-/* Write the list if it leaves everybody what can't be taken from him. */
-static enum step
-store_list(struct imap_session *i, struct acl_args *a, struct acl *list,
-    unsigned rights)
+/* It is the change's turn (maildir/account_change.h). */
+static int
+read_list(void *arg, struct acl *list, struct err *e)
 {
-	struct err e = { .code = 0 };
-	struct slice loser;
-	int rc;
+	struct acl_args *a = arg;
+	struct account *account = a->place.account;
+	struct slice name = a->place.name;
+	struct buf lines;
+	int rc = imap_acl_load(a->session, a, list, e);
 
-	if (!acl_set(list, a->who, rights))
-		return imap_finish(i, "NO",
-		    "[CANNOT] There can't be such an entry, or no more.");
-	if (!acl_is_sound(list, &loser))
-		return imap_finish(i, "NO",
-		    "[CANNOT] Rights of \"%s\" that can't be taken away.",
-		    (const char *)loser.p);
-	rc = account_acl_set(a->place.account, a->place.name, list, &e);
-	if (rc == 0) {
-		imap_acl_log(i, a, rights);
-		/* what can't be seen now is seen by the next command */
-		(void)!imap_rights_check(i, NULL);
-	}
-	return imap_finish_rc(i, rc, &e);
+	if (rc != 0)
+		return rc;
+	/* an index or a link leads elsewhere now */
+	if (a->place.account != account || !slice_eq(a->place.name, name))
+		return err_set(e, ERR_NOT_FOUND, "no such mailbox");
+	if ((rc = a->edit(a->edit_arg, list)) != 0)
+		return err_set(e, rc, "no such entry can be");
+	if (!acl_is_sound(list, &a->loser))
+		return err_set(e, ERR_INVALID, "rights that always are");
+	buf_init(&lines, LINES_MAX);
+	acl_put(&lines, list);
+	if (buf_ok(&lines))
+		a->lines = arena_dup(&a->session->arena, buf_slice(&lines));
+	else
+		rc = err_set(e, ERR_LIMIT, "the list is too long");
+	buf_fini(&lines);
+	return rc;
 }
 
-static enum step
-change(struct imap_session *i, bool delete)
+static int
+begin_change(struct imap_session *i, struct acl_args *a, struct err *e)
 {
-	struct acl_args *a = i->args;
-	struct err e = { .code = 0 };
 	struct acl list;
-	unsigned old, rights = a->mask;
-	enum step st;
 	int rc;
 
 	acl_init(&list);
-	rc = imap_acl_load(i, a, &list, &e);
-	old = rc == 0 ? imap_acl_rights_of(&list, a->who) : 0;
+	rc = imap_acl_load(i, a, &list, e);
+	acl_fini(&list);
+	if (rc == 0)
+		a->change = account_acl_change(
+		    a->place.account, a->place.name, read_list, a);
+	return rc;
+}
+
+enum step
+imap_acl_change(struct imap_session *i, struct acl_args *a,
+    int (*edit)(void *arg, struct acl *list), void *arg, int *rc, struct err *e)
+{
+	if (a->change == NULL) {
+		a->session = i;
+		a->edit = edit;
+		a->edit_arg = arg;
+		*rc = begin_change(i, a, e);
+		if (imap_retry(i, *rc))
+			return imap_retry_step(i);
+		if (*rc != 0)
+			return STEP_DONE;
+	}
+	return imap_change_step(i, &a->change, rc, e);
+}
+
+static void
+acl_cleanup(struct imap_session *i)
+{
+	struct acl_args *a = i->args;
+
+	account_change_free(&a->change);
+}
+
+static int
+edit_entry(void *arg, struct acl *list)
+{
+	struct acl_args *a = arg;
+	unsigned old = imap_acl_rights_of(list, a->who), rights = a->mask;
+
 	if (a->how == '+')
 		rights = old | a->mask;
 	else if (a->how == '-')
 		rights = old & ~a->mask;
-	if (rc != 0)
-		st = imap_finish_rc(i, rc, &e);
-	else
-		st = store_list(i, a, &list, delete ? 0 : rights);
-	acl_fini(&list);
-	return st;
+	return acl_set(list, a->who, rights) ? 0 : ERR_LIMIT;
 }
+
+static void
+changed(struct imap_session *i, struct acl_args *a)
+{
+	struct acl list;
+
+	acl_init(&list);
+	acl_parse(a->lines, &list);
+	imap_acl_log(i, a, imap_acl_rights_of(&list, a->who));
+	acl_fini(&list);
+	/* what can't be seen now is seen by the next command */
+	(void)!imap_rights_check(i, NULL);
+}
+
+static enum step
+changing_fn(struct imap_session *i)
+{
+	struct acl_args *a = i->args;
+	struct err e = { .code = 0 };
+	int rc = 0;
+	enum step st = imap_acl_change(i, a, edit_entry, a, &rc, &e);
+
+	if (st != STEP_DONE)
+		return st;
+	if (rc == ERR_LIMIT)
+		return imap_finish(i, "NO",
+		    "[CANNOT] There can't be such an entry, or no more.");
+	if (rc == ERR_INVALID && a->loser.n != 0)
+		return imap_finish(i, "NO",
+		    "[CANNOT] Rights of \"%s\" that can't be taken away.",
+		    (const char *)a->loser.p);
+	if (rc == 0)
+		changed(i, a);
+	return imap_finish_rc(i, rc, &e);
+}
+
+static const struct imap_step step_changing = { "SETACL changing", changing_fn,
+	true };
 
 static enum step
 setacl_fn(struct imap_session *i)
 {
-	return change(i, false);
+	i->cleanup = acl_cleanup;
+	return imap_goto(i, &step_changing);
 }
 
 const struct imap_step imap_step_setacl = { "SETACL", setacl_fn, false };
@@ -278,7 +351,11 @@ const struct imap_step imap_step_setacl = { "SETACL", setacl_fn, false };
 static enum step
 deleteacl_fn(struct imap_session *i)
 {
-	return change(i, true);
+	struct acl_args *a = i->args;
+
+	a->mask = 0;
+	i->cleanup = acl_cleanup;
+	return imap_goto(i, &step_changing);
 }
 
 const struct imap_step imap_step_deleteacl = { "DELETEACL", deleteacl_fn,

@@ -16,6 +16,7 @@ struct acl2_args {
 	enum acl2_verb verb;
 	struct acl_args at[ACL2_MAILBOXES_MAX];
 	size_t n, at_now, failed;
+	struct arena_mark mark; /* before the one at_now */
 	struct acl_args entry[ACL2_ENTRIES_MAX];
 	size_t n_entries;
 };
@@ -128,9 +129,15 @@ imap_parse_acl(struct imap_session *i, struct imap_lex *lx)
 	return imap_lex_crlf(lx);
 }
 
-static bool
-acl2_edit(const struct acl2_args *a, struct acl *list)
+static int
+acl2_edit(void *arg, struct acl *list)
 {
+	const struct acl2_args *a = arg;
+
+	if (a->verb == ACL2_SET) {
+		acl_fini(list);
+		acl_init(list);
+	}
 	for (size_t k = 0; k < a->n_entries; k++) {
 		const struct acl_args *e = &a->entry[k];
 		unsigned rights = e->mask,
@@ -141,9 +148,9 @@ acl2_edit(const struct acl2_args *a, struct acl *list)
 		else if (e->how == '-')
 			rights = old & ~e->mask;
 		if (!acl_set(list, e->who, rights))
-			return false;
+			return ERR_LIMIT;
 	}
-	return true;
+	return 0;
 }
 
 static void
@@ -252,34 +259,49 @@ acl2_log(struct imap_session *i, const struct acl2_args *a,
 }
 
 static void
-acl2_change(struct imap_session *i, struct acl2_args *a, struct acl_args *at)
+acl2_changed(struct imap_session *i, const struct acl2_args *a,
+    const struct acl_args *at)
 {
-	struct err e = { .code = 0 };
-	struct slice loser = SLICE("");
 	struct acl list;
-	int rc;
 
 	acl_init(&list);
-	rc = imap_acl_load(i, at, &list, &e);
-	if (rc == 0 && a->verb == ACL2_SET) {
-		acl_fini(&list);
-		acl_init(&list);
-	}
-	if (rc == 0 && !acl2_edit(a, &list))
-		rc = ERR_LIMIT;
-	else if (rc == 0 && !acl_is_sound(&list, &loser))
-		rc = ERR_INVALID;
-	if (rc == 0)
-		rc = account_acl_set(
-		    at->place.account, at->place.name, &list, &e);
-	if (rc == 0) {
-		acl2_log(i, a, at, &list);
-		(void)!imap_rights_check(i, NULL);
-		acl2_put(i, at->name, &list);
-	} else {
-		acl2_failed(i, a, at->name, rc, loser);
-	}
+	acl_parse(at->lines, &list);
+	acl2_log(i, a, at, &list);
+	(void)!imap_rights_check(i, NULL);
+	acl2_put(i, at->name, &list);
 	acl_fini(&list);
+}
+
+static enum step
+changing_fn(struct imap_session *i)
+{
+	struct acl2_args *a = i->args;
+	struct acl_args *at = &a->at[a->at_now];
+	struct err e = { .code = 0 };
+	int rc = 0;
+	enum step st = imap_acl_change(i, at, acl2_edit, a, &rc, &e);
+
+	if (st != STEP_DONE)
+		return st;
+	a->at_now++;
+	if (rc == 0)
+		acl2_changed(i, a, at);
+	else
+		acl2_failed(i, a, at->name, rc, at->loser);
+	arena_rewind(&i->arena, a->mark);
+	return imap_goto(i, &imap_step_acl);
+}
+
+static const struct imap_step step_changing = { "ACL changing", changing_fn,
+	true };
+
+static void
+acl2_cleanup(struct imap_session *i)
+{
+	struct acl2_args *a = i->args;
+
+	if (a->at_now < a->n)
+		account_change_free(&a->at[a->at_now].change);
 }
 
 static enum step
@@ -290,10 +312,10 @@ acl_fn(struct imap_session *i)
 
 	/* each waits for the disk, and tells a whole list */
 	if (a->at_now < a->n) {
-		if (imap_output_full(i))
-			return STEP_WAIT_OUTPUT;
-		acl2_change(i, a, &a->at[a->at_now++]);
-		return STEP_YIELD;
+		i->cleanup = acl2_cleanup;
+		a->mark = arena_mark(&i->arena);
+		return imap_output_full(i) ? STEP_WAIT_OUTPUT
+					   : imap_goto(i, &step_changing);
 	}
 	if (a->failed != 0)
 		return imap_finish(

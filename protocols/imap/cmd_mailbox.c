@@ -39,22 +39,33 @@ names_cleanup(struct imap_session *i)
 	account_change_free(&a->change);
 }
 
+enum step
+imap_change_step(struct imap_session *i, struct account_change **change,
+    int *rc, struct err *e)
+{
+	enum step st = account_change_step(*change, i->s.waker, rc, e);
+
+	if (st == STEP_WAIT_PEER) {
+		if (imap_retry(i, ERR_BUSY))
+			return STEP_WAIT_PEER;
+		*rc = ERR_BUSY;
+	} else if (st != STEP_DONE) {
+		return st;
+	}
+	account_change_free(change);
+	return STEP_DONE;
+}
+
 static enum step
 changing_fn(struct imap_session *i)
 {
 	struct name_args *a = i->args;
 	struct err e = { .code = 0 };
 	int rc = 0;
-	enum step st = account_change_step(a->change, i->s.waker, &rc, &e);
+	enum step st = imap_change_step(i, &a->change, &rc, &e);
 
-	if (st == STEP_WAIT_PEER) {
-		if (imap_retry(i, ERR_BUSY))
-			return STEP_WAIT_PEER;
-		rc = ERR_BUSY;
-	} else if (st != STEP_DONE) {
+	if (st != STEP_DONE)
 		return st;
-	}
-	account_change_free(&a->change);
 	if (rc == 0 && a->then != NULL)
 		return imap_goto(i, a->then);
 	return rc == 0 ? imap_finish_rc(i, 0, NULL)

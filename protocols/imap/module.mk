@@ -137,6 +137,13 @@ tests_unit_test_imap_hibernate_SOURCES = tests/unit/test_imap_hibernate.c
 tests_unit_test_imap_hibernate_LDADD = $(IMAP_LIBS) libmaildir.a libbase.a \
 	$(SQLITE_LIBS) $(UTF8PROC_LIBS) -lcmocka
 
+check_PROGRAMS += tests/unit/test_imap_turns
+TESTS += tests/unit/test_imap_turns
+tests_unit_test_imap_turns_SOURCES = tests/unit/test_imap_turns.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_imap_turns_LDADD = $(IMAP_LIBS) libmaildir.a libbase.a \
+	$(SQLITE_LIBS) $(UTF8PROC_LIBS) -lcmocka
+
 # The transcripts once more, hibernated whenever nothing is left to do.
 check_PROGRAMS += tests/transcripts/run_imap_hibernated
 TESTS += tests/transcripts/run_imap_hibernated

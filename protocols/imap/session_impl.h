@@ -571,6 +571,14 @@ int imap_rights_check(struct imap_session *i, struct err *e) MUST_USE;
 /* The end of the session for ERR_NO_RIGHT. */
 enum step imap_rights_lost(struct imap_session *i);
 
+/* --- cmd_mailbox.c ------------------------------------------------------- */
+
+struct account_change;
+/* As account_change_step(), which a busy database keeps waiting until it has
+ * gone on for too long; STEP_DONE: the change is freed. */
+enum step imap_change_step(struct imap_session *i,
+    struct account_change **change, int *rc, struct err *e) MUST_USE;
+
 /* --- outbox.c ------------------------------------------------------------ */
 
 /* Whether a message for that mailbox is to be sent. */

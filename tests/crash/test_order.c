@@ -279,6 +279,24 @@ rename_of_inbox_syncs_target(void **state)
 	mailbox_close(&m);
 }
 
+/* The list, then the name of its file, in the mailbox's own directory; with
+ * the lists that others get first. */
+static void
+setacl_syncs_list_and_box(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(create_now(f->account, SLICE("INBOX.t")), 0);
+	forget_calls();
+	assert_int_equal(set_acl_now(f->account, SLICE("INBOX.t"),
+			     SLICE("owner aceilrstwx\n"
+				   "administrators aceilrstwx\n")),
+	    0);
+	assert_int_equal(count_calls(CALL_SYNC, BOX), 1);
+	assert_true(first_call(CALL_SYNC, ANY) < first_call(CALL_RENAME, ANY));
+	assert_true(last_call(CALL_RENAME, ANY) < last_call(CALL_SYNC, BOX));
+}
+
 int
 main(void)
 {
@@ -293,6 +311,7 @@ main(void)
 		CASE(move_removes_last),
 		CASE(store_and_expunge_sync_if_told_to),
 		CASE(rename_of_inbox_syncs_target),
+		CASE(setacl_syncs_list_and_box),
 	};
 
 	order_init();

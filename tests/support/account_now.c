@@ -22,6 +22,22 @@ drive(struct account_change *c)
 	return rc;
 }
 
+static int
+read_lines(void *arg, struct acl *out, struct err *e)
+{
+	const struct slice *lines = arg;
+
+	(void)e;
+	acl_parse(*lines, out);
+	return 0;
+}
+
+int
+set_acl_now(struct account *a, struct slice name, struct slice lines)
+{
+	return drive(account_acl_change(a, name, read_lines, &lines));
+}
+
 int
 create_now(struct account *a, struct slice name)
 {

@@ -13,5 +13,7 @@ int create_now(struct account *a, struct slice name);
 int delete_now(struct account *a, struct slice name);
 int rename_now(struct account *a, struct slice from, struct slice to);
 int subscribe_now(struct account *a, struct slice name, bool on);
+/* SETACL, in the lines of a file. */
+int set_acl_now(struct account *a, struct slice name, struct slice lines);
 
 #endif

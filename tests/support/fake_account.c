@@ -10,6 +10,8 @@ struct account_change {
 	bool waited;
 	int rc;
 	struct err e;
+	acl_reader *read;
+	void *read_arg;
 };
 
 static struct account_change *
@@ -65,6 +67,29 @@ account_subscribe(struct account *a, struct slice name, bool on)
 	return change_new(0);
 }
 
+struct account_change *
+account_acl_change(
+    struct account *a, struct slice name, acl_reader *read, void *arg)
+{
+	struct account_change *c = change_new(0);
+
+	(void)a;
+	(void)name;
+	c->read = read;
+	c->read_arg = arg;
+	return c;
+}
+
+static void
+read_list(struct account_change *c)
+{
+	struct acl list;
+
+	acl_init(&list);
+	c->rc = c->read(c->read_arg, &list, &c->e);
+	acl_fini(&list);
+}
+
 enum step
 account_change_step(
     struct account_change *c, struct waker waker, int *rc, struct err *e)
@@ -74,6 +99,8 @@ account_change_step(
 		return STEP_YIELD;
 	if (fake_busy() != 0 || c->rc == ERR_BUSY)
 		return STEP_WAIT_PEER;
+	if (c->read != NULL)
+		read_list(c);
 	*rc = c->rc;
 	if (e != NULL && c->rc != 0)
 		*e = c->e;

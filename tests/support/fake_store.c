@@ -234,14 +234,6 @@ account_acl_known(struct account *a, struct slice name, struct err *e)
 }
 
 int
-account_acl_set(
-    struct account *a, struct slice name, const struct acl *acl, struct err *e)
-{
-	(void)acl;
-	return account_exists(a, name, e);
-}
-
-int
 account_visit(
     struct account *near, const char *path, struct account **out, struct err *e)
 {

@@ -137,14 +137,7 @@ assert_acl(struct fixture *f, const char *name, const char *expected)
 static int
 set_acl(struct fixture *f, const char *name, const char *text)
 {
-	struct acl a;
-	int rc;
-
-	acl_init(&a);
-	acl_parse(slice_str(text), &a);
-	rc = account_acl_set(f->account, slice_str(name), &a, NULL);
-	acl_fini(&a);
-	return rc;
+	return set_acl_now(f->account, slice_str(name), slice_str(text));
 }
 
 static void

@@ -297,6 +297,162 @@ test_created_left(void **state)
 	assert_int_equal(count_files(fixture_path(f, ".b/new")), 1);
 }
 
+/* --- access control lists ------------------------------------------------- */
+
+#define OWNERS "owner aceilrstwx\nadministrators aceilrstwx\n"
+
+struct setting {
+	struct fixture *f;
+	const char *add; /* a line */
+	unsigned n_read;
+};
+
+/* As a session does: what is there, and a line more. */
+static int
+add_line(void *arg, struct acl *out, struct err *e)
+{
+	struct setting *s = arg;
+	int rc = account_acl(s->f->account, SLICE("INBOX.a"), out, e);
+
+	s->n_read++;
+	if (rc == 0)
+		acl_parse(slice_str(s->add), out);
+	return rc;
+}
+
+static void
+assert_list(struct fixture *f, const char *path, const char *expected)
+{
+	char *text = read_file(fixture_path(f, path));
+
+	assert_string_equal(text, expected);
+	free(text);
+}
+
+/* The syncs are the syncer's, and nobody's line is lost. */
+static void
+test_acl(void **state)
+{
+	struct fixture *f = *state;
+	struct setting s[2] = { { f, "user=x r\n", 0 },
+		{ f, "user=y r\n", 0 } };
+	struct account_change *c[2];
+
+	for (int k = 0; k < 2; k++) {
+		c[k] = account_acl_change(
+		    f->account, SLICE("INBOX.a"), add_line, &s[k]);
+		assert_int_equal(step(c[k]), STEP_WAIT_SYNC);
+	}
+	/* the second one's turn comes when the first is through */
+	assert_int_equal(s[1].n_read, 0);
+	assert_int_equal(
+	    access(fixture_path(f, ".a/courierimapacl"), F_OK), -1);
+	assert_int_equal(finish(&c[0]), 0);
+	assert_int_equal(finish(&c[1]), 0);
+	assert_list(f, ".a/courierimapacl", OWNERS "user=x r\nuser=y r\n");
+}
+
+/* Behind a RENAME of the mailbox, or a DELETE, it finds none. */
+static void
+test_acl_behind(void **state)
+{
+	struct fixture *f = *state;
+	struct setting s = { f, "user=x r\n", 0 };
+	struct account_change *c[2];
+
+	for (int k = 0; k < 2; k++) {
+		c[0] = k == 0 ? account_rename(f->account, SLICE("INBOX.a"),
+				    SLICE("INBOX.b"))
+			      : account_delete(f->account, SLICE("INBOX.a"));
+		c[1] = account_acl_change(
+		    f->account, SLICE("INBOX.a"), add_line, &s);
+		assert_int_equal(step(c[0]), STEP_WAIT_SYNC);
+		assert_int_equal(step(c[1]), STEP_WAIT_SYNC);
+		assert_int_equal(finish(&c[0]), 0);
+		assert_int_equal(finish(&c[1]), ERR_NOT_FOUND);
+		assert_int_equal(s.n_read, 0);
+		assert_int_equal(
+		    access(fixture_path(f, ".a/courierimapacl"), F_OK), -1);
+		c[0] = account_create(f->account, SLICE("INBOX.a"));
+		assert_int_equal(finish(&c[0]), 0);
+	}
+}
+
+/* Another process renames it, and makes another one of the name, before the
+ * list is written: that isn't the one that might be changed. */
+static void
+test_acl_other_process(void **state)
+{
+	struct fixture *f = *state;
+	struct setting s = { f, "user=x r\n", 0 };
+
+	for (int again = 0; again < 2; again++) {
+		struct account_change *c = account_acl_change(
+		    f->account, SLICE("INBOX.a"), add_line, &s);
+
+		assert_int_equal(step(c), STEP_WAIT_SYNC);
+		assert_int_equal(s.n_read, again + 1);
+		assert_int_equal(rename(fixture_path(f, ".a"),
+				     fixture_path(f, again ? ".c" : ".b")),
+		    0);
+		if (again) {
+			assert_int_equal(mkdir(fixture_path(f, ".a"), 0700), 0);
+			assert_int_equal(
+			    mkdir(fixture_path(f, ".a/cur"), 0700), 0);
+		}
+		assert_int_equal(finish(&c), ERR_NOT_FOUND);
+		assert_int_equal(
+		    access(fixture_path(f, ".a/courierimapacl"), F_OK), -1);
+		assert_int_equal(
+		    access(fixture_path(f, "courierimaphieracl/a"), F_OK), -1);
+		if (!again)
+			assert_int_equal(rename(fixture_path(f, ".b"),
+					     fixture_path(f, ".a")),
+			    0);
+	}
+}
+
+static const char *hook_path;
+
+/* Before the first rename: another process is quicker. */
+static int
+write_another(const char *call, const char *path)
+{
+	(void)path;
+	if (strcmp(call, "rename") != 0 || hook_path == NULL)
+		return 0;
+	write_file(hook_path, "owner al\n");
+	hook_path = NULL;
+	return 0;
+}
+
+/* What inherits gets a copy, but not one that got a list meanwhile. */
+static void
+test_acl_copies(void **state)
+{
+	struct fixture *f = *state;
+	struct setting s = { f, "user=x r\n", 0 };
+	struct account_change *c;
+
+	c = account_create(f->account, SLICE("INBOX.a.1"));
+	assert_int_equal(finish(&c), 0);
+	hook_path = fixture_path(f, ".a.1/courierimapacl");
+	fsx_set_fault(write_another);
+	c = account_acl_change(f->account, SLICE("INBOX.a"), add_line, &s);
+	assert_int_equal(finish(&c), 0);
+	fsx_set_fault(NULL);
+	assert_null(hook_path);
+	assert_list(f, ".a/courierimapacl", OWNERS "user=x r\n");
+	assert_list(f, ".a.1/courierimapacl", "owner al\n");
+	/* those that have none do */
+	c = account_create(f->account, SLICE("INBOX.b"));
+	assert_int_equal(finish(&c), 0);
+	c = account_acl_change(f->account, SLICE("INBOX"), add_line, &s);
+	assert_int_equal(finish(&c), 0);
+	assert_list(f, ".b/courierimapacl", OWNERS);
+	assert_int_equal(count_files(fixture_path(f, "tmp")), 0);
+}
+
 /* --- a disk that takes its time ------------------------------------------- */
 
 static void
@@ -394,6 +550,13 @@ main(void)
 		    test_inbox_not_synced, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_created_left, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_acl, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_acl_behind, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_acl_other_process, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_acl_copies, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_slow, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_gone, setup, teardown),
