@@ -27,7 +27,8 @@
 
 enum {
 	SHARED_FILE_MAX = 16 * 1024 * 1024,
-	SHARED_LINES_MAX = 200000, /* of a file, and in one listing */
+	/* of a file, and, with the mailboxes found, in one listing */
+	SHARED_LINES_MAX = 200000,
 	SHARED_DEPTH_MAX = 8,	   /* groups in groups */
 	SHARED_FILES_KEPT = 64,
 };

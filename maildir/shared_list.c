@@ -20,6 +20,12 @@
 #include "maildir/name.h"
 #include "maildir/shared_link.h"
 
+enum {
+	/* of a step: entries of a Maildir, and of lists, which cost less */
+	VISIT_SLICE = 16,
+	LISTS_SLICE = 256,
+};
+
 struct level {
 	const struct shared_index *x;
 	char *file;
@@ -34,9 +40,11 @@ struct shared_listing {
 	char *prefix;
 	struct level v[SHARED_DEPTH_MAX];
 	size_t depth;
-	size_t n_lines;
+	size_t n_lines; /* and mailboxes found */
 	bool begun;
-	bool links;	 /* those in "shared." */
+	bool links;    /* those in "shared." */
+	bool visiting; /* r is of an account's Maildir, and its name in name */
+	struct dir_reader r;
 	struct buf name; /* "#shared.group" */
 	struct collect found;
 };
@@ -79,6 +87,8 @@ shared_listing_free(struct shared_listing **pl)
 		return;
 	while (l->depth != 0)
 		leave(l);
+	if (l->visiting)
+		dir_reader_close(&l->r);
 	collect_fini(&l->found);
 	buf_fini(&l->name);
 	free(l->prefix);
@@ -122,14 +132,17 @@ may_match(const struct shared_listing *l)
 
 /* --- one account --------------------------------------------------------- */
 
+/* cost: the entries of the list are added. */
 static bool
-may_see(const struct shared_listing *l, int root_fd, const char *dir)
+may_see(
+    const struct shared_listing *l, int root_fd, const char *dir, size_t *cost)
 {
 	struct acl a;
 	bool may;
 
 	acl_init(&a);
 	may = acl_read(root_fd, dir, &a, NULL, NULL) == 0;
+	*cost += a.n;
 	if (may && l->links)
 		may = acl_add(
 		    &a, SLICE("anyone"), shared_link_rights(root_fd, dir));
@@ -157,53 +170,62 @@ is_mailbox(int root_fd, const char *dir)
 }
 
 static void
-look_at(struct shared_listing *l, int root_fd, struct slice dir)
+look_at(struct shared_listing *l, struct slice dir, size_t *cost)
 {
+	int root_fd = dir_reader_fd(&l->r);
 	const char *path = (const char *)dir.p;
 	size_t n = buf_len(&l->name);
 	struct buf name;
 
 	if (!name_is_dir(dir) || !is_mailbox(root_fd, path) ||
-	    !may_see(l, root_fd, path))
+	    !may_see(l, root_fd, path, cost))
 		return;
 	buf_init(&name, 4096);
 	name_put_from_dir(root_fd, dir, &name);
 	buf_put(&l->name, slice_skip(buf_slice(&name), sizeof("INBOX") - 1));
 	collect_add(&l->found, buf_slice(&l->name), 0);
+	l->n_lines++;
 	buf_truncate(&l->name, n);
 	buf_fini(&name);
 }
 
+/* A piece of the Maildir being visited. */
 static void
-look_through(struct shared_listing *l, int root_fd)
+look_through(struct shared_listing *l)
 {
-	struct dir_reader r;
+	size_t cost = 0;
 	struct slice dir;
 
-	if (!l->links && is_mailbox(root_fd, ".") && may_see(l, root_fd, ""))
-		collect_add(&l->found, buf_slice(&l->name), 0);
-	if (dir_reader_open(&r, root_fd, ".") < 0)
-		return;
-	while (dir_reader_next(&r, &dir))
-		look_at(l, root_fd, dir);
-	dir_reader_close(&r);
+	for (int n = 0; n < VISIT_SLICE && cost < LISTS_SLICE; n++) {
+		if (!dir_reader_next(&l->r, &dir)) {
+			dir_reader_close(&l->r);
+			l->visiting = false;
+			return;
+		}
+		look_at(l, dir, &cost);
+	}
 }
 
-/* An account that isn't on this machine, or not for us, is none. */
+/* Begin with an account.  One that isn't on this machine, or not for us, is
+ * none. */
 static void
 visit(struct shared_listing *l, const char *path)
 {
+	size_t cost = 0;
 	struct stat st;
 	int fd;
 
-	if (strcmp(path, l->near->path) == 0)
+	if (strcmp(path, l->near->path) == 0 ||
+	    dir_reader_open(&l->r, AT_FDCWD, path) < 0)
 		return;
-	fd = fsx_open_dir(AT_FDCWD, path);
-	if (fd < 0)
+	fd = dir_reader_fd(&l->r);
+	if (fstat(fd, &st) < 0 || st.st_uid != geteuid()) {
+		dir_reader_close(&l->r);
 		return;
-	if (fstat(fd, &st) == 0 && st.st_uid == geteuid())
-		look_through(l, fd);
-	(void)close(fd);
+	}
+	l->visiting = true;
+	if (!l->links && is_mailbox(fd, ".") && may_see(l, fd, "", &cost))
+		collect_add(&l->found, buf_slice(&l->name), 0);
 }
 
 /* --- the walk ------------------------------------------------------------ */
@@ -257,6 +279,12 @@ shared_listing_step(struct shared_listing *l, struct err *e)
 
 	if (!l->begun)
 		begin(l);
+	if (l->visiting) {
+		look_through(l);
+		return l->n_lines <= SHARED_LINES_MAX
+		    ? 1
+		    : err_set(e, ERR_LIMIT, "too many shared mailboxes");
+	}
 	if (l->depth == 0)
 		return 0;
 	v = &l->v[l->depth - 1];

@@ -6,7 +6,10 @@
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
 
-enum { SHARED_COST = 2000 }; /* a Maildir is looked through for it */
+enum {
+	SHARED_COST = 64 * 1024, /* a piece of a Maildir is looked through */
+	TOLD_COST = 32 * 1024,	 /* a list is read for it */
+};
 
 struct list_args {
 	struct slice pattern; /* reference and pattern, UTF-8 */
@@ -264,7 +267,7 @@ listing_fn(struct imap_session *i)
 			return STEP_WAIT_OUTPUT;
 		if (imap_spend(i,
 			e->name.n * (a->pattern.n + 1) +
-			    (a->tell != 0 ? SHARED_COST : 0)))
+			    (a->tell != 0 ? TOLD_COST : 0)))
 			return STEP_YIELD;
 		/* as Courier: they are asked for by their namespace */
 		if ((is_shared(e->name) && !is_shared(a->pattern)) ||

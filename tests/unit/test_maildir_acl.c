@@ -537,6 +537,53 @@ finds_shared_mailboxes(void **state)
 	world_end(&w);
 }
 
+/* However many mailboxes an account has, or however long its lists are, a step
+ * looks at a few of them. */
+static void
+lists_in_pieces(void **state)
+{
+	enum { BOXES = 200, ENTRIES = 300 };
+	static const struct slice joe[] = { SLICE_INIT("user=joe") };
+	struct world w;
+	struct mailbox_list list;
+	struct buf text;
+
+	world_make(&w, *state);
+	buf_init(&text, 1 << 20);
+	buf_puts(&text, DEFAULT "anyone lr\n");
+	for (int k = 0; k < ENTRIES; k++)
+		buf_putf(&text, "user=%d lr\n", k);
+	for (int k = 0; k < BOXES; k++) {
+		char *path = mem_printf("%s/.Sent.%d", w.bob, k);
+
+		make_maildir(path);
+		free(path);
+	}
+	for (int with_lists = 0; with_lists < 2; with_lists++) {
+		struct shared_options o = { .index = w.index };
+		struct shared_listing *l;
+		unsigned n = 0;
+		int rc;
+
+		if (with_lists)
+			write_at(
+			    w.bob, ".Sent/courierimapacl", buf_cstr(&text));
+		l = shared_listing_new(w.f->account, &o,
+		    (struct acl_who){ joe, 1 }, SLICE("#shared."));
+		while ((rc = shared_listing_step(l, NULL)) == 1)
+			n++;
+		assert_int_equal(rc, 0);
+		assert_in_range(n, with_lists ? BOXES : BOXES / 20, BOXES + 20);
+		shared_listing_take(l, &list);
+		/* and "#shared.team", "#shared.team.bob", Sent */
+		assert_int_equal(list.n, BOXES + 3);
+		mailbox_list_fini(&list);
+		shared_listing_free(&l);
+	}
+	buf_fini(&text);
+	world_end(&w);
+}
+
 static const char *
 shared_names(struct world *w, const char *prefix)
 {
@@ -647,6 +694,7 @@ main(void)
 		cmocka_unit_test(parses_indexes),
 		WITH(finds_shared_mailboxes),
 		WITH(lists_shared_mailboxes),
+		WITH(lists_in_pieces),
 		WITH(says_what_it_leaves_out),
 		WITH(visits_only_our_own),
 	};
