@@ -62,8 +62,6 @@ question_free(struct question *q)
 		q->asking->n_held--;
 	TAILQ_REMOVE(&q->asking->questions, q, link);
 	event_free(q->timer);
-	if (q->packet.b.p != NULL)
-		secret_wipe(q->packet.b.p, q->packet.b.cap);
 	msg_out_fini(&q->packet);
 	free(q);
 }

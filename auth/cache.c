@@ -132,11 +132,10 @@ password_key(const struct cache *c, struct slice password)
 	struct buf text;
 	uint64_t v;
 
-	buf_init(&text, 64 * 1024);
+	buf_init_secret(&text, 64 * 1024);
 	buf_putc(&text, 'p');
 	put_piece(&text, password);
 	v = short_mac(c, &text);
-	secret_wipe(text.p, text.cap);
 	buf_fini(&text);
 	return v;
 }
@@ -150,13 +149,12 @@ query_key(const struct cache *c, const struct query *q, uint8_t out[KEY_LEN])
 
 	if (q->op != QUERY_LOGIN && q->op != QUERY_CRAM && q->op != QUERY_SCRAM)
 		return false;
-	buf_init(&text, 64 * 1024);
+	buf_init_secret(&text, 64 * 1024);
 	buf_putc(&text, (uint8_t)q->op);
 	put_piece(&text, q->user);
 	put_piece(&text, q->service);
 	put_piece(&text, q->op == QUERY_LOGIN ? q->password : q->mechanism);
 	mac(c, &text, out);
-	secret_wipe(text.p, text.cap);
 	buf_fini(&text);
 	return true;
 }

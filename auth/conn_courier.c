@@ -150,8 +150,6 @@ on_free(struct conn *c)
 
 	if (cc->question != NULL)
 		asking_cancel(cc->question);
-	if (cc->out.p != NULL)
-		secret_wipe(cc->out.p, cc->out.cap);
 	buf_fini(&cc->out);
 	buf_fini(&cc->list);
 	front_check_stop(cc->front);
@@ -173,7 +171,7 @@ courier_conn_new(struct front *f, int fd)
 
 	cc->front = f;
 	cc->is_ours = front_peer_is_ours(fd);
-	buf_init(&cc->out, LIST_MAX);
+	buf_init_secret(&cc->out, LIST_MAX);
 	buf_init(&cc->list, LIST_MAX);
 	cc->conn =
 	    conn_new(&f->conns, fd, &ops, COURIER_INPUT_MAX, &cc->out, cc);

@@ -34,13 +34,12 @@ make_secret(int dirfd)
 
 	if (getrandom(raw, sizeof(raw), 0) != (ssize_t)sizeof(raw))
 		return false;
-	buf_init(&text, SECRET_LEN + 1);
+	buf_init_secret(&text, SECRET_LEN + 1);
 	for (size_t i = 0; i < sizeof(raw); i++)
 		buf_putf(&text, "%02x", raw[i]);
 	buf_putc(&text, '\n');
 	ok = fsx_replace(dirfd, "secret.tmp", "secret", buf_slice(&text), 0600,
 		 false) == 0;
-	secret_wipe(text.p, text.cap);
 	buf_fini(&text);
 	return ok;
 }

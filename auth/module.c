@@ -165,12 +165,10 @@ set_contexts(const struct query *q, struct account *a)
 		secret_set(&a->extra, secret_slice(&a->hmac));
 		return;
 	}
-	buf_init(&text, CRAM_CONTEXTS_MAX);
+	buf_init_secret(&text, CRAM_CONTEXTS_MAX);
 	if (cram_make_contexts(
 		q->mechanism, account_get(a, ACCOUNT_PASSWD2), &text))
 		secret_set(&a->extra, buf_slice(&text));
-	if (text.p != NULL)
-		secret_wipe(text.p, text.cap);
 	buf_fini(&text);
 }
 
@@ -194,10 +192,9 @@ set_keys(struct account *a, struct scram_keys *k)
 {
 	struct buf text;
 
-	buf_init(&text, 1024);
+	buf_init_secret(&text, 1024);
 	scram_keys_put(k, &text);
 	secret_set(&a->extra, buf_slice(&text));
-	secret_wipe(text.p, text.cap);
 	buf_fini(&text);
 	secret_wipe(k, sizeof(*k));
 }

@@ -96,8 +96,6 @@ pool_new(struct event_base *base, const struct pool_host *host, void *arg)
 static void
 job_free(struct job *j)
 {
-	if (j->packet.b.p != NULL)
-		secret_wipe(j->packet.b.p, j->packet.b.cap);
 	msg_out_fini(&j->packet);
 	free(j);
 }

@@ -269,12 +269,11 @@ courier_reply(enum query_op op, const struct answer *a, struct buf *out)
 		buf_puts(out, "OK\n");
 		return;
 	}
-	buf_init(&text, COURIER_REPLY_MAX);
+	buf_init_secret(&text, COURIER_REPLY_MAX);
 	put_record(&text, a);
 	/* Too long to be read whole by a client: better a temporary failure
 	 * than half an account. */
 	if (buf_ok(&text))
 		buf_put(out, buf_slice(&text));
-	secret_wipe(text.p, text.cap);
 	buf_fini(&text);
 }

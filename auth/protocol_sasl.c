@@ -43,7 +43,7 @@ set_base64(struct secret *to, struct slice text)
 {
 	struct buf raw;
 
-	buf_init(&raw, MECH_MESSAGE_MAX);
+	buf_init_secret(&raw, MECH_MESSAGE_MAX);
 	if (text.n != 0 && base64_decode(text, &raw))
 		secret_set(to, buf_slice(&raw));
 	buf_fini(&raw);
@@ -354,7 +354,7 @@ respond(struct sasl_request *r, const struct sasl_line *line, int64_t now)
 	/* "=" is the way of RFC 4954 4 to write an empty initial response. */
 	if (line->verb == SASL_AUTH && slice_eq(text, SLICE("=")))
 		text = slice_of("", 0);
-	buf_init(&raw, MECH_MESSAGE_MAX);
+	buf_init_secret(&raw, MECH_MESSAGE_MAX);
 	if (base64_decode(text, &raw)) {
 		response = buf_slice(&raw);
 		if (response.p == NULL)
@@ -363,8 +363,6 @@ respond(struct sasl_request *r, const struct sasl_line *line, int64_t now)
 	} else {
 		fail_later(r, "");
 	}
-	if (raw.p != NULL)
-		secret_wipe(raw.p, raw.cap);
 	buf_fini(&raw);
 }
 

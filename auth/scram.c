@@ -111,15 +111,13 @@ take_base64(struct slice text, uint8_t *out, size_t min, size_t max, size_t *n)
 	struct buf raw;
 	bool ok;
 
-	buf_init(&raw, max + 3); /* the decoder asks for whole groups */
+	buf_init_secret(&raw, max + 3); /* the decoder asks for whole groups */
 	ok = base64_decode(text, &raw) && buf_len(&raw) >= min &&
 	    buf_len(&raw) <= max;
 	if (ok) {
 		*n = buf_len(&raw);
 		memcpy(out, buf_slice(&raw).p, *n);
 	}
-	if (raw.p != NULL)
-		secret_wipe(raw.p, raw.cap);
 	buf_fini(&raw);
 	return ok;
 }

@@ -160,7 +160,7 @@ load_userdb(struct settings *s)
 	char *path = mem_printf("%s/userdb", s->dir);
 	int dirfd;
 
-	buf_init(&s->userdb.text, 2 * (size_t)USERDB_MAX);
+	buf_init_secret(&s->userdb.text, 2 * (size_t)USERDB_MAX);
 	if (settings_lists(s, "authuserdb")) {
 		dirfd = fsx_open_dir(AT_FDCWD, path);
 		s->userdb.there = dirfd >= 0
@@ -205,8 +205,6 @@ settings_free(struct settings *s)
 		conf_free(&s->conf);
 	free(s->dir);
 	secret_fini(&s->salt_secret);
-	if (s->userdb.text.p != NULL)
-		secret_wipe(s->userdb.text.p, s->userdb.text.cap);
 	buf_fini(&s->userdb.text);
 	*s = (struct settings){ .pam_sock = -1 };
 }

@@ -14,15 +14,50 @@ buf_init(struct buf *b, size_t max)
 }
 
 void
+buf_init_secret(struct buf *b, size_t max)
+{
+	*b = (struct buf){ .max = max, .secret = true };
+}
+
+static void
+wipe(struct buf *b)
+{
+	if (b->secret && b->p != NULL)
+		explicit_bzero(b->p, b->cap);
+}
+
+/* The n bytes in a block of cap bytes. */
+static void
+resize(struct buf *b, size_t n, size_t cap)
+{
+	uint8_t *p;
+
+	if (!b->secret) {
+		b->p = mem_realloc(b->p, cap, 1);
+	} else {
+		/* realloc() may leave them behind */
+		p = mem_alloc(cap);
+		if (n != 0)
+			memcpy(p, b->p, n);
+		wipe(b);
+		free(b->p);
+		b->p = p;
+	}
+	b->cap = cap;
+}
+
+void
 buf_fini(struct buf *b)
 {
+	wipe(b);
 	free(b->p);
-	buf_init(b, b->max);
+	*b = (struct buf){ .max = b->max, .secret = b->secret };
 }
 
 void
 buf_reset(struct buf *b)
 {
+	wipe(b);
 	b->n = b->off = 0;
 	b->failed = false;
 }
@@ -42,8 +77,7 @@ buf_trim(struct buf *b)
 		memmove(b->p, b->p + b->off, n);
 	b->n = n;
 	b->off = 0;
-	b->p = mem_realloc(b->p, n, 1);
-	b->cap = n;
+	resize(b, n, n);
 }
 
 uint8_t *
@@ -69,8 +103,7 @@ buf_reserve(struct buf *b, size_t n)
 		cap += cap / 2;
 	if (cap > b->max)
 		cap = b->max;
-	b->p = mem_realloc(b->p, cap, 1);
-	b->cap = cap;
+	resize(b, len, cap);
 	return b->p + b->n;
 }
 

@@ -26,11 +26,17 @@ struct buf {
 	size_t cap;
 	size_t max;
 	bool failed;
+	bool secret; /* what it held is wiped: buf_init_secret() */
 };
 
 /* An empty buf that will hold at most max bytes; allocates nothing. */
 void buf_init(struct buf *b, size_t max);
-/* Release the bytes; the buf is as after buf_init. */
+/*
+ * The same for passwords and keys: wherever the bytes were is wiped when the
+ * buf grows, is emptied by buf_reset() or released.
+ */
+void buf_init_secret(struct buf *b, size_t max);
+/* Release the bytes; the buf is as after buf_init, or buf_init_secret. */
 void buf_fini(struct buf *b);
 /* Empty it and clear the error; keeps the memory. */
 void buf_reset(struct buf *b);

@@ -21,6 +21,12 @@ libbase_a_SOURCES = \
 	base/syncer.h \
 	base/utf7.c base/utf7.h
 
+check_PROGRAMS += tests/unit/test_buf
+TESTS += tests/unit/test_buf
+tests_unit_test_buf_SOURCES = tests/unit/test_buf.c
+tests_unit_test_buf_LDADD = libbase.a -lcmocka
+tests_unit_test_buf_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=free
+
 check_PROGRAMS += tests/unit/test_pool
 TESTS += tests/unit/test_pool
 tests_unit_test_pool_SOURCES = tests/unit/test_pool.c

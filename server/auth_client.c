@@ -69,18 +69,10 @@ find(struct auth_client *c, uint32_t id)
 }
 
 static void
-forget_line(struct auth_request *r)
-{
-	if (r->line.p != NULL)
-		secret_wipe(r->line.p, r->line.cap);
-	buf_fini(&r->line);
-}
-
-static void
 request_free(struct auth_request *r)
 {
 	LIST_REMOVE(r, link);
-	forget_line(r);
+	buf_fini(&r->line);
 	free(r);
 }
 
@@ -94,7 +86,7 @@ finish(struct auth_request *r, const struct auth_result *result)
 	if (result->verdict != AUTH_CONTINUE)
 		request_free(r);
 	else
-		forget_line(r);
+		buf_fini(&r->line);
 	done(arg, result);
 }
 
@@ -159,8 +151,6 @@ disconnect(struct auth_client *c, const char *why, bool again)
 	c->fd = -1;
 	c->ready = false;
 	buf_fini(&c->in);
-	if (c->out.p != NULL)
-		secret_wipe(c->out.p, c->out.cap);
 	buf_fini(&c->out);
 	for (size_t i = 0; i < N_BUCKETS; i++)
 		LIST_FOREACH(r, &c->bucket[i], link) {
@@ -197,7 +187,7 @@ flush(struct auth_client *c)
 		}
 		buf_drain(&c->out, (size_t)n);
 		if (buf_len(&c->out) == 0)
-			secret_wipe(c->out.p, c->out.cap);
+			buf_reset(&c->out);
 	}
 }
 
@@ -450,7 +440,7 @@ put_binding(struct buf *out, const char *name, struct slice bytes)
 static void
 put_request(struct buf *out, uint32_t id, const struct auth_start *s)
 {
-	buf_init(out, LINE_MAX_OUT);
+	buf_init_secret(out, LINE_MAX_OUT);
 	buf_putf(
 	    out, "AUTH\t%u\t%s\tservice=%s\tlip=", id, s->mech, s->service);
 	put_value(out, s->local_addr);
@@ -539,7 +529,7 @@ auth_client_new(struct event_base *base, const struct auth_client_hooks *hooks,
 	c->timeout_ms = timeout_ms;
 	c->fd = -1;
 	buf_init(&c->in, LINE_MAX_IN + 4096);
-	buf_init(&c->out, OUT_MAX);
+	buf_init_secret(&c->out, OUT_MAX);
 	buf_init(&c->names_coming, NAMES_MAX);
 	c->on_retry = event_new(base, -1, 0, on_retry, c);
 	c->on_check = event_new(base, -1, 0, on_check, c);

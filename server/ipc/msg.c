@@ -41,7 +41,7 @@ msg_name(uint32_t type)
 void
 msg_begin(struct msg_out *m, enum msg_type type, uint32_t id)
 {
-	buf_init(&m->b, MSG_SIZE_MAX);
+	buf_init_secret(&m->b, MSG_SIZE_MAX);
 	m->fd = -1;
 	msg_put_u32(m, type);
 	msg_put_u32(m, id);
@@ -88,8 +88,6 @@ void
 msg_out_fini(struct msg_out *m)
 {
 	/* Some carry passwords. */
-	if (m->b.p != NULL)
-		secret_wipe(m->b.p, m->b.cap);
 	buf_fini(&m->b);
 	m->fd = -1;
 }

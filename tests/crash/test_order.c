@@ -115,7 +115,7 @@ copy_syncs_nothing_twice(void **state)
 static void
 touch(struct fixture *f, const char *name, int64_t wall_ms)
 {
-	const struct timespec t = { wall_ms / 1000, 0 };
+	const struct timespec t = { (time_t)(wall_ms / 1000), 0 };
 
 	assert_int_equal(utimensat(AT_FDCWD, fixture_path(f, name),
 			     (const struct timespec[2]){ t, t }, 0),
