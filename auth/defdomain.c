@@ -37,7 +37,7 @@ defdomain_complete(
 	buf_put(&b, user);
 	if (defdomain_wanted(d, user))
 		buf_put(&b, secret_slice(&d->domain));
-	ok = buf_ok(&b);
+	ok = buf_ok(&b) && user_name_ok(buf_slice(&b));
 	if (ok)
 		secret_set(out, buf_slice(&b));
 	buf_fini(&b);

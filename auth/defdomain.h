@@ -24,7 +24,8 @@ void defdomain_fini(struct defdomain *d);
 /* Whether a name needs the domain. */
 bool defdomain_wanted(const struct defdomain *d, struct slice user) MUST_USE;
 
-/* The name as the user tables have it; false if it becomes too long. */
+/* The name as the user tables have it; false if none such can be: it becomes
+ * too long, or the domain has characters that no name has. */
 bool defdomain_complete(
     const struct defdomain *d, struct slice user, struct secret *out) MUST_USE;
 

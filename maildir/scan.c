@@ -128,6 +128,13 @@ watch_dirs(struct mailbox *m)
 	return 0;
 }
 
+/* Whether all that memory has may be shown. */
+static bool
+is_durable(const struct mailbox *m)
+{
+	return !m->unsynced && m->durable_uidnext >= m->head->uidnext;
+}
+
 /* 0: nothing to be done; 1: m->scan has been made; else ERR_*. */
 static int
 begin(struct mailbox *m, bool move_new, int64_t wall_ms)
@@ -152,8 +159,7 @@ begin(struct mailbox *m, bool move_new, int64_t wall_ms)
 		need[d] = needs(&m->dirs[d], &st[d]);
 	}
 	if (need[0] == NEED_NOTHING && need[1] == NEED_NOTHING &&
-	    !(move_new && m->n_new != 0) && !m->unsynced &&
-	    m->durable_uidnext >= m->head->uidnext)
+	    !(move_new && m->n_new != 0) && is_durable(m))
 		return 0;
 	m->scan = s = MEM_NEW(struct scan);
 	s->move_new = move_new;
@@ -260,7 +266,7 @@ step_sync(struct mailbox *m, struct scan *s, enum step *step)
 		if (m->durable_uidnext < s->sync_uidnext)
 			m->durable_uidnext = s->sync_uidnext;
 	}
-	if (!m->unsynced && m->durable_uidnext >= m->head->uidnext) {
+	if (is_durable(m)) {
 		s->state = SCAN_DONE;
 		return 0;
 	}
@@ -373,6 +379,9 @@ mailbox_refresh(struct mailbox *m, bool move_new, struct waker waker,
 			return finish(m, now_ms, result);
 	}
 	m->scan->move_new |= move_new;
+	/* It waited for the database; whoever comes may know more by now. */
+	if (m->scan->state == SCAN_DONE && !is_durable(m))
+		m->scan->state = SCAN_SYNC;
 	while (m->scan->state != SCAN_DONE) {
 		enum scan_state before = m->scan->state;
 		enum step step;

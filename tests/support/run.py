@@ -449,7 +449,7 @@ def main():
     lanes.start("takeover", ["built", "sanitize"],
                 lambda: pytest("takeover", folder["sanitized"]))
     lanes.finish()
-    # Alone, for it compares times.
+    # Alone, for these compare times, or have limits to keep.
     if "auth" in stages:
         pytest("auth", folder["sanitized"], "timing")
     if "packages" in stages:

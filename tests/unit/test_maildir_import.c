@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <fcntl.h>
+#include <sqlite3.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -369,6 +370,108 @@ sees_maildirkw(void **state)
 	mailbox_close(&m);
 }
 
+/* Another process appends to INBOX. */
+static void
+append_elsewhere(struct fixture *f)
+{
+	struct store_options opt = { .hostname = "other" };
+	struct store *own = f->store, *other = store_new(&opt);
+	struct account *mine = f->account;
+
+	f->store = other;
+	f->account = account_get(other, f->path, "");
+	assert_int_equal(run_append(f, "INBOX", "theirs\n", 0, NULL, NULL), 0);
+	account_release(&f->account);
+	store_free(&other);
+	f->store = own;
+	f->account = mine;
+}
+
+static struct sync_job *held[8];
+static size_t n_held;
+
+static void
+hold(struct syncer *self, struct sync_job *job)
+{
+	(void)self;
+	assert_true(n_held < NELEMS(held));
+	held[n_held++] = job;
+}
+
+static struct syncer holder = { .submit = hold };
+
+static void
+sync_held(void)
+{
+	while (n_held != 0)
+		sync_job_do(held[--n_held]);
+}
+
+/* Until it waits, or is through. */
+static enum step
+refresh_some(struct fixture *f, struct mailbox *m)
+{
+	const struct waker nobody = { NULL, NULL };
+	enum step step;
+	int rc = 0;
+
+	do
+		step = mailbox_refresh(m, true, nobody, 1, f->wall_ms, &rc);
+	while (step == STEP_YIELD);
+	assert_int_equal(rc, 0);
+	return step;
+}
+
+static void
+refresh_all(struct fixture *f, struct mailbox *m)
+{
+	while (refresh_some(f, m) != STEP_DONE)
+		sync_held();
+}
+
+/*
+ * All is read and synced but keywords that wait for the database: who comes
+ * then is told what was committed before he came.
+ */
+static void
+tells_what_came_while_keywords_waited(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m, *again;
+	struct view *v;
+	sqlite3 *h = NULL;
+
+	fixture_close(f);
+	f->syncer = &holder;
+	fixture_open(f);
+	m = open_mailbox(f, "INBOX");
+	put_cur(f, "1.M1:2,", "one\n");
+	refresh_all(f, m);
+	make_dir(f, "courierimapkeywords");
+	write_file(fixture_path(f, "courierimapkeywords/1.M1"), "theirs\n");
+	later(f);
+	append_elsewhere(f);
+	assert_int_equal(refresh_some(f, m), STEP_WAIT_SYNC);
+	assert_int_equal(
+	    sqlite3_open(fixture_path(f, "postern.db"), &h), SQLITE_OK);
+	assert_int_equal(
+	    sqlite3_exec(h, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	sync_held();
+	assert_int_equal(refresh_some(f, m), STEP_WAIT_PEER);
+	assert_int_equal(
+	    sqlite3_exec(h, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(h), SQLITE_OK);
+
+	append_elsewhere(f);
+	again = open_mailbox(f, "INBOX");
+	refresh_all(f, again);
+	v = mailbox_view(again);
+	assert_int_equal(view_count(v), 3);
+	view_unref(&v);
+	mailbox_close(&again);
+	mailbox_close(&m);
+}
+
 /* The database is lost, and Courier's list is older than the last UID. */
 static void
 lost_database_reuses_no_uid(void **state)
@@ -570,6 +673,7 @@ main(void)
 		CASE(burns_uids_given_twice),
 		CASE(takes_another_uidvalidity),
 		CASE(sees_maildirkw),
+		CASE(tells_what_came_while_keywords_waited),
 		CASE(lost_database_reuses_no_uid),
 		CASE(all_of_dovecot),
 		CASE(refuses_layout_fs),
