@@ -171,7 +171,7 @@ adopt_set(struct edit *ed, size_t at, uint32_t i,
 		return 0;
 	if (s != NULL)
 		rc = set_of(ed->m, k, s,
-		    had_ours || s->mtime_s != 0 ? 0 : msg->keywords, &set, e);
+		    had_ours || s->mtime_ns != 0 ? 0 : msg->keywords, &set, e);
 	if (rc == 0 && set != msg->keywords)
 		edit_set(ed, at, i, c->place[i], chunk_odd(c, i), set);
 	/* more than there can be: those of this message stay as they are */

@@ -91,8 +91,10 @@ void foreign_uids_fini(struct foreign_uids *u);
 
 struct foreign_keyword_set {
 	struct slice base;
-	size_t at, n;	 /* members: names[indexes[at … at+n)] */
-	int64_t mtime_s; /* of a pending update, else 0 */
+	size_t at, n; /* members: names[indexes[at … at+n)] */
+	/* of a pending update's file; else 0 */
+	int64_t mtime_ns;
+	uint64_t ino;
 };
 
 struct foreign_keywords {
@@ -125,6 +127,13 @@ void courier_keywords_parse(struct slice bytes, struct foreign_keywords *out);
  */
 bool courier_keywords_read(
     int root_fd, const char *dir, struct foreign_keywords *out) MUST_USE;
+/*
+ * Leave out updates whose files aren't there any more as they were read:
+ * another process has taken them over, and what they say may be old by now.  Of
+ * more than 1000 none is looked at.
+ */
+void courier_keywords_drop_merged(
+    int root_fd, const char *dir, struct foreign_keywords *k);
 /* Rename the updates that were merged, as Courier does. */
 void courier_keywords_merged(int root_fd, const char *dir, int64_t wall_s,
     const struct foreign_keywords *k);
@@ -168,6 +177,9 @@ void foreign_keywords_close(struct foreign_keywords_reader *r);
 /* The set of a message, or NULL. */
 const struct foreign_keyword_set *foreign_keywords_find(
     const struct foreign_keywords *k, struct slice base);
+/* Drop all but those that keep says. */
+void foreign_keywords_keep(struct foreign_keywords *k,
+    bool (*keep)(void *arg, const struct foreign_keyword_set *s), void *arg);
 /* Drop all but updates that wait to be merged. */
 void foreign_keywords_keep_pending(struct foreign_keywords *k);
 void foreign_keywords_fini(struct foreign_keywords *k);

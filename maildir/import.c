@@ -294,6 +294,10 @@ import_adopt_keywords(
 
 	if (rc != 0)
 		return rc;
+	/* nobody else takes any over now */
+	if (!in->keywords.dovecot)
+		courier_keywords_drop_merged(
+		    in->m->account->root_fd, in->m->dir, &in->keywords.k);
 	rc = adopt_keywords(&ed, &in->keywords.k, modseq, &from, work, e);
 	if ((rc = import_commit(&ed, rc, e)) != 0)
 		return rc;

@@ -24,12 +24,13 @@ leave_waiting(struct import *in)
 	struct foreign_keywords *k = &in->keywords.k;
 
 	for (size_t i = 0; i < k->n && k->n_pending != 0; i++) {
-		if (k->v[i].mtime_s == 0 ||
+		if (k->v[i].mtime_ns == 0 ||
 		    mailbox_find_base(in->m, k->v[i].base) != 0)
 			continue;
 		in->waiting = in->waiting ||
-		    k->v[i].mtime_s + FOREIGN_PENDING_S > in->wall_ms / 1000;
-		k->v[i].mtime_s = 0;
+		    k->v[i].mtime_ns / 1000000 + FOREIGN_PENDING_S * 1000 >
+			in->wall_ms;
+		k->v[i].mtime_ns = 0;
 	}
 }
 

@@ -28,6 +28,7 @@ enum {
 	UPDATES_MAX = 100000,
 	UPDATE_WORK = 16, /* to open and read one */
 	STAT_WORK = 3,
+	LOOKED_AT_AGAIN = 1000,
 };
 
 /* --- courierimapkeywords -------------------------------------------------- */
@@ -94,7 +95,8 @@ struct foreign_update {
 	char *name; /* of the file */
 	struct slice base;
 	uint64_t period; /* of ".N.BASENAME"; UINT64_MAX: it waits */
-	int64_t mtime_s;
+	int64_t mtime_ns;
+	uint64_t ino;
 };
 
 /* Whether the file is an update, and of which message. */
@@ -115,6 +117,12 @@ parse_update(struct slice name, struct foreign_update *out)
 	/* with an info part it could not be renamed, and would count for ever
 	 */
 	return foreign_base(rest, &out->base) && out->base.n == rest.n;
+}
+
+static int64_t
+mtime_of(const struct stat *st)
+{
+	return st->st_mtim.tv_sec * INT64_C(1000000000) + st->st_mtim.tv_nsec;
 }
 
 static int
@@ -147,7 +155,8 @@ list_updates(struct dir_reader *r, struct foreign_updates *u, int *work)
 		    fsx_stat(dir_reader_fd(r), (const char *)name.p, &st) < 0 ||
 		    !S_ISREG(st.st_mode))
 			continue;
-		one.mtime_s = st.st_mtim.tv_sec;
+		one.mtime_ns = mtime_of(&st);
+		one.ino = st.st_ino;
 		one.name = slice_dup(name);
 		(void)parse_update(slice_str(one.name), &one);
 		if (u->n == u->cap) {
@@ -186,8 +195,10 @@ read_update(
 
 		n = buf_len(&bytes);
 		set.base = arena_dup(&k->arena, one->base);
-		if (one->period == UINT64_MAX)
-			set.mtime_s = one->mtime_s;
+		if (one->period == UINT64_MAX) {
+			set.mtime_ns = one->mtime_ns;
+			set.ino = one->ino;
+		}
 		rest = buf_slice(&bytes);
 		while (slice_split(&rest, '\n', &line))
 			if (foreign_keyword_name(k, line, &i))
@@ -233,20 +244,56 @@ open_keywords(int root_fd, const char *dir, struct dir_reader *r)
 	return rc == 0;
 }
 
+/* Whether an update waits still, in the directory arg; what is none stays. */
+static bool
+is_there(void *arg, const struct foreign_keyword_set *s)
+{
+	const int *fd = arg;
+	struct buf name;
+	struct stat st;
+	bool there = s->mtime_ns == 0;
+
+	buf_init(&name, 1024);
+	buf_put(&name, s->base);
+	if (!there)
+		there = fsx_stat(*fd, buf_cstr(&name), &st) == 0 &&
+		    st.st_ino == s->ino && mtime_of(&st) == s->mtime_ns;
+	buf_fini(&name);
+	return there;
+}
+
+void
+courier_keywords_drop_merged(
+    int root_fd, const char *dir, struct foreign_keywords *k)
+{
+	struct dir_reader r;
+	int fd = -1;
+
+	/* so many come with a Maildir, not from a program beside us */
+	if (k->n_pending == 0 || k->n_pending > LOOKED_AT_AGAIN)
+		return;
+	if (open_keywords(root_fd, dir, &r))
+		fd = dir_reader_fd(&r);
+	foreign_keywords_keep(k, is_there, &fd);
+	if (fd >= 0)
+		dir_reader_close(&r);
+}
+
 void
 courier_keywords_merged(int root_fd, const char *dir, int64_t wall_s,
     const struct foreign_keywords *k)
 {
 	struct dir_reader r;
 	struct buf from, to;
-	struct stat st;
+	int fd;
 
 	if (!open_keywords(root_fd, dir, &r))
 		return;
+	fd = dir_reader_fd(&r);
 	buf_init(&from, 1024);
 	buf_init(&to, 1024);
 	for (size_t i = 0; i < k->n; i++) {
-		if (k->v[i].mtime_s == 0)
+		if (k->v[i].mtime_ns == 0)
 			continue;
 		buf_reset(&from);
 		buf_reset(&to);
@@ -254,10 +301,8 @@ courier_keywords_merged(int root_fd, const char *dir, int64_t wall_s,
 		buf_putf(&to, ".%lld.", (long long)(wall_s / PERIOD_S + 1));
 		buf_put(&to, k->v[i].base);
 		/* one that came since is left for the next time */
-		if (fsx_stat(dir_reader_fd(&r), buf_cstr(&from), &st) == 0 &&
-		    st.st_mtim.tv_sec == k->v[i].mtime_s &&
-		    fsx_rename(dir_reader_fd(&r), buf_cstr(&from),
-			dir_reader_fd(&r), buf_cstr(&to)) < 0)
+		if (is_there(&fd, &k->v[i]) &&
+		    fsx_rename(fd, buf_cstr(&from), fd, buf_cstr(&to)) < 0)
 			break;
 	}
 	buf_fini(&from);
@@ -277,7 +322,7 @@ courier_keywords_tidy(int root_fd, const char *dir, int64_t wall_s)
 	(void)list_updates(&r, &u, &work);
 	for (size_t i = 0; i < u.n; i++) {
 		if (u.v[i].period != UINT64_MAX ||
-		    u.v[i].mtime_s + FOREIGN_PENDING_S < wall_s)
+		    u.v[i].mtime_ns / 1000000000 + FOREIGN_PENDING_S < wall_s)
 			(void)!fsx_unlink(dir_reader_fd(&r), u.v[i].name);
 	}
 	free_updates(&u);

@@ -370,21 +370,62 @@ sees_maildirkw(void **state)
 	mailbox_close(&m);
 }
 
-/* Another process appends to INBOX. */
+/* Another process, which does something to INBOX. */
 static void
-append_elsewhere(struct fixture *f)
+elsewhere(struct fixture *f, void (*act)(struct fixture *f))
 {
 	struct store_options opt = { .hostname = "other" };
 	struct store *own = f->store, *other = store_new(&opt);
 	struct account *mine = f->account;
 
+	store_tick(other, 1, f->wall_ms);
 	f->store = other;
 	f->account = account_get(other, f->path, "");
-	assert_int_equal(run_append(f, "INBOX", "theirs\n", 0, NULL, NULL), 0);
+	act(f);
 	account_release(&f->account);
 	store_free(&other);
 	f->store = own;
 	f->account = mine;
+}
+
+static void
+append_one(struct fixture *f)
+{
+	assert_int_equal(run_append(f, "INBOX", "theirs\n", 0, NULL, NULL), 0);
+}
+
+static void
+take_over_and_remove(struct fixture *f)
+{
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	const uint32_t uid = 1;
+
+	refresh(f, m);
+	assert_listing(m, "1(theirs)");
+	assert_int_equal(
+	    run_flags(f, m, &uid, 1, FLAGS_REMOVE, 0, "theirs"), 0);
+	assert_listing(m, "1");
+	mailbox_close(&m);
+}
+
+static sqlite3 *
+lock_database(struct fixture *f)
+{
+	sqlite3 *h = NULL;
+
+	assert_int_equal(
+	    sqlite3_open(fixture_path(f, "postern.db"), &h), SQLITE_OK);
+	assert_int_equal(
+	    sqlite3_exec(h, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	return h;
+}
+
+static void
+unlock_database(sqlite3 *h)
+{
+	assert_int_equal(
+	    sqlite3_exec(h, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(h), SQLITE_OK);
 }
 
 static struct sync_job *held[8];
@@ -439,7 +480,7 @@ tells_what_came_while_keywords_waited(void **state)
 	struct fixture *f = *state;
 	struct mailbox *m, *again;
 	struct view *v;
-	sqlite3 *h = NULL;
+	sqlite3 *h;
 
 	fixture_close(f);
 	f->syncer = &holder;
@@ -450,25 +491,42 @@ tells_what_came_while_keywords_waited(void **state)
 	make_dir(f, "courierimapkeywords");
 	write_file(fixture_path(f, "courierimapkeywords/1.M1"), "theirs\n");
 	later(f);
-	append_elsewhere(f);
+	elsewhere(f, append_one);
 	assert_int_equal(refresh_some(f, m), STEP_WAIT_SYNC);
-	assert_int_equal(
-	    sqlite3_open(fixture_path(f, "postern.db"), &h), SQLITE_OK);
-	assert_int_equal(
-	    sqlite3_exec(h, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	h = lock_database(f);
 	sync_held();
 	assert_int_equal(refresh_some(f, m), STEP_WAIT_PEER);
-	assert_int_equal(
-	    sqlite3_exec(h, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
-	assert_int_equal(sqlite3_close(h), SQLITE_OK);
+	unlock_database(h);
 
-	append_elsewhere(f);
+	elsewhere(f, append_one);
 	again = open_mailbox(f, "INBOX");
 	refresh_all(f, again);
 	v = mailbox_view(again);
 	assert_int_equal(view_count(v), 3);
 	view_unref(&v);
 	mailbox_close(&again);
+	mailbox_close(&m);
+}
+
+/* An update that this process has read, but another has taken over first. */
+static void
+takes_no_update_over_twice(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	sqlite3 *h;
+
+	put_cur(f, "1.M1:2,", "one\n");
+	refresh(f, m);
+	make_dir(f, "courierimapkeywords");
+	write_file(fixture_path(f, "courierimapkeywords/1.M1"), "theirs\n");
+	later(f);
+	h = lock_database(f);
+	assert_int_equal(refresh_some(f, m), STEP_WAIT_PEER);
+	unlock_database(h);
+	elsewhere(f, take_over_and_remove);
+	refresh(f, m);
+	assert_listing(m, "1");
 	mailbox_close(&m);
 }
 
@@ -674,6 +732,7 @@ main(void)
 		CASE(takes_another_uidvalidity),
 		CASE(sees_maildirkw),
 		CASE(tells_what_came_while_keywords_waited),
+		CASE(takes_no_update_over_twice),
 		CASE(lost_database_reuses_no_uid),
 		CASE(all_of_dovecot),
 		CASE(refuses_layout_fs),
