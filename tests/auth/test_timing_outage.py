@@ -16,6 +16,8 @@ def server(directory, mariadb):
     s = postern.Server(directory + "/s", modules="authmysql")
     s.add_user()
     row = s.users[JOE]
+    # It is killed, and kept a second of its log in memory.
+    mariadb.sql("SET GLOBAL innodb_flush_log_at_trx_commit = 1;")
     mariadb.add(JOE, **{k: row[k] for k in (
         "clear", "uid", "gid", "homedir", "maildir")})
     s.deliver()

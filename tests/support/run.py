@@ -431,7 +431,7 @@ def main():
         tally.fail("autoreconf", tail(WORK / "autoreconf.log"))
         return finish(started)
     plain = None
-    if {"gcc", "auth", "messages", "howto", "docs", "valgrind",
+    if {"gcc", "auth", "clients", "messages", "howto", "docs", "valgrind",
             "packages"} & set(stages):
         plain = build("gcc", "CC=gcc", "--enable-werror")
     # Most stages wait more than they count, so three share two cores.
@@ -458,6 +458,9 @@ def main():
     # Alone, for these compare times, or have limits to keep.
     if "auth" in stages:
         pytest("auth", folder["sanitized"], "timing")
+    # With sanitizers memory can't be measured.
+    if "clients" in stages and plain:
+        pytest("clients", plain, "never_reads or windows_back")
     if "packages" in stages:
         packages(plain)
     return finish(started)
