@@ -49,6 +49,22 @@ struct client {
 	bool selected;
 };
 
+/* "1:3,7" of "* VANISHED 1:3,7" (RFC 7162 3.2.10): messages that were there. */
+static void
+check_vanished(struct client *c, struct slice uids)
+{
+	struct slice range, from;
+	uint32_t lo, hi;
+
+	while (slice_split(&uids, ',', &range)) {
+		check(slice_split(&range, ':', &from) && num_u32(from, &lo));
+		hi = lo;
+		check(range.p == NULL || num_u32(range, &hi));
+		check(lo >= 1 && hi >= lo && hi - lo < c->exists);
+		c->exists -= hi - lo + 1;
+	}
+}
+
 /* "* 5 EXPUNGE" and the like: a number that the client can know. */
 static void
 check_numbered(struct client *c, struct slice line)
@@ -74,6 +90,7 @@ check_numbered(struct client *c, struct slice line)
 static void
 check_response(struct client *c, struct slice line)
 {
+	static const struct slice vanished = SLICE_INIT("* VANISHED ");
 	struct imap_lex lx = imap_lex_of(line);
 	struct slice tag;
 
@@ -83,7 +100,10 @@ check_response(struct client *c, struct slice line)
 		/* a mailbox is told of with its FLAGS first */
 		if (slice_starts(line, SLICE("* OK [UIDNEXT")))
 			c->selected = true;
-		check_numbered(c, line);
+		if (slice_starts(line, vanished) && !slice_has(line, '('))
+			check_vanished(c, slice_skip(line, vanished.n));
+		else
+			check_numbered(c, line);
 		return;
 	}
 	check(imap_lex_tag(&lx, &tag) == PARSE_OK);
