@@ -685,6 +685,93 @@ def cases_table(running, args):
     return lines
 
 
+def started(kind, args):
+    """A server of that kind, with mail, running; Missing if it can't be."""
+    owner = servers.MAIL_UID
+    server = kind(args.work)
+    server.run = args.work / "store" / kind.name.lower()
+    server.home = args.work / "store-mail" / kind.name.lower()
+    server.table = server.run / "users.sqlite"
+    server.log = server.run / "log"
+    for path in (server.run, server.home):
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(parents=True)
+    server.prepare()
+    mails.build(server.home, args.corpus, messages=10, rounds=0, cold=10,
+                idlers=0, owner=(owner, owner))
+    names = ["joe", *OWNERS]
+    for name in OWNERS:
+        mails.fill(server.home / name / "Maildir", args.corpus, 0, 10)
+    if "notifications" not in args.skip:
+        for i in range(args.accounts):
+            mails.fill(server.home / f"u{i}" / "Maildir", args.corpus, 0, 100)
+            names.append(f"u{i}")
+    for path in server.home.rglob("*"):
+        if path.stat().st_uid != owner:
+            os.chown(path, owner, owner)
+    server.start([(f"{n}@example.com", server.home / n) for n in names])
+    return server
+
+
+def bare_calls(args):
+    alone = [Bare(args.work), Floor(args.work)]
+    for bare in alone:
+        shutil.rmtree(bare.home, ignore_errors=True)
+        bare.box.mkdir(parents=True)
+    return alone
+
+
+def neighbours_table(running, args):
+    yield (f"{'NOOP of another session, during':49}"
+           f"{'most, ms':>10}{'took, s':>10}")
+    for server in running:
+        bench.note(f"neighbours of {server.name}")
+        yield from neighbours(server, args)
+    yield ""
+
+
+def growth_table(running, args):
+    for server in running:
+        bench.note(f"growth of {server.name}")
+        yield (f"{server.name:37}{'messages':>9}"
+               f"{'wall, ms':>10}{'CPU, ms':>10}{'MiB':>10}")
+        yield from growth(server, args)
+    yield ""
+
+
+def restarts_table(running, args):
+    yield (f"{'First SELECT after SIGKILL, ms':48}{'median':>10}"
+           f"{'p99':>10}{'most':>10}")
+    for server in running:
+        bench.note(f"restarts of {server.name}")
+        yield restarts(server, args)
+    yield ""
+
+
+def notifications_table(running, args):
+    yield (f"{'From rename to EXISTS, ms':50}{'median':>8}"
+           f"{'p99':>10}{'most':>10}")
+    for appending in (False, True):
+        for server in running:
+            bench.note(f"notifications of {server.name}")
+            yield notifications(server, args, appending)
+
+
+def tables(running, args):
+    if "cases" not in args.skip:
+        yield from cases_table([*running, *bare_calls(args)], args)
+    if args.layers:
+        yield from [*layers(running[0], args), ""]
+    if "neighbours" not in args.skip:
+        yield from neighbours_table(running, args)
+    if args.growth:
+        yield from growth_table(running, args)
+    if args.restarts != 0:
+        yield from restarts_table(running, args)
+    if "notifications" not in args.skip:
+        yield from notifications_table(running, args)
+
+
 def main():
     args = arguments()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -701,76 +788,15 @@ def main():
         (work / "store-mail").rename(aside)
     wanted = [name.lower() for name in args.server]
     running, lines = [], []
-    owner = servers.MAIL_UID
     try:
         for kind in servers.ALL:
             if wanted and kind.name.lower() not in wanted:
                 continue
-            server = kind(work)
-            server.run = work / "store" / kind.name.lower()
-            server.home = work / "store-mail" / kind.name.lower()
-            server.table = server.run / "users.sqlite"
-            server.log = server.run / "log"
-            for path in (server.run, server.home):
-                shutil.rmtree(path, ignore_errors=True)
-                path.mkdir(parents=True)
             try:
-                server.prepare()
-                mails.build(server.home, args.corpus, messages=10, rounds=0,
-                            cold=10, idlers=0, owner=(owner, owner))
-                names = ["joe", *OWNERS]
-                for name in OWNERS:
-                    mails.fill(server.home / name / "Maildir", args.corpus,
-                               0, 10)
-                if "notifications" not in args.skip:
-                    for i in range(args.accounts):
-                        mails.fill(server.home / f"u{i}" / "Maildir",
-                                   args.corpus, 0, 100)
-                        names.append(f"u{i}")
-                for path in server.home.rglob("*"):
-                    if path.stat().st_uid != owner:
-                        os.chown(path, owner, owner)
-                server.start([(f"{n}@example.com", server.home / n)
-                              for n in names])
-                running.append(server)
+                running.append(started(kind, args))
             except servers.Missing as error:
                 lines.append(f"{kind.name} is missing: {error}")
-        alone = [Bare(work), Floor(work)]
-        for bare in alone:
-            shutil.rmtree(bare.home, ignore_errors=True)
-            bare.box.mkdir(parents=True)
-        if "cases" not in args.skip:
-            lines += cases_table([*running, *alone], args)
-        if args.layers:
-            lines += [*layers(running[0], args), ""]
-        if "neighbours" not in args.skip:
-            lines += [f"{'NOOP of another session, during':49}"
-                      f"{'most, ms':>10}{'took, s':>10}"]
-            for server in running:
-                bench.note(f"neighbours of {server.name}")
-                lines += neighbours(server, args)
-            lines.append("")
-        if args.growth:
-            for server in running:
-                bench.note(f"growth of {server.name}")
-                lines.append(f"{server.name:37}{'messages':>9}"
-                             f"{'wall, ms':>10}{'CPU, ms':>10}{'MiB':>10}")
-                lines += growth(server, args)
-            lines.append("")
-        if args.restarts != 0:
-            lines += [f"{'First SELECT after SIGKILL, ms':48}{'median':>10}"
-                      f"{'p99':>10}{'most':>10}"]
-            for server in running:
-                bench.note(f"restarts of {server.name}")
-                lines.append(restarts(server, args))
-            lines.append("")
-        if "notifications" not in args.skip:
-            lines += [f"{'From rename to EXISTS, ms':50}{'median':>8}"
-                      f"{'p99':>10}{'most':>10}"]
-            for appending in (False, True):
-                for server in running:
-                    bench.note(f"notifications of {server.name}")
-                    lines.append(notifications(server, args, appending))
+        lines += tables(running, args)
     finally:
         for server in running:
             server.stop()

@@ -1,26 +1,16 @@
-/* The functions below are those of the C library, so no checked variants. */
-#undef _FORTIFY_SOURCE
-/* With 64 bits both names of a function are here, and none may become the
- * other. */
-#ifdef __LP64__
-# undef _FILE_OFFSET_BITS
-#endif
-#include "tests/crash/calls.h"
-
+/* The plan, and the tree as the calls have made it. */
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
-#include <dirent.h>
-#include <dlfcn.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "tests/crash/calls_impl.h"
 
 enum { FDS_MAX = 4096, NODES_MAX = 4096, ENTRIES_MAX = 4096 };
 
@@ -46,21 +36,6 @@ static struct live_entry {
 	char name[CALLS_NAME];
 } entries[ENTRIES_MAX];
 static int n_entries, n_nodes;
-
-#define REAL(ret, fn, ...)                                                     \
- static ret (*real_##fn)(__VA_ARGS__);                                         \
- if (real_##fn == NULL)                                                        \
- *(void **)(&real_##fn) = dlsym(RTLD_NEXT, #fn)
-
-/* Those that have another name where an off_t is longer than a long. */
-#ifdef __LP64__
-# define REAL64(ret, fn, ...) REAL(ret, fn, __VA_ARGS__)
-#else
-# define REAL64(ret, fn, ...)                                                  \
-  static ret (*real_##fn)(__VA_ARGS__);                                        \
-  if (real_##fn == NULL)                                                       \
-  *(void **)(&real_##fn) = dlsym(RTLD_NEXT, #fn "64")
-#endif
 
 const char *
 call_name(enum call c)
@@ -173,6 +148,24 @@ calls_set_boot_id(const char *path)
 }
 
 void
+calls_set_birth(int64_t wall_s)
+{
+	birth_s = wall_s;
+}
+
+const char *
+calls_boot_id(void)
+{
+	return boot_id;
+}
+
+int64_t
+calls_birth(void)
+{
+	return birth_s;
+}
+
+void
 calls_set_watcher(calls_watcher *w)
 {
 	watcher = w;
@@ -180,9 +173,8 @@ calls_set_watcher(calls_watcher *w)
 
 /* --- the plan ------------------------------------------------------------- */
 
-/* 0: go on; SHORT_COUNT; else errno, which is set. */
-static int
-gate(enum call c, const char *name)
+int
+calls_gate(enum call c, const char *name)
 {
 	int error = 0;
 
@@ -218,8 +210,8 @@ gate(enum call c, const char *name)
 
 /* --- what is where -------------------------------------------------------- */
 
-static bool
-has_fd(int fd)
+bool
+calls_has_fd(int fd)
 {
 	return active && fd >= 0 && fd < FDS_MAX && fd_node[fd] != 0;
 }
@@ -234,15 +226,8 @@ find_entry(int dir, const char *name, size_t n)
 	return -1;
 }
 
-struct spot {
-	int dir;
-	const char *name; /* within dir; "" for the root itself */
-	int node;	  /* -1: nothing there */
-};
-
-/* Where a path leads; false: out of the tree. */
-static bool
-locate(int dirfd, const char *path, struct spot *out)
+bool
+calls_locate(int dirfd, const char *path, struct calls_spot *out)
 {
 	int node = 0, at;
 	const char *end;
@@ -254,12 +239,12 @@ locate(int dirfd, const char *path, struct spot *out)
 		    (path[root_n] != '/' && path[root_n] != '\0'))
 			return false;
 		path += root_n;
-	} else if (has_fd(dirfd)) {
+	} else if (calls_has_fd(dirfd)) {
 		node = fd_node[dirfd] - 1;
 	} else {
 		return false;
 	}
-	*out = (struct spot){ node, "", node };
+	*out = (struct calls_spot){ node, "", node };
 	for (;; path = end) {
 		path += strspn(path, "/");
 		if (*path == '\0')
@@ -276,9 +261,8 @@ locate(int dirfd, const char *path, struct spot *out)
 	}
 }
 
-/* A name that the file of a descriptor has. */
-static const char *
-fd_name(int fd)
+const char *
+calls_fd_name(int fd)
 {
 	for (int i = 0; i < n_entries; i++)
 		if (entries[i].node == fd_node[fd] - 1)
@@ -297,9 +281,8 @@ new_op(enum op_kind kind)
 	return op;
 }
 
-/* dir/name becomes node; -1: it goes. */
-static void
-set_entry(const struct spot *s, int node, bool is_dir)
+void
+calls_set_entry(const struct calls_spot *s, int node, bool is_dir)
 {
 	int at = find_entry(s->dir, s->name, strlen(s->name));
 
@@ -324,8 +307,8 @@ set_entry(const struct spot *s, int node, bool is_dir)
 	}
 }
 
-static bool
-node_is_dir(int node)
+bool
+calls_node_is_dir(int node)
 {
 	for (int i = 0; i < n_entries; i++)
 		if (entries[i].node == node)
@@ -333,8 +316,9 @@ node_is_dir(int node)
 	return node == 0;
 }
 
-static void
-note_data(enum op_kind kind, int fd, const void *p, uint64_t n, uint64_t off)
+void
+calls_note_data(
+    enum op_kind kind, int fd, const void *p, uint64_t n, uint64_t off)
 {
 	struct op *op;
 
@@ -368,442 +352,37 @@ calls_written_back(void)
 	}
 }
 
+int
+calls_new_node(void)
+{
+	return n_nodes++;
+}
+
 /* --- descriptors ---------------------------------------------------------- */
 
-static int
-do_open(int dirfd, const char *path, int flags, mode_t mode)
+void
+calls_fd_opened(int fd, int node, bool append)
 {
-	bool creates = (flags & O_CREAT) != 0;
-	struct spot s;
-	int fd;
-
-	REAL64(int, openat, int, const char *, int, ...);
-	if (boot_id != NULL &&
-	    strcmp(path, "/proc/sys/kernel/random/boot_id") == 0)
-		path = boot_id;
-	if (!locate(dirfd, path, &s))
-		return real_openat(dirfd, path, flags, mode);
-	creates = creates && s.node < 0;
-	if (gate(creates ? CALL_CREATE : CALL_OPEN, path) != 0)
-		return -1;
-	fd = real_openat(dirfd, path, flags, mode);
-	if (fd < 0)
-		return -1;
 	if (fd >= FDS_MAX)
 		abort();
-	if (creates) {
-		s.node = n_nodes++;
-		set_entry(&s, s.node, false);
-	}
-	fd_node[fd] = s.node + 1;
-	fd_append[fd] = (flags & O_APPEND) != 0;
-	if ((flags & O_TRUNC) != 0)
-		note_data(OP_TRUNCATE, fd, NULL, 0, 0);
-	return fd;
-}
-
-#define MODE_ARG(flags, mode)                                                  \
- mode_t mode = 0;                                                              \
- if (((flags) & (O_CREAT | O_TMPFILE)) != 0) {                                 \
-  va_list ap;                                                                  \
-  va_start(ap, flags);                                                         \
-  mode = va_arg(ap, mode_t);                                                   \
-  va_end(ap);                                                                  \
- }
-
-int
-open(const char *path, int flags, ...)
-{
-	MODE_ARG(flags, mode)
-	return do_open(AT_FDCWD, path, flags, mode);
-}
-
-int
-openat(int dirfd, const char *path, int flags, ...)
-{
-	MODE_ARG(flags, mode)
-	return do_open(dirfd, path, flags, mode);
-}
-
-int
-close(int fd)
-{
-	int failed = 0, rc, keep;
-
-	REAL(int, close, int);
-	if (has_fd(fd)) {
-		failed = gate(CALL_CLOSE, "");
-		fd_node[fd] = 0;
-	}
-	keep = errno;
-	rc = real_close(fd);
-	if (failed == 0)
-		return rc;
-	errno = keep;
-	return -1;
-}
-
-static int
-do_fcntl(int fd, int cmd, long arg)
-{
-	bool dup = cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC;
-	int rc;
-
-	REAL64(int, fcntl, int, int, ...);
-	if (dup && has_fd(fd) && gate(CALL_DUP, "") != 0)
-		return -1;
-	rc = real_fcntl(fd, cmd, arg);
-	if (dup && rc >= 0 && has_fd(fd)) {
-		fd_node[rc] = fd_node[fd];
-		fd_append[rc] = fd_append[fd];
-	}
-	return rc;
-}
-
-int
-fcntl(int fd, int cmd, ...)
-{
-	va_list ap;
-	long arg;
-
-	va_start(ap, cmd);
-	arg = va_arg(ap, long);
-	va_end(ap);
-	return do_fcntl(fd, cmd, arg);
-}
-
-/* --- bytes ---------------------------------------------------------------- */
-
-static size_t
-part(size_t n, int failed)
-{
-	return failed == SHORT_COUNT && n > 1 ? n / 2 : n;
-}
-
-ssize_t
-read(int fd, void *p, size_t n)
-{
-	int failed = has_fd(fd) ? gate(CALL_READ, "") : 0;
-
-	REAL(ssize_t, read, int, void *, size_t);
-	return failed > 0 ? -1 : real_read(fd, p, part(n, failed));
-}
-
-ssize_t
-pread(int fd, void *p, size_t n, off_t off)
-{
-	int failed = has_fd(fd) ? gate(CALL_READ, "") : 0;
-
-	REAL64(ssize_t, pread, int, void *, size_t, off_t);
-	/* of a file, only its end makes a count short: SQLite knows that */
-	return failed > 0 ? -1 : real_pread(fd, p, n, off);
-}
-
-ssize_t
-write(int fd, const void *p, size_t n)
-{
-	int failed = has_fd(fd) ? gate(CALL_WRITE, fd_name(fd)) : 0;
-	off_t off = 0;
-	ssize_t rc;
-
-	REAL(ssize_t, write, int, const void *, size_t);
-	if (failed > 0)
-		return -1;
-	if (has_fd(fd))
-		off = lseek(fd, 0, fd_append[fd] ? SEEK_END : SEEK_CUR);
-	rc = real_write(fd, p, part(n, failed));
-	if (rc > 0 && has_fd(fd))
-		note_data(OP_WRITE, fd, p, (uint64_t)rc, (uint64_t)off);
-	return rc;
-}
-
-ssize_t
-pwrite(int fd, const void *p, size_t n, off_t off)
-{
-	int failed = has_fd(fd) ? gate(CALL_WRITE, fd_name(fd)) : 0;
-	ssize_t rc;
-
-	REAL64(ssize_t, pwrite, int, const void *, size_t, off_t);
-	if (failed > 0)
-		return -1;
-	rc = real_pwrite(fd, p, part(n, failed), off);
-	if (rc > 0 && has_fd(fd))
-		note_data(OP_WRITE, fd, p, (uint64_t)rc, (uint64_t)off);
-	return rc;
-}
-
-int
-ftruncate(int fd, off_t size)
-{
-	int rc;
-
-	REAL64(int, ftruncate, int, off_t);
-	if (has_fd(fd) && gate(CALL_TRUNCATE, fd_name(fd)) != 0)
-		return -1;
-	rc = real_ftruncate(fd, size);
-	if (rc == 0 && has_fd(fd))
-		note_data(OP_TRUNCATE, fd, NULL, (uint64_t)size, 0);
-	return rc;
-}
-
-static int
-do_sync(int fd, int (*real)(int))
-{
-	int rc;
-
-	if (has_fd(fd) && gate(CALL_SYNC, fd_name(fd)) != 0)
-		return -1;
-	rc = real(fd);
-	if (rc == 0 && has_fd(fd))
-		note_data(OP_SYNC, fd, NULL, 0, 0);
-	return rc;
-}
-
-int
-fsync(int fd)
-{
-	REAL(int, fsync, int);
-	return do_sync(fd, real_fsync);
-}
-
-int
-fdatasync(int fd)
-{
-	REAL(int, fdatasync, int);
-	return do_sync(fd, real_fdatasync);
-}
-
-int
-futimens(int fd, const struct timespec t[2])
-{
-	REAL(int, futimens, int, const struct timespec[2]);
-	if (has_fd(fd) && gate(CALL_TIMES, "") != 0)
-		return -1;
-	return real_futimens(fd, t);
-}
-
-/* --- names ---------------------------------------------------------------- */
-
-static int
-do_rename(
-    int from_fd, const char *from, int to_fd, const char *to, unsigned flags)
-{
-	struct spot a, b;
-	bool watched = locate(from_fd, from, &a), a_dir, b_dir;
-	int rc;
-
-	REAL(int, renameat2, int, const char *, int, const char *, unsigned);
-	watched = locate(to_fd, to, &b) && watched;
-	if (watched && gate(CALL_RENAME, from) != 0)
-		return -1;
-	rc = real_renameat2(from_fd, from, to_fd, to, flags);
-	if (rc < 0 || !watched)
-		return rc;
-	a_dir = node_is_dir(a.node);
-	b_dir = b.node >= 0 && node_is_dir(b.node);
-	if ((flags & RENAME_EXCHANGE) != 0)
-		set_entry(&a, b.node, b_dir);
-	else
-		set_entry(&a, -1, false);
-	set_entry(&b, a.node, a_dir);
-	return 0;
-}
-
-int
-rename(const char *from, const char *to)
-{
-	return do_rename(AT_FDCWD, from, AT_FDCWD, to, 0);
-}
-
-int
-renameat(int from_fd, const char *from, int to_fd, const char *to)
-{
-	return do_rename(from_fd, from, to_fd, to, 0);
-}
-
-int
-renameat2(
-    int from_fd, const char *from, int to_fd, const char *to, unsigned flags)
-{
-	return do_rename(from_fd, from, to_fd, to, flags);
-}
-
-int
-linkat(int from_fd, const char *from, int to_fd, const char *to, int flags)
-{
-	struct spot a, b;
-	bool watched = locate(from_fd, from, &a);
-	int rc;
-
-	REAL(int, linkat, int, const char *, int, const char *, int);
-	watched = locate(to_fd, to, &b) && watched;
-	if (watched && gate(CALL_LINK, from) != 0)
-		return -1;
-	rc = real_linkat(from_fd, from, to_fd, to, flags);
-	if (rc == 0 && watched)
-		set_entry(&b, a.node, false);
-	return rc;
-}
-
-int
-unlinkat(int dirfd, const char *path, int flags)
-{
-	struct spot s;
-	bool watched = locate(dirfd, path, &s);
-	int rc;
-
-	REAL(int, unlinkat, int, const char *, int);
-	if (watched && gate(CALL_UNLINK, path) != 0)
-		return -1;
-	rc = real_unlinkat(dirfd, path, flags);
-	if (rc == 0 && watched)
-		set_entry(&s, -1, false);
-	return rc;
-}
-
-int
-unlink(const char *path)
-{
-	return unlinkat(AT_FDCWD, path, 0);
-}
-
-int
-rmdir(const char *path)
-{
-	return unlinkat(AT_FDCWD, path, AT_REMOVEDIR);
-}
-
-int
-mkdirat(int dirfd, const char *path, mode_t mode)
-{
-	struct spot s;
-	bool watched = locate(dirfd, path, &s);
-	int rc;
-
-	REAL(int, mkdirat, int, const char *, mode_t);
-	if (watched && gate(CALL_MKDIR, path) != 0)
-		return -1;
-	rc = real_mkdirat(dirfd, path, mode);
-	if (rc == 0 && watched)
-		set_entry(&s, n_nodes++, true);
-	return rc;
-}
-
-int
-mkdir(const char *path, mode_t mode)
-{
-	return mkdirat(AT_FDCWD, path, mode);
-}
-
-/* --- looking -------------------------------------------------------------- */
-
-int
-fstatat(int dirfd, const char *path, struct stat *st, int flags)
-{
-	struct spot s;
-
-	REAL64(int, fstatat, int, const char *, struct stat *, int);
-	if (locate(dirfd, path, &s) && gate(CALL_STAT, path) != 0)
-		return -1;
-	return real_fstatat(dirfd, path, st, flags);
-}
-
-int
-fstat(int fd, struct stat *st)
-{
-	REAL64(int, fstat, int, struct stat *);
-	if (has_fd(fd) && gate(CALL_FSTAT, "") != 0)
-		return -1;
-	return real_fstat(fd, st);
-}
-
-int
-statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *stx)
-{
-	struct spot s;
-	int rc;
-
-	REAL(int, statx, int, const char *, int, unsigned, struct statx *);
-	if (locate(dirfd, path, &s) && gate(CALL_STAT, path) != 0)
-		return -1;
-	rc = real_statx(dirfd, path, flags, mask, stx);
-	if (rc == 0 && birth_s != 0)
-		stx->stx_btime.tv_sec = birth_s;
-	return rc;
+	fd_node[fd] = node + 1;
+	fd_append[fd] = append;
 }
 
 void
-calls_set_birth(int64_t wall_s)
+calls_fd_copied(int from, int to)
 {
-	birth_s = wall_s;
+	calls_fd_opened(to, fd_node[from] - 1, fd_append[from]);
 }
 
-struct dirent *
-readdir(DIR *d)
+void
+calls_fd_closed(int fd)
 {
-	int fd = dirfd(d);
-
-	REAL64(struct dirent *, readdir, DIR *);
-	if (has_fd(fd) && gate(CALL_READDIR, "") != 0)
-		return NULL;
-	return real_readdir(d);
+	fd_node[fd] = 0;
 }
 
-int
-closedir(DIR *d)
+bool
+calls_fd_appends(int fd)
 {
-	int fd = dirfd(d);
-
-	REAL(int, closedir, DIR *);
-	if (has_fd(fd))
-		fd_node[fd] = 0;
-	return real_closedir(d);
+	return fd_append[fd];
 }
-
-/* --- the other names of the same functions -------------------------------- */
-
-#ifdef __LP64__
-int
-open64(const char *path, int flags, ...)
-{
-	MODE_ARG(flags, mode)
-	return do_open(AT_FDCWD, path, flags, mode);
-}
-
-int
-openat64(int dirfd, const char *path, int flags, ...)
-{
-	MODE_ARG(flags, mode)
-	return do_open(dirfd, path, flags, mode);
-}
-
-int
-fcntl64(int fd, int cmd, ...)
-{
-	va_list ap;
-	long arg;
-
-	va_start(ap, cmd);
-	arg = va_arg(ap, long);
-	va_end(ap);
-	return do_fcntl(fd, cmd, arg);
-}
-
-ssize_t
-pread64(int fd, void *p, size_t n, off_t off)
-{
-	return pread(fd, p, n, off);
-}
-
-ssize_t
-pwrite64(int fd, const void *p, size_t n, off_t off)
-{
-	return pwrite(fd, p, n, off);
-}
-
-int
-ftruncate64(int fd, off_t size)
-{
-	return ftruncate(fd, size);
-}
-#endif

@@ -1,6 +1,7 @@
-# Each is linked with calls.c, whose names come before the C library's; so they
+# Each is linked with calls_libc.c, whose names come before the C library's; so they
 # must be seen by the libraries.
 TESTS_CRASH_SRC = tests/crash/calls.c tests/crash/calls.h \
+	tests/crash/calls_libc.c tests/crash/calls_impl.h \
 	tests/crash/ledger.c tests/crash/ledger.h \
 	tests/crash/script.c tests/crash/script.h tests/crash/script_imap.c \
 	tests/crash/script_impl.h tests/crash/child.c tests/crash/child.h \

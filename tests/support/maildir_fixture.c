@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <sqlite3.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -94,6 +95,43 @@ fixture_teardown(void **state)
 }
 
 /* --- files ---------------------------------------------------------------- */
+
+void
+fixture_elsewhere(struct fixture *f, void (*act)(struct fixture *f))
+{
+	struct store_options opt = { .hostname = "other" };
+	struct store *own = f->store, *other = store_new(&opt);
+	struct account *mine = f->account;
+
+	(void)store_tick(other, 1, f->wall_ms);
+	f->store = other;
+	f->account = account_get(other, f->path, "");
+	act(f);
+	account_release(&f->account);
+	store_free(&other);
+	f->store = own;
+	f->account = mine;
+}
+
+sqlite3 *
+fixture_take_database(const struct fixture *f)
+{
+	sqlite3 *h = NULL;
+
+	assert_int_equal(
+	    sqlite3_open(fixture_path(f, "postern.db"), &h), SQLITE_OK);
+	assert_int_equal(
+	    sqlite3_exec(h, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	return h;
+}
+
+void
+fixture_give_back(sqlite3 *h)
+{
+	assert_int_equal(
+	    sqlite3_exec(h, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(h), SQLITE_OK);
+}
 
 const char *
 fixture_path(const struct fixture *f, const char *name)

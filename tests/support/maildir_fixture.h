@@ -43,6 +43,12 @@ void fixture_reopen(struct fixture *f);
 void fixture_close(struct fixture *f);
 void fixture_open(struct fixture *f);
 
+/* Another process, with a store of its own, while it does act(f). */
+void fixture_elsewhere(struct fixture *f, void (*act)(struct fixture *f));
+/* Another process holds the database, until it gives it back. */
+struct sqlite3 *fixture_take_database(const struct fixture *f);
+void fixture_give_back(struct sqlite3 *h);
+
 /* "PATH/NAME", in a few buffers that take turns. */
 const char *fixture_path(const struct fixture *f, const char *name);
 void write_file(const char *path, const char *text);

@@ -3,7 +3,6 @@
  * while one of them waits for the disk or for another process.
  */
 #include <errno.h>
-#include <sqlite3.h>
 #include <unistd.h>
 
 #include "base/fsx.h"
@@ -99,18 +98,6 @@ step(struct account_change *c)
 
 /* --- another process ------------------------------------------------------ */
 
-static sqlite3 *
-take_database(struct fixture *f)
-{
-	sqlite3 *h = NULL;
-
-	assert_int_equal(
-	    sqlite3_open(fixture_path(f, "postern.db"), &h), SQLITE_OK);
-	assert_int_equal(
-	    sqlite3_exec(h, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
-	return h;
-}
-
 static bool
 exists(struct fixture *f, const char *name)
 {
@@ -124,7 +111,7 @@ static void
 test_busy(void **state)
 {
 	struct fixture *f = *state;
-	sqlite3 *h;
+	struct sqlite3 *h;
 	struct account_change *c[4];
 	const bool there[4] = { false, false, true, true };
 	const char *const names[4] = { "INBOX.b", "INBOX.a", "INBOX.a2",
@@ -156,7 +143,7 @@ test_busy(void **state)
 			    f->account, SLICE("INBOX"), SLICE("INBOX.old"));
 			break;
 		}
-		h = take_database(f);
+		h = fixture_take_database(f);
 		begin = clock_now();
 		while (st == STEP_WAIT_SYNC) {
 			do_held();
@@ -167,9 +154,7 @@ test_busy(void **state)
 		assert_int_equal(step(c[k]), STEP_WAIT_PEER);
 		assert_true(clock_now() - begin < 90);
 		assert_true(exists(f, names[k]) == !there[k]);
-		assert_int_equal(
-		    sqlite3_exec(h, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
-		assert_int_equal(sqlite3_close(h), SQLITE_OK);
+		fixture_give_back(h);
 		assert_int_equal(finish(&c[k]), 0);
 		assert_true(exists(f, names[k]) == there[k]);
 	}
@@ -182,16 +167,14 @@ test_given_up(void **state)
 	struct fixture *f = *state;
 	struct account_change *c =
 	    account_rename(f->account, SLICE("INBOX"), SLICE("INBOX.old"));
-	sqlite3 *h;
+	struct sqlite3 *h;
 
 	assert_int_equal(step(c), STEP_WAIT_SYNC);
-	h = take_database(f);
+	h = fixture_take_database(f);
 	do_held();
 	assert_int_equal(step(c), STEP_WAIT_PEER);
 	account_change_free(&c);
-	assert_int_equal(
-	    sqlite3_exec(h, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
-	assert_int_equal(sqlite3_close(h), SQLITE_OK);
+	fixture_give_back(h);
 	assert_false(exists(f, "INBOX.old"));
 	assert_true(exists(f, "INBOX"));
 }

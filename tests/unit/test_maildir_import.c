@@ -5,7 +5,6 @@
 #include <sys/stat.h>
 
 #include <fcntl.h>
-#include <sqlite3.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -370,24 +369,6 @@ sees_maildirkw(void **state)
 	mailbox_close(&m);
 }
 
-/* Another process, which does something to INBOX. */
-static void
-elsewhere(struct fixture *f, void (*act)(struct fixture *f))
-{
-	struct store_options opt = { .hostname = "other" };
-	struct store *own = f->store, *other = store_new(&opt);
-	struct account *mine = f->account;
-
-	store_tick(other, 1, f->wall_ms);
-	f->store = other;
-	f->account = account_get(other, f->path, "");
-	act(f);
-	account_release(&f->account);
-	store_free(&other);
-	f->store = own;
-	f->account = mine;
-}
-
 static void
 append_one(struct fixture *f)
 {
@@ -406,26 +387,6 @@ take_over_and_remove(struct fixture *f)
 	    run_flags(f, m, &uid, 1, FLAGS_REMOVE, 0, "theirs"), 0);
 	assert_listing(m, "1");
 	mailbox_close(&m);
-}
-
-static sqlite3 *
-lock_database(struct fixture *f)
-{
-	sqlite3 *h = NULL;
-
-	assert_int_equal(
-	    sqlite3_open(fixture_path(f, "postern.db"), &h), SQLITE_OK);
-	assert_int_equal(
-	    sqlite3_exec(h, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
-	return h;
-}
-
-static void
-unlock_database(sqlite3 *h)
-{
-	assert_int_equal(
-	    sqlite3_exec(h, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
-	assert_int_equal(sqlite3_close(h), SQLITE_OK);
 }
 
 static struct sync_job *held[8];
@@ -480,7 +441,7 @@ tells_what_came_while_keywords_waited(void **state)
 	struct fixture *f = *state;
 	struct mailbox *m, *again;
 	struct view *v;
-	sqlite3 *h;
+	struct sqlite3 *h;
 
 	fixture_close(f);
 	f->syncer = &holder;
@@ -491,14 +452,14 @@ tells_what_came_while_keywords_waited(void **state)
 	make_dir(f, "courierimapkeywords");
 	write_file(fixture_path(f, "courierimapkeywords/1.M1"), "theirs\n");
 	later(f);
-	elsewhere(f, append_one);
+	fixture_elsewhere(f, append_one);
 	assert_int_equal(refresh_some(f, m), STEP_WAIT_SYNC);
-	h = lock_database(f);
+	h = fixture_take_database(f);
 	sync_held();
 	assert_int_equal(refresh_some(f, m), STEP_WAIT_PEER);
-	unlock_database(h);
+	fixture_give_back(h);
 
-	elsewhere(f, append_one);
+	fixture_elsewhere(f, append_one);
 	again = open_mailbox(f, "INBOX");
 	refresh_all(f, again);
 	v = mailbox_view(again);
@@ -514,17 +475,17 @@ takes_no_update_over_twice(void **state)
 {
 	struct fixture *f = *state;
 	struct mailbox *m = open_mailbox(f, "INBOX");
-	sqlite3 *h;
+	struct sqlite3 *h;
 
 	put_cur(f, "1.M1:2,", "one\n");
 	refresh(f, m);
 	make_dir(f, "courierimapkeywords");
 	write_file(fixture_path(f, "courierimapkeywords/1.M1"), "theirs\n");
 	later(f);
-	h = lock_database(f);
+	h = fixture_take_database(f);
 	assert_int_equal(refresh_some(f, m), STEP_WAIT_PEER);
-	unlock_database(h);
-	elsewhere(f, take_over_and_remove);
+	fixture_give_back(h);
+	fixture_elsewhere(f, take_over_and_remove);
 	refresh(f, m);
 	assert_listing(m, "1");
 	mailbox_close(&m);

@@ -3,8 +3,6 @@
  * rarely, answer as soon as it is free, and give up in the end.  Time is made
  * up here, so that waiting costs none.
  */
-#include <sqlite3.h>
-
 #include "base/log.h"
 #include "protocols/imap/session.h"
 #include "protocols/pop3/session.h"
@@ -28,26 +26,6 @@ discard(void *arg, enum log_level level, const char *ident, const char *line)
 	(void)level;
 	(void)ident;
 	(void)line;
-}
-
-static sqlite3 *
-take_database(struct fixture *f)
-{
-	sqlite3 *h = NULL;
-
-	assert_int_equal(
-	    sqlite3_open(fixture_path(f, "postern.db"), &h), SQLITE_OK);
-	assert_int_equal(
-	    sqlite3_exec(h, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
-	return h;
-}
-
-static void
-give_back(sqlite3 *h)
-{
-	assert_int_equal(
-	    sqlite3_exec(h, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
-	assert_int_equal(sqlite3_close(h), SQLITE_OK);
 }
 
 /* Run s as the worker does until it wants input, or so much time has gone;
@@ -172,16 +150,16 @@ test_imap(void **state)
 
 	talk(f, s, "d STORE 2 +FLAGS (\\Deleted)\r\n", "d OK");
 	for (size_t k = 0; k < NELEMS(commands); k++) {
-		sqlite3 *h;
+		struct sqlite3 *h;
 		enum step last;
 		unsigned n;
 
 		if (commands[k].found)
 			(void)deliver(f, "", "Subject: b\n\ntext\n");
-		h = take_database(f);
+		h = fixture_take_database(f);
 		say(s, commands[k].text);
 		n = run_for(f, s, HELD_MS, &last);
-		give_back(h);
+		fixture_give_back(h);
 		if (n > TURNS_MAX)
 			fail_msg("%s: %u turns", commands[k].text, n);
 		if (last != STEP_WAIT_PEER || buf_len(&output) != 0)
@@ -199,12 +177,12 @@ test_imap_given_up(void **state)
 {
 	struct fixture *f = *state;
 	struct session *s = new_imap(f);
-	sqlite3 *h = take_database(f);
+	struct sqlite3 *h = fixture_take_database(f);
 
 	talk(f, s, "a STORE 1 +FLAGS (\\Flagged)\r\n", "a NO [INUSE]");
 	talk(f, s, "a COPY 1:2 INBOX.b\r\n", "a NO [INUSE]");
 	talk(f, s, "a APPEND INBOX {4+}\r\ntext\r\n", "a NO [INUSE]");
-	give_back(h);
+	fixture_give_back(h);
 	talk(f, s, "a STORE 1 +FLAGS (\\Flagged)\r\n", "a OK");
 	s->ops->free(s);
 }
@@ -232,24 +210,24 @@ test_pop3(void **state)
 {
 	struct fixture *f = *state;
 	struct session *s;
-	sqlite3 *h;
+	struct sqlite3 *h;
 	enum step last;
 
 	assert_int_equal(account_open(f->account, NULL), 0);
-	h = take_database(f);
+	h = fixture_take_database(f);
 	s = new_pop3(f);
 	say(s, "");
 	assert_in_range(run_for(f, s, HELD_MS, &last), 1, TURNS_MAX);
 	assert_int_equal(last, STEP_WAIT_PEER);
-	give_back(h);
+	fixture_give_back(h);
 	(void)run_for(f, s, GIVEN_UP_MS, &last);
 	assert_said("+OK logged in.");
 	talk(f, s, "DELE 1\r\n", "+OK");
-	h = take_database(f);
+	h = fixture_take_database(f);
 	say(s, "QUIT\r\n");
 	assert_in_range(run_for(f, s, HELD_MS, &last), 1, TURNS_MAX);
 	assert_int_equal(last, STEP_WAIT_PEER);
-	give_back(h);
+	fixture_give_back(h);
 	(void)run_for(f, s, GIVEN_UP_MS, &last);
 	assert_int_equal(last, STEP_DONE);
 	assert_said("+OK Bye.");
