@@ -185,21 +185,21 @@ struct imap_session {
 	struct mailbox *mailbox;
 	struct account *selected_in; /* its account; held by the mailbox */
 	unsigned rights;	     /* enum acl_right, there */
-	struct acl_print acl_seen;   /* when they were looked at */
-	bool own, link;		     /* as in struct imap_place */
-	bool examined;		     /* by EXAMINE */
-	bool read_only;		     /* or no right to write anything */
-	bool changed;		     /* the store says so */
-	bool idling;		     /* and it may be told at any time */
+	uint32_t recent_told;
+	struct acl_print acl_seen; /* when the rights were looked at */
+	bool own, link;		   /* as in struct imap_place */
+	bool examined;		   /* by EXAMINE */
+	bool read_only;		   /* or no right to write anything */
+	bool changed;		   /* the store says so */
+	bool idling;		   /* and it may be told at any time */
 	bool condstore, qresync; /* enabled, for the whole session (RFC 7162) */
 	bool utf8;		 /* UTF8=ACCEPT is enabled (RFC 6855) */
+	bool modseq_lowered;	 /* it was told to hold less than modseq_told */
+	bool modseq_code;	 /* HIGHESTMODSEQ is due before the reply */
 	uint64_t modseq_held;	 /* what the client holds for the highest */
 	uint64_t modseq_told;	 /* highest in a FETCH since its last command */
-	bool modseq_lowered;	 /* it was told to hold less than that */
-	bool modseq_code;	 /* HIGHESTMODSEQ is due before the reply */
 	struct mailbox_listener listener;
 	struct view *view; /* what the client has been told */
-	uint32_t recent_told;
 	size_t n_keywords; /* told in FLAGS */
 	struct imap_recent recent;
 	struct imap_saved saved; /* "$" */
@@ -242,6 +242,8 @@ struct imap_session {
 	const char *reply_state;
 	uint8_t finish_phase;
 };
+/* Ten thousand may be idle; the next size of pieces in base/pool.c is 1024. */
+_Static_assert(sizeof(struct imap_session) <= 960, "one size of pieces less");
 
 /* --- session.c ----------------------------------------------------------- */
 
