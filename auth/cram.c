@@ -40,7 +40,10 @@ cram_split(struct slice response, struct slice *user, struct slice *digest)
 		return false;
 	*user = slice_first(response, at);
 	*digest = slice_skip(response, at + 1);
-	return true;
+	for (size_t i = 0; i < digest->n; i++)
+		if (ascii_hex(digest->p[i]) < 0)
+			return false;
+	return digest->n != 0;
 }
 
 /* Whether hex (in either case) is the MAC. */

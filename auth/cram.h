@@ -15,7 +15,10 @@
 
 enum { CRAM_CONTEXTS_MAX = 2 * 2 * 32 };
 
-/* Split "user SPACE digest" at the last blank; false if there is none. */
+/*
+ * Split "user SPACE digest" at the last blank; false if there is none, or
+ * what follows it isn't hex digits.
+ */
 bool cram_split(
     struct slice response, struct slice *user, struct slice *digest) MUST_USE;
 

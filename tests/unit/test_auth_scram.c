@@ -399,6 +399,9 @@ test_cram(void **state)
 	assert_true(slice_eq(user, SLICE("joe of ours")));
 	assert_true(slice_eq(hex, SLICE("d")));
 	assert_false(cram_split(SLICE("joe"), &user, &hex));
+	assert_false(cram_split(SLICE("joe "), &user, &hex));
+	assert_false(cram_split(SLICE("joe 0g"), &user, &hex));
+	assert_false(cram_split(slice_of("joe 0\0", 6), &user, &hex));
 }
 
 /* What is made of a password checks what the password does. */
