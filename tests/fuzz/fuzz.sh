@@ -1,7 +1,8 @@
 #!/bin/sh
 # fuzz.sh SRCDIR SECONDS [TARGET...]: build the fuzz targets with libFuzzer in
 # ./fuzz-build and run each for so many seconds from its corpus. What is found
-# stays in ./fuzz-build/found.
+# stays in ./fuzz-build/found.  FUZZ_SEED=N begins the random numbers there, so
+# that the same inputs are tried each time.
 #
 # Prints "ok fuzz NAME" or "not ok fuzz NAME" for each; exit status 1 if one
 # failed.
@@ -33,9 +34,9 @@ for target in $targets; do
 	dict=
 	test -f "$srcdir/tests/fuzz/$name.dict" &&
 	    dict=-dict=$srcdir/tests/fuzz/$name.dict
-	if "./$target" $dict -max_total_time="$seconds" -timeout=10 \
-	    -rss_limit_mb=1024 -print_final_stats=1 \
-	    -artifact_prefix="found/$name-" "new/$name" \
+	if "./$target" $dict ${FUZZ_SEED:+-seed="$FUZZ_SEED"} \
+	    -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 \
+	    -print_final_stats=1 -artifact_prefix="found/$name-" "new/$name" \
 	    "$srcdir/tests/fuzz/corpus/$name" >"$name.log" 2>&1; then
 		echo "ok fuzz $name"
 	else
