@@ -193,7 +193,8 @@ def test_the_example_of_the_protocol_text(daemon):
 
 
 @pytest.mark.parametrize("resp", ["", "!", b64("joe"), b64(" "), b64("joe "),
-                                  b64("\0 " + "a" * 32)])
+                                  b64("\0 " + "a" * 32),
+                                  b64(f"{JOE} 0123\0" + "a" * 27)])
 def test_bad_cram(postfix, resp):
     postfix.send("AUTH", 1, "CRAM-MD5", "service=smtp")
     postfix.line()

@@ -425,3 +425,17 @@ def test_s_client(fresh, service, words, greeting, bye):
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith(greeting), done.stdout
         assert "a OK" in done.stdout or "+OK Bye." in done.stdout
+
+
+def test_a_client_cannot_negotiate_again(fresh):
+    """A handshake costs the server most, so TLS 1.2 gets one a connection."""
+    with started(fresh) as s:
+        done = subprocess.run(
+            ["openssl", "s_client", "-tls1_2", "-connect",
+             f"127.0.0.1:{s.port['imapd-ssl']}"],
+            input="R\n", capture_output=True, text=True,
+            timeout=postern.PATIENCE)
+        assert "RENEGOTIATING" in done.stdout + done.stderr
+        assert "no renegotiation" in done.stderr, done.stderr
+        with imap(s, service="imapd-ssl") as c:
+            c.ok("SELECT INBOX")

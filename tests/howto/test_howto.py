@@ -53,6 +53,20 @@ def owner(path):
     return st.st_uid, st.st_gid
 
 
+def status_of(pid):
+    text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return dict(line.split(":\t", 1) for line in text.splitlines()
+                if ":\t" in line)
+
+
+def has_no_rights(status):
+    """Of root's nothing is left, and nothing can be had again."""
+    assert status["Groups"].split() == []
+    assert status["NoNewPrivs"] == "1"
+    for name in ("CapPrm", "CapEff", "CapInh", "CapAmb"):
+        assert int(status[name], 16) == 0, name
+
+
 def logs_in(server, user):
     try:
         with imap(server, user) as c:
@@ -99,18 +113,40 @@ def test_workers_run_as_the_users(empty):
         b.ok("SELECT INBOX")
         uids = set()
         for pid in empty.server.workers():
-            status = pathlib.Path(f"/proc/{pid}/status").read_text()
-            uids.add(tuple(re.search(r"^Uid:\s+(.*)$", status,
-                                     re.M).group(1).split()))
+            status = status_of(pid)
+            uids.add(tuple(status["Uid"].split()))
+            assert status["Gid"].split() == status["Uid"].split()
+            has_no_rights(status)
         assert {("64201",) * 4, ("64202",) * 4} <= uids
         login = [pid for pid, name in empty.server.children()
                  if name == "posternd"
                  and os.readlink(f"/proc/{pid}/root") != "/"]
         assert login, "login processes are not chrooted"
         for pid in login:
-            status = pathlib.Path(f"/proc/{pid}/status").read_text()
-            assert not re.search(r"^Uid:.*\b0\b", status, re.M)
-            assert re.search(r"^Seccomp:\s+2", status, re.M)
+            status = status_of(pid)
+            assert "0" not in status["Uid"].split()
+            assert status["Seccomp"] == "2"
+            has_no_rights(status)
+
+
+def test_workers_hold_no_file_of_another(empty):
+    """Nothing of the master's or of another user's, whoever came first."""
+    with imap(empty.server, JOE) as a, imap(empty.server, ANN) as b:
+        a.ok("SELECT INBOX")
+        b.ok("SELECT INBOX")
+        boxes = {empty.server.users[user]["uid"]:
+                 str(empty.server.maildir(user)) for user in (JOE, ANN)}
+        seen = set()
+        for pid in empty.server.workers():
+            uid = int(status_of(pid)["Uid"].split()[0])
+            folder = f"/proc/{pid}/fd"
+            files = [os.readlink(f"{folder}/{n}") for n in os.listdir(folder)
+                     if int(n) > 2]
+            files = [f for f in files if f.startswith("/")]
+            assert files, "no file of its own"
+            assert all(f.startswith(boxes[uid]) for f in files), files
+            seen.add(uid)
+        assert seen == set(boxes)
 
 
 def test_delivery_while_a_session_is_open(empty):
