@@ -303,14 +303,14 @@ append_take_back(struct append *p, int *fd, struct err *e)
 }
 
 int
-append_open_file(struct append *p, int *fd, struct err *e)
+append_open_file(struct append *p, size_t k, int *fd, struct err *e)
 {
 	struct new_message *msg;
 	int own, rc;
 
 	MAGIC_CHECK(p, APPEND_MAGIC);
-	assert(!p->open && p->n != 0 && p->state == APPEND_WRITING);
-	msg = &p->v[p->n - 1];
+	assert(!p->open && k < p->n && p->state == APPEND_WRITING);
+	msg = &p->v[k];
 	if (!msg->made && (rc = complete(p, msg, e)) != 0)
 		return rc;
 	own = fsx_open_read(p->tmp_fd, msg->tmp, NULL);

@@ -50,10 +50,11 @@ void append_keep_raw(struct append *p);
  */
 int append_take_back(struct append *p, int *fd, struct err *e) MUST_USE;
 /*
- * Open the file of the message whose append_message_end() was the last call,
- * complete and for reading, to have it sent before it is stored.
+ * Open the file of the k-th message, from 0, complete and for reading, to have
+ * it sent before it is stored; append_message_end() was called for all.
  */
-int append_open_file(struct append *p, int *fd, struct err *e) MUST_USE;
+int append_open_file(
+    struct append *p, size_t k, int *fd, struct err *e) MUST_USE;
 /* Steps 2 to 7; STEP_DONE: see the result; STEP_WAIT_PEER: another process
  * holds the database, call again after a while. */
 enum step append_commit(

@@ -22,10 +22,10 @@ struct append_args {
 	struct imap_place place;
 	struct slice name;
 	bool bad_name;
-	bool sent; /* given to sendmail: what fails now is told as that */
 	struct append *append;
-	size_t n; /* messages begun */
-	int rc;	  /* writing failed: the rest is passed over */
+	size_t n;      /* messages begun */
+	size_t n_sent; /* of them, given to sendmail: then told what fails */
+	int rc;	       /* writing failed: the rest is passed over */
 	struct err e;
 
 	/* the message under way */

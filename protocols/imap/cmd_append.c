@@ -134,10 +134,11 @@ commit_fn(struct imap_session *i)
 	if (st != STEP_DONE)
 		return st;
 	rc = append_result(a->append, &uidvalidity, &uids, &n);
-	if (rc != 0 && a->sent) {
+	if (rc != 0 && a->n_sent != 0) {
 		imap_log_error(i, "APPEND of a message sent", rc, NULL);
 		return imap_finish(i, "NO",
-		    "[ALERT] The message was sent, but can't be stored.");
+		    "[ALERT] The message%s sent, but can't be stored.",
+		    a->n == 1 ? " was" : "s were");
 	}
 	if (rc != 0)
 		return append_fail(i, rc, NULL);
@@ -153,32 +154,61 @@ commit_fn(struct imap_session *i)
 static const struct imap_step step_commit = { "APPEND commit", commit_fn,
 	true };
 
-/* OUTBOX: the message is here, and is sent before it is stored. */
+/* --- OUTBOX -------------------------------------------------------------- */
+
+static const struct imap_step step_sending;
+
 static enum step
-outbox_fn(struct imap_session *i)
+not_sent(struct imap_session *i, struct append_args *a)
+{
+	append_free(&a->append);
+	if (a->n_sent == 0)
+		return imap_finish(
+		    i, "NO", "[ALERT] Message was not sent: %s.", a->e.text);
+	return imap_finish(i, "NO",
+	    "[ALERT] %zu of %zu messages were sent, and nothing was stored: "
+	    "%s.",
+	    a->n_sent, a->n, a->e.text);
+}
+
+/* All messages are here, and are sent before any is stored. */
+static enum step
+send_next_fn(struct imap_session *i)
 {
 	struct append_args *a = i->args;
 	int fd;
 
-	if (i->s.send == SESSION_SEND_NONE) {
-		a->rc = append_open_file(a->append, &fd, &a->e);
-		if (a->rc != 0)
-			return append_fail(i, a->rc, &a->e);
-		imap_send_begin(i, fd);
-		return STEP_WAIT_PEER;
-	}
-	if (imap_send_step(i, &a->rc, &a->e) != STEP_DONE)
-		return STEP_WAIT_PEER;
+	a->rc = append_open_file(a->append, a->n_sent, &fd, &a->e);
+	if (a->rc != 0 && a->n_sent == 0)
+		return append_fail(i, a->rc, &a->e);
 	if (a->rc != 0) {
-		append_free(&a->append);
-		return imap_finish(
-		    i, "NO", "[ALERT] Message was not sent: %s.", a->e.text);
+		imap_log_error(i, "sending a message", a->rc, &a->e);
+		(void)err_set(&a->e, a->rc, "it can't be read");
+		return not_sent(i, a);
 	}
-	a->sent = true;
-	return imap_goto(i, &step_commit);
+	imap_send_begin(i, fd);
+	return imap_goto(i, &step_sending);
 }
 
-static const struct imap_step step_outbox = { "APPEND send", outbox_fn, true };
+static const struct imap_step step_send_next = { "APPEND send next",
+	send_next_fn, false };
+
+static enum step
+sending_fn(struct imap_session *i)
+{
+	struct append_args *a = i->args;
+
+	if (imap_send_step(i, &a->rc, &a->e) != STEP_DONE)
+		return STEP_WAIT_PEER;
+	if (a->rc != 0)
+		return not_sent(i, a);
+	/* An end from outside comes between two, but not before the commit. */
+	return imap_goto(
+	    i, ++a->n_sent == a->n ? &step_commit : &step_send_next);
+}
+
+static const struct imap_step step_sending = { "APPEND send", sending_fn,
+	true };
 
 /* --- what stands behind a message ---------------------------------------- */
 
@@ -227,7 +257,7 @@ all_here(struct imap_session *i, struct append_args *a, size_t n)
 	if (a->rc != 0)
 		return append_fail(i, a->rc, &a->e);
 	return imap_goto(
-	    i, imap_is_outbox(i, &a->place) ? &step_outbox : &step_commit);
+	    i, imap_is_outbox(i, &a->place) ? &step_send_next : &step_commit);
 }
 
 static enum step
@@ -376,7 +406,9 @@ objection(
 				 : "[CANNOT] APPEND cancelled.";
 	if (lit->size > i->opt->message_max)
 		return "[TOOBIG] Message too large.";
-	if (a->n != 0 && imap_is_outbox(i, &a->place))
+	/* As Courier has it for COPY */
+	if (a->n != 0 && imap_is_outbox(i, &a->place) &&
+	    !i->opt->outbox_multiple)
 		return "[CANNOT] Only one message at a time can be sent.";
 	if (a->n >= IMAP_APPEND_MAX)
 		return "[LIMIT] Too many messages at once.";

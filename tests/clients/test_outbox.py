@@ -139,6 +139,39 @@ def test_copy_sends(outbox):
         assert "MESSAGES 3" in c.ok("STATUS INBOX.Outbox (MESSAGES)")[0]
 
 
+def test_append_of_several_sends(outbox):
+    """All are here before the first is sent, also those in memory."""
+    box = outbox(keys={"OUTBOX_MULTIPLE_SEND": 1, "HEADERFROM": ""})
+    texts = [message("one"), message("big", body="0123456789abcde\n" * 40000),
+             message("three")]
+
+    def several(c, texts):
+        c.send(b"t APPEND INBOX.Outbox" + b"".join(
+            b" {%d+}\r\n%s" % (len(data), data) for data in
+            (t.replace("\n", "\r\n").encode() for t in texts)))
+        assert not box.sent()
+        c.send(b"\r\n")
+        while True:
+            line = c.line()
+            if line.startswith("t "):
+                return line
+
+    with imap(box.server) as c:
+        c.ok("CREATE INBOX.Outbox")
+        assert "t OK [APPENDUID" in several(c, texts)
+        assert sorted(box.sent()) == sorted(texts)
+        assert sorted(texts) == sorted(
+            p.read_text() for p in box.server.maildir().glob(".Outbox/cur/*"))
+        for sent in box.dir.glob("sent.*"):
+            sent.unlink()
+        assert several(c, [texts[0], message("refuse"), texts[2]]).endswith(
+            "NO [ALERT] 1 of 3 messages were sent, and nothing was stored: "
+            "user unknown: <nobody>.")
+        assert box.sent() == texts[:1]
+        assert "MESSAGES 3" in c.ok("STATUS INBOX.Outbox (MESSAGES)")[0]
+    assert not list(box.server.maildir().glob(".Outbox/tmp/*"))
+
+
 @pytest.mark.parametrize("word", ["APPEND", "COPY"])
 def test_sent_but_not_stored(outbox, word):
     """While sendmail runs a file takes the place of the mailbox."""

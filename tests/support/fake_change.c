@@ -394,9 +394,10 @@ append_keep_raw(struct append *p)
 }
 
 int
-append_open_file(struct append *p, int *fd, struct err *e)
+append_open_file(struct append *p, size_t k, int *fd, struct err *e)
 {
 	(void)p;
+	(void)k;
 	(void)fd;
 	return err_set(e, ERR_DENIED, "there are no files");
 }
