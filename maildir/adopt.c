@@ -155,23 +155,30 @@ set_of(struct mailbox *m, const struct foreign_keywords *k,
 	return rc;
 }
 
+/* What it has of its own is left out if the other server, or whoever made an
+ * update, knew of it. */
 static int
 adopt_set(struct edit *ed, size_t at, uint32_t i,
-    const struct foreign_keywords *k, uint64_t modseq, struct err *e)
+    const struct adopted_keywords *a, struct err *e)
 {
 	const struct chunk *c = ed->v[at];
 	const struct message *msg = &c->m[i];
-	const struct foreign_keyword_set *s =
-	    foreign_keywords_find(k, chunk_base(c, i));
-	bool had_ours = modseq != 0 && msg->modseq <= modseq;
+	struct foreign_keyword_set *s =
+	    foreign_keywords_find(a->k, chunk_base(c, i));
+	bool known = a->modseq != 0 && msg->modseq <= a->modseq;
 	uint32_t set = 0;
-	int rc = 0;
+	int rc;
 
-	if (s == NULL && !had_ours)
+	if (s != NULL && s->state != UPDATE_NONE) {
+		if ((rc = a->take(a->arg, s, e)) != 1)
+			return rc;
+		known = true;
+	} else if (msg->uid < a->list_from || (s == NULL && !known)) {
 		return 0;
-	if (s != NULL)
-		rc = set_of(ed->m, k, s,
-		    had_ours || s->mtime_ns != 0 ? 0 : msg->keywords, &set, e);
+	}
+	rc = s == NULL
+	    ? 0
+	    : set_of(ed->m, a->k, s, known ? 0 : msg->keywords, &set, e);
 	if (rc == 0 && set != msg->keywords)
 		edit_set(ed, at, i, c->place[i], chunk_odd(c, i), set);
 	/* more than there can be: those of this message stay as they are */
@@ -179,8 +186,8 @@ adopt_set(struct edit *ed, size_t at, uint32_t i,
 }
 
 int
-adopt_keywords(struct edit *ed, const struct foreign_keywords *k,
-    uint64_t modseq, uint32_t *from, int *work, struct err *e)
+adopt_keywords(struct edit *ed, const struct adopted_keywords *a,
+    uint32_t *from, int *work, struct err *e)
 {
 	size_t at = ed->n != 0 ? chunks_find(ed->v, ed->n, *from) : 0;
 	int rc = 0;
@@ -191,7 +198,7 @@ adopt_keywords(struct edit *ed, const struct foreign_keywords *k,
 		for (uint32_t i = 0; i < ed->v[at]->n && rc == 0; i++) {
 			last = ed->v[at]->m[i].uid;
 			if (last >= *from)
-				rc = adopt_set(ed, at, i, k, modseq, e);
+				rc = adopt_set(ed, at, i, a, e);
 		}
 		*work -= (int)ed->v[at]->n;
 		*from = last + 1;

@@ -28,13 +28,21 @@ bool adopt_skip_known(struct mailbox *m, struct foreign_uids *u, size_t *at,
 /* wall_ms: the date of saving of messages that weren't known. */
 int adopt_uids(struct edit *ed, const struct foreign_uids *u, int64_t wall_ms,
     struct err *e) MUST_USE;
+struct adopted_keywords {
+	struct foreign_keywords *k;
+	uint64_t modseq;    /* the highest the other server had; 0: none */
+	uint32_t list_from; /* messages of lower UIDs have what the list says */
+	/* Asked of an update that waits.  1: it counts; 0: it doesn't; ERR_* */
+	int (*take)(void *arg, struct foreign_keyword_set *s, struct err *e);
+	void *arg;
+};
+
 /*
  * Of the messages from the UID *from on, which moves on, as many as there is
- * work for; 0: that are all.
- * modseq: the highest one that the other server had; 0: none.  Updates that
- * wait to be merged count in any case.
+ * work for; 0: that are all.  Updates that wait to be merged count in any case,
+ * and replace what a message has.
  */
-int adopt_keywords(struct edit *ed, const struct foreign_keywords *k,
-    uint64_t modseq, uint32_t *from, int *work, struct err *e) MUST_USE;
+int adopt_keywords(struct edit *ed, const struct adopted_keywords *a,
+    uint32_t *from, int *work, struct err *e) MUST_USE;
 
 #endif

@@ -117,6 +117,10 @@ static const char *const texts[DB_N_STATEMENTS] = {
     "INSERT OR REPLACE INTO print (mailbox, kind, dev, ino, size, mtime) "
     "VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
 [DB_PRINT_DEL] = "DELETE FROM print WHERE mailbox = ?1 AND kind = ?2",
+[DB_PRINT_MTIME] =
+    "SELECT mtime FROM print WHERE mailbox = ?1 AND kind = ?2",
+[DB_PRINT_FORGET] =
+    "DELETE FROM print WHERE mailbox = ?1 AND kind < 0 AND size < ?2",
 [DB_EXPORTED_GET] = "SELECT change, modseq FROM exported WHERE mailbox = ?1",
 [DB_EXPORTED_PUT] =
     "INSERT OR REPLACE INTO exported (mailbox, change, modseq) "

@@ -206,7 +206,7 @@ foreign_keywords_add(
 	k->v[k->n++] = *s;
 }
 
-const struct foreign_keyword_set *
+struct foreign_keyword_set *
 foreign_keywords_find(const struct foreign_keywords *k, struct slice base)
 {
 	size_t i = name_table_find(&k->sets, base, set_name, k->v);
@@ -223,34 +223,17 @@ foreign_keywords_init(struct foreign_keywords *k)
 }
 
 void
-foreign_keywords_keep(struct foreign_keywords *k,
-    bool (*keep)(void *arg, const struct foreign_keyword_set *s), void *arg)
+foreign_keywords_keep_pending(struct foreign_keywords *k)
 {
 	size_t n = 0;
 
 	name_table_fini(&k->sets);
-	k->n_pending = 0;
-	for (size_t i = 0; i < k->n; i++) {
-		if (!keep(arg, &k->v[i]))
-			continue;
-		k->n_pending += k->v[i].mtime_ns != 0;
-		name_table_add(&k->sets, k->v[i].base, n);
-		k->v[n++] = k->v[i];
-	}
+	for (size_t i = 0; i < k->n; i++)
+		if (k->v[i].state != UPDATE_NONE) {
+			name_table_add(&k->sets, k->v[i].base, n);
+			k->v[n++] = k->v[i];
+		}
 	k->n = n;
-}
-
-static bool
-is_pending(void *arg, const struct foreign_keyword_set *s)
-{
-	(void)arg;
-	return s->mtime_ns != 0;
-}
-
-void
-foreign_keywords_keep_pending(struct foreign_keywords *k)
-{
-	foreign_keywords_keep(k, is_pending, NULL);
 }
 
 void

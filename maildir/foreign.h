@@ -89,11 +89,20 @@ void foreign_uids_fini(struct foreign_uids *u);
 
 /* --- keywords: courierimapkeywords/, dovecot-keywords --------------------- */
 
+enum update_state {
+	UPDATE_NONE,	/* of the list, or merged into it before */
+	UPDATE_WAITS,	/* its file is there */
+	UPDATE_TAKING,	/* taken over by the transaction that is open */
+	UPDATE_TAKEN,	/* by one that was committed */
+	UPDATE_RENAMED, /* nor is its file there any more */
+	UPDATE_GONE,	/* another process has it, or a newer one came */
+};
+
 struct foreign_keyword_set {
 	struct slice base;
 	size_t at, n; /* members: names[indexes[at … at+n)] */
-	/* of a pending update's file; else 0 */
-	int64_t mtime_ns;
+	enum update_state state;
+	int64_t mtime_ns; /* of the file of an update that isn't NONE */
 	uint64_t ino;
 };
 
@@ -105,8 +114,8 @@ struct foreign_keywords {
 	struct foreign_keyword_set *v; /* no base name twice */
 	size_t n, cap;
 	struct name_table sets; /* of v */
-	size_t n_pending; /* updates that wait to be merged into ":list" */
-	bool too_many;	  /* Dovecot: names that have no letter were lost */
+	size_t n_pending;	/* updates, in any state but NONE */
+	bool too_many; /* Dovecot: names that have no letter were lost */
 	struct buf bytes;
 	struct arena arena; /* names from other files */
 };
@@ -127,16 +136,14 @@ void courier_keywords_parse(struct slice bytes, struct foreign_keywords *out);
  */
 bool courier_keywords_read(
     int root_fd, const char *dir, struct foreign_keywords *out) MUST_USE;
-/*
- * Leave out updates whose files aren't there any more as they were read:
- * another process has taken them over, and what they say may be old by now.  Of
- * more than 1000 none is looked at.
- */
-void courier_keywords_drop_merged(
-    int root_fd, const char *dir, struct foreign_keywords *k);
-/* Rename the updates that were merged, as Courier does. */
-void courier_keywords_merged(int root_fd, const char *dir, int64_t wall_s,
-    const struct foreign_keywords *k);
+/* Whether the file of an update is still there as it was read: else another
+ * process has taken it over, and what it says may be old by now. */
+bool courier_update_waits(
+    int root_fd, const char *dir, const struct foreign_keyword_set *s) MUST_USE;
+/* Rename the updates that are TAKEN, as Courier does: RENAMED.  One that came
+ * in the place of such is left where it is. */
+void courier_keywords_merged(
+    int root_fd, const char *dir, int64_t wall_s, struct foreign_keywords *k);
 
 /* The list has been written anew: remove the updates that are in it, and those
  * that wait for a message that never came. */
@@ -175,12 +182,9 @@ enum foreign_step foreign_keywords_step(
 void foreign_keywords_close(struct foreign_keywords_reader *r);
 
 /* The set of a message, or NULL. */
-const struct foreign_keyword_set *foreign_keywords_find(
+struct foreign_keyword_set *foreign_keywords_find(
     const struct foreign_keywords *k, struct slice base);
-/* Drop all but those that keep says. */
-void foreign_keywords_keep(struct foreign_keywords *k,
-    bool (*keep)(void *arg, const struct foreign_keyword_set *s), void *arg);
-/* Drop all but updates that wait to be merged. */
+/* Drop what is in the state NONE. */
 void foreign_keywords_keep_pending(struct foreign_keywords *k);
 void foreign_keywords_fini(struct foreign_keywords *k);
 

@@ -79,8 +79,8 @@ look_at_all(const struct mailbox *m, struct print out[PRINT_N_KINDS])
 		out[k] = look(m, (enum print_kind)k);
 }
 
-static bool
-same_print(const struct print *a, const struct print *b)
+bool
+import_same_print(const struct print *a, const struct print *b)
 {
 	return a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
 	    a->mtime_ns == b->mtime_ns;
@@ -92,11 +92,12 @@ import_keywords_waiting(const struct mailbox *m)
 	struct print now = look(m, PRINT_COURIER_KEYWORDS);
 
 	return !m->imported.loaded ||
-	    !same_print(&m->imported.known[PRINT_COURIER_KEYWORDS], &now);
+	    !import_same_print(
+		&m->imported.known[PRINT_COURIER_KEYWORDS], &now);
 }
 
-static int
-load_prints(struct mailbox *m, struct err *e)
+int
+import_load_prints(struct mailbox *m, struct err *e)
 {
 	struct db *db = &m->account->db;
 	sqlite3_stmt *s = db_stmt(db, DB_PRINT_LIST);
@@ -122,7 +123,7 @@ import_known(struct mailbox *m, struct print out[PRINT_N_KINDS], struct err *e)
 {
 	int rc = m->imported.loaded
 	    ? 0
-	    : account_db_failed(m->account, load_prints(m, e));
+	    : account_db_failed(m->account, import_load_prints(m, e));
 
 	memcpy(out, m->imported.known, sizeof(m->imported.known));
 	return rc;
@@ -137,7 +138,7 @@ import_courier_has(struct mailbox *m, const struct print known[])
 	for (size_t i = 0; i < NELEMS(kinds); i++) {
 		struct print now = look(m, kinds[i]);
 
-		if (!same_print(&known[kinds[i]], &now)) {
+		if (!import_same_print(&known[kinds[i]], &now)) {
 			m->imported.tick = 0;
 			return false;
 		}
@@ -179,10 +180,11 @@ import_compare(struct import *in, int from, int to, struct err *e)
 	for (int i = 0; i < 2; i++) {
 		in->any = false;
 		if ((!im->loaded || i == 1) &&
-		    (rc = load_prints(in->m, e)) != 0)
+		    (rc = import_load_prints(in->m, e)) != 0)
 			return account_db_failed(in->m->account, rc);
 		for (int k = from; k < to; k++) {
-			bool same = same_print(&im->known[k], &in->now[k]);
+			bool same =
+			    import_same_print(&im->known[k], &in->now[k]);
 
 			in->any = in->any || !same;
 			in->changed[k] = in->now[k].ino != 0 && !same;
@@ -190,7 +192,7 @@ import_compare(struct import *in, int from, int to, struct err *e)
 		if (!in->any)
 			break;
 	}
-	in->list_is_new = !same_print(
+	in->list_is_new = !import_same_print(
 	    &im->known[PRINT_COURIER_LIST], &in->now[PRINT_COURIER_LIST]);
 	return 0;
 }
@@ -211,7 +213,8 @@ import_note_changed(struct import *in, int from, int to, struct err *e)
 	int rc = 0;
 
 	for (int k = from; k < to && rc == 0; k++)
-		if (!same_print(&in->m->imported.known[k], &in->now[k]) &&
+		if (!import_same_print(
+			&in->m->imported.known[k], &in->now[k]) &&
 		    is_settled(in, k))
 			rc = import_note(
 			    in->m, (enum print_kind)k, &in->now[k], e);
@@ -241,68 +244,6 @@ import_dovecot_last(const struct import *in, int courier, int dovecot)
 	return in->changed[dovecot] &&
 	    (in->now[courier].ino == 0 ||
 		in->now[dovecot].mtime_ns > in->now[courier].mtime_ns);
-}
-
-/* --- keywords ------------------------------------------------------------- */
-
-bool
-import_open_keywords(struct import *in, bool dovecot)
-{
-	struct mailbox *m = in->m;
-
-	if ((!dovecot && !in->changed[PRINT_COURIER_KEYWORDS]) ||
-	    !foreign_keywords_open(
-		&in->keywords, m->account->root_fd, m->dir, dovecot))
-		return false;
-	in->has_keywords = true;
-	return true;
-}
-
-int
-import_read_keywords(struct import *in, int *work)
-{
-	struct mailbox *m = in->m;
-
-	switch (foreign_keywords_step(&in->keywords, work)) {
-	case FOREIGN_MORE:
-		return 1;
-	case FOREIGN_NONE:
-		in->has_keywords = false;
-		return 0;
-	case FOREIGN_DONE:
-		break;
-	}
-	/* What a known list says was taken over or written before; since then
-	 * messages may have changed here. */
-	if (!in->keywords.dovecot && !in->list_is_new)
-		foreign_keywords_keep_pending(&in->keywords.k);
-	if (in->keywords.k.too_many)
-		log_warn("maildir: all 26 letters for keywords are in use, if "
-			 "there were more Dovecot had them in its index only "
-			 "and they are lost path=%s mailbox=%s",
-		    m->account->path, m->name);
-	return 0;
-}
-
-int
-import_adopt_keywords(
-    struct import *in, uint64_t modseq, int *work, struct err *e)
-{
-	struct edit ed;
-	uint32_t from = in->from;
-	int rc = edit_begin(&ed, in->m, e);
-
-	if (rc != 0)
-		return rc;
-	/* nobody else takes any over now */
-	if (!in->keywords.dovecot)
-		courier_keywords_drop_merged(
-		    in->m->account->root_fd, in->m->dir, &in->keywords.k);
-	rc = adopt_keywords(&ed, &in->keywords.k, modseq, &from, work, e);
-	if ((rc = import_commit(&ed, rc, e)) != 0)
-		return rc;
-	in->from = from;
-	return from != 0;
 }
 
 /* --- what is under way ---------------------------------------------------- */

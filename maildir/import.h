@@ -41,6 +41,9 @@ struct imported {
 	bool loaded, rest;		   /* something is left for later */
 	struct print known[PRINT_N_KINDS]; /* as the database has it */
 	uint64_t tick;			   /* of the store, when looked at */
+	/* messages of UIDs below have the keywords of the list of this print */
+	struct print list;
+	uint32_t list_below;
 	/* under way, of import_check() and import_finish() */
 	struct import *check, *finish;
 };

@@ -149,8 +149,7 @@ advance(struct import *in, int *work, struct err *e)
 						     : CHECK_COMPARE;
 		return 0;
 	case CHECK_ADOPT_KEYWORDS:
-		rc = import_adopt_keywords(
-		    in, in->list_is_new ? in->modseq : 0, work, e);
+		rc = import_adopt_keywords(in, in->modseq, work, e);
 		if (rc == 0)
 			in->phase = CHECK_COMPARE;
 		return rc == 1 ? 0 : rc;

@@ -17,23 +17,6 @@ enum {
 	FINISH_DONE,
 };
 
-/* Updates for messages that aren't there stay where they are for a while. */
-static void
-leave_waiting(struct import *in)
-{
-	struct foreign_keywords *k = &in->keywords.k;
-
-	for (size_t i = 0; i < k->n && k->n_pending != 0; i++) {
-		if (k->v[i].mtime_ns == 0 ||
-		    mailbox_find_base(in->m, k->v[i].base) != 0)
-			continue;
-		in->waiting = in->waiting ||
-		    k->v[i].mtime_ns / 1000000 + FOREIGN_PENDING_S * 1000 >
-			in->wall_ms;
-		k->v[i].mtime_ns = 0;
-	}
-}
-
 static int
 begin(struct import *in, struct err *e)
 {
@@ -93,25 +76,20 @@ static int
 note(struct import *in, struct err *e)
 {
 	struct mailbox *m = in->m;
-	const struct foreign_keywords *k = &in->keywords.k;
 	struct edit ed;
 	int rc = edit_begin(&ed, m, e);
 
 	if (rc != 0)
 		return rc;
 	if (in->has_keywords)
-		leave_waiting(in);
-	rc = pop3_ids_import(m, in->has_uids ? &in->uids.u : NULL,
-	    in->has_list ? &in->list.l : NULL,
-	    m->change == in->change ? in->ids : NULL, &ed.changed, e);
+		rc = import_end_keywords(in, e);
+	if (rc == 0)
+		rc = pop3_ids_import(m, in->has_uids ? &in->uids.u : NULL,
+		    in->has_list ? &in->list.l : NULL,
+		    m->change == in->change ? in->ids : NULL, &ed.changed, e);
 	if (rc == 0)
 		rc = import_note_changed(in, PRINT_N_UIDS, PRINT_N_KINDS, e);
-	rc = import_commit(&ed, rc, e);
-	/* They count once: what is set here later is newer. */
-	if (rc == 0 && in->has_keywords && k->n_pending != 0)
-		courier_keywords_merged(
-		    m->account->root_fd, m->dir, in->wall_ms / 1000, k);
-	return rc;
+	return import_commit(&ed, rc, e);
 }
 
 static int

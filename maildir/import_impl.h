@@ -37,6 +37,9 @@ void import_init(struct import *in, struct mailbox *m);
 struct import *import_new(struct mailbox *m) MUST_USE;
 void import_free(struct import **in);
 
+/* What is known becomes what the database has now. */
+int import_load_prints(struct mailbox *m, struct err *e) MUST_USE;
+bool import_same_print(const struct print *a, const struct print *b);
 /* Compare the prints of kinds [from … to) with those that are known. */
 int import_compare(struct import *in, int from, int to, struct err *e) MUST_USE;
 /* Note those that changed; within a transaction. */
@@ -50,12 +53,21 @@ bool import_dovecot_last(const struct import *in, int courier, int dovecot);
  */
 int import_commit(struct edit *ed, int rc, struct err *e) MUST_USE;
 
-/* Begin to read keywords; false: there are none, or no new ones. */
+/* --- keywords (import_updates.c) ------------------------------------------ */
+
+/* Begin to read them; false: there are none, or no new ones. */
 bool import_open_keywords(struct import *in, bool dovecot) MUST_USE;
 /* 1: there is more; 0: has_keywords tells what came of it. */
 int import_read_keywords(struct import *in, int *work) MUST_USE;
-/* Adopt those of some messages (adopt.h).  1: there are more; 0; ERR_*. */
+/*
+ * Adopt those of some messages; updates that were are renamed.  modseq: what
+ * the other server had when it wrote a list that is new; 0: nothing is known.
+ * 1: there are more; 0; ERR_*.
+ */
 int import_adopt_keywords(
     struct import *in, uint64_t modseq, int *work, struct err *e) MUST_USE;
+/* All are adopted; within a transaction.  in->waiting tells whether an update
+ * is left for the next time. */
+int import_end_keywords(struct import *in, struct err *e) MUST_USE;
 
 #endif

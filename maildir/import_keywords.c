@@ -10,6 +10,7 @@
  * dovecot-keywords: "INDEX NAME\n", index 0 … 25 for the letters a … z in the
  * info part of file names; what has no letter is in Dovecot's index only.
  */
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 
@@ -28,7 +29,6 @@ enum {
 	UPDATES_MAX = 100000,
 	UPDATE_WORK = 16, /* to open and read one */
 	STAT_WORK = 3,
-	LOOKED_AT_AGAIN = 1000,
 };
 
 /* --- courierimapkeywords -------------------------------------------------- */
@@ -196,6 +196,7 @@ read_update(
 		n = buf_len(&bytes);
 		set.base = arena_dup(&k->arena, one->base);
 		if (one->period == UINT64_MAX) {
+			set.state = UPDATE_WAITS;
 			set.mtime_ns = one->mtime_ns;
 			set.ino = one->ino;
 		}
@@ -229,6 +230,13 @@ read_updates(
 	return true;
 }
 
+static void
+put_keywords(struct buf *path, const char *dir)
+{
+	buf_puts(path, dir);
+	buf_puts(path, dir[0] != '\0' ? "/" KEYWORD_DIR : KEYWORD_DIR);
+}
+
 /* Open the directory of keywords; false: there is none. */
 static bool
 open_keywords(int root_fd, const char *dir, struct dir_reader *r)
@@ -237,73 +245,79 @@ open_keywords(int root_fd, const char *dir, struct dir_reader *r)
 	int rc;
 
 	buf_init(&path, 2048);
-	buf_puts(&path, dir);
-	buf_puts(&path, dir[0] != '\0' ? "/" KEYWORD_DIR : KEYWORD_DIR);
+	put_keywords(&path, dir);
 	rc = dir_reader_open(r, root_fd, buf_cstr(&path));
 	buf_fini(&path);
 	return rc == 0;
 }
 
-/* Whether an update waits still, in the directory arg; what is none stays. */
+/* Whether the file of a name is the one of the update. */
 static bool
-is_there(void *arg, const struct foreign_keyword_set *s)
+is_file_of(int fd, const char *name, const struct foreign_keyword_set *s)
 {
-	const int *fd = arg;
-	struct buf name;
 	struct stat st;
-	bool there = s->mtime_ns == 0;
 
-	buf_init(&name, 1024);
-	buf_put(&name, s->base);
-	if (!there)
-		there = fsx_stat(*fd, buf_cstr(&name), &st) == 0 &&
-		    st.st_ino == s->ino && mtime_of(&st) == s->mtime_ns;
-	buf_fini(&name);
-	return there;
+	return fsx_stat(fd, name, &st) == 0 && st.st_ino == s->ino &&
+	    mtime_of(&st) == s->mtime_ns;
 }
 
-void
-courier_keywords_drop_merged(
-    int root_fd, const char *dir, struct foreign_keywords *k)
+bool
+courier_update_waits(
+    int root_fd, const char *dir, const struct foreign_keyword_set *s)
 {
-	struct dir_reader r;
-	int fd = -1;
+	struct buf path;
+	bool waits;
 
-	/* so many come with a Maildir, not from a program beside us */
-	if (k->n_pending == 0 || k->n_pending > LOOKED_AT_AGAIN)
-		return;
-	if (open_keywords(root_fd, dir, &r))
-		fd = dir_reader_fd(&r);
-	foreign_keywords_keep(k, is_there, &fd);
-	if (fd >= 0)
-		dir_reader_close(&r);
+	buf_init(&path, 2048);
+	put_keywords(&path, dir);
+	buf_putc(&path, '/');
+	buf_put(&path, s->base);
+	waits = is_file_of(root_fd, buf_cstr(&path), s);
+	buf_fini(&path);
+	return waits;
+}
+
+/*
+ * Nothing but the rename itself says which file it is that gets the name: if
+ * it was another, it gets its old one back, unless a third has it by now.
+ */
+static bool
+rename_update(int fd, const struct foreign_keyword_set *s, const char *from,
+    const char *to)
+{
+	if (!is_file_of(fd, from, s))
+		return true;
+	if (fsx_rename(fd, from, fd, to) < 0)
+		return errno == ENOENT;
+	if (!is_file_of(fd, to, s))
+		(void)!fsx_rename_new(fd, to, fd, from);
+	return true;
 }
 
 void
-courier_keywords_merged(int root_fd, const char *dir, int64_t wall_s,
-    const struct foreign_keywords *k)
+courier_keywords_merged(
+    int root_fd, const char *dir, int64_t wall_s, struct foreign_keywords *k)
 {
 	struct dir_reader r;
 	struct buf from, to;
-	int fd;
+	bool ok = true;
 
 	if (!open_keywords(root_fd, dir, &r))
 		return;
-	fd = dir_reader_fd(&r);
 	buf_init(&from, 1024);
 	buf_init(&to, 1024);
-	for (size_t i = 0; i < k->n; i++) {
-		if (k->v[i].mtime_ns == 0)
+	for (size_t i = 0; i < k->n && ok; i++) {
+		if (k->v[i].state != UPDATE_TAKEN)
 			continue;
 		buf_reset(&from);
 		buf_reset(&to);
 		buf_put(&from, k->v[i].base);
 		buf_putf(&to, ".%lld.", (long long)(wall_s / PERIOD_S + 1));
 		buf_put(&to, k->v[i].base);
-		/* one that came since is left for the next time */
-		if (is_there(&fd, &k->v[i]) &&
-		    fsx_rename(fd, buf_cstr(&from), fd, buf_cstr(&to)) < 0)
-			break;
+		ok = rename_update(dir_reader_fd(&r), &k->v[i], buf_cstr(&from),
+		    buf_cstr(&to));
+		if (ok)
+			k->v[i].state = UPDATE_RENAMED;
 	}
 	buf_fini(&from);
 	buf_fini(&to);

@@ -40,6 +40,7 @@ libmaildir_a_SOURCES = \
 	maildir/import_check.c maildir/import_finish.c maildir/import_impl.h \
 	maildir/import_courier.c maildir/import_dovecot.c \
 	maildir/import_keywords.c maildir/import_uids.c \
+	maildir/import_updates.c \
 	maildir/index.c maildir/index.h \
 	maildir/intent.c maildir/intent.h \
 	maildir/internal.h \
@@ -160,6 +161,12 @@ TESTS += tests/unit/test_maildir_import
 tests_unit_test_maildir_import_SOURCES = tests/unit/test_maildir_import.c \
 	$(MAILDIR_FIXTURE)
 tests_unit_test_maildir_import_LDADD = $(MAILDIR_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_maildir_updates
+TESTS += tests/unit/test_maildir_updates
+tests_unit_test_maildir_updates_SOURCES = tests/unit/test_maildir_updates.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_updates_LDADD = $(MAILDIR_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_maildir_ahead
 TESTS += tests/unit/test_maildir_ahead

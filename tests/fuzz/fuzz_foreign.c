@@ -254,6 +254,9 @@ take_updates(int root_fd)
 	if (!courier_keywords_read(root_fd, "", &k))
 		return;
 	check_keywords(&k);
+	for (size_t i = 0; i < k.n; i++)
+		if (k.v[i].state == UPDATE_WAITS)
+			k.v[i].state = UPDATE_TAKEN;
 	courier_keywords_merged(root_fd, "", 1700000000, &k);
 	if (courier_keywords_read(root_fd, "", &again)) {
 		check_keywords(&again);

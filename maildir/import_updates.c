@@ -1,0 +1,246 @@
+/*
+ * Keywords, and the updates of them that other programs leave as files.
+ *
+ * An update replaces the keywords of its message, and counts once: what is set
+ * here later is newer.  The file gets another name when it has been taken over,
+ * but that is no part of the transaction which did so: others may look between
+ * the two, or this process may end.  So the transaction also notes the file's
+ * inode and mtime, as a row of `print` with a kind below zero.  Who has read an
+ * update asks, within his own transaction, whether the file is still there, and
+ * whether there is such a row: then all that is left to do is to rename it.
+ *
+ * The row may go when the file isn't there any more.  Whoever has read the
+ * whole directory, and not found it, knows that of rows which were there
+ * before: those of more than ROW_MS ago, which is longer than a reading takes.
+ */
+#include "base/log.h"
+#include "maildir/import_impl.h"
+
+enum {
+	ROW_MS = 60 * 1000,
+	TAKE_WORK = 8, /* a look at the file, and the row */
+};
+
+bool
+import_open_keywords(struct import *in, bool dovecot)
+{
+	struct mailbox *m = in->m;
+
+	if ((!dovecot && !in->changed[PRINT_COURIER_KEYWORDS]) ||
+	    !foreign_keywords_open(
+		&in->keywords, m->account->root_fd, m->dir, dovecot))
+		return false;
+	in->has_keywords = true;
+	return true;
+}
+
+int
+import_read_keywords(struct import *in, int *work)
+{
+	struct mailbox *m = in->m;
+
+	switch (foreign_keywords_step(&in->keywords, work)) {
+	case FOREIGN_MORE:
+		return 1;
+	case FOREIGN_NONE:
+		in->has_keywords = false;
+		return 0;
+	case FOREIGN_DONE:
+		break;
+	}
+	/* What a known list says was taken over or written before; since then
+	 * messages may have changed here. */
+	if (!in->keywords.dovecot && !in->list_is_new)
+		foreign_keywords_keep_pending(&in->keywords.k);
+	if (in->keywords.k.too_many)
+		log_warn("maildir: all 26 letters for keywords are in use, if "
+			 "there were more Dovecot had them in its index only "
+			 "and they are lost path=%s mailbox=%s",
+		    m->account->path, m->name);
+	return 0;
+}
+
+/* --- rows ----------------------------------------------------------------- */
+
+static int64_t
+row_kind(const struct foreign_keyword_set *s)
+{
+	return -1 - (int64_t)(s->ino & INT64_MAX);
+}
+
+/* 1: there is one; 0: none; ERR_*. */
+static int
+find_row(
+    const struct import *in, const struct foreign_keyword_set *s, struct err *e)
+{
+	struct db *db = &in->m->account->db;
+	sqlite3_stmt *q = db_stmt(db, DB_PRINT_MTIME);
+	int rc;
+
+	db_bind_i64(q, 1, in->m->id);
+	db_bind_i64(q, 2, row_kind(s));
+	if ((rc = db_step(db, q, e)) != 1)
+		return rc;
+	rc = sqlite3_column_int64(q, 0) == s->mtime_ns;
+	(void)sqlite3_reset(q);
+	return rc;
+}
+
+/* Its size is the time of now. */
+static int
+put_row(
+    const struct import *in, const struct foreign_keyword_set *s, struct err *e)
+{
+	struct db *db = &in->m->account->db;
+	sqlite3_stmt *q = db_stmt(db, DB_PRINT_PUT);
+
+	db_bind_i64(q, 1, in->m->id);
+	db_bind_i64(q, 2, row_kind(s));
+	db_bind_u64(q, 3, 0);
+	db_bind_u64(q, 4, s->ino);
+	db_bind_i64(q, 5, store_wall(in->m->account->store));
+	db_bind_i64(q, 6, s->mtime_ns);
+	return db_run(db, q, e);
+}
+
+/* --- adopting ------------------------------------------------------------- */
+
+struct taking {
+	struct import *in;
+	int *work;
+};
+
+static int
+take(void *arg, struct foreign_keyword_set *s, struct err *e)
+{
+	const struct taking *t = arg;
+	struct mailbox *m = t->in->m;
+	int rc;
+
+	if (s->state != UPDATE_WAITS)
+		return 0;
+	*t->work -= TAKE_WORK;
+	if (!courier_update_waits(m->account->root_fd, m->dir, s)) {
+		s->state = UPDATE_GONE;
+		return 0;
+	}
+	if ((rc = find_row(t->in, s, e)) == 1) {
+		s->state = UPDATE_TAKEN;
+		return 0;
+	}
+	if (rc == 0 && (rc = put_row(t->in, s, e)) == 0) {
+		s->state = UPDATE_TAKING;
+		rc = 1;
+	}
+	return rc;
+}
+
+/* The transaction is over. */
+static void
+end_taking(struct import *in, bool ok)
+{
+	struct foreign_keywords *k = &in->keywords.k;
+
+	for (size_t i = 0; i < k->n && k->n_pending != 0; i++)
+		if (k->v[i].state == UPDATE_TAKING)
+			k->v[i].state = ok ? UPDATE_TAKEN : UPDATE_WAITS;
+	if (ok && k->n_pending != 0)
+		courier_keywords_merged(in->m->account->root_fd, in->m->dir,
+		    store_wall(in->m->account->store) / 1000, k);
+}
+
+/* Another process may have taken over the list meanwhile, and here some of it
+ * may have changed since. */
+static int
+look_at_list(struct import *in, struct err *e)
+{
+	struct imported *im = &in->m->imported;
+	const struct print *now = &in->now[PRINT_COURIER_LIST];
+	int rc;
+
+	if (in->keywords.dovecot || !in->list_is_new)
+		return 0;
+	if ((rc = import_load_prints(in->m, e)) != 0)
+		return account_db_failed(in->m->account, rc);
+	if (import_same_print(&im->known[PRINT_COURIER_LIST], now)) {
+		in->list_is_new = false;
+		foreign_keywords_keep_pending(&in->keywords.k);
+	}
+	return 0;
+}
+
+static void
+note_list(struct import *in, uint32_t uidnext)
+{
+	struct imported *im = &in->m->imported;
+
+	if (in->keywords.dovecot || !in->list_is_new)
+		return;
+	im->list = in->now[PRINT_COURIER_LIST];
+	im->list_below = uidnext;
+}
+
+int
+import_adopt_keywords(
+    struct import *in, uint64_t modseq, int *work, struct err *e)
+{
+	struct imported *im = &in->m->imported;
+	struct taking t = { in, work };
+	struct adopted_keywords a = {
+		.k = &in->keywords.k, .take = take, .arg = &t
+	};
+	struct edit ed;
+	uint32_t from = in->from, uidnext;
+	int rc = edit_begin(&ed, in->m, e);
+
+	if (rc != 0)
+		return rc;
+	rc = look_at_list(in, e);
+	a.modseq = in->list_is_new ? modseq : 0;
+	if (!in->keywords.dovecot && in->list_is_new &&
+	    import_same_print(&im->list, &in->now[PRINT_COURIER_LIST]))
+		a.list_from = im->list_below;
+	if (rc == 0)
+		rc = adopt_keywords(&ed, &a, &from, work, e);
+	uidnext = ed.uidnext;
+	rc = import_commit(&ed, rc, e);
+	end_taking(in, rc == 0);
+	if (rc != 0)
+		return rc;
+	in->from = from;
+	if (from == 0)
+		note_list(in, uidnext);
+	return from != 0;
+}
+
+/*
+ * What waits for a message that isn't there is left for a while, and so is what
+ * is for one that came after those before it had been looked at.
+ */
+int
+import_end_keywords(struct import *in, struct err *e)
+{
+	struct db *db = &in->m->account->db;
+	const struct foreign_keywords *k = &in->keywords.k;
+	sqlite3_stmt *q;
+	int rc;
+
+	if (in->keywords.dovecot)
+		return 0;
+	q = db_stmt(db, DB_PRINT_FORGET);
+	db_bind_i64(q, 1, in->m->id);
+	db_bind_i64(q, 2, store_wall(in->m->account->store) - ROW_MS);
+	rc = db_run(db, q, e);
+	for (size_t i = 0; i < k->n && k->n_pending != 0 && rc == 0; i++) {
+		const struct foreign_keyword_set *s = &k->v[i];
+
+		if (s->state == UPDATE_TAKEN)
+			rc = put_row(in, s, e);
+		else if (s->state == UPDATE_WAITS)
+			in->waiting = in->waiting ||
+			    mailbox_find_base(in->m, s->base) != 0 ||
+			    s->mtime_ns / 1000000 + FOREIGN_PENDING_S * 1000 >
+				in->wall_ms;
+	}
+	return rc;
+}
