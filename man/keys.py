@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-"""Make the list of keys in postern(5) from server/conf/keys.def.
+"""Make the lists of keys in postern(5) and docs/configuration.md from
+server/conf/keys.def.
 
-keys.py FILE      replace the list between the two marks in FILE
-keys.py -c FILE   say whether it is current (exit status 1: it is not)
+keys.py FILE...   replace the list between the two marks in each
 """
 import re
 import sys
@@ -14,6 +14,8 @@ TOP = Path(__file__).resolve().parent.parent
 KEYS_DEF = TOP / "server/conf/keys.def"
 BEGIN = '.\\" Made by man/keys.py from server/conf/keys.def: begin.\n'
 END = '.\\" Made by man/keys.py from server/conf/keys.def: end.\n'
+MD_BEGIN = "<!-- Made by man/keys.py from server/conf/keys.def: begin. -->\n"
+MD_END = "<!-- Made by man/keys.py from server/conf/keys.def: end. -->\n"
 
 # The order of the list, and how each file is called.
 FILES = {
@@ -140,21 +142,42 @@ def listing(keys):
     return "\n".join(lines) + "\n"
 
 
+# The word for the flag in the tables.
+MD_STATUS = {"HONOUR": "counts", "IGNORE": "accepted", "WARN": "warned of",
+             "REFUSE": "refused"}
+
+
+def table(keys):
+    lines = []
+    for file, name in FILES.items():
+        lines += [f"### {name}", "", "| Key | Default | Status | Meaning |",
+                  "| --- | --- | --- | --- |"]
+        for key in keys:
+            if key.file != file:
+                continue
+            status = MD_STATUS[key.status()]
+            if status == "counts" and "RELOAD" not in key.flags:
+                status += ", start"
+            default = f"`{key.default}`" if key.default else ""
+            text = re.sub(r"[*<]", r"\\\g<0>", key.text)
+            lines.append(f"| `{key.name}` | {default} | {status} | {text} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
 def replaced(page, keys):
     """The page with a fresh list between its marks."""
-    head, rest = page.split(BEGIN)
-    _, tail = rest.split(END)
-    return head + BEGIN + listing(keys) + END + tail
+    begin, end, make = (BEGIN, END, listing) if BEGIN in page else \
+        (MD_BEGIN, MD_END, table)
+    head, rest = page.split(begin)
+    _, tail = rest.split(end)
+    return head + begin + make(keys) + end + tail
 
 
-def main(args):
-    check = args[:1] == ["-c"]
-    path = Path(args[-1])
-    page = path.read_text()
-    fresh = replaced(page, read())
-    if check:
-        return 0 if page == fresh else 1
-    path.write_text(fresh)
+def main(paths):
+    keys = read()
+    for path in map(Path, paths):
+        path.write_text(replaced(path.read_text(), keys))
     return 0
 
 

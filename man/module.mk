@@ -13,7 +13,8 @@ dist_man_MANS += man/posternd.8 man/authdaemond.8 man/posternctl.8 man/imapd.8 m
 EXTRA_DIST += man/keys.py docs
 
 man-keys:
-	$(PYTHON3) $(srcdir)/man/keys.py $(srcdir)/man/postern.5
+	$(PYTHON3) $(srcdir)/man/keys.py $(srcdir)/man/postern.5 \
+	    $(srcdir)/docs/configuration.md
 	$(PYTHON3) $(srcdir)/docs/ipc.py
 
 .PHONY: man-keys

@@ -394,6 +394,7 @@ def smtp_auth(m, password):
 def test_postfix(town):
     """SMTP AUTH by both routes; clients on the LAN without TLS."""
     m, postfix = town.m, town.postfix
+    postfix.run(m, "Postern asks the table")
     postfix.run(m, "SMTP AUTH, smtpd_sasl_type = dovecot")
     wait_for(lambda: m.path("/var/spool/postfix/private/auth").exists(),
              "the socket for Postfix")
