@@ -21,6 +21,7 @@
 #include "auth/pidfile.h"
 #include "auth/settings.h"
 #include "base/clock.h"
+#include "base/help.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -40,13 +41,16 @@ struct command_line {
 	bool foreground;
 };
 
+static const char usage_text[] =
+    "usage: authdaemond [-f] [-c CONFDIR] "
+    "[start|stop|restart|status|configtest]\n"
+    "  -c  read the configuration from there\n"
+    "  -f  stay in the foreground, log on standard error\n";
+
 static void
 usage(void)
 {
-	(void)fprintf(stderr,
-	    "Unknown option\n"
-	    "usage: authdaemond [-c CONFDIR] [-f] "
-	    "[start|stop|restart|status|configtest]\n");
+	(void)fprintf(stderr, "Unknown option\n%s", usage_text);
 }
 
 static bool
@@ -265,6 +269,8 @@ main(int argc, char **argv)
 	char *dir;
 	int result = 1;
 
+	if (help_asked(argc, argv, usage_text))
+		return 0;
 	log_set_ident("authdaemond");
 	if (!take_arguments(argc, argv, &cl)) {
 		usage();

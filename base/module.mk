@@ -9,6 +9,7 @@ libbase_a_SOURCES = \
 	base/defs.h \
 	base/err.c base/err.h \
 	base/fsx.c base/fsx.h \
+	base/help.h \
 	base/log.c base/log.h \
 	base/log_out.c base/log_out.h \
 	base/mem.c base/mem.h \

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/help.h"
 #include "base/num.h"
 #include "ctl/authd.h"
 
@@ -71,6 +72,9 @@ main(int argc, char *argv[])
 	struct slice rest, line;
 	int c;
 
+	if (help_asked(
+		argc, argv, "Usage: authenumerate [-c confdir] [-s] [-o]\n"))
+		return 0;
 	opterr = 0;
 	while ((c = getopt(argc, argv, "c:so")) != -1)
 		if (c == 'c')

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "auth/passwd.h"
+#include "base/help.h"
 #include "base/secret.h"
 #include "ctl/read_password.h"
 
@@ -50,8 +51,16 @@ main(int argc, char *argv[])
 	const char *model = argc > 1 ? model_of(argv[1]) : "$1$";
 	char line[PASSWORD_LINE], again[PASSWORD_LINE];
 	struct secret made = { 0 };
-	bool ok = read_password("Password: ", line);
+	bool ok;
 
+	if (help_asked(argc, argv,
+		"Usage: authpasswd [form]\n"
+		"Form: md5, md5raw, sha, ssha, sha256, sha512, yescrypt, "
+		"bcrypt, sha512crypt,\n"
+		"      argon2id, scram-sha-256; without one MD5-crypt.\n"
+		"The password is read from standard input.\n"))
+		return 0;
+	ok = read_password("Password: ", line);
 	if (ok && isatty(STDIN_FILENO) != 0) {
 		ok = read_password("Reenter password: ", again) &&
 		    strcmp(line, again) == 0;

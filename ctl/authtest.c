@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/help.h"
 #include "base/secret.h"
 #include "ctl/authd.h"
 
@@ -145,6 +146,10 @@ main(int argc, char *argv[])
 	struct task t = { .service = "login" };
 	int c;
 
+	if (help_asked(argc, argv,
+		"Usage: authtest [-c confdir] [-s service] "
+		"userid [ password [ newpassword ] ]\n"))
+		return 0;
 	opterr = 0;
 	while ((c = getopt(argc, argv, "+c:s:")) != -1)
 		if (c == 'c')

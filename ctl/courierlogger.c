@@ -23,6 +23,7 @@
 #define SYSLOG_NAMES
 #include <syslog.h>
 
+#include "base/help.h"
 #include "base/num.h"
 #include "ctl/pid_lock.h"
 
@@ -340,6 +341,12 @@ main(int argc, char *argv[])
 	const char *wrong = NULL;
 	int i = 1;
 
+	if (help_asked(argc, argv,
+		"Usage: courierlogger [-name=ident] [-facility=facility]\n"
+		"           [-user=user] [-group=group] [-droproot]\n"
+		"           [-pid=file] [-respawn] [-start] [command ...]\n"
+		"       courierlogger -pid=file -stop | -restart\n"))
+		return 0;
 	for (; i < argc && argv[i][0] == '-' && wrong == NULL; i++)
 		wrong = take_option(&a, argv[i]);
 	a.command = i < argc ? argv + i : NULL;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/help.h"
 #include "ctl/pid_lock.h"
 
 int
@@ -19,6 +20,9 @@ main(int argc, char *argv[])
 	const char *pidfile = NULL;
 	bool stop = false, restart = false;
 
+	if (help_asked(
+		argc, argv, "Usage: couriertcpd -pid=file -stop | -restart\n"))
+		return 0;
 	for (int i = 1; i < argc; i++) {
 		if (strncmp(argv[i], "-pid=", 5) == 0)
 			pidfile = argv[i] + 5;

@@ -23,6 +23,7 @@
 
 #include "base/clock.h"
 #include "base/fsx.h"
+#include "base/help.h"
 #include "base/mem.h"
 #include "base/paths.h"
 #include "ctl/owner.h"
@@ -240,12 +241,14 @@ deliver_into(const struct arguments *a)
 
 /* --- main ----------------------------------------------------------------- */
 
+static const char usage_text[] =
+    "Usage: deliverquota [-c] [-w percent] [-W file] "
+    "[-x status] maildir [quota]\n";
+
 static int
 usage(void)
 {
-	(void)fputs("Usage: deliverquota [-c] [-w percent] [-W file] "
-		    "[-x status] maildir [quota]\n",
-	    stderr);
+	(void)fputs(usage_text, stderr);
 	return EX_CANTCREAT;
 }
 
@@ -285,6 +288,8 @@ main(int argc, char *argv[])
 	struct arguments a = { .warn_file = POSTERN_SYSCONFDIR "/quotawarnmsg",
 		.full_status = DELIVERQUOTA_FULL };
 
+	if (help_asked(argc, argv, usage_text))
+		return 0;
 	if (!arguments_parse(argc, argv, &a))
 		return usage();
 	if (a.create && make_maildir(a.maildir) < 0)

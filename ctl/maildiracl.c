@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/help.h"
 #include "base/mem.h"
 #include "base/utf7.h"
 #include "ctl/owner.h"
@@ -38,18 +39,18 @@ struct job {
 	struct file_unique u;
 };
 
+static const char usage_text[] =
+    "Usage: maildiracl -reset maildir\n"
+    "       maildiracl -list maildir INBOX[.folder]\n"
+    "       maildiracl -set maildir INBOX[.folder] [-]identifier "
+    "[+/-]rights\n"
+    "       maildiracl -delete maildir INBOX[.folder] [-]identifier\n"
+    "       maildiracl -compute maildir INBOX[.folder] identifier...\n";
+
 static int
 usage(void)
 {
-	(void)fputs("Usage: maildiracl -reset maildir\n"
-		    "       maildiracl -list maildir INBOX[.folder]\n"
-		    "       maildiracl -set maildir INBOX[.folder] "
-		    "[-]identifier [+/-]rights\n"
-		    "       maildiracl -delete maildir INBOX[.folder] "
-		    "[-]identifier\n"
-		    "       maildiracl -compute maildir INBOX[.folder] "
-		    "identifier...\n",
-	    stderr);
+	(void)fputs(usage_text, stderr);
 	return 1;
 }
 
@@ -239,6 +240,8 @@ main(int argc, char *argv[])
 			     .wall_ms = clock_wall(), .host = "maildiracl" } };
 	int status;
 
+	if (help_asked(argc, argv, usage_text))
+		return 0;
 	if (c == NULL && !is_reset)
 		return usage();
 	j.root_fd = owner_open(argv[2]);

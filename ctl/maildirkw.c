@@ -28,6 +28,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/fsx.h"
+#include "base/help.h"
 #include "base/mem.h"
 #include "ctl/owner.h"
 #include "ctl/present_keywords.h"
@@ -53,12 +54,14 @@ struct arguments {
 	int n_keywords;
 };
 
+static const char usage_text[] =
+    "Usage: maildirkw [-c] [-l] [-a | -r] maildir message [keyword...]\n"
+    "       maildirkw [-c] [-l] -L maildir\n";
+
 static int
 usage(void)
 {
-	(void)fputs("Usage: maildirkw [-c] [-l] [-a | -r] maildir message "
-		    "[keyword...]\n       maildirkw [-c] [-l] -L maildir\n",
-	    stderr);
+	(void)fputs(usage_text, stderr);
 	return 1;
 }
 
@@ -361,6 +364,8 @@ main(int argc, char *argv[])
 {
 	struct arguments a = { .how = REPLACE };
 
+	if (help_asked(argc, argv, usage_text))
+		return 0;
 	if (!arguments_parse(argc, argv, &a))
 		return usage();
 	return run(&a);

@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/fsx.h"
+#include "base/help.h"
 #include "base/mem.h"
 #include "base/paths.h"
 #include "base/utf7.h"
@@ -553,6 +554,13 @@ main(int argc, char *argv[])
 {
 	struct arguments a = { .folder = NULL };
 
+	if (help_asked(argc, argv,
+		"Usage: maildirmake [-S] [-q quota] maildir\n"
+		"       maildirmake [-s mode] -f folder | -F folder maildir\n"
+		"       maildirmake --add name=path maildir\n"
+		"       maildirmake --del name maildir\n"
+		"       maildirmake --checkutf8 | --convutf8 maildir\n"))
+		return 0;
 	if (!arguments_parse(argc, argv, &a))
 		return usage();
 	(void)umask(0);

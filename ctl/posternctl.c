@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/help.h"
 #include "base/mem.h"
 #include "base/paths.h"
 #include "ctl/export.h"
@@ -22,22 +23,30 @@
 
 enum { EXIT_NOT_RUNNING = 3, ANSWER_WAIT_MS = 60 * 1000 };
 
+static const char usage_text[] =
+    "usage: posternctl [-c CONFDIR] VERB ...\n"
+    "       posternctl -h\n"
+    "  service start|stop|status SERVICE\n"
+    "  who                 sessions and connections\n"
+    "  kick ID             end the session that who calls ID\n"
+    "  reload              read the configuration again\n"
+    "  stop                end posternd\n"
+    "  ping                is it there?\n"
+    "  export ACCOUNT|--all\n"
+    "                      write Courier's files now\n"
+    "  mailbox status ACCOUNT|--all [MAILBOX]\n"
+    "                      compare the index with the files\n"
+    "  mailbox rescan ACCOUNT|--all [MAILBOX] [--commit]\n"
+    "                      read the files anew\n"
+    "  mailbox rebuild ACCOUNT|--all [--commit]\n"
+    "                      make another index from the files\n"
+    "  quota recount ACCOUNT|--all [--commit]\n"
+    "                      count the mail of an account\n";
+
 static NORETURN void
 usage(int status)
 {
-	(void)fputs("usage: posternctl [-c CONFDIR] VERB ...\n"
-		    "  service start|stop|status SERVICE\n"
-		    "  who                 sessions and connections\n"
-		    "  kick ID             end the session that who calls ID\n"
-		    "  reload              read the configuration again\n"
-		    "  stop                end posternd\n"
-		    "  ping                is it there?\n"
-		    "  export ACCOUNT|--all\n"
-		    "                      write Courier's files now\n"
-		    "  mailbox status|rescan|rebuild ACCOUNT|--all ...\n"
-		    "                      compare the index with the files\n"
-		    "  quota recount ACCOUNT|--all [--commit]\n",
-	    status == 0 ? stdout : stderr);
+	(void)fputs(usage_text, status == 0 ? stdout : stderr);
 	exit(status);
 }
 
@@ -152,6 +161,8 @@ main(int argc, char *argv[])
 	struct conf *conf;
 	int c, status;
 
+	if (help_asked(argc, argv, usage_text))
+		return 0;
 	while ((c = getopt(argc, argv, "+c:h")) != -1) {
 		if (c == 'c')
 			dir = optarg;

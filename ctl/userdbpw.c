@@ -12,6 +12,7 @@
 
 #include "auth/cram.h"
 #include "auth/passwd.h"
+#include "base/help.h"
 #include "base/secret.h"
 #include "ctl/read_password.h"
 
@@ -50,6 +51,11 @@ main(int argc, char *argv[])
 	char line[PASSWORD_LINE];
 	bool ok = argc < 3;
 
+	if (help_asked(argc, argv,
+		"Usage: userdbpw [-md5 | -hmac-md5 | -hmac-sha1 | "
+		"-hmac-sha256]\n"
+		"The password is read from standard input.\n"))
+		return 0;
 	if (argc == 2 && strncmp(argv[1], "-hmac-", 6) == 0)
 		hash = argv[1] + 6;
 	else if (argc == 2 && strcmp(argv[1], "-md5") == 0)

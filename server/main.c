@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/help.h"
 #include "base/log.h"
 #include "base/log_out.h"
 #include "base/num.h"
@@ -27,12 +28,23 @@ struct arguments {
 	bool check, check_access, dump;
 };
 
+static const char usage_text[] =
+    "usage: posternd [-a] [-f] [-k] [-n] [-t] [-c CONFDIR] [-s SERVICE,...]\n"
+    "       posternd -V\n"
+    "  -a  only check the access files\n"
+    "  -c  read the configuration from there\n"
+    "  -f  stay in the foreground, log on standard error\n"
+    "  -h  print this\n"
+    "  -k  go on while no service is on\n"
+    "  -n  print the settings that differ from their defaults\n"
+    "  -s  begin with these: imapd, imapd-ssl, pop3d, pop3d-ssl\n"
+    "  -t  only check the configuration\n"
+    "  -V  print the version\n";
+
 static NORETURN void
 usage(int status)
 {
-	(void)fprintf(status == 0 ? stdout : stderr,
-	    "usage: posternd [-c CONFDIR] [-a] [-f] [-k] [-t] [-n] [-s SERVICE,...]\n"
-	    "       posternd -V\n");
+	(void)fputs(usage_text, status == 0 ? stdout : stderr);
 	exit(status);
 }
 
@@ -233,6 +245,8 @@ main(int argc, char *argv[])
 {
 	uint32_t index;
 
+	if (help_asked(argc, argv, usage_text))
+		return 0;
 	log_set_ident("posternd");
 	if (argc == 3 && strcmp(argv[1], "--login") == 0 &&
 	    num_u32(slice_str(argv[2]), &index))

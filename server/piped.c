@@ -419,6 +419,16 @@ occupy_low_descriptors(void)
 		(void)close(fd);
 }
 
+static int
+usage(FILE *to, int status)
+{
+	(void)fprintf(to,
+	    "usage: %s [-c CONFDIR] [MAILDIR]\n"
+	    "       %s --version\n",
+	    what->name, what->name);
+	return status;
+}
+
 int
 piped_main(const struct piped *program, int argc, char *argv[])
 {
@@ -437,13 +447,11 @@ piped_main(const struct piped *program, int argc, char *argv[])
 		confdir = argv[2];
 		at = 3;
 	}
-	if (argc > at + 1) {
-		(void)fprintf(stderr,
-		    "usage: %s [-c CONFDIR] [MAILDIR]\n"
-		    "       %s --version\n",
-		    what->name, what->name);
-		return 1;
-	}
+	if (argc == 2 && strcmp(argv[1], "--help") == 0)
+		return usage(stdout, 0);
+	/* nobody's Maildir is called as an option, but it would be made */
+	if (argc > at + 1 || (argc > at && argv[at][0] == '-'))
+		return usage(stderr, 1);
 	occupy_low_descriptors();
 	(void)signal(SIGPIPE, SIG_IGN);
 	conf = conf_load(confdir, CONF_SERVER_FILES, print_remark, NULL);

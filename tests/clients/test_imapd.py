@@ -181,3 +181,16 @@ def test_mutt_tunnel(account):
         env={"PATH": os.environ["PATH"], "HOME": str(account.base),
              "TERM": "xterm", "LC_ALL": "C.UTF-8"})
     wait_for(lambda: account.subjects() == 1, "mutt has expunged one")
+
+
+@pytest.mark.parametrize("name", ["imapd", "pop3d"])
+def test_an_option_is_no_maildir(tmp_path, name):
+    """One that isn't known makes no Maildir of that name."""
+    for args, status in ((["--help"], 0), (["-h"], 1), (["-c"], 1),
+                         (["-c", "/", "--no"], 1)):
+        done = subprocess.run([program(name), *args], cwd=tmp_path,
+                              stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, timeout=60)
+        assert done.returncode == status
+        assert "[MAILDIR]" in (done.stdout if status == 0 else done.stderr)
+    assert not list(tmp_path.iterdir())

@@ -23,3 +23,16 @@ class Report:
 
     def end(self):
         sys.exit(1 if self.failed else 0)
+
+
+class Lines:
+    """For pytest: a line for each case, as other test programs print them."""
+
+    def pytest_runtest_logreport(self, report):
+        case = report.nodeid.split("::")[-1]
+        if report.skipped:
+            print(f"\nskip {case}: {report.longrepr[2]}")
+        elif report.failed:
+            print(f"\nnot ok {case}")
+        elif report.when == "call":
+            print(f"\nok {case}")

@@ -1,2 +1,2 @@
 # layers, tables and documents agree
-TESTS += tests/lint/test_lint.py
+TESTS += tests/lint/test_lint.py tests/lint/test_help.py

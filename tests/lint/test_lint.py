@@ -12,13 +12,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from common import TOP, Lines
+
 try:
     import pytest
 except ImportError:
     print("pytest is missing: apt-get install python3-pytest")
     sys.exit(77)
 
-TOP = Path(__file__).resolve().parents[2]
 BUILD = os.environ.get("top_builddir") or os.environ.get("BUILD_DIR")
 
 # Each folder, what it may include of ours (docs/architecture.md, "Direction
@@ -222,9 +223,9 @@ def test_manual_page_holds_every_key():
 
 
 def test_configuration_page_holds_every_key():
+    """make man-keys mends it."""
     page = (TOP / "docs/configuration.md").read_text()
-    wrong = [key.name for key in KEYS.read() if f"| `{key.name}` |" not in page]
-    assert not wrong
+    assert page == KEYS.replaced(page, KEYS.read())
 
 
 def used_keys():
@@ -478,21 +479,6 @@ def test_manual_pages_are_clean(page):
     # The other pages are not installed where this runs.
     assert not [line for line in said.splitlines()
                 if "referenced manual not found" not in line]
-
-
-# --- as a script ------------------------------------------------------------
-
-class Lines:
-    """A line for each case, as other test programs print them."""
-
-    def pytest_runtest_logreport(self, report):
-        case = report.nodeid.split("::")[-1]
-        if report.skipped:
-            print(f"\nskip {case}: {report.longrepr[2]}")
-        elif report.failed:
-            print(f"\nnot ok {case}")
-        elif report.when == "call":
-            print(f"\nok {case}")
 
 
 def test_every_mechanism_is_fuzzed():
