@@ -152,8 +152,16 @@ wait_for(struct stream *st, short interest)
 {
 	int64_t at = deadline(st), now = clock_now();
 	struct timeval t = { 0 };
+	/*
+	 * libevent takes an event whose time is over from the socket, and gives
+	 * it back only as it calls it.  If it is added before that, because
+	 * what the session waited for came in the same turn, it is not called,
+	 * and the socket is forgotten.
+	 */
+	bool forgotten = st->timed && interest != 0 &&
+	    event_pending(&st->on_io, interest, NULL) == 0;
 
-	if (interest != st->interest) {
+	if (interest != st->interest || forgotten) {
 		(void)event_del(&st->on_io);
 		(void)event_assign(&st->on_io, st->worker->base, st->fd,
 		    (short)(interest | EV_PERSIST), on_client_io, st);
@@ -169,7 +177,7 @@ wait_for(struct stream *st, short interest)
 		if (st->timed)
 			(void)event_remove_timer(&st->on_io);
 		st->timed = false;
-		if (interest != 0 && interest != st->interest)
+		if (interest != 0 && (interest != st->interest || forgotten))
 			(void)event_add(&st->on_io, NULL);
 	}
 	st->interest = interest;

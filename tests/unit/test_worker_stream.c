@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "server/worker.h"
 
@@ -73,10 +74,30 @@ release(struct session *s)
 	free(s);
 }
 
+/* One that waits for another process until it has it; then it is the echo. */
+static bool waits;
+
+static enum step
+run_waiting(struct session *s, int64_t now_ms, int64_t wall_ms)
+{
+	return waits ? STEP_WAIT_PEER : run_echo(s, now_ms, wall_ms);
+}
+
+static int64_t again_at;
+
+static int64_t
+deadline(const struct session *s)
+{
+	(void)s;
+	return waits ? again_at : clock_now() + 1000000;
+}
+
 static const struct session_ops busy_ops = { "busy", run_busy, at_eof, end,
 	never, release };
 static const struct session_ops echo_ops = { "echo", run_echo, at_eof, end,
 	never, release };
+static const struct session_ops waiting_ops = { "waiting", run_waiting, at_eof,
+	end, deadline, release };
 
 /* A stream with such a session; the client's end. */
 static int
@@ -215,6 +236,43 @@ page_tells_of_the_account(void **state)
 	(void)close(fd);
 }
 
+static void
+on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+}
+
+/*
+ * A session asks again after a while, and is woken: both come in one turn of
+ * the loop, the waking first.  What its client sends then is read.
+ */
+static void
+woken_when_its_time_is_over(void **state)
+{
+	/* so that the loop goes on if nothing comes */
+	struct event *tick = event_new(w.base, -1, EV_PERSIST, on_tick, NULL);
+	const struct timeval ms = { 0, 5000 };
+	int fd = open_stream(&waiting_ops);
+
+	(void)state;
+	assert_true(turns_for_an_answer(fd) <= 3);
+	waits = true;
+	again_at = clock_now() + 20;
+	stream_wake(TAILQ_FIRST(&w.streams));
+	assert_int_equal(event_base_loop(w.base, EVLOOP_ONCE), 0);
+	waits = false;
+	stream_wake(TAILQ_FIRST(&w.streams));
+	while (clock_now() <= again_at)
+		;
+	assert_int_equal(event_base_loop(w.base, EVLOOP_ONCE), 0);
+	(void)event_add(tick, &ms);
+	assert_true(turns_for_an_answer(fd) <= 3);
+	event_free(tick);
+	(void)close(fd);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -224,6 +282,7 @@ main(void)
 		T(work_in_slices_keeps_nobody_waiting),
 		T(woken_streams_may_go),
 		T(page_tells_of_the_account),
+		T(woken_when_its_time_is_over),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
