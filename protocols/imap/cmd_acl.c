@@ -331,9 +331,10 @@ changing_fn(struct imap_session *i)
 		return imap_finish(i, "NO",
 		    "[CANNOT] Rights of \"%s\" that can't be taken away.",
 		    (const char *)a->loser.p);
-	if (rc == 0)
-		changed(i, a);
-	return imap_finish_rc(i, rc, &e);
+	if (rc != 0)
+		return imap_fail(i, (const char *)i->cmd->name.p, rc, &e);
+	changed(i, a);
+	return imap_finish_rc(i, 0, NULL);
 }
 
 static const struct imap_step step_changing = { "SETACL changing", changing_fn,

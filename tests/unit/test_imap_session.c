@@ -277,9 +277,15 @@ test_busy_for_long(void **state)
 	fake_store.busy = 1000;
 	send("1 SELECT INBOX\r\n");
 	expect("1 NO [INUSE]");
+	fake_store.busy = 1000;
+	send("2 SETACL INBOX anyone lr\r\n");
+	expect("2 NO [INUSE]");
+	fake_store.busy = 1000;
+	send("3 DELETEACL INBOX anyone\r\n");
+	expect("3 NO [INUSE]");
 	fake_store.busy = 0;
-	send("2 SELECT INBOX\r\n");
-	expect("2 OK");
+	send("4 SELECT INBOX\r\n");
+	expect("4 OK");
 }
 
 /* A mailbox that sleeps at every rest: commands find it, or wait for it. */
