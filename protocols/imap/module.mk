@@ -90,6 +90,7 @@ IMAP_LIBS = libimap.a libimapmime.a libmime.a
 fake_store = tests/support/fake_account.c \
 	tests/support/fake_store.c tests/support/fake_store.h \
 	tests/support/fake_change.c tests/support/fake_view.c \
+	tests/support/fake_shared.c \
 	tests/support/fake_impl.h \
 	maildir/acl.c maildir/acl.h
 tests_unit_test_imap_session_SOURCES = tests/unit/test_imap_session.c \
@@ -168,6 +169,7 @@ tests_fuzz_fuzz_imap_pattern_SOURCES = tests/fuzz/fuzz_imap_pattern.c
 tests_fuzz_fuzz_imap_pattern_LDADD = libimap.a libbase.a
 tests_fuzz_fuzz_imap_pattern_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 tests_fuzz_fuzz_imap_session_SOURCES = tests/fuzz/fuzz_imap_session.c \
+	tests/fuzz/imap_client.c tests/fuzz/imap_client.h \
 	$(fake_store)
 tests_fuzz_fuzz_imap_session_LDADD = $(IMAP_LIBS) libbase.a $(UTF8PROC_LIBS)
 tests_fuzz_fuzz_imap_session_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)

@@ -1,21 +1,22 @@
 /*
  * Commands of an IMAP session over an account in memory.  The first byte says
- * what goes wrong, the second one how the input is cut, and if the first one
- * has its highest bit, a third one how the server is set up; up to the first
- * 0xff the bytes are a message, then come the commands.
+ * what goes wrong, the second one how the input is cut; if the first one has
+ * its highest bit, another one says how the server is set up, and if the
+ * second one has it, yet another one in what world; up to the first 0xff the
+ * bytes are a message, then come the commands.  In some worlds 0xfe is no byte
+ * of them, but the one behind it says what happens there.
  *
- * Checked: whatever comes, the output is a sequence of whole responses, with
- * literals as long as they were announced; sequence numbers told make sense;
- * the same output however the input is cut; everything is given back.
+ * Checked: whatever comes, the output is what a client can make sense of
+ * (imap_client.h); the same output however the input is cut; everything is
+ * given back.
  */
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/num.h"
-#include "protocols/imap/lex.h"
 #include "protocols/imap/session.h"
+#include "tests/fuzz/imap_client.h"
 #include "tests/support/fake_store.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -42,128 +43,6 @@ no_log(void *arg, enum log_level level, const char *ident, const char *line)
 	check(line != NULL);
 }
 
-/* --- what a client makes of the output ----------------------------------- */
-
-struct client {
-	uint32_t exists;
-	bool selected;
-};
-
-/* "1:3,7" of "* VANISHED 1:3,7" (RFC 7162 3.2.10): messages that were there. */
-static void
-check_vanished(struct client *c, struct slice uids)
-{
-	struct slice range, from;
-	uint32_t lo, hi;
-
-	while (slice_split(&uids, ',', &range)) {
-		check(slice_split(&range, ':', &from) && num_u32(from, &lo));
-		hi = lo;
-		check(range.p == NULL || num_u32(range, &hi));
-		check(lo >= 1 && hi >= lo && hi - lo < c->exists);
-		c->exists -= hi - lo + 1;
-	}
-}
-
-/* "* 5 EXPUNGE" and the like: a number that the client can know. */
-static void
-check_numbered(struct client *c, struct slice line)
-{
-	struct slice rest = slice_skip(line, 2), word;
-	uint32_t n;
-
-	if (!slice_split(&rest, ' ', &word) || !num_u32(word, &n))
-		return;
-	if (slice_starts(rest, SLICE("EXISTS"))) {
-		check(!c->selected || n >= c->exists);
-		c->exists = n;
-	} else if (slice_starts(rest, SLICE("EXPUNGE"))) {
-		check(n >= 1 && n <= c->exists);
-		c->exists--;
-	} else if (slice_starts(rest, SLICE("FETCH"))) {
-		check(n >= 1 && n <= c->exists);
-	} else {
-		check(slice_starts(rest, SLICE("RECENT")) && n <= c->exists);
-	}
-}
-
-static void
-check_response(struct client *c, struct slice line)
-{
-	static const struct slice vanished = SLICE_INIT("* VANISHED ");
-	struct imap_lex lx = imap_lex_of(line);
-	struct slice tag;
-
-	if (slice_starts(line, SLICE("+ ")))
-		return;
-	if (slice_starts(line, SLICE("* "))) {
-		/* a mailbox is told of with its FLAGS first */
-		if (slice_starts(line, SLICE("* OK [UIDNEXT")))
-			c->selected = true;
-		if (slice_starts(line, vanished) && !slice_has(line, '('))
-			check_vanished(c, slice_skip(line, vanished.n));
-		else
-			check_numbered(c, line);
-		return;
-	}
-	check(imap_lex_tag(&lx, &tag) == PARSE_OK);
-	check(imap_lex_space(&lx) == PARSE_OK);
-	check(imap_lex_word(&lx, SLICE("OK")) ||
-	    imap_lex_word(&lx, SLICE("NO")) ||
-	    imap_lex_word(&lx, SLICE("BAD")));
-}
-
-/*
- * The end of a line: CRLF, without CR, LF or NUL before it.  What a message
- * holds comes in literals only.
- */
-static struct slice
-take_line(struct slice *out)
-{
-	struct slice line;
-
-	check(slice_split(out, '\n', &line) && out->p != NULL);
-	check(slice_ends(line, SLICE("\r")));
-	line.n--;
-	check(!slice_has(line, '\r') && !slice_has(line, '\0'));
-	return line;
-}
-
-/* broken: the session gave up in the middle of a literal. */
-static void
-check_output(struct slice out, bool broken)
-{
-	struct client c = { .exists = 0 };
-	struct imap_literal lit;
-
-	while (out.n != 0) {
-		struct slice line;
-
-		if (broken && !slice_has(out, '\n'))
-			return;
-		/* every SELECT begins anew */
-		if (slice_starts(out, SLICE("* FLAGS")))
-			c.selected = c.selected && c.exists != 0;
-		line = take_line(&out);
-		if (slice_starts(line, SLICE("* OK [PERMANENTFLAGS")))
-			c.selected = false;
-		check_response(&c, line);
-		c.selected =
-		    c.selected || slice_starts(line, SLICE("* OK [UIDNEXT"));
-		while (imap_line_literal(line, &lit) &&
-		    slice_starts(line, SLICE("+ ")) == false) {
-			if (lit.size > out.n) {
-				check(broken);
-				return;
-			}
-			out = slice_skip(out, (size_t)lit.size);
-			if (broken && !slice_has(out, '\n'))
-				return;
-			line = take_line(&out);
-		}
-	}
-}
-
 /* --- running ------------------------------------------------------------- */
 
 static void
@@ -172,14 +51,17 @@ never(void *arg)
 	(void)arg;
 }
 
-/* What the first and the third byte say. */
+/* What the first byte says, and those behind the second one. */
 enum { WAITS = 1, NO_CHANGE = 2, NO_OPEN = 4, READ_BREAKS = 8, NO_SPACE = 16 };
 enum { BUSY = 32, NO_PREFIX = 64, MORE = 128 };
 enum { RENAMES = 1, HIBERNATES = 2, SMALL = 4, TRASH = 8, OUTBOX = 16 };
 enum { COURIER = 32, PREAUTH = 64, ENDED = 128 };
+enum { CREATES = 1, SHARES = 2, OFTEN_BUSY = 4, EVENTS = 8, ASCII = 16 };
+enum { GROUPS = 32, MARKED = 64, FORGETS = 128 };
+enum { WORLD = 128, EVENT = 0xfe, STAYS_BUSY = 1000 };
 
 struct setup {
-	uint8_t faults, more;
+	uint8_t faults, more, world;
 	size_t piece; /* how many bytes come at once */
 };
 
@@ -193,6 +75,8 @@ set_options(const struct setup *setup, struct imap_options *opt)
 	opt->literals_max = small ? 50 : 1000;
 	opt->message_max = small ? 200 : 100000;
 	opt->no_prefix = (setup->faults & NO_PREFIX) != 0;
+	opt->ascii_headers = (setup->world & ASCII) != 0;
+	opt->shared_munge = (setup->world & GROUPS) != 0;
 	if (small) {
 		opt->nesting_max = 2;
 		opt->set_max = 3;
@@ -242,6 +126,12 @@ set_store(const struct setup *setup, struct slice message)
 	fake_store.busy = (faults & BUSY) != 0 ? 2 : 0;
 	fake_store.renames = (setup->more & RENAMES) != 0;
 	fake_store.hibernates = (setup->more & HIBERNATES) != 0;
+	fake_store.creates = (setup->world & CREATES) != 0;
+	fake_store.shares = (setup->world & SHARES) != 0;
+	fake_store.often_busy = (setup->world & OFTEN_BUSY) != 0;
+	fake_store.remembers = (setup->world & FORGETS) == 0;
+	if ((setup->world & MARKED) != 0)
+		fake_store.attrs = MAILBOX_MARKED | MAILBOX_HAS_CHILDREN;
 }
 
 /* What the worker does for a session: compresses, has messages sent. */
@@ -261,6 +151,67 @@ serve(struct session *s, const struct setup *setup)
 	}
 }
 
+/* --- what happens meanwhile ------------------------------------------------
+ */
+
+static struct {
+	size_t mailbox;
+	uint32_t uid;
+} victim;
+
+/* A message is removed while a command is about to do something with it. */
+static void
+remove_victim(void)
+{
+	fake_store.meanwhile = NULL;
+	fake_store_remove(victim.mailbox, victim.uid);
+}
+
+/* The time that passes. */
+static int64_t
+happen(struct session *s, uint8_t what)
+{
+	static const enum session_end ends[] = { SESSION_SHUTDOWN,
+		SESSION_KICKED, SESSION_TIMEOUT, SESSION_ERROR };
+	const size_t mailbox = (what & 8) != 0;
+	const uint32_t n = what >> 4;
+
+	switch (what & 7) {
+	case 0:
+		fake_store_deliver(mailbox, SLICE("Subject: new\n\nnew\n"));
+		break;
+	case 1:
+		fake_store_remove(mailbox, n + 1);
+		break;
+	case 2:
+		fake_store_set_flags(mailbox, n % 4 + 1, 1U << n / 4);
+		break;
+	case 3:
+		victim.mailbox = mailbox;
+		victim.uid = n + 1;
+		fake_store.meanwhile = remove_victim;
+		break;
+	case 4:
+		fake_store.busy = n == 15 ? STAYS_BUSY : (int)n;
+		break;
+	case 5:
+		return n == 15 ? imap_options_default.timeout_ms : n;
+	case 6:
+		fake_store.change_rc = (n & 1) != 0 ? ERR_SYS : 0;
+		fake_store.open_message_rc = (n & 2) != 0 ? ERR_SYS : 0;
+		fake_store.append_rc = (n & 4) != 0 ? ERR_SPACE : 0;
+		break;
+	default:
+		if (what > 0xf0)
+			s->ops->end(s, ends[n % NELEMS(ends)]);
+		break;
+	}
+	return 0;
+}
+
+/* --- running ---------------------------------------------------------------
+ */
+
 /* No more input; or somebody ends the session. */
 static void
 end(struct session *s, const struct setup *setup)
@@ -270,54 +221,93 @@ end(struct session *s, const struct setup *setup)
 	s->ops->eof(s);
 }
 
-static bool
-run_session(struct slice message, struct slice commands,
-    const struct setup *setup, struct buf *output)
+static struct session *
+begin_session(struct slice message, const struct setup *setup,
+    struct imap_options *opt, int64_t now)
 {
 	const bool preauth = (setup->more & PREAUTH) != 0;
-	struct imap_options opt;
-	struct session_peer peer = { .user = "u",
+	const struct session_peer peer = { .user = "u",
 		.client_addr = "::1",
 		.local_addr = "::1",
 		.tls = setup->more & COURIER ? "TLSv1.3 X" : "",
-		.options = preauth ? "disableshared=1" : NULL,
+		.options = preauth ? "disableshared=1"
+		    : (setup->world & GROUPS) != 0
+		    ? "group=g,group=administrators,sharedgroup=g"
+		    : NULL,
 		.ident = "fuzz" };
 	struct session *s;
-	enum step st;
+
+	set_options(setup, opt);
+	set_store(setup, message);
+	s = imap_session_new(
+	    opt, &peer, fake_store_account(), preauth ? "" : "L", "LOGIN", now);
+	s->waker = (struct waker){ never, NULL };
+	return s;
+}
+
+/* One more run; what it says goes to output. */
+static enum step
+run_once(struct session *s, const struct setup *setup, int64_t *now,
+    struct buf *output)
+{
+	enum step st = s->ops->run(s, (*now)++, 1700000000000);
+
+	check(buf_ok(&s->out) && s->ops->deadline(s) > 0);
+	buf_put(output, buf_slice(&s->out));
+	buf_drain(&s->out, buf_len(&s->out));
+	serve(s, setup);
+	if (st == STEP_WAIT_PEER)
+		*now += 100;
+	return st;
+}
+
+/* More of the commands comes, or something happens. */
+static void
+go_on(struct session *s, const struct setup *setup, struct slice *commands,
+    int64_t *now, struct buf *sent)
+{
+	const bool events = (setup->world & EVENTS) != 0;
+	size_t room = session_input_room(s), n = setup->piece;
+
+	if (events && commands->n > 1 && commands->p[0] == EVENT) {
+		*now += happen(s, commands->p[1]);
+		*commands = slice_skip(*commands, 2);
+		return;
+	}
+	check(room > 0);
+	if (n > room)
+		n = room;
+	if (events && n > slice_find(slice_skip(*commands, 1), EVENT) + 1)
+		n = slice_find(slice_skip(*commands, 1), EVENT) + 1;
+	buf_put(&s->in, slice_first(*commands, n));
+	buf_put(sent, slice_first(*commands, n));
+	*commands = slice_skip(*commands, n);
+}
+
+static bool
+run_session(struct slice message, struct slice commands,
+    const struct setup *setup, struct buf *sent, struct buf *output)
+{
+	struct imap_options opt;
 	int64_t now = 1000;
+	struct session *s = begin_session(message, setup, &opt, now);
 	bool eof = false;
 
-	set_options(setup, &opt);
-	set_store(setup, message);
-	s = imap_session_new(&opt, &peer, fake_store_account(),
-	    preauth ? "" : "L", "LOGIN", now);
-	s->waker = (struct waker){ never, NULL };
 	for (int runs = 0;; runs++) {
-		size_t room, n;
+		enum step st = run_once(s, setup, &now, output);
 
 		check(runs < RUNS_MAX);
-		st = s->ops->run(s, now++, 1700000000000);
-		check(buf_ok(&s->out) && s->ops->deadline(s) > 0);
-		buf_put(output, buf_slice(&s->out));
-		buf_drain(&s->out, buf_len(&s->out));
-		serve(s, setup);
 		if (st == STEP_DONE)
 			break;
-		if (st == STEP_WAIT_PEER)
-			now += 100;
 		if (st != STEP_WAIT_INPUT)
 			continue;
-		if (commands.n == 0) {
-			check(!eof);
-			eof = true;
-			end(s, setup);
+		if (commands.n != 0) {
+			go_on(s, setup, &commands, &now, sent);
 			continue;
 		}
-		room = session_input_room(s);
-		check(room > 0);
-		n = setup->piece < room ? setup->piece : room;
-		buf_put(&s->in, slice_first(commands, n));
-		commands = slice_skip(commands, n);
+		check(!eof);
+		eof = true;
+		end(s, setup);
 	}
 	s->ops->free(s);
 	check(fake_store.accounts == 0 && fake_store.mailboxes == 0);
@@ -331,7 +321,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct slice in = slice_of(data, size), message, commands;
-	struct buf whole, cut;
+	struct buf sent, sent_cut, whole, cut;
 	struct setup setup;
 	size_t end_of_message;
 	bool ok;
@@ -345,19 +335,29 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		setup.more = in.p[0];
 		in = slice_skip(in, 1);
 	}
+	if ((data[1] & WORLD) != 0 && in.n != 0) {
+		setup.world = in.p[0];
+		in = slice_skip(in, 1);
+	}
 	end_of_message = slice_find(in, 0xff);
 	message = slice_first(in, end_of_message);
 	commands = slice_skip(in, end_of_message + 1);
+	buf_init(&sent, OUTPUT_MAX);
+	buf_init(&sent_cut, OUTPUT_MAX);
 	buf_init(&whole, OUTPUT_MAX);
 	buf_init(&cut, OUTPUT_MAX);
-	ok = run_session(message, commands, &setup, &whole);
-	setup.piece = (size_t)data[1] + 1;
-	ok = run_session(message, commands, &setup, &cut) && ok;
+	if ((setup.more & PREAUTH) == 0)
+		buf_puts(&sent, "L LOGIN\r\n");
+	ok = run_session(message, commands, &setup, &sent, &whole);
+	setup.piece = (size_t)(data[1] & ~WORLD) + 1;
+	ok = run_session(message, commands, &setup, &sent_cut, &cut) && ok;
 	if (ok) {
-		check_output(
-		    buf_slice(&whole), (setup.faults & READ_BREAKS) != 0);
+		imap_client_check(buf_slice(&sent), buf_slice(&whole),
+		    (setup.faults & READ_BREAKS) != 0);
 		check(slice_eq(buf_slice(&whole), buf_slice(&cut)));
 	}
+	buf_fini(&sent);
+	buf_fini(&sent_cut);
 	buf_fini(&whole);
 	buf_fini(&cut);
 	return 0;

@@ -6,8 +6,13 @@
 #include "maildir/account_change.h"
 #include "tests/support/fake_impl.h"
 
+enum { LINES_MAX = 1024 * 1024 };
+
 struct account_change {
 	bool waited;
+	struct mailbox *m; /* whose list is changed, or which is removed */
+	char name[64];	   /* of what is made */
+	size_t name_n;
 	int rc;
 	struct err e;
 	acl_reader *read;
@@ -32,6 +37,12 @@ account_create(struct account *a, struct slice name)
 	(void)a;
 	if (fake_named(name) != NULL)
 		return change_new(ERR_EXISTS);
+	if (fake_store.creates && name.n <= sizeof(c->name)) {
+		c = change_new(0);
+		memcpy(c->name, name.p, name.n);
+		c->name_n = name.n;
+		return c;
+	}
 	c = change_new(ERR_DENIED);
 	(void)err_set(&c->e, ERR_DENIED, "not in memory");
 	return c;
@@ -40,20 +51,28 @@ account_create(struct account *a, struct slice name)
 struct account_change *
 account_delete(struct account *a, struct slice name)
 {
+	struct mailbox *m = fake_named(name);
+	struct account_change *c;
+
 	(void)a;
-	return change_new(fake_named(name) == NULL ? ERR_NOT_FOUND : ERR_BUSY);
+	if (m == NULL || !fake_store.creates)
+		return change_new(m == NULL ? ERR_NOT_FOUND : ERR_BUSY);
+	c = change_new(0);
+	c->m = m;
+	return c;
 }
 
 struct account_change *
 account_rename(struct account *a, struct slice from, struct slice to)
 {
-	static char name[64];
 	struct mailbox *m = fake_named(from);
 
-	if (m == NULL || !fake_store.renames || to.n > sizeof(name))
-		return account_delete(a, from);
-	memcpy(name, to.p, to.n);
-	m->name = slice_of(name, to.n);
+	(void)a;
+	if (m == NULL || !fake_store.renames || to.n > sizeof(m->text))
+		return change_new(m == NULL ? ERR_NOT_FOUND : ERR_BUSY);
+	if (fake_named(to) != NULL)
+		return change_new(ERR_EXISTS);
+	fake_rename(m, to);
 	m->gone = true;
 	return change_new(0);
 }
@@ -74,7 +93,7 @@ account_acl_change(
 	struct account_change *c = change_new(0);
 
 	(void)a;
-	(void)name;
+	c->m = fake_named(name);
 	c->read = read;
 	c->read_arg = arg;
 	return c;
@@ -87,7 +106,40 @@ read_list(struct account_change *c)
 
 	acl_init(&list);
 	c->rc = c->read(c->read_arg, &list, &c->e);
+	if (c->rc == 0 && fake_store.shares && c->m != NULL) {
+		struct buf lines;
+
+		buf_init(&lines, LINES_MAX);
+		acl_put(&lines, &list);
+		free((void *)(uintptr_t)c->m->acl.p);
+		c->m->acl =
+		    slice_of(slice_dup(buf_slice(&lines)), buf_len(&lines));
+		c->m->n_acl++;
+		buf_fini(&lines);
+	}
 	acl_fini(&list);
+}
+
+/* Whoever has it open finds it gone. */
+static void
+remove_mailbox(struct mailbox *m)
+{
+	fake_empty(m);
+	m->gone = true;
+	fake_rename(m, slice_of(NULL, 0));
+}
+
+static int
+make_mailbox(struct slice name)
+{
+	struct mailbox *m = fake_named(name) == NULL ? fake_free() : NULL;
+
+	if (m == NULL)
+		return fake_named(name) == NULL ? ERR_LIMIT : ERR_EXISTS;
+	if (m->newest != NULL)
+		view_unref(&m->newest);
+	fake_make(m, name);
+	return 0;
 }
 
 enum step
@@ -101,6 +153,12 @@ account_change_step(
 		return STEP_WAIT_PEER;
 	if (c->read != NULL)
 		read_list(c);
+	else if (c->name_n != 0)
+		c->rc = make_mailbox(slice_of(c->name, c->name_n));
+	else if (c->m != NULL)
+		remove_mailbox(c->m);
+	if (c->rc == ERR_BUSY)
+		return STEP_WAIT_PEER;
 	*rc = c->rc;
 	if (e != NULL && c->rc != 0)
 		*e = c->e;

@@ -22,7 +22,11 @@ struct fake_change {
 	bool all, waited, move;
 	enum flags_how how;
 	uint32_t flags, set;
-	size_t missing;
+	uint64_t unchanged_since;
+	uint32_t *modified;
+	size_t missing, n_modified;
+	change_observer *observer;
+	void *observer_arg;
 	int rc;
 	struct copy_result result;
 };
@@ -54,6 +58,7 @@ static void
 change_end(struct fake_change *c)
 {
 	free(c->uids);
+	free(c->modified);
 	free(c->from);
 	free(c->to);
 	fake_store.changes--;
@@ -72,6 +77,8 @@ change_flags_begin(struct mailbox *m, const uint32_t *uids, size_t n,
 	change_begin(&(*out)->c, m, uids, n);
 	(*out)->c.how = what->how;
 	(*out)->c.flags = what->flags;
+	(*out)->c.unchanged_since = what->unchanged_since;
+	(*out)->c.modified = mem_zalloc(n + 1, sizeof(*uids));
 	(*out)->c.set = fake_keyword_bits(what->keywords, what->n_keywords);
 	return 0;
 }
@@ -118,6 +125,8 @@ change_flags_step(struct change_flags *change, struct waker waker,
 
 		if (f == NULL)
 			c->missing++;
+		else if (f->m.modseq > c->unchanged_since)
+			c->modified[c->n_modified++] = f->m.uid;
 		else
 			apply(c, f);
 	}
@@ -128,8 +137,8 @@ int
 change_flags_result(const struct change_flags *c, const uint32_t **modified,
     size_t *n_modified, size_t *missing)
 {
-	*modified = NULL;
-	*n_modified = 0;
+	*modified = c->c.modified;
+	*n_modified = c->c.n_modified;
 	*missing = c->c.missing;
 	return c->c.rc;
 }
@@ -285,6 +294,9 @@ change_expunge_step(struct change_expunge *change, struct waker waker,
 		const struct message *m = &c->m->v[k].m;
 
 		if ((m->flags & MESSAGE_DELETED) != 0 && has_uid(c, m->uid)) {
+			if (c->observer != NULL)
+				c->observer(c->observer_arg, m->uid,
+				    SLICE("/x"), SLICE(""));
 			fake_remove_at(c->m, k);
 			c->n_done++;
 		} else {
@@ -304,9 +316,8 @@ change_expunge_result(const struct change_expunge *c, size_t *n_removed)
 void
 change_expunge_observe(struct change_expunge *c, change_observer *fn, void *arg)
 {
-	(void)c;
-	(void)fn;
-	(void)arg;
+	c->c.observer = fn;
+	c->c.observer_arg = arg;
 }
 
 void

@@ -19,15 +19,25 @@ struct fake_message {
 };
 
 struct mailbox {
-	struct slice name;
+	struct slice name; /* empty: there is none */
+	char text[64];	   /* of it */
 	int refs;
 	bool gone;
+	uint32_t uidvalidity;
+	struct slice acl; /* its list's lines on the heap, if n_acl isn't 0 */
+	int64_t n_acl;	  /* how often it has been changed */
 	struct fake_message v[FAKE_MESSAGES_MAX];
 	size_t n;
 	uint32_t uidnext, recent_from;
 	uint64_t modseq;
 	struct view *newest; /* NULL: to be made */
 	struct mailbox_listener *listeners;
+	/* what was removed last */
+	struct fake_vanished {
+		uint32_t uid;
+		uint64_t modseq;
+	} vanished[FAKE_MESSAGES_MAX];
+	size_t n_vanished;
 };
 
 struct view {
@@ -42,6 +52,15 @@ struct view {
 void fake_changed(struct mailbox *m);
 /* Remove the k-th message. */
 void fake_remove_at(struct mailbox *m, size_t k);
+/* For mailbox_vanished(). */
+void fake_note_vanished(struct mailbox *m, uint32_t uid);
+/* Remove all messages, and the list of rights. */
+void fake_empty(struct mailbox *m);
+/* Room for another mailbox; NULL: there is none. */
+struct mailbox *fake_free(void);
+/* An empty mailbox; the name is copied. */
+void fake_make(struct mailbox *m, struct slice name);
+void fake_rename(struct mailbox *m, struct slice name);
 /* NULL: there is none of that UID. */
 struct fake_message *fake_find(struct mailbox *m, uint32_t uid);
 /* Add a message; its UID. */

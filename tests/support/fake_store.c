@@ -4,8 +4,6 @@
 
 #include "base/mem.h"
 #include "maildir/mailbox.h"
-#include "maildir/shared_index.h"
-#include "maildir/shared_link.h"
 #include "tests/support/fake_impl.h"
 
 enum { KEYWORDS_MAX = 30 };
@@ -16,6 +14,8 @@ static struct account account;
 static struct mailbox mailboxes[FAKE_MAILBOXES];
 static char *keywords[KEYWORDS_MAX];
 static size_t n_keywords;
+static unsigned n_calls; /* of fake_busy() */
+static bool refresh_waited;
 
 /* --- the world ----------------------------------------------------------- */
 
@@ -32,9 +32,10 @@ void
 fake_remove_at(struct mailbox *m, size_t k)
 {
 	free((void *)(uintptr_t)m->v[k].bytes.p);
+	m->modseq++;
+	fake_note_vanished(m, m->v[k].m.uid);
 	m->n--;
 	memmove(&m->v[k], &m->v[k + 1], (m->n - k) * sizeof(m->v[0]));
-	m->modseq++;
 	fake_changed(m);
 }
 
@@ -65,12 +66,21 @@ fake_add(struct mailbox *m, struct slice bytes, uint32_t flags, uint32_t set)
 }
 
 void
+fake_empty(struct mailbox *m)
+{
+	while (m->n != 0)
+		fake_remove_at(m, 0);
+	free((void *)(uintptr_t)m->acl.p);
+	m->acl = slice_of(NULL, 0);
+	m->n_vanished = 0;
+}
+
+void
 fake_store_clear(void)
 {
 	for (size_t k = 0; k < FAKE_MAILBOXES; k++) {
 		assert(mailboxes[k].refs == 0);
-		while (mailboxes[k].n != 0)
-			fake_remove_at(&mailboxes[k], 0);
+		fake_empty(&mailboxes[k]);
 		if (mailboxes[k].newest != NULL)
 			view_unref(&mailboxes[k].newest);
 	}
@@ -86,11 +96,45 @@ fake_store_reset(void)
 
 	fake_store_clear();
 	fake_store = (struct fake_store){ .busy = 0 };
+	n_calls = 0;
+	refresh_waited = false;
 	for (size_t k = 0; k < FAKE_MAILBOXES; k++)
-		mailboxes[k] = (struct mailbox){ .name = names[k],
-			.uidnext = 1,
-			.recent_from = 1,
-			.modseq = 1 };
+		mailboxes[k].uidvalidity = 0;
+	for (size_t k = 0; k < FAKE_MAILBOXES; k++)
+		fake_make(&mailboxes[k],
+		    k < NELEMS(names) ? names[k] : slice_of(NULL, 0));
+}
+
+struct mailbox *
+fake_free(void)
+{
+	for (size_t k = 0; k < FAKE_MAILBOXES; k++)
+		if (mailboxes[k].name.n == 0 && mailboxes[k].refs == 0)
+			return &mailboxes[k];
+	return NULL;
+}
+
+void
+fake_make(struct mailbox *m, struct slice name)
+{
+	uint32_t uidvalidity = m->uidvalidity + 1;
+
+	if (uidvalidity == 1)
+		uidvalidity = 1000 * ((uint32_t)(m - mailboxes) + 1);
+	*m = (struct mailbox){ .uidnext = 1,
+		.recent_from = 1,
+		.modseq = 1,
+		.uidvalidity = uidvalidity };
+	fake_rename(m, name);
+}
+
+void
+fake_rename(struct mailbox *m, struct slice name)
+{
+	assert(name.n <= sizeof(m->text));
+	if (name.n != 0)
+		memcpy(m->text, name.p, name.n);
+	m->name = slice_of(m->text, name.n);
 }
 
 void
@@ -125,8 +169,11 @@ fake_store_remove(size_t mailbox, uint32_t uid)
 int
 fake_busy(void)
 {
+	if (fake_store.meanwhile != NULL)
+		fake_store.meanwhile();
 	if (fake_store.busy == 0)
-		return 0;
+		return fake_store.often_busy && ++n_calls % 3 == 0 ? ERR_BUSY
+								   : 0;
 	fake_store.busy--;
 	return ERR_BUSY;
 }
@@ -162,7 +209,7 @@ struct mailbox *
 fake_named(struct slice name)
 {
 	for (size_t k = 0; k < FAKE_MAILBOXES; k++)
-		if (slice_eq(mailboxes[k].name, name))
+		if (name.n != 0 && slice_eq(mailboxes[k].name, name))
 			return &mailboxes[k];
 	return NULL;
 }
@@ -176,10 +223,13 @@ account_list(struct account *a, struct mailbox_list *out, struct err *e)
 	(void)e;
 	if (rc != 0)
 		return rc;
-	out->n = FAKE_MAILBOXES;
+	out->n = 0;
 	out->v = mem_zalloc(FAKE_MAILBOXES, sizeof(out->v[0]));
 	for (size_t k = 0; k < FAKE_MAILBOXES; k++)
-		out->v[k].name = mailboxes[k].name;
+		if (mailboxes[k].name.n != 0)
+			out->v[out->n++] =
+			    (struct mailbox_entry){ .name = mailboxes[k].name,
+				    .attrs = fake_store.attrs };
 	return 0;
 }
 
@@ -203,144 +253,6 @@ account_exists(struct account *a, struct slice name, struct err *e)
 	(void)a;
 	return fake_named(name) != NULL ? 0
 					: err_set(e, ERR_NOT_FOUND, "no such");
-}
-
-/* Nobody shares anything here. */
-int
-account_acl(
-    struct account *a, struct slice name, struct acl *out, struct err *e)
-{
-	int rc = fake_busy();
-
-	(void)a;
-	(void)name;
-	(void)e;
-	if (rc == 0)
-		acl_default(out);
-	return rc;
-}
-
-void
-mailbox_acl_print(const struct mailbox *m, struct acl_print *out)
-{
-	(void)m;
-	*out = (struct acl_print){ .ctime_ns = -1 };
-}
-
-int
-account_acl_known(struct account *a, struct slice name, struct err *e)
-{
-	return account_exists(a, name, e);
-}
-
-int
-account_visit(
-    struct account *near, const char *path, struct account **out, struct err *e)
-{
-	(void)near;
-	(void)path;
-	(void)out;
-	return err_set(e, ERR_NOT_FOUND, "no such");
-}
-
-bool
-shared_name_valid(struct slice name)
-{
-	(void)name;
-	return false;
-}
-
-bool
-shared_exists(struct account *near, const struct shared_options *o)
-{
-	(void)near;
-	(void)o;
-	return false;
-}
-
-int
-shared_find(struct account *near, const struct shared_options *o,
-    struct slice name, struct buf *path, struct buf *mailbox, struct err *e)
-{
-	(void)near;
-	(void)o;
-	(void)name;
-	(void)path;
-	(void)mailbox;
-	return err_set(e, ERR_NOT_FOUND, "no such");
-}
-
-bool
-shared_link_name_valid(struct slice name)
-{
-	(void)name;
-	return false;
-}
-
-bool
-shared_links_exist(struct account *near, const struct shared_options *o)
-{
-	(void)near;
-	(void)o;
-	return false;
-}
-
-int
-shared_link_find(struct account *near, const struct shared_options *o,
-    struct slice name, struct buf *path, struct buf *mailbox, struct err *e)
-{
-	return shared_find(near, o, name, path, mailbox, e);
-}
-
-unsigned
-account_link_rights(struct account *a, struct slice name)
-{
-	(void)a;
-	(void)name;
-	return 0;
-}
-
-int
-shared_link_subscribe(struct account *near, const struct shared_options *o,
-    struct slice name, bool on, struct err *e)
-{
-	(void)near;
-	(void)o;
-	(void)name;
-	(void)on;
-	return err_set(e, ERR_NOT_FOUND, "no such");
-}
-
-struct shared_listing *
-shared_listing_new(struct account *near, const struct shared_options *o,
-    struct acl_who who, struct slice prefix)
-{
-	(void)near;
-	(void)o;
-	(void)who;
-	(void)prefix;
-	return NULL;
-}
-
-int
-shared_listing_step(struct shared_listing *l, struct err *e)
-{
-	(void)l;
-	(void)e;
-	return 0;
-}
-
-void
-shared_listing_take(struct shared_listing *l, struct mailbox_list *out)
-{
-	(void)l;
-	*out = (struct mailbox_list){ .n = 0 };
-}
-
-void
-shared_listing_free(struct shared_listing **l)
-{
-	*l = NULL;
 }
 
 int
@@ -393,30 +305,13 @@ mailbox_close(struct mailbox **m)
 uint32_t
 mailbox_uidvalidity(const struct mailbox *m)
 {
-	return m == &mailboxes[0] ? 1000 : 2000;
+	return m->uidvalidity;
 }
 
 uint64_t
 mailbox_object_id(const struct mailbox *m)
 {
-	return mailbox_uidvalidity(m);
-}
-
-int
-mailbox_vanished(struct mailbox *m, uint64_t since, struct uid_range **v,
-    size_t *n, bool *complete, struct err *e)
-{
-	int rc = fake_busy();
-
-	(void)m;
-	(void)since;
-	(void)e;
-	if (rc != 0)
-		return rc;
-	*v = NULL;
-	*n = 0;
-	*complete = false;
-	return 0;
+	return m->uidvalidity;
 }
 
 uint64_t
@@ -441,16 +336,14 @@ enum step
 mailbox_refresh(struct mailbox *m, bool move_new, struct waker waker,
     int64_t now_ms, int64_t wall_ms, int *result)
 {
-	static bool waited;
-
 	(void)m;
 	(void)move_new;
 	(void)waker;
 	(void)now_ms;
 	(void)wall_ms;
-	if (fake_waits(&waited))
+	if (fake_waits(&refresh_waited))
 		return STEP_YIELD;
-	waited = false;
+	refresh_waited = false;
 	*result = fake_busy();
 	return STEP_DONE;
 }

@@ -16,13 +16,21 @@
 #include "base/slice.h"
 #include "maildir/store.h"
 
-enum { FAKE_MAILBOXES = 2, FAKE_MESSAGES_MAX = 64 };
+/* How many mailboxes there may be. */
+enum { FAKE_MAILBOXES = 3, FAKE_MESSAGES_MAX = 64 };
 
 struct fake_store {
 	int busy;	 /* so many calls answer ERR_BUSY before one succeeds */
-	bool waits;	 /* every step answers STEP_YIELD once */
+	bool often_busy; /* every third one does */
+	void (*meanwhile)(void); /* is called first; NULL: nothing is */
+	bool waits;		 /* every step answers STEP_YIELD once */
 	bool renames;	 /* RENAME works; who had it open finds it gone */
+	bool creates;	 /* CREATE and DELETE work, too */
+	bool remembers;	 /* all that was removed is known */
 	bool hibernates; /* at once, whoever rests */
+	/* "#shared.u" and "shared.u" are an account of the same mailboxes */
+	bool shares;
+	unsigned attrs; /* of mailboxes in LIST: enum mailbox_attr */
 	int open_message_rc, change_rc, append_rc; /* what those result in */
 	bool read_breaks; /* the file is shorter than its size says */
 	/* not yet given back: */
