@@ -10,6 +10,7 @@
 #include "base/ascii.h"
 #include "base/mem.h"
 #include "base/secret.h"
+#include "base/siphash.h"
 
 enum { MAGIC = 0x0cac4e00, WAYS = 8, KEY_LEN = 32 };
 
@@ -115,15 +116,12 @@ short_mac(const struct cache *c, const struct buf *text)
 static uint64_t
 user_key(const struct cache *c, struct slice user)
 {
-	struct buf text;
-	uint64_t v;
+	uint8_t lower[USER_NAME_MAX];
 
-	buf_init(&text, USER_NAME_MAX);
+	user = slice_first(user, sizeof(lower));
 	for (size_t i = 0; i < user.n; i++)
-		buf_putc(&text, ascii_lower(user.p[i]));
-	v = short_mac(c, &text);
-	buf_fini(&text);
-	return v;
+		lower[i] = ascii_lower(user.p[i]);
+	return siphash(c->secret, slice_of(lower, user.n));
 }
 
 static uint64_t
@@ -140,15 +138,21 @@ password_key(const struct cache *c, struct slice password)
 	return v;
 }
 
-/* Whether verdicts of the question are kept, and by what they are found: the
- * password, or the mechanism that shows it in another way each time. */
+/* Whether verdicts of the question may be kept. */
 static bool
+is_cacheable(const struct query *q)
+{
+	return q->op == QUERY_LOGIN || q->op == QUERY_CRAM ||
+	    q->op == QUERY_SCRAM;
+}
+
+/* By what they are found: the password, or the mechanism that shows it in
+ * another way each time. */
+static void
 query_key(const struct cache *c, const struct query *q, uint8_t out[KEY_LEN])
 {
 	struct buf text;
 
-	if (q->op != QUERY_LOGIN && q->op != QUERY_CRAM && q->op != QUERY_SCRAM)
-		return false;
 	buf_init_secret(&text, 64 * 1024);
 	buf_putc(&text, (uint8_t)q->op);
 	put_piece(&text, q->user);
@@ -156,13 +160,25 @@ query_key(const struct cache *c, const struct query *q, uint8_t out[KEY_LEN])
 	put_piece(&text, q->op == QUERY_LOGIN ? q->password : q->mechanism);
 	mac(c, &text, out);
 	buf_fini(&text);
-	return true;
 }
 
 static struct entry **
 set_of(struct cache *c, uint64_t user)
 {
 	return &c->entries[user % (CACHE_ENTRIES / WAYS) * WAYS];
+}
+
+/* Whether there is anything of this user: most of the time there isn't, and
+ * then the costly key needn't be made. */
+static bool
+knows(struct cache *c, uint64_t user)
+{
+	struct entry **set = set_of(c, user);
+
+	for (int i = 0; i < WAYS; i++)
+		if (set[i] != NULL && set[i]->user == user)
+			return true;
+	return false;
 }
 
 /* --- use ---------------------------------------------------------------- */
@@ -198,8 +214,9 @@ cache_find(struct cache *c, const struct query *q, bool outage, int64_t now,
 	uint8_t key[KEY_LEN] = { 0 };
 
 	MAGIC_CHECK(c, MAGIC);
-	if (!query_key(c, q, key))
+	if (!is_cacheable(q) || !knows(c, user))
 		return false;
+	query_key(c, q, key);
 	for (int i = 0; i < WAYS; i++) {
 		const struct entry *e = set[i];
 
@@ -315,11 +332,13 @@ cache_learn(
 	struct entry **at, *e;
 
 	MAGIC_CHECK(c, MAGIC);
-	if (!query_key(c, q, key) ||
+	if (!is_cacheable(q) ||
 	    (a->verdict != VERDICT_OK && a->verdict != VERDICT_REJECTED))
 		return;
-	if (c->times.good_ms == 0 && c->times.outage_ms == 0 && !is_login)
+	if (c->times.good_ms == 0 && c->times.outage_ms == 0 &&
+	    (!is_login || (a->verdict == VERDICT_OK && !knows(c, user))))
 		return;
+	query_key(c, q, key);
 	at = entry_of(c, user, key);
 	if (!is_login && a->verdict != VERDICT_OK) {
 		/* Of CRAM it was the digest, of SCRAM there are no keys. */

@@ -3,13 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-
 #include "auth/network.h"
 #include "base/ascii.h"
 #include "base/mem.h"
 #include "base/secret.h"
+#include "base/siphash.h"
 
 enum {
 	MAGIC = 0x7440771e,
@@ -28,7 +26,7 @@ struct entry {
 
 struct throttle {
 	uint32_t magic;
-	uint8_t secret[32];
+	uint8_t secret[SIPHASH_KEY_LEN];
 	int64_t max_ms;
 	struct network trusted[TRUSTED_MAX];
 	size_t n_trusted;
@@ -91,7 +89,7 @@ is_trusted(const struct throttle *t, const uint8_t address[16])
 static uint64_t
 hash(const struct throttle *t, char kind, struct slice a, struct slice b)
 {
-	uint8_t text[1024], mac[EVP_MAX_MD_SIZE] = { 0 };
+	uint8_t text[1024];
 	size_t n = 0;
 	uint64_t v;
 
@@ -104,10 +102,8 @@ hash(const struct throttle *t, char kind, struct slice a, struct slice b)
 	if (b.n != 0)
 		memcpy(text + n, b.p, b.n);
 	n += b.n;
-	(void)!HMAC(
-	    EVP_sha256(), t->secret, sizeof(t->secret), text, n, mac, NULL);
-	memcpy(&v, mac, sizeof(v));
-	secret_wipe(text, sizeof(text));
+	v = siphash(t->secret, slice_of(text, n));
+	secret_wipe(text, n);
 	return v != 0 ? v : 1;
 }
 

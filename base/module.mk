@@ -17,6 +17,7 @@ libbase_a_SOURCES = \
 	base/parse.h \
 	base/pool.c base/pool.h \
 	base/secret.c base/secret.h \
+	base/siphash.c base/siphash.h \
 	base/slice.c base/slice.h \
 	base/step.h \
 	base/syncer.h \
@@ -32,6 +33,11 @@ check_PROGRAMS += tests/unit/test_pool
 TESTS += tests/unit/test_pool
 tests_unit_test_pool_SOURCES = tests/unit/test_pool.c
 tests_unit_test_pool_LDADD = libbase.a -lcmocka
+
+check_PROGRAMS += tests/unit/test_siphash
+TESTS += tests/unit/test_siphash
+tests_unit_test_siphash_SOURCES = tests/unit/test_siphash.c
+tests_unit_test_siphash_LDADD = libbase.a -lcmocka
 
 check_PROGRAMS += tests/fuzz/fuzz_utf7
 tests_fuzz_fuzz_utf7_SOURCES = tests/fuzz/fuzz_utf7.c
