@@ -33,6 +33,10 @@ struct sqlite_module {
 	dev_t dev; /* of the open file */
 	ino_t ino;
 	int64_t deadline; /* of the running statement */
+	/* The statement that finds a user, kept while the file is open, and its
+	 * text. */
+	sqlite3_stmt *lookup;
+	struct buf lookup_sql;
 	bool slow_allowed;
 };
 
@@ -46,12 +50,15 @@ module_open(const struct settings *settings)
 	m->slow_allowed = settings->slow;
 	m->path = conf_str(conf, CONF_AUTHSQLITERC_SQLITE_DATABASE);
 	sql_options_sqlite(&m->options, conf);
+	buf_init(&m->lookup_sql, SQL_STATEMENT_MAX);
 	return m;
 }
 
 static void
 disconnect(struct sqlite_module *m)
 {
+	(void)sqlite3_finalize(m->lookup);
+	m->lookup = NULL;
 	(void)sqlite3_close(m->db);
 	m->db = NULL;
 }
@@ -63,6 +70,7 @@ module_close(void *self)
 
 	MAGIC_CHECK(m, MAGIC);
 	disconnect(m);
+	buf_fini(&m->lookup_sql);
 	m->magic = 0;
 	free(m);
 }
@@ -195,24 +203,64 @@ take_account(struct sqlite_module *m, sqlite3_stmt *stmt, struct account *out)
 	}
 }
 
+/* The statement kept, if it is this one, else this one instead of it. */
+static sqlite3_stmt *
+prepare_kept(struct sqlite_module *m, const struct buf *sql)
+{
+	if (m->lookup != NULL &&
+	    slice_eq(buf_slice(sql), buf_slice(&m->lookup_sql)))
+		return m->lookup;
+	(void)sqlite3_finalize(m->lookup);
+	m->lookup = prepare(m, sql);
+	buf_reset(&m->lookup_sql);
+	buf_put(&m->lookup_sql, buf_slice(sql));
+	return m->lookup;
+}
+
+/* By a statement that needn't be parsed each time. */
+static enum verdict
+lookup_kept(struct sqlite_module *m, const struct buf *sql,
+    const struct buf *name, struct account *out)
+{
+	sqlite3_stmt *stmt = prepare_kept(m, sql);
+	struct slice value = buf_slice(name);
+	enum verdict result = VERDICT_TEMPORARY;
+
+	if (stmt == NULL || !buf_ok(name))
+		return VERDICT_TEMPORARY;
+	if (sqlite3_bind_text(stmt, 1, (const char *)value.p, (int)value.n,
+		SQLITE_STATIC) == SQLITE_OK)
+		result = take_account(m, stmt, out);
+	/* What it has failed of was told by take_account(). */
+	(void)sqlite3_reset(stmt);
+	(void)sqlite3_clear_bindings(stmt);
+	return result;
+}
+
 static enum verdict
 lookup(void *self, const struct module_call *call, struct account *out)
 {
 	struct sqlite_module *m = self;
 	enum verdict result = VERDICT_TEMPORARY;
 	sqlite3_stmt *stmt;
-	struct buf sql;
+	struct buf sql, name;
 
 	if (!is_ready(m, call))
 		return VERDICT_TEMPORARY;
 	buf_init(&sql, SQL_STATEMENT_MAX);
-	sql_put_lookup(&m->options, call->query,
-	    (struct sql_escaper){ escape, NULL }, &sql);
-	stmt = prepare(m, &sql);
-	if (stmt != NULL)
-		result = take_account(m, stmt, out);
-	(void)sqlite3_finalize(stmt);
+	buf_init(&name, SQL_STATEMENT_MAX);
+	if (sql_put_lookup_of(&m->options, call->query, &sql, &name)) {
+		result = lookup_kept(m, &sql, &name, out);
+	} else {
+		sql_put_lookup(&m->options, call->query,
+		    (struct sql_escaper){ escape, NULL }, &sql);
+		stmt = prepare(m, &sql);
+		if (stmt != NULL)
+			result = take_account(m, stmt, out);
+		(void)sqlite3_finalize(stmt);
+	}
 	buf_fini(&sql);
+	buf_fini(&name);
 	return result;
 }
 

@@ -181,17 +181,14 @@ put_select_clause(const struct sql_options *o, const struct query *q,
 	buf_fini(&service);
 }
 
-void
-sql_put_lookup(const struct sql_options *o, const struct query *q,
-    struct sql_escaper esc, struct buf *out)
+/* Up to what the login name is compared with. */
+static void
+put_lookup_start(
+    const struct sql_options *o, struct slice service, struct buf *out)
 {
-	bool courier = slice_eq(q->service, SLICE("courier")) &&
+	bool courier = slice_eq(service, SLICE("courier")) &&
 	    !is_nothing(o->defaultdelivery);
 
-	if (!is_empty(o->select_clause)) {
-		put_select_clause(o, q, esc, out);
-		return;
-	}
 	buf_puts(out, "SELECT ");
 	put_field(out, o->login, "id");
 	buf_puts(out, ", ");
@@ -216,11 +213,50 @@ sql_put_lookup(const struct sql_options *o, const struct query *q,
 	buf_puts(out, o->table);
 	buf_puts(out, " WHERE ");
 	put_field(out, o->login, "id");
-	buf_puts(out, " = '");
-	put_user(out, o, esc, q->user);
-	buf_puts(out, "' AND (");
+	buf_puts(out, " = ");
+}
+
+static void
+put_lookup_end(const struct sql_options *o, struct buf *out)
+{
+	buf_puts(out, " AND (");
 	put_field(out, o->where, "1=1");
 	buf_putc(out, ')');
+}
+
+void
+sql_put_lookup(const struct sql_options *o, const struct query *q,
+    struct sql_escaper esc, struct buf *out)
+{
+	if (!is_empty(o->select_clause)) {
+		put_select_clause(o, q, esc, out);
+		return;
+	}
+	put_lookup_start(o, q->service, out);
+	buf_putc(out, '\'');
+	put_user(out, o, esc, q->user);
+	buf_putc(out, '\'');
+	put_lookup_end(o, out);
+}
+
+static void
+as_it_is(void *arg, struct slice text, struct buf *out)
+{
+	(void)arg;
+	buf_put(out, text);
+}
+
+bool
+sql_put_lookup_of(const struct sql_options *o, const struct query *q,
+    struct buf *out, struct buf *name)
+{
+	if (!is_empty(o->select_clause))
+		return false;
+	put_lookup_start(o, q->service, out);
+	buf_puts(out, "?1");
+	put_lookup_end(o, out);
+	put_user(name, o, (struct sql_escaper){ as_it_is, NULL }, q->user);
+	return true;
 }
 
 void

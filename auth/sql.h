@@ -55,6 +55,13 @@ bool sql_options_check(const struct sql_options *o, const char **why) MUST_USE;
 /* The statement that finds a user; the columns are those of enum below. */
 void sql_put_lookup(const struct sql_options *o, const struct query *q,
     struct sql_escaper esc, struct buf *out);
+/*
+ * The same with the name as a parameter, "?1", for a statement that is kept:
+ * its value, with the default domain, goes to name.  false: the
+ * administrator's own clause takes the name apart; out and name are as before.
+ */
+bool sql_put_lookup_of(const struct sql_options *o, const struct query *q,
+    struct buf *out, struct buf *name) MUST_USE;
 /* The statement that lists all: name, uid, gid, home, maildir, options. */
 void sql_put_enumerate(const struct sql_options *o, struct buf *out);
 /*

@@ -78,6 +78,33 @@ test_lookup(void **state)
 }
 
 static void
+test_lookup_of_a_parameter(void **state)
+{
+	struct sql_options o = howto();
+	struct query q = { .service = SLICE("imap"), .user = SLICE("o'joe") };
+	struct buf out, name;
+
+	(void)state;
+	buf_init(&out, SQL_STATEMENT_MAX);
+	buf_init(&name, SQL_STATEMENT_MAX);
+	o.default_domain = "example.org";
+	assert_true(sql_put_lookup_of(&o, &q, &out, &name));
+	assert_string_equal(buf_cstr(&out),
+	    "SELECT email, '', clear, uid, gid, '/home/vmail', maildir, "
+	    "quota, '', '' FROM postfix_users WHERE email = ?1 AND "
+	    "(access='Y')");
+	assert_string_equal(buf_cstr(&name), "o'joe@example.org");
+	buf_reset(&out);
+	buf_reset(&name);
+	/* The administrator's clause has the name in pieces. */
+	o.select_clause = "SELECT a FROM t WHERE l='$(local_part)'";
+	assert_false(sql_put_lookup_of(&o, &q, &out, &name));
+	assert_int_equal(buf_len(&out) + buf_len(&name), 0);
+	buf_fini(&out);
+	buf_fini(&name);
+}
+
+static void
 test_defaults(void **state)
 {
 	const struct sql_options o = { .table = "passwd" };
@@ -255,6 +282,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lookup),
+		cmocka_unit_test(test_lookup_of_a_parameter),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_select_clause),
 		cmocka_unit_test(test_change),
