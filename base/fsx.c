@@ -1,7 +1,10 @@
 #include "base/fsx.h"
 
+#include <sys/syscall.h>
+
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,12 +50,45 @@ fsx_open_dir(int dirfd, const char *name)
 	    dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
 }
 
+/*
+ * Whether a path is its own real path: nothing in it is a link (which the
+ * kernel tells by one call, while realpath() asks for each component), and it
+ * is spelled as realpath() would.
+ */
+static bool
+is_real(const char *path)
+{
+	const struct open_how how = { .flags = O_PATH | O_CLOEXEC,
+		.resolve = RESOLVE_NO_SYMLINKS };
+	const char *at = path;
+	long fd;
+
+	while (*at == '/') {
+		size_t n = strcspn(++at, "/");
+
+		if (n == 0 || (at[0] == '.' && n == 1) ||
+		    (at[0] == '.' && at[1] == '.' && n == 2))
+			return false;
+		at += n;
+	}
+	if (at == path || *at != '\0')
+		return false;
+	fd = syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+	if (fd < 0)
+		return false;
+	(void)close((int)fd);
+	return true;
+}
+
 char *
 fsx_real_path(const char *path)
 {
-	char *head = mem_strdup(path), *slash, *real, *out;
+	char *head, *slash, *real, *out;
 	const char *rest;
 
+	if (is_real(path))
+		return mem_strdup(path);
+	head = mem_strdup(path);
 	while ((real = realpath(head, NULL)) == NULL && errno == ENOENT &&
 	    (slash = strrchr(head, '/')) != NULL && slash != head)
 		*slash = '\0';

@@ -206,8 +206,8 @@ check_identity(struct account *a, struct err *e)
 static int
 open_cache(struct account *a, struct err *e)
 {
-	char *dir = realpath(a->path, NULL);
-	char *path = mem_printf("%s/" CACHE_NAME, dir != NULL ? dir : a->path);
+	char *dir = fsx_real_path(a->path);
+	char *path = mem_printf("%s/" CACHE_NAME, dir);
 	int rc = db_open(&a->cache, path, a->remote, true, e);
 
 	free(dir);

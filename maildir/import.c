@@ -76,7 +76,13 @@ static void
 look_at_all(const struct mailbox *m, struct print out[PRINT_N_KINDS])
 {
 	for (int k = 0; k < PRINT_N_KINDS; k++)
-		out[k] = look(m, (enum print_kind)k);
+		if (k == PRINT_DOVECOT_IDS)
+			out[k] = out[PRINT_DOVECOT_UIDS]; /* the same file */
+		else if (k == PRINT_COURIER_LIST &&
+		    out[PRINT_COURIER_KEYWORDS].ino == 0)
+			out[k] = (struct print){ 0 }; /* it would be in there */
+		else
+			out[k] = look(m, (enum print_kind)k);
 }
 
 bool

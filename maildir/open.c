@@ -259,9 +259,9 @@ maintain_set_aside(struct account *a, struct err *e)
 static char *
 real_path(const struct account *a, const char *file)
 {
-	char *dir = realpath(a->path, NULL), *path;
+	char *dir = fsx_real_path(a->path), *path;
 
-	path = mem_printf("%s/%s", dir != NULL ? dir : a->path, file);
+	path = mem_printf("%s/%s", dir, file);
 	free(dir);
 	return path;
 }

@@ -141,6 +141,7 @@ static const int worker_only[] = {
 	SCMP_SYS(msync),
 	SCMP_SYS(open),
 	SCMP_SYS(openat),
+	SCMP_SYS(openat2),
 	SCMP_SYS(pread64),
 	SCMP_SYS(prlimit64),
 	SCMP_SYS(pwrite64),
