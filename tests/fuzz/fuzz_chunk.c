@@ -1,9 +1,12 @@
 /*
  * The blobs of a chunk, in either form, from any bytes.
  *
- * Checked: what is decoded is written and decoded to the same.
- * Input: a byte, whose lowest bits say which blobs are packed; lengths of the
- * first two, 2 bytes each; the three blobs without their sums.
+ * Checked: what is decoded is written and decoded to the same; blobs whose sums
+ * are wrong aren't decoded.
+ * Input: a byte, whose lowest bits say which blobs are packed, and the next
+ * ones which have a wrong sum, the two highest ones together which one has
+ * none; lengths of the first two, 2 bytes each; the three blobs without their
+ * sums.
  */
 #include <stdlib.h>
 
@@ -63,6 +66,25 @@ write_and_read(const struct chunk *c)
 		buf_fini(&blobs[k]);
 }
 
+/* Append a blob's sum, as the first byte says; false: it is no good one. */
+static bool
+seal(struct buf *blob, unsigned how, unsigned k)
+{
+	const uint64_t sum = blob_sum(buf_slice(blob));
+	const bool packed = (how >> k & 1) != 0, wrong = (how >> k & 8) != 0;
+	struct slice s;
+
+	if (how >> 6 == k + 1) {
+		s = buf_slice(blob);
+		check(!blob_open(&s));
+		return false;
+	}
+	le_put(blob, (packed ? ~sum : sum) ^ wrong, BLOB_SUM_BYTES);
+	s = buf_slice(blob);
+	check(blob_open(&s) == (!packed && !wrong));
+	return !wrong;
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -70,30 +92,31 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct buf blobs[3];
 	struct chunk *c;
 	size_t n[3];
-	unsigned packed;
+	unsigned how;
+	bool good = true;
 
 	if (in.n < 5)
 		return 0;
-	packed = in.p[0];
+	how = in.p[0];
 	n[0] = (size_t)le_get(in.p + 1, 2);
 	n[1] = (size_t)le_get(in.p + 3, 2);
 	in = slice_skip(in, 5);
-	for (int k = 0; k < 3; k++) {
+	for (unsigned k = 0; k < 3; k++) {
 		struct slice part =
 		    k < 2 && n[k] < in.n ? slice_first(in, n[k]) : in;
-		uint64_t sum = blob_sum(part);
 
-		buf_init(&blobs[k], part.n + 8);
+		buf_init(&blobs[k], part.n + BLOB_SUM_BYTES);
 		buf_put(&blobs[k], part);
-		le_put(&blobs[k], packed >> k & 1 ? ~sum : sum, 8);
+		good = seal(&blobs[k], how, k) && good;
 		in = slice_skip(in, part.n);
 	}
 	c = chunk_decode(1, buf_slice(&blobs[0]), buf_slice(&blobs[1]),
 	    buf_slice(&blobs[2]));
+	check(c == NULL || good);
 	if (c != NULL)
 		write_and_read(c);
 	chunk_unref(&c);
-	for (int k = 0; k < 3; k++)
+	for (unsigned k = 0; k < 3; k++)
 		buf_fini(&blobs[k]);
 	return 0;
 }

@@ -27,6 +27,22 @@ on_report(void *arg, int severity, const char *file, int line, const char *text)
 	assert(file != NULL && line >= 0 && text[0] != '\0');
 }
 
+/* A value of every seventh key. */
+static void
+check_value(size_t first, const char *value)
+{
+	struct buf why;
+	int64_t num;
+
+	buf_init(&why, 1 << 16);
+	for (size_t k = first; k < CONF_N_KEYS; k += 7) {
+		buf_reset(&why);
+		if (!conf_value_check((enum conf_key)k, value, &num, &why))
+			assert(buf_len(&why) != 0);
+	}
+	buf_fini(&why);
+}
+
 /* What the grammars give, as the values of each kind of key. */
 static void
 use_values(const struct conf_script *s)
@@ -48,15 +64,16 @@ use_values(const struct conf_script *s)
 		(void)conf_loggeropt(value, "-name");
 		(void)conf_is_service_word(slice_str(value));
 		(void)conf_capability_known(slice_str(value));
-		(void)conf_name_is_free(CONF_FILE_IMAPD, s->v[i].name);
 		(void)conf_is_auth_service(slice_str(s->v[i].name));
-		(void)conf_name_nearest(CONF_FILE_IMAPD, s->v[i].name);
-		for (unsigned k = 0; k < CONF_N_KEYS; k += 7) {
-			int64_t num;
+		for (int f = 0; f < CONF_N_FILES; f++) {
+			enum conf_file file = (enum conf_file)f;
+			enum conf_key key;
 
-			(void)!conf_value_check(
-			    (enum conf_key)k, value, &num, NULL);
+			(void)conf_name_is_free(file, s->v[i].name);
+			(void)conf_name_nearest(file, s->v[i].name);
+			(void)!conf_key_find(file, s->v[i].name, &key);
 		}
+		check_value(i % 7, value);
 	}
 }
 

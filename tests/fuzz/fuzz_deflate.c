@@ -11,7 +11,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { OUT_MAX = 1 << 20 };
+/* More than is compressed in a piece. */
+enum { OUT_MAX = 1 << 20, NOISE = 20000 };
 
 static void
 check(bool ok)
@@ -49,6 +50,39 @@ take_all(struct slice in, size_t piece, size_t room, bool rest, struct buf *out)
 	return rc;
 }
 
+/* What is put at once, or piece by piece, comes back; noise can't be
+ * compressed. */
+static void
+put_and_take(struct slice in)
+{
+	struct deflate *d = deflate_new();
+	struct buf all, wire, back;
+	uint32_t noise = (uint32_t)in.n;
+
+	buf_init(&all, OUT_MAX);
+	buf_init(&wire, 2 * OUT_MAX);
+	buf_init(&back, OUT_MAX);
+	deflate_rest(d); /* of nothing */
+	deflate_flush(d, &wire);
+	check(buf_len(&wire) == 0);
+	buf_put(&all, in);
+	while (slice_has(slice_first(in, 1), '!') && buf_len(&all) < NOISE) {
+		noise = noise * 1664525 + 1013904223;
+		buf_putc(&all, (uint8_t)(noise >> 24));
+	}
+	deflate_put(d, buf_slice(&all), false, &wire);
+	deflate_put(d, in, false, &wire);
+	buf_put(&all, in);
+	deflate_flush(d, &wire);
+	check(take_all(buf_slice(&wire), SIZE_MAX, NOISE, false, &back) == 0);
+	check(slice_eq(buf_slice(&all), buf_slice(&back)) ||
+	    buf_len(&back) + NOISE > OUT_MAX);
+	buf_fini(&back);
+	buf_fini(&wire);
+	buf_fini(&all);
+	deflate_free(&d);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -73,6 +107,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check(take_all(buf_slice(&wire), 50, 999, true, &a) == 0);
 	check(slice_eq(
 	    slice_first(buf_slice(&a), size), slice_first(in, buf_len(&a))));
+	put_and_take(in);
 	buf_fini(&wire);
 	buf_fini(&b);
 	buf_fini(&a);

@@ -99,7 +99,9 @@ send_it(struct slice packet, size_t n_fds, enum msg_role from, enum msg_role to,
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) < 0)
 		return;
-	if (packet.n != 0 && send_with(ends[0], packet, n_fds)) {
+	/* nothing at all is what an end looks like */
+	if ((packet.n != 0 || n_fds == 1) &&
+	    send_with(ends[0], packet, n_fds)) {
 		int rc = msg_recv(ends[1], from, to, space, &m);
 
 		assert(rc == want || (want == 1 && rc == ERR_FORMAT));

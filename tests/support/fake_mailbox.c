@@ -94,6 +94,10 @@ mailbox_open(
 	assert(a == &the_account && slice_eq(name, SLICE("INBOX")));
 	if (is_busy())
 		return err_set(e, ERR_BUSY, "busy");
+	if (fake.more != 0) {
+		fake.more--;
+		return ERR_MORE;
+	}
 	if (fake.open_rc != 0)
 		return err_set(e, fake.open_rc, "told to fail");
 	assert(!fake.is_open);

@@ -34,6 +34,7 @@ struct fake_mailbox {
 	int open_rc, refresh_rc, list_rc; /* what those result in */
 	int seen_rc, remove_rc;
 	int busy;     /* so many begins answer ERR_BUSY before one succeeds */
+	int more;     /* so many opens answer ERR_MORE before one succeeds */
 	bool waits;   /* every step answers STEP_WAIT_SYNC or YIELD once */
 	bool is_open; /* now */
 	size_t accounts, fds; /* taken and not yet given back */
