@@ -5,47 +5,59 @@
 
 #include <stdlib.h>
 
-#include "base/log.h"
 #include "base/mem.h"
 
 /* --- UIDs ----------------------------------------------------------------- */
 
-struct renumber {
-	uint32_t *v; /* UIDs that two messages had */
-	size_t n, cap;
+enum {
+	ADOPT_COST = 4, /* to look a name up: 1 */
+	RENUMBER_COST = 16,
 };
 
-static void
-renumber_add(struct renumber *r, uint32_t uid)
+void
+adopting_fini(struct adopting *a)
 {
-	if (r->n == r->cap) {
-		r->cap = r->cap * 2 + 16;
-		r->v = mem_realloc(r->v, r->cap, sizeof(*r->v));
+	free(a->twice);
+	*a = (struct adopting){ 0 };
+}
+
+static void
+add_twice(struct adopting *a, uint32_t uid)
+{
+	if (a->n_twice == a->cap_twice) {
+		a->cap_twice = a->cap_twice * 2 + 16;
+		a->twice =
+		    mem_realloc(a->twice, a->cap_twice, sizeof(*a->twice));
 	}
-	r->v[r->n++] = uid;
+	a->twice[a->n_twice++] = uid;
 }
 
 /* One message of the foreign list. */
 static int
 adopt_uid(struct edit *ed, const struct foreign_uid *f,
-    const struct fixed *fixed, struct renumber *twice, struct err *e)
+    const struct fixed *fixed, struct adopting *a, int *work, struct err *e)
 {
-	uint32_t ours = mailbox_find_base(ed->m, f->base), i, uid;
+	uint32_t ours = mailbox_find_base(ed->m, f->base), i;
 	const struct file_name name = { .base = f->base, .place = PLACE_INFO };
+	uint32_t from = a->from;
 	size_t at;
 
+	*work -= 1;
+	if (f->uid >= a->from)
+		a->from = f->uid + 1;
 	if (ours == f->uid)
 		return 0;
 	if (edit_find(ed, f->uid, &at, &i)) {
-		renumber_add(twice, f->uid);
+		add_twice(a, f->uid);
 		return 0;
 	}
 	/* Given by us and gone again, or the file has a UID of ours: what it
 	 * had there is not used any more. */
-	if (ours != 0 || f->uid < ed->uidnext)
+	if (ours != 0 || f->uid < from || f->uid >= a->end ||
+	    f->uid <= edit_last_uid(ed))
 		return 0;
-	ed->uidnext = f->uid;
-	return edit_append(ed, &name, 0, fixed, &uid, e);
+	*work -= ADOPT_COST;
+	return edit_append_as(ed, &name, fixed, f->uid, e);
 }
 
 /* A message gets a new UID instead of one that another one has, too. */
@@ -69,9 +81,6 @@ renumber_one(struct edit *ed, uint32_t uid, struct err *e)
 		slice_of(odd, chunk_odd(c, i).n), c->place[i] };
 	fixed = *chunk_fixed(c, i);
 	keywords = c->m[i].keywords;
-	log_warn("maildir: UID given twice while another server was here, "
-		 "renumbered path=%s mailbox=%s uid=%u",
-	    ed->m->account->path, ed->m->name, uid);
 	edit_remove(ed, at, i);
 	rc = edit_append(ed, &name, keywords, &fixed, &fresh, e);
 	free(base);
@@ -93,29 +102,44 @@ adopt_skip_known(
 	return true;
 }
 
+/* Keep what the list has from here on for its messages. */
+static void
+take_range(struct edit *ed, const struct foreign_uids *u, struct adopting *a)
+{
+	/* the list was longer when somebody else came to look */
+	if (a->end == 0)
+		a->from = ed->uidnext;
+	else if (a->end != ed->uidnext)
+		return;
+	a->end = ed->uidnext > u->uidnext ? ed->uidnext : u->uidnext;
+	if (a->end == ed->uidnext)
+		return;
+	ed->uidnext = a->end;
+	ed->changed = true;
+}
+
 int
-adopt_uids(struct edit *ed, const struct foreign_uids *u, int64_t wall_ms,
-    struct err *e)
+adopt_uids(struct edit *ed, const struct foreign_uids *u, struct adopting *a,
+    int64_t wall_ms, int *work, struct err *e)
 {
 	const struct fixed fixed = { .internal_ms = TIME_UNKNOWN,
 		.save_ms = wall_ms,
 		.file_size = SIZE_UNKNOWN,
 		.wire_size = SIZE_UNKNOWN };
-	struct renumber twice = { 0 };
 	int rc = 0;
 
-	for (size_t i = 0; i < u->n && rc == 0; i++)
-		rc = adopt_uid(ed, &u->v[i], &fixed, &twice, e);
-	if (ed->uidnext < u->uidnext) {
-		ed->uidnext = u->uidnext;
-		ed->changed = true;
-	}
-	for (size_t i = 0; i < twice.n && rc == 0; i++)
-		rc = renumber_one(ed, twice.v[i], e);
-	free(twice.v);
+	take_range(ed, u, a);
+	for (; a->at < u->n && rc == 0 && *work > 0; a->at++)
+		rc = adopt_uid(ed, &u->v[a->at], &fixed, a, work, e);
+	for (; a->at == u->n && a->renumbered < a->n_twice && rc == 0 &&
+	     *work > 0;
+	     a->renumbered++, *work -= RENUMBER_COST)
+		rc = renumber_one(ed, a->twice[a->renumbered], e);
 	if (ed->changed)
 		scan_distrust(ed->m);
-	return rc;
+	if (rc != 0)
+		return rc;
+	return a->at < u->n || a->renumbered < a->n_twice;
 }
 
 /* --- keywords ------------------------------------------------------------- */

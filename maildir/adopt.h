@@ -25,9 +25,30 @@
  */
 bool adopt_skip_known(struct mailbox *m, struct foreign_uids *u, size_t *at,
     size_t *n, int *work) MUST_USE;
-/* wall_ms: the date of saving of messages that weren't known. */
-int adopt_uids(struct edit *ed, const struct foreign_uids *u, int64_t wall_ms,
-    struct err *e) MUST_USE;
+
+/*
+ * A list that is gone through in several edits.  The first one takes all UIDs
+ * of the list for its messages, so that nobody gives one of them meanwhile:
+ * from … end - 1 are those not yet reached.  Should somebody have added a
+ * message in between, the rest of them is given up, and named for nobody.
+ */
+struct adopting {
+	uint32_t from, end; /* end 0: not begun */
+	size_t at;	    /* of the list, the next */
+	uint32_t *twice;    /* UIDs that two messages had */
+	size_t n_twice, cap_twice, renumbered;
+};
+
+void adopting_fini(struct adopting *a);
+/*
+ * As many as there is work for; 1: there are more; 0: that was all; ERR_*.
+ * What *a says of the edit counts only if that is committed, so whoever may
+ * have to abort it keeps a copy of at, n_twice and renumbered. wall_ms: the
+ * date of saving of messages that weren't known.
+ */
+int adopt_uids(struct edit *ed, const struct foreign_uids *u,
+    struct adopting *a, int64_t wall_ms, int *work, struct err *e) MUST_USE;
+
 struct adopted_keywords {
 	struct foreign_keywords *k;
 	uint64_t modseq;    /* the highest the other server had; 0: none */

@@ -217,10 +217,34 @@ edit_append(struct edit *ed, const struct file_name *name, uint32_t keywords,
 	chunk_append(
 	    last_chunk(ed), &m, name->place, name->base, name->odd, fixed);
 	ed->uidnext++;
+	if (ed->added_from == 0)
+		ed->added_from = m.uid;
 	ed->modseq_used = true;
 	ed->n_new += (name->place & PLACE_NEW) != 0;
 	*uid = m.uid;
 	return 0;
+}
+
+int
+edit_append_as(struct edit *ed, const struct file_name *name,
+    const struct fixed *fixed, uint32_t uid, struct err *e)
+{
+	uint32_t next = ed->uidnext;
+	int rc;
+
+	ed->uidnext = uid;
+	rc = edit_append(ed, name, 0, fixed, &uid, e);
+	if (ed->uidnext < next)
+		ed->uidnext = next;
+	return rc;
+}
+
+uint32_t
+edit_last_uid(const struct edit *ed)
+{
+	const struct chunk *c = ed->n != 0 ? ed->v[ed->n - 1] : NULL;
+
+	return c != NULL ? c->m[c->n - 1].uid : 0;
 }
 
 /* --- writing -------------------------------------------------------------- */
@@ -484,7 +508,7 @@ edit_abort(struct edit *ed)
 
 /* Bring the index of names up to the new state. */
 static void
-update_index(struct edit *ed, uint32_t uidnext_before)
+update_index(struct edit *ed)
 {
 	struct mailbox *m = ed->m;
 
@@ -493,11 +517,11 @@ update_index(struct edit *ed, uint32_t uidnext_before)
 	for (size_t k = 0; k < ed->n_gone; k++)
 		index_remove(m->index,
 		    slice_of(ed->gone[k].base, ed->gone[k].n), ed->gone[k].uid);
-	for (size_t k = m->head->n_chunks; k-- > 0;) {
+	for (size_t k = m->head->n_chunks; k-- > 0 && ed->added_from != 0;) {
 		const struct chunk *c = m->head->v[k];
 
 		for (uint32_t i = c->n; i-- > 0;) {
-			if (c->m[i].uid < uidnext_before)
+			if (c->m[i].uid < ed->added_from)
 				return;
 			index_add(m->index, chunk_base(c, i), c->m[i].uid);
 		}
@@ -523,7 +547,7 @@ edit_adopt(struct edit *ed)
 	ed->n = 0;
 	if (m->n_new != UINT32_MAX)
 		m->n_new = (uint32_t)((int64_t)m->n_new + ed->n_new);
-	update_index(ed, ed->old_uidnext);
+	update_index(ed);
 	(void)each_range(ed, forget_cached, NULL);
 	edit_free(ed);
 }

@@ -29,7 +29,8 @@ struct edit {
 	size_t n, cap;
 	uint32_t merged; /* first of a chunk that went into another; 0: none */
 	uint32_t uidnext;
-	uint64_t modseq; /* of what this edit changes */
+	uint32_t added_from; /* the least UID of edit_append(); 0: none */
+	uint64_t modseq;     /* of what this edit changes */
 	bool modseq_used, changed;
 	struct edit_gone *gone;
 	size_t n_gone, cap_gone;
@@ -49,6 +50,12 @@ void edit_remove(struct edit *ed, size_t at, uint32_t i);
 int edit_append(struct edit *ed, const struct file_name *name,
     uint32_t keywords, const struct fixed *fixed, uint32_t *uid,
     struct err *e) MUST_USE;
+/* One whose UID is known: it is above those of all messages, and nobody else
+ * has it or will. */
+int edit_append_as(struct edit *ed, const struct file_name *name,
+    const struct fixed *fixed, uint32_t uid, struct err *e) MUST_USE;
+/* The UID of the last message; 0: there is none. */
+uint32_t edit_last_uid(const struct edit *ed);
 /*
  * Write and commit.  On success the mailbox has the new state, but UIDs it
  * gave are not shown before the caller has seen to their durability.  On

@@ -152,15 +152,16 @@ import_courier_has(struct mailbox *m, const struct print known[])
 	return true;
 }
 
-int
-import_note(struct mailbox *m, enum print_kind kind, const struct print *p,
+/* ino 0: there is none. */
+static int
+put_print(struct account *a, int64_t id, int kind, const struct print *p,
     struct err *e)
 {
-	struct db *db = &m->account->db;
+	struct db *db = &a->db;
 	sqlite3_stmt *s =
 	    db_stmt(db, p->ino != 0 ? DB_PRINT_PUT : DB_PRINT_DEL);
 
-	db_bind_i64(s, 1, m->id);
+	db_bind_i64(s, 1, id);
 	db_bind_i64(s, 2, kind);
 	if (p->ino != 0) {
 		db_bind_u64(s, 3, p->dev);
@@ -168,8 +169,52 @@ import_note(struct mailbox *m, enum print_kind kind, const struct print *p,
 		db_bind_u64(s, 5, p->size);
 		db_bind_i64(s, 6, p->mtime_ns);
 	}
-	m->imported.loaded = false;
 	return db_run(db, s, e);
+}
+
+int
+import_note(struct mailbox *m, enum print_kind kind, const struct print *p,
+    struct err *e)
+{
+	m->imported.loaded = false;
+	return put_print(m->account, m->id, (int)kind, p, e);
+}
+
+/* --- marks ---------------------------------------------------------------- */
+
+int
+import_mark_get(struct account *a, int64_t id, enum import_mark mark,
+    uint64_t *value, struct err *e)
+{
+	struct db *db = &a->db;
+	sqlite3_stmt *s = db_stmt(db, DB_PRINT_GET);
+	int rc;
+
+	db_bind_i64(s, 1, id);
+	db_bind_i64(s, 2, mark);
+	if ((rc = db_step(db, s, e)) != 1)
+		return rc;
+	*value = db_column_u64(s, 0);
+	(void)sqlite3_reset(s);
+	return 1;
+}
+
+int
+import_mark_set(struct account *a, int64_t id, enum import_mark mark,
+    uint64_t value, struct err *e)
+{
+	const struct print p = { .ino = 1, .size = value };
+
+	return put_print(a, id, (int)mark, &p, e);
+}
+
+int
+import_mark_remove(
+    struct account *a, int64_t id, enum import_mark mark, struct err *e)
+{
+	const struct print none = { 0 };
+
+	return put_print(a, id, (int)mark, &none, e);
 }
 
 /* --- what changed --------------------------------------------------------- */
@@ -281,6 +326,7 @@ import_free(struct import **pin)
 	foreign_uids_close(&in->uids);
 	foreign_keywords_close(&in->keywords);
 	foreign_sizelist_close(&in->list);
+	adopting_fini(&in->adopting);
 	free(in->ids);
 	free(in);
 }

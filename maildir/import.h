@@ -84,6 +84,23 @@ struct print import_look(
 int import_note(struct mailbox *m, enum print_kind kind, const struct print *p,
     struct err *e) MUST_USE;
 
+/*
+ * What is under way with a mailbox's row, kept as a print of a kind of its own:
+ * a number, whose meaning is that of whoever sets it.  Within a transaction.
+ */
+enum import_mark {
+	MARK_TAKEOVER = 100, /* takeover.c */
+	MARK_ADOPTING,	     /* import_check.c */
+};
+
+/* 1: *value; 0: there is none; or ERR_*. */
+int import_mark_get(struct account *a, int64_t id, enum import_mark mark,
+    uint64_t *value, struct err *e) MUST_USE;
+int import_mark_set(struct account *a, int64_t id, enum import_mark mark,
+    uint64_t value, struct err *e) MUST_USE;
+int import_mark_remove(struct account *a, int64_t id, enum import_mark mark,
+    struct err *e) MUST_USE;
+
 /* Dovecot's subscriptions of an account whose database was just made. */
 void import_subscriptions(struct account *a);
 

@@ -1,5 +1,13 @@
 /*
  * Before a scan: keywords of the messages that are known, then UIDs.
+ *
+ * A list that has many UIDs which aren't ours is adopted in several
+ * transactions.  The first raises UIDNEXT above all of them; each leaves a mark
+ * of which UIDs are still kept for the list's messages, and the last removes it
+ * and notes the prints.  So whoever comes after a crash begins with the list
+ * again and goes on behind the mark, and if the list is gone by then, its UIDs
+ * name nothing else.  Nobody looks at the mailbox, opens it or ends a refresh
+ * before all is there, so that UIDNEXT is told only then.
  */
 #include "base/log.h"
 #include "maildir/import_impl.h"
@@ -119,20 +127,89 @@ read_uids(struct import *in, int *work, struct err *e)
 	    : 0;
 }
 
+/*
+ * How far somebody has come with a list, perhaps before the end of a process:
+ * the end of the range, then from where on, in one number.  No mark: nobody has
+ * begun, or another process is through with it.
+ */
 static int
-adopt(struct import *in, struct err *e)
+find_mark(struct import *in, struct err *e)
 {
+	struct mailbox *m = in->m;
+	uint64_t value;
+	int rc = import_mark_get(m->account, m->id, MARK_ADOPTING, &value, e);
+
+	in->adopting.end = 0;
+	if (rc == 1) {
+		in->adopting.end = (uint32_t)(value >> 32);
+		in->adopting.from = (uint32_t)value;
+	}
+	return rc < 0 ? rc : 0;
+}
+
+static int
+set_mark(struct import *in, struct err *e)
+{
+	const struct adopting *a = &in->adopting;
+
+	return import_mark_set(in->m->account, in->m->id, MARK_ADOPTING,
+	    (uint64_t)a->end << 32 | a->from, e);
+}
+
+/* Within a transaction: it is all there. */
+static int
+adopted(struct import *in, struct err *e)
+{
+	int rc = import_note_changed(in, 0, PRINT_N_UIDS, e);
+
+	if (rc == 0)
+		rc = import_mark_remove(
+		    in->m->account, in->m->id, MARK_ADOPTING, e);
+	return rc;
+}
+
+static void
+log_twice(const struct import *in)
+{
+	if (in->adopting.n_twice != 0)
+		log_warn("maildir: UIDs given twice while another server was "
+			 "here, renumbered path=%s mailbox=%s n=%zu first=%u",
+		    in->m->account->path, in->m->name, in->adopting.n_twice,
+		    in->adopting.twice[0]);
+}
+
+/* A transaction of it. */
+static int
+adopt(struct import *in, int *work, struct err *e)
+{
+	struct adopting *a = &in->adopting, before = *a;
+	uint64_t change;
 	struct edit ed;
+	bool more = false;
 	int rc = edit_begin(&ed, in->m, e);
 
 	if (rc != 0)
 		return rc;
-	if (in->has_uids)
-		rc = adopt_uids(&ed, &in->uids.u, in->wall_ms, e);
-	if (rc == 0)
-		rc = import_note_changed(in, 0, PRINT_N_UIDS, e);
+	change = in->m->change;
+	if ((rc = find_mark(in, e)) == 0 && in->has_uids)
+		rc = adopt_uids(&ed, &in->uids.u, a, in->wall_ms, work, e);
+	more = rc == 1;
+	if (rc >= 0)
+		rc = more ? set_mark(in, e) : adopted(in, e);
+	if ((rc = import_commit(&ed, rc, e)) != 0) {
+		a->at = before.at;
+		a->n_twice = before.n_twice;
+		a->renumbered = before.renumbered;
+		return rc;
+	}
+	/* UIDNEXT was raised in the first one, and may be durable by now */
+	if (in->m->change != change)
+		mailbox_set_unsynced(in->m);
+	if (more)
+		return 0;
+	log_twice(in);
 	in->phase = CHECK_DONE;
-	return import_commit(&ed, rc, e);
+	return 0;
 }
 
 static int
@@ -162,11 +239,7 @@ advance(struct import *in, int *work, struct err *e)
 			in->phase = CHECK_ADOPT_UIDS;
 		return 0;
 	case CHECK_ADOPT_UIDS:
-		rc = adopt(in, e);
-		/* others have the database: this alone is tried again */
-		if (rc == ERR_BUSY)
-			in->phase = CHECK_ADOPT_UIDS;
-		return rc;
+		return adopt(in, work, e);
 	default:
 		break;
 	}

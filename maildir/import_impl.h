@@ -28,6 +28,7 @@ struct import {
 	uint64_t modseq; /* that was exported */
 	uint32_t from;	 /* the next message to get keywords */
 	size_t at, n;	 /* entries looked at, and left */
+	struct adopting adopting;
 	uint32_t *ids;	 /* UIDs of the entries of a list for POP3 */
 	uint64_t change; /* of the mailbox, when those were looked up */
 };

@@ -346,8 +346,12 @@ busy(struct mailbox *m, int rc, int64_t now_ms, int *result)
 static enum step
 finish(struct mailbox *m, int64_t now_ms, int *result)
 {
-	int rc = import_finish(m, NULL);
+	/* Somebody else opens the mailbox, and has found a list meanwhile:
+	 * nobody is shown a part of it. */
+	int rc = m->imported.check != NULL ? import_check(m, true, NULL) : 0;
 
+	if (rc == 0)
+		rc = import_finish(m, NULL);
 	if (rc == ERR_MORE)
 		return STEP_YIELD;
 	if (rc == ERR_BUSY || room_made_for(m->account, rc))

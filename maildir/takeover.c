@@ -31,7 +31,6 @@
 #include "maildir/edit.h"
 
 enum {
-	PRINT_MARK = 100, /* a kind of print that is no file's: size is a UID */
 	WRITE_SLICE = 4096,
 	WRITE_COST = 2, /* to write a message, to parse a line: 1 */
 };
@@ -94,52 +93,19 @@ takeover_free(struct takeover **pt)
 
 /* --- the mark ------------------------------------------------------------- */
 
-/* 1: *uid, up to which messages are written; 0: there is no mark. */
-static int
-mark_get(struct account *a, int64_t id, uint64_t *uid, struct err *e)
-{
-	struct db *db = &a->db;
-	sqlite3_stmt *s = db_stmt(db, DB_PRINT_GET);
-	int rc;
-
-	db_bind_i64(s, 1, id);
-	db_bind_i64(s, 2, PRINT_MARK);
-	if ((rc = db_step(db, s, e)) != 1)
-		return rc;
-	*uid = db_column_u64(s, 0);
-	(void)sqlite3_reset(s);
-	return 1;
-}
-
-/* A stub for import_note(), which wants no more of it. */
-static struct mailbox
-stub(struct account *a, int64_t id)
-{
-	return (struct mailbox){ .account = a, .id = id };
-}
-
-static int
-mark_set(struct account *a, int64_t id, uint32_t uid, struct err *e)
-{
-	const struct print mark = { .ino = 1, .size = uid };
-	struct mailbox m = stub(a, id);
-
-	return import_note(&m, (enum print_kind)PRINT_MARK, &mark, e);
-}
-
 int
 takeover_begin_row(struct account *a, int64_t id, struct err *e)
 {
-	return mark_set(a, id, 0, e);
+	return import_mark_set(a, id, MARK_TAKEOVER, 0, e);
 }
 
 /* All is written. */
 static int
 mark_remove(struct takeover *t, struct err *e)
 {
-	const struct print none = { 0 };
-	struct mailbox m = stub(t->a, t->id);
-	int rc = import_note(&m, (enum print_kind)PRINT_MARK, &none, e);
+	/* a stub for import_note(), which wants no more of it */
+	struct mailbox m = { .account = t->a, .id = t->id };
+	int rc = import_mark_remove(t->a, t->id, MARK_TAKEOVER, e);
 
 	/* without a list the first look at the files notes them */
 	for (int k = 0; k < PRINT_N_UIDS && t->has && rc == 0; k++)
@@ -172,7 +138,8 @@ look(struct takeover *t, struct err *e)
 	uint64_t uid;
 	int rc = mailbox_row_find(t->a, slice_str(t->dir), &t->id, NULL, e);
 
-	if (rc == 1 && (rc = mark_get(t->a, t->id, &uid, e)) == 0) {
+	if (rc == 1 &&
+	    (rc = import_mark_get(t->a, t->id, MARK_TAKEOVER, &uid, e)) == 0) {
 		t->phase = TAKEOVER_DONE;
 		return 0;
 	}
@@ -301,7 +268,8 @@ find_row(struct takeover *t, struct err *e)
 	int rc =
 	    mailbox_row_find(t->a, slice_str(t->dir), &t->id, &validity, e);
 
-	if (rc == 1 && (rc = mark_get(t->a, t->id, &uid, e)) != 1)
+	if (rc == 1 &&
+	    (rc = import_mark_get(t->a, t->id, MARK_TAKEOVER, &uid, e)) != 1)
 		return rc == 0 ? 1 : rc;
 	if (rc < 0)
 		return rc;
@@ -325,8 +293,9 @@ write_some(struct takeover *t, size_t *to, struct err *e)
 	rc = mailbox_row_fill(t->a, t->id, u, t->at, *to, e);
 	if (rc != 0)
 		return rc;
-	return *to < u->n ? mark_set(t->a, t->id, u->v[*to - 1].uid, e)
-			  : mark_remove(t, e);
+	return *to < u->n
+	    ? import_mark_set(t->a, t->id, MARK_TAKEOVER, u->v[*to - 1].uid, e)
+	    : mark_remove(t, e);
 }
 
 static int

@@ -581,35 +581,37 @@ run_deliveries(struct world *w)
 	look(w, "INBOX");
 }
 
-enum { LONG_LIST = 4200 };
+enum { LONG_LIST = 4200, AGAIN = 2000 };
 
-/* courierimapuiddb with two messages, and n before them that went away. */
+/* courierimapuiddb with two messages, and n before them that went away; then
+ * more of both if the server was there again. */
 static void
-put_list(struct world *w, unsigned n)
+put_list(struct world *w, unsigned n, unsigned later)
 {
 	struct buf list;
 
 	buf_init(&list, 1 << 20);
-	buf_putf(&list, "1 1234567890 %u\n", n + 50);
+	buf_putf(
+	    &list, "1 1234567890 %u\n", n + (later != 0 ? later + 70 : 50));
 	for (unsigned i = 0; i < n; i++)
 		buf_putf(&list, "%u 15%u.M1P1.host\n", i + 1, 10000000 + i);
 	for (unsigned i = 1; i <= 2; i++)
 		buf_putf(&list, "%u 1600000000.M%uP1.host\n", n + 40 + i, i);
+	for (unsigned i = 3; i <= later; i++)
+		buf_putf(&list, "%u 1600000000.M%uP1.host\n", n + 60 + i, i);
 	put_file(w, "courierimapuiddb", buf_cstr(&list));
 	buf_fini(&list);
 }
 
+/* Messages that Courier has shown: the first was number from. */
 static void
-prepare_list(struct world *w, unsigned gone)
+put_old(struct world *w, uint32_t from, uint32_t uid)
 {
 	struct note n = {
 		.kind = NOTE_SHOWN, .mailbox = "INBOX", .validity = 1234567890
 	};
 
-	make_dirs(w);
-	deliver_durably(w, "", "mail1");
-	deliver_durably(w, "", "mail2");
-	for (uint32_t i = 1; i <= 2; i++) {
+	for (uint32_t i = from; i < from + 2; i++) {
 		char path[96], text[MESSAGE_BYTES + 1];
 
 		(void)snprintf(n.word, sizeof(n.word), "old%u", i);
@@ -617,11 +619,20 @@ prepare_list(struct world *w, unsigned gone)
 		    path, sizeof(path), "cur/1600000000.M%uP1.host:2,S", i);
 		make_text(text, n.word);
 		put_file(w, path, text);
-		n.uid = gone + 40 + i;
+		n.uid = uid + i - from;
 		n.flags = MESSAGE_SEEN;
 		ledger_note(w->l, &n);
 	}
-	put_list(w, gone);
+}
+
+static void
+prepare_list(struct world *w, unsigned gone)
+{
+	make_dirs(w);
+	deliver_durably(w, "", "mail1");
+	deliver_durably(w, "", "mail2");
+	put_old(w, 1, gone + 41);
+	put_list(w, gone, 0);
 	wait_tick(w);
 }
 
@@ -636,6 +647,19 @@ static void
 prepare_long_list(struct world *w)
 {
 	prepare_list(w, LONG_LIST);
+}
+
+/* Courier was here again: more than one transaction adopts what it gave. */
+static void
+prepare_again(struct world *w)
+{
+	prepare_list(w, 0);
+	look(w, "INBOX");
+	fixture_reopen(w->f);
+	put_old(w, AGAIN - 1, AGAIN + 59);
+	(void)unlink(fixture_path(w->f, "courierimapuiddb"));
+	put_list(w, 0, AGAIN);
+	wait_tick(w);
 }
 
 static void
@@ -703,6 +727,7 @@ static const struct script own[] = {
 	{ "deliveries", prepare_deliveries, run_deliveries, NULL, false },
 	{ "import", prepare_import, run_import, NULL, false },
 	{ "import-long", prepare_long_list, run_long_list, NULL, false },
+	{ "import-again", prepare_again, run_import, NULL, false },
 	{ "quota", world_some_mail, run_small_quota, "1300S,4C", false },
 	{ "subscriptions", world_some_mail, run_subscriptions, NULL, false },
 	{ "reopen", world_some_mail, run_reopen, NULL, false },
