@@ -49,6 +49,25 @@ grow(struct index *x, size_t cap)
 	free(old);
 }
 
+/* Slots lie in the order of hashes, which is none: they are fetched for all of
+ * the chunk before the first is written. */
+static void
+add_chunk(struct index *x, const struct chunk *c)
+{
+	uint32_t hashes[CHUNK_MAX];
+
+	for (uint32_t from = 0; from < c->n; from += CHUNK_MAX) {
+		uint32_t n = c->n - from < CHUNK_MAX ? c->n - from : CHUNK_MAX;
+
+		for (uint32_t i = 0; i < n; i++) {
+			hashes[i] = hash_of(chunk_base(c, from + i));
+			__builtin_prefetch(&x->v[hashes[i] & (x->cap - 1)], 1);
+		}
+		for (uint32_t i = 0; i < n; i++)
+			insert(x, hashes[i], c->m[from + i].uid);
+	}
+}
+
 struct index *
 index_new(const struct view *v)
 {
@@ -59,9 +78,7 @@ index_new(const struct view *v)
 		cap *= 2;
 	grow(x, cap);
 	for (size_t k = 0; k < v->n_chunks; k++)
-		for (uint32_t i = 0; i < v->v[k]->n; i++)
-			insert(x, hash_of(chunk_base(v->v[k], i)),
-			    v->v[k]->m[i].uid);
+		add_chunk(x, v->v[k]);
 	return x;
 }
 
