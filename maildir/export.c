@@ -19,6 +19,7 @@ enum export_state {
 	EXPORT_NEXT,
 	EXPORT_OPEN,
 	EXPORT_REFRESH,
+	EXPORT_PREPARE,
 	EXPORT_WRITE,
 	EXPORT_SYNC,
 	EXPORT_PLACE,
@@ -172,12 +173,24 @@ take_snapshot(struct export *x, struct err *e)
 		return rc;
 	x->change = m->change;
 	x->modseq = m->modseq;
-	if ((rc = export_files_begin(&x->files, m, e)) != 0) {
-		export_files_fini(&x->files);
-		return rc;
-	}
-	x->state = EXPORT_WRITE;
+	export_files_begin(&x->files, m);
+	x->state = EXPORT_PREPARE;
 	return 0;
+}
+
+/* A piece of it, or of the files. */
+static enum step
+piece(struct export *x, int (*fn)(struct export_files *, struct err *),
+    enum export_state next, int *rc, struct err *e)
+{
+	*rc = is_another(x) ? ERR_STALE : account_open(x->a, e);
+	if (*rc == 0)
+		*rc = fn(&x->files, e);
+	if (*rc == 0)
+		x->state = next;
+	else if (*rc == 1)
+		*rc = 0;
+	return STEP_YIELD;
 }
 
 static void
@@ -299,14 +312,10 @@ advance(struct export *x, struct waker waker, int64_t now_ms, int64_t wall_ms,
 		return STEP_NEXT;
 	case EXPORT_REFRESH:
 		return refresh(x, waker, now_ms, wall_ms, rc, e);
+	case EXPORT_PREPARE:
+		return piece(x, export_files_prepare, EXPORT_WRITE, rc, e);
 	case EXPORT_WRITE:
-		*rc = is_another(x) ? ERR_STALE
-				    : export_files_write(&x->files, e);
-		if (*rc != 1)
-			x->state = EXPORT_SYNC;
-		else
-			*rc = 0;
-		return STEP_YIELD;
+		return piece(x, export_files_write, EXPORT_SYNC, rc, e);
 	case EXPORT_SYNC:
 		return sync_files(x, waker, rc, e);
 	case EXPORT_PLACE:

@@ -19,93 +19,95 @@ static const char *const names[EXPORT_N_FILES] = {
 
 /* --- begin ---------------------------------------------------------------- */
 
-/* Number the keywords that messages have. */
-static void
-number_keywords(struct export_files *f)
+void
+export_files_begin(struct export_files *f, struct mailbox *m)
 {
-	const struct mailbox *m = f->m;
-	bool *used = mem_zalloc(m->n_sets + 1, sizeof(*used));
-	uint16_t last = 0;
-
-	f->n_keywords = m->n_keywords;
-	f->numbers = mem_zalloc(m->n_keywords + 1, sizeof(*f->numbers));
-	for (size_t k = 0; k < f->v->n_chunks; k++)
-		for (uint32_t i = 0; i < f->v->v[k]->n; i++)
-			if (f->v->v[k]->m[i].keywords < m->n_sets)
-				used[f->v->v[k]->m[i].keywords] = true;
-	for (size_t s = 0; s < m->n_sets; s++)
-		for (size_t i = 0; used[s] && i < m->sets[s].n; i++)
-			f->numbers[m->sets[s].v[i]] = 1;
-	for (size_t i = 0; i < m->n_keywords; i++)
-		if (f->numbers[i] != 0)
-			f->numbers[i] = ++last;
-	f->has_keywords = last != 0;
-	free(used);
-}
-
-struct ordered {
-	uint64_t key;
-	struct slice base;
-	uint32_t seq;
-};
-
-static int
-order_names(const void *a, const void *b)
-{
-	const struct ordered *x = a, *y = b;
-
-	if (x->key != y->key)
-		return x->key < y->key ? -1 : 1;
-	return file_name_order(x->base, y->base);
-}
-
-/* The sequence numbers as a drop listing has them. */
-static void
-order_list(struct export_files *f)
-{
-	struct ordered *v = mem_alloc(((size_t)f->v->count + 1) * sizeof(*v));
-	bool in_order = true;
-
-	f->order = mem_alloc(((size_t)f->v->count + 1) * sizeof(*f->order));
-	for (uint32_t seq = 1; seq <= f->v->count; seq++) {
-		uint32_t i;
-		const struct chunk *c = view_at(f->v, seq, &i);
-
-		v[seq - 1] = (struct ordered){ file_name_key(chunk_base(c, i)),
-			chunk_base(c, i), seq };
-		in_order = in_order &&
-		    (seq == 1 || order_names(&v[seq - 2], &v[seq - 1]) <= 0);
-	}
-	/* UIDs are given in this order, if all comes one by one */
-	if (!in_order)
-		qsort(v, f->v->count, sizeof(*v), order_names);
-	for (uint32_t i = 0; i < f->v->count; i++)
-		f->order[i] = v[i].seq;
-	free(v);
-}
-
-int
-export_files_begin(struct export_files *f, struct mailbox *m, struct err *e)
-{
-	int rc = 0;
-
 	*f = (struct export_files){ .m = m,
 		.v = view_ref(m->shown),
 		.uidvalidity = m->uidvalidity,
 		.uidnext = m->shown->uidnext,
 		.pop3_next = m->pop3_next,
-		.pop3_uidvalidity = m->pop3_uidvalidity };
+		.pop3_uidvalidity = m->pop3_uidvalidity,
+		.has_sizelist = m->dir[0] == '\0' && m->pop3_next != 0,
+		.n_used = m->n_sets,
+		.seq = 1 };
 	for (int i = 0; i < EXPORT_N_FILES; i++)
 		f->fd[i] = -1;
 	pop3_ids_init(&f->ids);
-	number_keywords(f);
-	f->has_sizelist = m->dir[0] == '\0' && m->pop3_next != 0;
-	if (f->has_sizelist) {
-		rc =
-		    account_db_failed(m->account, pop3_ids_load(m, &f->ids, e));
-		order_list(f);
+	f->used = mem_zalloc(f->n_used + 1, sizeof(*f->used));
+	listing_begin(&f->list, f->v);
+	f->loaded = !f->has_sizelist;
+}
+
+/* Which keywords they have, and their place in a drop listing; true: there are
+ * more of them. */
+static bool
+look_at_messages(struct export_files *f, int *work)
+{
+	for (; f->seq <= f->v->count && *work > 0; f->seq++, (*work)--) {
+		const struct message *msg = view_get(f->v, f->seq);
+
+		if (msg->keywords < f->n_used)
+			f->used[msg->keywords] = true;
+		if (f->has_sizelist)
+			listing_add(&f->list, f->seq, 0);
 	}
-	return rc;
+	return f->seq <= f->v->count;
+}
+
+/* Number the keywords that messages have. */
+static void
+number_keywords(struct export_files *f)
+{
+	const struct mailbox *m = f->m;
+	uint16_t last = 0;
+
+	f->n_keywords = m->n_keywords;
+	f->numbers = mem_zalloc(m->n_keywords + 1, sizeof(*f->numbers));
+	for (size_t s = 0; s < f->n_used && s < m->n_sets; s++)
+		for (size_t i = 0; f->used[s] && i < m->sets[s].n; i++)
+			f->numbers[m->sets[s].v[i]] = 1;
+	for (size_t i = 0; i < m->n_keywords; i++)
+		if (f->numbers[i] != 0)
+			f->numbers[i] = ++last;
+	f->has_keywords = last != 0;
+}
+
+/* Ids may have been given while they were read: numbers are never given twice,
+ * by whomever. */
+static void
+raise_pop3_next(struct export_files *f)
+{
+	for (size_t i = 0; i < f->ids.n; i++) {
+		const struct pop3_id *id = &f->ids.v[i];
+
+		if (id->uidvalidity == f->pop3_uidvalidity &&
+		    id->n >= f->pop3_next && id->n < UINT32_MAX)
+			f->pop3_next = id->n + 1;
+	}
+}
+
+int
+export_files_prepare(struct export_files *f, struct err *e)
+{
+	int work = PIECE_WORK, rc = 0;
+
+	if (!f->loaded) {
+		rc = account_db_failed(f->m->account,
+		    pop3_ids_load_some(f->m, &f->ids, &f->loader, &work, e));
+		f->loaded = rc == 0;
+	}
+	if (rc != 0)
+		return rc;
+	if (!f->listed && look_at_messages(f, &work))
+		return 1;
+	f->listed = true;
+	if (work <= 0 || listing_sort(&f->list, &work))
+		return 1;
+	number_keywords(f);
+	raise_pop3_next(f);
+	f->seq = 0;
+	return 0;
 }
 
 void
@@ -122,7 +124,8 @@ export_files_fini(struct export_files *f)
 	}
 	view_unref(&f->v);
 	pop3_ids_fini(&f->ids);
-	free(f->order);
+	listing_fini(&f->list);
+	free(f->used);
 	free(f->numbers);
 	*f = (struct export_files){ 0 };
 }
@@ -254,8 +257,9 @@ put_lines(struct export_files *f, struct buf *out)
 
 	for (int n = 0; n < WRITE_SLICE && f->seq <= f->v->count; n++) {
 		uint32_t i,
-		    seq = f->which == EXPORT_SIZELIST ? f->order[f->seq - 1]
-						      : f->seq;
+		    seq = f->which == EXPORT_SIZELIST
+		    ? f->list.v[f->seq - 1].seq
+		    : f->seq;
 		const struct chunk *c = view_at(f->v, seq, &i);
 
 		put[f->which](f, out, c, i);

@@ -7,6 +7,7 @@
 #define MAILDIR_EXPORT_FILES_H
 
 #include "maildir/import.h"
+#include "maildir/listing.h"
 #include "maildir/pop3_ids.h"
 
 enum export_file {
@@ -23,8 +24,13 @@ struct export_files {
 	uint32_t pop3_next, pop3_uidvalidity;
 	bool has_keywords; /* else there shall be no ":list" */
 	bool has_sizelist;
+	/* of the drop listing, while it is being read */
 	struct pop3_ids ids;
-	uint32_t *order;   /* sequence numbers in the order of the list */
+	struct pop3_ids_loader loader;
+	struct listing list;
+	bool loaded, listed;
+	bool *used;	   /* sets of keywords that messages have */
+	size_t n_used;	   /* sets that there were */
 	uint16_t *numbers; /* of each keyword in the list, from 1; 0: unused */
 	size_t n_keywords; /* of numbers */
 	int fd[EXPORT_N_FILES]; /* below tmp/, -1: not made */
@@ -35,8 +41,9 @@ struct export_files {
 };
 
 /* Take the mailbox as it is shown now, which stays open until the fini. */
-int export_files_begin(
-    struct export_files *f, struct mailbox *m, struct err *e) MUST_USE;
+void export_files_begin(struct export_files *f, struct mailbox *m);
+/* Read what is to be written.  1: there is more; 0: it is all there; ERR_*. */
+int export_files_prepare(struct export_files *f, struct err *e) MUST_USE;
 /* A piece.  1: there is more; 0: all is written; else ERR_*. */
 int export_files_write(struct export_files *f, struct err *e) MUST_USE;
 void export_files_sync_fds(struct export_files *f, struct sync_fds *fds);

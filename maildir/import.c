@@ -327,6 +327,7 @@ import_free(struct import **pin)
 	foreign_keywords_close(&in->keywords);
 	foreign_sizelist_close(&in->list);
 	adopting_fini(&in->adopting);
+	pop3_import_fini(&in->pop3);
 	free(in->ids);
 	free(in);
 }

@@ -4,7 +4,6 @@
  */
 #include "base/mem.h"
 #include "maildir/import_impl.h"
-#include "maildir/pop3_ids.h"
 
 enum {
 	FINISH_BEGIN,
@@ -13,6 +12,7 @@ enum {
 	FINISH_READ_LIST,
 	FINISH_ADOPT_KEYWORDS,
 	FINISH_LOOK_UP,
+	FINISH_IDS,
 	FINISH_NOTE,
 	FINISH_DONE,
 };
@@ -52,7 +52,9 @@ is_read(enum foreign_step step, bool *has)
 	return step != FOREIGN_MORE;
 }
 
-/* The UIDs of the entries of a list for POP3; true: all are there. */
+/* The UIDs of the entries of a list for POP3; true: all are there.  They stay
+ * those of these messages, whatever happens to the mailbox until they are
+ * used. */
 static bool
 look_up(struct import *in, int *work)
 {
@@ -61,15 +63,17 @@ look_up(struct import *in, int *work)
 	    : in->has_list	? in->list.l.n
 				: 0;
 
-	if (in->ids == NULL) {
+	if (in->ids == NULL)
 		in->ids = mem_alloc((n + 1) * sizeof(*in->ids));
-		in->change = m->change;
-	}
 	for (; in->at<n && * work> 0; in->at++, (*work)--)
 		in->ids[in->at] = mailbox_find_base(m,
 		    in->has_uids ? in->uids.u.v[in->at].base
 				 : in->list.l.v[in->at].base);
-	return in->at == n;
+	if (in->at < n)
+		return false;
+	pop3_import_begin(&in->pop3, in->has_uids ? &in->uids.u : NULL,
+	    in->has_list ? &in->list.l : NULL, in->ids);
+	return true;
 }
 
 static int
@@ -83,10 +87,6 @@ note(struct import *in, struct err *e)
 		return rc;
 	if (in->has_keywords)
 		rc = import_end_keywords(in, e);
-	if (rc == 0)
-		rc = pop3_ids_import(m, in->has_uids ? &in->uids.u : NULL,
-		    in->has_list ? &in->list.l : NULL,
-		    m->change == in->change ? in->ids : NULL, &ed.changed, e);
 	if (rc == 0)
 		rc = import_note_changed(in, PRINT_N_UIDS, PRINT_N_KINDS, e);
 	return import_commit(&ed, rc, e);
@@ -123,8 +123,15 @@ advance(struct import *in, int *work, struct err *e)
 		return rc == 1 ? 0 : rc;
 	case FINISH_LOOK_UP:
 		if (look_up(in, work))
-			in->phase = FINISH_NOTE;
+			in->phase = in->has_uids || in->has_list ? FINISH_IDS
+								 : FINISH_NOTE;
 		return 0;
+	case FINISH_IDS:
+		rc = account_db_failed(in->m->account,
+		    pop3_import_step(&in->pop3, in->m, work, e));
+		if (rc == 0)
+			in->phase = FINISH_NOTE;
+		return rc == 1 ? 0 : rc;
 	case FINISH_NOTE:
 		if ((rc = note(in, e)) == 0)
 			in->phase = FINISH_DONE;

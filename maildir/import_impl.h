@@ -8,6 +8,7 @@
 
 #include "maildir/adopt.h"
 #include "maildir/import.h"
+#include "maildir/pop3_import.h"
 
 /* One that is under way; each half has phases of its own. */
 struct import {
@@ -30,7 +31,7 @@ struct import {
 	size_t at, n;	 /* entries looked at, and left */
 	struct adopting adopting;
 	uint32_t *ids;	 /* UIDs of the entries of a list for POP3 */
-	uint64_t change; /* of the mailbox, when those were looked up */
+	struct pop3_import pop3;
 };
 
 /* It holds nothing yet, and may be copied. */

@@ -57,7 +57,7 @@ struct store {
 	bool watch_full; /* said that watches ran out */
 	struct watched_dir *watches[WATCH_BUCKETS]; /* by watch descriptor */
 	struct account *accounts[ACCOUNT_BUCKETS];
-	unsigned n_open; /* databases */
+	unsigned n_open;  /* databases */
 	unsigned n_ahead; /* passes that read ahead */
 	struct cache_pool *cache_pool;
 	struct shared_indexes *shared; /* files read, or NULL */
@@ -224,6 +224,10 @@ struct mailbox {
 	struct mailbox_listener *listeners;
 
 	struct imported imported;
+	struct pop3_job *pop3_jobs; /* under way: pop3.c */
+	unsigned pop3_changes;	    /* of unique-ids, committed here */
+	unsigned pop3_synced;	    /* so many are durable */
+	unsigned pop3_syncing;	    /* when pop3_sync was started */
 	struct sync pop3_sync;
 	struct waker_list pop3_wakers;
 	uint64_t used;
@@ -453,6 +457,13 @@ struct quota_usage;
 /* Sum up anew; write: and have maildirsize say so. */
 int quota_count(struct account *a, bool write, struct quota_usage *u,
     struct err *e) MUST_USE;
+
+/* --- pop3.c --------------------------------------------------------------- */
+
+/* Whoever waits for a drop listing goes away. */
+void pop3_forget(struct mailbox *m, void *arg);
+/* All that is under way ends. */
+void pop3_stop(struct mailbox *m);
 
 /* --- vanished.c ----------------------------------------------------------- */
 

@@ -124,8 +124,7 @@ mailbox_dispose(struct mailbox *m)
 	while (m->listeners != NULL)
 		mailbox_unlisten(m->listeners);
 	scan_free(m);
-	sync_forget(&m->pop3_sync);
-	free(m->pop3_wakers.v);
+	pop3_stop(m);
 	for (int d = 0; d < 2; d++) {
 		watch_remove(&m->dirs[d]);
 		watch_drop_events(&m->dirs[d]);
@@ -256,7 +255,7 @@ mailbox_forget_waker(struct mailbox *m, void *arg)
 {
 	MAGIC_CHECK(m, MAILBOX_MAGIC);
 	scan_forget_waker(m, arg);
-	waker_list_forget(&m->pop3_wakers, arg);
+	pop3_forget(m, arg);
 }
 
 void

@@ -48,12 +48,15 @@ libmaildir_a_SOURCES = \
 	maildir/layout.c maildir/layout.h \
 	maildir/link_target.c maildir/link_target.h \
 	maildir/mailbox.c maildir/mailbox.h maildir/mailbox_open.c \
+	maildir/listing.c maildir/listing.h \
 	maildir/maintain.c maildir/maintain.h \
 	maildir/message.c \
 	maildir/name.c maildir/name.h \
 	maildir/name_table.c maildir/name_table.h \
 	maildir/open.c \
+	maildir/piece_sort.c maildir/piece_sort.h \
 	maildir/pop3.c maildir/pop3_ids.c maildir/pop3_ids.h \
+	maildir/pop3_import.c maildir/pop3_import.h \
 	maildir/quota.c maildir/quota_count.c \
 	maildir/quota_file.c maildir/quota_file.h \
 	maildir/record.c maildir/record.h \
@@ -185,6 +188,12 @@ TESTS += tests/unit/test_maildir_adopt
 tests_unit_test_maildir_adopt_SOURCES = tests/unit/test_maildir_adopt.c \
 	$(MAILDIR_FIXTURE)
 tests_unit_test_maildir_adopt_LDADD = $(MAILDIR_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_maildir_listing
+TESTS += tests/unit/test_maildir_listing
+tests_unit_test_maildir_listing_SOURCES = tests/unit/test_maildir_listing.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_listing_LDADD = $(MAILDIR_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_maildir_export
 TESTS += tests/unit/test_maildir_export

@@ -1,5 +1,13 @@
 /*
  * The drop listing.  Its unique-ids are in pop3_ids.c.
+ *
+ * It is made in pieces, of the view that was shown when it was begun, for each
+ * who wants one on his own.  The ids of messages that have none are given in
+ * several transactions: the first takes as many numbers as there are such
+ * messages, then come the ids, by UIDs.  Who ends in the middle of it leaves
+ * numbers that nobody has, and whoever comes next gives others to the rest.
+ * Two who give ids at the same time agree, since an id that is there stays;
+ * nobody is shown one before all that were given here are durable.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -9,8 +17,40 @@
 
 #include "base/fsx.h"
 #include "base/mem.h"
+#include "maildir/listing.h"
 #include "maildir/pop3_ids.h"
 #include "maildir/work.h"
+
+enum job_phase {
+	JOB_SIZES,
+	JOB_LOAD,
+	JOB_FIND_NEW,
+	JOB_SORT_NEW,
+	JOB_TAKE_NUMBERS,
+	JOB_SORT_GIVEN,
+	JOB_GIVE,
+	JOB_SYNC,
+	JOB_LIST,
+	JOB_SORT,
+	JOB_BUILD,
+};
+
+struct pop3_job {
+	struct pop3_job *next; /* of the mailbox */
+	const void *owner;     /* argument of its waker */
+	enum job_phase phase;
+	struct view *v;
+	uint32_t seq; /* the next message, from 1 */
+	struct pop3_ids ids, given;
+	struct pop3_ids_loader loader;
+	struct listing list;
+	struct piece_sort sort; /* of given */
+	size_t at;
+	/* what is handed out in the end */
+	struct pop3_entry *entries;
+	size_t *text_at, n;
+	struct buf texts;
+};
 
 enum {
 	READ_BYTES = 65536,
@@ -88,46 +128,194 @@ fill_size(struct mailbox *m, uint32_t uid, struct fixed *f)
 
 /* Fill in unknown sizes; true: there are more. */
 static bool
-fill_sizes(struct mailbox *m)
+fill_sizes(struct mailbox *m, struct pop3_job *j, int *work)
 {
 	int64_t budget = SIZE_SLICE;
 
-	for (uint32_t seq = 1; seq <= m->shown->count; seq++) {
+	for (; j->seq <= j->v->count && *work > 0; j->seq++, (*work)--) {
 		uint32_t i;
-		const struct chunk *c = view_at(m->shown, seq, &i);
+		const struct chunk *c = view_at(j->v, j->seq, &i);
 		struct fixed *f = chunk_fixed(c, i);
 
 		if (f->wire_size != SIZE_UNKNOWN && f->ending != ENDING_UNKNOWN)
 			continue;
-		if (budget <= 0)
-			return true;
+		if (budget <= 0) {
+			*work = 0;
+			break;
+		}
 		budget -= fill_size(m, c->m[i].uid, f);
 	}
+	return j->seq <= j->v->count;
+}
+
+/* --- jobs ----------------------------------------------------------------- */
+
+static struct pop3_job *
+job_of(struct mailbox *m, const void *owner)
+{
+	struct pop3_job *j = m->pop3_jobs;
+
+	while (j != NULL && j->owner != owner)
+		j = j->next;
+	if (j != NULL)
+		return j;
+	j = MEM_NEW(struct pop3_job);
+	j->owner = owner;
+	j->v = view_ref(m->shown);
+	j->seq = 1;
+	pop3_ids_init(&j->ids);
+	pop3_ids_init(&j->given);
+	buf_init(&j->texts, ((size_t)j->v->count + 1) * UNIQUE_ID_BYTES);
+	j->next = m->pop3_jobs;
+	m->pop3_jobs = j;
+	return j;
+}
+
+static void
+job_end(struct mailbox *m, struct pop3_job *j)
+{
+	struct pop3_job **at = &m->pop3_jobs;
+
+	while (*at != j)
+		at = &(*at)->next;
+	*at = j->next;
+	pop3_ids_fini(&j->ids);
+	pop3_ids_fini(&j->given);
+	listing_fini(&j->list);
+	piece_sort_fini(&j->sort);
+	view_unref(&j->v);
+	buf_fini(&j->texts);
+	free(j->entries);
+	free(j->text_at);
+	free(j);
+}
+
+void
+pop3_forget(struct mailbox *m, void *arg)
+{
+	struct pop3_job *j = m->pop3_jobs;
+
+	waker_list_forget(&m->pop3_wakers, arg);
+	while (j != NULL && j->owner != arg)
+		j = j->next;
+	if (j != NULL)
+		job_end(m, j);
+}
+
+void
+pop3_stop(struct mailbox *m)
+{
+	while (m->pop3_jobs != NULL)
+		job_end(m, m->pop3_jobs);
+	sync_forget(&m->pop3_sync);
+	free(m->pop3_wakers.v);
+	m->pop3_wakers = (struct waker_list){ 0 };
+}
+
+/* On to another phase. */
+static int
+go_to(struct pop3_job *j, enum job_phase phase)
+{
+	j->phase = phase;
+	j->seq = 1;
+	j->at = 0;
+	return 0;
+}
+
+/* --- giving ids ----------------------------------------------------------- */
+
+/* Those without an id; true: there is more to look at. */
+static bool
+find_new(struct pop3_job *j, int *work)
+{
+	if (j->seq == 1)
+		listing_begin(&j->list, j->v);
+	for (; j->seq <= j->v->count && *work > 0; j->seq++, (*work)--)
+		if (pop3_ids_find(&j->ids, view_get(j->v, j->seq)->uid) == NULL)
+			listing_add(&j->list, j->seq, 0);
+	return j->seq <= j->v->count;
+}
+
+/* A transaction after which so many numbers are these messages'. */
+static int
+take_numbers(struct mailbox *m, uint32_t n, uint32_t *first, struct err *e)
+{
+	uint32_t next, validity;
+	int rc = pop3_ids_begin(m, e);
+
+	if (rc != 0)
+		return rc;
+	next = m->pop3_next;
+	validity = m->pop3_uidvalidity;
+	if (next == 0) {
+		m->pop3_next = 1;
+		m->pop3_uidvalidity = m->uidvalidity;
+	}
+	/* numbers go on where another server's ended, and will do so again */
+	if (m->account->in_memory)
+		m->pop3_uidvalidity = m->uidvalidity;
+	*first = m->pop3_next;
+	m->pop3_next += n;
+	if ((rc = pop3_ids_commit(m, 0, e)) != 0) {
+		m->pop3_next = next;
+		m->pop3_uidvalidity = validity;
+	}
+	return rc;
+}
+
+static int
+order_given(const void *a, const void *b, void *arg)
+{
+	(void)arg;
+	return pop3_id_order(a, b);
+}
+
+/* Numbers in the order of the names; they are written by UIDs. */
+static int
+number_new(struct mailbox *m, struct pop3_job *j, struct err *e)
+{
+	uint32_t first;
+	int rc = take_numbers(m, (uint32_t)j->list.n, &first, e);
+
+	if (rc != 0)
+		return rc;
+	for (size_t i = 0; i < j->list.n; i++)
+		pop3_ids_add(&j->given,
+		    &(struct pop3_id){
+			.uid = view_get(j->v, j->list.v[i].seq)->uid,
+			.n = first + (uint32_t)i,
+			.uidvalidity = m->pop3_uidvalidity,
+			.size = SIZE_UNKNOWN });
+	listing_fini(&j->list);
+	piece_sort_begin(&j->sort, j->given.v, j->given.n, sizeof(*j->given.v),
+	    order_given, NULL);
+	j->given.v = NULL;
+	return 0;
+}
+
+static bool
+sort_given(struct pop3_job *j, int *work)
+{
+	if (piece_sort_some(&j->sort, work))
+		return true;
+	j->given.v = piece_sort_take(&j->sort);
+	j->given.cap = j->given.n;
 	return false;
 }
 
-/* --- listing -------------------------------------------------------------- */
-
-/* A message of the view, in the order of the listing. */
-struct place_in_list {
-	struct slice base;
-	const struct pop3_id *id;
-	uint32_t uid;
-	uint64_t octets; /* as RETR sends them */
-	enum header_bytes header;
-};
-
-static int
-order_places(const void *a, const void *b)
+/* All that was given is to be read again: another process may have given some
+ * of it before. */
+static void
+read_again(struct pop3_job *j)
 {
-	const struct place_in_list *x = a, *y = b;
-	/* Dovecot's order comes first, and 0 is none */
-	uint32_t ox = x->id != NULL ? x->id->order - 1 : UINT32_MAX;
-	uint32_t oy = y->id != NULL ? y->id->order - 1 : UINT32_MAX;
-
-	return ox != oy ? (ox < oy ? -1 : 1)
-			: file_name_order(x->base, y->base);
+	pop3_ids_fini(&j->ids);
+	pop3_ids_fini(&j->given);
+	pop3_ids_init(&j->ids);
+	pop3_ids_init(&j->given);
+	j->loader = (struct pop3_ids_loader){ 0 };
 }
+
+/* --- listing -------------------------------------------------------------- */
 
 /* RFC 1939 11: the message as it goes out, with an end to its last line. */
 static uint64_t
@@ -149,26 +337,50 @@ header_bytes(const struct fixed *f, const struct pop3_id *id)
 				    : HEADER_UNKNOWN;
 }
 
-static struct place_in_list *
-ordered(const struct view *v, const struct pop3_ids *ids)
+static bool
+list_all(struct pop3_job *j, int *work)
 {
-	struct place_in_list *list =
-	    mem_alloc(((size_t)v->count + 1) * sizeof(*list));
-	size_t n = 0;
+	if (j->seq == 1)
+		listing_begin(&j->list, j->v);
+	for (; j->seq <= j->v->count && *work > 0; j->seq++, (*work)--) {
+		const struct pop3_id *id =
+		    pop3_ids_find(&j->ids, view_get(j->v, j->seq)->uid);
 
-	for (size_t k = 0; k < v->n_chunks; k++)
-		for (uint32_t i = 0; i < v->v[k]->n; i++) {
-			uint32_t uid = v->v[k]->m[i].uid;
-			const struct fixed *f = chunk_fixed(v->v[k], i);
-			const struct pop3_id *id = pop3_ids_find(ids, uid);
+		listing_add(&j->list, j->seq, id != NULL ? id->order : 0);
+	}
+	return j->seq <= j->v->count;
+}
 
-			list[n++] =
-			    (struct place_in_list){ chunk_base(v->v[k], i), id,
-				    uid, octets(f), header_bytes(f, id) };
-		}
-	if (n != 0)
-		qsort(list, n, sizeof(*list), order_places);
-	return list;
+static void
+build_one(struct pop3_job *j, uint32_t seq)
+{
+	uint32_t i;
+	const struct chunk *c = view_at(j->v, seq, &i);
+	const struct fixed *f = chunk_fixed(c, i);
+	const struct pop3_id *id = pop3_ids_find(&j->ids, c->m[i].uid);
+	uint64_t size = octets(f);
+
+	/* no size: the file went away meanwhile */
+	if (id == NULL || size == SIZE_UNKNOWN)
+		return;
+	j->entries[j->n] = (struct pop3_entry){
+		.uid = c->m[i].uid, .size = size, .header = header_bytes(f, id)
+	};
+	j->text_at[j->n++] = buf_len(&j->texts);
+	pop3_id_put(&j->texts, &j->ids, id, chunk_base(c, i));
+	buf_putc(&j->texts, '\0');
+}
+
+static bool
+build(struct pop3_job *j, int *work)
+{
+	if (j->entries == NULL) {
+		j->entries = mem_alloc((j->list.n + 1) * sizeof(*j->entries));
+		j->text_at = mem_alloc((j->list.n + 1) * sizeof(*j->text_at));
+	}
+	for (; j->at<j->list.n && * work> 0; j->at++, (*work)--)
+		build_one(j, j->list.v[j->at].seq);
+	return j->at < j->list.n;
 }
 
 /* The entries, and behind them the text of their unique-ids. */
@@ -188,35 +400,7 @@ pack(const struct pop3_entry *v, const size_t *at, size_t n, struct slice texts)
 	return out;
 }
 
-static void
-build(struct mailbox *m, const struct pop3_ids *l, struct pop3_entry **out,
-    size_t *n)
-{
-	uint32_t count = m->shown->count;
-	struct place_in_list *list = ordered(m->shown, l);
-	struct pop3_entry *v = mem_zalloc((size_t)count + 1, sizeof(*v));
-	size_t *at = mem_alloc(((size_t)count + 1) * sizeof(*at)), done = 0;
-	struct buf texts;
-
-	buf_init(&texts, ((size_t)count + 1) * UNIQUE_ID_BYTES);
-	for (uint32_t i = 0; i < count; i++) {
-		/* no size: the file went away meanwhile */
-		if (list[i].id == NULL || list[i].octets == SIZE_UNKNOWN)
-			continue;
-		v[done].uid = list[i].uid;
-		v[done].size = list[i].octets;
-		v[done].header = list[i].header;
-		at[done++] = buf_len(&texts);
-		pop3_id_put(&texts, l, list[i].id, list[i].base);
-		buf_putc(&texts, '\0');
-	}
-	*out = pack(v, at, done, buf_slice(&texts));
-	*n = done;
-	buf_fini(&texts);
-	free(at);
-	free(v);
-	free(list);
-}
+/* --- steps ---------------------------------------------------------------- */
 
 static void
 on_synced(void *arg)
@@ -234,32 +418,109 @@ start_sync(struct mailbox *m)
 	struct sync_fds fds = { 0 };
 	int rc = account_sync_fds(m->account, &fds, NULL);
 
-	if (rc == 0)
-		sync_start(&m->pop3_sync, m->account->store->opt.syncer,
-		    m->account, &fds, (struct waker){ on_synced, m });
-	return rc;
+	if (rc != 0)
+		return rc;
+	m->pop3_syncing = m->pop3_changes;
+	sync_start(&m->pop3_sync, m->account->store->opt.syncer, m->account,
+	    &fds, (struct waker){ on_synced, m });
+	return 0;
+}
+
+/* On to the next phase if that was all of this one. */
+static int
+then(struct pop3_job *j, bool more, enum job_phase next)
+{
+	return more ? 0 : go_to(j, next);
 }
 
 static int
-list_now(struct mailbox *m, struct pop3_entry **out, size_t *n, bool *wait)
+give(struct mailbox *m, struct pop3_job *j, int *work)
 {
-	struct pop3_ids l;
+	int rc = pop3_ids_write_some(m, &j->given, &j->at, work, NULL);
+
+	if (rc != 0)
+		return rc == 1 ? 0 : rc;
+	read_again(j);
+	return go_to(j, JOB_LOAD);
+}
+
+/* 0: go on; 1: it is all there; or ERR_*. */
+static int
+advance(struct mailbox *m, struct pop3_job *j, int *work)
+{
 	int rc;
 
-	*wait = false;
-	if ((rc = account_open(m->account, NULL)) != 0)
-		return rc;
-	if (m->gone)
-		return ERR_STALE;
-	pop3_ids_init(&l);
-	rc = account_db_failed(m->account, pop3_ids_ensure(m, &l, NULL));
-	if (rc == 1) {
-		*wait = true;
-		rc = start_sync(m);
-	} else if (rc == 0) {
-		build(m, &l, out, n);
+	switch (j->phase) {
+	case JOB_SIZES:
+		return then(j, fill_sizes(m, j, work), JOB_LOAD);
+	case JOB_LOAD:
+		rc = pop3_ids_load_some(m, &j->ids, &j->loader, work, NULL);
+		return rc < 0 ? rc : then(j, rc == 1, JOB_FIND_NEW);
+	case JOB_FIND_NEW:
+		rc = then(j, find_new(j, work), JOB_SORT_NEW);
+		return j->phase == JOB_SORT_NEW && j->list.n == 0
+		    ? go_to(j, JOB_SYNC)
+		    : rc;
+	case JOB_SORT_NEW:
+		return then(j, listing_sort(&j->list, work), JOB_TAKE_NUMBERS);
+	case JOB_TAKE_NUMBERS:
+		rc = number_new(m, j, NULL);
+		*work -= (int)j->given.n;
+		return rc == 0 ? go_to(j, JOB_SORT_GIVEN) : rc;
+	case JOB_SORT_GIVEN:
+		return then(j, sort_given(j, work), JOB_GIVE);
+	case JOB_GIVE:
+		return give(m, j, work);
+	case JOB_SYNC:
+		return m->pop3_synced != m->pop3_changes ? start_sync(m)
+							 : go_to(j, JOB_LIST);
+	case JOB_LIST:
+		return then(j, list_all(j, work), JOB_SORT);
+	case JOB_SORT:
+		return then(j, listing_sort(&j->list, work), JOB_BUILD);
+	case JOB_BUILD:
+		break;
 	}
-	pop3_ids_fini(&l);
+	return build(j, work) ? 0 : 1;
+}
+
+static int
+step_job(struct mailbox *m, struct pop3_job *j)
+{
+	int work = PIECE_WORK, rc = 0;
+
+	while (rc == 0 && !sync_busy(&m->pop3_sync) && !m->pop3_sync.done) {
+		if (work <= 0)
+			return ERR_MORE;
+		if ((rc = account_open(m->account, NULL)) != 0)
+			return rc;
+		if (m->gone)
+			return ERR_STALE;
+		rc = account_db_failed(m->account, advance(m, j, &work));
+	}
+	return rc;
+}
+
+static void
+hand_out(
+    struct mailbox *m, struct pop3_job *j, struct pop3_entry **out, size_t *n)
+{
+	*out = pack(j->entries, j->text_at, j->n, buf_slice(&j->texts));
+	*n = j->n;
+	job_end(m, j);
+}
+
+/* The sync has ended; 0 or ERR_*. */
+static int
+take_sync(struct mailbox *m)
+{
+	int rc;
+
+	if (!m->pop3_sync.done)
+		return 0;
+	m->pop3_sync.done = false;
+	if ((rc = account_synced(m->account, &m->pop3_sync)) == 0)
+		m->pop3_synced = m->pop3_syncing;
 	return rc;
 }
 
@@ -267,30 +528,29 @@ enum step
 mailbox_pop3_list(struct mailbox *m, struct waker waker, int64_t now_ms,
     struct pop3_entry **out, size_t *n, int *result)
 {
-	bool wait;
+	struct pop3_job *j;
+	int rc;
 
 	MAGIC_CHECK(m, MAILBOX_MAGIC);
-	for (;;) {
+	j = job_of(m, waker.arg);
+	do {
 		if (sync_busy(&m->pop3_sync)) {
 			waker_list_add(&m->pop3_wakers, waker);
 			return STEP_WAIT_SYNC;
 		}
-		if (m->pop3_sync.done) {
-			m->pop3_sync.done = false;
-			*result = account_synced(m->account, &m->pop3_sync);
-			if (*result != 0)
-				return STEP_DONE;
-		}
-		if (!m->gone && fill_sizes(m))
-			return STEP_YIELD;
-		*result = list_now(m, out, n, &wait);
-		if (*result == ERR_BUSY || room_made_for(m->account, *result)) {
-			if (work_still_busy(&m->busy_since_ms, now_ms))
-				return *result == ERR_BUSY ? STEP_WAIT_PEER
-							   : STEP_YIELD;
-		}
-		m->busy_since_ms = 0;
-		if (*result != 0 || !wait)
-			return STEP_DONE;
-	}
+		if ((rc = take_sync(m)) == 0)
+			rc = step_job(m, j);
+	} while (rc == 0);
+	if (rc == ERR_MORE)
+		return STEP_YIELD;
+	if ((rc == ERR_BUSY || room_made_for(m->account, rc)) &&
+	    work_still_busy(&m->busy_since_ms, now_ms))
+		return rc == ERR_BUSY ? STEP_WAIT_PEER : STEP_YIELD;
+	m->busy_since_ms = 0;
+	if (rc == 1)
+		hand_out(m, j, out, n);
+	else
+		job_end(m, j);
+	*result = rc == 1 ? 0 : rc;
+	return STEP_DONE;
 }

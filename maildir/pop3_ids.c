@@ -1,5 +1,6 @@
 #include "maildir/pop3_ids.h"
 
+#include <limits.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -32,8 +33,8 @@ pop3_ids_fini(struct pop3_ids *l)
 	*l = (struct pop3_ids){ 0 };
 }
 
-static void
-add(struct pop3_ids *l, const struct pop3_id *id)
+void
+pop3_ids_add(struct pop3_ids *l, const struct pop3_id *id)
 {
 	if (l->n == l->cap) {
 		l->cap = l->cap * 2 + 64;
@@ -65,19 +66,12 @@ pop3_ids_find(const struct pop3_ids *l, uint32_t uid)
 	return find_first(l, l->n, uid);
 }
 
-static int
-order_ids(const void *a, const void *b)
+int
+pop3_id_order(const void *a, const void *b)
 {
 	const struct pop3_id *x = a, *y = b;
 
 	return x->uid < y->uid ? -1 : x->uid > y->uid;
-}
-
-static void
-sort(struct pop3_ids *l)
-{
-	if (l->n != 0)
-		qsort(l->v, l->n, sizeof(*l->v), order_ids);
 }
 
 /* --- reading -------------------------------------------------------------- */
@@ -128,38 +122,65 @@ decode_ids(struct pop3_ids *l, struct slice blob)
 	for (; blob.n != 0; blob = slice_skip(blob, ID_BYTES)) {
 		struct pop3_id id = decode(blob.p);
 
-		add(l, &id);
+		pop3_ids_add(l, &id);
 	}
 	return true;
 }
 
+/* Rows of one table from a key on; 1: there are more; 0: that was all. */
 static int
 load(struct mailbox *m, struct pop3_ids *l, enum db_sql which,
-    bool (*take)(struct pop3_ids *, struct slice), struct err *e)
+    bool (*take)(struct pop3_ids *, struct slice), uint64_t *next,
+    uint32_t last, int *work, struct err *e)
 {
 	struct db *db = &m->account->db;
-	sqlite3_stmt *s = db_stmt(db, which);
-	int rc;
+	sqlite3_stmt *s;
+	int rc = 1;
 
-	db_bind_i64(s, 1, chunk_key(m, 0));
-	db_bind_i64(s, 2, chunk_key(m, UINT32_MAX));
-	while ((rc = db_step(db, s, e)) == 1) {
+	if (*next > last)
+		return 0;
+	s = db_stmt(db, which);
+	db_bind_i64(s, 1, chunk_key(m, (uint32_t)*next));
+	db_bind_i64(s, 2, chunk_key(m, last));
+	while (*work > 0 && (rc = db_step(db, s, e)) == 1) {
+		uint32_t first = (uint32_t)sqlite3_column_int64(s, 0);
 		struct slice blob = db_column_blob(s, 1);
 
-		if (blob_open(&blob) && take(l, blob))
-			continue;
-		(void)sqlite3_reset(s);
-		return err_set(e, ERR_DAMAGED, "unique-ids damaged");
+		if (!blob_open(&blob) || !take(l, blob)) {
+			rc = err_set(e, ERR_DAMAGED, "unique-ids damaged");
+			break;
+		}
+		*next = (uint64_t)first + 1;
+		*work -= BUCKET;
 	}
+	(void)sqlite3_reset(s);
 	return rc;
+}
+
+int
+pop3_ids_load_some(struct mailbox *m, struct pop3_ids *l,
+    struct pop3_ids_loader *r, int *work, struct err *e)
+{
+	int rc;
+
+	if (!r->texts) {
+		rc = load(m, l, DB_POP3_LIST, decode_ids, &r->next, UINT32_MAX,
+		    work, e);
+		if (rc != 0)
+			return rc;
+		*r = (struct pop3_ids_loader){ .texts = true };
+	}
+	return load(m, l, DB_POP3_TEXT_LIST, decode_texts, &r->next, UINT32_MAX,
+	    work, e);
 }
 
 int
 pop3_ids_load(struct mailbox *m, struct pop3_ids *l, struct err *e)
 {
-	int rc = load(m, l, DB_POP3_LIST, decode_ids, e);
+	struct pop3_ids_loader r = { .next = 0 };
+	int work = INT_MAX;
 
-	return rc != 0 ? rc : load(m, l, DB_POP3_TEXT_LIST, decode_texts, e);
+	return pop3_ids_load_some(m, l, &r, &work, e);
 }
 
 /* --- writing -------------------------------------------------------------- */
@@ -228,121 +249,123 @@ put_bucket(struct mailbox *m, const struct pop3_ids *l, size_t from, size_t to,
 	return rc;
 }
 
-/* Write the buckets that got new ids. */
+/* What the database has of a bucket, and those of l that have none there yet:
+ * from … to are all of it.  *changed: there were some. */
 static int
-store_ids(struct mailbox *m, const struct pop3_ids *l, struct err *e)
+write_bucket(struct mailbox *m, const struct pop3_ids *l, size_t from,
+    size_t to, bool *changed, struct err *e)
 {
-	size_t to;
-	int rc = 0;
+	uint32_t first = l->v[from].uid / BUCKET * BUCKET;
+	uint64_t next = first;
+	struct pop3_ids b;
+	int work = INT_MAX, rc;
+	size_t known;
 
-	for (size_t from = 0; from < l->n && rc == 0; from = to) {
-		bool fresh = false;
+	pop3_ids_init(&b);
+	rc = load(m, &b, DB_POP3_LIST, decode_ids, &next, first, &work, e);
+	next = first;
+	if (rc == 0)
+		rc = load(m, &b, DB_POP3_TEXT_LIST, decode_texts, &next, first,
+		    &work, e);
+	known = b.n;
+	for (size_t i = from; i < to && rc == 0; i++) {
+		struct pop3_id id = l->v[i];
 
-		for (to = from; to < l->n &&
-		     l->v[to].uid / BUCKET == l->v[from].uid / BUCKET;
-		     to++)
-			fresh = fresh || l->v[to].fresh;
-		if (fresh)
-			rc = put_bucket(m, l, from, to, e);
+		if (find_first(&b, known, id.uid) != NULL)
+			continue;
+		id.text_at = buf_len(&b.texts);
+		buf_put(&b.texts, text_of(l, &l->v[i]));
+		pop3_ids_add(&b, &id);
 	}
+	*changed = rc == 0 && b.n != known;
+	if (*changed) {
+		qsort(b.v, b.n, sizeof(*b.v), pop3_id_order);
+		rc = put_bucket(m, &b, 0, b.n, e);
+	}
+	pop3_ids_fini(&b);
 	return rc;
 }
 
-/* --- giving --------------------------------------------------------------- */
-
-struct in_order {
-	struct slice base;
-	uint32_t uid;
-};
-
 static int
-order_bases(const void *a, const void *b)
+write_buckets(struct mailbox *m, const struct pop3_ids *l, size_t *at,
+    bool *changed, int *work, struct err *e)
 {
-	const struct in_order *x = a, *y = b;
+	int rc = 0;
 
-	return file_name_order(x->base, y->base);
-}
+	while (*at < l->n && rc == 0 && *work > 0) {
+		size_t to = *at;
+		bool new = false;
 
-/* Within a transaction: an id for each message that has none. */
-static int
-give_ids(struct mailbox *m, struct pop3_ids *l, struct err *e)
-{
-	struct in_order *list =
-	    mem_alloc(((size_t)m->head->count + 1) * sizeof(*list));
-	size_t n = 0;
-	int rc;
-
-	if (m->pop3_next == 0) {
-		m->pop3_next = 1;
-		m->pop3_uidvalidity = m->uidvalidity;
+		while (to < l->n &&
+		    l->v[to].uid / BUCKET == l->v[*at].uid / BUCKET)
+			to++;
+		rc = write_bucket(m, l, *at, to, &new, e);
+		*changed = *changed || new;
+		*at = to;
+		*work -= BUCKET;
 	}
-	/* numbers go on where another server's ended, and will do so again */
-	if (m->account->in_memory)
-		m->pop3_uidvalidity = m->uidvalidity;
-	for (size_t k = 0; k < m->head->n_chunks; k++)
-		for (uint32_t i = 0; i < m->head->v[k]->n; i++) {
-			const struct chunk *c = m->head->v[k];
-
-			if (pop3_ids_find(l, c->m[i].uid) == NULL)
-				list[n++] = (struct in_order){ chunk_base(c, i),
-					c->m[i].uid };
-		}
-	if (n != 0)
-		qsort(list, n, sizeof(*list), order_bases);
-	for (size_t i = 0; i < n; i++)
-		add(l,
-		    &(struct pop3_id){ .uid = list[i].uid,
-			.n = m->pop3_next++,
-			.uidvalidity = m->pop3_uidvalidity,
-			.size = SIZE_UNKNOWN,
-			.fresh = true });
-	free(list);
-	sort(l);
-	if ((rc = store_ids(m, l, e)) != 0)
-		return rc;
-	m->change++;
-	return mailbox_row_write(m, e);
-}
-
-static bool
-all_known(const struct view *v, const struct pop3_ids *l)
-{
-	for (size_t k = 0; k < v->n_chunks; k++)
-		for (uint32_t i = 0; i < v->v[k]->n; i++)
-			if (pop3_ids_find(l, v->v[k]->m[i].uid) == NULL)
-				return false;
-	return true;
+	return rc;
 }
 
 int
-pop3_ids_ensure(struct mailbox *m, struct pop3_ids *l, struct err *e)
+pop3_ids_begin(struct mailbox *m, struct err *e)
 {
 	struct db *db = &m->account->db;
-	uint64_t change;
-	uint32_t next, validity;
-	int rc;
+	int rc = account_open(m->account, e);
 
-	if ((rc = pop3_ids_load(m, l, e)) != 0 || all_known(m->shown, l))
+	if (rc != 0 || (rc = db_begin(db, e)) != 0)
 		return rc;
-	if ((rc = db_begin(db, e)) != 0)
-		return rc;
-	l->n = 0;
-	change = m->change;
-	if ((rc = mailbox_reload(m, e)) == 0) {
-		change = m->change;
-		next = m->pop3_next;
-		validity = m->pop3_uidvalidity;
-		if ((rc = pop3_ids_load(m, l, e)) == 0)
-			rc = give_ids(m, l, e);
-		if (rc == 0 && (rc = db_commit(db, e)) == 0)
-			return 1;
-		m->pop3_next = next;
-		m->pop3_uidvalidity = validity;
-		m->change = change;
-	}
-	db_rollback(db);
+	if ((rc = mailbox_reload(m, e)) != 0)
+		db_rollback(db);
 	return rc;
 }
+
+int
+pop3_ids_commit(struct mailbox *m, int rc, struct err *e)
+{
+	struct db *db = &m->account->db;
+	uint64_t change = m->change;
+
+	if (rc == 0) {
+		m->change++;
+		rc = mailbox_row_write(m, e);
+	}
+	if (rc == 0 && (rc = db_commit(db, e)) == 0) {
+		m->pop3_changes++;
+		account_log_grown(m->account);
+		return 0;
+	}
+	db_rollback(db);
+	m->change = change;
+	return rc;
+}
+
+int
+pop3_ids_write_some(struct mailbox *m, const struct pop3_ids *l, size_t *at,
+    int *work, struct err *e)
+{
+	size_t before = *at;
+	bool changed = false;
+	int rc;
+
+	if (*at == l->n)
+		return 0;
+	if ((rc = pop3_ids_begin(m, e)) != 0)
+		return rc;
+	rc = write_buckets(m, l, at, &changed, work, e);
+	if (rc == 0 && !changed)
+		db_rollback(&m->account->db);
+	else
+		rc = pop3_ids_commit(m, rc, e);
+	if (rc != 0) {
+		*at = before;
+		return rc;
+	}
+	return *at < l->n;
+}
+
+/* --- as clients see them ---------------------------------------------------
+ */
 
 /* The base name, with what can't be in a unique-id as +XX, as Courier does;
  * it minds no limit either, and a shorter one would be another one. */
@@ -371,165 +394,4 @@ pop3_id_put(struct buf *out, const struct pop3_ids *l, const struct pop3_id *id,
 		buf_put(out, text_of(l, id));
 	else
 		put_base(out, base);
-}
-
-/* --- taking over ---------------------------------------------------------- */
-
-/* The numbers that are in use: uidvalidity << 32 | n. */
-struct used {
-	uint64_t *v;
-	size_t n;
-};
-
-static int
-order_u64(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-static struct used
-used_of(const struct pop3_ids *l)
-{
-	struct used u = { mem_alloc((l->n + 1) * sizeof(*u.v)), 0 };
-
-	for (size_t i = 0; i < l->n; i++)
-		if (l->v[i].n != 0)
-			u.v[u.n++] =
-			    (uint64_t)l->v[i].uidvalidity << 32 | l->v[i].n;
-	if (u.n != 0)
-		qsort(u.v, u.n, sizeof(*u.v), order_u64);
-	return u;
-}
-
-/* Numbers given from now on are above all that were taken over. */
-static void
-raise_next(struct mailbox *m, const struct pop3_id *id)
-{
-	if (id->n >= m->pop3_next && id->n < UINT32_MAX &&
-	    id->uidvalidity == m->pop3_uidvalidity)
-		m->pop3_next = id->n + 1;
-}
-
-static void
-take_courier(struct mailbox *m, struct pop3_ids *l,
-    const struct foreign_sizelist *c, const uint32_t *uids, size_t known)
-{
-	struct used used = used_of(l);
-
-	if (m->pop3_next == 0 && c->uidvalidity != 0)
-		m->pop3_uidvalidity = c->uidvalidity;
-	else if (m->pop3_next == 0)
-		m->pop3_uidvalidity = m->uidvalidity;
-	if (m->pop3_next == 0)
-		m->pop3_next = 1;
-	if (c->next > m->pop3_next &&
-	    (c->uidvalidity == m->pop3_uidvalidity || c->uidvalidity == 0))
-		m->pop3_next = c->next;
-	for (size_t i = 0; i < c->n; i++) {
-		const struct foreign_pop3 *f = &c->v[i];
-		struct pop3_id id = { .uid = uids != NULL
-			    ? uids[i]
-			    : mailbox_find_base(m, f->base),
-			.n = f->n,
-			.uidvalidity = f->n != 0 ? f->uidvalidity : 0,
-			.size = f->size,
-			.utf8 = f->utf8,
-			.fresh = true };
-		uint64_t key = (uint64_t)id.uidvalidity << 32 | id.n;
-
-		raise_next(m, &id);
-		if (id.uid == 0 || find_first(l, known, id.uid) != NULL ||
-		    (id.n != 0 &&
-			bsearch(&key, used.v, used.n, sizeof(key), order_u64) !=
-			    NULL))
-			continue;
-		add(l, &id);
-	}
-	free(used.v);
-}
-
-static void
-take_dovecot(struct mailbox *m, struct pop3_ids *l,
-    const struct foreign_uids *d, const uint32_t *uids, size_t known)
-{
-	struct slice format = d->uidl_format;
-	uint32_t order = 0;
-
-	/* Dovecot lists those with an order first, the others by UID, which
-	 * needn't be the order of their names. */
-	for (size_t i = 0; i < d->n; i++)
-		if (d->v[i].order > order)
-			order = d->v[i].order;
-	if (order > UINT32_MAX - d->n)
-		order = UINT32_MAX;
-	if (format.n == 0)
-		format = slice_str(m->account->store->opt.dovecot_uidl_format);
-	if (m->pop3_next == 0) {
-		m->pop3_next = 1;
-		m->pop3_uidvalidity = m->uidvalidity;
-	}
-	for (size_t i = 0; i < d->n; i++) {
-		struct pop3_id id = { .uid = uids != NULL
-			    ? uids[i]
-			    : mailbox_find_base(m, d->v[i].base),
-			.order = d->v[i].order != 0 ? d->v[i].order
-			    : order != UINT32_MAX   ? ++order
-						    : 0,
-			.size = SIZE_UNKNOWN,
-			.text_at = buf_len(&l->texts),
-			.fresh = true };
-		struct slice text;
-
-		if (id.uid == 0 || find_first(l, known, id.uid) != NULL)
-			continue;
-		if (!dovecot_uidl_format(
-			&l->texts, format, &d->v[i], d->uidvalidity) &&
-		    !dovecot_uidl_format(&l->texts, SLICE("%08Xu%08Xv"),
-			&d->v[i], d->uidvalidity))
-			continue;
-		text = slice_skip(buf_slice(&l->texts), id.text_at);
-		if (courier_uidl_parse(text, &id.n, &id.uidvalidity)) {
-			buf_truncate(&l->texts, id.text_at);
-			raise_next(m, &id);
-		} else {
-			id.text_n = text.n;
-		}
-		add(l, &id);
-	}
-}
-
-int
-pop3_ids_import(struct mailbox *m, const struct foreign_uids *dovecot,
-    const struct foreign_sizelist *courier, const uint32_t *uids, bool *changed,
-    struct err *e)
-{
-	struct pop3_ids l;
-	uint32_t next = m->pop3_next;
-	size_t known, n = 0;
-	int rc;
-
-	if (dovecot == NULL && courier == NULL)
-		return 0;
-	pop3_ids_init(&l);
-	if ((rc = pop3_ids_load(m, &l, e)) != 0)
-		goto out;
-	known = l.n;
-	if (dovecot != NULL)
-		take_dovecot(m, &l, dovecot, uids, known);
-	if (courier != NULL)
-		take_courier(m, &l, courier, uids, known);
-	if (l.n == known && m->pop3_next == next)
-		goto out;
-	sort(&l);
-	for (size_t i = 0; i < l.n; i++)
-		if (n == 0 || l.v[n - 1].uid != l.v[i].uid)
-			l.v[n++] = l.v[i];
-	l.n = n;
-	rc = store_ids(m, &l, e);
-	*changed = true;
-out:
-	pop3_ids_fini(&l);
-	return rc;
 }

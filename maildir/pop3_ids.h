@@ -23,7 +23,6 @@ struct pop3_id {
 	uint64_t size; /* as Courier counted it, or SIZE_UNKNOWN */
 	enum foreign_utf8 utf8;
 	size_t text_at, text_n; /* in texts */
-	bool fresh;		/* not yet written */
 };
 
 struct pop3_ids {
@@ -32,33 +31,42 @@ struct pop3_ids {
 	struct buf texts;
 };
 
+/* How far a reading of all has come; begun with a zeroed one. */
+struct pop3_ids_loader {
+	uint64_t next;
+	bool texts;
+};
+
 void pop3_ids_init(struct pop3_ids *l);
 void pop3_ids_fini(struct pop3_ids *l);
+void pop3_ids_add(struct pop3_ids *l, const struct pop3_id *id);
 struct pop3_id *pop3_ids_find(const struct pop3_ids *l, uint32_t uid);
-/* Add what the database has. */
+/* For qsort(): by UID. */
+int pop3_id_order(const void *a, const void *b);
+/* Add what the database has, as much as there is work for.  1: there is more;
+ * 0; or ERR_*. */
+int pop3_ids_load_some(struct mailbox *m, struct pop3_ids *l,
+    struct pop3_ids_loader *r, int *work, struct err *e) MUST_USE;
+/* All of it at once. */
 int pop3_ids_load(
     struct mailbox *m, struct pop3_ids *l, struct err *e) MUST_USE;
+
 /*
- * Load, and give an id to each message that has none.
- * 0: all had one; 1: some were given just now, and must be synced before
- * anybody sees them; else ERR_*.
+ * A transaction that changes the mailbox's row or its ids: reads the row;
+ * writes it and commits if rc is 0, else nothing has changed.  After the end
+ * of all of them a sync is needed before anybody is shown such an id.
  */
-int pop3_ids_ensure(
-    struct mailbox *m, struct pop3_ids *l, struct err *e) MUST_USE;
+int pop3_ids_begin(struct mailbox *m, struct err *e) MUST_USE;
+int pop3_ids_commit(struct mailbox *m, int rc, struct err *e) MUST_USE;
+/*
+ * Write ids, ascending UIDs, from *at on, in one such transaction, as many as
+ * there is work for.  A message that has one keeps it.  1: there are more; 0:
+ * that was all; or ERR_*, and *at is where it was.
+ */
+int pop3_ids_write_some(struct mailbox *m, const struct pop3_ids *l, size_t *at,
+    int *work, struct err *e) MUST_USE;
 /* Append the unique-id of a message as the client sees it. */
 void pop3_id_put(struct buf *out, const struct pop3_ids *l,
     const struct pop3_id *id, struct slice base);
-
-/*
- * Take over the ids of Courier's list and of Dovecot's (each may be NULL).
- * uids: those of the messages that the entries name, of whichever is there; or
- * NULL: they are looked up.  A
- * message that has an id keeps it; one whose foreign id is another message's
- * here gets a new one.  Within a transaction; *changed is set when there was
- * something new, and then the mailbox's row must be written, too.
- */
-int pop3_ids_import(struct mailbox *m, const struct foreign_uids *dovecot,
-    const struct foreign_sizelist *courier, const uint32_t *uids, bool *changed,
-    struct err *e) MUST_USE;
 
 #endif

@@ -57,7 +57,7 @@ scan_free(struct mailbox *m)
 	free(s->heard);
 	free(s->unsure_uids);
 	free(s->adds);
-	scan_sort_fini(s);
+	piece_sort_fini(&s->sort);
 	free(s->wakers.v);
 	free(s);
 }

@@ -14,6 +14,7 @@
 
 #include "maildir/dir.h"
 #include "maildir/edit.h"
+#include "maildir/piece_sort.h"
 
 enum scan_state {
 	SCAN_READ,
@@ -36,13 +37,6 @@ struct found {
 	bool in_new;
 };
 
-/* The sort under way. */
-struct scan_sort {
-	size_t n_runs; /* found up to here are in sorted runs */
-	struct found *to;
-	size_t width, left, right, out; /* the merge; width 0: not begun */
-};
-
 struct scan {
 	enum scan_state state;
 	bool move_new, again, unsure, settled;
@@ -63,9 +57,9 @@ struct scan {
 	size_t moved; /* found up to here are moved */
 	struct found *absent;
 	size_t n_absent, cap_absent;
-	struct scan_sort sort;
-	size_t changed;	  /* found up to here are dealt with */
-	uint32_t *doubts; /* ascending once all are there */
+	struct piece_sort sort; /* has found meanwhile */
+	size_t changed;		/* found up to here are dealt with */
+	uint32_t *doubts;	/* ascending once all are there */
 	size_t n_doubts, cap_doubts, looked; /* at so many of them */
 	uint32_t *heard;		     /* ascending once all are there */
 	size_t n_heard, cap_heard;
@@ -119,7 +113,6 @@ struct slice scan_base(const struct scan *s, const struct found *f);
 void scan_sort_begin(struct scan *s);
 /* A piece of it; true: there is more. */
 bool scan_sort_step(struct scan *s);
-void scan_sort_fini(struct scan *s);
 
 /* --- scan_missing.c ------------------------------------------------------- */
 

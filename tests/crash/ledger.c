@@ -83,6 +83,22 @@ ledger_show(struct ledger *l, struct mailbox *m, const char *name)
 	view_unref(&v);
 }
 
+void
+ledger_show_pop3(
+    struct ledger *l, struct mailbox *m, const struct pop3_entry *v, size_t n)
+{
+	struct note note = { .kind = NOTE_UNIQUE,
+		.mailbox = "INBOX",
+		.validity = mailbox_uidvalidity(m) };
+
+	for (size_t i = 0; i < n; i++) {
+		note.uid = v[i].uid;
+		(void)snprintf(
+		    note.word, sizeof(note.word), "%s", v[i].unique_id);
+		ledger_note(l, &note);
+	}
+}
+
 /* --- what it amounts to --------------------------------------------------- */
 
 enum fate { FATE_THERE, FATE_LEAVING, FATE_GONE };
@@ -94,7 +110,14 @@ struct shown {
 	bool free; /* its mailbox is being, or has been, deleted */
 };
 
+struct unique {
+	uint32_t validity, uid;
+	char word[WORD_MAX];
+};
+
 struct state {
+	struct unique unique[SHOWN_MAX];
+	unsigned n_unique;
 	struct shown v[SHOWN_MAX];
 	unsigned n;
 	char words[SHOWN_MAX][WORD_MAX]; /* of deliveries */
@@ -275,6 +298,12 @@ take_note(struct state *s, const struct note *n)
 		break;
 	case NOTE_FLIGHT:
 		s->flight = n->uid;
+		break;
+	case NOTE_UNIQUE:
+		assert_true(s->n_unique < SHOWN_MAX);
+		s->unique[s->n_unique].validity = n->validity;
+		s->unique[s->n_unique].uid = n->uid;
+		strcpy(s->unique[s->n_unique++].word, n->word);
 		break;
 	}
 }
@@ -551,6 +580,33 @@ check_quota(struct check *c, struct fixture *f)
 	    "I9", "bytes");
 }
 
+/* A message keeps its unique-id, and no other one gets it. */
+static void
+check_unique(struct check *c, struct fixture *f)
+{
+	struct mailbox *m;
+	const char *where = c->where;
+	struct pop3_entry *v;
+	size_t n;
+
+	if (c->s.n_unique == 0)
+		return;
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	CHECK(run_pop3(m, &v, &n) == 0, "usable", "POP3");
+	for (unsigned k = 0; k < c->s.n_unique; k++) {
+		const struct unique *u = &c->s.unique[k];
+
+		for (size_t i = 0; i < n; i++)
+			CHECK(u->validity != mailbox_uidvalidity(m) ||
+				(v[i].uid == u->uid) ==
+				    (strcmp(v[i].unique_id, u->word) == 0),
+			    "I3", u->word);
+	}
+	free(v);
+	mailbox_close(&m);
+}
+
 /* It goes on: with UIDs and mod-sequences never used before. */
 static void
 check_goes_on(struct check *c, struct fixture *f, const struct snapshot *before)
@@ -616,6 +672,7 @@ ledger_check(const struct ledger *l, struct fixture *f,
 		check_shown(c, f, &c->s.v[i]);
 	check_others(c, f);
 	check_together(c, f);
+	check_unique(c, f);
 	for (unsigned i = 0; i < c->n; i++)
 		check_once(&c->box[i], where);
 	if (r->modseq && c->s.modseq_validity == inbox->validity)

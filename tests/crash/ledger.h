@@ -16,6 +16,7 @@
  *   I7  no partial message is visible
  *   I8  an acknowledged EXPUNGE stays
  *   I9  the quota file equals a recount, but for what was under way
+ *   I3  holds for POP3's unique-ids, too
  *   I10 nothing is left behind that delays the first SELECT, and what is left
  *       in tmp/ goes after 36 hours
  */
@@ -44,6 +45,7 @@ enum note_kind {
 	NOTE_REFUSED,  /* word isn't added to mailbox */
 	NOTE_TOGETHER, /* word1 … worduid are added to mailbox, all or none */
 	NOTE_FLIGHT,   /* so many messages are being added: for the quota */
+	NOTE_UNIQUE,   /* uid of INBOX was shown by POP3 as word */
 };
 
 enum { NOTES_MAX = 1000, WORD_MAX = 24 };
@@ -85,6 +87,9 @@ void make_text(char out[MESSAGE_BYTES + 1], const char *word);
 /* The word of a whole message, in a static buffer; NULL: it isn't whole. */
 const char *word_of(const char *text);
 
+/* Note what POP3 shows of INBOX. */
+void ledger_show_pop3(
+    struct ledger *l, struct mailbox *m, const struct pop3_entry *v, size_t n);
 /* Note all that a client sees of a mailbox. */
 void ledger_show(struct ledger *l, struct mailbox *m, const char *name);
 

@@ -65,6 +65,20 @@ look(struct world *w, const char *name)
 }
 
 static void
+look_by_pop3(struct world *w)
+{
+	struct mailbox *m = open_quietly(w, "INBOX");
+	struct pop3_entry *v = NULL;
+	size_t n;
+
+	if (m != NULL && world_done(w, try_refresh(w->f, m, true)) &&
+	    world_done(w, run_pop3(m, &v, &n)))
+		ledger_show_pop3(w->l, m, v, n);
+	free(v);
+	mailbox_close(&m);
+}
+
+static void
 append(struct world *w, const char *name, const char *word)
 {
 	char text[MESSAGE_BYTES + 1];
@@ -676,6 +690,39 @@ run_import(struct world *w)
 	look(w, "INBOX");
 }
 
+/* Unique-ids are given twice: to what is there, and to what comes. */
+static void
+run_pop3_ids(struct world *w)
+{
+	look_by_pop3(w);
+	deliver_durably(w, "", "mail3");
+	deliver_durably(w, "", "mail4");
+	look_by_pop3(w);
+	fixture_reopen(w->f);
+	append(w, "INBOX", "append1");
+	look_by_pop3(w);
+}
+
+/* What Courier gave is taken over, while one of the messages is newer. */
+static void
+prepare_sizelist(struct world *w)
+{
+	prepare_list(w, 0);
+	put_file(w, "courierpop3dsizelist",
+	    "/3 9 1234567890\n1600000000.M1P1.host:2,S 300 7:1234567890:0\n"
+	    "1600000000.M2P1.host:2,S 300 3:1234567890:0\n");
+	for (uint32_t i = 0; i < 2; i++) {
+		struct note n = { .kind = NOTE_UNIQUE,
+			.mailbox = "INBOX",
+			.validity = 1234567890,
+			.uid = 41 + i };
+
+		(void)snprintf(n.word, sizeof(n.word), "UID%u-1234567890",
+		    i == 0 ? 7u : 3u);
+		ledger_note(w->l, &n);
+	}
+}
+
 static void
 run_small_quota(struct world *w)
 {
@@ -728,6 +775,8 @@ static const struct script own[] = {
 	{ "import", prepare_import, run_import, NULL, false },
 	{ "import-long", prepare_long_list, run_long_list, NULL, false },
 	{ "import-again", prepare_again, run_import, NULL, false },
+	{ "pop3", world_some_mail, run_pop3_ids, NULL, false },
+	{ "pop3-import", prepare_sizelist, run_pop3_ids, NULL, false },
 	{ "quota", world_some_mail, run_small_quota, "1300S,4C", false },
 	{ "subscriptions", world_some_mail, run_subscriptions, NULL, false },
 	{ "reopen", world_some_mail, run_reopen, NULL, false },

@@ -494,19 +494,28 @@ open_again(struct fixture *f, const char *name)
 	return m;
 }
 
+int
+run_pop3(struct mailbox *m, struct pop3_entry **v, size_t *n)
+{
+	int result = 0;
+
+	*v = NULL;
+	*n = 0;
+	while (mailbox_pop3_list(m, (struct waker){ 0 }, clock_now(), v, n,
+		   &result) != STEP_DONE)
+		;
+	return result;
+}
+
 static char *
 pop3_text(struct mailbox *m)
 {
-	struct pop3_entry *v = NULL;
+	struct pop3_entry *v;
 	struct buf out;
 	char *text;
-	size_t n = 0;
-	int result = 0;
+	size_t n;
 
-	while (mailbox_pop3_list(m, (struct waker){ 0 }, 1, &v, &n, &result) !=
-	    STEP_DONE)
-		;
-	assert_int_equal(result, 0);
+	assert_int_equal(run_pop3(m, &v, &n), 0);
 	buf_init(&out, 65536);
 	for (size_t i = 0; i < n; i++)
 		buf_putf(&out, "%s%u=%s", i != 0 ? " " : "", v[i].uid,

@@ -94,7 +94,9 @@ void fresh_tree(struct fixture *f, const char *mailbox);
 void later(struct fixture *f);
 /* The same; open and refresh it. */
 struct mailbox *open_again(struct fixture *f, const char *name);
-/* Its listing for POP3: "UID=UNIQUE-ID ...". */
+/* Its listing for POP3, in all the pieces it takes; *v to be freed. */
+int run_pop3(struct mailbox *m, struct pop3_entry **v, size_t *n);
+/* That in text: "UID=UNIQUE-ID ...". */
 void assert_pop3(struct mailbox *m, const char *expected);
 
 #endif

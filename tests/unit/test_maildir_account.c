@@ -414,20 +414,6 @@ bad_quota_is_none(void **state)
 
 /* --- POP3 ----------------------------------------------------------------- */
 
-static struct pop3_entry *
-pop3_list(struct fixture *f, struct mailbox *m, size_t *n)
-{
-	struct pop3_entry *v = NULL;
-	int result = 0;
-
-	(void)f;
-	while (mailbox_pop3_list(m, (struct waker){ 0 }, 1, &v, n, &result) !=
-	    STEP_DONE)
-		;
-	assert_int_equal(result, 0);
-	return v;
-}
-
 static void
 pop3_ids_stay(void **state)
 {
@@ -437,13 +423,13 @@ pop3_ids_stay(void **state)
 	char id[72];
 	size_t n;
 
-	v = pop3_list(f, m, &n);
+	assert_int_equal(run_pop3(m, &v, &n), 0);
 	assert_int_equal(n, 0);
 	free(v);
 	put_cur(f, "20.a", "a\nb");
 	put_cur(f, "3.b", "a\r\nb\n");
 	refresh(f, m);
-	v = pop3_list(f, m, &n);
+	assert_int_equal(run_pop3(m, &v, &n), 0);
 	assert_int_equal(n, 2);
 	assert_int_equal(v[0].uid, 1);
 	/* 3.b came first; a CRLF is left alone */
@@ -459,7 +445,7 @@ pop3_ids_stay(void **state)
 	fixture_reopen(f);
 	m = open_mailbox(f, "INBOX");
 	refresh(f, m);
-	v = pop3_list(f, m, &n);
+	assert_int_equal(run_pop3(m, &v, &n), 0);
 	assert_int_equal(n, 2);
 	assert_int_equal(v[0].uid, 3);
 	(void)snprintf(id, sizeof(id), "UID3-%u", mailbox_uidvalidity(m));
@@ -487,7 +473,7 @@ pop3_imports(void **state, const char *file, const char *one, const char *two,
 	write_file(fixture_path(f, "courierpop3dsizelist"), file);
 	m = open_mailbox(f, "INBOX");
 	refresh(f, m);
-	v = pop3_list(f, m, &n);
+	assert_int_equal(run_pop3(m, &v, &n), 0);
 	assert_int_equal(n, 3);
 	assert_int_equal(v[0].size, size);
 	assert_string_equal(v[0].unique_id, one);
