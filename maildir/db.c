@@ -110,7 +110,8 @@ static const char *const texts[DB_N_STATEMENTS] = {
 [DB_POP3_TEXT_PUT] =
     "INSERT OR REPLACE INTO pop3_text (key, texts) VALUES (?1, ?2)",
 [DB_PRINT_LIST] =
-    "SELECT kind, dev, ino, size, mtime FROM print WHERE mailbox = ?1",
+    "SELECT kind, dev, ino, size, mtime FROM print WHERE mailbox = ?1 "
+    "AND kind >= 0 ORDER BY kind",
 [DB_PRINT_GET] =
     "SELECT size FROM print WHERE mailbox = ?1 AND kind = ?2",
 [DB_PRINT_PUT] =

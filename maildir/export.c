@@ -22,6 +22,7 @@ enum export_state {
 	EXPORT_PREPARE,
 	EXPORT_WRITE,
 	EXPORT_SYNC,
+	EXPORT_ANNOUNCE,
 	EXPORT_PLACE,
 	EXPORT_NOTE,
 	EXPORT_DONE,
@@ -203,37 +204,85 @@ start_sync(struct export *x, struct waker waker)
 	sync_start(&x->sync, x->a->store->opt.syncer, x->a, &fds, waker);
 }
 
-/* Note what was placed, in one transaction. */
+/* Note the prints of all: before they are placed, or after it. */
 static int
-note(struct export *x, struct err *e)
+note_prints(struct export *x, bool placed, struct err *e)
 {
-	struct mailbox *m = x->m;
-	struct db *db = &x->a->db;
-	const struct print *placed = x->files.placed;
-	sqlite3_stmt *s;
+	static const unsigned kinds[EXPORT_N_FILES] = {
+		[EXPORT_UIDS] = PRINT_COURIER_UIDS,
+		[EXPORT_KEYWORDS] = PRINT_COURIER_LIST,
+		[EXPORT_SIZELIST] = PRINT_COURIER_SIZELIST,
+	};
+	const struct print none = { 0 };
+	int rc = 0;
+
+	for (int i = 0; i < EXPORT_N_FILES && rc == 0; i++) {
+		if (i == EXPORT_SIZELIST && !x->files.has_sizelist)
+			continue;
+		if (placed)
+			rc =
+			    import_note(x->m, kinds[i], &x->files.prints[i], e);
+		if (rc == 0)
+			rc = import_note(x->m, kinds[i] + PRINT_PLACING,
+			    placed ? &none : &x->files.prints[i], e);
+	}
+	return rc;
+}
+
+static int
+begin(struct export *x, struct err *e)
+{
 	int rc;
 
 	if (is_another(x))
 		return ERR_STALE;
-	if ((rc = account_open(x->a, e)) != 0 || (rc = db_begin(db, e)) != 0)
+	if ((rc = account_open(x->a, e)) != 0)
 		return rc;
-	rc = import_note(m, PRINT_COURIER_UIDS, &placed[EXPORT_UIDS], e);
+	return db_begin(&x->a->db, e);
+}
+
+static int
+commit(struct export *x, int rc, struct err *e)
+{
 	if (rc == 0)
-		rc = import_note(
-		    m, PRINT_COURIER_LIST, &placed[EXPORT_KEYWORDS], e);
-	if (rc == 0 && x->files.has_sizelist)
-		rc = import_note(
-		    m, PRINT_COURIER_SIZELIST, &placed[EXPORT_SIZELIST], e);
+		return db_commit(&x->a->db, e);
+	db_rollback(&x->a->db);
+	return rc;
+}
+
+/* What is about to be placed: else it would be taken for Courier's, if this
+ * process ends before it is noted, or others look before. */
+static int
+announce(struct export *x, struct err *e)
+{
+	int rc = export_files_look(&x->files, e);
+
+	if (rc != 0 || (rc = begin(x, e)) != 0)
+		return rc;
+	rc = commit(x, note_prints(x, false, e), e);
+	if (rc == 0)
+		x->state = EXPORT_PLACE;
+	return rc;
+}
+
+/* Note what was placed, in one transaction. */
+static int
+note(struct export *x, struct err *e)
+{
+	struct db *db = &x->a->db;
+	sqlite3_stmt *s;
+	int rc;
+
+	if ((rc = begin(x, e)) != 0)
+		return rc;
+	rc = note_prints(x, true, e);
 	s = db_stmt(db, DB_EXPORTED_PUT);
-	db_bind_i64(s, 1, m->id);
+	db_bind_i64(s, 1, x->m->id);
 	db_bind_u64(s, 2, x->change);
 	db_bind_u64(s, 3, x->modseq);
 	if (rc == 0)
 		rc = db_run(db, s, e);
-	if (rc == 0)
-		return db_commit(db, e);
-	db_rollback(db);
-	return rc;
+	return commit(x, rc, e);
 }
 
 /* Courier wrote its files since they were read: that comes first.  It ends as
@@ -295,7 +344,7 @@ sync_files(struct export *x, struct waker waker, int *rc, struct err *e)
 	x->syncing = false;
 	if (x->sync.error != 0)
 		*rc = err_set(e, err_of_errno(x->sync.error), "sync failed");
-	x->state = EXPORT_PLACE;
+	x->state = EXPORT_ANNOUNCE;
 	return STEP_YIELD;
 }
 
@@ -318,6 +367,9 @@ advance(struct export *x, struct waker waker, int64_t now_ms, int64_t wall_ms,
 		return piece(x, export_files_write, EXPORT_SYNC, rc, e);
 	case EXPORT_SYNC:
 		return sync_files(x, waker, rc, e);
+	case EXPORT_ANNOUNCE:
+		*rc = account_db_failed(x->a, announce(x, e));
+		return STEP_NEXT;
 	case EXPORT_PLACE:
 		*rc = place(x, wall_ms, e);
 		return STEP_NEXT;

@@ -311,22 +311,34 @@ export_files_sync_fds(struct export_files *f, struct sync_fds *fds)
 		sync_fds_add(fds, f->fd[i], SYNC_DATA);
 }
 
+int
+export_files_look(struct export_files *f, struct err *e)
+{
+	struct stat st;
+
+	for (int i = 0; i < EXPORT_N_FILES; i++) {
+		if (f->tmp[i] == NULL)
+			continue;
+		if (fstat(f->fd[i], &st) < 0)
+			return err_sys(e, "stat %s", f->tmp[i]);
+		f->prints[i] = import_print(&st);
+	}
+	return 0;
+}
+
 static int
 place_one(struct export_files *f, enum export_file which, struct err *e)
 {
 	int root_fd = f->m->account->root_fd, rc = 0;
-	struct stat st;
 	struct buf to;
 
 	buf_init(&to, 2048);
 	mailbox_put_path(f->m, &to, names[which]);
 	if (f->tmp[which] != NULL) {
-		if (fstat(f->fd[which], &st) < 0 ||
-		    fsx_rename(root_fd, f->tmp[which], root_fd, buf_cstr(&to)) <
-			0) {
+		if (fsx_rename(root_fd, f->tmp[which], root_fd, buf_cstr(&to)) <
+		    0) {
 			rc = err_sys(e, "rename %s", names[which]);
 		} else {
-			f->placed[which] = import_print(&st);
 			free(f->tmp[which]);
 			f->tmp[which] = NULL;
 		}

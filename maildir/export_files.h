@@ -35,7 +35,7 @@ struct export_files {
 	size_t n_keywords; /* of numbers */
 	int fd[EXPORT_N_FILES]; /* below tmp/, -1: not made */
 	char *tmp[EXPORT_N_FILES];
-	struct print placed[EXPORT_N_FILES]; /* of those put into place */
+	struct print prints[EXPORT_N_FILES]; /* of those that were written */
 	enum export_file which;		     /* being written */
 	uint32_t seq;			     /* the next message */
 };
@@ -47,8 +47,9 @@ int export_files_prepare(struct export_files *f, struct err *e) MUST_USE;
 /* A piece.  1: there is more; 0: all is written; else ERR_*. */
 int export_files_write(struct export_files *f, struct err *e) MUST_USE;
 void export_files_sync_fds(struct export_files *f, struct sync_fds *fds);
-/* Rename them into place; their prints are those of what was written, whatever
- * another server puts there next. */
+/* They are written: their prints, which they keep in their place. */
+int export_files_look(struct export_files *f, struct err *e) MUST_USE;
+/* Rename them into place. */
 int export_files_place(
     struct export_files *f, int64_t wall_ms, struct err *e) MUST_USE;
 /* What was not placed is removed.  A zeroed one may be handed in. */

@@ -112,13 +112,22 @@ import_load_prints(struct mailbox *m, struct err *e)
 
 	memset(im->known, 0, sizeof(im->known));
 	db_bind_i64(s, 1, m->id);
+	/* by their kind: what is being placed comes last */
 	while ((rc = db_step(db, s, e)) == 1) {
 		uint64_t kind = db_column_u64(s, 0);
+		struct print p = { db_column_u64(s, 1), db_column_u64(s, 2),
+			db_column_u64(s, 3), sqlite3_column_int64(s, 4) },
+			     now;
 
-		if (kind < PRINT_N_KINDS)
-			im->known[kind] = (struct print){ db_column_u64(s, 1),
-				db_column_u64(s, 2), db_column_u64(s, 3),
-				sqlite3_column_int64(s, 4) };
+		if (kind < PRINT_N_KINDS) {
+			im->known[kind] = p;
+		} else if (kind >= PRINT_PLACING &&
+		    kind < PRINT_PLACING + PRINT_N_KINDS) {
+			kind -= PRINT_PLACING;
+			now = look(m, (enum print_kind)kind);
+			if (import_same_print(&p, &now))
+				im->known[kind] = p;
+		}
 	}
 	im->loaded = rc == 0;
 	return rc;
@@ -173,8 +182,8 @@ put_print(struct account *a, int64_t id, int kind, const struct print *p,
 }
 
 int
-import_note(struct mailbox *m, enum print_kind kind, const struct print *p,
-    struct err *e)
+import_note(
+    struct mailbox *m, unsigned kind, const struct print *p, struct err *e)
 {
 	m->imported.loaded = false;
 	return put_print(m->account, m->id, (int)kind, p, e);
@@ -267,8 +276,7 @@ import_note_changed(struct import *in, int from, int to, struct err *e)
 		if (!import_same_print(
 			&in->m->imported.known[k], &in->now[k]) &&
 		    is_settled(in, k))
-			rc = import_note(
-			    in->m, (enum print_kind)k, &in->now[k], e);
+			rc = import_note(in->m, (unsigned)k, &in->now[k], e);
 	return rc;
 }
 

@@ -27,6 +27,8 @@ enum print_kind {
 	PRINT_COURIER_LIST, /* the file ":list" in that directory */
 	PRINT_DOVECOT_IDS,  /* the list of UIDs again, for what else it has */
 	PRINT_N_KINDS,
+	/* added to a kind: of a file that is about to be put there */
+	PRINT_PLACING = 200,
 };
 
 struct print {
@@ -80,8 +82,13 @@ bool import_courier_has(struct mailbox *m, const struct print known[]) MUST_USE;
 struct print import_print(const struct stat *st);
 struct print import_look(
     const struct account *a, const char *dir, enum print_kind kind);
-/* Note one that was written here; within a transaction. */
-int import_note(struct mailbox *m, enum print_kind kind, const struct print *p,
+/*
+ * Note one that was written here; within a transaction.  Before it is put into
+ * its place the same with kind + PRINT_PLACING: whoever finds it there, but not
+ * noted yet, knows that it isn't another server's.  That is taken back with an
+ * empty print.
+ */
+int import_note(struct mailbox *m, unsigned kind, const struct print *p,
     struct err *e) MUST_USE;
 
 /*

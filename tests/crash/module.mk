@@ -22,6 +22,12 @@ tests_crash_test_fault_SOURCES = tests/crash/test_fault.c $(TESTS_CRASH_SRC)
 tests_crash_test_fault_LDFLAGS = $(TESTS_CRASH_LD)
 tests_crash_test_fault_LDADD = $(TESTS_CRASH_LIBS)
 
+check_PROGRAMS += tests/crash/test_courier
+TESTS += tests/crash/test_courier
+tests_crash_test_courier_SOURCES = tests/crash/test_courier.c $(TESTS_CRASH_SRC)
+tests_crash_test_courier_LDFLAGS = $(TESTS_CRASH_LD)
+tests_crash_test_courier_LDADD = $(TESTS_CRASH_LIBS)
+
 check_PROGRAMS += tests/crash/test_power
 TESTS += tests/crash/test_power
 tests_crash_test_power_SOURCES = tests/crash/test_power.c \
