@@ -583,9 +583,33 @@ cache_forget(struct mailbox *m, uint32_t first, uint32_t last)
 	    key_of(m->id, last, (enum cache_kind)((1 << KIND_BITS) - 1)));
 }
 
+static int64_t
+last_key_of(int64_t id)
+{
+	return key_of(id, UINT32_MAX, (enum cache_kind)((1 << KIND_BITS) - 1));
+}
+
 void
 cache_forget_mailbox(struct account *a, int64_t id)
 {
-	forget_rows(a, key_of(id, 0, 0),
-	    key_of(id, UINT32_MAX, (enum cache_kind)((1 << KIND_BITS) - 1)));
+	drop_groups(a, key_of(id, 0, 0), last_key_of(id));
+}
+
+unsigned
+cache_sweep(struct account *a, int64_t id, unsigned n)
+{
+	sqlite3_stmt *s;
+	int rc;
+
+	if (!is_open(a))
+		return 0;
+	s = db_stmt(&a->cache, DB_CACHE_SWEEP);
+	db_bind_i64(s, 1, key_of(id, 0, 0));
+	db_bind_i64(s, 2, last_key_of(id));
+	db_bind_i64(s, 3, n);
+	rc = db_run(&a->cache, s, NULL);
+	if (rc == ERR_DAMAGED)
+		discard(a);
+	/* What stays by a failure is never asked for again. */
+	return rc == 0 ? (unsigned)sqlite3_changes(a->cache.h) : 0;
 }

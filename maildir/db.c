@@ -6,12 +6,21 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SCHEMA_VERSION = 7 };
+enum { SCHEMA_VERSION = 8 };
 
 #define MAILBOX_COLUMNS                                                        \
  "uidvalidity, uidnext, modseq, modseq_bound, change, recent_uid, "            \
  "n_keywords, n_sets, new_ino, new_mtime, cur_ino, cur_mtime, pop3_next, "     \
  "pop3_uidvalidity"
+
+/* Some rows of a table, of the keys ?1 to ?2. */
+#define DELETE_SOME(table)                                                     \
+ "DELETE FROM " table " WHERE key IN (SELECT key FROM " table                  \
+ " WHERE key BETWEEN ?1 AND ?2 LIMIT ?3)"
+/* The same by the mailbox of those keys. */
+#define DELETE_SOME_OF(table, column)                                          \
+ "DELETE FROM " table " WHERE mailbox = ?1 >> 32 AND " column                  \
+ " IN (SELECT " column " FROM " table " WHERE mailbox = ?1 >> 32 LIMIT ?3)"
 
 /* clang-format off */
 static const char *const texts[DB_N_STATEMENTS] = {
@@ -140,6 +149,17 @@ static const char *const texts[DB_N_STATEMENTS] = {
     "SELECT i.id, m.dir, i.names FROM intent i JOIN mailbox m "
     "ON m.id = i.mailbox WHERE i.id > ?1 ORDER BY i.id",
 [DB_INTENT_DEL] = "DELETE FROM intent WHERE id BETWEEN ?1 AND ?2",
+[DB_GONE_NEXT] = "SELECT mailbox FROM gone LIMIT 1",
+[DB_GONE_DEL] = "DELETE FROM gone WHERE mailbox = ?1",
+[DB_GONE_FIXED] = DELETE_SOME("chunk_fixed"),
+[DB_GONE_NAMES] = DELETE_SOME("chunk_names"),
+[DB_GONE_STATE] = DELETE_SOME("chunk_state"),
+[DB_GONE_POP3] = DELETE_SOME("pop3"),
+[DB_GONE_POP3_TEXT] = DELETE_SOME("pop3_text"),
+[DB_GONE_KEYWORD] = DELETE_SOME_OF("keyword", "no"),
+[DB_GONE_SET] = DELETE_SOME_OF("keyword_set", "no"),
+[DB_GONE_VANISHED] = DELETE_SOME_OF("vanished", "rowid"),
+[DB_CACHE_SWEEP] = DELETE_SOME("cached"),
 [DB_CACHE_GET] = "SELECT bytes FROM cached WHERE key = ?1",
 [DB_CACHE_NEXT] = "SELECT key FROM cached WHERE key > ?1 ORDER BY key LIMIT 1",
 [DB_CACHE_PUT] = "INSERT OR REPLACE INTO cached (key, bytes) VALUES (?1, ?2)",
@@ -235,6 +255,16 @@ static const char *const migrations[SCHEMA_VERSION - 1] = {
 	"PRAGMA user_version = 6;",
 	/* chunks may say what a message's headers are like: chunk.h */
 	"PRAGMA user_version = 7;",
+	/* what a mailbox has many of goes later, in pieces: tidy.c */
+	"CREATE TABLE IF NOT EXISTS gone (mailbox INTEGER PRIMARY KEY);"
+	"DROP TRIGGER IF EXISTS mailbox_gone;"
+	"DROP TRIGGER IF EXISTS mailbox_gone_foreign;"
+	"CREATE TRIGGER mailbox_gone AFTER DELETE ON mailbox BEGIN"
+	" INSERT INTO gone (mailbox) VALUES (old.id);"
+	" DELETE FROM print WHERE mailbox = old.id;"
+	" DELETE FROM exported WHERE mailbox = old.id;"
+	"END;"
+	"PRAGMA user_version = 8;",
 };
 
 static const char cache_schema[] =

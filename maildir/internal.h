@@ -113,6 +113,7 @@ struct account {
 	int64_t tmp_checked_ms;
 	unsigned tmp_at; /* directories that have been through; 0: all */
 	bool sweep;	 /* there may be deleted trees below tmp/ */
+	bool rows_left;	 /* there may be rows of mailboxes that went */
 	bool quota_warned;
 	struct quota_count *counting; /* under way */
 	bool made;		      /* the database, just now */
@@ -485,8 +486,10 @@ void cache_close(struct account *a);
 bool cache_discard(struct account *a);
 /* UIDs of a mailbox went away; its head doesn't have them any more. */
 void cache_forget(struct mailbox *m, uint32_t first, uint32_t last);
-/* A mailbox's row went away. */
+/* A mailbox's row went away: nothing is asked for it any more. */
 void cache_forget_mailbox(struct account *a, int64_t id);
+/* Remove so many of its rows; how many those were. */
+unsigned cache_sweep(struct account *a, int64_t id, unsigned n);
 
 /* --- room.c --------------------------------------------------------------- */
 
@@ -505,5 +508,8 @@ bool room_made_for(struct account *a, int rc);
 unsigned tidy_tmps(struct account *a, unsigned at, int64_t wall_ms);
 /* Remove deleted trees; true: more is left. */
 bool tidy_sweep(struct account *a);
+/* Remove some rows of mailboxes that aren't there any more, if the database is
+ * open; true: more may be left. */
+bool tidy_rows(struct account *a);
 
 #endif

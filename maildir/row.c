@@ -112,6 +112,7 @@ mailbox_row_delete(struct account *a, int64_t id, struct err *e)
 	sqlite3_stmt *s = db_stmt(&a->db, DB_MAILBOX_DELETE);
 
 	db_bind_i64(s, 1, id);
+	a->rows_left = true;
 	return db_run(&a->db, s, e);
 }
 

@@ -291,6 +291,7 @@ account_open(struct account *a, struct err *e)
 		return rc;
 	a->store->n_open++;
 	a->n_opened++;
+	a->rows_left = true;
 	a->file_tick = a->store->tick;
 	return 0;
 }
@@ -451,6 +452,8 @@ tidy(struct account *a, int64_t wall_ms)
 		return;
 	if (a->sweep)
 		a->sweep = tidy_sweep(a);
+	if (a->rows_left)
+		a->rows_left = tidy_rows(a);
 	if (a->room_given && a->db.h != NULL)
 		room_keep(a);
 	if (a->tmp_at == 0) {

@@ -5,10 +5,17 @@
 
 #include "base/fsx.h"
 #include "maildir/dir.h"
-#include "maildir/internal.h"
+#include "maildir/edit.h"
 #include "maildir/name.h"
 
-enum { TIDY_FILES = 200, TIDY_DIRS = 20, SWEEP_FILES = 500 };
+enum {
+	TIDY_FILES = 200,
+	TIDY_DIRS = 20,
+	SWEEP_FILES = 500,
+	/* rows, of some KiB each */
+	SWEEP_ROWS = 128,
+	SWEEP_CACHED = 256,
+};
 
 static void
 tidy_tmp(struct account *a, const char *dir, int64_t wall_ms)
@@ -124,4 +131,79 @@ tidy_sweep(struct account *a)
 	}
 	(void)close(fd);
 	return more;
+}
+
+/* --- rows ----------------------------------------------------------------- */
+
+/* 1: there is a mailbox that went and has left some; 0; or ERR_*. */
+static int
+next_gone(struct account *a, int64_t *id)
+{
+	sqlite3_stmt *s = db_stmt(&a->db, DB_GONE_NEXT);
+	int rc = db_step(&a->db, s, NULL);
+
+	if (rc != 1)
+		return rc;
+	*id = sqlite3_column_int64(s, 0);
+	(void)sqlite3_reset(s);
+	return 1;
+}
+
+/* Within a transaction. */
+static int
+remove_rows(struct account *a, int64_t id)
+{
+	static const enum db_sql all[] = { DB_GONE_FIXED, DB_GONE_NAMES,
+		DB_GONE_STATE, DB_GONE_POP3, DB_GONE_POP3_TEXT, DB_GONE_KEYWORD,
+		DB_GONE_SET, DB_GONE_VANISHED };
+	struct db *db = &a->db;
+	const struct mailbox m = { .account = a, .id = id };
+	sqlite3_stmt *s;
+	int left = SWEEP_ROWS, rc = 0;
+
+	for (size_t k = 0; k < NELEMS(all) && left > 0 && rc == 0; k++) {
+		s = db_stmt(db, all[k]);
+		db_bind_i64(s, 1, chunk_key(&m, 0));
+		db_bind_i64(s, 2, chunk_key(&m, UINT32_MAX));
+		db_bind_i64(s, 3, left);
+		if ((rc = db_run(db, s, NULL)) == 0)
+			left -= sqlite3_changes(db->h);
+	}
+	if (rc != 0 || left <= 0)
+		return rc;
+	s = db_stmt(db, DB_GONE_DEL);
+	db_bind_i64(s, 1, id);
+	return db_run(db, s, NULL);
+}
+
+bool
+tidy_rows(struct account *a)
+{
+	struct db *db = &a->db;
+	bool changed = db->changed;
+	int64_t id;
+	int rc;
+
+	if (db->h == NULL || db->in_txn)
+		return true;
+	if ((rc = next_gone(a, &id)) != 1) {
+		(void)!account_db_failed(a, rc);
+		return rc != 0;
+	}
+	if (cache_sweep(a, id, SWEEP_CACHED) != 0)
+		return true;
+	if ((rc = db_begin(db, NULL)) == 0) {
+		rc = remove_rows(a, id);
+		if (rc == 0)
+			rc = db_commit(db, NULL);
+		else
+			db_rollback(db);
+	}
+	/* nobody has done anything that is to be exported */
+	db->changed = changed;
+	if (rc == 0)
+		account_log_grown(a);
+	else
+		(void)!account_db_failed(a, rc);
+	return true;
 }

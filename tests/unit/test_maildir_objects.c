@@ -431,7 +431,8 @@ downgrade_chunk(sqlite3 *h, sqlite3_stmt *get, int version)
 static void
 downgrade_to_1(sqlite3 *h)
 {
-	exec(h, "DROP TRIGGER mailbox_gone_foreign");
+	exec(h, "DROP TABLE gone");
+	exec(h, "DROP TRIGGER mailbox_gone");
 	exec(h, "DROP TABLE pop3_text");
 	exec(h, "DROP TABLE print");
 	exec(h, "DROP TABLE exported");
