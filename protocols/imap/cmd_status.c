@@ -137,8 +137,7 @@ refresh_fn(struct imap_session *i)
 		imap_progress(i, 0, 0);
 		return st;
 	}
-	if (imap_retry(i, rc))
-		return imap_retry_step(i);
+	/* a busy database was waited for */
 	if (rc != 0)
 		return imap_fail(i, "reading a mailbox", rc, NULL);
 	put_status(i, a);

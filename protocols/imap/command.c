@@ -290,9 +290,8 @@ refresh(struct imap_session *i)
 	    i->mailbox, !i->read_only, i->s.waker, i->now, i->wall, &rc);
 	if (st != STEP_DONE)
 		return st;
-	/* what can't be read now is told another time */
-	if (imap_retry(i, rc))
-		return imap_retry_step(i);
+	/* what can't be read now, however long that was tried, is told another
+	 * time */
 	if (rc != 0 && !mailbox_gone(i->mailbox))
 		imap_log_error(i, "refresh", rc, NULL);
 	i->changed = false;

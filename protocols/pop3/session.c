@@ -118,8 +118,6 @@ log_end(struct pop3_session *p)
 static enum step
 open_failed(struct pop3_session *p, int rc, const struct err *e)
 {
-	if (pop3_retry(p, rc))
-		return pop3_retry_step(p);
 	pop3_log_error(p, "cannot open the mailbox", rc, e);
 	/* RFC 2449 8.1.2, RFC 3206 4 */
 	pop3_reply(p,
@@ -179,6 +177,8 @@ open_fn(struct pop3_session *p)
 	struct err e = { .code = 0 };
 	int rc = mailbox_open(p->account, SLICE("INBOX"), &p->mailbox, &e);
 
+	if (pop3_retry(p, rc))
+		return pop3_retry_step(p);
 	if (rc != 0)
 		return open_failed(p, rc, &e);
 	return pop3_goto(p, &step_refresh);

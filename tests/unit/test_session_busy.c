@@ -112,12 +112,20 @@ teardown(void **state)
 }
 
 static struct session *
-new_imap(struct fixture *f)
+log_in(struct fixture *f)
 {
 	struct session *s = imap_session_new(&imap_options_default, &peer,
 	    account_get(f->store, f->path, ""), "L", "LOGIN", now_ms);
 
 	talk(f, s, "", "L OK");
+	return s;
+}
+
+static struct session *
+new_imap(struct fixture *f)
+{
+	struct session *s = log_in(f);
+
 	talk(f, s, "b CREATE INBOX.b\r\n", "b OK");
 	talk(f, s, "s SELECT INBOX\r\n", "s OK");
 	return s;
@@ -187,6 +195,48 @@ test_imap_given_up(void **state)
 	s->ops->free(s);
 }
 
+/* What only looks, where mail that came can't be taken up: it is given up after
+ * ten seconds, and only this once.  All the while others are answered. */
+static void
+test_looks_given_up(void **state)
+{
+	static const struct {
+		const char *text, *reply;
+	} looks[] = {
+		/* the mail is told another time */
+		{ "a NOOP\r\n", "a OK" },
+		{ "a STATUS INBOX (MESSAGES)\r\n", "a NO [INUSE]" },
+		{ "a SELECT INBOX\r\n", "a NO [INUSE]" },
+	};
+	struct fixture *f = *state;
+	struct session *s = new_imap(f), *other = log_in(f);
+	struct sqlite3 *h;
+
+	talk(f, other, "s SELECT INBOX.b\r\n", "s OK");
+	(void)deliver(f, "", "Subject: b\n\ntext\n");
+	h = fixture_take_database(f);
+	for (size_t k = 0; k < NELEMS(looks); k++) {
+		int64_t began = now_ms;
+		enum step last;
+
+		say(s, looks[k].text);
+		(void)run_for(f, s, HELD_MS, &last);
+		assert_int_equal(last, STEP_WAIT_PEER);
+		assert_null(strstr(buf_cstr(&output), looks[k].reply));
+		say(other, "o NOOP\r\n");
+		assert_int_equal(run_for(f, other, 0, &last), 0);
+		assert_said("o OK");
+		buf_reset(&output);
+		(void)run_for(f, s, GIVEN_UP_MS, &last);
+		assert_said(looks[k].reply);
+		assert_in_range(now_ms - began, 9000, 12000);
+	}
+	fixture_give_back(h);
+	talk(f, s, "a SELECT INBOX\r\n", "* 5 EXISTS");
+	other->ops->free(other);
+	s->ops->free(s);
+}
+
 static struct session *
 new_pop3(struct fixture *f)
 {
@@ -241,6 +291,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_imap, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_imap_given_up, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_looks_given_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pop3, setup, teardown),
 	};
 
