@@ -371,6 +371,7 @@ take_snapshot(struct fixture *f, const char *name, const char *where,
 	for (uint32_t seq = 1; seq <= view_count(v); seq++) {
 		struct present *p = &out->v[out->n++];
 		const char *word;
+		struct slice cached;
 		char *text;
 
 		p->uid = view_get(v, seq)->uid;
@@ -382,6 +383,9 @@ take_snapshot(struct fixture *f, const char *name, const char *where,
 			word = "";
 		CHECK(word != NULL, "I7", name);
 		strcpy(p->word, word);
+		CHECK(!mailbox_cache_get(m, p->uid, CACHE_ENVELOPE, &cached) ||
+			slice_eq(cached, slice_str(word)),
+		    "cache", name);
 		free(text);
 	}
 	view_unref(&v);

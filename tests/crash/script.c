@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "maildir/internal.h"
 #include "tests/crash/script_impl.h"
 
 /* --- noting --------------------------------------------------------------- */
@@ -742,6 +743,67 @@ run_subscriptions(struct world *w)
 	look(w, "INBOX");
 }
 
+/* Cached of each message: what ledger_check() knows to be right. */
+static void
+cache_all(struct world *w, const char *name)
+{
+	struct mailbox *m = open_quietly(w, name);
+	struct view *v;
+
+	if (m == NULL)
+		return;
+	v = mailbox_view(m);
+	for (uint32_t seq = 1; seq <= view_count(v); seq++) {
+		uint32_t uid = view_get(v, seq)->uid;
+
+		mailbox_cache_put(
+		    m, uid, CACHE_ENVELOPE, slice_str(word_at(w, name, uid)));
+	}
+	cache_flush(m->account);
+	view_unref(&v);
+	mailbox_close(&m);
+}
+
+enum { TAIL = 32 }; /* of maildir/edit.c */
+
+/* Two chunks that the next message will make one. */
+static void
+prepare_tails(struct world *w)
+{
+	make_dirs(w);
+	for (unsigned k = 0; k < 2; k++) {
+		for (unsigned i = 0; i < TAIL; i++) {
+			char word[WORD_MAX];
+
+			(void)snprintf(
+			    word, sizeof(word), "mail%u", TAIL * k + i);
+			deliver_durably(w, "", word);
+		}
+		wait_tick(w);
+		look(w, "INBOX");
+	}
+	world_note(w, NOTE_FLIGHT, "", "", 0, 0);
+}
+
+/* Chunks are merged, and in the cache new entries come to those of before. */
+static void
+run_tails(struct world *w)
+{
+	struct mailbox *m = open_quietly(w, "INBOX");
+	bool merged;
+
+	cache_all(w, "INBOX");
+	append(w, "INBOX", "append1");
+	merged =
+	    m != NULL && m->head->n_chunks == 2 && m->head->v[0]->n == 2 * TAIL;
+	assert_true(merged || w->l->refused != 0);
+	mailbox_close(&m);
+	append(w, "INBOX", "append2");
+	cache_all(w, "INBOX");
+	store(w, "INBOX", TAIL + 1, MESSAGE_SEEN);
+	look(w, "INBOX");
+}
+
 /* One life of several sessions, one after the other. */
 static void
 run_reopen(struct world *w)
@@ -780,6 +842,7 @@ static const struct script own[] = {
 	{ "quota", world_some_mail, run_small_quota, "1300S,4C", false },
 	{ "subscriptions", world_some_mail, run_subscriptions, NULL, false },
 	{ "reopen", world_some_mail, run_reopen, NULL, false },
+	{ "tails", prepare_tails, run_tails, NULL, false },
 };
 const struct script *
 script_get(size_t i)
