@@ -116,7 +116,8 @@ bool scan_sort_step(struct scan *s);
 
 /* --- scan_missing.c ------------------------------------------------------- */
 
-/* Whether the file of a name, or of message i, is there. */
+/* Whether the file of a name, or of message i, is there, or may be, as the disk
+ * doesn't say. */
 bool scan_exists(struct mailbox *m, bool in_new, const char *name);
 bool scan_place_exists(struct mailbox *m, const struct chunk *c, uint32_t i);
 /* A piece of the step SCAN_MISSING. */

@@ -21,26 +21,43 @@
 
 enum { LOOK_SLICE = 1000, TICKS_MS = 20 };
 
-bool
-scan_exists(struct mailbox *m, bool in_new, const char *name)
+/* UNSEEN: the disk doesn't say. */
+enum presence { ABSENT, PRESENT, UNSEEN };
+
+static enum presence
+presence(struct mailbox *m, bool in_new, const char *name)
 {
 	int fd = mailbox_dir_fd(m, in_new ? DIR_NEW : DIR_CUR);
 	struct stat st;
 
-	return fd >= 0 && (fsx_stat(fd, name, &st) == 0 || errno != ENOENT);
+	if (fd >= 0 && fsx_stat(fd, name, &st) == 0)
+		return PRESENT;
+	return errno == ENOENT ? ABSENT : UNSEEN;
+}
+
+static enum presence
+place_presence(struct mailbox *m, const struct chunk *c, uint32_t i)
+{
+	struct buf name;
+	enum presence result;
+
+	buf_init(&name, 1024);
+	result = presence(
+	    m, (c->place[i] & PLACE_NEW) != 0, message_name(&name, c, i));
+	buf_fini(&name);
+	return result;
+}
+
+bool
+scan_exists(struct mailbox *m, bool in_new, const char *name)
+{
+	return presence(m, in_new, name) != ABSENT;
 }
 
 bool
 scan_place_exists(struct mailbox *m, const struct chunk *c, uint32_t i)
 {
-	struct buf name;
-	bool result;
-
-	buf_init(&name, 1024);
-	result = scan_exists(
-	    m, (c->place[i] & PLACE_NEW) != 0, message_name(&name, c, i));
-	buf_fini(&name);
-	return result;
+	return place_presence(m, c, i) != ABSENT;
 }
 
 static int
@@ -154,10 +171,17 @@ look_at(struct mailbox *m, struct scan *s, size_t end)
 
 	if (rc != 0)
 		goto out;
-	for (size_t k = s->looked; k < end; k++)
-		if (edit_find(&l->ed, s->doubts[k], &at, &i) &&
-		    !scan_place_exists(m, l->ed.v[at], i))
+	for (size_t k = s->looked; k < end; k++) {
+		enum presence p = edit_find(&l->ed, s->doubts[k], &at, &i)
+		    ? place_presence(m, l->ed.v[at], i)
+		    : PRESENT;
+
+		if (p == ABSENT)
 			l->absent[l->n++].uid = s->doubts[k];
+		else if (p == UNSEEN)
+			scan_add_uid(&s->unsure_uids, &s->n_unsure,
+			    &s->cap_unsure, s->doubts[k]);
+	}
 	if ((rc = judge(l, s)) != 0) {
 		edit_abort(&l->ed);
 	} else if ((rc = scan_commit(&l->ed, s)) == 0) {
@@ -172,14 +196,14 @@ out:
 
 /* Whether any of the doubts up to end is worth a transaction. */
 static bool
-any_absent(struct mailbox *m, const struct scan *s, size_t end)
+any_missing(struct mailbox *m, const struct scan *s, size_t end)
 {
 	struct chunk *c;
 	uint32_t i;
 
 	for (size_t k = s->looked; k < end; k++)
 		if (mailbox_find(m, s->doubts[k], &c, &i) &&
-		    !scan_place_exists(m, c, i))
+		    place_presence(m, c, i) != PRESENT)
 			return true;
 	return false;
 }
@@ -191,6 +215,7 @@ remember_suspects(struct mailbox *m, struct scan *s, int64_t wall_ms)
 	int64_t grain_ms = m->account->remote ? GRANULARITY_MS : TICKS_MS;
 	struct stat st;
 
+	tidy_uids(s->unsure_uids, &s->n_unsure);
 	free(m->suspects);
 	m->suspects = s->unsure_uids;
 	m->n_suspects = s->n_unsure;
@@ -217,7 +242,7 @@ scan_step_missing(struct mailbox *m, struct scan *s, int64_t wall_ms)
 	end = s->looked + LOOK_SLICE;
 	if (end > s->n_doubts)
 		end = s->n_doubts;
-	if (any_absent(m, s, end))
+	if (any_missing(m, s, end))
 		rc = look_at(m, s, end);
 	if (rc != 0)
 		return rc;

@@ -464,4 +464,22 @@ ftruncate64(int fd, off_t size)
 {
 	return ftruncate(fd, size);
 }
+
+int
+fstatat64(int dirfd, const char *path, struct stat64 *st, int flags)
+{
+	return fstatat(dirfd, path, (struct stat *)st, flags);
+}
+
+int
+fstat64(int fd, struct stat64 *st)
+{
+	return fstat(fd, (struct stat *)st);
+}
+
+struct dirent64 *
+readdir64(DIR *d)
+{
+	return (struct dirent64 *)readdir(d);
+}
 #endif

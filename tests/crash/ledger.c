@@ -478,7 +478,9 @@ check_shown(struct check *c, struct fixture *f, const struct shown *s)
 		CHECK(
 		    p == NULL || strcmp(p->word, s->word) == 0, "I3", s->word);
 	} else {
-		/* only a RENAME cut short makes UIDs anew */
+		/* UIDs are made anew by a RENAME cut short, and as long as
+		 * the index of a full disk is one in memory */
+		moved = moved || f->account->in_memory;
 		CHECK(moved || s->free, "I3", s->word);
 		p = NULL;
 	}
