@@ -90,7 +90,7 @@ IMAP_LIBS = libimap.a libimapmime.a libmime.a
 fake_store = tests/support/fake_account.c \
 	tests/support/fake_store.c tests/support/fake_store.h \
 	tests/support/fake_change.c tests/support/fake_view.c \
-	tests/support/fake_shared.c \
+	tests/support/fake_shared.c tests/support/fake_cache.c \
 	tests/support/fake_impl.h \
 	maildir/acl.c maildir/acl.h
 tests_unit_test_imap_session_SOURCES = tests/unit/test_imap_session.c \

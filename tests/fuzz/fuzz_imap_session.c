@@ -7,8 +7,8 @@
  * of them, but the one behind it says what happens there.
  *
  * Checked: whatever comes, the output is what a client can make sense of
- * (imap_client.h); the same output however the input is cut; everything is
- * given back.
+ * (imap_client.h); the same output however the input is cut, and whether what
+ * is computed from messages is kept or not; everything is given back.
  */
 #include <stdlib.h>
 #include <unistd.h>
@@ -63,6 +63,8 @@ enum { WORLD = 128, EVENT = 0xfe, STAYS_BUSY = 1000 };
 struct setup {
 	uint8_t faults, more, world;
 	size_t piece; /* how many bytes come at once */
+	bool caches;
+	unsigned n_sent; /* messages by sendmail */
 };
 
 static void
@@ -129,14 +131,17 @@ set_store(const struct setup *setup, struct slice message)
 	fake_store.creates = (setup->world & CREATES) != 0;
 	fake_store.shares = (setup->world & SHARES) != 0;
 	fake_store.often_busy = (setup->world & OFTEN_BUSY) != 0;
+	/* how often a command says that it works depends on its steps */
+	fake_store.caches = setup->caches && (setup->more & SMALL) == 0;
 	fake_store.remembers = (setup->world & FORGETS) == 0;
 	if ((setup->world & MARKED) != 0)
 		fake_store.attrs = MAILBOX_MARKED | MAILBOX_HAS_CHILDREN;
 }
 
-/* What the worker does for a session: compresses, has messages sent. */
+/* What the worker does for a session: compresses, has messages sent (none, or
+ * every second one, if that is to fail). */
 static void
-serve(struct session *s, const struct setup *setup)
+serve(struct session *s, struct setup *setup)
 {
 	if (s->deflate == SESSION_DEFLATE_ASKED)
 		s->deflate = SESSION_DEFLATE_ON;
@@ -145,7 +150,8 @@ serve(struct session *s, const struct setup *setup)
 	(void)close(s->send_fd);
 	s->send_fd = -1;
 	s->send = SESSION_SEND_SENT;
-	if ((setup->faults & NO_CHANGE) != 0) {
+	if ((setup->faults & NO_CHANGE) != 0 &&
+	    ((setup->more & RENAMES) == 0 || setup->n_sent++ % 2 != 0)) {
 		s->send = SESSION_SEND_FAILED;
 		s->send_why = mem_strdup("no\r\nway");
 	}
@@ -247,8 +253,8 @@ begin_session(struct slice message, const struct setup *setup,
 
 /* One more run; what it says goes to output. */
 static enum step
-run_once(struct session *s, const struct setup *setup, int64_t *now,
-    struct buf *output)
+run_once(
+    struct session *s, struct setup *setup, int64_t *now, struct buf *output)
 {
 	enum step st = s->ops->run(s, (*now)++, 1700000000000);
 
@@ -285,14 +291,15 @@ go_on(struct session *s, const struct setup *setup, struct slice *commands,
 }
 
 static bool
-run_session(struct slice message, struct slice commands,
-    const struct setup *setup, struct buf *sent, struct buf *output)
+run_session(struct slice message, struct slice commands, struct setup *setup,
+    struct buf *sent, struct buf *output)
 {
 	struct imap_options opt;
 	int64_t now = 1000;
 	struct session *s = begin_session(message, setup, &opt, now);
 	bool eof = false;
 
+	setup->n_sent = 0;
 	for (int runs = 0;; runs++) {
 		enum step st = run_once(s, setup, &now, output);
 
@@ -315,6 +322,18 @@ run_session(struct slice message, struct slice commands,
 	fake_store_clear();
 	check(fake_store.views == 0);
 	return buf_ok(output);
+}
+
+/* RFC 8970 3.2: PREVIEW (LAZY) */
+static bool
+asks_what_is_kept(struct slice commands)
+{
+	while (commands.n != 0) {
+		if (slice_istarts(commands, SLICE("LAZY")))
+			return true;
+		commands = slice_skip(commands, 1);
+	}
+	return false;
 }
 
 int
@@ -350,6 +369,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		buf_puts(&sent, "L LOGIN\r\n");
 	ok = run_session(message, commands, &setup, &sent, &whole);
 	setup.piece = (size_t)(data[1] & ~WORLD) + 1;
+	setup.caches = !asks_what_is_kept(commands);
 	ok = run_session(message, commands, &setup, &sent_cut, &cut) && ok;
 	if (ok) {
 		imap_client_check(buf_slice(&sent), buf_slice(&whole),

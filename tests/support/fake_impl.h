@@ -54,6 +54,8 @@ void fake_changed(struct mailbox *m);
 void fake_remove_at(struct mailbox *m, size_t k);
 /* For mailbox_vanished(). */
 void fake_note_vanished(struct mailbox *m, uint32_t uid);
+/* Nothing is kept of its messages any more. */
+void fake_forget(const struct mailbox *m);
 /* Remove all messages, and the list of rights. */
 void fake_empty(struct mailbox *m);
 /* Room for another mailbox; NULL: there is none. */

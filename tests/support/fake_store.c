@@ -73,6 +73,7 @@ fake_empty(struct mailbox *m)
 	free((void *)(uintptr_t)m->acl.p);
 	m->acl = slice_of(NULL, 0);
 	m->n_vanished = 0;
+	fake_forget(m);
 }
 
 void

@@ -28,6 +28,7 @@ struct fake_store {
 	bool creates;	 /* CREATE and DELETE work, too */
 	bool remembers;	 /* all that was removed is known */
 	bool hibernates; /* at once, whoever rests */
+	bool caches;	 /* what is computed from a message is kept */
 	/* "#shared.u" and "shared.u" are an account of the same mailboxes */
 	bool shares;
 	unsigned attrs; /* of mailboxes in LIST: enum mailbox_attr */

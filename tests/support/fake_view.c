@@ -97,46 +97,6 @@ ahead_take(struct ahead *a, uint32_t uid, struct ahead_message *out)
 	return true;
 }
 
-bool
-mailbox_cache_get(
-    struct mailbox *m, uint32_t uid, enum cache_kind kind, struct slice *out)
-{
-	(void)m;
-	(void)uid;
-	(void)kind;
-	(void)out;
-	return false;
-}
-
-void
-mailbox_cache_put(
-    struct mailbox *m, uint32_t uid, enum cache_kind kind, struct slice bytes)
-{
-	(void)m;
-	(void)uid;
-	(void)kind;
-	(void)bytes;
-}
-
-bool
-mailbox_cache_get_whole(
-    struct mailbox *m, enum cache_kind kind, struct buf *out)
-{
-	(void)m;
-	(void)kind;
-	(void)out;
-	return false;
-}
-
-void
-mailbox_cache_put_whole(
-    struct mailbox *m, enum cache_kind kind, struct slice bytes)
-{
-	(void)m;
-	(void)kind;
-	(void)bytes;
-}
-
 void
 mailbox_counts(struct mailbox *m, struct mailbox_counts *out)
 {
