@@ -4,7 +4,8 @@ TESTS_CRASH_SRC = tests/crash/calls.c tests/crash/calls.h \
 	tests/crash/calls_libc.c tests/crash/calls_impl.h \
 	tests/crash/ledger.c tests/crash/ledger.h \
 	tests/crash/script.c tests/crash/script.h tests/crash/script_imap.c \
-	tests/crash/script_impl.h tests/crash/child.c tests/crash/child.h \
+	tests/crash/script_do.c tests/crash/script_impl.h tests/crash/world.c \
+	tests/crash/child.c tests/crash/child.h \
 	tests/crash/client.c tests/crash/client.h \
 	$(MAILDIR_FIXTURE)
 TESTS_CRASH_LIBS = $(IMAP_LIBS) $(MAILDIR_TEST_LIBS) $(UTF8PROC_LIBS)
