@@ -24,14 +24,21 @@ struct entry {
 	uint64_t tried[PASSWORDS];
 };
 
+/* A pair of name and network that is known to be good: by far the most, so
+ * without what only failures need. */
+struct good {
+	uint64_t key; /* 0: free */
+	int64_t since;
+};
+
 struct throttle {
 	uint32_t magic;
 	uint8_t secret[SIPHASH_KEY_LEN];
 	int64_t max_ms;
 	struct network trusted[TRUSTED_MAX];
 	size_t n_trusted;
-	/* by network, by name, and pairs of both that are known to be good */
-	struct entry *networks, *names, *known;
+	struct entry *networks, *names;
+	struct good *known;
 };
 
 struct throttle *
@@ -43,7 +50,7 @@ throttle_new(const uint8_t key[32])
 	memcpy(t->secret, key, sizeof(t->secret));
 	t->networks = mem_zalloc(THROTTLE_ENTRIES, sizeof(struct entry));
 	t->names = mem_zalloc(THROTTLE_ENTRIES, sizeof(struct entry));
-	t->known = mem_zalloc(THROTTLE_ENTRIES, sizeof(struct entry));
+	t->known = mem_zalloc(THROTTLE_ENTRIES, sizeof(struct good));
 	return t;
 }
 
@@ -213,12 +220,39 @@ wait_of(struct entry *table, uint64_t key, int64_t max_ms, int64_t now)
 	return ms < max_ms ? ms : max_ms;
 }
 
+static struct good *
+set_of(struct throttle *t, uint64_t pair)
+{
+	return &t->known[pair % (THROTTLE_ENTRIES / WAYS) * WAYS];
+}
+
 static bool
 is_known(struct throttle *t, const struct keys *k, int64_t now)
 {
-	const struct entry *e = k->pair != 0 ? find(t->known, k->pair) : NULL;
+	const struct good *set = set_of(t, k->pair);
 
-	return e != NULL && now - e->since < THROTTLE_KNOWN_MS;
+	for (int i = 0; i < WAYS && k->pair != 0; i++)
+		if (set[i].key == k->pair)
+			return now - set[i].since < THROTTLE_KNOWN_MS;
+	return false;
+}
+
+/* In its place, else in a free one, else in that of the oldest. */
+static void
+note_known(struct throttle *t, uint64_t pair, int64_t now)
+{
+	struct good *set = set_of(t, pair), *at = &set[0];
+
+	for (int i = 0; i < WAYS; i++) {
+		if (set[i].key == pair) {
+			at = &set[i];
+			break;
+		}
+		if (at->key != 0 &&
+		    (set[i].key == 0 || set[i].since < at->since))
+			at = &set[i];
+	}
+	*at = (struct good){ .key = pair, .since = now };
 }
 
 int64_t
@@ -267,5 +301,5 @@ throttle_succeeded(struct throttle *t, const struct attempt *a, int64_t now)
 	/* One success doesn't clear what a network did to other names: the
 	 * owner of one mailbox could go on guessing at the rest. */
 	if (k.pair != 0 && !k.trusted)
-		obtain(t->known, k.pair, now)->since = now;
+		note_known(t, k.pair, now);
 }
