@@ -3,8 +3,11 @@
 #include <sys/stat.h>
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "base/mem.h"
 
 enum { SCHEMA_VERSION = 8 };
 
@@ -351,8 +354,10 @@ db_exec(struct db *db, const char *sql, struct err *e)
 sqlite3_stmt *
 db_stmt(struct db *db, enum db_sql which)
 {
-	sqlite3_stmt **s = &db->stmt[which];
+	sqlite3_stmt **s = db->stmt != NULL ? &db->stmt[which] : NULL;
 
+	if (s == NULL)
+		return NULL;
 	if (*s == NULL &&
 	    sqlite3_prepare_v3(db->h, texts[which], -1,
 		SQLITE_PREPARE_PERSISTENT, s, NULL) != SQLITE_OK)
@@ -643,6 +648,7 @@ db_open(struct db *db, const char *path, bool remote, bool disposable,
 
 	configure();
 	*db = (struct db){ 0 };
+	db->stmt = mem_zalloc(DB_N_STATEMENTS, sizeof(sqlite3_stmt *));
 	rc = sqlite3_open_v2(path, &db->h,
 	    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
 		SQLITE_OPEN_NOFOLLOW,
@@ -704,8 +710,9 @@ void
 db_close(struct db *db)
 {
 	db_rollback(db);
-	for (size_t i = 0; i < DB_N_STATEMENTS; i++)
+	for (size_t i = 0; db->stmt != NULL && i < DB_N_STATEMENTS; i++)
 		(void)sqlite3_finalize(db->stmt[i]);
+	free(db->stmt);
 	(void)sqlite3_close(db->h);
 	*db = (struct db){ 0 };
 }

@@ -97,7 +97,9 @@ enum db_sql {
 
 struct db {
 	sqlite3 *h;
-	sqlite3_stmt *stmt[DB_N_STATEMENTS];
+	/* DB_N_STATEMENTS, as they were needed; NULL while it is closed, as
+	 * most of the databases of a worker are */
+	sqlite3_stmt **stmt;
 	bool wal; /* else a rollback journal, synced by SQLite itself */
 	bool in_txn;
 	bool changed; /* something was committed since that was last asked */
