@@ -71,7 +71,7 @@ struct conn_record {
 	uint64_t id;
 	enum service service;
 	struct addr addr;
-	char client_addr[64], local_addr[64];
+	const char *client_addr, *local_addr; /* both in texts */
 	uint32_t client_port, local_port;
 	struct child *login;  /* who accepted it, NULL when that is gone */
 	struct child *worker; /* who serves it after the handover */
@@ -82,6 +82,7 @@ struct conn_record {
 	struct handover *waiting;
 	struct child *hook;
 	LIST_ENTRY(conn_record) by_waiting;
+	char texts[];
 };
 
 enum { CONN_BUCKETS = 16384 };
@@ -140,6 +141,11 @@ void master_stop(struct master *m);
 int master_reload(struct master *m);
 
 /* master_spawn.c */
+/*
+ * The path of a program that only the master starts, until the next call; a
+ * build tree and tests name another folder.
+ */
+const char *master_program(const char *name);
 struct child *master_spawn(struct master *m, enum child_kind kind,
     const char *const argv[], int extra_fd) MUST_USE;
 void child_release(struct child *c);
@@ -263,8 +269,5 @@ int master_auth_dial(const struct master *m) MUST_USE;
 
 /* master_control.c */
 int master_control_open(struct master *m, struct err *e);
-
-/* holder.c: main function of the process a service's pid file names. */
-int holder_main(const char *service, const char *pidfile);
 
 #endif

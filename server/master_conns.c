@@ -16,7 +16,7 @@
 #include "server/master.h"
 #include "server/service_log.h"
 
-enum { FULL_SAID_MS = 60 * 1000 };
+enum { FULL_SAID_MS = 60 * 1000, ADDR_TEXT_MAX = 63 };
 
 static struct conn_record **
 bucket_of(struct master *m, uint64_t id)
@@ -189,31 +189,35 @@ admit(struct master *m, const struct conn_record *r,
 	return CONN_TOTAL;
 }
 
-static void
-copy_text(char *out, size_t n, const char *s)
+/* A record with the two addresses behind it, cut to what one may have. */
+static struct conn_record *
+record_new(const char *client_addr, const char *local_addr)
 {
-	size_t len = strlen(s);
+	size_t n = strnlen(client_addr, ADDR_TEXT_MAX);
+	size_t n_local = strnlen(local_addr, ADDR_TEXT_MAX);
+	struct conn_record *r = mem_zalloc(1, sizeof(*r) + n + 1 + n_local + 1);
 
-	if (len >= n)
-		len = n - 1;
-	memcpy(out, s, len);
-	out[len] = '\0';
+	r->client_addr = memcpy(r->texts, client_addr, n);
+	r->local_addr = memcpy(r->texts + n + 1, local_addr, n_local);
+	return r;
 }
 
 void
 master_conn_open(struct child *c, struct msg_in *in)
 {
 	struct master *m = c->master;
-	struct conn_record *r = MEM_NEW(struct conn_record), **pp;
+	uint64_t id = msg_get_u64(in);
+	uint32_t service = msg_get_u32(in);
+	const char *client_addr = msg_get_str(in);
+	uint32_t client_port = msg_get_u32(in);
+	struct conn_record *r = record_new(client_addr, msg_get_str(in)), **pp;
 	const struct access_rule *rule = NULL;
 	struct msg_out out;
 	enum conn_verdict v;
 
-	r->id = msg_get_u64(in);
-	r->service = (enum service)msg_get_u32(in);
-	copy_text(r->client_addr, sizeof(r->client_addr), msg_get_str(in));
-	r->client_port = msg_get_u32(in);
-	copy_text(r->local_addr, sizeof(r->local_addr), msg_get_str(in));
+	r->id = id;
+	r->service = (enum service)service;
+	r->client_port = client_port;
 	r->local_port = msg_get_u32(in);
 	r->login = c;
 	r->since_ms = clock_now();
