@@ -1,5 +1,8 @@
 /*
- * holder: the process that a service's pid file names.
+ * holder: the program that a service's pid file names: holder SERVICE PIDFILE.
+ *
+ * Layer:  server; a program of its own, as it lives as long as the master and
+ *         needs none of the libraries that posternd is linked with.
  *
  * Old scripts look at the pid file or signal the process in it; one posternd
  * serves everything, so each service has such a small process.  SIGTERM
@@ -22,7 +25,7 @@
 
 #include "base/mem.h"
 #include "server/child.h"
-#include "server/master.h"
+#include "server/ipc/msg.h"
 
 static volatile sig_atomic_t got_term, got_hup;
 
@@ -74,8 +77,8 @@ tell_master(const char *verb, const char *service)
 		got_term = 1;
 }
 
-int
-holder_main(const char *service, const char *pidfile)
+static int
+hold(const char *service, const char *pidfile)
 {
 	struct pollfd pfd = { CHILD_CONTROL_FD, POLLIN, 0 };
 	struct sigaction sa = { .sa_handler = on_signal };
@@ -115,4 +118,14 @@ holder_main(const char *service, const char *pidfile)
 		(void)unlink(pidfile);
 	free(space);
 	return 0;
+}
+
+int
+main(int argc, char *argv[])
+{
+	if (argc != 3) {
+		(void)fprintf(stderr, "holder: only posternd starts it\n");
+		return 1;
+	}
+	return hold(argv[1], argv[2]);
 }

@@ -251,8 +251,6 @@ main(int argc, char *argv[])
 	if (argc == 3 && strcmp(argv[1], "--login") == 0 &&
 	    num_u32(slice_str(argv[2]), &index))
 		return login_main(index);
-	if (argc == 4 && strcmp(argv[1], "--holder") == 0)
-		return holder_main(argv[2], argv[3]);
 	if (argc == 6 && strcmp(argv[1], "--loginexec") == 0)
 		return hook_main(argv + 2);
 	if (argc == 8 && strcmp(argv[1], "--sendmail") == 0)

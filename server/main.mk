@@ -1,4 +1,4 @@
-# posternd (master, login and holder processes) and the worker.
+# posternd (master and login processes), the worker and the holder.
 
 include server/login.mk
 
@@ -8,7 +8,6 @@ posternd_SOURCES = \
 	server/hook.c \
 	server/check.c server/check.h \
 	server/child.c server/child.h \
-	server/holder.c \
 	server/master.c server/master.h \
 	server/master_access.c \
 	server/master_auth.c \
@@ -32,6 +31,12 @@ posternd_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(OPENSSL_CFLAGS) \
 	$(SECCOMP_CFLAGS)
 posternd_LDADD = libpreauth.a libconf.a libnet.a libipc.a libbase.a \
 	$(EVENT_LIBS) $(OPENSSL_LIBS) $(SECCOMP_LIBS)
+
+# One for each service: small, and without what posternd is linked with.
+pkglibexec_PROGRAMS += holder
+holder_SOURCES = server/holder.c server/child.h
+holder_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
+holder_LDADD = libipc.a libbase.a
 
 # The worker is linked without TLS and without any SQL client.
 pkglibexec_PROGRAMS += worker

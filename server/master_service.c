@@ -143,7 +143,7 @@ open_listeners(struct master *m, enum service s, struct err *e)
 static int
 start_holder(struct master *m, enum service s)
 {
-	const char *argv[] = { "/proc/self/exe", "--holder", service_name(s),
+	const char *argv[] = { master_program("holder"), service_name(s),
 		master_service_pidfile(m, s), NULL };
 	struct child *c = master_spawn(m, CHILD_HOLDER, argv, -1);
 

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/paths.h"
 #include "server/child.h"
 #include "server/master.h"
 
@@ -45,6 +47,17 @@ exec_child(const char *const argv[], int control, int extra, bool foreground)
 	/* execv's argv is not const by history only. */
 	(void)execv(argv[0], (char *const *)(const void *)argv);
 	_exit(127);
+}
+
+const char *
+master_program(const char *name)
+{
+	const char *other = secure_getenv("POSTERN_LIBEXECDIR");
+	static char path[4096];
+
+	(void)snprintf(path, sizeof(path), "%s/%s",
+	    other != NULL ? other : POSTERN_LIBEXECDIR, name);
+	return path;
 }
 
 static void

@@ -14,7 +14,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/paths.h"
 #include "server/child.h"
 #include "server/master.h"
 
@@ -108,18 +107,6 @@ send_configuration(struct child *c)
 	peer_send(c->peer, &out);
 }
 
-/* The worker program; a build tree and tests name another. */
-static const char *
-worker_program(void)
-{
-	const char *other = secure_getenv("POSTERN_LIBEXECDIR");
-	static char path[4096];
-
-	(void)snprintf(path, sizeof(path), "%s/worker",
-	    other != NULL ? other : POSTERN_LIBEXECDIR);
-	return path;
-}
-
 void
 master_worker_idle(struct child *c)
 {
@@ -165,7 +152,7 @@ start_worker(struct master *m, const struct account_record *r, unsigned slot,
     const char *only_account, const char **why)
 {
 	char uid[16], gid[16];
-	const char *argv[] = { worker_program(), uid, gid, NULL };
+	const char *argv[] = { master_program("worker"), uid, gid, NULL };
 	struct child *c = NULL;
 	char *page;
 	int fd;

@@ -415,13 +415,25 @@ def test_check_and_show_configuration(fresh):
         "PORT" in bad.stderr + bad.stdout
 
 
-def test_workers_have_no_tls_and_no_sql():
+def linked_with(program):
     import subprocess
-    worker = pathlib.Path(postern.program("worker"))
-    linked = subprocess.run(["ldd", str(worker)], capture_output=True,
-                            text=True).stdout
+    path = pathlib.Path(postern.program(program))
+    return subprocess.run(["ldd", str(path)], capture_output=True,
+                          text=True).stdout
+
+
+def test_workers_have_no_tls_and_no_sql():
+    linked = linked_with("worker")
     assert "libsqlite3" in linked
     for name in ("libssl", "libcrypto", "libmariadb", "libmysqlclient"):
+        assert name not in linked
+
+
+def test_the_holder_is_linked_with_libc_alone():
+    """It lives as long as the master, and each library costs memory."""
+    linked = linked_with("holder")
+    assert "libc.so" in linked
+    for name in ("libssl", "libcrypto", "libevent", "libsqlite3"):
         assert name not in linked
 
 

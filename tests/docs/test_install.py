@@ -37,10 +37,10 @@ def test_install(installed):
 NOT_RUN = {
     "./quickstart stop": "tests/howto/test_quickstart.py does",
     "posternd --login": "how a process calls itself",
-    "posternd --holder": "how a process calls itself",
     "posternd --loginexec": "how a process calls itself",
     "posternd --sendmail": "how a process calls itself",
     "libexec/postern/worker": "a program that only posternd starts",
+    "libexec/postern/holder": "a program that only posternd starts",
     "apt-get download": "needs the network; tests/docs/get-packages does it",
     "make bench": "minutes, and Dovecot",
     "make bench-login": "minutes, and Dovecot",

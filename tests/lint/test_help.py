@@ -57,7 +57,7 @@ PROGRAMS = {
 # Their options are words behind one dash.
 WORDS = {"maildiracl", "courierlogger", "couriertcpd", "userdb", "userdbpw"}
 # Said by one of our processes to another, or to a program it starts.
-OWN = {"--login", "--holder", "--loginexec", "--sendmail"}
+OWN = {"--login", "--loginexec", "--sendmail"}
 OPTION = re.compile(r"(?<![\w.\]/-])--?[A-Za-z][\w-]*")
 
 

@@ -389,7 +389,7 @@ PAGES = sorted(p.name for p in (TOP / "man").glob("*.[158]"))
 
 
 # Installed, but run by make or by other programs only.
-NO_PAGE = {"worker", "install-configure"}
+NO_PAGE = {"worker", "holder", "install-configure"}
 
 
 def installed_programs():
@@ -422,7 +422,7 @@ def test_every_program_and_file_has_a_page():
 
 
 # Said by one of our processes to another.
-OWN_OPTIONS = {"login", "holder", "loginexec", "sendmail"}
+OWN_OPTIONS = {"login", "loginexec", "sendmail"}
 
 
 def test_every_long_option_is_in_a_page():
