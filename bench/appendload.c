@@ -404,7 +404,9 @@ enum layer {
 	LAYER_THREADS_UNSYNCED, /* one trip; the log is written, not synced */
 };
 
-enum { FRAMES = 7, LOG_FRAMES = 1000, FRAME = 4096 + 24, LOCKS = 6 };
+/* FRAMES_TENTHS: pages of log for a message, as Postern writes them with one
+ * client (docs/performance.md). */
+enum { FRAMES_TENTHS = 42, LOG_FRAMES = 1000, FRAME = 4096 + 24, LOCKS = 6 };
 
 struct job {
 	void (*run)(void);
@@ -494,22 +496,24 @@ wait_jobs(int ep)
 	MUST(read(f.wake, &count, sizeof(count)));
 }
 
+/* That of message i. */
 static void
-write_log(void)
+write_log(unsigned i)
 {
 	static char page[4096];
+	unsigned n = (i + 1) * FRAMES_TENTHS / 10 - i * FRAMES_TENTHS / 10;
 
-	for (unsigned i = 0; i < LOCKS; i++) {
-		struct flock l = { .l_type = i % 2 == 0 ? F_WRLCK : F_UNLCK,
+	for (unsigned k = 0; k < LOCKS; k++) {
+		struct flock l = { .l_type = k % 2 == 0 ? F_WRLCK : F_UNLCK,
 			.l_whence = SEEK_SET,
-			.l_start = 120 + i / 2,
+			.l_start = 120 + k / 2,
 			.l_len = 1 };
 
 		MUST(fcntl(f.lock, F_SETLK, &l));
 	}
-	if (f.frame + FRAMES > LOG_FRAMES)
+	if (f.frame + n > LOG_FRAMES)
 		f.frame = 0;
-	for (unsigned i = 0; i < FRAMES; i++, f.frame++) {
+	for (; n > 0; n--, f.frame++) {
 		off_t at = 32 + (off_t)f.frame * FRAME;
 
 		MUST(pwrite(f.log, page, 24, at));
@@ -532,7 +536,7 @@ store_message(enum layer layer, int ep, unsigned i)
 		wait_jobs(ep);
 	}
 	if (layer >= LAYER_LOG)
-		write_log();
+		write_log(i);
 	MUST(renameat(f.dir.tmp, f.name, f.dir.cur, f.final));
 	if (layer >= LAYER_LOG && layer != LAYER_THREADS_UNSYNCED)
 		submit(&log);
