@@ -10,6 +10,7 @@ libbase_a_SOURCES = \
 	base/err.c base/err.h \
 	base/fsx.c base/fsx.h \
 	base/help.h \
+	base/le.h \
 	base/log.c base/log.h \
 	base/log_out.c base/log_out.h \
 	base/mem.c base/mem.h \

@@ -1,24 +1,6 @@
 #include "maildir/blob.h"
 
-void
-le_put(struct buf *b, uint64_t v, unsigned n_bytes)
-{
-	uint8_t bytes[8];
-
-	for (unsigned i = 0; i < n_bytes; i++)
-		bytes[i] = (uint8_t)(v >> (8 * i));
-	buf_put(b, slice_of(bytes, n_bytes));
-}
-
-uint64_t
-le_get(const uint8_t *p, unsigned n_bytes)
-{
-	uint64_t v = 0;
-
-	for (unsigned i = 0; i < n_bytes; i++)
-		v |= (uint64_t)p[i] << (8 * i);
-	return v;
-}
+#include "base/le.h"
 
 uint64_t
 blob_sum(struct slice s)
@@ -26,7 +8,7 @@ blob_sum(struct slice s)
 	uint64_t h = 0x9e3779b97f4a7c15u ^ s.n;
 
 	while (s.n >= 8) {
-		h = (h ^ le_get(s.p, 8)) * 0xff51afd7ed558ccdu;
+		h = (h ^ le_get64(s.p)) * 0xff51afd7ed558ccdu;
 		h ^= h >> 32;
 		s = slice_skip(s, 8);
 	}
@@ -49,7 +31,7 @@ blob_open(struct slice *s)
 	if (in.n < BLOB_SUM_BYTES)
 		return false;
 	in.n -= BLOB_SUM_BYTES;
-	if (blob_sum(in) != le_get(in.p + in.n, BLOB_SUM_BYTES))
+	if (blob_sum(in) != le_get64(in.p + in.n))
 		return false;
 	*s = in;
 	return true;

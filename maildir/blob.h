@@ -1,5 +1,5 @@
 /*
- * blob: numbers in bytes, and sums over what is kept in the database.
+ * blob: sums over what is kept in the database.
  *
  * Layer:  maildir, uses base.
  */
@@ -13,10 +13,6 @@
 #include "base/slice.h"
 
 enum { BLOB_SUM_BYTES = 8 };
-
-/* Little-endian integers of up to eight bytes. */
-void le_put(struct buf *b, uint64_t v, unsigned n_bytes);
-uint64_t le_get(const uint8_t *p, unsigned n_bytes);
 
 /* Not against those who mean it. */
 uint64_t blob_sum(struct slice s);

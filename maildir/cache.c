@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/fsx.h"
+#include "base/le.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "maildir/blob.h"

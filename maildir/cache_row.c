@@ -1,5 +1,6 @@
 #include "maildir/cache_row.h"
 
+#include "base/le.h"
 #include "maildir/blob.h"
 #include "maildir/chunk.h"
 
@@ -37,7 +38,7 @@ read_lengths(struct cache_row *r, struct slice *rest, uint64_t have)
 		if (rest->n < LENGTH)
 			return false;
 		r->at[i] = (uint32_t)total;
-		r->n[i] = (uint32_t)le_get(rest->p, LENGTH);
+		r->n[i] = le_get32(rest->p);
 		if (r->n[i] > CACHE_ENTRY_MAX)
 			return false;
 		total += r->n[i];
@@ -55,9 +56,9 @@ cache_row_unpack(struct cache_row *r, struct slice packed, uint64_t salt)
 	if (packed.n < HEAD + SUM)
 		return;
 	packed.n -= SUM;
-	if (le_get(packed.p + packed.n, SUM) != (blob_sum(packed) ^ salt))
+	if (le_get64(packed.p + packed.n) != (blob_sum(packed) ^ salt))
 		return;
-	have = le_get(packed.p, HEAD);
+	have = le_get64(packed.p);
 	rest = slice_skip(packed, HEAD);
 	if (!read_lengths(r, &rest, have))
 		return;

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/ascii.h"
+#include "base/le.h"
 #include "base/mem.h"
 #include "maildir/blob.h"
 #include "maildir/chunk.h"

@@ -1,8 +1,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/le.h"
 #include "base/mem.h"
-#include "maildir/blob.h"
 #include "maildir/internal.h"
 
 enum { KEYWORDS_MAX = 65535, SET_MEMBERS_MAX = 4096, NAME_MAX_BYTES = 4096 };
@@ -224,8 +224,8 @@ insert_sorted(uint16_t *list, size_t n, uint16_t v)
 }
 
 static int
-set_of_names(struct mailbox *m, const struct slice *names, size_t n,
-    size_t max, uint32_t *out, struct err *e)
+set_of_names(struct mailbox *m, const struct slice *names, size_t n, size_t max,
+    uint32_t *out, struct err *e)
 {
 	uint16_t *list;
 	size_t n_list = 0;

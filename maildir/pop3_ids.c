@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "base/le.h"
 #include "base/mem.h"
 #include "maildir/blob.h"
 #include "maildir/edit.h"

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/defs.h"
+#include "base/le.h"
 #include "protocols/imap/base_subject.h"
 #include "protocols/imap/casemap.h"
 #include "protocols/imap/fields.h"
@@ -90,25 +91,6 @@ first_value(struct slice kept, unsigned number, struct slice *value)
 	return false;
 }
 
-/* --- integers ------------------------------------------------------------- */
-
-static void
-put_le(struct buf *out, uint64_t v, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++)
-		buf_putc(out, (uint8_t)(v >> 8 * i & 0xff));
-}
-
-static uint64_t
-get_le(const uint8_t *p, unsigned n)
-{
-	uint64_t v = 0;
-
-	while (n-- > 0)
-		v = v << 8 | p[n];
-	return v;
-}
-
 /* --- the date ------------------------------------------------------------- */
 
 void
@@ -127,8 +109,8 @@ imap_key_date(struct slice kept, struct buf *out)
 	buf_fini(&plain);
 	if (!ok)
 		return;
-	put_le(out, (uint64_t)d.epoch, 8);
-	put_le(out,
+	le_put(out, (uint64_t)d.epoch, 8);
+	le_put(out,
 	    (uint64_t)mime_date_days(d.year, d.month, d.day) & 0xffffffff, 4);
 }
 
@@ -137,8 +119,8 @@ imap_key_date_get(struct slice key, int64_t *epoch_s, int32_t *days)
 {
 	if (key.n != DATE_BYTES)
 		return false;
-	*epoch_s = (int64_t)get_le(key.p, 8);
-	*days = (int32_t)(uint32_t)get_le(key.p + 8, 4);
+	*epoch_s = (int64_t)le_get64(key.p);
+	*days = (int32_t)le_get32(key.p + 8);
 	return true;
 }
 
@@ -177,7 +159,7 @@ put_counted(struct slice s, struct buf *out)
 	buf_init(&prepared, TEXT_MAX);
 	put_prepared(s, &prepared);
 	s = slice_first(buf_slice(&prepared), ADDRESS_MAX);
-	put_le(out, s.n, 2);
+	le_put(out, s.n, 2);
 	buf_put(out, s);
 	buf_fini(&prepared);
 }
@@ -202,7 +184,7 @@ put_mailbox(struct slice kept, unsigned number, struct buf *out)
 	if (first_address(kept, number, &list))
 		put_counted(mime_address_text(&list, list.v[0].mailbox), out);
 	else
-		put_le(out, 0, 2);
+		le_put(out, 0, 2);
 	mime_addresses_fini(&list);
 }
 
@@ -214,7 +196,7 @@ put_display(struct slice kept, unsigned number, struct buf *out)
 	struct buf text;
 
 	if (!first_address(kept, number, &list)) {
-		put_le(out, 0, 2);
+		le_put(out, 0, 2);
 	} else if (list.v[0].name.n != 0) {
 		put_counted(mime_address_text(&list, list.v[0].name), out);
 	} else {
@@ -249,7 +231,7 @@ imap_key_address(struct slice key, enum imap_key_address which)
 
 		if (key.n < 2)
 			return slice_of(NULL, 0);
-		n = (size_t)get_le(key.p, 2);
+		n = (size_t)le_get(key.p, 2);
 		key = slice_skip(key, 2);
 		if (i == (unsigned)which)
 			return slice_first(key, n);
@@ -265,11 +247,12 @@ imap_key_hash(struct slice id)
 	uint64_t h = 0x2545f4914f6cdd1du ^ id.n;
 
 	while (id.n != 0) {
-		size_t n = id.n < 8 ? id.n : 8;
+		uint64_t v =
+		    id.n < 8 ? le_get(id.p, (unsigned)id.n) : le_get64(id.p);
 
-		h = (h ^ get_le(id.p, (unsigned)n)) * 0xd6e8feb86659fd93u;
+		h = (h ^ v) * 0xd6e8feb86659fd93u;
 		h ^= h >> 32;
-		id = slice_skip(id, n);
+		id = slice_skip(id, 8);
 	}
 	h = (h ^ h >> 29) * 0xbf58476d1ce4e5b9u;
 	h ^= h >> 32;
@@ -295,7 +278,7 @@ put_ids(struct slice value, size_t max, struct buf *out)
 			buf_truncate(out, at + (n - 1) * 8);
 			n--;
 		}
-		put_le(out, imap_key_hash(buf_slice(&id)), 8);
+		le_put(out, imap_key_hash(buf_slice(&id)), 8);
 		n++;
 		buf_reset(&id);
 	}
@@ -310,7 +293,7 @@ imap_key_thread(struct slice kept, struct buf *out)
 
 	if (!first_value(kept, IMAP_F_MESSAGE_ID, &value) ||
 	    put_ids(value, 1, out) == 0)
-		put_le(out, 0, 8);
+		le_put(out, 0, 8);
 	if (first_value(kept, IMAP_F_REFERENCES, &value) &&
 	    put_ids(value, IMAP_KEY_REFERENCES_MAX, out) != 0)
 		return;
@@ -321,5 +304,5 @@ imap_key_thread(struct slice kept, struct buf *out)
 uint64_t
 imap_key_id(struct slice key, size_t n)
 {
-	return key.n / 8 > n ? get_le(key.p + 8 * n, 8) : 0;
+	return key.n / 8 > n ? le_get64(key.p + 8 * n) : 0;
 }

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "base/le.h"
 #include "protocols/imap/shared.h"
 
 enum { MESSAGES_MAX = 2 * 1000 * 1000 };
@@ -51,13 +52,6 @@ imap_order_append(struct imap_order *o, uint32_t uid, uint32_t rank)
 
 /* --- the cache ------------------------------------------------------------ */
 
-static uint32_t
-get(const uint8_t *p)
-{
-	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
-	    (uint32_t)p[3] << 24;
-}
-
 static uint8_t *
 put(uint8_t *p, uint32_t v)
 {
@@ -76,8 +70,8 @@ unpack(struct imap_session *i, struct imap_order *o, struct slice kept)
 	if (kept.n % 8 != 0)
 		return 0;
 	for (size_t k = 0; k < n && seq <= count; k++) {
-		uint32_t uid = get(kept.p + 4 * k);
-		uint32_t rank = get(kept.p + 4 * (n + k));
+		uint32_t uid = le_get32(kept.p + 4 * k);
+		uint32_t rank = le_get32(kept.p + 4 * (n + k));
 
 		if (uid <= last || rank >= n) {
 			o->n = 0;

@@ -6,6 +6,7 @@
  */
 #include <stdlib.h>
 
+#include "base/le.h"
 #include "maildir/blob.h"
 #include "maildir/cache_row.h"
 #include "maildir/chunk.h"

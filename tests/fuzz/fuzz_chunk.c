@@ -10,6 +10,7 @@
  */
 #include <stdlib.h>
 
+#include "base/le.h"
 #include "maildir/blob.h"
 #include "maildir/chunk.h"
 

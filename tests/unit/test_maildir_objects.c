@@ -4,6 +4,7 @@
  */
 #include <sqlite3.h>
 
+#include "base/le.h"
 #include "base/log.h"
 #include "maildir/blob.h"
 #include "maildir/internal.h"
