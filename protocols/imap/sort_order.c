@@ -100,7 +100,7 @@ static enum step
 begin_ranking(struct imap_session *i, struct sort_args *a)
 {
 	a->at = a->hint = 0;
-	if (!imap_sorter_begin_ranks(&a->sorter, a->order.n_ranks))
+	if (!imap_sorter_begin(&a->sorter, false, false))
 		return imap_sort_too_much(i);
 	return imap_goto(i, &step_ranking);
 }

@@ -1,7 +1,12 @@
 /*
- * A merge sort from the bottom up: its state is five numbers, so that it can
- * stop anywhere.  Two runs that follow each other already are copied, which
- * makes dates of a mailbox in the order of arrival nearly free.
+ * Things begin in the order of the run before, and both ways to sort leave
+ * equals as they are.
+ *
+ * Texts: a merge sort from the bottom up: its state is five numbers, so that
+ * it can stop anywhere.  Two runs that follow each other already are copied,
+ * which makes texts in the order of arrival nearly free.
+ * Numbers: by digits of eleven bits, the lowest first, without those that are
+ * the same in all.  Dates of some years have three that aren't.
  */
 #include "protocols/imap/sorter.h"
 
@@ -10,6 +15,8 @@
 
 #include "base/err.h"
 #include "protocols/imap/shared.h"
+
+enum { DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS, KEY_BITS = 64 };
 
 void
 imap_sorter_init(struct imap_sorter *s)
@@ -24,7 +31,7 @@ imap_sorter_fini(struct imap_sorter *s)
 	imap_shared_free(s->to, s->cap_to, sizeof(*s->to));
 	imap_shared_free(s->texts, s->cap_texts, 1);
 	imap_shared_free(s->rank, s->cap_rank, sizeof(*s->rank));
-	imap_shared_free(s->before, s->cap_before, sizeof(*s->before));
+	imap_shared_free(s->places, s->cap_places, sizeof(*s->places));
 	imap_sorter_init(s);
 }
 
@@ -38,6 +45,7 @@ imap_sorter_begin(struct imap_sorter *s, bool by_text, bool reverse)
 		if (rank == NULL)
 			return false;
 		s->rank = rank;
+		s->n_rank = s->n;
 		for (size_t i = 0; i < s->n; i++)
 			s->rank[s->v[i].item] = (uint32_t)i;
 	}
@@ -47,29 +55,7 @@ imap_sorter_begin(struct imap_sorter *s, bool by_text, bool reverse)
 	s->reverse = reverse;
 	s->width = 0;
 	s->merging = false;
-	s->n_ranks = 0;
-	return true;
-}
-
-bool
-imap_sorter_begin_ranks(struct imap_sorter *s, size_t n_ranks)
-{
-	uint32_t *before;
-	bool first = s->n == 0;
-
-	if (!imap_sorter_begin(s, false, false))
-		return false;
-	if (!first)
-		return true; /* equals have an order: the merge knows it */
-	before = imap_shared_grow(
-	    s->before, &s->cap_before, n_ranks + 1, sizeof(*before));
-	if (before == NULL)
-		return false;
-	s->before = before;
-	memset(before, 0, (n_ranks + 1) * sizeof(*before));
-	s->n_ranks = n_ranks;
-	s->at = 0;
-	s->phase = 0;
+	s->differ = 0;
 	return true;
 }
 
@@ -78,17 +64,21 @@ add(struct imap_sorter *s, const uint64_t key[2], size_t text)
 {
 	struct imap_sort_entry *v =
 	    imap_shared_grow(s->v, &s->cap, s->n + 1, sizeof(*v));
+	uint64_t flip = s->reverse ? UINT64_MAX : 0;
+	size_t place = s->n;
 
 	if (v == NULL)
 		return false;
 	s->v = v;
-	s->v[s->n] = (struct imap_sort_entry){ { key[0], key[1] },
-		(uint32_t)s->n, (uint32_t)text };
-	if (s->reverse) {
-		s->v[s->n].key[0] = ~key[0];
-		s->v[s->n].key[1] = ~key[1];
+	if (s->n_rank != 0) {
+		assert(s->n < s->n_rank);
+		place = s->rank[s->n];
 	}
-	s->n++;
+	v[place] = (struct imap_sort_entry){ { key[0] ^ flip, key[1] ^ flip },
+		(uint32_t)s->n, (uint32_t)text };
+	if (s->n++ == 0)
+		s->first = key[0];
+	s->differ |= key[0] ^ s->first;
 	return true;
 }
 
@@ -147,24 +137,19 @@ text_of(const struct imap_sorter *s, const struct imap_sort_entry *e)
 	return slice_of(s->texts + e->text + 4, n);
 }
 
-/* Whether a belongs before b. */
+/* Whether a may stand before b. */
 static bool
-before(const struct imap_sorter *s, const struct imap_sort_entry *a,
+in_order(const struct imap_sorter *s, const struct imap_sort_entry *a,
     const struct imap_sort_entry *b)
 {
+	int d;
+
 	if (a->key[0] != b->key[0])
 		return a->key[0] < b->key[0];
 	if (a->key[1] != b->key[1])
 		return a->key[1] < b->key[1];
-	if (s->by_text) {
-		int d = slice_cmp(text_of(s, a), text_of(s, b));
-
-		if (d != 0)
-			return (d < 0) != s->reverse;
-	}
-	if (s->rank != NULL)
-		return s->rank[a->item] < s->rank[b->item];
-	return a->item < b->item;
+	d = slice_cmp(text_of(s, a), text_of(s, b));
+	return s->reverse ? d >= 0 : d <= 0;
 }
 
 static size_t
@@ -184,7 +169,7 @@ merge(struct imap_sorter *s, size_t *work)
 		s->left = s->out = s->low;
 		s->right = mid;
 		s->merging = true;
-		if (mid == high || before(s, &s->v[mid - 1], &s->v[mid])) {
+		if (mid == high || in_order(s, &s->v[mid - 1], &s->v[mid])) {
 			memcpy(s->to + s->low, s->v + s->low,
 			    (high - s->low) * sizeof(*s->v));
 			s->out = high;
@@ -194,7 +179,7 @@ merge(struct imap_sorter *s, size_t *work)
 	while (s->out < high) {
 		bool left = s->right == high ||
 		    (s->left < mid &&
-			before(s, &s->v[s->left], &s->v[s->right]));
+			in_order(s, &s->v[s->left], &s->v[s->right]));
 
 		s->to[s->out++] = s->v[left ? s->left++ : s->right++];
 		if (--*work == 0)
@@ -206,9 +191,8 @@ merge(struct imap_sorter *s, size_t *work)
 	return true;
 }
 
-/* The two arrays change places for the next, longer runs. */
 static void
-next_width(struct imap_sorter *s)
+exchange_arrays(struct imap_sorter *s)
 {
 	struct imap_sort_entry *v = s->v;
 	size_t cap = s->cap;
@@ -217,81 +201,118 @@ next_width(struct imap_sorter *s)
 	s->cap = s->cap_to;
 	s->to = v;
 	s->cap_to = cap;
-	s->low = 0;
-	s->width *= 2;
-}
-
-/* The rank that imap_sorter_number() was told. */
-static size_t
-rank_of(const struct imap_sort_entry *e)
-{
-	return (size_t)(e->key[0] ^ UINT64_C(1) << 63);
-}
-
-/* One step of the counting sort; false at the end of its phase. */
-static bool
-count(struct imap_sorter *s)
-{
-	size_t at = s->at++;
-
-	if (s->phase == 0) {
-		if (at == s->n)
-			return false;
-		assert(rank_of(&s->v[at]) < s->n_ranks);
-		s->before[rank_of(&s->v[at]) + 1]++;
-	} else if (s->phase == 1) {
-		if (at >= s->n_ranks)
-			return false;
-		s->before[at + 1] += s->before[at];
-	} else {
-		if (at == s->n)
-			return false;
-		s->to[s->before[rank_of(&s->v[at])]++] = s->v[at];
-	}
-	return true;
 }
 
 static int
-run_ranks(struct imap_sorter *s, size_t work)
+run_texts(struct imap_sorter *s, size_t work)
 {
-	while (s->phase < 3) {
-		if (work-- == 0)
-			return 0;
-		if (!count(s)) {
-			s->phase++;
-			s->at = 0;
-		}
-	}
-	next_width(s);
-	s->n_ranks = 0; /* once */
-	s->width = s->n;
-	return 1;
-}
-
-int
-imap_sorter_run(struct imap_sorter *s, size_t work)
-{
-	if (s->width == 0) {
-		struct imap_sort_entry *to =
-		    imap_shared_grow(s->to, &s->cap_to, s->n + 1, sizeof(*to));
-
-		if (to == NULL)
-			return ERR_LIMIT;
-		s->to = to;
-		s->width = 1;
-		s->low = 0;
-	}
-	if (s->n_ranks != 0)
-		return run_ranks(s, work);
 	while (s->width < s->n) {
 		while (s->low < s->n) {
 			if (work == 0 || !merge(s, &work))
 				return 0;
 			s->low += 2 * s->width;
 		}
-		next_width(s);
+		exchange_arrays(s);
+		s->low = 0;
+		s->width *= 2;
 	}
 	return 1;
+}
+
+static size_t
+digit_of(const struct imap_sorter *s, size_t at)
+{
+	return (size_t)(s->v[at].key[0] >> s->shift) % DIGITS;
+}
+
+/* From how many have each digit to where the first of them goes. */
+static void
+find_places(struct imap_sorter *s)
+{
+	uint32_t sum = 0;
+
+	for (size_t k = 0; k < DIGITS; k++) {
+		uint32_t n = s->places[k];
+
+		s->places[k] = sum;
+		sum += n;
+	}
+}
+
+/* Count a digit, then put all where it belongs; true when that's done. */
+static bool
+sort_digit(struct imap_sorter *s, size_t *work)
+{
+	size_t end;
+
+	if (!s->counted && s->at == 0)
+		memset(s->places, 0, DIGITS * sizeof(*s->places));
+	end = s->at + min_size(*work, s->n - s->at);
+	*work -= end - s->at;
+	if (!s->counted) {
+		for (; s->at < end; s->at++)
+			s->places[digit_of(s, s->at)]++;
+		if (end < s->n)
+			return false;
+		find_places(s);
+		s->counted = true;
+		s->at = 0;
+		end = min_size(*work, s->n);
+		*work -= end;
+	}
+	for (; s->at < end; s->at++)
+		s->to[s->places[digit_of(s, s->at)]++] = s->v[s->at];
+	if (end < s->n)
+		return false;
+	s->counted = false;
+	s->at = 0;
+	return true;
+}
+
+static int
+run_numbers(struct imap_sorter *s, size_t work)
+{
+	for (; s->shift < KEY_BITS; s->shift += DIGIT_BITS) {
+		if ((s->differ >> s->shift) % DIGITS == 0)
+			continue;
+		if (work == 0 || !sort_digit(s, &work))
+			return 0;
+		exchange_arrays(s);
+	}
+	return 1;
+}
+
+/* Room for what the run needs. */
+static bool
+prepare(struct imap_sorter *s)
+{
+	struct imap_sort_entry *to =
+	    imap_shared_grow(s->to, &s->cap_to, s->n + 1, sizeof(*to));
+	uint32_t *places;
+
+	if (to == NULL)
+		return false;
+	s->to = to;
+	s->low = s->at = 0;
+	s->shift = 0;
+	s->counted = false;
+	if (!s->by_text) {
+		places = imap_shared_grow(
+		    s->places, &s->cap_places, DIGITS, sizeof(*places));
+		if (places == NULL)
+			return false;
+		s->places = places;
+	}
+	s->width = 1;
+	return true;
+}
+
+int
+imap_sorter_run(struct imap_sorter *s, size_t work)
+{
+	if (s->width == 0 && !prepare(s))
+		return ERR_LIMIT;
+	return s->by_text ? run_texts(s, work) : run_numbers(s, work);
 }
 
 uint32_t

@@ -3,7 +3,8 @@
  *
  * Layer:  protocols/imap, uses base.
  * Memory: shared.h; released by imap_sorter_fini().
- * Time:   O(n log n) comparisons, in pieces of any size.
+ * Time:   O(n log n) comparisons of texts, O(n) for numbers, in pieces of any
+ *         size.
  *
  * A sort by several keys is one run for each, the last key first: things that
  * are equal stay in the order of the run before.
@@ -29,13 +30,17 @@ struct imap_sorter { /* private */
 	size_t n, cap, cap_to;
 	uint8_t *texts; /* each: length in 4 bytes, bytes */
 	size_t n_texts, cap_texts;
-	uint32_t *rank; /* of an item in the run before; NULL: its number */
-	size_t cap_rank;
+	/* of an item in the run before; NULL: its number */
+	uint32_t *rank;
+	size_t n_rank, cap_rank;
 	bool reverse, by_text;
-	/* the counting sort of small numbers: items before each of them */
-	uint32_t *before;
-	size_t cap_before, n_ranks, at;
-	unsigned phase;
+	/* numbers, digit by digit: where in the key it is, how many have it,
+	 * then where the next one goes */
+	uint64_t first, differ; /* bits in which keys differ from the first */
+	unsigned shift;
+	uint32_t *places;
+	size_t cap_places, at;
+	bool counted;
 	/* the merge under way */
 	size_t width, low, left, right, out;
 	bool merging;
@@ -44,14 +49,12 @@ struct imap_sorter { /* private */
 void imap_sorter_init(struct imap_sorter *s);
 void imap_sorter_fini(struct imap_sorter *s);
 
-/* Begin a run; the order of the run before decides between equals. */
+/*
+ * Begin a run; the order of the run before, which had as many items, decides
+ * between equals.
+ */
 bool imap_sorter_begin(
     struct imap_sorter *s, bool by_text, bool reverse) MUST_USE;
-/*
- * Begin a run whose keys are numbers below n_ranks, told by
- * imap_sorter_number(): O(n + n_ranks) if it is the first run.
- */
-bool imap_sorter_begin_ranks(struct imap_sorter *s, size_t n_ranks) MUST_USE;
 /*
  * The key of the next item: they come in the order of their numbers, 0, 1, …
  * False: too much for the shared memory.
@@ -59,7 +62,7 @@ bool imap_sorter_begin_ranks(struct imap_sorter *s, size_t n_ranks) MUST_USE;
 bool imap_sorter_number(struct imap_sorter *s, int64_t key) MUST_USE;
 bool imap_sorter_text(struct imap_sorter *s, struct slice key) MUST_USE;
 /*
- * Sort, at most about so many comparisons: 1 when it's done, 0 when there is
+ * Sort, at most about so many steps: 1 when it's done, 0 when there is
  * more to do, ERR_LIMIT.
  */
 int imap_sorter_run(struct imap_sorter *s, size_t work) MUST_USE;

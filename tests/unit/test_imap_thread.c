@@ -506,7 +506,7 @@ test_ranks(void **state)
 
 		for (size_t slice = 1; slice < 1000; slice *= 30) {
 			imap_sorter_init(&s);
-			assert_true(imap_sorter_begin_ranks(&s, 9));
+			assert_true(imap_sorter_begin(&s, false, false));
 			for (size_t k = 0; k < n; k++)
 				assert_true(imap_sorter_number(
 				    &s, (int64_t)(k * 7 % 9)));
@@ -521,7 +521,7 @@ test_ranks(void **state)
 				    (a * 7 % 9 == b * 7 % 9 && a < b));
 			}
 			/* as the second key: equals stay as they are */
-			assert_true(imap_sorter_begin_ranks(&s, 2));
+			assert_true(imap_sorter_begin(&s, false, false));
 			for (size_t k = 0; k < n; k++)
 				assert_true(
 				    imap_sorter_number(&s, (int64_t)(k % 2)));
@@ -537,6 +537,47 @@ test_ranks(void **state)
 			imap_sorter_fini(&s);
 		}
 	}
+}
+
+/* Numbers that differ in any of their bits, negative ones too. */
+static void
+test_numbers(void **state)
+{
+	enum { N = 500 };
+	int64_t number[N];
+
+	(void)state;
+	for (unsigned bits = 1; bits <= 64; bits += 9)
+		for (unsigned down = 0; down < 2; down++) {
+			struct imap_sorter s;
+			int rc;
+
+			imap_sorter_init(&s);
+			assert_true(imap_sorter_begin(&s, false, down != 0));
+			for (size_t k = 0; k < N; k++) {
+				uint64_t v = (uint64_t)random_below(1U << 16)
+					<< 48 |
+				    (uint64_t)random_below(1U << 16) << 24 |
+				    random_below(1U << 16);
+
+				/* with both signs, from the lowest bit on */
+				number[k] = (int64_t)v >> (64 - bits);
+				assert_true(imap_sorter_number(&s, number[k]));
+			}
+			while ((rc = imap_sorter_run(&s, 7)) == 0)
+				;
+			assert_int_equal(rc, 1);
+			for (size_t k = 1; k < N; k++) {
+				uint32_t a = imap_sorter_item(&s, k - 1);
+				uint32_t b = imap_sorter_item(&s, k);
+
+				assert_true(number[a] == number[b]
+					? a < b
+					: (number[a] < number[b]) !=
+					    (down != 0));
+			}
+			imap_sorter_fini(&s);
+		}
 }
 
 enum { ORDERED = 300 };
@@ -627,6 +668,7 @@ main(void)
 		cmocka_unit_test(test_deep),
 		cmocka_unit_test(test_crafted_ids),
 		cmocka_unit_test(test_ranks),
+		cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_shared),
 	};
