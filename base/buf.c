@@ -151,17 +151,30 @@ buf_putf(struct buf *b, const char *fmt, ...)
 	va_end(ap);
 }
 
+static unsigned
+digits_of(uint64_t v)
+{
+	unsigned n = 1;
+
+	for (uint64_t power = 10; n < 20 && v >= power; power *= 10)
+		n++;
+	return n;
+}
+
+/* Written from its end, where it stays. */
 void
 buf_putu(struct buf *b, uint64_t v)
 {
-	char digits[20];
-	size_t at = sizeof(digits);
+	unsigned n = digits_of(v);
+	uint8_t *to = buf_reserve(b, n);
 
+	if (to == NULL)
+		return;
+	b->n += n;
 	do {
-		digits[--at] = (char)('0' + v % 10);
+		to[--n] = (uint8_t)('0' + v % 10);
 		v /= 10;
-	} while (v != 0);
-	buf_put(b, slice_of(digits + at, sizeof(digits) - at));
+	} while (n != 0);
 }
 
 void

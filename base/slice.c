@@ -101,6 +101,35 @@ vector_any(vector v)
 	return (any[0] | any[1]) != 0;
 }
 
+/* Which of the places from p on have one byte, and another so far behind. */
+static vector
+places_of(const uint8_t *p, vector first, vector second, size_t behind)
+{
+	return (vector)(vector_at(p) == first) &
+	    (vector)(vector_at(p + behind) == second);
+}
+
+/*
+ * How many of n places have no such bytes for sure.  Two vectors at a time, as
+ * asking whether any fits costs as much as comparing one.
+ */
+static size_t
+pass_misses(
+    const uint8_t *p, size_t n, vector first, vector second, size_t behind)
+{
+	const size_t step = sizeof(vector);
+	size_t at = 0;
+
+	while (n - at >= 2 * step &&
+	    !vector_any(places_of(p + at, first, second, behind) |
+		places_of(p + at + step, first, second, behind)))
+		at += 2 * step;
+	while (n - at >= step &&
+	    !vector_any(places_of(p + at, first, second, behind)))
+		at += step;
+	return at;
+}
+
 /*
  * Where both the first and the last byte fit, the rest is compared.  Text that
  * is made for it can have that happen at every place: then memmem(), which is
@@ -118,12 +147,14 @@ slice_contains(struct slice s, struct slice what)
 		return false;
 	first_byte = vector_of(what.p[0]);
 	last_byte = vector_of(what.p[last]);
-	for (; s.n - last - at >= sizeof(vector); at += sizeof(vector)) {
-		vector hits = (vector)(vector_at(s.p + at) == first_byte) &
-		    (vector)(vector_at(s.p + at + last) == last_byte);
+	for (;; at += sizeof(vector)) {
+		vector hits;
 
-		if (!vector_any(hits))
-			continue;
+		at += pass_misses(
+		    s.p + at, s.n - last - at, first_byte, last_byte, last);
+		if (s.n - last - at < sizeof(vector))
+			break;
+		hits = places_of(s.p + at, first_byte, last_byte, last);
 		for (size_t k = 0; k < sizeof(vector); k++) {
 			if (hits[k] == 0)
 				continue;
@@ -141,13 +172,10 @@ rest:
 size_t
 slice_find_pair(struct slice s, uint8_t a, uint8_t b)
 {
-	vector first = vector_of(a), second = vector_of(b);
-	size_t at = 0;
+	size_t at = s.n < 2
+	    ? 0
+	    : pass_misses(s.p, s.n - 1, vector_of(a), vector_of(b), 1);
 
-	while (s.n - at > sizeof(vector) &&
-	    !vector_any((vector)(vector_at(s.p + at) == first) &
-		(vector)(vector_at(s.p + at + 1) == second)))
-		at += sizeof(vector);
 	for (; s.n - at > 1; at++)
 		if (s.p[at] == a && s.p[at + 1] == b)
 			return at;

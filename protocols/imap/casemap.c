@@ -46,25 +46,30 @@ put_ascii(struct slice s, struct buf *out)
 	return n;
 }
 
+/* Sixteen bytes at a time. */
+typedef uint8_t vector __attribute__((vector_size(16)));
+
 bool
 imap_casemap_ascii(uint8_t *p, size_t n)
 {
+	const vector a = (vector){ 0 } + 'a', letters = (vector){ 0 } + 26;
+	vector v, all = { 0 };
+	uint64_t any[2];
+	uint8_t rest = 0;
 	size_t i = 0;
-	uint64_t w;
 
-	for (; n - i >= sizeof(w); i += sizeof(w)) {
-		memcpy(&w, p + i, sizeof(w));
-		if ((w & HIGH) != 0)
-			return false;
-		w = upper8(w);
-		memcpy(p + i, &w, sizeof(w));
+	for (; n - i >= sizeof(v); i += sizeof(v)) {
+		memcpy(&v, p + i, sizeof(v));
+		all |= v;
+		v -= (vector)(v - a < letters) & ('a' - 'A');
+		memcpy(p + i, &v, sizeof(v));
 	}
 	for (; i < n; i++) {
-		if (p[i] >= 0x80)
-			return false;
+		rest |= p[i];
 		p[i] = ascii_upper(p[i]);
 	}
-	return true;
+	memcpy(any, &all, sizeof(any));
+	return ((any[0] | any[1]) & HIGH) == 0 && rest < 0x80;
 }
 
 /* One character that isn't ASCII; returns its bytes. */
