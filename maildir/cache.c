@@ -33,6 +33,8 @@ enum {
 	GROUP_BITS = 6, /* UIDs of a row */
 	GROUP = CACHE_ROW_ENTRIES,
 	KIND_BITS = 5,
+	NEXT_KEY = 1 << KIND_BITS, /* to the row of the next UIDs */
+	AHEAD = 8,		   /* rows read together */
 	POOL_BYTES = 4 * 1024 * 1024,
 	DIRTY_BYTES = 2 * 1024 * 1024, /* then they are written */
 	POOL_BUCKETS = 256,
@@ -266,28 +268,55 @@ note_hole(struct account *a, int64_t key)
 	}
 }
 
-static void
-read_group(struct cache_group *g)
+/* 1: it is there; 0, ERR_*: not. */
+static int
+read_row(struct cache_group *g)
 {
 	struct account *a = g->account;
-	sqlite3_stmt *s;
+	sqlite3_stmt *s = db_stmt(&a->cache, DB_CACHE_GET);
 	int rc;
 
-	if (!is_open(a) ||
-	    (g->key >= a->cache_hole_first && g->key <= a->cache_hole_last))
-		return;
-	s = db_stmt(&a->cache, DB_CACHE_GET);
 	db_bind_i64(s, 1, g->key);
 	rc = db_step(&a->cache, s, NULL);
 	if (rc == 1) {
 		cache_row_unpack(&g->row, db_column_blob(s, 0), g->salt);
 		(void)sqlite3_reset(s);
-	} else if (rc == 0) {
-		note_hole(a, g->key);
-	} else if (rc == ERR_DAMAGED) {
-		/* g is not in the pool yet: this leaves it alone */
+	}
+	return rc;
+}
+
+/*
+ * Read groups of one account, with the locks of the file taken once; how many
+ * are to be kept: the first one, and those behind it that are there.
+ */
+static size_t
+read_groups(struct cache_group *const *g, size_t n)
+{
+	struct account *a = g[0]->account;
+	size_t k = 0;
+	int rc = 1;
+
+	if (!is_open(a) ||
+	    (g[0]->key >= a->cache_hole_first &&
+		g[0]->key <= a->cache_hole_last))
+		return 1;
+	if (n > 1 &&
+	    (rc = db_run(&a->cache, db_stmt(&a->cache, DB_BEGIN_READ), NULL)) ==
+		0) {
+		a->cache.in_txn = true;
+		rc = 1;
+	}
+	while (k < n && rc == 1)
+		if ((rc = read_row(g[k])) == 1)
+			k++;
+	if (k == 0 && rc == 0)
+		note_hole(a, g[0]->key);
+	db_rollback(&a->cache);
+	if (rc == ERR_DAMAGED) {
+		/* they are not in the pool yet: this leaves them alone */
 		discard(a);
 	}
+	return k != 0 ? k : 1;
 }
 
 static int
@@ -396,6 +425,68 @@ salt_of(const struct mailbox *m, int64_t key)
 	    m->uidvalidity;
 }
 
+static struct cache_group *
+group_new(const struct mailbox *m, int64_t key)
+{
+	struct cache_group *g = MEM_NEW(struct cache_group);
+
+	g->account = m->account;
+	g->key = key;
+	g->salt = salt_of(m, key);
+	cache_row_init(&g->row);
+	return g;
+}
+
+static void
+group_free(struct cache_group *g)
+{
+	cache_row_fini(&g->row);
+	free(g);
+}
+
+static void
+pool_insert(struct cache_pool *p, struct cache_group *g)
+{
+	struct cache_group **bucket =
+	    &p->buckets[bucket_of(g->account, g->key)];
+
+	make_room(p, cost_of(g));
+	p->bytes += cost_of(g);
+	g->next = *bucket;
+	*bucket = g;
+	TAILQ_INSERT_TAIL(&p->by_use, g, use);
+}
+
+/*
+ * Make a group that isn't in memory, with what the file has of it.  Whoever
+ * has just used the group before it will want those behind it, too.
+ */
+static struct cache_group *
+load_group(struct mailbox *m, int64_t key, enum cache_kind kind)
+{
+	struct cache_pool *p = m->account->store->cache_pool;
+	const struct cache_group *before = p->last[kind];
+	bool in_turn = before != NULL && before->account == m->account &&
+	    before->key == key - NEXT_KEY;
+	struct cache_group *g[AHEAD];
+	int64_t last = key_of(m->id, m->uidnext, kind);
+	size_t n = 0, kept;
+
+	do {
+		g[n] = group_new(m, key);
+		n++;
+		key += NEXT_KEY;
+	} while (in_turn && n < AHEAD && key <= last &&
+	    find_group(p, m->account, key) == NULL);
+	kept = read_groups(g, n);
+	while (n > kept)
+		group_free(g[--n]);
+	/* the one that is wanted at last, so that no other drives it out */
+	while (n > 0)
+		pool_insert(p, g[--n]);
+	return g[0];
+}
+
 /* The group of a message, from memory or the file; made if it isn't there. */
 static struct cache_group *
 get_group(struct mailbox *m, uint32_t uid, enum cache_kind kind)
@@ -410,19 +501,7 @@ get_group(struct mailbox *m, uint32_t uid, enum cache_kind kind)
 		g = NULL;
 	}
 	if (g == NULL) {
-		struct cache_group **bucket = &p->buckets[bucket_of(a, key)];
-
-		g = MEM_NEW(struct cache_group);
-		g->account = a;
-		g->key = key;
-		g->salt = salt_of(m, key);
-		cache_row_init(&g->row);
-		read_group(g);
-		make_room(p, cost_of(g));
-		p->bytes += cost_of(g);
-		g->next = *bucket;
-		*bucket = g;
-		TAILQ_INSERT_TAIL(&p->by_use, g, use);
+		g = load_group(m, key, kind);
 	} else if (p->last[kind] != g) {
 		TAILQ_REMOVE(&p->by_use, g, use);
 		TAILQ_INSERT_TAIL(&p->by_use, g, use);
