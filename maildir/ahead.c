@@ -21,7 +21,13 @@
 #include "base/mem.h"
 #include "maildir/internal.h"
 
-enum { NAME_BYTES = 256, WORTH_A_JOB = AHEAD_MESSAGES / 2 };
+enum {
+	NAME_BYTES = 256,
+	WORTH_A_JOB = AHEAD_MESSAGES / 2,
+	/* messages left to whoever takes them, by a thread that came too late:
+	 * side by side both would read each of them */
+	LEAD = 2,
+};
 
 struct slot {
 	/* what is asked for */
@@ -78,14 +84,19 @@ static int
 run(struct sync_job *job)
 {
 	struct ahead *a = job->arg;
+	uint32_t from = 0;
 
 	for (unsigned n = 0; n < AHEAD_MESSAGES && !a->given_up; n++) {
 		uint32_t k = a->read;
 
 		if (k == a->asked)
 			break;
-		if (k >= a->passed)
+		if (a->passed > k)
+			from = a->passed + LEAD;
+		if (k >= from)
 			fill_slot(a, slot_at(a, k));
+		if (a->passed > k)
+			from = a->passed + LEAD;
 		a->read = k + 1;
 	}
 	return 0;
