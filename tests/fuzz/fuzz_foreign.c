@@ -86,15 +86,21 @@ run_keywords(struct slice bytes)
 }
 
 static void
+check_sizelist(const struct foreign_sizelist *l)
+{
+	assert(l->version <= 3);
+	for (size_t i = 0; i < l->n; i++)
+		assert(l->v[i].base.n > 0 && !slice_has(l->v[i].base, '/'));
+}
+
+static void
 run_sizelist(struct slice bytes)
 {
 	struct foreign_sizelist l;
 
 	if (!courier_sizelist_parse(bytes, &l))
 		return;
-	assert(l.version <= 3);
-	for (size_t i = 0; i < l.n; i++)
-		assert(l.v[i].base.n > 0 && !slice_has(l.v[i].base, '/'));
+	check_sizelist(&l);
 	foreign_sizelist_fini(&l);
 }
 
@@ -127,11 +133,18 @@ run_format(struct slice bytes)
 	const struct foreign_uid u = { .uid = 4711,
 		.base = SLICE_INIT("17.M1.host"),
 		.guid = SLICE_INIT("abc") };
+	uint32_t n, uidvalidity;
 	struct buf id;
 
 	buf_init(&id, 4096);
 	if (dovecot_uidl_format(&id, bytes, &u, 123456789))
 		assert(buf_len(&id) >= 1 && buf_len(&id) <= 255);
+	if (courier_uidl_parse(bytes, &n, &uidvalidity)) {
+		buf_reset(&id);
+		buf_putf(&id, uidvalidity != 0 ? "UID%u-%u" : "UID%u",
+		    (unsigned)n, (unsigned)uidvalidity);
+		assert(n != 0 && slice_eq(buf_slice(&id), bytes));
+	}
 	buf_fini(&id);
 }
 
@@ -223,9 +236,19 @@ read_keywords(int root_fd, bool dovecot)
 static void
 read_lists(int root_fd)
 {
-	enum foreign_step step;
+	struct foreign_sizelist_reader sizes;
+	enum foreign_step step = FOREIGN_NONE;
 	struct buf names;
 
+	if (foreign_sizelist_open(&sizes, root_fd))
+		do {
+			int work = WORK;
+
+			step = foreign_sizelist_step(&sizes, &work);
+		} while (step == FOREIGN_MORE);
+	if (step == FOREIGN_DONE)
+		check_sizelist(&sizes.l);
+	foreign_sizelist_close(&sizes);
 	for (int dovecot = 0; dovecot < 2; dovecot++) {
 		struct foreign_uids_reader r;
 
