@@ -3,9 +3,10 @@
  *
  * Checked: a token lies within the input and is taken whole or not at all;
  * strings hold no NUL; what imap_put_astring() writes of a token reads back
- * as the same.
+ * as the same; so does a time, and text of others is one line of ASCII.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "protocols/imap/date_time.h"
 #include "protocols/imap/lex.h"
@@ -88,11 +89,39 @@ other_rules(struct slice in)
 	check((imap_lex_literal(&lx) == PARSE_LITERAL) == (lx.pos != 0));
 }
 
+/* What stands in replies: text of others is one line, a time reads back. */
+static void
+writers(struct slice in)
+{
+	const int64_t max_ms = INT64_C(253402300799) * 1000;
+	int64_t ms = 0, back;
+	struct imap_lex lx;
+	struct buf out;
+
+	buf_init(&out, 4096);
+	imap_put_text(&out, in);
+	check(buf_len(&out) <= IMAP_TEXT_MAX);
+	check(!slice_starts(buf_slice(&out), SLICE("[")));
+	for (size_t k = 0; k < buf_len(&out); k++)
+		check(
+		    buf_slice(&out).p[k] >= ' ' && buf_slice(&out).p[k] <= '~');
+	buf_reset(&out);
+	if (in.n >= sizeof(ms))
+		memcpy(&ms, in.p, sizeof(ms));
+	imap_put_date_time(&out, ms);
+	lx = imap_lex_of(buf_slice(&out));
+	check(imap_lex_date_time(&lx, &back) == PARSE_OK && lx.pos == lx.in.n);
+	ms = ms < 0 ? 0 : ms > max_ms ? max_ms : ms / 1000 * 1000;
+	check(back == ms);
+	buf_fini(&out);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct slice in = slice_of(data, size);
 
+	writers(in);
 	for (size_t at = 0; at < size && at < 200; at++) {
 		for (size_t k = 0; k < sizeof(rules) / sizeof(rules[0]); k++)
 			one_rule(rules[k], slice_skip(in, at));
