@@ -89,13 +89,14 @@ def noops_during(server, args, work):
     return slowest[0] * 1000, took
 
 
-def put_courier_list(server, name):
+def put_courier_list(server, name, step=2):
     """courierimapuiddb, as Courier left it."""
     path = folder(server, name)
     bases = sorted(n.split(":")[0] for n in os.listdir(path / "cur"))
     table = path / "courierimapuiddb"
-    table.write_text(f"1 {mails.EPOCH} {2 * len(bases) + 1}\n" + "".join(
-        f"{2 * i + 1} {base}\n" for i, base in enumerate(bases)))
+    table.unlink(missing_ok=True)
+    table.write_text(f"1 {mails.EPOCH} {step * len(bases) + 1}\n" + "".join(
+        f"{step * i + 1} {base}\n" for i, base in enumerate(bases)))
     os.chown(table, servers.MAIL_UID, servers.MAIL_UID)
 
 
@@ -109,10 +110,11 @@ def neighbours(server, args):
     os.sync()
     time.sleep(OLD)
 
-    def run(title, *commands):
+    def run(title, *commands, pause=0):
         def work(client):
             for command in commands:
                 client.do(command)
+            time.sleep(pause)
         try:
             slowest, took = noops_during(server, args, work)
         except imap.Refused:  # Courier has no MOVE
@@ -132,6 +134,14 @@ def neighbours(server, args):
     if isinstance(server, servers.Postern):
         server.restart()
     run("SELECT in a new worker", "SELECT INBOX.Old")
+    if isinstance(server, servers.Postern):
+        # two of three have another UID, half of those one that was given
+        put_courier_list(server, "INBOX.Old", 3)
+        run("SELECT, Courier's UIDs differ", "SELECT INBOX.Old")
+    run("FETCH ENVELOPE, first time", "SELECT INBOX.Old",
+        "FETCH 1:* (ENVELOPE)")
+    # what it leaves is removed then
+    run("DELETE, and 10 s after it", "DELETE INBOX.Old", pause=10)
     return lines
 
 

@@ -39,6 +39,14 @@ change_new(struct account *a, const struct change_phase *phases,
 	return c;
 }
 
+void
+account_change_guard(struct account_change *c, change_guard *may, void *arg)
+{
+	MAGIC_CHECK(c, CHANGE_MAGIC);
+	c->guard = may;
+	c->guard_arg = arg;
+}
+
 int
 change_bad_name(struct err *e, int rc)
 {
@@ -249,7 +257,11 @@ step_phase(struct account_change *c)
 		return step_job(c);
 	if (c->phase->durable)
 		return step_durable(c);
-	c->result = c->phase->run(c, &c->e);
+	c->result = c->phase->guarded && c->guard != NULL
+	    ? c->guard(c->guard_arg, &c->e)
+	    : 0;
+	if (c->result == 0)
+		c->result = c->phase->run(c, &c->e);
 	return c->result == ERR_MORE ? STEP_YIELD
 	    : c->result == ERR_BUSY  ? STEP_WAIT_PEER
 				     : STEP_NEXT;

@@ -22,6 +22,7 @@
 #include "maildir/store.h"
 
 struct account_change;
+struct shared_options;
 
 struct account_change *account_create(
     struct account *a, struct slice name) MUST_USE;
@@ -36,6 +37,11 @@ struct account_change *account_rename(
     struct account *a, struct slice from, struct slice to) MUST_USE;
 struct account_change *account_subscribe(
     struct account *a, struct slice name, bool on) MUST_USE;
+/* The same for "shared.NICK.FOLDER", which must be there to be subscribed to:
+ * ERR_NOT_FOUND, as for one that isn't subscribed.  What o points to must live
+ * as long as the change. */
+struct account_change *account_subscribe_link(struct account *a,
+    const struct shared_options *o, struct slice name, bool on) MUST_USE;
 
 /*
  * Change the access control list of a mailbox, or of a name which is only a
@@ -49,6 +55,16 @@ struct account_change *account_subscribe(
 typedef int acl_reader(void *arg, struct acl *out, struct err *e);
 struct account_change *account_acl_change(
     struct account *a, struct slice name, acl_reader *read, void *arg) MUST_USE;
+
+/*
+ * Ask this when it is the change's turn, and once more just before mailboxes go
+ * or get other names: whether the user may do so (still).  ERR_*: the change
+ * ends with that; ERR_BUSY: it is asked again.  arg must live as long as the
+ * change.
+ */
+typedef int change_guard(void *arg, struct err *e);
+void account_change_guard(
+    struct account_change *c, change_guard *may, void *arg);
 
 /*
  * STEP_DONE, with 0 or ERR_* in *rc (then e, which may be NULL, is filled);

@@ -11,6 +11,7 @@
 
 #include "maildir/account_change.h"
 #include "maildir/durable.h"
+#include "maildir/shared_link.h"
 
 /* What a job works on: copies, which outlive the change if that is freed. */
 struct change_job {
@@ -36,6 +37,7 @@ struct change_phase {
 	int (*run)(struct account_change *c, struct err *e);
 	int (*job)(struct change_job *j, struct err *e);
 	bool durable; /* wait until all that was committed is */
+	bool guarded; /* ask before run */
 };
 
 struct account_change {
@@ -51,6 +53,9 @@ struct account_change {
 	char **list;
 	size_t n_list;
 	bool fill, on;
+	change_guard *guard; /* or NULL */
+	void *guard_arg;
+	struct shared_options shared; /* of a SUBSCRIBE to a link */
 	acl_reader *read_acl;
 	void *read_arg;
 	struct acl *acl;

@@ -201,9 +201,10 @@ make_row(struct account_change *c, struct err *e)
 	return account_db_failed(c->a, rc);
 }
 
-static const struct change_phase create_phases[] = { { .run = check_create },
-	{ .job = create_job }, { .run = make_row }, { .durable = true },
-	{ .run = NULL } };
+static const struct change_phase create_phases[] = {
+	{ .run = check_create, .guarded = true }, { .job = create_job },
+	{ .run = make_row }, { .durable = true }, { .run = NULL }
+};
 
 struct account_change *
 account_create(struct account *a, struct slice name)
@@ -285,8 +286,10 @@ run_delete(struct account_change *c, struct err *e)
 	return 0;
 }
 
-static const struct change_phase delete_phases[] = { { .run = check_delete },
-	{ .job = before_delete }, { .run = run_delete }, { .run = NULL } };
+static const struct change_phase delete_phases[] = {
+	{ .run = check_delete, .guarded = true }, { .job = before_delete },
+	{ .run = run_delete, .guarded = true }, { .run = NULL }
+};
 
 struct account_change *
 account_delete(struct account *a, struct slice name)

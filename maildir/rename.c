@@ -452,8 +452,9 @@ check_tree(struct account_change *ch, struct err *e)
 	return rc;
 }
 
-static const struct change_phase tree_phases[] = { { .run = check_tree },
-	{ .job = before_rename }, { .run = rename_tree },
+static const struct change_phase tree_phases[] = { { .run = check_tree,
+						       .guarded = true },
+	{ .job = before_rename }, { .run = rename_tree, .guarded = true },
 	/* What is delivered under the new name must be found there. */
 	{ .durable = true }, { .run = NULL } };
 
@@ -470,9 +471,10 @@ check_inbox(struct account_change *ch, struct err *e)
 	return create_drop_row(ch->a, buf_slice(&ch->to_dir), e);
 }
 
-static const struct change_phase inbox_phases[] = { { .run = check_inbox },
-	{ .job = create_job }, { .run = rename_inbox }, { .job = sync_target },
-	{ .durable = true }, { .run = NULL } };
+static const struct change_phase inbox_phases[] = { { .run = check_inbox,
+							.guarded = true },
+	{ .job = create_job }, { .run = rename_inbox, .guarded = true },
+	{ .job = sync_target }, { .durable = true }, { .run = NULL } };
 
 struct account_change *
 account_rename(struct account *a, struct slice from, struct slice to)

@@ -51,8 +51,5 @@ unsigned account_link_rights(struct account *a, struct slice name);
 
 /* Add the subscriptions of an account that is open. */
 void shared_link_subscriptions(struct account *a, struct collect *out);
-/* 0; ERR_NOT_FOUND: no such folder, or no such subscription; ERR_*. */
-int shared_link_subscribe(struct account *near, const struct shared_options *o,
-    struct slice name, bool on, struct err *e) MUST_USE;
 
 #endif

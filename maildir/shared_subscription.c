@@ -2,9 +2,13 @@
  * as Courier makes them. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/fsx.h"
+#include "base/mem.h"
+#include "maildir/account_change_impl.h"
 #include "maildir/collect.h"
 #include "maildir/dir.h"
 #include "maildir/internal.h"
@@ -79,49 +83,35 @@ put_path(struct buf *out, struct slice nick, struct slice dir)
 	buf_put(out, slice_skip(dir, 1));
 }
 
-/* A name below tmp/ that is swept up if it stays there. */
-static void
-put_tmp(struct account *a, struct buf *out)
-{
-	struct file_unique u = store_unique(a->store, store_wall(a->store));
-
-	buf_puts(out, "tmp/postern-deleted.");
-	file_name_tmp(out, &u);
-	if (u.counter > a->store->unique)
-		a->store->unique = u.counter;
-}
-
 /* A link there would lead elsewhere. */
 static int
-make_parent(struct account *a, const char *path, struct err *e)
+make_parent(int root_fd, const char *path, struct err *e)
 {
-	if (fsx_mkdir(a->root_fd, path, 0700) < 0 && errno != EEXIST)
+	if (fsx_mkdir(root_fd, path, 0700) < 0 && errno != EEXIST)
 		return err_sys(e, "mkdir %s", path);
-	if (!is_dir(a->root_fd, path))
+	if (!is_dir(root_fd, path))
 		return err_set(e, ERR_DENIED, "%s is no directory", path);
 	return 0;
 }
 
+/* The directories on the way to a subscription. */
 static int
-make_parents(struct account *a, struct slice nick, struct err *e)
+make_parents(int root_fd, const char *path, struct err *e)
 {
-	struct buf path;
-	int rc;
+	char *nick = mem_strdup(path);
+	int rc = make_parent(root_fd, FOLDERS, e);
 
-	buf_init(&path, PATH_BYTES);
-	buf_puts(&path, FOLDERS "/");
-	buf_put(&path, nick);
-	rc = make_parent(a, FOLDERS, e);
+	*strrchr(nick, '/') = '\0';
 	if (rc == 0)
-		rc = make_parent(a, buf_cstr(&path), e);
-	buf_fini(&path);
+		rc = make_parent(root_fd, nick, e);
+	free(nick);
 	return rc;
 }
 
 static int
-fill(struct account *a, const char *tmp, const char *target, struct err *e)
+fill(int root_fd, const char *tmp, const char *target, struct err *e)
 {
-	int fd = fsx_open_dir(a->root_fd, tmp), rc = 0;
+	int fd = fsx_open_dir(root_fd, tmp), rc = 0;
 
 	if (fd < 0)
 		return err_sys(e, "open %s", tmp);
@@ -135,108 +125,129 @@ fill(struct account *a, const char *tmp, const char *target, struct err *e)
 
 /* It appears whole, or not at all. */
 static int
-make(struct account *a, const char *path, const char *target, struct err *e)
+make(struct change_job *j, const char *target, struct err *e)
 {
-	struct buf tmp;
-	int rc;
+	int rc = make_parents(j->root_fd, j->dir, e);
 
-	if (is_dir(a->root_fd, path))
-		return 0;
-	buf_init(&tmp, 1024);
-	put_tmp(a, &tmp);
-	if (fsx_mkdir(a->root_fd, buf_cstr(&tmp), 0700) < 0)
-		rc = err_sys(e, "mkdir %s", buf_cstr(&tmp));
-	else if ((rc = fill(a, buf_cstr(&tmp), target, e)) == 0 &&
-	    fsx_rename(a->root_fd, buf_cstr(&tmp), a->root_fd, path) < 0)
-		rc = err_sys(e, "rename to %s", path);
-	if (rc != 0)
-		a->sweep = true;
-	buf_fini(&tmp);
-	return rc;
-}
-
-/* target: the Maildir; mailbox: in it. */
-static int
-subscribe(struct account *a, struct slice nick, struct buf *target,
-    struct slice mailbox, struct err *e)
-{
-	struct buf path, dir;
-	int fd = fsx_open_dir(AT_FDCWD, buf_cstr(target)), rc;
-
-	if (fd < 0)
-		return err_sys(e, "open %s", buf_cstr(target));
-	buf_init(&path, PATH_BYTES);
-	buf_init(&dir, 1024);
-	rc = name_to_dir(fd, mailbox, &dir);
-	if (rc != 0)
-		(void)err_set(e, rc, "mailbox name: %s", err_name(rc));
-	if (rc == 0 && (rc = make_parents(a, nick, e)) == 0) {
-		put_path(&path, nick, buf_slice(&dir));
-		buf_putc(target, '/');
-		buf_put(target, buf_slice(&dir));
-		rc = make(a, buf_cstr(&path), buf_cstr(target), e);
-	}
-	buf_fini(&dir);
-	buf_fini(&path);
-	(void)close(fd);
+	if (rc != 0 || is_dir(j->root_fd, j->dir))
+		return rc;
+	if (fsx_mkdir(j->root_fd, j->tmp, 0700) < 0)
+		return err_sys(e, "mkdir %s", j->tmp);
+	if ((rc = fill(j->root_fd, j->tmp, target, e)) == 0 &&
+	    fsx_rename(j->root_fd, j->tmp, j->root_fd, j->dir) < 0)
+		rc = err_sys(e, "rename to %s", j->dir);
 	return rc;
 }
 
 /* Move one away, whole, to be swept up: as with Courier, its flags go too. */
 static int
-drop(struct account *a, struct slice nick, struct slice dir, struct err *e)
+drop(struct change_job *j, const char *path, struct err *e)
 {
-	struct buf path, tmp;
-	int rc = 0;
+	char *nick = mem_strdup(path);
+	bool there;
 
-	buf_init(&path, PATH_BYTES);
-	buf_init(&tmp, 1024);
-	buf_puts(&path, FOLDERS "/");
-	buf_put(&path, nick);
+	*strrchr(nick, '/') = '\0';
 	/* no link on the way */
-	if (!is_dir(a->root_fd, FOLDERS) ||
-	    !is_dir(a->root_fd, buf_cstr(&path)))
-		rc = err_set(e, ERR_NOT_FOUND, "not subscribed");
-	buf_reset(&path);
-	put_path(&path, nick, dir);
-	if (rc == 0 && !is_dir(a->root_fd, buf_cstr(&path)))
-		rc = err_set(e, ERR_NOT_FOUND, "not subscribed");
-	put_tmp(a, &tmp);
-	if (rc == 0 &&
-	    fsx_rename(
-		a->root_fd, buf_cstr(&path), a->root_fd, buf_cstr(&tmp)) < 0)
-		rc = err_sys(e, "rename %s", buf_cstr(&path));
-	if (rc == 0)
-		a->sweep = true;
-	buf_fini(&tmp);
-	buf_fini(&path);
+	there = is_dir(j->root_fd, FOLDERS) && is_dir(j->root_fd, nick) &&
+	    is_dir(j->root_fd, path);
+	free(nick);
+	if (!there)
+		return err_set(e, ERR_NOT_FOUND, "not subscribed");
+	if (fsx_rename(j->root_fd, path, j->root_fd, j->tmp) < 0)
+		return err_sys(e, "rename %s", path);
+	return 0;
+}
+
+/* On: list[0] is the folder that dir shall lead to; off: the directories that
+ * it may have. */
+static int
+link_job(struct change_job *j, struct err *e)
+{
+	int rc = ERR_NOT_FOUND;
+
+	if (j->on)
+		return make(j, j->list[0], e);
+	for (size_t i = 0; i < j->n && rc == ERR_NOT_FOUND; i++)
+		rc = drop(j, j->list[i], e);
+	return rc;
+}
+
+static void
+add_path(struct account_change *c, char *path)
+{
+	c->list = mem_realloc(c->list, c->n_list + 1, sizeof(*c->list));
+	c->list[c->n_list++] = path;
+}
+
+/* target: the Maildir; mailbox: in it. */
+static int
+find_target(struct account_change *c, struct slice nick, struct buf *target,
+    struct slice mailbox, struct err *e)
+{
+	int fd = fsx_open_dir(AT_FDCWD, buf_cstr(target)), rc;
+	struct buf dir;
+
+	if (fd < 0)
+		return err_sys(e, "open %s", buf_cstr(target));
+	buf_init(&dir, 1024);
+	rc = change_bad_name(e, name_to_dir(fd, mailbox, &dir));
+	if (rc == 0) {
+		buf_reset(&c->job_dir);
+		put_path(&c->job_dir, nick, buf_slice(&dir));
+		buf_putc(target, '/');
+		buf_put(target, buf_slice(&dir));
+		add_path(c, mem_strdup(buf_cstr(target)));
+	}
+	buf_fini(&dir);
+	(void)close(fd);
 	return rc;
 }
 
 static int
-unsubscribe(
-    struct account *a, struct slice nick, struct slice mailbox, struct err *e)
+find_folder(struct account_change *c, struct slice nick, struct err *e)
 {
-	struct buf dir;
+	struct buf path, mailbox;
 	int rc;
 
-	buf_init(&dir, 1024);
-	name_put_utf8_dir(&dir, mailbox);
-	rc = drop(a, nick, buf_slice(&dir), e);
-	buf_reset(&dir);
-	if (rc == ERR_NOT_FOUND && name_put_utf7_dir(&dir, mailbox))
-		rc = drop(a, nick, buf_slice(&dir), e);
-	buf_fini(&dir);
+	buf_init(&path, PATH_BYTES);
+	buf_init(&mailbox, PATH_BYTES);
+	rc = shared_link_find(
+	    c->a, &c->shared, slice_str(c->name), &path, &mailbox, e);
+	if (rc == 0)
+		rc = find_target(c, nick, &path, buf_slice(&mailbox), e);
+	buf_fini(&mailbox);
+	buf_fini(&path);
 	return rc;
 }
 
-int
-shared_link_subscribe(struct account *near, const struct shared_options *o,
-    struct slice name, bool on, struct err *e)
+/* Both spellings of a name. */
+static void
+find_subscription(
+    struct account_change *c, struct slice nick, struct slice mailbox)
 {
-	struct buf path, mailbox;
-	struct slice nick, rest;
-	int rc = account_open(near, e);
+	struct buf dir, path;
+
+	buf_init(&dir, 1024);
+	buf_init(&path, PATH_BYTES);
+	name_put_utf8_dir(&dir, mailbox);
+	put_path(&path, nick, buf_slice(&dir));
+	add_path(c, mem_strdup(buf_cstr(&path)));
+	buf_reset(&dir);
+	buf_reset(&path);
+	if (name_put_utf7_dir(&dir, mailbox)) {
+		put_path(&path, nick, buf_slice(&dir));
+		add_path(c, mem_strdup(buf_cstr(&path)));
+	}
+	buf_fini(&path);
+	buf_fini(&dir);
+}
+
+static int
+check_link(struct account_change *c, struct err *e)
+{
+	struct slice name = slice_str(c->name), rest, nick;
+	struct buf mailbox;
+	int rc = account_open(c->a, e);
 
 	if (rc != 0)
 		return rc;
@@ -245,22 +256,39 @@ shared_link_subscribe(struct account *near, const struct shared_options *o,
 	rest = slice_skip(name, sizeof(SHARED_LINK_ROOT));
 	if (!slice_split(&rest, '.', &nick) || rest.n == 0)
 		return err_set(e, ERR_NOT_FOUND, "no such shared folder");
-	buf_init(&path, PATH_BYTES);
 	buf_init(&mailbox, PATH_BYTES);
 	buf_puts(&mailbox, "INBOX.");
 	buf_put(&mailbox, rest);
-	if (!name_valid(buf_slice(&mailbox))) {
+	if (!name_valid(buf_slice(&mailbox)))
 		rc = err_set(e, ERR_INVALID, "no such name can be");
-	} else if (on) {
-		buf_reset(&mailbox);
-		rc = shared_link_find(near, o, name, &path, &mailbox, e);
-		if (rc == 0)
-			rc = subscribe(
-			    near, nick, &path, buf_slice(&mailbox), e);
-	} else {
-		rc = unsubscribe(near, nick, buf_slice(&mailbox), e);
-	}
+	else if (c->on)
+		rc = find_folder(c, nick, e);
+	else
+		find_subscription(c, nick, buf_slice(&mailbox));
 	buf_fini(&mailbox);
-	buf_fini(&path);
 	return rc;
+}
+
+/* What was moved away is to go. */
+static int
+sweep_dropped(struct account_change *c, struct err *e)
+{
+	(void)e;
+	if (!c->on)
+		c->a->sweep = true;
+	return 0;
+}
+
+static const struct change_phase link_phases[] = { { .run = check_link },
+	{ .job = link_job }, { .run = sweep_dropped }, { .run = NULL } };
+
+struct account_change *
+account_subscribe_link(struct account *a, const struct shared_options *o,
+    struct slice name, bool on)
+{
+	struct account_change *c = change_new(a, link_phases, name, NULL);
+
+	c->shared = *o;
+	c->on = on;
+	return c;
 }

@@ -11,6 +11,10 @@ struct name_args {
 	struct account_change *change;
 	/* what comes after it; NULL: the end */
 	const struct imap_step *then;
+	/* look (again) where the mailboxes are, and whether it may be done */
+	struct imap_session *session;
+	int (*reach)(struct imap_session *i, struct name_args *a,
+	    struct imap_place *place, struct imap_place *target, struct err *e);
 };
 
 static enum parse
@@ -74,12 +78,58 @@ changing_fn(struct imap_session *i)
 
 static const struct imap_step step_changing = { "changing", changing_fn, true };
 
+static bool
+same_place(const struct imap_place *a, const struct imap_place *b)
+{
+	return a->account == b->account && slice_eq(a->name, b->name);
+}
+
+/* It is the change's turn (maildir/account_change.h): others may have changed
+ * the lists since the command began. */
+static int
+still_may(void *arg, struct err *e)
+{
+	struct name_args *a = arg;
+	struct imap_session *i = a->session;
+	struct arena_mark mark = arena_mark(&i->arena);
+	struct imap_place place = { .account = NULL }, target = { .own = true };
+	int rc;
+
+	imap_leave(i);
+	rc = a->reach(i, a, &place, &target, e);
+	/* an index or a link leads elsewhere now */
+	if (rc == 0 &&
+	    (!same_place(&place, &a->place) ||
+		!same_place(&target, &a->target)))
+		rc = err_set(e, ERR_NOT_FOUND, "no such mailbox");
+	arena_rewind(&i->arena, mark);
+	return rc;
+}
+
+static int
+reach_first(struct imap_session *i,
+    int (*reach)(struct imap_session *i, struct name_args *a,
+	struct imap_place *place, struct imap_place *target, struct err *e),
+    struct err *e)
+{
+	struct name_args *a = i->args;
+
+	a->session = i;
+	a->reach = reach;
+	a->place = (struct imap_place){ .account = NULL };
+	a->target = (struct imap_place){ .own = true };
+	imap_leave(i);
+	return reach(i, a, &a->place, &a->target, e);
+}
+
 static enum step
 begin_change(struct imap_session *i, struct account_change *change,
     const struct imap_step *then)
 {
 	struct name_args *a = i->args;
 
+	if (a->reach != NULL)
+		account_change_guard(change, still_may, a);
 	a->change = change;
 	a->then = then;
 	i->cleanup = names_cleanup;
@@ -127,6 +177,14 @@ created_fn(struct imap_session *i)
 
 static const struct imap_step step_created = { "CREATE id", created_fn, false };
 
+static int
+reach_create(struct imap_session *i, struct name_args *a,
+    struct imap_place *place, struct imap_place *target, struct err *e)
+{
+	(void)target;
+	return imap_reach_parent(i, a->name, ACL_CREATE, place, e);
+}
+
 static enum step
 create_fn(struct imap_session *i)
 {
@@ -139,8 +197,7 @@ create_fn(struct imap_session *i)
 	/* RFC 3501 6.3.3: a trailing separator says that children will be
 	 * made; the name created is without it */
 	a->name = without_separator(a->name);
-	imap_leave(i);
-	rc = imap_reach_parent(i, a->name, ACL_CREATE, &a->place, &e);
+	rc = reach_first(i, reach_create, &e);
 	if (rc != 0)
 		return imap_finish_rc(i, rc, &e);
 	return begin_change(
@@ -171,6 +228,14 @@ is_inbox(const struct imap_place *p)
 	return slice_eq(p->name, SLICE("INBOX"));
 }
 
+static int
+reach_delete(struct imap_session *i, struct name_args *a,
+    struct imap_place *place, struct imap_place *target, struct err *e)
+{
+	(void)target;
+	return imap_reach(i, a->name, ACL_DELETE_MAILBOX, place, e);
+}
+
 static enum step
 delete_fn(struct imap_session *i)
 {
@@ -180,8 +245,7 @@ delete_fn(struct imap_session *i)
 
 	if (a->bad_name)
 		return imap_fail(i, "DELETE", ERR_NOT_FOUND, NULL);
-	imap_leave(i);
-	rc = imap_reach(i, a->name, ACL_DELETE_MAILBOX, &a->place, &e);
+	rc = reach_first(i, reach_delete, &e);
 	if (rc != 0)
 		return imap_finish_rc(i, rc, &e);
 	if (is_inbox(&a->place))
@@ -270,13 +334,14 @@ static const struct imap_step step_reselect = { "RENAME selected", reselect_fn,
 
 /* RFC 4314 4: x for the mailbox, k (here c) for its new parent. */
 static int
-reach_both(struct imap_session *i, struct name_args *a, struct err *e)
+reach_both(struct imap_session *i, struct name_args *a,
+    struct imap_place *place, struct imap_place *target, struct err *e)
 {
-	int rc = imap_reach(i, a->name, ACL_DELETE_MAILBOX, &a->place, e);
+	int rc = imap_reach(i, a->name, ACL_DELETE_MAILBOX, place, e);
 
 	if (rc != 0)
 		return rc;
-	return imap_reach_parent(i, a->to, ACL_CREATE, &a->target, e);
+	return imap_reach_parent(i, a->to, ACL_CREATE, target, e);
 }
 
 static enum step
@@ -290,8 +355,7 @@ rename_fn(struct imap_session *i)
 	if (a->bad_name || !imap_name_is_net_unicode(a->to))
 		return imap_bad_name(i);
 	a->to = without_separator(a->to);
-	imap_leave(i);
-	rc = reach_both(i, a, &e);
+	rc = reach_first(i, reach_both, &e);
 	if (rc != 0)
 		return imap_finish_rc(i, rc, &e);
 	if (is_trash(i, &a->place) || (is_inbox(&a->place) && !a->place.own) ||
@@ -317,19 +381,14 @@ imap_parse_subscribe(struct imap_session *i, struct imap_lex *lx)
 /* As Courier: only a folder that is there can be subscribed to, for there will
  * be a link to it. */
 static int
-subscribe_link(
-    struct imap_session *i, struct name_args *a, bool on, struct err *e)
+reach_link(struct imap_session *i, struct name_args *a, struct err *e)
 {
-	struct shared_options o = imap_shared(i);
-	int rc = 0;
+	int rc;
 
 	imap_leave(i);
-	if (on)
-		rc = imap_reach(i, a->name, ACL_LOOKUP, &a->place, e);
-	if (on && rc == 0)
-		rc = account_exists(a->place.account, a->place.name, e);
+	rc = imap_reach(i, a->name, ACL_LOOKUP, &a->place, e);
 	return rc != 0 ? rc
-		       : shared_link_subscribe(i->account, &o, a->name, on, e);
+		       : account_exists(a->place.account, a->place.name, e);
 }
 
 static enum step
@@ -338,14 +397,20 @@ subscribe_fn(struct imap_session *i)
 	struct name_args *a = i->args;
 	struct err e = { .code = 0 };
 	bool on = slice_eq(i->cmd->name, SLICE("SUBSCRIBE"));
+	struct shared_options o;
+	int rc;
 
 	if (a->bad_name)
 		return imap_bad_name(i);
 	a->name = without_separator(a->name);
-	if (slice_starts(a->name, SLICE(SHARED_LINK_ROOT ".")))
-		return imap_finish_rc(i, subscribe_link(i, a, on, &e), &e);
+	if (!slice_starts(a->name, SLICE(SHARED_LINK_ROOT ".")))
+		return begin_change(
+		    i, account_subscribe(i->account, a->name, on), NULL);
+	if (on && (rc = reach_link(i, a, &e)) != 0)
+		return imap_finish_rc(i, rc, &e);
+	o = imap_shared(i);
 	return begin_change(
-	    i, account_subscribe(i->account, a->name, on), NULL);
+	    i, account_subscribe_link(i->account, &o, a->name, on), NULL);
 }
 
 const struct imap_step imap_step_subscribe = { "SUBSCRIBE", subscribe_fn,

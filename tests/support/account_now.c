@@ -61,3 +61,10 @@ subscribe_now(struct account *a, struct slice name, bool on)
 {
 	return drive(account_subscribe(a, name, on));
 }
+
+int
+subscribe_link_now(struct account *a, const struct shared_options *o,
+    struct slice name, bool on)
+{
+	return drive(account_subscribe_link(a, o, name, on));
+}

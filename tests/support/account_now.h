@@ -13,6 +13,8 @@ int create_now(struct account *a, struct slice name);
 int delete_now(struct account *a, struct slice name);
 int rename_now(struct account *a, struct slice from, struct slice to);
 int subscribe_now(struct account *a, struct slice name, bool on);
+int subscribe_link_now(struct account *a, const struct shared_options *o,
+    struct slice name, bool on);
 /* SETACL, in the lines of a file. */
 int set_acl_now(struct account *a, struct slice name, struct slice lines);
 

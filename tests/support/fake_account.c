@@ -17,6 +17,8 @@ struct account_change {
 	struct err e;
 	acl_reader *read;
 	void *read_arg;
+	change_guard *guard;
+	void *guard_arg;
 };
 
 static struct account_change *
@@ -87,6 +89,31 @@ account_subscribe(struct account *a, struct slice name, bool on)
 }
 
 struct account_change *
+account_subscribe_link(struct account *a, const struct shared_options *o,
+    struct slice name, bool on)
+{
+	struct account_change *c;
+
+	(void)a;
+	(void)o;
+	(void)on;
+	c = change_new(name.n % 2 == 0 ? 0 : ERR_NOT_FOUND);
+	if (c->rc != 0)
+		(void)err_set(&c->e, c->rc, "no such");
+	return c;
+}
+
+/* A RENAME is done by now. */
+void
+account_change_guard(struct account_change *c, change_guard *may, void *arg)
+{
+	bool renamed = c->rc == 0 && c->m == NULL && c->name_n == 0;
+
+	c->guard = renamed ? NULL : may;
+	c->guard_arg = arg;
+}
+
+struct account_change *
 account_acl_change(
     struct account *a, struct slice name, acl_reader *read, void *arg)
 {
@@ -146,12 +173,20 @@ enum step
 account_change_step(
     struct account_change *c, struct waker waker, int *rc, struct err *e)
 {
+	int may;
+
 	(void)waker;
 	if (fake_waits(&c->waited))
 		return STEP_YIELD;
 	if (fake_busy() != 0 || c->rc == ERR_BUSY)
 		return STEP_WAIT_PEER;
-	if (c->read != NULL)
+	may =
+	    c->rc == 0 && c->guard != NULL ? c->guard(c->guard_arg, &c->e) : 0;
+	if (may == ERR_BUSY)
+		return STEP_WAIT_PEER;
+	if (may != 0)
+		c->rc = may;
+	else if (c->read != NULL)
 		read_list(c);
 	else if (c->name_n != 0)
 		c->rc = make_mailbox(slice_of(c->name, c->name_n));

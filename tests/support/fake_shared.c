@@ -130,16 +130,6 @@ account_link_rights(struct account *a, struct slice name)
 	return slice_eq(name, SLICE("INBOX")) ? 0 : ACL_LOOKUP | ACL_READ;
 }
 
-int
-shared_link_subscribe(struct account *near, const struct shared_options *o,
-    struct slice name, bool on, struct err *e)
-{
-	(void)near;
-	(void)o;
-	(void)on;
-	return name.n % 2 == 0 ? 0 : err_set(e, ERR_NOT_FOUND, "no such");
-}
-
 struct shared_listing {
 	bool links;
 	int left; /* calls, until it is done */

@@ -412,6 +412,49 @@ bad_quota_is_none(void **state)
 	assert_int_not_equal(access(fixture_path(f, "maildirsize"), F_OK), 0);
 }
 
+/* --- guards --------------------------------------------------------------- */
+
+struct guard {
+	unsigned n, no; /* calls, and the one that says no; 0: none */
+};
+
+static int
+ask(void *arg, struct err *e)
+{
+	struct guard *g = arg;
+
+	return ++g->n == g->no ? err_set(e, ERR_NO_RIGHT, "not any more") : 0;
+}
+
+/* DELETE and RENAME ask when it is their turn, and again before they act. */
+static void
+changes_ask_again(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(create_now(f->account, SLICE("INBOX.a")), 0);
+	for (unsigned no = 1; no <= 3; no++)
+		for (int rename = 1; rename >= 0; rename--) {
+			struct guard g = { .no = no };
+			struct account_change *c = rename
+			    ? account_rename(f->account, SLICE("INBOX.a"),
+				  SLICE("INBOX.b"))
+			    : account_delete(f->account,
+				  no < 3 ? SLICE("INBOX.a") : SLICE("INBOX.b"));
+			int rc = 0;
+
+			account_change_guard(c, ask, &g);
+			while (account_change_step(c, (struct waker){ 0 }, &rc,
+				   NULL) != STEP_DONE)
+				;
+			account_change_free(&c);
+			assert_int_equal(rc, no < 3 ? ERR_NO_RIGHT : 0);
+			assert_int_equal(g.n, no < 3 ? no : 2);
+		}
+	assert_int_equal(
+	    account_exists(f->account, SLICE("INBOX.b"), NULL), ERR_NOT_FOUND);
+}
+
 /* --- POP3 ----------------------------------------------------------------- */
 
 static void
@@ -639,6 +682,7 @@ main(void)
 		CASE(quota_takes_absurd_sizes),
 		CASE(quota_of_the_file_stays),
 		CASE(bad_quota_is_none),
+		CASE(changes_ask_again),
 		CASE(pop3_ids_stay),
 		CASE(pop3_imports_version_0),
 		CASE(pop3_imports_version_1),

@@ -154,8 +154,7 @@ subscribed(struct world *w)
 static int
 subscribe(struct world *w, const char *name, bool on)
 {
-	return shared_link_subscribe(
-	    w->f->account, &w->o, slice_str(name), on, NULL);
+	return subscribe_link_now(w->f->account, &w->o, slice_str(name), on);
 }
 
 /* --- files of links ------------------------------------------------------- */

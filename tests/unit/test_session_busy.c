@@ -3,6 +3,8 @@
  * rarely, answer as soon as it is free, and give up in the end.  Time is made
  * up here, so that waiting costs none.
  */
+#include <unistd.h>
+
 #include "base/log.h"
 #include "protocols/imap/session.h"
 #include "protocols/pop3/session.h"
@@ -237,6 +239,37 @@ test_looks_given_up(void **state)
 	s->ops->free(s);
 }
 
+/* A command that waits for its turn looks at rights again: another process took
+ * them away meanwhile. */
+static void
+test_rights_go_while_it_waits(void **state)
+{
+	static const char *const texts[] = { "a DELETE INBOX.b\r\n",
+		"a RENAME INBOX.b INBOX.c\r\n" };
+	struct fixture *f = *state;
+	struct session *s = new_imap(f);
+
+	for (size_t k = 0; k < NELEMS(texts); k++) {
+		struct sqlite3 *h = fixture_take_database(f);
+		enum step last;
+
+		say(s, texts[k]);
+		(void)run_for(f, s, HELD_MS, &last);
+		assert_int_equal(last, STEP_WAIT_PEER);
+		write_file(
+		    fixture_path(f, ".b/courierimapacl"), "owner lrswi\n");
+		fixture_give_back(h);
+		(void)run_for(f, s, GIVEN_UP_MS, &last);
+		assert_said("a NO [NOPERM]");
+		talk(f, s, "b STATUS INBOX.b (MESSAGES)\r\n", "b OK");
+		assert_int_equal(
+		    unlink(fixture_path(f, ".b/courierimapacl")), 0);
+	}
+	talk(f, s, texts[1], "a OK");
+	talk(f, s, "a DELETE INBOX.c\r\n", "a OK");
+	s->ops->free(s);
+}
+
 static struct session *
 new_pop3(struct fixture *f)
 {
@@ -293,6 +326,8 @@ main(void)
 		    test_imap_given_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_looks_given_up, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_rights_go_while_it_waits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pop3, setup, teardown),
 	};
 
