@@ -1,6 +1,7 @@
 #include <sys/stat.h>
 
 #include <fcntl.h>
+#include <sqlite3.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -375,6 +376,58 @@ cache_after_a_miss(void **state)
 	mailbox_close(&m);
 }
 
+/* Remove all rows behind the store's back. */
+static void
+forget_cached(const struct fixture *f)
+{
+	sqlite3 *h;
+
+	assert_int_equal(
+	    sqlite3_open(fixture_path(f, "postern.cache"), &h), SQLITE_OK);
+	assert_int_equal(
+	    sqlite3_exec(h, "DELETE FROM cached", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(h), SQLITE_OK);
+}
+
+/* Who goes from row to row finds those that follow in memory, up to one that
+ * isn't there. */
+static void
+cache_is_read_in_turn(void **state)
+{
+	enum { ROW = 64, HOLE = 5, MESSAGES = 8 * ROW };
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	uint8_t bytes[MESSAGES + 1] = { 0 };
+	struct slice out;
+
+	for (int i = 0; i < MESSAGES; i++)
+		deliver(f, "", "text");
+	refresh(f, m);
+	for (uint32_t uid = 1; uid <= MESSAGES; uid++)
+		if (uid / ROW != HOLE)
+			mailbox_cache_put(
+			    m, uid, CACHE_DATE, slice_of(bytes, uid));
+	mailbox_close(&m);
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	for (uint32_t uid = 1; uid <= MESSAGES; uid++) {
+		bool there = mailbox_cache_get(m, uid, CACHE_DATE, &out);
+
+		assert_int_equal(there, uid / ROW != HOLE);
+		assert_true(!there || out.n == uid);
+		/* after the second row the file isn't asked for the others */
+		if (uid == ROW)
+			forget_cached(f);
+		if (uid == HOLE * ROW - 1)
+			break;
+	}
+	assert_false(mailbox_cache_get(m, HOLE * ROW, CACHE_DATE, &out));
+	assert_false(mailbox_cache_get(m, MESSAGES, CACHE_DATE, &out));
+	mailbox_cache_put(m, HOLE * ROW, CACHE_DATE, SLICE("new"));
+	assert_true(mailbox_cache_get(m, HOLE * ROW, CACHE_DATE, &out));
+	mailbox_close(&m);
+}
+
 /* More than memory keeps: each entry is there again, from the file. */
 static void
 cache_outgrows_memory(void **state)
@@ -544,6 +597,7 @@ main(void)
 		CASE(info_and_sizes),
 		CASE(cache_keeps_and_forgets),
 		CASE(cache_after_a_miss),
+		CASE(cache_is_read_in_turn),
 		CASE(cache_outgrows_memory),
 		CASE(listeners_are_told),
 		CASE(recent_is_claimed_once),
