@@ -17,6 +17,7 @@
  */
 #include "maildir/import.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,43 +47,64 @@ import_print(const struct stat *st)
 		    st->st_mtim.tv_nsec };
 }
 
-struct print
-import_look(const struct account *a, const char *dir, enum print_kind kind)
+/* Not there for us, whatever is asked of it. */
+static bool
+is_absence(int error)
 {
-	struct print p = { 0 };
+	return error == ENOENT || error == ENOTDIR || error == EACCES ||
+	    error == ELOOP || error == ENAMETOOLONG;
+}
+
+int
+import_look(const struct account *a, const char *dir, enum print_kind kind,
+    struct print *out, struct err *e)
+{
 	struct buf path;
 	struct stat st;
+	int rc = 0;
 
+	*out = (struct print){ 0 };
 	if (kind == PRINT_COURIER_SIZELIST && dir[0] != '\0')
-		return p;
+		return 0;
 	buf_init(&path, 2048);
 	buf_puts(&path, dir);
 	buf_puts(&path, dir[0] != '\0' ? "/" : "");
 	buf_puts(&path, file_names[kind]);
-	if (fsx_stat(a->root_fd, buf_cstr(&path), &st) == 0 &&
-	    (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)))
-		p = import_print(&st);
+	if (fsx_stat(a->root_fd, buf_cstr(&path), &st) < 0)
+		rc = is_absence(errno) ? 0
+				       : err_sys(e, "stat %s", buf_cstr(&path));
+	else if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))
+		*out = import_print(&st);
 	buf_fini(&path);
-	return p;
+	return rc;
 }
 
-static struct print
-look(const struct mailbox *m, enum print_kind kind)
+/* Whether it is there, or isn't, as the print has it. */
+static bool
+is_as(const struct mailbox *m, enum print_kind kind, const struct print *p)
 {
-	return import_look(m->account, m->dir, kind);
+	struct print now;
+
+	return import_look(m->account, m->dir, kind, &now, NULL) == 0 &&
+	    import_same_print(p, &now);
 }
 
-static void
-look_at_all(const struct mailbox *m, struct print out[PRINT_N_KINDS])
+static int
+look_at_all(
+    const struct mailbox *m, struct print out[PRINT_N_KINDS], struct err *e)
 {
-	for (int k = 0; k < PRINT_N_KINDS; k++)
+	int rc = 0;
+
+	for (int k = 0; k < PRINT_N_KINDS && rc == 0; k++)
 		if (k == PRINT_DOVECOT_IDS)
 			out[k] = out[PRINT_DOVECOT_UIDS]; /* the same file */
 		else if (k == PRINT_COURIER_LIST &&
 		    out[PRINT_COURIER_KEYWORDS].ino == 0)
 			out[k] = (struct print){ 0 }; /* it would be in there */
 		else
-			out[k] = look(m, (enum print_kind)k);
+			rc = import_look(
+			    m->account, m->dir, (enum print_kind)k, &out[k], e);
+	return rc;
 }
 
 bool
@@ -95,11 +117,9 @@ import_same_print(const struct print *a, const struct print *b)
 bool
 import_keywords_waiting(const struct mailbox *m)
 {
-	struct print now = look(m, PRINT_COURIER_KEYWORDS);
-
 	return !m->imported.loaded ||
-	    !import_same_print(
-		&m->imported.known[PRINT_COURIER_KEYWORDS], &now);
+	    !is_as(m, PRINT_COURIER_KEYWORDS,
+		&m->imported.known[PRINT_COURIER_KEYWORDS]);
 }
 
 int
@@ -116,16 +136,14 @@ import_load_prints(struct mailbox *m, struct err *e)
 	while ((rc = db_step(db, s, e)) == 1) {
 		uint64_t kind = db_column_u64(s, 0);
 		struct print p = { db_column_u64(s, 1), db_column_u64(s, 2),
-			db_column_u64(s, 3), sqlite3_column_int64(s, 4) },
-			     now;
+			db_column_u64(s, 3), sqlite3_column_int64(s, 4) };
 
 		if (kind < PRINT_N_KINDS) {
 			im->known[kind] = p;
 		} else if (kind >= PRINT_PLACING &&
 		    kind < PRINT_PLACING + PRINT_N_KINDS) {
 			kind -= PRINT_PLACING;
-			now = look(m, (enum print_kind)kind);
-			if (import_same_print(&p, &now))
+			if (is_as(m, (enum print_kind)kind, &p))
 				im->known[kind] = p;
 		}
 	}
@@ -151,9 +169,7 @@ import_courier_has(struct mailbox *m, const struct print known[])
 		PRINT_COURIER_LIST, PRINT_COURIER_SIZELIST };
 
 	for (size_t i = 0; i < NELEMS(kinds); i++) {
-		struct print now = look(m, kinds[i]);
-
-		if (!import_same_print(&known[kinds[i]], &now)) {
+		if (!is_as(m, kinds[i], &known[kinds[i]])) {
 			m->imported.tick = 0;
 			return false;
 		}
@@ -235,7 +251,8 @@ import_compare(struct import *in, int from, int to, struct err *e)
 	int rc = 0;
 
 	in->wall_ms = store_wall(in->m->account->store);
-	look_at_all(in->m, in->now);
+	if ((rc = look_at_all(in->m, in->now, e)) != 0)
+		return rc;
 	/* twice: another process may have taken it over, or have written it */
 	for (int i = 0; i < 2; i++) {
 		in->any = false;

@@ -80,8 +80,10 @@ bool import_courier_has(struct mailbox *m, const struct print known[]) MUST_USE;
 
 /* The print of a file; that of a mailbox's, as it is now. */
 struct print import_print(const struct stat *st);
-struct print import_look(
-    const struct account *a, const char *dir, enum print_kind kind);
+/* 0, *out with ino 0: there is none that could be read; else the disk doesn't
+ * say, and what the file has must not be taken for lost. */
+int import_look(const struct account *a, const char *dir, enum print_kind kind,
+    struct print *out, struct err *e) MUST_USE;
 /*
  * Note one that was written here; within a transaction.  Before it is put into
  * its place the same with kind + PRINT_PLACING: whoever finds it there, but not

@@ -146,7 +146,9 @@ look(struct takeover *t, struct err *e)
 	if (rc < 0)
 		return rc;
 	for (int k = 0; k < PRINT_N_UIDS; k++)
-		t->now[k] = import_look(t->a, t->dir, (enum print_kind)k);
+		if ((rc = import_look(
+			 t->a, t->dir, (enum print_kind)k, &t->now[k], e)) != 0)
+			return rc;
 	t->dovecot = t->now[PRINT_DOVECOT_UIDS].ino != 0 &&
 	    (t->now[PRINT_COURIER_UIDS].ino == 0 ||
 		t->now[PRINT_DOVECOT_UIDS].mtime_ns >
