@@ -416,11 +416,26 @@ tick_mailboxes(struct store *s, struct account *a, uint64_t quiet)
 	return released;
 }
 
-/* Whether the directories changed, for mailboxes nobody asks about. */
+/*
+ * Whether a directory may have changed since it was read.  One that had just
+ * been changed then may have been once more, at what is the same time.
+ */
+static bool
+may_have_changed(struct mailbox *m, int which, const char *path)
+{
+	const struct watched_dir *d = &m->dirs[which];
+	struct stat st;
+
+	return fsx_stat(m->account->root_fd, path, &st) < 0 ||
+	    st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec !=
+	    d->mtime_ns ||
+	    (d->wd < 0 && !d->clean);
+}
+
+/* For mailboxes nobody asks about. */
 static void
 poll_mailboxes(struct account *a)
 {
-	struct stat st;
 	struct buf path;
 
 	if (a->root_fd < 0)
@@ -431,10 +446,7 @@ poll_mailboxes(struct account *a)
 			buf_reset(&path);
 			mailbox_put_path(
 			    m, &path, d == DIR_NEW ? "new" : "cur");
-			if (fsx_stat(a->root_fd, buf_cstr(&path), &st) < 0 ||
-			    st.st_mtim.tv_sec * INT64_C(1000000000) +
-				    st.st_mtim.tv_nsec !=
-				m->dirs[d].mtime_ns) {
+			if (may_have_changed(m, d, buf_cstr(&path))) {
 				mailbox_wake(m);
 				break;
 			}
