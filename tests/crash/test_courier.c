@@ -57,6 +57,7 @@ static void
 put(struct fixture *f, const char *name, const char *text)
 {
 	calls_pause(true);
+	next_tick();
 	write_file(fixture_path(f, "theirs"), text);
 	assert_int_equal(
 	    rename(fixture_path(f, "theirs"), fixture_path(f, name)), 0);

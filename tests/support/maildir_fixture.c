@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <sqlite3.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -477,8 +478,20 @@ fresh_tree(struct fixture *f, const char *mailbox)
 }
 
 void
+next_tick(void)
+{
+	struct timespec from, now;
+
+	assert_int_equal(clock_gettime(CLOCK_REALTIME_COARSE, &from), 0);
+	do
+		assert_int_equal(clock_gettime(CLOCK_REALTIME_COARSE, &now), 0);
+	while (now.tv_sec == from.tv_sec && now.tv_nsec == from.tv_nsec);
+}
+
+void
 later(struct fixture *f)
 {
+	next_tick();
 	f->wall_ms += 60000;
 	store_tick(f->store, 1, f->wall_ms);
 }

@@ -90,6 +90,12 @@ int run_remove(
 
 /* Make a mailbox that the index knows nothing of, and close the account. */
 void fresh_tree(struct fixture *f, const char *mailbox);
+/*
+ * Wait until files that are written get another time: before Linux 6.13 all
+ * that are written within a tick, 4 ms or so, have the same.  The store waits
+ * for two seconds until it trusts a time, but by a clock that tests set.
+ */
+void next_tick(void);
 /* As if the other server had had the mailbox for a while. */
 void later(struct fixture *f);
 /* The same; open and refresh it. */

@@ -255,6 +255,7 @@ export_leaves_a_renamed_inbox(void **state)
 		const char *shown[] = { "1(kw)", "2(kw)" };
 		struct export *x;
 
+		next_tick();
 		put_cur(f, "1.M1:2,", "one\n");
 		refresh(f, m);
 		assert_int_equal(
@@ -362,8 +363,10 @@ export_keeps_what_courier_wrote(void **state)
 static int
 courier_always_comes(const char *call, const char *path)
 {
-	if (strcmp(call, "link") == 0)
+	if (strcmp(call, "link") == 0) {
+		next_tick();
 		write_file(fixture_path(courier_at, "courierimapuiddb"), path);
+	}
 	return 0;
 }
 

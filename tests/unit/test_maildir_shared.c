@@ -76,6 +76,7 @@ nothing_changed_is_two_stats(void **state)
 	/* neither what we do ourselves nor new mail needs a reading */
 	assert_int_equal(
 	    run_flags(f, m, uid, 1, FLAGS_ADD, MESSAGE_SEEN, NULL), 0);
+	next_tick();
 	deliver(f, "", "x");
 	n_readings = 0;
 	refresh(f, m);
@@ -94,6 +95,7 @@ nothing_changed_is_two_stats(void **state)
 	/* a change while nobody looked does */
 	mailbox_close(&m);
 	fixture_close(f);
+	next_tick();
 	deliver(f, "", "x");
 	fixture_open(f);
 	m = open_mailbox(f, "INBOX");

@@ -306,6 +306,7 @@ counts_once_though_it_stays(void **state)
 static void
 update_again(struct fixture *f)
 {
+	next_tick();
 	assert_int_equal(rename(fixture_path(f, "new.update"),
 			     fixture_path(f, "courierimapkeywords/1.M1")),
 	    0);
