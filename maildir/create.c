@@ -279,7 +279,8 @@ run_delete(struct account_change *c, struct err *e)
 	if ((m = mailbox_find_dir(a, buf_slice(&c->dir))) != NULL)
 		mailbox_set_gone(m);
 	acl_deleted(a->root_fd, buf_cstr(&c->dir));
-	a->sweep = tidy_sweep(a);
+	a->sweep = true;
+	tidy_sweep(a);
 	/* counted anew by whoever asks next */
 	if (quota_active(a))
 		quota_distrust(a);

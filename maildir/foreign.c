@@ -3,6 +3,7 @@
  */
 #include "maildir/foreign.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -13,6 +14,15 @@
 #include "maildir/foreign_impl.h"
 
 enum { READ_BYTES = 65536, READ_WORK = 64, BASE_MAX = 255 };
+
+/* There is nothing of its name that could be such a file. */
+static bool
+is_absence(int error)
+{
+	return error == ENOENT || error == ENOTDIR || error == ELOOP ||
+	    error == ENAMETOOLONG || error == EISDIR || error == ENXIO ||
+	    error == EINVAL;
+}
 
 bool
 foreign_file_open(struct foreign_file *f, int root_fd, const char *dir,
@@ -29,9 +39,20 @@ foreign_file_open(struct foreign_file *f, int root_fd, const char *dir,
 	buf_puts(&path, name);
 	if (buf_ok(&path))
 		f->fd = fsx_open_read(root_fd, buf_cstr(&path), &st);
+	if (f->fd < 0 && buf_ok(&path) && !is_absence(errno))
+		f->error = errno;
 	buf_fini(&path);
 	buf_init(&f->bytes, max);
 	return f->fd >= 0;
+}
+
+int
+foreign_file_failed(const struct foreign_file *f, struct err *e)
+{
+	if (f->error == 0)
+		return 0;
+	errno = f->error;
+	return err_sys(e, "open or read another server's list");
 }
 
 void
@@ -51,6 +72,8 @@ foreign_file_step(struct foreign_file *f, int *work)
 				       : -1; /* too large */
 
 		if (n <= 0) {
+			if (n < 0 && to != NULL)
+				f->error = errno;
 			(void)close(f->fd);
 			f->fd = -1;
 			f->rest = buf_slice(&f->bytes);

@@ -18,6 +18,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/err.h"
 #include "base/slice.h"
 #include "maildir/dir.h"
 #include "maildir/name_table.h"
@@ -37,10 +38,17 @@ enum foreign_step {
 
 /* A file that is read whole, and then taken line by line. */
 struct foreign_file {
-	int fd; /* -1: all is read */
+	int fd;	   /* -1: all is read */
+	int error; /* errno: it is there, but couldn't be opened or read */
 	struct buf bytes;
 	struct slice rest; /* lines not yet taken, when all is read */
 };
+
+/*
+ * For whoever found no file: 0 if there is none, or what is there isn't in its
+ * form; ERR_* if that isn't known, and what it says would be lost.
+ */
+int foreign_file_failed(const struct foreign_file *f, struct err *e) MUST_USE;
 
 /* --- UIDs: courierimapuiddb, dovecot-uidlist ------------------------------ */
 

@@ -71,9 +71,11 @@ compare(struct import *in, struct err *e)
 	in->phase = CHECK_ADOPT_UIDS;
 	dovecot =
 	    import_dovecot_last(in, PRINT_COURIER_UIDS, PRINT_DOVECOT_UIDS);
-	if ((dovecot || in->changed[PRINT_COURIER_UIDS]) &&
-	    foreign_uids_open(&in->uids, m->account->root_fd, m->dir, dovecot))
-		in->phase = CHECK_READ_UIDS;
+	if (!dovecot && !in->changed[PRINT_COURIER_UIDS])
+		return 0;
+	if (!foreign_uids_open(&in->uids, m->account->root_fd, m->dir, dovecot))
+		return foreign_file_failed(&in->uids.file, e);
+	in->phase = CHECK_READ_UIDS;
 	return 0;
 }
 
@@ -116,7 +118,7 @@ read_uids(struct import *in, int *work, struct err *e)
 		return 0;
 	case FOREIGN_NONE:
 		in->phase = CHECK_ADOPT_UIDS;
-		return 0;
+		return foreign_file_failed(&in->uids.file, e);
 	case FOREIGN_DONE:
 		break;
 	}

@@ -34,22 +34,28 @@ begin(struct import *in, struct err *e)
 	    import_dovecot_last(in, PRINT_COURIER_UIDS, PRINT_DOVECOT_IDS);
 	(void)!import_open_keywords(
 	    in, dovecot || in->changed[PRINT_DOVECOT_KEYWORDS]);
-	if (dovecot)
-		in->has_uids = m->dir[0] == '\0' &&
+	if (dovecot && m->dir[0] == '\0') {
+		in->has_uids =
 		    foreign_uids_open(&in->uids, root_fd, m->dir, true);
-	else
-		in->has_list = in->changed[PRINT_COURIER_SIZELIST] &&
-		    foreign_sizelist_open(&in->list, root_fd);
-	return 0;
+		rc = in->has_uids ? 0 : foreign_file_failed(&in->uids.file, e);
+	} else if (!dovecot && in->changed[PRINT_COURIER_SIZELIST]) {
+		in->has_list = foreign_sizelist_open(&in->list, root_fd);
+		rc = in->has_list ? 0 : foreign_file_failed(&in->list.file, e);
+	}
+	return rc;
 }
 
-/* What came of reading a file; true: it is through. */
-static bool
-is_read(enum foreign_step step, bool *has)
+/* What came of reading a file; 1: there is more of it. */
+static int
+is_read(enum foreign_step step, const struct foreign_file *f, bool *has,
+    struct err *e)
 {
-	if (step == FOREIGN_NONE)
-		*has = false;
-	return step != FOREIGN_MORE;
+	if (step == FOREIGN_MORE)
+		return 1;
+	if (step != FOREIGN_NONE)
+		return 0;
+	*has = false;
+	return foreign_file_failed(f, e);
 }
 
 /* The UIDs of the entries of a list for POP3; true: all are there.  They stay
@@ -105,16 +111,19 @@ advance(struct import *in, int *work, struct err *e)
 			in->phase = FINISH_READ_UIDS;
 		return 0;
 	case FINISH_READ_UIDS:
-		if (!in->has_uids ||
-		    is_read(foreign_uids_step(&in->uids, work), &in->has_uids))
+		if (in->has_uids)
+			rc = is_read(foreign_uids_step(&in->uids, work),
+			    &in->uids.file, &in->has_uids, e);
+		if (rc == 0)
 			in->phase = FINISH_READ_LIST;
-		return 0;
+		return rc == 1 ? 0 : rc;
 	case FINISH_READ_LIST:
-		if (!in->has_list ||
-		    is_read(
-			foreign_sizelist_step(&in->list, work), &in->has_list))
+		if (in->has_list)
+			rc = is_read(foreign_sizelist_step(&in->list, work),
+			    &in->list.file, &in->has_list, e);
+		if (rc == 0)
 			in->phase = FINISH_ADOPT_KEYWORDS;
-		return 0;
+		return rc == 1 ? 0 : rc;
 	case FINISH_ADOPT_KEYWORDS:
 		if (in->has_keywords)
 			rc = import_adopt_keywords(in, 0, work, e);

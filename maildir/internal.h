@@ -113,7 +113,8 @@ struct account {
 	int64_t tmp_checked_ms;
 	unsigned tmp_at; /* directories that have been through; 0: all */
 	bool sweep;	 /* there may be deleted trees below tmp/ */
-	bool rows_left;	 /* there may be rows of mailboxes that went */
+	struct sweeping *sweeping; /* under way, or its end not seen */
+	bool rows_left; /* there may be rows of mailboxes that went */
 	bool quota_warned;
 	struct quota_count *counting; /* under way */
 	bool made;		      /* the database, just now */
@@ -506,8 +507,11 @@ bool room_made_for(struct account *a, int rc);
  * directories and a bounded number of files of each at a time.  at: so many
  * are done; returns what to go on with, 0: that was all. */
 unsigned tidy_tmps(struct account *a, unsigned at, int64_t wall_ms);
-/* Remove deleted trees; true: more is left. */
-bool tidy_sweep(struct account *a);
+/* Have some files of deleted trees removed, if a->sweep says that there may be
+ * any, by a sync thread; see what the last time left. */
+void tidy_sweep(struct account *a);
+/* The account goes away: what is under way is not waited for. */
+void tidy_stop(struct account *a);
 /* Remove some rows of mailboxes that aren't there any more, if the database is
  * open; true: more may be left. */
 bool tidy_rows(struct account *a);

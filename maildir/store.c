@@ -56,6 +56,7 @@ account_free(struct account *a)
 		mailbox_free(a->mailboxes);
 	durable_cancel(a);
 	account_change_abandon(a);
+	tidy_stop(a);
 	account_close_db(a);
 	quota_count_free(&a->counting);
 	if (a->root_fd >= 0)
@@ -462,8 +463,7 @@ tidy(struct account *a, int64_t wall_ms)
 {
 	if (a->root_fd < 0)
 		return;
-	if (a->sweep)
-		a->sweep = tidy_sweep(a);
+	tidy_sweep(a);
 	if (a->rows_left)
 		a->rows_left = tidy_rows(a);
 	if (a->room_given && a->db.h != NULL)

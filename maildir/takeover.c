@@ -117,19 +117,23 @@ mark_remove(struct takeover *t, struct err *e)
 /* --- reading -------------------------------------------------------------- */
 
 /* The list that was written last, else the other one, else none. */
-static void
-open_list(struct takeover *t)
+static int
+open_list(struct takeover *t, struct err *e)
 {
-	for (; t->n_tried < PRINT_N_UIDS; t->n_tried++) {
+	int rc = 0;
+
+	for (; t->n_tried < PRINT_N_UIDS && rc == 0; t->n_tried++) {
 		if (foreign_uids_open(
 			&t->r, t->a->root_fd, t->dir, t->dovecot)) {
 			t->phase = TAKEOVER_READ;
-			return;
+			return 0;
 		}
+		rc = foreign_file_failed(&t->r.file, e);
 		foreign_uids_close(&t->r);
 		t->dovecot = !t->dovecot;
 	}
 	t->phase = TAKEOVER_WRITE;
+	return rc;
 }
 
 static int
@@ -157,22 +161,24 @@ look(struct takeover *t, struct err *e)
 	if (t->a->in_memory)
 		t->phase = TAKEOVER_WRITE;
 	else
-		open_list(t);
-	return 0;
+		rc = open_list(t, e);
+	return rc;
 }
 
-static void
-read_list(struct takeover *t, int *work)
+static int
+read_list(struct takeover *t, int *work, struct err *e)
 {
+	int rc;
+
 	switch (foreign_uids_step(&t->r, work)) {
 	case FOREIGN_MORE:
-		return;
+		return 0;
 	case FOREIGN_NONE:
+		rc = foreign_file_failed(&t->r.file, e);
 		foreign_uids_close(&t->r);
 		t->dovecot = !t->dovecot;
 		t->n_tried++;
-		open_list(t);
-		return;
+		return rc != 0 ? rc : open_list(t, e);
 	case FOREIGN_DONE:
 		break;
 	}
@@ -182,6 +188,7 @@ read_list(struct takeover *t, int *work)
 	if (t->a->rebuilt &&
 	    t->r.u.uidnext < UINT32_MAX - UIDNEXT_JUMP_RESTORED)
 		t->r.u.uidnext += UIDNEXT_JUMP_RESTORED;
+	return 0;
 }
 
 static void
@@ -341,7 +348,7 @@ takeover_step(struct takeover *t, int *work, int64_t *id, struct err *e)
 		if (rc == 0 && t->phase == TAKEOVER_LOOK)
 			rc = look(t, e);
 		else if (rc == 0 && t->phase == TAKEOVER_READ)
-			read_list(t, work);
+			rc = read_list(t, work, e);
 		else if (rc == 0 && t->phase == TAKEOVER_PLACES)
 			find_places(t, work);
 		else if (rc == 0)

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/fsx.h"
+#include "base/mem.h"
 #include "maildir/dir.h"
 #include "maildir/edit.h"
 #include "maildir/name.h"
@@ -11,7 +12,7 @@
 enum {
 	TIDY_FILES = 200,
 	TIDY_DIRS = 20,
-	SWEEP_FILES = 500,
+	SWEEP_FILES = 1000,
 	/* rows, of some KiB each */
 	SWEEP_ROWS = 128,
 	SWEEP_CACHED = 256,
@@ -112,25 +113,95 @@ remove_tree(int tmp_fd, const char *name, int *budget)
 	return more;
 }
 
-bool
-tidy_sweep(struct account *a)
+/* What a thread works on: an unlink of a file may take a tenth of a ms. */
+struct sweep {
+	int tmp_fd;
+	bool more; /* is left */
+};
+
+struct sweeping {
+	struct sync sync;
+	struct sweep *sweep;
+};
+
+static int
+run_sweep(void *arg)
 {
-	int fd = fsx_open_dir(a->root_fd, "tmp"), budget = SWEEP_FILES;
+	struct sweep *s = arg;
+	int budget = SWEEP_FILES;
 	struct dir_reader r;
 	struct slice name;
-	bool more = false;
 
+	if (dir_reader_open(&r, s->tmp_fd, ".") < 0)
+		return 0;
+	while (!s->more && dir_reader_next(&r, &name))
+		if (slice_starts(name, SLICE("postern-deleted.")))
+			s->more = remove_tree(
+			    s->tmp_fd, (const char *)name.p, &budget);
+	dir_reader_close(&r);
+	return 0;
+}
+
+static void
+sweep_drop(void *arg)
+{
+	struct sweep *s = arg;
+
+	(void)close(s->tmp_fd);
+	free(s);
+}
+
+static void
+start_sweep(struct account *a)
+{
+	struct sweeping *w;
+	int fd = fsx_open_dir(a->root_fd, "tmp");
+
+	/* whoever leaves a tree meanwhile says so anew */
+	a->sweep = false;
 	if (fd < 0)
+		return;
+	w = a->sweeping = MEM_NEW(struct sweeping);
+	w->sweep = MEM_NEW(struct sweep);
+	w->sweep->tmp_fd = fd;
+	sync_call(&w->sync, a->store->opt.syncer, a, run_sweep, sweep_drop,
+	    w->sweep, (struct waker){ 0 });
+}
+
+/* Whether it has ended, or there was none. */
+static bool
+end_sweep(struct account *a)
+{
+	struct sweeping *w = a->sweeping;
+
+	if (w == NULL)
+		return true;
+	if (!w->sync.done)
 		return false;
-	if (dir_reader_open(&r, fd, ".") == 0) {
-		while (!more && dir_reader_next(&r, &name))
-			if (slice_starts(name, SLICE("postern-deleted.")))
-				more = remove_tree(
-				    fd, (const char *)name.p, &budget);
-		dir_reader_close(&r);
-	}
-	(void)close(fd);
-	return more;
+	a->sweep = a->sweep || w->sweep->more;
+	sweep_drop(w->sweep);
+	free(w);
+	a->sweeping = NULL;
+	return true;
+}
+
+void
+tidy_sweep(struct account *a)
+{
+	if (!end_sweep(a) || !a->sweep)
+		return;
+	start_sweep(a);
+	(void)end_sweep(a);
+}
+
+void
+tidy_stop(struct account *a)
+{
+	if (end_sweep(a))
+		return;
+	sync_forget(&a->sweeping->sync);
+	free(a->sweeping);
+	a->sweeping = NULL;
 }
 
 /* --- rows ----------------------------------------------------------------- */

@@ -521,10 +521,52 @@ test_gone(void **state)
 	fixture_open(f);
 }
 
+static unsigned
+deleted_trees(struct fixture *f)
+{
+	return count_files(fixture_path(f, "tmp"));
+}
+
+/* The files of what was deleted are removed by threads. */
+static void
+test_swept(void **state)
+{
+	enum { FILES = 2100 }; /* a thousand go at a time */
+	struct fixture *f = *state;
+	struct account_change *c;
+	struct mailbox *m;
+	char name[64];
+
+	for (int i = 0; i < FILES; i++) {
+		(void)snprintf(name, sizeof(name), ".a/cur/%d.M1:2,", i);
+		write_file(fixture_path(f, name), "x");
+	}
+	c = account_delete(f->account, SLICE("INBOX.a"));
+	assert_int_equal(finish(&c), 0);
+	for (int i = 0; i < 3; i++)
+		(void)store_tick(f->store, 1, f->wall_ms);
+	assert_non_null(held);
+	assert_null(held->next);
+	assert_int_equal(deleted_trees(f), 1);
+	/* the account may go meanwhile */
+	fixture_close(f);
+	do_held();
+	assert_int_equal(deleted_trees(f), 1);
+	fixture_open(f);
+	m = open_mailbox(f, "INBOX");
+	for (int i = 0; i < 3; i++) {
+		(void)store_tick(f->store, 1, f->wall_ms);
+		do_held();
+	}
+	assert_int_equal(deleted_trees(f), 0);
+	mailbox_close(&m);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_swept, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_busy, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_given_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(
