@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -113,10 +114,17 @@ remove_tree(int tmp_fd, const char *name, int *budget)
 	return more;
 }
 
-/* What a thread works on: an unlink of a file may take a tenth of a ms. */
+enum { SWEEP_NAMES = 64 * 1024 };
+
+/*
+ * What a thread works on: an unlink of a file may take a tenth of a ms.  Trees
+ * that come meanwhile are none of its business: a change may yet put them back,
+ * or they are being made.
+ */
 struct sweep {
 	int tmp_fd;
-	bool more; /* is left */
+	struct buf names; /* of trees, each with a NUL */
+	bool more;	  /* is left */
 };
 
 struct sweeping {
@@ -124,21 +132,30 @@ struct sweeping {
 	struct sweep *sweep;
 };
 
-static int
-run_sweep(void *arg)
+static void
+find_trees(struct sweep *s)
 {
-	struct sweep *s = arg;
-	int budget = SWEEP_FILES;
 	struct dir_reader r;
 	struct slice name;
 
 	if (dir_reader_open(&r, s->tmp_fd, ".") < 0)
-		return 0;
-	while (!s->more && dir_reader_next(&r, &name))
+		return;
+	while (dir_reader_next(&r, &name) &&
+	    buf_len(&s->names) + name.n < SWEEP_NAMES)
 		if (slice_starts(name, SLICE("postern-deleted.")))
-			s->more = remove_tree(
-			    s->tmp_fd, (const char *)name.p, &budget);
+			buf_put(&s->names, slice_of(name.p, name.n + 1));
 	dir_reader_close(&r);
+}
+
+static int
+run_sweep(void *arg)
+{
+	struct sweep *s = arg;
+	struct slice rest = buf_slice(&s->names), name;
+	int budget = SWEEP_FILES;
+
+	while (!s->more && rest.n != 0 && slice_split(&rest, '\0', &name))
+		s->more = remove_tree(s->tmp_fd, (const char *)name.p, &budget);
 	return 0;
 }
 
@@ -148,24 +165,32 @@ sweep_drop(void *arg)
 	struct sweep *s = arg;
 
 	(void)close(s->tmp_fd);
+	buf_fini(&s->names);
 	free(s);
 }
 
 static void
 start_sweep(struct account *a)
 {
-	struct sweeping *w;
+	struct sweep *s;
 	int fd = fsx_open_dir(a->root_fd, "tmp");
 
 	/* whoever leaves a tree meanwhile says so anew */
 	a->sweep = false;
 	if (fd < 0)
 		return;
-	w = a->sweeping = MEM_NEW(struct sweeping);
-	w->sweep = MEM_NEW(struct sweep);
-	w->sweep->tmp_fd = fd;
-	sync_call(&w->sync, a->store->opt.syncer, a, run_sweep, sweep_drop,
-	    w->sweep, (struct waker){ 0 });
+	s = MEM_NEW(struct sweep);
+	s->tmp_fd = fd;
+	buf_init(&s->names, SWEEP_NAMES + NAME_MAX);
+	find_trees(s);
+	if (buf_len(&s->names) == 0) {
+		sweep_drop(s);
+		return;
+	}
+	a->sweeping = MEM_NEW(struct sweeping);
+	a->sweeping->sweep = s;
+	sync_call(&a->sweeping->sync, a->store->opt.syncer, a, run_sweep,
+	    sweep_drop, s, (struct waker){ 0 });
 }
 
 /* Whether it has ended, or there was none. */
@@ -188,7 +213,8 @@ end_sweep(struct account *a)
 void
 tidy_sweep(struct account *a)
 {
-	if (!end_sweep(a) || !a->sweep)
+	/* a thread may be making a tree of such a name */
+	if (!end_sweep(a) || !a->sweep || a->change_job != NULL)
 		return;
 	start_sweep(a);
 	(void)end_sweep(a);
