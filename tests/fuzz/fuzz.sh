@@ -2,7 +2,7 @@
 # fuzz.sh SRCDIR SECONDS [TARGET...]: build the fuzz targets with libFuzzer in
 # ./fuzz-build and run each for so many seconds from its corpus. What is found
 # stays in ./fuzz-build/found.  FUZZ_SEED=N begins the random numbers there, so
-# that the same inputs are tried each time.
+# that nearly the same inputs are tried each time.
 #
 # Prints "ok fuzz NAME" or "not ok fuzz NAME" for each; exit status 1 if one
 # failed.

@@ -296,7 +296,7 @@ def fuzz():
         return
     log = WORK / "fuzz.log"
     started = time.monotonic()
-    # A short run tries the same each time: what is new is for the long one.
+    # A short run begins at the same place: what is new is for the long one.
     env = os.environ | ({} if LONG else {"FUZZ_SEED": "1"})
     status = run(["sh", str(TOP / "tests/fuzz/fuzz.sh"), str(TOP),
                   str(FUZZ_SECONDS)], log, cwd=WORK, env=env)
