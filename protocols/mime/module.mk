@@ -3,6 +3,7 @@ libmime_a_SOURCES = \
 	protocols/mime/address.c protocols/mime/address.h \
 	protocols/mime/boundary.c protocols/mime/boundary.h \
 	protocols/mime/charset.c protocols/mime/charset.h \
+	protocols/mime/charset_name.c protocols/mime/charset_name.h \
 	protocols/mime/date.c protocols/mime/date.h \
 	protocols/mime/header.c protocols/mime/header.h \
 	protocols/mime/keep.c protocols/mime/keep.h \
@@ -45,6 +46,13 @@ check_PROGRAMS += tests/unit/test_mime_wire
 TESTS += tests/unit/test_mime_wire
 tests_unit_test_mime_wire_SOURCES = tests/unit/test_mime_wire.c
 tests_unit_test_mime_wire_LDADD = $(MIME_TEST_LIBS) -lcmocka
+
+# It counts what is opened.
+check_PROGRAMS += tests/unit/test_mime_charset
+TESTS += tests/unit/test_mime_charset
+tests_unit_test_mime_charset_SOURCES = tests/unit/test_mime_charset.c
+tests_unit_test_mime_charset_LDADD = $(MIME_TEST_LIBS) -lcmocka
+tests_unit_test_mime_charset_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=iconv_open
 
 check_PROGRAMS += tests/unit/test_mime_hostile
 TESTS += tests/unit/test_mime_hostile

@@ -1,4 +1,4 @@
-/* Wire form and partial reading, transfer encodings, charsets, base64. */
+/* Wire form and partial reading, transfer encodings, texts, base64. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +12,6 @@
 #include "base/base64.h"
 #include "base/buf.h"
 #include "base/err.h"
-#include "protocols/mime/charset.h"
 #include "protocols/mime/parser.h"
 #include "protocols/mime/text.h"
 #include "protocols/mime/transfer.h"
@@ -344,95 +343,7 @@ test_encode(void **state)
 	buf_fini(&back);
 }
 
-/* --- charsets ------------------------------------------------------------ */
-
-static const struct {
-	const char *charset;
-	bool known;
-	struct slice in;
-	const char *want;
-} charset_cases[] = {
-	{ "", true, SLICE_INIT("abc"), "abc" },
-	{ "US-ASCII", true, SLICE_INIT("a\xe4"), "a\xef\xbf\xbd" },
-	{ "utf-8", true, SLICE_INIT("\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80"),
-	    "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80" },
-	/* overlong, surrogate, beyond, cut, lone continuation */
-	{ "utf-8", true, SLICE_INIT("\xc0\x80"), "\xef\xbf\xbd\xef\xbf\xbd" },
-	{ "utf-8", true, SLICE_INIT("\xed\xa0\x80"),
-	    "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" },
-	{ "utf-8", true, SLICE_INIT("\xf4\x90\x80\x80"),
-	    "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" },
-	{ "utf-8", true, SLICE_INIT("\xe2\x82x"), "\xef\xbf\xbdx" },
-	{ "utf-8", true, SLICE_INIT("\xe2\x82"), "\xef\xbf\xbd" },
-	{ "utf-8", true, SLICE_INIT("\x82"), "\xef\xbf\xbd" },
-	{ "utf-8", true, SLICE_INIT("\xe2\xe2\x82\xac"),
-	    "\xef\xbf\xbd\xe2\x82\xac" },
-	{ "iso-8859-1", true, SLICE_INIT("\xe4\xff"), "\xc3\xa4\xc3\xbf" },
-	{ "Windows-1252", true, SLICE_INIT("\x80"), "\xe2\x82\xac" },
-	{ "iso-8859-8-i", true, SLICE_INIT("\xe0"), "\xd7\x90" },
-	{ "gb2312", true, SLICE_INIT("\xc4\xe3x"), "\xe4\xbd\xa0x" },
-	{ "gb2312", true, SLICE_INIT("\xc4"), "\xef\xbf\xbd" },
-	{ "utf-16be", true, SLICE_INIT("\0a\x20\xac"), "a\xe2\x82\xac" },
-	{ "utf-7", true, SLICE_INIT("+IKw-"), "\xe2\x82\xac" },
-	{ "iso-2022-jp", true, SLICE_INIT("\x1b$BF|K\\\x1b(B."),
-	    "\xe6\x97\xa5\xe6\x9c\xac." },
-	{ "x-no-such", false, SLICE_INIT("\xc3\xa4\xe4"),
-	    "\xc3\xa4\xef\xbf\xbd" },
-	{ "utf-8//TRANSLIT", false, SLICE_INIT("a"), "a" },
-	{ "../../../tmp/x", false, SLICE_INIT("a"), "a" },
-	{ "a,b", false, SLICE_INIT("a"), "a" },
-};
-
-static void
-test_charset(void **state)
-{
-	struct buf out;
-
-	(void)state;
-	buf_init(&out, 4096);
-	for (size_t i = 0; i < NELEMS(charset_cases); i++) {
-		struct slice in = charset_cases[i].in;
-		struct slice name = slice_str(charset_cases[i].charset);
-		assert_int_equal(
-		    mime_charset_known(name), charset_cases[i].known);
-		for (size_t cut = 0; cut <= in.n; cut++) {
-			struct mime_charset c;
-			buf_reset(&out);
-			(void)mime_charset_open(&c, name);
-			mime_charset_feed(&c, slice_first(in, cut), &out);
-			mime_charset_feed(&c, slice_skip(in, cut), &out);
-			mime_charset_finish(&c, &out);
-			mime_charset_close(&c);
-			if (!slice_eq(buf_slice(&out),
-				slice_str(charset_cases[i].want)))
-				fail_msg("case %zu, %s, cut at %zu: %s", i,
-				    charset_cases[i].charset, cut,
-				    buf_cstr(&out));
-		}
-	}
-	buf_fini(&out);
-}
-
-static void
-test_charset_long(void **state)
-{
-	static uint8_t in[100000];
-	struct buf out;
-
-	(void)state;
-	memset(in, 0xe4, sizeof(in));
-	buf_init(&out, 3 * sizeof(in));
-	assert_true(mime_charset_decode(
-	    SLICE("iso-8859-1"), slice_of(in, sizeof(in)), &out));
-	assert_int_equal(buf_len(&out), 2 * sizeof(in));
-	/* what is no character at all is replaced byte by byte */
-	memset(in, 0xff, sizeof(in));
-	buf_reset(&out);
-	assert_true(mime_charset_decode(
-	    SLICE("euc-jp"), slice_of(in, sizeof(in)), &out));
-	assert_int_equal(buf_len(&out), 3 * sizeof(in));
-	buf_fini(&out);
-}
+/* --- texts --------------------------------------------------------------- */
 
 static void
 test_text(void **state)
@@ -539,8 +450,6 @@ main(void)
 		cmocka_unit_test(test_decode),
 		cmocka_unit_test(test_decode_many_blanks),
 		cmocka_unit_test(test_encode),
-		cmocka_unit_test(test_charset),
-		cmocka_unit_test(test_charset_long),
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_base64_strict),
 	};
