@@ -180,10 +180,12 @@ make_set(const struct arguments *a, int fd, struct slice base, struct buf *out,
 
 	if (rc < 0)
 		return rc;
-	if (rc == 0 && courier_keywords_read(fd, "", &k)) {
+	if (rc == 0 && (rc = courier_keywords_read(fd, "", &k, e)) == 1) {
 		put_present(a, &k, base, out);
 		foreign_keywords_fini(&k);
 	}
+	if (rc < 0)
+		return rc;
 	for (int i = 0; i < a->n_keywords && a->how != REMOVE; i++)
 		put_once(a, out, slice_str(a->keywords[i]));
 	return buf_ok(out) ? 0 : err_set(e, ERR_LIMIT, "too many keywords");
@@ -260,9 +262,14 @@ static int
 list(int fd)
 {
 	struct foreign_keywords k;
+	struct err e = { .code = 0 };
+	int rc;
 
-	if (!courier_keywords_read(fd, "", &k))
-		return 0;
+	if ((rc = courier_keywords_read(fd, "", &k, &e)) != 1) {
+		if (rc < 0)
+			(void)fprintf(stderr, "maildirkw: %s\n", e.text);
+		return rc < 0;
+	}
 	for (size_t i = 0; i < k.n; i++) {
 		(void)printf("%.*s", SLICE_ARG(k.v[i].base));
 		for (size_t j = 0; j < k.v[i].n; j++)

@@ -24,6 +24,13 @@ is_absence(int error)
 	    error == EINVAL;
 }
 
+void
+foreign_file_note(struct foreign_file *f, int error)
+{
+	if (!is_absence(error))
+		f->error = error;
+}
+
 bool
 foreign_file_open(struct foreign_file *f, int root_fd, const char *dir,
     const char *name, size_t max)
@@ -39,8 +46,8 @@ foreign_file_open(struct foreign_file *f, int root_fd, const char *dir,
 	buf_puts(&path, name);
 	if (buf_ok(&path))
 		f->fd = fsx_open_read(root_fd, buf_cstr(&path), &st);
-	if (f->fd < 0 && buf_ok(&path) && !is_absence(errno))
-		f->error = errno;
+	if (f->fd < 0 && buf_ok(&path))
+		foreign_file_note(f, errno);
 	buf_fini(&path);
 	buf_init(&f->bytes, max);
 	return f->fd >= 0;
@@ -107,7 +114,7 @@ foreign_file_close(struct foreign_file *f)
 	f->fd = -1;
 }
 
-bool
+int
 foreign_file_read(
     int root_fd, const char *dir, const char *name, struct buf *out)
 {
@@ -115,7 +122,7 @@ foreign_file_read(
 	enum foreign_step step = FOREIGN_MORE;
 
 	if (!foreign_file_open(&f, root_fd, dir, name, out->max))
-		return false;
+		step = FOREIGN_NONE;
 	while (step == FOREIGN_MORE) {
 		int work = READ_WORK;
 
@@ -123,6 +130,10 @@ foreign_file_read(
 	}
 	buf_put(out, buf_slice(&f.bytes));
 	foreign_file_close(&f);
+	if (f.error != 0) {
+		errno = f.error;
+		return -1;
+	}
 	return step == FOREIGN_DONE && buf_ok(out);
 }
 

@@ -123,6 +123,7 @@ struct foreign_keywords {
 	size_t n, cap;
 	struct name_table sets; /* of v */
 	size_t n_pending;	/* updates, in any state but NONE */
+	int64_t unread_ns;	/* mtime of the last that may not be read */
 	bool too_many; /* Dovecot: names that have no letter were lost */
 	struct buf bytes;
 	struct arena arena; /* names from other files */
@@ -139,15 +140,16 @@ void foreign_keywords_init(struct foreign_keywords *k);
 void courier_keywords_parse(struct slice bytes, struct foreign_keywords *out);
 /*
  * The whole directory, as Courier reads it, in the order of the names: updates
- * that wait there replace what the list says.  False: there is no such
- * directory.
+ * that wait there replace what the list says.  1: *out is the result; 0: there
+ * is no such directory; ERR_*.
  */
-bool courier_keywords_read(
-    int root_fd, const char *dir, struct foreign_keywords *out) MUST_USE;
-/* Whether the file of an update is still there as it was read: else another
- * process has taken it over, and what it says may be old by now. */
-bool courier_update_waits(
-    int root_fd, const char *dir, const struct foreign_keyword_set *s) MUST_USE;
+int courier_keywords_read(int root_fd, const char *dir,
+    struct foreign_keywords *out, struct err *e) MUST_USE;
+/* Whether the file of an update is still there as it was read (1): else (0)
+ * another process has taken it over, and what it says may be old by now; or
+ * ERR_*. */
+int courier_update_waits(int root_fd, const char *dir,
+    const struct foreign_keyword_set *s, struct err *e) MUST_USE;
 /* Rename the updates that are TAKEN, as Courier does: RENAMED.  One that came
  * in the place of such is left where it is. */
 void courier_keywords_merged(
@@ -175,6 +177,7 @@ struct foreign_updates {
 struct foreign_keywords_reader {
 	bool dovecot;
 	int phase;
+	/* with the error of whatever it is that couldn't be read */
 	struct foreign_file file;
 	struct dir_reader dir;
 	uint16_t *map; /* numbers of the list to indexes */
@@ -183,6 +186,8 @@ struct foreign_keywords_reader {
 	struct foreign_updates updates;
 	struct foreign_keywords k;
 };
+/* False, or FOREIGN_NONE later: there are none, unless foreign_file_failed()
+ * says that they can't be read. */
 bool foreign_keywords_open(struct foreign_keywords_reader *r, int root_fd,
     const char *dir, bool dovecot) MUST_USE;
 enum foreign_step foreign_keywords_step(
@@ -246,14 +251,15 @@ bool dovecot_uidl_format(struct buf *out, struct slice format,
 /* Dovecot's subscriptions, both forms: append each name in UTF-8 with '.'
  * between its parts and a newline behind it. */
 void dovecot_subscriptions_parse(struct slice bytes, struct buf *out);
-/* False: there is no such file. */
-bool dovecot_subscriptions_read(int root_fd, struct buf *out) MUST_USE;
+/* 1; 0: there is no such file; -1 with errno. */
+int dovecot_subscriptions_read(int root_fd, struct buf *out) MUST_USE;
 
 /* --- files ---------------------------------------------------------------- */
 
-/* Read DIR/NAME below the root into out, whose max is the limit.  False: it
- * isn't there, isn't a regular file, or is too large. */
-bool foreign_file_read(
+/* Read DIR/NAME below the root into out, whose max is the limit.  1; 0: it
+ * isn't there, isn't a regular file, or is too large; -1 with errno: that isn't
+ * known. */
+int foreign_file_read(
     int root_fd, const char *dir, const char *name, struct buf *out) MUST_USE;
 
 #endif

@@ -20,6 +20,8 @@ bool foreign_line(struct slice *rest, struct slice *line) MUST_USE;
 /* Open DIR/NAME; false: it isn't there, or isn't a regular file. */
 bool foreign_file_open(struct foreign_file *f, int root_fd, const char *dir,
     const char *name, size_t max) MUST_USE;
+/* A call failed: note it, unless that says that there is no such thing. */
+void foreign_file_note(struct foreign_file *f, int error);
 /* Take bytes that are there for a file that was read. */
 void foreign_file_of(struct foreign_file *f, struct slice bytes);
 enum foreign_step foreign_file_step(struct foreign_file *f, int *work) MUST_USE;

@@ -110,7 +110,8 @@ int import_mark_set(struct account *a, int64_t id, enum import_mark mark,
 int import_mark_remove(struct account *a, int64_t id, enum import_mark mark,
     struct err *e) MUST_USE;
 
-/* Dovecot's subscriptions of an account whose database was just made. */
-void import_subscriptions(struct account *a);
+/* Dovecot's subscriptions of an account that has no database yet.  ERR_*: they
+ * can't be, now. */
+int import_subscriptions(struct account *a, struct err *e) MUST_USE;
 
 #endif

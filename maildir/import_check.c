@@ -49,10 +49,10 @@ begin(struct import *in, struct err *e)
 	if (rc != 0)
 		return account_db_failed(in->m->account, rc);
 	/* Without an export there is nothing that could have been removed. */
-	in->phase = in->modseq != 0 && import_open_keywords(in, false)
-	    ? CHECK_READ_KEYWORDS
-	    : CHECK_COMPARE;
-	return 0;
+	if (in->modseq != 0)
+		rc = import_open_keywords(in, false, e);
+	in->phase = in->has_keywords ? CHECK_READ_KEYWORDS : CHECK_COMPARE;
+	return rc;
 }
 
 /* What another process took over meanwhile needs no look any more. */
@@ -223,10 +223,11 @@ advance(struct import *in, int *work, struct err *e)
 	case CHECK_BEGIN:
 		return begin(in, e);
 	case CHECK_READ_KEYWORDS:
-		if (import_read_keywords(in, work) == 0)
+		rc = import_read_keywords(in, work, e);
+		if (rc == 0)
 			in->phase = in->has_keywords ? CHECK_ADOPT_KEYWORDS
 						     : CHECK_COMPARE;
-		return 0;
+		return rc == 1 ? 0 : rc;
 	case CHECK_ADOPT_KEYWORDS:
 		rc = import_adopt_keywords(in, in->modseq, work, e);
 		if (rc == 0)

@@ -231,15 +231,15 @@ dovecot_subscriptions_parse(struct slice bytes, struct buf *out)
 	}
 }
 
-bool
+int
 dovecot_subscriptions_read(int root_fd, struct buf *out)
 {
 	struct buf bytes;
-	bool found;
+	int found;
 
 	buf_init(&bytes, FOREIGN_SUBSCRIPTION_BYTES);
 	found = foreign_file_read(root_fd, "", "subscriptions", &bytes);
-	if (found)
+	if (found == 1)
 		dovecot_subscriptions_parse(buf_slice(&bytes), out);
 	buf_fini(&bytes);
 	return found;

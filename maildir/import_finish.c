@@ -32,8 +32,10 @@ begin(struct import *in, struct err *e)
 		return 0;
 	dovecot =
 	    import_dovecot_last(in, PRINT_COURIER_UIDS, PRINT_DOVECOT_IDS);
-	(void)!import_open_keywords(
-	    in, dovecot || in->changed[PRINT_DOVECOT_KEYWORDS]);
+	rc = import_open_keywords(
+	    in, dovecot || in->changed[PRINT_DOVECOT_KEYWORDS], e);
+	if (rc != 0)
+		return rc;
 	if (dovecot && m->dir[0] == '\0') {
 		in->has_uids =
 		    foreign_uids_open(&in->uids, root_fd, m->dir, true);
@@ -107,9 +109,11 @@ advance(struct import *in, int *work, struct err *e)
 	case FINISH_BEGIN:
 		return begin(in, e);
 	case FINISH_READ_KEYWORDS:
-		if (!in->has_keywords || import_read_keywords(in, work) == 0)
+		if (in->has_keywords)
+			rc = import_read_keywords(in, work, e);
+		if (rc == 0)
 			in->phase = FINISH_READ_UIDS;
-		return 0;
+		return rc == 1 ? 0 : rc;
 	case FINISH_READ_UIDS:
 		if (in->has_uids)
 			rc = is_read(foreign_uids_step(&in->uids, work),

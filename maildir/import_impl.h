@@ -30,7 +30,7 @@ struct import {
 	uint32_t from;	 /* the next message to get keywords */
 	size_t at, n;	 /* entries looked at, and left */
 	struct adopting adopting;
-	uint32_t *ids;	 /* UIDs of the entries of a list for POP3 */
+	uint32_t *ids; /* UIDs of the entries of a list for POP3 */
 	struct pop3_import pop3;
 };
 
@@ -57,10 +57,12 @@ int import_commit(struct edit *ed, int rc, struct err *e) MUST_USE;
 
 /* --- keywords (import_updates.c) ------------------------------------------ */
 
-/* Begin to read them; false: there are none, or no new ones. */
-bool import_open_keywords(struct import *in, bool dovecot) MUST_USE;
-/* 1: there is more; 0: has_keywords tells what came of it. */
-int import_read_keywords(struct import *in, int *work) MUST_USE;
+/* Begin to read them; has_keywords: there are some, and new ones.  ERR_*: that
+ * can't be told, and what they say must not be taken for lost. */
+int import_open_keywords(
+    struct import *in, bool dovecot, struct err *e) MUST_USE;
+/* 1: there is more; 0: has_keywords tells what came of it; ERR_*. */
+int import_read_keywords(struct import *in, int *work, struct err *e) MUST_USE;
 /*
  * Adopt those of some messages; updates that were are renamed.  modseq: what
  * the other server had when it wrote a list that is new; 0: nothing is known.

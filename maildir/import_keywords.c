@@ -136,38 +136,48 @@ order_updates(const void *a, const void *b)
 				    : x->period > y->period;
 }
 
-/* Take names from the directory; false: there may be more. */
-static bool
-list_updates(struct dir_reader *r, struct foreign_updates *u, int *work)
+static void
+add_update(struct foreign_updates *u, struct slice name, const struct stat *st)
 {
+	struct foreign_update one = { .name = slice_dup(name),
+		.mtime_ns = mtime_of(st),
+		.ino = st->st_ino };
+
+	(void)parse_update(slice_str(one.name), &one);
+	if (u->n == u->cap) {
+		u->cap = u->cap * 2 + 32;
+		u->v = mem_realloc(u->v, u->cap, sizeof(*u->v));
+	}
+	u->v[u->n++] = one;
+}
+
+/* Take names from the directory; MORE: there may be more. */
+static enum foreign_step
+list_updates(struct dir_reader *r, struct foreign_file *f,
+    struct foreign_updates *u, int *work)
+{
+	struct foreign_update one;
 	struct slice name;
 	struct stat st;
 
 	while (u->n < UPDATES_MAX) {
-		struct foreign_update one = { 0 };
-
 		if (*work <= 0)
-			return false;
+			return FOREIGN_MORE;
 		*work -= STAT_WORK;
 		if (!dir_reader_next(r, &name))
 			break;
-		if (!parse_update(name, &one) ||
-		    fsx_stat(dir_reader_fd(r), (const char *)name.p, &st) < 0 ||
-		    !S_ISREG(st.st_mode))
+		if (!parse_update(name, &one))
 			continue;
-		one.mtime_ns = mtime_of(&st);
-		one.ino = st.st_ino;
-		one.name = slice_dup(name);
-		(void)parse_update(slice_str(one.name), &one);
-		if (u->n == u->cap) {
-			u->cap = u->cap * 2 + 32;
-			u->v = mem_realloc(u->v, u->cap, sizeof(*u->v));
-		}
-		u->v[u->n++] = one;
+		if (fsx_stat(dir_reader_fd(r), (const char *)name.p, &st) < 0)
+			foreign_file_note(f, errno);
+		else if (S_ISREG(st.st_mode))
+			add_update(u, name, &st);
 	}
+	if (r->failed)
+		foreign_file_note(f, EIO);
 	if (u->n != 0)
 		qsort(u->v, u->n, sizeof(*u->v), order_updates);
-	return true;
+	return f->error != 0 ? FOREIGN_NONE : FOREIGN_DONE;
 }
 
 static void
@@ -179,55 +189,72 @@ free_updates(struct foreign_updates *u)
 	*u = (struct foreign_updates){ 0 };
 }
 
-/* Take one update's keywords; how many bytes it had. */
-static size_t
-read_update(
-    int fd, struct foreign_keywords *k, const struct foreign_update *one)
+static void
+take_update(struct foreign_keywords *k, const struct foreign_update *one,
+    struct slice rest)
 {
 	struct foreign_keyword_set set = { .at = k->n_indexes };
-	struct slice rest, line;
+	struct slice line;
+	uint16_t i;
+
+	set.base = arena_dup(&k->arena, one->base);
+	if (one->period == UINT64_MAX) {
+		set.state = UPDATE_WAITS;
+		set.mtime_ns = one->mtime_ns;
+		set.ino = one->ino;
+	}
+	while (slice_split(&rest, '\n', &line))
+		if (foreign_keyword_name(k, line, &i))
+			foreign_keyword_member(k, i);
+	set.n = k->n_indexes - set.at;
+	foreign_keywords_add(k, &set);
+	k->n_pending += one->period == UINT64_MAX;
+}
+
+/*
+ * Take one update's keywords; how many bytes it had.  One that somebody made
+ * who doesn't let us read it doesn't keep us from the others: it is left to
+ * wait, in case that changes.
+ */
+static size_t
+read_update(int fd, struct foreign_file *f, struct foreign_keywords *k,
+    const struct foreign_update *one)
+{
 	struct buf bytes;
-	size_t n = 0;
+	size_t n;
+	int rc;
 
 	buf_init(&bytes, UPDATE_BYTES + 65536);
-	if (foreign_file_read(fd, "", one->name, &bytes)) {
-		uint16_t i;
-
-		n = buf_len(&bytes);
-		set.base = arena_dup(&k->arena, one->base);
-		if (one->period == UINT64_MAX) {
-			set.state = UPDATE_WAITS;
-			set.mtime_ns = one->mtime_ns;
-			set.ino = one->ino;
-		}
-		rest = buf_slice(&bytes);
-		while (slice_split(&rest, '\n', &line))
-			if (foreign_keyword_name(k, line, &i))
-				foreign_keyword_member(k, i);
-		set.n = k->n_indexes - set.at;
-		foreign_keywords_add(k, &set);
-		k->n_pending += one->period == UINT64_MAX;
-	}
+	rc = foreign_file_read(fd, "", one->name, &bytes);
+	if (rc < 0 && errno == EACCES && k->unread_ns < one->mtime_ns)
+		k->unread_ns = one->mtime_ns;
+	else if (rc < 0 && errno != EACCES)
+		f->error = errno;
+	if (rc == 1)
+		take_update(k, one, buf_slice(&bytes));
+	n = buf_len(&bytes);
 	buf_fini(&bytes);
 	return n;
 }
 
-/* Of each message the newest update counts.  False: there are more. */
-static bool
-read_updates(
-    int fd, struct foreign_updates *u, struct foreign_keywords *k, int *work)
+/* Of each message the newest update counts. */
+static enum foreign_step
+read_updates(int fd, struct foreign_file *f, struct foreign_updates *u,
+    struct foreign_keywords *k, int *work)
 {
 	for (; u->at < u->n && u->bytes < UPDATES_BYTES; u->at++) {
 		size_t i = u->at;
 
 		if (*work <= 0)
-			return false;
+			return FOREIGN_MORE;
 		if (i + 1 < u->n && slice_eq(u->v[i].base, u->v[i + 1].base))
 			continue;
-		u->bytes += read_update(fd, k, &u->v[i]);
+		u->bytes += read_update(fd, f, k, &u->v[i]);
+		if (f->error != 0)
+			return FOREIGN_NONE;
 		*work -= UPDATE_WORK;
 	}
-	return true;
+	return FOREIGN_DONE;
 }
 
 static void
@@ -237,8 +264,8 @@ put_keywords(struct buf *path, const char *dir)
 	buf_puts(path, dir[0] != '\0' ? "/" KEYWORD_DIR : KEYWORD_DIR);
 }
 
-/* Open the directory of keywords; false: there is none. */
-static bool
+/* Open the directory of keywords; -1 with errno. */
+static int
 open_keywords(int root_fd, const char *dir, struct dir_reader *r)
 {
 	struct buf path;
@@ -248,31 +275,34 @@ open_keywords(int root_fd, const char *dir, struct dir_reader *r)
 	put_keywords(&path, dir);
 	rc = dir_reader_open(r, root_fd, buf_cstr(&path));
 	buf_fini(&path);
-	return rc == 0;
+	return rc;
 }
 
-/* Whether the file of a name is the one of the update. */
-static bool
+/* Whether the file of a name is the one of the update: 1, 0, or -1. */
+static int
 is_file_of(int fd, const char *name, const struct foreign_keyword_set *s)
 {
 	struct stat st;
 
-	return fsx_stat(fd, name, &st) == 0 && st.st_ino == s->ino &&
-	    mtime_of(&st) == s->mtime_ns;
+	if (fsx_stat(fd, name, &st) < 0)
+		return errno == ENOENT || errno == ENOTDIR ? 0 : -1;
+	return st.st_ino == s->ino && mtime_of(&st) == s->mtime_ns;
 }
 
-bool
-courier_update_waits(
-    int root_fd, const char *dir, const struct foreign_keyword_set *s)
+int
+courier_update_waits(int root_fd, const char *dir,
+    const struct foreign_keyword_set *s, struct err *e)
 {
 	struct buf path;
-	bool waits;
+	int waits;
 
 	buf_init(&path, 2048);
 	put_keywords(&path, dir);
 	buf_putc(&path, '/');
 	buf_put(&path, s->base);
 	waits = is_file_of(root_fd, buf_cstr(&path), s);
+	if (waits < 0)
+		waits = err_sys(e, "stat %s", buf_cstr(&path));
 	buf_fini(&path);
 	return waits;
 }
@@ -285,11 +315,17 @@ static bool
 rename_update(int fd, const struct foreign_keyword_set *s, const char *from,
     const char *to)
 {
-	if (!is_file_of(fd, from, s))
+	switch (is_file_of(fd, from, s)) {
+	case 1:
+		break;
+	case 0:
 		return true;
+	default:
+		return false;
+	}
 	if (fsx_rename(fd, from, fd, to) < 0)
 		return errno == ENOENT;
-	if (!is_file_of(fd, to, s))
+	if (is_file_of(fd, to, s) == 0)
 		(void)!fsx_rename_new(fd, to, fd, from);
 	return true;
 }
@@ -302,7 +338,7 @@ courier_keywords_merged(
 	struct buf from, to;
 	bool ok = true;
 
-	if (!open_keywords(root_fd, dir, &r))
+	if (open_keywords(root_fd, dir, &r) < 0)
 		return;
 	buf_init(&from, 1024);
 	buf_init(&to, 1024);
@@ -329,11 +365,13 @@ courier_keywords_tidy(int root_fd, const char *dir, int64_t wall_s)
 {
 	struct dir_reader r;
 	struct foreign_updates u = { 0 };
+	struct foreign_file f = { .fd = -1 };
 	int work = INT_MAX;
 
-	if (!open_keywords(root_fd, dir, &r))
+	if (open_keywords(root_fd, dir, &r) < 0)
 		return;
-	(void)list_updates(&r, &u, &work);
+	/* what can't be looked at stays */
+	(void)!list_updates(&r, &f, &u, &work);
 	for (size_t i = 0; i < u.n; i++) {
 		if (u.v[i].period != UINT64_MAX ||
 		    u.v[i].mtime_ns / 1000000000 + FOREIGN_PENDING_S < wall_s)
@@ -424,10 +462,12 @@ open_dovecot(struct foreign_keywords_reader *r, int root_fd, const char *dir)
 	buf_init(&path, 2048);
 	buf_puts(&path, dir);
 	buf_puts(&path, dir[0] != '\0' ? "/cur" : "cur");
-	if (dir_reader_open(&r->dir, root_fd, buf_cstr(&path)) < 0)
+	if (dir_reader_open(&r->dir, root_fd, buf_cstr(&path)) < 0) {
+		foreign_file_note(&r->file, errno);
 		r->dir.d = NULL;
+	}
 	buf_fini(&path);
-	return true;
+	return r->file.error == 0;
 }
 
 bool
@@ -439,14 +479,16 @@ foreign_keywords_open(struct foreign_keywords_reader *r, int root_fd,
 	foreign_keywords_init(&r->k);
 	if (dovecot)
 		return open_dovecot(r, root_fd, dir);
-	if (!open_keywords(root_fd, dir, &r->dir))
+	if (open_keywords(root_fd, dir, &r->dir) < 0) {
+		foreign_file_note(&r->file, errno);
 		return false;
+	}
 	/* The list first: an update that is merged meanwhile is still there
 	 * under its other name. */
 	if (!foreign_file_open(&r->file, dir_reader_fd(&r->dir), "", ":list",
 		FOREIGN_KEYWORD_FILE_BYTES))
 		r->phase = LIST_NAMES;
-	return true;
+	return r->file.error == 0;
 }
 
 static enum foreign_step
@@ -454,7 +496,8 @@ read_list(struct foreign_keywords_reader *r, int *work)
 {
 	enum foreign_step step = foreign_file_step(&r->file, work);
 
-	if (step == FOREIGN_MORE || (step == FOREIGN_NONE && r->dovecot))
+	if (step == FOREIGN_MORE ||
+	    (step == FOREIGN_NONE && (r->dovecot || r->file.error != 0)))
 		return step;
 	r->phase = r->dovecot || step == FOREIGN_NONE ? LIST_NAMES : TAKE_LIST;
 	if (r->dovecot)
@@ -475,47 +518,51 @@ take_list(struct foreign_keywords_reader *r, int *work)
 	return *work > 0;
 }
 
-static bool
+static enum foreign_step
 list_messages(struct foreign_keywords_reader *r, int *work)
 {
 	struct slice name;
 
 	while (r->dir.d != NULL) {
 		if (*work <= 0)
-			return false;
+			return FOREIGN_MORE;
 		(*work)--;
 		if (!dir_reader_next(&r->dir, &name))
 			break;
 		read_letters(&r->k, name, r->letters);
 	}
-	return true;
+	if (r->dir.failed)
+		foreign_file_note(&r->file, EIO);
+	return r->file.error != 0 ? FOREIGN_NONE : FOREIGN_DONE;
 }
 
 enum foreign_step
 foreign_keywords_step(struct foreign_keywords_reader *r, int *work)
 {
-	if (r->phase == READ_LIST) {
-		enum foreign_step step = read_list(r, work);
+	enum foreign_step step;
 
-		if (step != FOREIGN_DONE)
-			return step;
-	}
+	if (r->phase == READ_LIST &&
+	    (step = read_list(r, work)) != FOREIGN_DONE)
+		return step;
 	if (r->phase == TAKE_LIST) {
 		if (!take_list(r, work))
 			return FOREIGN_MORE;
 		r->phase = LIST_NAMES;
 	}
 	if (r->phase == LIST_NAMES) {
-		if (!(r->dovecot ? list_messages(r, work)
-				 : list_updates(&r->dir, &r->updates, work)))
-			return FOREIGN_MORE;
+		step = r->dovecot
+		    ? list_messages(r, work)
+		    : list_updates(&r->dir, &r->file, &r->updates, work);
+		if (step != FOREIGN_DONE)
+			return step;
 		r->phase = READ_UPDATES;
 	}
 	if (r->phase == READ_UPDATES) {
-		if (!read_updates(
-			r->dir.d != NULL ? dir_reader_fd(&r->dir) : -1,
-			&r->updates, &r->k, work))
-			return FOREIGN_MORE;
+		step =
+		    read_updates(r->dir.d != NULL ? dir_reader_fd(&r->dir) : -1,
+			&r->file, &r->updates, &r->k, work);
+		if (step != FOREIGN_DONE)
+			return step;
 		r->phase = ALL_READ;
 	}
 	return FOREIGN_DONE;
@@ -542,12 +589,12 @@ order_sets(const void *a, const void *b)
 	return slice_cmp(x->base, y->base);
 }
 
-bool
+int
 courier_keywords_read(
-    int root_fd, const char *dir, struct foreign_keywords *out)
+    int root_fd, const char *dir, struct foreign_keywords *out, struct err *e)
 {
 	struct foreign_keywords_reader r;
-	int work = INT_MAX;
+	int work = INT_MAX, rc;
 	bool ok = foreign_keywords_open(&r, root_fd, dir, false) &&
 	    foreign_keywords_step(&r, &work) == FOREIGN_DONE;
 
@@ -560,6 +607,7 @@ courier_keywords_read(
 		if (out->n != 0)
 			qsort(out->v, out->n, sizeof(*out->v), order_sets);
 	}
+	rc = ok ? 1 : foreign_file_failed(&r.file, e);
 	foreign_keywords_close(&r);
-	return ok;
+	return rc;
 }

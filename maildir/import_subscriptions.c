@@ -1,7 +1,7 @@
-/* Dovecot's subscriptions, taken over when an account is opened for the first
- * time. */
+/* Dovecot's subscriptions, taken over before an account gets its database. */
+#include <errno.h>
+
 #include "base/fsx.h"
-#include "base/log.h"
 #include "maildir/foreign.h"
 #include "maildir/import.h"
 #include "maildir/internal.h"
@@ -29,34 +29,43 @@ put_name(int root_fd, struct buf *out, struct slice name)
 	buf_fini(&dir);
 }
 
-void
-import_subscriptions(struct account *a)
+static int
+replace(struct account *a, struct slice names, struct err *e)
 {
 	struct file_unique u = store_unique(a->store, store_wall(a->store));
-	struct stat dovecot, courier;
-	struct buf names, ours;
-	struct slice rest, name;
-	struct err e;
+	struct slice name;
+	struct buf ours;
+	int rc;
 
-	if (fsx_stat(a->root_fd, "subscriptions", &dovecot) < 0 ||
-	    (fsx_stat(a->root_fd, "courierimapsubscribed", &courier) == 0 &&
-		courier.st_mtim.tv_sec >= dovecot.st_mtim.tv_sec))
-		return;
-	buf_init(&names, NAMES_BYTES);
 	buf_init(&ours, NAMES_BYTES);
-	if (dovecot_subscriptions_read(a->root_fd, &names)) {
-		rest = buf_slice(&names);
-		while (slice_split(&rest, '\n', &name))
-			if (name.n != 0) {
-				put_name(a->root_fd, &ours, name);
-				buf_putc(&ours, '\n');
-			}
-		if (subscription_replace(
-			a->root_fd, buf_slice(&ours), &u, &e) != 0)
-			log_warn("maildir: Dovecot's subscriptions not taken "
-				 "over path=%s: %s",
-			    a->path, e.text);
-	}
-	buf_fini(&names);
+	while (slice_split(&names, '\n', &name))
+		if (name.n != 0) {
+			put_name(a->root_fd, &ours, name);
+			buf_putc(&ours, '\n');
+		}
+	rc = subscription_replace(a->root_fd, buf_slice(&ours), &u, e);
 	buf_fini(&ours);
+	return rc;
+}
+
+int
+import_subscriptions(struct account *a, struct err *e)
+{
+	struct stat dovecot, courier;
+	struct buf names;
+	int rc;
+
+	if (fsx_stat(a->root_fd, "subscriptions", &dovecot) < 0)
+		return errno == ENOENT ? 0 : err_sys(e, "stat subscriptions");
+	if (fsx_stat(a->root_fd, "courierimapsubscribed", &courier) == 0 &&
+	    courier.st_mtim.tv_sec >= dovecot.st_mtim.tv_sec)
+		return 0;
+	buf_init(&names, NAMES_BYTES);
+	rc = dovecot_subscriptions_read(a->root_fd, &names);
+	if (rc < 0)
+		rc = err_sys(e, "read subscriptions");
+	else if (rc == 1)
+		rc = replace(a, buf_slice(&names), e);
+	buf_fini(&names);
+	return rc;
 }

@@ -21,21 +21,21 @@ enum {
 	TAKE_WORK = 8, /* a look at the file, and the row */
 };
 
-bool
-import_open_keywords(struct import *in, bool dovecot)
+int
+import_open_keywords(struct import *in, bool dovecot, struct err *e)
 {
 	struct mailbox *m = in->m;
 
-	if ((!dovecot && !in->changed[PRINT_COURIER_KEYWORDS]) ||
-	    !foreign_keywords_open(
-		&in->keywords, m->account->root_fd, m->dir, dovecot))
-		return false;
-	in->has_keywords = true;
-	return true;
+	if (!dovecot && !in->changed[PRINT_COURIER_KEYWORDS])
+		return 0;
+	in->has_keywords = foreign_keywords_open(
+	    &in->keywords, m->account->root_fd, m->dir, dovecot);
+	return in->has_keywords ? 0
+				: foreign_file_failed(&in->keywords.file, e);
 }
 
 int
-import_read_keywords(struct import *in, int *work)
+import_read_keywords(struct import *in, int *work, struct err *e)
 {
 	struct mailbox *m = in->m;
 
@@ -44,7 +44,7 @@ import_read_keywords(struct import *in, int *work)
 		return 1;
 	case FOREIGN_NONE:
 		in->has_keywords = false;
-		return 0;
+		return foreign_file_failed(&in->keywords.file, e);
 	case FOREIGN_DONE:
 		break;
 	}
@@ -120,10 +120,11 @@ take(void *arg, struct foreign_keyword_set *s, struct err *e)
 	if (s->state != UPDATE_WAITS)
 		return 0;
 	*t->work -= TAKE_WORK;
-	if (!courier_update_waits(m->account->root_fd, m->dir, s)) {
+	rc = courier_update_waits(m->account->root_fd, m->dir, s, e);
+	if (rc == 0)
 		s->state = UPDATE_GONE;
-		return 0;
-	}
+	if (rc != 1)
+		return rc;
 	if ((rc = find_row(t->in, s, e)) == 1) {
 		s->state = UPDATE_TAKEN;
 		return 0;
@@ -213,6 +214,13 @@ import_adopt_keywords(
 	return from != 0;
 }
 
+/* Whether an update may still wait. */
+static bool
+is_young(const struct import *in, int64_t mtime_ns)
+{
+	return mtime_ns / 1000000 + FOREIGN_PENDING_S * 1000 > in->wall_ms;
+}
+
 /*
  * What waits for a message that isn't there is left for a while, and so is what
  * is for one that came after those before it had been looked at.
@@ -231,6 +239,7 @@ import_end_keywords(struct import *in, struct err *e)
 	db_bind_i64(q, 1, in->m->id);
 	db_bind_i64(q, 2, store_wall(in->m->account->store) - ROW_MS);
 	rc = db_run(db, q, e);
+	in->waiting = in->waiting || is_young(in, k->unread_ns);
 	for (size_t i = 0; i < k->n && k->n_pending != 0 && rc == 0; i++) {
 		const struct foreign_keyword_set *s = &k->v[i];
 
@@ -239,8 +248,7 @@ import_end_keywords(struct import *in, struct err *e)
 		else if (s->state == UPDATE_WAITS)
 			in->waiting = in->waiting ||
 			    mailbox_find_base(in->m, s->base) != 0 ||
-			    s->mtime_ns / 1000000 + FOREIGN_PENDING_S * 1000 >
-				in->wall_ms;
+			    is_young(in, s->mtime_ns);
 	}
 	return rc;
 }

@@ -117,7 +117,6 @@ struct account {
 	bool rows_left; /* there may be rows of mailboxes that went */
 	bool quota_warned;
 	struct quota_count *counting; /* under way */
-	bool made;		      /* the database, just now */
 	unsigned n_intents;	      /* of APPENDs that go on; see intent.h */
 	bool changing; /* something was changed since it was opened */
 	bool rebuilt; /* the database was lost once: UIDs it gave are unknown */

@@ -373,7 +373,6 @@ note_facts(struct account *a, const struct facts *f, bool fresh, struct err *e)
 	if (!fresh)
 		return 0;
 	/* A second file without a database: there was one. */
-	a->made = true;
 	if ((rc = db_meta_set(
 		 &a->db, "rebuilt", last_uidvalidity(a) != 0, e)) != 0)
 		return rc;
@@ -474,14 +473,23 @@ open_once(struct account *a, struct err *e)
 	return rc;
 }
 
-/* Before there is a database; an account that has one was good. */
+/*
+ * What is due before there is a database; an account that has one was good.
+ * Whose subscriptions couldn't be taken over is still without one then, and
+ * the next time they are.
+ */
 static int
-check_layout(struct account *a, struct err *e)
+begin_fresh(struct account *a, struct err *e)
 {
 	struct stat st;
-	bool fresh = fsx_stat(a->root_fd, DB_NAME, &st) < 0 && errno == ENOENT;
+	int rc;
 
-	return fresh ? layout_check(a->root_fd, e) : 0;
+	if (fsx_stat(a->root_fd, DB_NAME, &st) == 0)
+		return 0;
+	if (errno != ENOENT)
+		return err_sys(e, "stat %s/%s", a->path, DB_NAME);
+	rc = layout_check(a->root_fd, e);
+	return rc == 0 ? import_subscriptions(a, e) : rc;
 }
 
 static bool
@@ -518,7 +526,7 @@ open_on_disk(struct account *a, struct err *e)
 	bool had;
 	int rc;
 
-	if ((rc = open_tree(a, e)) != 0 || (rc = check_layout(a, e)) != 0)
+	if ((rc = open_tree(a, e)) != 0 || (rc = begin_fresh(a, e)) != 0)
 		return rc;
 	had = has_database(a);
 	if ((rc = take_lock(a, e)) != 0)
@@ -576,8 +584,5 @@ account_open_db(struct account *a, struct err *e)
 		db_count_log(&a->db);
 	a->root_changes++;
 	room_keep(a);
-	if (a->made)
-		import_subscriptions(a);
-	a->made = false;
 	return 0;
 }

@@ -46,6 +46,7 @@ enum note_kind {
 	NOTE_TOGETHER, /* word1 … worduid are added to mailbox, all or none */
 	NOTE_FLIGHT,   /* so many messages are being added: for the quota */
 	NOTE_UNIQUE,   /* uid of INBOX was shown by POP3 as word */
+	NOTE_KEYWORD,  /* uid of INBOX has the keyword word, for ever */
 };
 
 enum { NOTES_MAX = 1000, WORD_MAX = 24 };
@@ -56,6 +57,7 @@ struct note {
 	char mailbox[WORD_MAX], word[WORD_MAX];
 	uint32_t validity, uid, flags;
 	uint64_t modseq;
+	bool memory; /* by an index in memory, for want of room */
 };
 
 struct ledger {

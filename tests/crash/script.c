@@ -292,6 +292,56 @@ prepare_sizelist(struct world *w)
 }
 
 static void
+note_keyword(struct world *w, uint32_t uid, const char *keyword)
+{
+	struct note n = { .kind = NOTE_KEYWORD,
+		.mailbox = "INBOX",
+		.validity = 1234567890,
+		.uid = uid };
+
+	strcpy(n.word, keyword);
+	ledger_note(w->l, &n);
+}
+
+/* Courier's list, and an update that waits beside it. */
+static void
+prepare_keywords(struct world *w)
+{
+	prepare_list(w, 0);
+	assert_int_equal(
+	    mkdir(fixture_path(w->f, "courierimapkeywords"), 0700), 0);
+	world_put_file(w, "courierimapkeywords/:list",
+	    "listed\n\n1600000000.M1P1.host:0\n");
+	world_put_file(
+	    w, "courierimapkeywords/1600000000.M2P1.host", "updated\n");
+	note_keyword(w, 41, "listed");
+	note_keyword(w, 42, "updated");
+	world_wait_tick(w);
+}
+
+/* Dovecot's: a list of names, and letters of files. */
+static void
+prepare_letters(struct world *w)
+{
+	world_make_dirs(w);
+	world_deliver_durably(w, "", "mail1");
+	put_old(w, 1, 41);
+	(void)rename(fixture_path(w->f, "cur/1600000000.M1P1.host:2,S"),
+	    fixture_path(w->f, "cur/1600000000.M1P1.host:2,Sa"));
+	(void)rename(fixture_path(w->f, "cur/1600000000.M2P1.host:2,S"),
+	    fixture_path(w->f, "cur/1600000000.M2P1.host:2,Sb"));
+	world_put_file(w, "dovecot-uidlist",
+	    "3 V1234567890 N50\n41 :1600000000.M1P1.host\n"
+	    "42 :1600000000.M2P1.host\n");
+	world_put_file(w, "dovecot-keywords", "0 first\n1 second\n");
+	world_put_file(w, "subscriptions", "T\n");
+	world_note(w, NOTE_SUBSCRIBED, "INBOX.T", "", 0, 0);
+	note_keyword(w, 41, "first");
+	note_keyword(w, 42, "second");
+	world_wait_tick(w);
+}
+
+static void
 run_small_quota(struct world *w)
 {
 	world_append(w, "INBOX", "append1");
@@ -385,11 +435,14 @@ static const struct script own[] = {
 	{ "import-again", prepare_again, run_import, NULL, false },
 	{ "pop3", world_some_mail, run_pop3_ids, NULL, false },
 	{ "pop3-import", prepare_sizelist, run_pop3_ids, NULL, false },
+	{ "keywords", prepare_keywords, run_import, NULL, false },
+	{ "letters", prepare_letters, run_import, NULL, false },
 	{ "quota", world_some_mail, run_small_quota, "1300S,4C", false },
 	{ "subscriptions", world_some_mail, run_subscriptions, NULL, false },
 	{ "reopen", world_some_mail, run_reopen, NULL, false },
 	{ "tails", prepare_tails, run_tails, NULL, false },
 };
+
 const struct script *
 script_get(size_t i)
 {

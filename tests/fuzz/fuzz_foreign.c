@@ -274,14 +274,14 @@ take_updates(int root_fd)
 {
 	struct foreign_keywords k, again;
 
-	if (!courier_keywords_read(root_fd, "", &k))
+	if (courier_keywords_read(root_fd, "", &k, NULL) != 1)
 		return;
 	check_keywords(&k);
 	for (size_t i = 0; i < k.n; i++)
 		if (k.v[i].state == UPDATE_WAITS)
 			k.v[i].state = UPDATE_TAKEN;
 	courier_keywords_merged(root_fd, "", 1700000000, &k);
-	if (courier_keywords_read(root_fd, "", &again)) {
+	if (courier_keywords_read(root_fd, "", &again, NULL) == 1) {
 		check_keywords(&again);
 		assert(again.n_pending == 0 && again.n >= k.n);
 		foreign_keywords_keep_pending(&again);
