@@ -16,6 +16,6 @@ EXTRA_DIST += tests/fuzz/replay.sh tests/fuzz/fuzz.sh tests/fuzz/corpus \
 	tests/fuzz/imap_search.dict \
 	tests/lint tests/support tests/clients tests/howto \
 	tests/messages tests/transcripts \
-	tests/auth tests/takeover tests/docs tests/README.md tests/pytest.ini
+	tests/auth tests/takeover tests/docs tests/README.md tests/pytest.ini tests/conftest.py
 
 .PHONY: fuzz-targets

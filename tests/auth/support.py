@@ -4,6 +4,7 @@ import base64
 import os
 import pathlib
 import re
+import select
 import shutil
 import signal
 import socket
@@ -11,7 +12,9 @@ import sqlite3
 import struct
 import subprocess
 import threading
-import time
+
+import waiting
+from waiting import PATIENCE, wait_for
 
 FAILURE_MS = 150
 MARIADBD = shutil.which("mariadbd", path=os.environ["PATH"] + ":/usr/sbin")
@@ -23,17 +26,6 @@ DEFAULTS = {"clear": "", "crypt": "", "name": "", "uid": 5000, "gid": 5000,
             "homedir": "/home/vmail", "maildir": "example.com/joe/",
             "quota": "10000000S", "access": "Y"}
 JOE = "joe@example.com"
-
-
-def wait_for(condition, what, seconds=10):
-    """Poll a condition; no test sleeps for a fixed time."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.01)
-    raise AssertionError(f"not within {seconds} s: {what}")
 
 
 def free_port():
@@ -57,7 +49,7 @@ class Authdaemond:
         self.conf = self.base / "etc"
         self.var = self.base / "var"
         self.conf.mkdir(parents=True, exist_ok=True)
-        self.log_path = self.base / "log"
+        self.log_path = waiting.watch(self.base / "log")
         self.process = None
         self.write("authdaemonrc", f"""\
             authmodulelist="{modules}"
@@ -95,7 +87,7 @@ class Authdaemond:
             return
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(20)
+        status = self.process.wait(PATIENCE)
         self.process = None
         assert "Sanitizer" not in self.log(), self.log()
         assert status == 0, self.log()
@@ -122,7 +114,7 @@ class Authdaemond:
 
     def connect(self, name="socket", kind=socket.SOCK_STREAM):
         s = socket.socket(socket.AF_UNIX, kind)
-        s.settimeout(20)
+        s.settimeout(PATIENCE)
         s.connect(str(self.var / name))
         return s
 
@@ -140,6 +132,11 @@ class Authdaemond:
 
     def tickets(self):
         return Tickets(self)
+
+
+def readable(s):
+    """An answer, or the end, is there."""
+    return bool(select.select([s], [], [], 0)[0])
 
 
 def read_all(s):
@@ -351,7 +348,7 @@ class MariaDB:
         os.chmod(self.base / "key.pem", 0o644)
 
     def start(self):
-        with open(self.base / "log", "ab") as log:
+        with open(waiting.watch(self.base / "log"), "ab") as log:
             self.process = subprocess.Popen(
                 [MARIADBD, "--no-defaults", f"--datadir={self.data}",
                  f"--socket={self.socket}", "--bind-address=127.0.0.1",
@@ -362,7 +359,7 @@ class MariaDB:
                  "--innodb-buffer-pool-size=8M", "--innodb-log-file-size=4M",
                  "--innodb-flush-log-at-trx-commit=0", *self.own],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        wait_for(self.is_up, "mariadbd is up", 60)
+        wait_for(self.is_up, "mariadbd is up", 2 * PATIENCE)
         return self
 
     def is_up(self):
@@ -444,7 +441,7 @@ class MariaDB:
 
     def kill(self):
         self.process.kill()
-        self.process.wait(20)
+        self.process.wait(PATIENCE)
         self.process = None
 
     def stop(self):

@@ -116,10 +116,14 @@ def test_pre(daemon):
 
 
 def test_pre_of_an_unknown_user_is_not_delayed(daemon):
-    begun = time.monotonic()
-    for _ in range(10):
-        assert daemon.courier(b"PRE . courier nobody\n") == b"FAIL\n"
-    assert time.monotonic() - begun < 10 * FAILURE_MS / 1000
+    """It overtakes a refusal that is; on a busy machine not always."""
+    for _ in range(200):
+        with daemon.connect() as refused:
+            refused.sendall(auth_request(JOE, "wrong"))
+            assert daemon.courier(b"PRE . courier nobody\n") == b"FAIL\n"
+            if not support.readable(refused):
+                return
+    raise AssertionError("never answered before a refusal")
 
 
 def test_login_name_is_the_tables(daemon):

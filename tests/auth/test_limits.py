@@ -1,6 +1,7 @@
 """Penalties for guessing, and the cache of verdicts."""
 
 import base64
+import contextlib
 import hmac
 import time
 
@@ -35,6 +36,19 @@ def login(daemon, password, rip="192.0.2.7", user=JOE):
     return answer, time.monotonic() - begun
 
 
+def overtakes_a_guess(daemon, rip):
+    """A login from there is answered while a guess waits that came before it;
+    on a busy machine not always the first."""
+    for i in range(50):
+        with daemon.connect() as guess:
+            guess.sendall(b"TCPREMOTEIP=192.0.2.7\n" +
+                          support.auth_request("user", f"another {i}"))
+            assert login(daemon, "secret", rip)[0] == record()
+            if not support.readable(guess):
+                return True
+    return False
+
+
 def test_guesses_have_to_wait(own):
     d = own(AUTH_PENALTY=1, AUTH_FAILURE_DELAY=0)
     support.in_threads(
@@ -42,17 +56,18 @@ def test_guesses_have_to_wait(own):
     answer, seconds = login(d, "secret")
     assert answer == record() and seconds > 0.9
     # Somebody else doesn't wait, nor does a trusted network.
+    support.in_threads(
+        12, lambda i: login(d, f"guess {i}", user=f"user{i}"))
     for rip in ("198.51.100.1", "127.0.0.1", "::1"):
-        answer, seconds = login(d, "secret", rip)
-        assert answer == record() and seconds < 0.4
+        assert overtakes_a_guess(d, rip), rip
 
 
 def test_an_old_password_is_no_guess(own):
-    d = own(AUTH_PENALTY=5, AUTH_FAILURE_DELAY=0)
+    d = own(AUTH_PENALTY=60, AUTH_FAILURE_DELAY=0)
     for _ in range(30):
         assert login(d, "old")[0] == b"FAIL\n"
     answer, seconds = login(d, "secret")
-    assert answer == record() and seconds < 0.4
+    assert answer == record() and seconds < 30
 
 
 def test_guesses_by_scram_count(own):
@@ -75,14 +90,17 @@ def test_the_wait_holds_nothing_up(own):
     d = own(AUTH_PENALTY=3, AUTH_FAILURE_DELAY=0)
     support.in_threads(
         15, lambda i: login(d, f"guess {i}", user=f"user{i}"))
-    waiting = [d.connect() for _ in range(50)]
-    for s in waiting:
-        s.sendall(b"TCPREMOTEIP=192.0.2.7\n" +
-                  support.auth_request("x", "y"))
-    answer, seconds = login(d, "secret", "198.51.100.1")
-    assert answer == record() and seconds < 0.4
-    for s in waiting:
-        s.close()
+    # On a busy machine their time may be over first.
+    for _ in range(10):
+        with contextlib.ExitStack() as stack:
+            waiting = [stack.enter_context(d.connect()) for _ in range(50)]
+            for i, s in enumerate(waiting):
+                s.sendall(b"TCPREMOTEIP=192.0.2.7\n" +
+                          support.auth_request("x", f"y{i}"))
+            assert login(d, "secret", "198.51.100.1")[0] == record()
+            if not any(support.readable(s) for s in waiting):
+                return
+    raise AssertionError("it was never answered before those that wait")
 
 
 # --- the cache ---------------------------------------------------------------

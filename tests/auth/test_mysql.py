@@ -8,11 +8,11 @@ import re
 import signal
 import subprocess
 import threading
-import time
 
 import pytest
 
 import support
+import waiting
 from scram import Scram
 from support import JOE, b64, record
 
@@ -28,10 +28,10 @@ def as_it_was(mariadb, mysql_daemon):
     support.wait_for(lambda: mysql_daemon.login() == record(), "recovery")
 
 
-def timed(work):
-    begun = time.monotonic()
+def timed(daemon, work):
+    watch = waiting.Watch(daemon.process.pid)
     result = work()
-    return result, time.monotonic() - begun
+    return result, watch.seconds()
 
 
 def test_login(mysql_daemon):
@@ -399,7 +399,7 @@ def test_several_servers(mysql_daemon, mariadb):
         mysql_daemon.write("authmysqlrc", mariadb.rc().replace(
             "MYSQL_SERVER localhost", f"MYSQL_SERVER {servers}"))
         for _ in range(4):
-            answer, seconds = timed(mysql_daemon.login)
+            answer, seconds = timed(mysql_daemon, mysql_daemon.login)
             assert answer == record() and seconds < 3
 
 
@@ -408,7 +408,8 @@ def test_several_servers(mysql_daemon, mariadb):
 def assert_temporary(daemon):
     """End of the stream without a byte, FAIL with temp, within 5 s."""
     (answer, seconds), sasl = support.in_threads(2, lambda i: (
-        timed(daemon.login) if i == 0 else timed(lambda: sasl_login(daemon))))
+        timed(daemon, daemon.login if i == 0 else
+              lambda: sasl_login(daemon))))
     assert answer == b"" and seconds < 5
     assert sasl[0] == f"FAIL\t1\tuser={JOE}\ttemp\tcode=temp_fail"
     assert sasl[1] < 5
@@ -475,7 +476,7 @@ def test_many_while_hung(mysql_daemon, mariadb):
     """More waiting users than helpers: each has its answer in time."""
     mariadb.signal(signal.SIGSTOP)
     results = support.in_threads(
-        40, lambda _: timed(mysql_daemon.login))
+        40, lambda _: timed(mysql_daemon, mysql_daemon.login))
     assert [r for r, _ in results] == [b""] * 40
     assert max(seconds for _, seconds in results) < 5
 
@@ -523,15 +524,15 @@ def test_out_of_all_connections(mysql_daemon, mariadb):
 
     try:
         # Those that are the pool's already go on working: look for a new one.
-        support.wait_for(is_full, "a full house", 30)
+        support.wait_for(is_full, "a full house", 2 * support.PATIENCE)
         mysql_daemon.reload()
         support.wait_for(lambda: mysql_daemon.login() == b"", "no connection")
         assert "Too many connections" in mysql_daemon.log()
     finally:
         for other in others:
             other.kill()
-            other.wait(20)
-        support.wait_for(lambda: mariadb_lets_in(mariadb), "room", 20)
+            other.wait(support.PATIENCE)
+        support.wait_for(lambda: mariadb_lets_in(mariadb), "room")
         mariadb.sql(f"SET GLOBAL max_connections = {was};")
     support.wait_for(lambda: mysql_daemon.login() == record(), "recovery")
 
@@ -580,7 +581,7 @@ def test_table_locked(mysql_daemon, mariadb):
     locker.start()
     support.wait_for(lambda: mariadb.sql(find), "the lock")
     try:
-        answer, seconds = timed(mysql_daemon.login)
+        answer, seconds = timed(mysql_daemon, mysql_daemon.login)
         assert answer == b"" and seconds < 5
     finally:
         mariadb.sql(f"KILL {mariadb.sql(find).strip()};")

@@ -4,11 +4,9 @@ import os
 import pathlib
 import pwd
 import re
-import select
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -31,7 +29,8 @@ def own(directory, table, tmp_path_factory):
 
 def run(daemon, *words):
     return subprocess.run([support.program(), "-c", str(daemon.conf), *words],
-                          capture_output=True, text=True, timeout=30)
+                          capture_output=True, text=True,
+                          timeout=support.PATIENCE)
 
 
 def is_gone(pid):
@@ -80,7 +79,7 @@ def test_stop_answers_what_is_open(own):
         s.sendall(support.auth_request(JOE, "wrong"))
         own.process.send_signal(signal.SIGTERM)
         assert support.read_all(s) == b"FAIL\n"
-    assert own.process.wait(20) == 0
+    assert own.process.wait(support.PATIENCE) == 0
 
 
 def test_reload_keeps_connections_and_requests(own):
@@ -176,7 +175,7 @@ def test_killed_helpers_come_back(own):
     for _ in range(3):
         for pid in own.children_named("authd-helper"):
             os.kill(pid, signal.SIGKILL)
-        support.wait_for(lambda: own.login() == record(), "new helpers", 5)
+        support.wait_for(lambda: own.login() == record(), "new helpers")
 
 
 def test_stopped_helpers_harm_nobody(own):
@@ -190,14 +189,14 @@ def test_stopped_helpers_harm_nobody(own):
 def test_killed_front_comes_back(own):
     pid, = own.children_named("authd-front")
     os.kill(pid, signal.SIGKILL)
-    support.wait_for(own.is_up, "a new front", 5)
+    support.wait_for(own.is_up, "a new front")
     assert own.login() == record()
 
 
 def test_children_end_with_the_keeper(own):
     children = [pid for pid, _ in own.children()]
     own.process.kill()
-    own.process.wait(10)
+    own.process.wait(support.PATIENCE)
     own.process = None
 
     support.wait_for(lambda: all(map(is_gone, children)),
@@ -218,7 +217,8 @@ def test_slow_hashes_delay_nobody_else(directory, table):
                             AUTH_TIMEOUT=20)
     d.write("authsqliterc", table.rc())
     d.start()
-    hashed = "$2b$09$abcdefghijklmnopqrstuuHGaj8X0gyV0nNYEM.J5pTQDq3AfkM3W"
+    # of the least cost, for a machine that is slow itself
+    hashed = "$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW"
     table.add("slow", crypt=hashed)
     try:
         assert d.login("slow").startswith(b"UID=")
@@ -226,12 +226,12 @@ def test_slow_hashes_delay_nobody_else(directory, table):
         assert len(slow) == 3
         for pid in slow:
             os.kill(pid, signal.SIGSTOP)
-        crowd = [d.connect() for _ in range(40)]
+        crowd = [d.connect() for _ in range(20)]
         for s in crowd:
             s.sendall(support.auth_request("slow", "secret"))
         for _ in range(20):
             assert d.login() == record()
-        assert not [s for s in crowd if readable(s)]
+        assert not [s for s in crowd if support.readable(s)]
         for pid in slow:
             os.kill(pid, signal.SIGCONT)
         for s in crowd:
@@ -239,10 +239,6 @@ def test_slow_hashes_delay_nobody_else(directory, table):
             s.close()
     finally:
         d.stop()
-
-
-def readable(s):
-    return bool(select.select([s], [], [], 0)[0])
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root")

@@ -36,7 +36,7 @@ def test_handshake_waits_for_the_client(daemon):
         c.s.settimeout(0.1)
         with pytest.raises(socket.timeout):
             c.line()
-        c.s.settimeout(20)
+        c.s.settimeout(support.PATIENCE)
         lines = c.handshake()
     assert lines[0] == "VERSION\t1\t2"
     names = [line.split("\t")[0] for line in lines]

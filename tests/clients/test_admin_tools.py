@@ -12,7 +12,7 @@ import stat
 import subprocess
 
 import pytest
-from postern import program, wait_for
+from postern import PATIENCE, program, wait_for
 
 ENV = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
 
@@ -39,7 +39,7 @@ def courier():
 
 def go(argv, cwd=None, text="", **env):
     return subprocess.run(argv, cwd=cwd, input=text, capture_output=True,
-                          text=True, timeout=60, env={**ENV, **env})
+                          text=True, timeout=PATIENCE, env={**ENV, **env})
 
 
 def ours(name, *words, **options):
@@ -101,7 +101,7 @@ def test_userdb_side_by_side(tmp_path):
     running = [subprocess.Popen(
         [program("userdb"), "-f", tmp_path / "db", f"u{n % 5}", "set",
          f"f{n}={n}"], env=ENV) for n in range(20)]
-    assert [one.wait(60) for one in running] == [0] * 20
+    assert [one.wait(PATIENCE) for one in running] == [0] * 20
     found = dict(entries(tmp_path / "db")[0])
     assert set().union(*found.values()) == {f"f{n}={n}" for n in range(20)}
 
@@ -342,7 +342,7 @@ def test_courierlogger_sends_to_syslog(tmp_path):
         pytest.skip("needs root: a /dev of its own")
     log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     log.bind(str(tmp_path / "log"))
-    log.settimeout(15)
+    log.settimeout(PATIENCE)
     script = (f"mount -t tmpfs none /dev && ln -s {tmp_path}/log /dev/log && "
               "exec \"$@\"")
     said = subprocess.run(

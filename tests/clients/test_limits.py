@@ -8,7 +8,7 @@ import signal
 import time
 
 import pytest
-from postern import (ANN, JOE, Lines, PASSWORD, Server, imap, pop3,
+from postern import (ANN, JOE, Lines, PASSWORD, PATIENCE, Server, imap, pop3,
                      wait_for)
 
 LIMITS = {
@@ -49,6 +49,7 @@ def hasty(directory):
     s = Server(directory / "t", PROXY_TRUSTED="127.0.0.1", **TIMES)
     s.set("pop3d", TCPDOPTS=f"-haproxy=port={s.port['pop3d']}")
     s.add_user(JOE)
+    s.patience = 25  # the shortest default is 30, PROXY_TIMEOUT's 5
     s.greets = lambda: s.listens("imapd")  # pop3d wants a header first
     with s:
         yield s
@@ -275,7 +276,7 @@ def test_time_to_end(directory):
             os.kill(worker, signal.SIGSTOP)
             begun = time.monotonic()
             s.signal(signal.SIGTERM)
-            assert s.processes["posternd"].wait(30) == 0
+            assert s.processes["posternd"].wait(PATIENCE) == 0
             assert time.monotonic() - begun < 8  # 10 is the default
             assert not pathlib.Path(f"/proc/{worker}").exists()
             rest(c)

@@ -38,7 +38,7 @@ def maildrop(tmp_path):
             ["setpriv", f"--reuid={row['uid']}", f"--regid={row['gid']}",
              "--clear-groups", "--", "env", f"LD_LIBRARY_PATH={libraries}",
              f"HOME={maildir}", str(root / "usr/bin/maildrop"), filters],
-            input=text, capture_output=True, text=True, timeout=20,
+            input=text, capture_output=True, text=True, timeout=postern.PATIENCE,
             check=False, cwd="/")
     return run
 

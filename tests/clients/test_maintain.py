@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 import postern
+import waiting
 from postern import JOE
 
 
@@ -78,22 +79,17 @@ def test_rebuild(fresh):
     assert after[0] > before[0] and len(after[1]) == 2
 
 
-def has_waited(program, path, times):
-    """Whether a process of that program that has the file open has slept so
-    many times."""
-    for proc in pathlib.Path("/proc").glob("[0-9]*"):
-        try:
-            if proc.joinpath("comm").read_text().strip() != program:
-                continue
-            if not any(os.readlink(fd) == str(path)
-                       for fd in proc.joinpath("fd").iterdir()):
-                continue
-            status = proc.joinpath("status").read_text()
-        except OSError:
-            continue
-        if int(re.search(r"\nvoluntary\D+(\d+)", status)[1]) >= times:
-            return True
-    return False
+def sleeps(pid, path):
+    """How often this process has slept, if it has the file open."""
+    proc = pathlib.Path(f"/proc/{pid}")
+    try:
+        if not any(os.readlink(fd) == str(path)
+                   for fd in proc.joinpath("fd").iterdir()):
+            return None
+        status = proc.joinpath("status").read_text()
+    except OSError:
+        return None
+    return int(re.search(r"\nvoluntary\D+(\d+)", status)[1])
 
 
 def ask_while_held(server, release):
@@ -106,8 +102,16 @@ def ask_while_held(server, release):
                         "mailbox", "status", JOE, "INBOX"]),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/",
         env=server.environment())
-    postern.wait_for(lambda: has_waited("posternctl", index, 150),
-                     "posternctl waiting for the database")
+    seen = []
+
+    def waits():
+        """It sleeps again and again, far more often than to read a page."""
+        assert ctl.poll() is None, ctl.communicate()
+        for pid in (ctl.pid, *waiting.below(ctl.pid)):
+            if (n := sleeps(pid, index)) is not None:
+                seen.append(n)
+        return seen and seen[-1] - seen[0] > 30
+    postern.wait_for(waits, "posternctl waiting for the database")
     if release:
         worker.execute("ROLLBACK")
     out, err = ctl.communicate(timeout=postern.PATIENCE)

@@ -103,6 +103,7 @@ def test_sends(outbox):
 
 def test_failures_store_nothing(outbox):
     box = outbox(SENDMAIL_TIMEOUT=1)
+    box.server.patience = 40  # 60 is the default
     with imap(box.server) as c:
         c.ok("CREATE INBOX.Outbox")
         assert append(c, message("refuse")).endswith(

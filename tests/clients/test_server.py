@@ -118,6 +118,7 @@ def test_idle_polls_as_often_as_configured(fresh):
     if done.returncode != 0:
         pytest.skip(f"no user namespaces here: {done.stderr.strip()}")
     s.set("imapd", IMAP_IDLE_TIMEOUT=2)
+    s.patience = 40
     s.before["posternd"] = NO_INOTIFY
     s.start()
     with imap(s) as c:
@@ -166,7 +167,7 @@ def test_sigterm_says_bye(fresh):
             assert client.line() is None
         while (line := p.line()) is not None:
             assert line.startswith("-ERR")
-    assert s.processes["posternd"].wait(20) == 0
+    assert s.processes["posternd"].wait(postern.PATIENCE) == 0
     assert not any(s.listens(name) for name in postern.SERVICES)
     assert not [n for n in postern.SERVICES if (s.run / f"{n}.pid").exists()]
 
@@ -309,7 +310,7 @@ def test_who_and_stop(fresh):
         assert JOE in listed and ANN in listed
         s.ctl("reload")
         s.ctl("stop")
-        assert s.processes["posternd"].wait(20) == 0
+        assert s.processes["posternd"].wait(postern.PATIENCE) == 0
 
 
 def test_log_lines_are_couriers(fresh):
@@ -349,7 +350,7 @@ def test_authdaemond_away_is_told_apart_from_a_wrong_password(fresh):
         p.line()
         p.pop(f"USER {JOE}")
         assert p.pop("PASS x")[0].startswith("-ERR [SYS/TEMP]")
-    assert time.monotonic() - begun < 2 * postern.PATIENCE
+    assert time.monotonic() - begun < 30
     assert "LOGIN FAILED" not in s.log()
     s.start_auth()
 
@@ -386,7 +387,7 @@ def test_an_authdaemond_that_hangs_is_waited_for_so_long(fresh):
             c.line()
             answer = c.imap(f'LOGIN {JOE} "{postern.PASSWORD}"')[-1]
         assert "[UNAVAILABLE]" in answer
-        assert time.monotonic() - begun < 15
+        assert time.monotonic() - begun < 25  # 30 is the default
     finally:
         for pid in hanging:
             os.kill(pid, signal.SIGCONT)

@@ -292,7 +292,7 @@ def test_everything_is_killed(fresh):
         stop.set()
         kill_all(server)
         for thread in threads:
-            thread.join(30)
+            thread.join(postern.PATIENCE)
             assert not thread.is_alive()
         server.start_server()
         for told in accounts:
@@ -333,7 +333,7 @@ def test_one_worker_is_killed(fresh):
             "none of their sessions has ended"
         stop.set()
         for thread in threads:
-            thread.join(30)
+            thread.join(postern.PATIENCE)
             assert not thread.is_alive()
         for told in accounts:
             check(server, told)

@@ -8,7 +8,7 @@ import stat
 import subprocess
 
 import pytest
-from postern import program
+from postern import PATIENCE, program
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def courier():
                                 root / "usr/sbin" / name) if p.exists())
         return subprocess.run(
             [str(path), *arguments], cwd=cwd,
-            capture_output=True, input=text, timeout=20,
+            capture_output=True, input=text, timeout=PATIENCE,
             env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8",
                  "LD_LIBRARY_PATH": libraries})
     return run
@@ -35,7 +35,7 @@ def courier():
 
 def ours(name, *arguments, cwd, text=b""):
     return subprocess.run([program(name), *arguments], cwd=cwd, input=text,
-                          capture_output=True, timeout=20,
+                          capture_output=True, timeout=PATIENCE,
                           env={"PATH": os.environ["PATH"],
                                "LC_ALL": "C.UTF-8"})
 
@@ -274,7 +274,7 @@ def test_deliverquota_side_by_side(tmp_path):
     for one in running:
         one.stdin.write(MESSAGE * 100)
         one.stdin.close()
-    assert [one.wait(20) for one in running] == [0] * 20
+    assert [one.wait(PATIENCE) for one in running] == [0] * 20
     files = list((tmp_path / "m/new").iterdir())
     assert len(files) == 22
     assert used(tmp_path / "m/maildirsize") == \
@@ -340,7 +340,7 @@ def test_maildirkw_waits_for_the_lock(tmp_path):
         waiting.wait(0.3)
     assert not (tmp_path / "m/courierimapkeywords").exists()
     lock.unlink()
-    assert waiting.wait(20) == 0 and not lock.exists()
+    assert waiting.wait(PATIENCE) == 0 and not lock.exists()
     assert (tmp_path / "m/courierimapkeywords/one").read_text() == "Word\n"
     lock.write_text(f"{waiting.pid}:{os.uname().nodename}")
     assert ours("maildirkw", "-l", "m", "one",

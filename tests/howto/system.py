@@ -9,9 +9,9 @@ import signal
 import smtplib
 import subprocess
 import tempfile
-import time
 
 import postern
+import waiting
 from postern import free_ports, wait_for
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
@@ -77,7 +77,7 @@ class MariaDB:
              "--skip-test-db"])
 
     def start(self):
-        with open(self.base.parent / "mariadb.log", "ab") as log:
+        with open(waiting.watch(self.base.parent / "mariadb.log"), "ab") as log:
             self.process = subprocess.Popen(
                 [tool("mariadbd", "mysqld"), "--no-defaults", "--user=mysql",
                  f"--datadir={self.data}", f"--socket={self.socket}",
@@ -127,7 +127,7 @@ class Postfix:
         self.queue = base / "queue"
         self.data = base / "lib"
         (self.port,) = free_ports(1)
-        self.log_path = base.parent / "maillog"
+        self.log_path = waiting.watch(base.parent / "maillog")
         for path in (base, self.conf, self.queue):
             path.mkdir()
         self.data.mkdir()
@@ -229,7 +229,7 @@ smtpd_recipient_restrictions = check_recipient_access
 
     def answers(self):
         try:
-            with smtplib.SMTP("127.0.0.1", self.port, timeout=20) as c:
+            with smtplib.SMTP("127.0.0.1", self.port, timeout=postern.PATIENCE) as c:
                 return c.noop()[0] == 250
         except OSError:
             return False
@@ -370,10 +370,3 @@ class System:
                 self.mta.stop()
             finally:
                 self.db.stop()
-
-
-def seconds(function):
-    """How long it took."""
-    begun = time.monotonic()
-    function()
-    return time.monotonic() - begun

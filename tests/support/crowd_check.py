@@ -238,7 +238,8 @@ class Crowd:
         await self.each("idle_begin")
         for sleep in (False, True):
             if sleep:
-                end = time.monotonic() + 4 * postern.PATIENCE
+                # 60 s is the default of ACCOUNT_IDLE_TIME
+                end = time.monotonic() + 55
                 while self.holders():
                     if time.monotonic() > end:
                         raise Violation("the account is never closed")

@@ -10,7 +10,7 @@ spells wrongly.
 import re
 import socket
 
-from postern import message, wait_for
+from postern import PATIENCE, message, wait_for
 
 P = "/usr/local/courier"
 SERVICES = ("imapd", "imapd-ssl", "pop3d", "pop3d-ssl")
@@ -124,7 +124,7 @@ ldconfig
 
 def listens(m, port):
     with m.network(), socket.socket() as s:
-        s.settimeout(10)
+        s.settimeout(PATIENCE)
         if s.connect_ex(("127.0.0.1", port)) != 0:
             return False
         return len(s.recv(1)) == 1

@@ -13,6 +13,17 @@
 #include "maildir/internal.h"
 
 static unsigned serial;
+unsigned fixture_sleeps;
+
+int
+usleep(useconds_t us)
+{
+	const struct timespec t = { (time_t)(us / 1000000),
+		(long)(us % 1000000) * 1000 };
+
+	fixture_sleeps++;
+	return nanosleep(&t, NULL);
+}
 
 static int
 remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)

@@ -47,6 +47,8 @@ void fixture_open(struct fixture *f);
 void fixture_elsewhere(struct fixture *f, void (*act)(struct fixture *f));
 /* Another process holds the database, until it gives it back. */
 struct sqlite3 *fixture_take_database(const struct fixture *f);
+/* How often anybody waited by usleep(), as SQLite does for another. */
+extern unsigned fixture_sleeps;
 void fixture_give_back(struct sqlite3 *h);
 
 /* "PATH/NAME", in a few buffers that take turns. */

@@ -18,6 +18,9 @@ import ssl
 import subprocess
 import time
 
+import waiting
+from waiting import PATIENCE, wait_for
+
 SERVICES = ("imapd", "imapd-ssl", "pop3d", "pop3d-ssl")
 START_KEY = {"imapd": "IMAPDSTART", "imapd-ssl": "IMAPDSSLSTART",
              "pop3d": "POP3DSTART", "pop3d-ssl": "POP3DSSLSTART"}
@@ -30,20 +33,6 @@ SCHEMA = (pathlib.Path(__file__).resolve().parents[2] / "etc" /
           "postfix_users.sqlite.sql")
 REPORT = re.compile(r"(ERROR: \w+Sanitizer|runtime error: |"
                     r"Assertion .* failed|SUMMARY: \w+Sanitizer)")
-# What a valgrind or sanitizer build may need for one step.
-PATIENCE = float(os.environ.get("POSTERN_PATIENCE", "15"))
-
-
-def wait_for(condition, what, seconds=PATIENCE):
-    """The first true value of condition(); fails after so many seconds."""
-    end = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise AssertionError(f"not within {seconds} s: {what}")
-        time.sleep(0.02)
 
 
 def prefix():
@@ -127,7 +116,9 @@ class Server:
         self.run.chmod(0o755)
         self.var.chmod(0o755)
         self.home.chmod(0o777 if uid is None and os.geteuid() == 0 else 0o755)
-        self.log_path = self.base / "log"
+        self.log_path = waiting.watch(self.base / "log")
+        # Shorter where a test proves that some time isn't the default's.
+        self.patience = PATIENCE
         self.log_path.touch()
         self.port = dict(zip(SERVICES, free_ports(4)))
         self.processes = {}
@@ -324,13 +315,13 @@ class Server:
 
     def listens(self, service):
         with socket.socket() as s:
-            s.settimeout(5)
+            s.settimeout(PATIENCE)
             return s.connect_ex(("127.0.0.1", self.port[service])) == 0
 
     def greets(self):
         for service in self.services:
             try:
-                with self.connect(service, timeout=3) as s:
+                with self.connect(service, timeout=PATIENCE / 4) as s:
                     if not s.recv(1):
                         return False
             except OSError:
@@ -342,10 +333,10 @@ class Server:
             cafile=str(self.cert.with_suffix(".crt")))
         return context
 
-    def connect(self, service="imapd", timeout=PATIENCE):
+    def connect(self, service="imapd", timeout=None):
         """A connected socket, TLS for the -ssl services."""
         s = socket.create_connection(
-            ("127.0.0.1", self.port[service]), timeout=timeout)
+            ("127.0.0.1", self.port[service]), timeout=timeout or self.patience)
         if service.endswith("-ssl"):
             try:
                 s = self.context().wrap_socket(s, server_hostname="localhost")
@@ -360,15 +351,10 @@ class Server:
     def children(self, pid=None):
         """(pid, name) of all processes below, depth first."""
         found = []
-        stack = [pid or self.pid()]
-        while stack:
-            parent = stack.pop()
-            for task in pathlib.Path(f"/proc/{parent}/task").glob("*"):
-                with contextlib.suppress(OSError):
-                    for child in (task / "children").read_text().split():
-                        exe = os.readlink(f"/proc/{child}/exe")
-                        found.append((int(child), os.path.basename(exe)))
-                        stack.append(int(child))
+        for child in waiting.below(pid or self.pid()):
+            with contextlib.suppress(OSError):
+                exe = os.readlink(f"/proc/{child}/exe")
+                found.append((child, os.path.basename(exe)))
         return found
 
     def workers(self):
@@ -387,12 +373,8 @@ class Server:
         return self.log_path.read_text(errors="replace")
 
     def wait_log(self, pattern, seconds=PATIENCE):
-        def seen():
-            return re.search(pattern, self.log())
-        try:
-            return wait_for(seen, pattern, seconds)
-        except AssertionError as error:
-            raise AssertionError(f"{error}; log:\n{self.log()}") from None
+        return wait_for(lambda: re.search(pattern, self.log()), pattern,
+                        seconds)
 
     def stop_one(self, name):
         process = self.processes.pop(name, None)
@@ -401,7 +383,7 @@ class Server:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
             try:
-                process.wait(30)
+                process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 for pid, _ in self.children(process.pid):
                     with contextlib.suppress(OSError):

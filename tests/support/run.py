@@ -46,6 +46,14 @@ PYTEST_END = re.compile(r"^(?:=+ )?(?:(\d+) failed, )?(\d+) passed"
                         r"(?:, (\d+) skipped)?.* in [\d.]+s", re.MULTILINE)
 PYTEST_SKIP = re.compile(r"^skip (\S+): (?:Skipped: )?(.+)$", re.MULTILINE)
 PYTEST_BAD = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+# The lines of an output that say what was wrong: of pytest, cmocka, the
+# sanitizers, libFuzzer and the shell's tests.
+TELLING = re.compile(r"^E  |^\[ +ERROR +\] ---|^\[ +LINE +\] ---|"
+                     r"ERROR: \w+Sanitizer|runtime error: |Assertion .* failed"
+                     r"|^not ok|^==\d+== [A-Z]|: error: |took too long")
+GOOD = re.compile(r"\[ +(OK|RUN) +\]|ok ")
+LINES_MAX = 60    # that are printed of a failure
+AFTER_TELLING = 12
 
 
 class Tally:
@@ -63,11 +71,15 @@ class Tally:
 
     def fail(self, name, text=""):
         with self.lock:
-            self.failed.append(name)
+            self.failed.append((name, reason(text)))
             print(f"FAILED {name}", flush=True)
-            if text:
-                print("    " + text[-6000:].replace("\n", "\n    "),
-                      flush=True)
+            show(text)
+
+    def fail_cases(self, name, cases, text):
+        """Those of one output, which is shown once."""
+        for case in cases:
+            self.fail(f"{name}: {case}", text)
+            text = ""
 
     def skip(self, name, why):
         with self.lock:
@@ -75,6 +87,46 @@ class Tally:
 
 
 tally = Tally()
+
+
+def digest(text):
+    """What tells most of an output, in LINES_MAX lines: those that say what
+    was wrong with what follows them, and the end."""
+    lines = [line[:500] for line in text.splitlines()]
+    if len(lines) <= LINES_MAX:
+        return lines
+    keep = set()
+    for i, line in enumerate(lines):
+        if TELLING.search(line) and len(keep) < LINES_MAX // 2:
+            keep.update(range(max(i - 2, 0),
+                              min(i + AFTER_TELLING, len(lines))))
+    keep = set(sorted(keep)[:2 * LINES_MAX // 3])
+    for i in range(len(lines) - 1, -1, -1):
+        if len(keep) >= LINES_MAX:
+            break
+        if not GOOD.match(lines[i]):
+            keep.add(i)
+    out, before = [], -1
+    for i in sorted(keep):
+        if i != before + 1:
+            out.append("[…]")
+        out.append(lines[i])
+        before = i
+    return out
+
+
+def reason(text):
+    """The first line that says what was wrong, for the summary."""
+    for line in text.splitlines():
+        if TELLING.search(line):
+            return line.removeprefix("E").strip()[:200]
+    return ""
+
+
+def show(text):
+    for line in digest(text):
+        print("    " + line)
+    sys.stdout.flush()
 
 
 def run(argv, log, timeout=STAGE_SECONDS, **kwargs):
@@ -93,7 +145,8 @@ def run(argv, log, timeout=STAGE_SECONDS, **kwargs):
             return -1
 
 
-def tail(path, n=60):
+def tail(path, n=20000):
+    """The last lines, of which digest() takes some."""
     try:
         lines = path.read_text(errors="replace").splitlines()
     except OSError:
@@ -113,11 +166,8 @@ def count_log(name, result, text):
         for _ in range(int(inside.group(3) or 0) - len(told)):
             tally.skip(name, "no reason given")
         bad = sorted(set(PYTEST_BAD.findall(text)))
-        for case in bad:
-            tally.fail(f"{name}: {case}")
-        if bad:
-            print("    " + text[-6000:].replace("\n", "\n    "), flush=True)
-        elif result != "PASS":
+        tally.fail_cases(name, bad, text)
+        if not bad and result != "PASS":
             tally.fail(name, text)
         return
     # cmocka names the failed ones once more at the end.
@@ -136,12 +186,9 @@ def count_log(name, result, text):
         if word in ("SKIPPED", "SKIP"):
             tally.skip(f"{name}: {case}",
                        reasons.get(case) or "no reason given")
-    for case in failed:
-        tally.fail(f"{name}: {case}")
+    tally.fail_cases(name, failed, text)
     if result in ("FAIL", "ERROR"):
-        if failed:
-            print("    " + text[-6000:].replace("\n", "\n    "), flush=True)
-        else:
+        if not failed:
             tally.fail(name, text)
     elif result == "SKIP":
         tally.skip(name, text.strip().splitlines()[-1] if text.strip()
@@ -302,15 +349,11 @@ def fuzz():
                   str(FUZZ_SECONDS)], log, cwd=WORK, env=env)
     text = log.read_text(errors="replace")
     good = re.findall(r"^ok (fuzz \S+)", text, re.M)
-    bad = re.findall(r"^not ok (fuzz \S+)", text, re.M)
+    bad = re.findall(r"^not ok fuzz (\S+)", text, re.M)
     tally.ok(len(good))
-    for name in bad:
-        tally.fail(name)
-    if bad or status != 0 or not good:
-        if not bad:
-            tally.fail("fuzz", text)
-        else:
-            print(text[-6000:])
+    tally.fail_cases("fuzz", bad, text)
+    if not bad and (status != 0 or not good):
+        tally.fail("fuzz", text)
     print(f"== fuzz in {time.monotonic() - started:.0f} s", flush=True)
 
 
@@ -477,8 +520,8 @@ def main():
 def finish(started):
     for name, why in tally.skipped:
         print(f"skipped {name}: {why}")
-    for name in tally.failed:
-        print(f"failed {name}")
+    for name, why in tally.failed:
+        print(f"failed {name}" + (f": {why}" if why else ""))
     print(f"{time.monotonic() - started:.0f} seconds")
     print(f"{tally.passed} passed, {len(tally.failed)} failed, "
           f"{len(tally.skipped)} skipped", flush=True)

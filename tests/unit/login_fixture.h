@@ -26,7 +26,7 @@
 #include "server/service.h"
 #include "tests/unit/conf_fixture.h"
 
-enum { LOGIN_WAIT_MS = 15000, TEST_TICKET_SIZE = 16 };
+enum { LOGIN_WAIT_MS = 60000, TEST_TICKET_SIZE = 16 };
 
 struct login_fixture {
 	struct fixture conf;

@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/fsx.h"
@@ -14,15 +13,6 @@
 #include "base/mem.h"
 #include "maildir/internal.h"
 #include "tests/support/maildir_fixture.h"
-
-static unsigned n_sleeps;
-
-int
-nanosleep(const struct timespec *t, struct timespec *left)
-{
-	n_sleeps++;
-	return clock_nanosleep(CLOCK_MONOTONIC, 0, t, left) == 0 ? 0 : -1;
-}
 
 static int
 create(struct fixture *f, const char *name)
@@ -573,11 +563,11 @@ busy_is_told_without_waiting(void **state)
 	fixture_open(&other);
 	assert_int_equal(account_open(other.account, NULL), 0);
 	assert_int_equal(db_begin(&other.account->db, NULL), 0);
-	n_sleeps = 0;
+	fixture_sleeps = 0;
 	assert_int_equal(
 	    mailbox_open(f->account, SLICE("INBOX.b"), &m, NULL), ERR_BUSY);
 	assert_int_equal(rename_mailbox(f, "INBOX.a", "INBOX.c"), ERR_BUSY);
-	assert_int_equal(n_sleeps, 0);
+	assert_int_equal(fixture_sleeps, 0);
 	assert_string_equal(list(f), "INBOX+ INBOX.a INBOX.b");
 	db_rollback(&other.account->db);
 	assert_int_equal(

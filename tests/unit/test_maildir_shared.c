@@ -19,7 +19,7 @@
 #include "maildir/scan.h"
 #include "tests/support/maildir_fixture.h"
 
-enum { FILES = 1500, RUN_MS = 1500, PATIENCE_MS = 10000 };
+enum { FILES = 1500, RUN_MS = 1500, PATIENCE_MS = 60000 };
 
 /* --- counting calls ------------------------------------------------------- */
 
@@ -351,7 +351,7 @@ start(struct fixture *f, void (*fn)(struct fixture *))
 	if (pid == 0) {
 		/* a failed test must not leave it behind */
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		(void)alarm(120);
+		(void)alarm(600);
 		seed ^= (uint64_t)getpid() << 20;
 		fn(f);
 		_exit(0);
