@@ -27,7 +27,7 @@ LIMITS = {
     "MIME_PARTS_MAX": 100,
 }
 TIMES = {
-    "LOGIN_TIMEOUT": 1,
+    "LOGIN_TIMEOUT": 3,  # in which others log in here
     "TLS_HANDSHAKE_TIMEOUT": 1,
     "PROXY_TIMEOUT": 1,
     "IMAP_AUTOLOGOUT": 1,
