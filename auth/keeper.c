@@ -150,19 +150,16 @@ log_start(const struct keeper *k)
 static void
 reload(struct keeper *k, bool all)
 {
-	struct settings fresh;
+	char *var = mem_strdup(settings_var(&k->settings));
 
-	if (!settings_load(&fresh, k->o.dir)) {
+	if (!settings_reload(&k->settings, k->o.dir)) {
 		log_error("configuration: the one before stays in force");
-		/* Or every helper would think that it is out of date. */
-		settings_stamp(&k->settings);
+		free(var);
 		return;
 	}
-	if (strcmp(settings_var(&fresh), settings_var(&k->settings)) != 0)
+	if (strcmp(settings_var(&k->settings), var) != 0)
 		log_warn("authdaemonvar: counts at the next start");
-	settings_free(&k->settings);
-	k->settings = fresh;
-	set_salt_secret(k);
+	free(var);
 	if (!all)
 		return;
 	log_target_open(&k->settings, k->o.foreground);

@@ -52,7 +52,8 @@ libauth_a_test_libs = libauth.a libconf.a libipc.a libbase.a $(MYSQL_LIBS) \
 	$(SQLITE_LIBS) $(CRYPT_LIBS) $(ARGON2_LIBS) $(OPENSSL_LIBS)
 auth_unit_tests = tests/unit/test_auth_courier tests/unit/test_auth_passwd \
 	tests/unit/test_auth_sasl tests/unit/test_auth_scram \
-	tests/unit/test_auth_sql tests/unit/test_auth_throttle
+	tests/unit/test_auth_settings tests/unit/test_auth_sql \
+	tests/unit/test_auth_throttle
 check_PROGRAMS += $(auth_unit_tests)
 TESTS += $(auth_unit_tests)
 tests_unit_test_auth_courier_SOURCES = tests/unit/test_auth_courier.c
@@ -63,6 +64,9 @@ tests_unit_test_auth_sasl_SOURCES = tests/unit/test_auth_sasl.c
 tests_unit_test_auth_sasl_LDADD = $(libauth_a_test_libs) -lcmocka
 tests_unit_test_auth_scram_SOURCES = tests/unit/test_auth_scram.c
 tests_unit_test_auth_scram_LDADD = $(libauth_a_test_libs) -lcmocka
+tests_unit_test_auth_settings_SOURCES = tests/unit/test_auth_settings.c \
+	$(conf_fixture)
+tests_unit_test_auth_settings_LDADD = $(libauth_a_test_libs) -lcmocka
 tests_unit_test_auth_sql_SOURCES = tests/unit/test_auth_sql.c
 tests_unit_test_auth_sql_LDADD = $(libauth_a_test_libs) -lcmocka
 

@@ -19,8 +19,15 @@
 #include "base/num.h"
 #include "base/paths.h"
 
-static const char *const watched[SETTINGS_N_WATCHED] = { "authmysqlrc",
-	"authsqliterc", "userdb" };
+/* The files that are looked at again, and which module reads each. */
+static const struct {
+	const char *module;
+	enum conf_file file; /* CONF_N_FILES: userdb */
+} watched[SETTINGS_N_WATCHED] = {
+	{ "authmysql", CONF_FILE_AUTHMYSQLRC },
+	{ "authsqlite", CONF_FILE_AUTHSQLITERC },
+	{ "authuserdb", CONF_N_FILES },
+};
 
 static void
 on_report(void *arg, int severity, const char *file, int line, const char *text)
@@ -36,21 +43,39 @@ on_report(void *arg, int severity, const char *file, int line, const char *text)
 		log_line(level, "%s: %s", file, text);
 }
 
-static void
-stamp(const char *dir, const char *name, struct file_stamp *out)
+/* The n-th place of a watched file; the caller frees; NULL after the last. */
+static char *
+place(const char *dir, enum conf_file file, unsigned n)
 {
-	char *path = mem_printf("%s/%s", dir, name);
+	if (file != CONF_N_FILES)
+		return conf_place(dir, file, n);
+	return n == 0 ? mem_printf("%s/userdb", dir) : NULL;
+}
+
+/* False if the file can't be looked at, so that nothing is known of it. */
+static bool
+stamp(const char *dir, enum conf_file file, struct file_stamp *out)
+{
 	struct stat st;
+	char *path;
+	int r = -1;
 
 	*out = (struct file_stamp){ 0 };
-	if (stat(path, &st) == 0)
+	for (unsigned n = 0; r != 0 && (path = place(dir, file, n)) != NULL;
+	     n++) {
+		r = stat(path, &st);
+		free(path);
+		if (r != 0 && errno != ENOENT && errno != ENOTDIR)
+			return false;
+	}
+	if (r == 0)
 		*out = (struct file_stamp){ .there = true,
 			.dev = st.st_dev,
 			.ino = st.st_ino,
 			.size = st.st_size,
 			.mtime = st.st_mtim,
 			.ctime = st.st_ctim };
-	free(path);
+	return true;
 }
 
 static bool
@@ -67,11 +92,11 @@ same_stamp(const struct file_stamp *a, const struct file_stamp *b)
 	    same_time(a->ctime, b->ctime);
 }
 
-void
-settings_stamp(struct settings *s)
+static void
+stamp_all(const char *dir, struct file_stamp out[SETTINGS_N_WATCHED])
 {
 	for (int i = 0; i < SETTINGS_N_WATCHED; i++)
-		stamp(s->dir, watched[i], &s->stamp[i]);
+		(void)stamp(dir, watched[i].file, &out[i]);
 }
 
 bool
@@ -79,11 +104,10 @@ settings_changed(const struct settings *s)
 {
 	struct file_stamp now;
 
-	for (int i = 0; i < SETTINGS_N_WATCHED; i++) {
-		stamp(s->dir, watched[i], &now);
-		if (!same_stamp(&s->stamp[i], &now))
+	for (int i = 0; i < SETTINGS_N_WATCHED; i++)
+		if (s->watched[i] && stamp(s->dir, watched[i].file, &now) &&
+		    !same_stamp(&s->stamp[i], &now))
 			return true;
-	}
 	return false;
 }
 
@@ -172,26 +196,57 @@ load_userdb(struct settings *s)
 	free(path);
 }
 
+/* *s, which is empty, is to be freed in any case. */
+static bool
+load(struct settings *s, const char *dir)
+{
+	bool split =
+	    dir == NULL && strcmp(POSTERN_SYSCONFDIR, POSTERN_PKGCONFDIR) != 0;
+
+	s->dir = mem_strdup(dir != NULL ? dir : POSTERN_PKGCONFDIR);
+	/* Before they are read: a change meanwhile is seen as one. */
+	stamp_all(s->dir, s->stamp);
+	s->conf = conf_load(s->dir, CONF_AUTH_FILES, on_report, NULL);
+	s->postern = s->conf;
+	if (split)
+		s->postern = conf_load(POSTERN_SYSCONFDIR,
+		    CONF_BIT(CONF_FILE_POSTERN), on_report, NULL);
+	if (s->conf == NULL || s->postern == NULL)
+		return false;
+	for (int i = 0; i < SETTINGS_N_WATCHED; i++)
+		s->watched[i] = settings_lists(s, watched[i].module);
+	load_userdb(s);
+	return true;
+}
+
 bool
 settings_load(struct settings *s, const char *dir)
 {
 	struct settings n = { .pam_sock = -1 };
-	bool split =
-	    dir == NULL && strcmp(POSTERN_SYSCONFDIR, POSTERN_PKGCONFDIR) != 0;
 
-	n.dir = mem_strdup(dir != NULL ? dir : POSTERN_PKGCONFDIR);
-	/* Before they are read: a change meanwhile is seen as one. */
-	settings_stamp(&n);
-	n.conf = conf_load(n.dir, CONF_AUTH_FILES, on_report, NULL);
-	n.postern = n.conf;
-	if (split)
-		n.postern = conf_load(POSTERN_SYSCONFDIR,
-		    CONF_BIT(CONF_FILE_POSTERN), on_report, NULL);
-	if (n.conf == NULL || n.postern == NULL) {
+	if (!load(&n, dir)) {
 		settings_free(&n);
 		return false;
 	}
-	load_userdb(&n);
+	*s = n;
+	return true;
+}
+
+bool
+settings_reload(struct settings *s, const char *dir)
+{
+	struct settings n = { .pam_sock = s->pam_sock, .slow = s->slow };
+
+	if (!load(&n, dir)) {
+		/* Not what the files are by now: what they became since they
+		 * were read was not read. */
+		memcpy(s->stamp, n.stamp, sizeof(s->stamp));
+		settings_free(&n);
+		return false;
+	}
+	n.salt_secret = s->salt_secret;
+	s->salt_secret = (struct secret){ 0 };
+	settings_free(s);
 	*s = n;
 	return true;
 }

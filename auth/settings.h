@@ -37,8 +37,10 @@ struct settings {
 	struct conf *conf;
 	struct conf *postern; /* the same one, or another directory's */
 	char *dir;
-	/* of authmysqlrc, authsqliterc and userdb when they were read */
+	/* of authmysqlrc, authsqliterc and userdb before they were read, and
+	 * whether a module of authmodulelist reads them */
 	struct file_stamp stamp[SETTINGS_N_WATCHED];
+	bool watched[SETTINGS_N_WATCHED];
 	/* what salts of SCRAM are made from; the keeper sets it */
 	struct secret salt_secret;
 	/* userdb, when authuserdb is among the modules */
@@ -58,12 +60,18 @@ bool settings_load(struct settings *s, const char *dir) MUST_USE;
 void settings_free(struct settings *s);
 
 /*
- * Whether authmysqlrc, authsqliterc or userdb is another file than was read.  A
- * file whose directory may not be searched counts as unchanged.
+ * The same for settings that are in force; the secret for salts and what a
+ * helper knows of itself stay.  False, if there was an error: then *s is what
+ * it was, but settings_changed() tells of files other than those now read.
+ */
+bool settings_reload(struct settings *s, const char *dir) MUST_USE;
+
+/*
+ * Whether authmysqlrc, authsqliterc or userdb is another file than was read
+ * last, if its module is in authmodulelist.  A file whose directory may not be
+ * searched counts as unchanged.
  */
 bool settings_changed(const struct settings *s) MUST_USE;
-/* Take the files as they are now for those that were read. */
-void settings_stamp(struct settings *s);
 
 /* Directory of sockets and pid file. */
 const char *settings_var(const struct settings *s);

@@ -161,28 +161,34 @@ is_auth_file(enum conf_file file)
 	    file == CONF_FILE_AUTHMYSQLRC || file == CONF_FILE_AUTHSQLITERC;
 }
 
+char *
+conf_place(const char *dir, enum conf_file file, unsigned n)
+{
+	const char *name = conf_file_name(file);
+
+	if (n == 0)
+		return mem_printf("%s/%s", dir, name);
+	/* Courier's two places: one directory for all, or authlib/ below. */
+	if (n == 1 && is_auth_file(file))
+		return mem_printf("%s/authlib/%s", dir, name);
+	if (n == 2 && is_auth_file(file) &&
+	    strcmp(dir, POSTERN_SYSCONFDIR) == 0)
+		return mem_printf("%s/%s", POSTERN_PKGCONFDIR, name);
+	return NULL;
+}
+
 /* Where a file is, or would be if it is missing; the caller frees. */
 static char *
 find_path(const char *dir, enum conf_file file)
 {
-	const char *name = conf_file_name(file);
-	char *path = mem_printf("%s/%s", dir, name);
-	char *other;
+	char *path = NULL;
 
-	if (!is_auth_file(file) || access(path, F_OK) == 0)
-		return path;
-	/* Courier's two places: one directory for all, or authlib/ below. */
-	other = mem_printf("%s/authlib/%s", dir, name);
-	if (access(other, F_OK) != 0 && strcmp(dir, POSTERN_SYSCONFDIR) == 0) {
-		free(other);
-		other = mem_printf("%s/%s", POSTERN_PKGCONFDIR, name);
+	for (unsigned n = 0; (path = conf_place(dir, file, n)) != NULL; n++) {
+		if (access(path, F_OK) == 0)
+			return path;
+		free(path);
 	}
-	if (access(other, F_OK) != 0) {
-		free(other);
-		return path;
-	}
-	free(path);
-	return other;
+	return conf_place(dir, file, 0);
 }
 
 /* Others must not read the file that holds the database's password. */

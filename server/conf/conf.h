@@ -75,6 +75,12 @@ struct conf *conf_load(
     const char *dir, unsigned files, conf_report *report, void *arg) MUST_USE;
 void conf_free(struct conf **c);
 
+/*
+ * The n-th place, from 0 on, where a file of a directory may be; the first at
+ * which there is one is read.  The caller frees; NULL after the last.
+ */
+char *conf_place(const char *dir, enum conf_file file, unsigned n) MUST_USE;
+
 /* The directory it was read from. */
 const char *conf_dir(const struct conf *c);
 

@@ -1,0 +1,204 @@
+/* Which versions of its files authdaemond knows, and which it has yet to read.
+ */
+#include <sys/stat.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "auth/settings.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "tests/unit/conf_fixture.h"
+
+#define RC_GOOD	  "MYSQL_DATABASE one\n"
+#define RC_BETTER "MYSQL_DATABASE another\n"
+
+static struct fixture f;
+static struct settings s;
+
+/* What a remark of an error does, before the reading has ended. */
+static void (*at_error)(void);
+
+static void
+on_log(void *arg, enum log_level level, const char *ident, const char *line)
+{
+	void (*act)(void) = at_error;
+
+	(void)arg;
+	(void)ident;
+	(void)line;
+	if (level > LOG_LEVEL_ERROR || act == NULL)
+		return;
+	at_error = NULL;
+	act();
+}
+
+static int
+setup(void **state)
+{
+	(void)state;
+	fixture_begin(&f);
+	log_set_sink(on_log, NULL);
+	fixture_write(&f, "authdaemonrc", "authmodulelist=\"authmysql\"\n");
+	fixture_write(&f, "authmysqlrc", RC_GOOD);
+	assert_true(settings_load(&s, f.dir));
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	char *userdb = mem_printf("%s/userdb", f.dir);
+
+	(void)state;
+	settings_free(&s);
+	(void)unlink(userdb);
+	free(userdb);
+	fixture_end(&f);
+	log_set_sink(NULL, NULL);
+	return 0;
+}
+
+static const char *
+database(void)
+{
+	return conf_str(s.conf, CONF_AUTHMYSQLRC_MYSQL_DATABASE);
+}
+
+static void
+edits_are_seen(void **state)
+{
+	(void)state;
+	assert_false(settings_changed(&s));
+	fixture_write(&f, "authmysqlrc", RC_BETTER);
+	assert_true(settings_changed(&s));
+	assert_true(settings_reload(&s, f.dir));
+	assert_false(settings_changed(&s));
+	assert_string_equal(database(), "another");
+}
+
+static void
+mend(void)
+{
+	fixture_write(&f, "authmysqlrc", RC_BETTER);
+}
+
+/* An editor has written half of the file when it is read, and the rest by the
+ * time that the reading is found to have failed. */
+static void
+mended_while_it_is_refused(void **state)
+{
+	(void)state;
+	fixture_write(&f, "authmysqlrc", "MYSQL_PORT ma\n");
+	at_error = mend;
+	assert_false(settings_reload(&s, f.dir));
+	assert_null(at_error);
+	assert_string_equal(database(), "one");
+	assert_true(settings_changed(&s));
+	assert_true(settings_reload(&s, f.dir));
+	assert_false(settings_changed(&s));
+	assert_string_equal(database(), "another");
+}
+
+/* One that stays as it is isn't read for each question. */
+static void
+a_refused_file_is_read_once(void **state)
+{
+	(void)state;
+	fixture_write(&f, "authmysqlrc", "MYSQL_PORT many\n");
+	assert_true(settings_changed(&s));
+	assert_false(settings_reload(&s, f.dir));
+	assert_false(settings_changed(&s));
+	assert_string_equal(database(), "one");
+}
+
+static void
+reload_keeps_what_isnt_of_the_files(void **state)
+{
+	(void)state;
+	secret_set(&s.salt_secret, SLICE("salt"));
+	s.slow = true;
+	assert_true(settings_reload(&s, f.dir));
+	assert_true(s.slow);
+	assert_string_equal(secret_cstr(&s.salt_secret), "salt");
+}
+
+/* Files that no module reads can be as they like. */
+static void
+only_files_of_modules_count(void **state)
+{
+	(void)state;
+	fixture_write(&f, "authsqliterc", "SQLITE_DATABASE /nowhere\n");
+	fixture_write(&f, "userdb", "joe\tuid=1000\n");
+	assert_false(settings_changed(&s));
+	fixture_write(&f, "authdaemonrc", "authmodulelist=\"authuserdb\"\n");
+	assert_true(settings_reload(&s, f.dir));
+	assert_false(settings_changed(&s));
+	fixture_write(&f, "authmysqlrc", RC_BETTER);
+	assert_false(settings_changed(&s));
+	fixture_write(&f, "userdb", "joe\tuid=1000|gid=1000\n");
+	assert_true(settings_changed(&s));
+}
+
+/* Courier's second place counts while there is no file at the first. */
+static void
+both_places_are_looked_at(void **state)
+{
+	char *path = mem_printf("%s/authmysqlrc", f.dir);
+
+	(void)state;
+	assert_int_equal(unlink(path), 0);
+	fixture_write(&f, "authlib/authmysqlrc", RC_GOOD);
+	assert_true(settings_changed(&s));
+	assert_true(settings_reload(&s, f.dir));
+	assert_false(settings_changed(&s));
+	fixture_write(&f, "authlib/authmysqlrc", RC_BETTER);
+	assert_true(settings_changed(&s));
+	assert_true(settings_reload(&s, f.dir));
+	assert_string_equal(database(), "another");
+	fixture_write(&f, "authmysqlrc", RC_GOOD);
+	assert_true(settings_changed(&s));
+	free(path);
+}
+
+/* Nothing is known of a file in a directory that may not be searched. */
+static void
+unsearchable_is_unchanged(void **state)
+{
+	bool root = geteuid() == 0;
+	bool changed;
+
+	(void)state;
+	assert_int_equal(chmod(f.dir, root ? 0700 : 0000), 0);
+	if (root)
+		assert_int_equal(seteuid(65534), 0);
+	changed = settings_changed(&s);
+	if (root)
+		assert_int_equal(seteuid(0), 0);
+	assert_int_equal(chmod(f.dir, 0700), 0);
+	assert_false(changed);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(edits_are_seen),
+		T(mended_while_it_is_refused),
+		T(a_refused_file_is_read_once),
+		T(reload_keeps_what_isnt_of_the_files),
+		T(only_files_of_modules_count),
+		T(both_places_are_looked_at),
+		T(unsearchable_is_unchanged),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
