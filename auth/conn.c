@@ -27,6 +27,7 @@ conn_free(struct conn *c)
 	event_free(c->readable);
 	event_free(c->writable);
 	event_free(c->timer);
+	event_free(c->stuck);
 	secret_wipe(c->in, c->in_max);
 	free(c->in);
 	c->magic = 0;
@@ -50,7 +51,7 @@ on_reap(evutil_socket_t fd, short what, void *arg)
 void
 conns_init(struct conns *cs, struct event_base *base)
 {
-	*cs = (struct conns){ .base = base };
+	*cs = (struct conns){ .base = base, .write_ms = CONN_WRITE_MS };
 	TAILQ_INIT(&cs->alive);
 	TAILQ_INIT(&cs->dead);
 	cs->reaper = event_new(base, -1, 0, on_reap, cs);
@@ -175,7 +176,7 @@ half_close(struct conn *c)
 
 /* Returns false when the connection was closed. */
 static bool
-send_some(struct conn *c)
+send_some(struct conn *c, bool *progress)
 {
 	while (buf_len(c->out) != 0) {
 		struct slice s = buf_slice(c->out);
@@ -189,28 +190,58 @@ send_some(struct conn *c)
 		}
 		if (n < 0)
 			return true;
+		*progress = true;
 		buf_drain(c->out, (size_t)n);
 	}
 	return true;
 }
 
+/*
+ * The time that the peer has is a timer by itself, which only progress puts
+ * off: more output doesn't.  A time-out of the event of the socket would be
+ * put off by each event_add(), and one that had just passed would have it
+ * forget the socket, as libevent takes the event from it until it is called.
+ */
+static void
+wait_writable(struct conn *c, bool progress)
+{
+	struct timeval tv = timeval_of(c->conns->write_ms);
+
+	(void)event_add(c->writable, NULL);
+	if (progress || !evtimer_pending(c->stuck, NULL))
+		(void)evtimer_add(c->stuck, &tv);
+}
+
 void
 conn_flush(struct conn *c)
 {
-	struct timeval tv = timeval_of(CONN_WRITE_MS);
+	bool progress = false;
 
 	MAGIC_CHECK(c, CONN_MAGIC);
-	if (c->closed || !send_some(c))
+	if (c->closed || !send_some(c, &progress))
 		return;
 	if (buf_len(c->out) != 0) {
-		(void)event_add(c->writable, &tv);
+		wait_writable(c, progress);
 		if (buf_len(c->out) > CONN_OUTPUT_HIGH)
 			conn_stop(c);
-	} else if (c->closing) {
-		conn_close(c);
-	} else if (c->lingering) {
-		half_close(c);
+		return;
 	}
+	(void)evtimer_del(c->stuck);
+	if (c->closing)
+		conn_close(c);
+	else if (c->lingering)
+		half_close(c);
+}
+
+static void
+on_conn_stuck(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+
+	(void)fd;
+	(void)what;
+	MAGIC_CHECK(c, CONN_MAGIC);
+	conn_close(c);
 }
 
 static void
@@ -219,13 +250,10 @@ on_conn_writable(evutil_socket_t fd, short what, void *arg)
 	struct conn *c = arg;
 
 	(void)fd;
+	(void)what;
 	MAGIC_CHECK(c, CONN_MAGIC);
 	if (c->closed)
 		return;
-	if ((what & EV_TIMEOUT) != 0) {
-		conn_close(c);
-		return;
-	}
 	conn_flush(c);
 	if (c->closed || c->lingering || buf_len(c->out) != 0)
 		return;
@@ -304,7 +332,9 @@ conn_new(struct conns *cs, int fd, const struct conn_ops *ops, size_t in_max,
 	    event_new(cs->base, fd, EV_READ | EV_PERSIST, on_conn_readable, c);
 	c->writable = event_new(cs->base, fd, EV_WRITE, on_conn_writable, c);
 	c->timer = evtimer_new(cs->base, on_conn_timer, c);
-	assert(c->readable != NULL && c->writable != NULL && c->timer != NULL);
+	c->stuck = evtimer_new(cs->base, on_conn_stuck, c);
+	assert(c->readable != NULL && c->writable != NULL && c->timer != NULL &&
+	    c->stuck != NULL);
 	(void)event_add(c->readable, NULL);
 	TAILQ_INSERT_TAIL(&cs->alive, c, link);
 	cs->n++;
@@ -321,6 +351,7 @@ conn_close(struct conn *c)
 	(void)event_del(c->readable);
 	(void)event_del(c->writable);
 	(void)evtimer_del(c->timer);
+	(void)evtimer_del(c->stuck);
 	(void)close(c->fd);
 	TAILQ_REMOVE(&c->conns->alive, c, link);
 	TAILQ_INSERT_TAIL(&c->conns->dead, c, link);

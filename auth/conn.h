@@ -51,6 +51,7 @@ TAILQ_HEAD(conn_list, conn);
 /* All connections of a process. */
 struct conns {
 	struct event_base *base;
+	int64_t write_ms; /* CONN_WRITE_MS, but in tests */
 	struct event *reaper;
 	struct conn_list alive, dead;
 	size_t n;
@@ -67,6 +68,7 @@ struct conn {
 	struct buf *out; /* the owner's */
 	bool eof, lingering, closing, closed, stopped;
 	struct event *readable, *writable, *timer;
+	struct event *stuck; /* the peer hasn't read for too long */
 	TAILQ_ENTRY(conn) link;
 };
 

@@ -50,12 +50,16 @@ sbin_authdaemond_LDADD = libauth.a libconf.a libipc.a libbase.a \
 # --- tests ------------------------------------------------------------------
 libauth_a_test_libs = libauth.a libconf.a libipc.a libbase.a $(MYSQL_LIBS) \
 	$(SQLITE_LIBS) $(CRYPT_LIBS) $(ARGON2_LIBS) $(OPENSSL_LIBS)
-auth_unit_tests = tests/unit/test_auth_courier tests/unit/test_auth_passwd \
+auth_unit_tests = tests/unit/test_auth_conn tests/unit/test_auth_courier \
+	tests/unit/test_auth_passwd \
 	tests/unit/test_auth_sasl tests/unit/test_auth_scram \
 	tests/unit/test_auth_settings tests/unit/test_auth_sql \
 	tests/unit/test_auth_throttle
 check_PROGRAMS += $(auth_unit_tests)
 TESTS += $(auth_unit_tests)
+tests_unit_test_auth_conn_SOURCES = tests/unit/test_auth_conn.c auth/conn.c
+tests_unit_test_auth_conn_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
+tests_unit_test_auth_conn_LDADD = libbase.a $(EVENT_LIBS) -lcmocka
 tests_unit_test_auth_courier_SOURCES = tests/unit/test_auth_courier.c
 tests_unit_test_auth_courier_LDADD = $(libauth_a_test_libs) -lcmocka
 tests_unit_test_auth_passwd_SOURCES = tests/unit/test_auth_passwd.c
