@@ -6,8 +6,6 @@
  */
 #include <sys/socket.h>
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -28,12 +26,6 @@ enum {
 	LINGER_MS = 2 * 1000,
 	/* authdaemond and the master answer sooner, or are gone. */
 	PEER_MS = 60 * 1000,
-	/*
-	 * What the kernel takes of us beyond what the client has room for.  By
-	 * default it is 4 MB in the end, some of it half a minute after the
-	 * client has stopped reading, which then looks as if it read.
-	 */
-	UNSENT_MAX = 128 * 1024,
 };
 
 static const char *
@@ -551,11 +543,7 @@ conn_accept(struct listener *listener, int fd, const char *client_addr,
 {
 	struct login *l = listener->login;
 	struct conn *c = MEM_NEW(struct conn);
-	const int on = 1, unsent = UNSENT_MAX;
 
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	(void)setsockopt(
-	    fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
 	c->magic = CONN_MAGIC;
 	c->login = l;
 	c->id = (uint64_t)l->index << 48 | ++l->next_id;

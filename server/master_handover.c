@@ -67,21 +67,43 @@ handover_forget(struct conn_record *r)
 }
 
 static void
-answer(struct conn_record *r, enum conn_verdict v, const char *reason)
+put_done(struct msg_out *out, const struct conn_record *r, enum conn_verdict v,
+    const char *reason)
+{
+	msg_begin(out, MSG_HANDOVER_DONE, 0);
+	msg_put_u64(out, r->id);
+	msg_put_u32(out, v);
+	msg_put_str(out, reason);
+}
+
+static void
+refuse(struct conn_record *r, enum conn_verdict v, const char *reason)
 {
 	struct msg_out out;
 
-	if (v != CONN_OK)
-		log_line_as(service_ident(r->service), LOG_LEVEL_WARN,
-		    "handover refused, ip=[%s], port=[%u]: %s",
-		    service_log_addr(r->client_addr), r->client_port, reason);
+	log_line_as(service_ident(r->service), LOG_LEVEL_WARN,
+	    "handover refused, ip=[%s], port=[%u]: %s",
+	    service_log_addr(r->client_addr), r->client_port, reason);
 	if (r->login == NULL || r->login->peer == NULL)
 		return;
-	msg_begin(&out, MSG_HANDOVER_DONE, 0);
-	msg_put_u64(&out, r->id);
-	msg_put_u32(&out, v);
-	msg_put_str(&out, reason);
+	put_done(&out, r, v, reason);
 	peer_send(r->login->peer, &out);
+}
+
+/* With TLS the login process begins to relay; without, the connection is the
+ * worker's, and what is left to do is to close a descriptor. */
+static void
+tell_done(struct conn_record *r, const struct handover *h)
+{
+	struct msg_out out;
+
+	if (r->login == NULL || r->login->peer == NULL)
+		return;
+	put_done(&out, r, CONN_OK, "");
+	if (h->tls[0] != '\0')
+		peer_send(r->login->peer, &out);
+	else
+		peer_send_lazily(r->login->peer, &out);
 }
 
 static void
@@ -212,14 +234,14 @@ begin_session(struct master *m, struct conn_record *r, const struct handover *h,
 	else
 		r->worker = master_worker_for(m, a, path, &why);
 	if (r->worker == NULL) {
-		answer(r, CONN_UNAVAILABLE, why);
+		refuse(r, CONN_UNAVAILABLE, why);
 		return;
 	}
 	r->user = mem_strdup(a->user);
 	r->worker->n_sessions++;
 	send_session(r, h, a, path,
 	    conf != NULL ? skeleton_of(conf, r->service, a) : "");
-	answer(r, CONN_OK, "");
+	tell_done(r, h);
 }
 
 /* Keep it until the hook has ended. */
@@ -250,9 +272,9 @@ deliver(struct master *m, struct conn_record *r, struct handover *h,
 	bool done = true;
 
 	if (disabled != NULL) {
-		answer(r, CONN_DENIED, disabled);
+		refuse(r, CONN_DENIED, disabled);
 	} else if (path == NULL) {
-		answer(r, CONN_UNAVAILABLE,
+		refuse(r, CONN_UNAVAILABLE,
 		    "the account's maildir is not below its home");
 	} else if ((hook = master_hook(m, r, a, path, conf)) != NULL) {
 		wait_for_hook(r, h, a, &path, hook);
@@ -316,7 +338,7 @@ try_handover(
 	}
 	if (!found && now_ms < h->until_ms)
 		return TRIED_NO_TICKET;
-	answer(r, CONN_REFUSED,
+	refuse(r, CONN_REFUSED,
 	    found ? "ticket of another connection" : "unknown ticket");
 	return TRIED_DONE;
 }

@@ -19,7 +19,15 @@
 #include "server/master.h"
 #include "server/service_log.h"
 
-enum { BACKLOG = 1024 };
+enum {
+	BACKLOG = 1024,
+	/*
+	 * What the kernel takes of us beyond what the client has room for.  By
+	 * default it is 4 MB in the end, some of it half a minute after the
+	 * client has stopped reading, which then looks as if it read.
+	 */
+	UNSENT_MAX = 128 * 1024,
+};
 
 struct service_keys {
 	enum conf_key address, port, pidfile, start;
@@ -64,6 +72,18 @@ master_service_pidfile(const struct master *m, enum service s)
 	return conf_str(m->conf, keys[s].pidfile);
 }
 
+/* Connections inherit these from the socket that they come to. */
+static void
+set_options(int fd)
+{
+	const int on = 1, unsent = UNSENT_MAX;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	(void)setsockopt(
+	    fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
+}
+
 static int
 listen_on(const struct conf_addr *a, int backlog, struct err *e)
 {
@@ -88,7 +108,7 @@ listen_on(const struct conf_addr *a, int backlog, struct err *e)
 	}
 	if (fd < 0)
 		return err_sys(e, "socket");
-	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	set_options(fd);
 	if (!is_four)
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY,
 		    a->addr[0] == '\0' ? &off : &on, sizeof(on));

@@ -18,6 +18,9 @@ enum {
 	QUEUE_MAX = 16 * 1024 * 1024,
 	/* Messages taken in one turn, so that one peer can't starve others. */
 	MESSAGES_A_TURN = 64,
+	/* Where a message mostly comes alone, how often it is looked whether
+	 * there is another behind it. */
+	ALONE_TURNS = 8,
 };
 
 struct packet {
@@ -31,9 +34,11 @@ struct peer {
 	enum msg_role self, other;
 	const struct peer_handler *h;
 	void *arg;
-	struct event *on_read, *on_write, *on_over;
+	struct event *on_read, *on_write, *on_over, *on_lazy;
 	STAILQ_HEAD(, packet) queue;
 	size_t queued;
+	bool lazy;	 /* nobody waits for what is queued */
+	unsigned alone;	 /* turns until it is looked for a second message */
 	const char *why; /* set: it is over, on_end is due or was called */
 	int depth;	 /* callbacks under way */
 	bool freed;	 /* peer_free was called inside one */
@@ -68,6 +73,7 @@ destroy(struct peer *p)
 	event_free(p->on_read);
 	event_free(p->on_write);
 	event_free(p->on_over);
+	event_free(p->on_lazy);
 	(void)close(p->fd);
 	p->magic = 0;
 	free(p);
@@ -82,6 +88,7 @@ over(struct peer *p, const char *why)
 	p->why = why;
 	(void)event_del(p->on_read);
 	(void)event_del(p->on_write);
+	(void)event_del(p->on_lazy);
 	event_active(p->on_over, EV_TIMEOUT, 1);
 }
 
@@ -133,6 +140,20 @@ receive_one(struct peer *p)
 	return leave(p) && p->why == NULL;
 }
 
+/* What is there; p may be freed by then. */
+static void
+receive_all(struct peer *p)
+{
+	for (int i = 0; i < MESSAGES_A_TURN; i++)
+		if (!receive_one(p))
+			return;
+}
+
+/*
+ * Most messages come alone, and a call that finds no second one is saved: if
+ * there is one, it comes in the next turn of the loop.  A look now and then
+ * tells when several have begun to come at once.
+ */
 static void
 on_peer_readable(evutil_socket_t fd, short what, void *arg)
 {
@@ -141,9 +162,16 @@ on_peer_readable(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	MAGIC_CHECK(p, PEER_MAGIC);
-	for (int i = 0; i < MESSAGES_A_TURN; i++)
-		if (!receive_one(p))
-			return;
+	if (p->alone > 0) {
+		p->alone--;
+		(void)receive_one(p);
+		return;
+	}
+	p->alone = ALONE_TURNS;
+	if (!receive_one(p) || !receive_one(p))
+		return;
+	p->alone = 0;
+	receive_all(p);
 }
 
 static void
@@ -175,6 +203,18 @@ on_peer_writable(evutil_socket_t fd, short what, void *arg)
 	drain_queue(p);
 }
 
+static void
+on_peer_lazy(evutil_socket_t fd, short what, void *arg)
+{
+	struct peer *p = arg;
+
+	(void)fd;
+	(void)what;
+	MAGIC_CHECK(p, PEER_MAGIC);
+	p->lazy = false;
+	drain_queue(p);
+}
+
 struct peer *
 peer_new(struct event_base *base, int fd, enum msg_role self,
     enum msg_role other, const struct peer_handler *h, void *arg)
@@ -192,7 +232,9 @@ peer_new(struct event_base *base, int fd, enum msg_role self,
 	    event_new(base, fd, EV_READ | EV_PERSIST, on_peer_readable, p);
 	p->on_write = event_new(base, fd, EV_WRITE, on_peer_writable, p);
 	p->on_over = event_new(base, -1, 0, on_peer_over, p);
-	assert(p->on_read != NULL && p->on_write != NULL && p->on_over != NULL);
+	p->on_lazy = event_new(base, -1, 0, on_peer_lazy, p);
+	assert(p->on_read != NULL && p->on_write != NULL &&
+	    p->on_over != NULL && p->on_lazy != NULL);
 	(void)event_add(p->on_read, NULL);
 	return p;
 }
@@ -209,6 +251,7 @@ peer_free(struct peer **pp)
 	(void)event_del(p->on_read);
 	(void)event_del(p->on_write);
 	(void)event_del(p->on_over);
+	(void)event_del(p->on_lazy);
 	p->why = "freed";
 	if (p->depth > 0)
 		p->freed = true;
@@ -216,7 +259,7 @@ peer_free(struct peer **pp)
 		destroy(p);
 }
 
-/* What the socket doesn't take now, with a descriptor of its own. */
+/* To be sent later, with a descriptor of its own. */
 static void
 enqueue(struct peer *p, struct msg_out *m)
 {
@@ -234,8 +277,17 @@ enqueue(struct peer *p, struct msg_out *m)
 	m->fd = -1;
 	if (p->queued > QUEUE_MAX)
 		over(p, "does not read");
-	else
-		(void)event_add(p->on_write, NULL);
+}
+
+/* What was put off goes before what is sent now. */
+static void
+drain_lazy(struct peer *p)
+{
+	if (!p->lazy)
+		return;
+	p->lazy = false;
+	(void)event_del(p->on_lazy);
+	drain_queue(p);
 }
 
 void
@@ -246,15 +298,36 @@ peer_send(struct peer *p, struct msg_out *m)
 	MAGIC_CHECK(p, PEER_MAGIC);
 	/* Too long for a packet is our own mistake, not the peer's. */
 	assert(buf_ok(&m->b));
+	drain_lazy(p);
 	if (p->why == NULL && STAILQ_EMPTY(&p->queue))
 		r = msg_offer(p->fd, m);
 	if (p->why == NULL && r == ERR_BUSY) {
 		enqueue(p, m);
+		if (p->why == NULL)
+			(void)event_add(p->on_write, NULL);
 		return;
 	}
 	msg_out_fini(m);
 	if (r != 0)
 		over(p, "send error");
+}
+
+void
+peer_send_lazily(struct peer *p, struct msg_out *m)
+{
+	const struct timeval t = { 0, PEER_LAZY_MS * 1000 };
+
+	MAGIC_CHECK(p, PEER_MAGIC);
+	assert(buf_ok(&m->b) && m->fd < 0);
+	if (p->why != NULL) {
+		msg_out_fini(m);
+		return;
+	}
+	if (STAILQ_EMPTY(&p->queue)) {
+		p->lazy = true;
+		(void)event_add(p->on_lazy, &t);
+	}
+	enqueue(p, m);
 }
 
 void
@@ -271,7 +344,7 @@ peer_poll(struct peer *p)
 {
 	MAGIC_CHECK(p, PEER_MAGIC);
 	if (p->why == NULL)
-		on_peer_readable(p->fd, EV_READ, p);
+		receive_all(p);
 	return p->why == NULL;
 }
 

@@ -40,6 +40,13 @@ void peer_free(struct peer **p);
  */
 void peer_send(struct peer *p, struct msg_out *m);
 /*
+ * The same for what nobody waits for, without a descriptor: it goes with the
+ * next message, or after PEER_LAZY_MS, so that the other process isn't woken
+ * for it alone.
+ */
+enum { PEER_LAZY_MS = 50 };
+void peer_send_lazily(struct peer *p, struct msg_out *m);
+/*
  * Whether its messages are read as they come, as they are at first; where
  * they aren't, peer_poll() reads those that are there.  False: the peer is
  * gone, its handler will be told or was.

@@ -1,12 +1,17 @@
 /* Addresses, networks, and the counts of open connections. */
 #include "config.h"
 
+#include <sys/socket.h>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -252,10 +257,43 @@ test_limits_model(void **state)
 	limits_free(&l);
 }
 
+/* server/master_service.c sets them once, for the sockets that listen. */
+static void
+connections_inherit_options(void **state)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET,
+		.sin_addr = { htonl(INADDR_LOOPBACK) } };
+	socklen_t n = sizeof(a), len = sizeof(int);
+	int at = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int on = 1, unsent = 131072, fd;
+
+	(void)state;
+	assert_int_equal(setsockopt(at, IPPROTO_TCP, TCP_NODELAY, &on, len), 0);
+	assert_int_equal(
+	    setsockopt(at, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, len), 0);
+	assert_int_equal(bind(at, (struct sockaddr *)&a, n), 0);
+	assert_int_equal(listen(at, 1), 0);
+	assert_int_equal(getsockname(at, (struct sockaddr *)&a, &n), 0);
+	assert_int_equal(connect(client, (struct sockaddr *)&a, n), 0);
+	assert_true((fd = accept(at, NULL, NULL)) >= 0);
+	on = unsent = 0;
+	assert_int_equal(
+	    getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, &len), 0);
+	assert_int_equal(
+	    getsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, &len), 0);
+	assert_int_not_equal(on, 0);
+	assert_int_equal(unsent, 131072);
+	(void)close(fd);
+	(void)close(client);
+	(void)close(at);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(connections_inherit_options),
 		cmocka_unit_test(test_addr),
 		cmocka_unit_test(test_nets),
 		cmocka_unit_test(test_loopback),

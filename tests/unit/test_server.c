@@ -170,6 +170,96 @@ peer_queues_what_does_not_fit(void **state)
 	event_base_free(base);
 }
 
+static void
+say(struct peer *p, uint64_t i, bool lazily)
+{
+	struct msg_out out;
+
+	msg_begin(&out, MSG_CONN_CLOSE, 0);
+	msg_put_u64(&out, i);
+	if (lazily)
+		peer_send_lazily(p, &out);
+	else
+		peer_send(p, &out);
+}
+
+/*
+ * What nobody waits for wakes nobody: it goes before what is sent next, and
+ * by itself if nothing is.
+ */
+static void
+lazy_message_goes_with_the_next(void **state)
+{
+	static const struct peer_handler h = { on_message, on_end };
+	struct seen s = { .want = 3 };
+	struct event_base *base = event_base_new();
+	struct peer *login, *master;
+	int pair[2];
+
+	(void)state;
+	s.base = base;
+	assert_int_equal(
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	login = peer_new(base, pair[0], ROLE_LOGIN, ROLE_MASTER, &h, &s);
+	master = peer_new(base, pair[1], ROLE_MASTER, ROLE_LOGIN, &h, &s);
+	say(login, 0, true);
+	say(login, 1, true);
+	assert_int_equal(event_base_loop(base, EVLOOP_NONBLOCK), 0);
+	assert_int_equal(s.messages, 0);
+	assert_true(peer_queued(login) > 0);
+	say(login, 2, false);
+	assert_int_equal(peer_queued(login), 0);
+	assert_int_equal(event_base_dispatch(base), 0);
+	assert_int_equal(s.messages, 3);
+	s.want = 4;
+	say(login, 3, true);
+	assert_int_equal(event_base_dispatch(base), 0);
+	assert_int_equal(s.messages, 4);
+	/* what is still to go when a process ends */
+	s.want = 5;
+	say(login, 4, true);
+	peer_flush(login, 1000);
+	assert_int_equal(event_base_dispatch(base), 0);
+	peer_free(&login);
+	assert_int_equal(event_base_dispatch(base), 0);
+	assert_int_equal(s.ends, 1);
+	event_base_free(base);
+	(void)master;
+}
+
+/* Alone or many at once, none is left behind. */
+static void
+every_message_is_received(void **state)
+{
+	static const struct peer_handler h = { on_message, on_end };
+	struct seen s = { 0 };
+	struct event_base *base = event_base_new();
+	struct peer *login, *master;
+	uint64_t sent = 0;
+	int pair[2];
+
+	(void)state;
+	s.base = base;
+	assert_int_equal(
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	login = peer_new(base, pair[0], ROLE_LOGIN, ROLE_MASTER, &h, &s);
+	master = peer_new(base, pair[1], ROLE_MASTER, ROLE_LOGIN, &h, &s);
+	for (unsigned round = 0; round < 100; round++) {
+		unsigned n = round % 10 == 0 ? 150 : 1 + round % 3;
+
+		for (unsigned i = 0; i < n; i++)
+			say(login, sent++, false);
+		s.want = (unsigned)sent;
+		assert_int_equal(event_base_dispatch(base), 0);
+		assert_int_equal(s.messages, sent);
+	}
+	peer_free(&login);
+	assert_int_equal(event_base_dispatch(base), 0);
+	assert_int_equal(s.ends, 1);
+	event_base_free(base);
+	(void)master;
+}
+
 /* --- sync threads -------------------------------------------------------- */
 
 struct one_job {
@@ -445,6 +535,8 @@ main(void)
 		cmocka_unit_test(ticket_of_another_is_used_up),
 		cmocka_unit_test(tickets_are_bounded),
 		cmocka_unit_test(peer_queues_what_does_not_fit),
+		cmocka_unit_test(lazy_message_goes_with_the_next),
+		cmocka_unit_test(every_message_is_received),
 		cmocka_unit_test(syncpool_reports_each_job),
 		cmocka_unit_test(collects_what_was_run),
 		cmocka_unit_test(one_owner_leaves_threads_to_others),
