@@ -205,10 +205,13 @@ def main():
             build(server, corpus, accounts)
             for n, tls in ((args.plain // share, False),
                            (args.tls // share, True)):
-                if n == 0 or (tls and not server.tls_port):
+                if n == 0:
                     continue
                 server.start([(user(i), server.home / f"u{i}")
                               for i in range(accounts)])
+                if tls and not server.tls_port:
+                    server.stop()
+                    continue
                 warm(server, accounts)
                 server.stop()
                 # a fresh start on what the first one left
