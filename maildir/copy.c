@@ -46,6 +46,7 @@ struct change_copy {
 	bool move;
 	uint32_t dropped; /* flags that the copies don't get */
 	bool drop_keywords;
+	struct keyword_map keywords; /* of the running transaction */
 	enum copy_state state;
 	uint32_t *uids;
 	size_t n_uids, at;
@@ -331,7 +332,8 @@ commit_one(
 	if (rc != 0 || it->gone)
 		return rc;
 	if (!c->drop_keywords)
-		rc = keyword_set_copy(c->to, c->from, it->keywords, &set, NULL);
+		rc = keyword_set_copy(
+		    c->to, c->from, it->keywords, &c->keywords, &set, NULL);
 	name.base = slice_str(it->base);
 	name.place = it->place;
 	return rc != 0 ? rc
@@ -358,6 +360,7 @@ step_commit(struct change_copy *c, int64_t now_ms)
 	if (rc != 0)
 		return undo(c, rc);
 	c->busy_since_ms = 0;
+	keyword_map_fini(&c->keywords);
 	for (; i < end && rc == 0 && !bytes; i++)
 		rc = commit_one(c, &ed, &c->v[i], &bytes);
 	if (rc == 0)
@@ -616,6 +619,7 @@ change_copy_free(struct change_copy **pc)
 			copy_item_undo(it, c->to, c->tmp_fd);
 		copy_item_fini(it);
 	}
+	keyword_map_fini(&c->keywords);
 	free(c->young);
 	free(c->v);
 	free(c->uids);

@@ -19,6 +19,11 @@ struct change_flags {
 	struct uid_work work;
 	struct flags_change what;
 	struct slice *keywords; /* copies */
+	/* their numbers, ascending, as far as the running transaction has
+	 * asked for them */
+	enum { NUMBERS_UNKNOWN, NUMBERS_FOUND, NUMBERS_MADE } numbers_are;
+	uint16_t *numbers;
+	size_t n_numbers;
 	uint32_t *modified;
 	size_t n_modified, missing;
 	bool too_long; /* of some the name has no room for the letters */
@@ -50,6 +55,7 @@ change_flags_begin(struct mailbox *m, const uint32_t *uids, size_t n,
 		c->keywords[i] =
 		    slice_of(slice_dup(what->keywords[i]), what->keywords[i].n);
 	c->what.keywords = c->keywords;
+	c->numbers = mem_alloc((what->n_keywords + 1) * sizeof(*c->numbers));
 	if (c->what.known != NULL)
 		(void)view_ref(c->what.known);
 	c->modified = mem_alloc((n + 1) * sizeof(*uids));
@@ -63,21 +69,53 @@ struct set_change {
 	uint32_t from, to;
 };
 
+/* The numbers of the command's keywords, of those that there are. */
+static void
+find_numbers(struct change_flags *c)
+{
+	if (c->numbers_are != NUMBERS_UNKNOWN)
+		return;
+	c->n_numbers = keywords_find_all(
+	    c->m, c->keywords, c->what.n_keywords, c->numbers);
+	c->numbers_are = NUMBERS_FOUND;
+}
+
+/* The same of all, which are made. */
+static int
+make_numbers(struct change_flags *c)
+{
+	int rc;
+
+	if (c->numbers_are == NUMBERS_MADE)
+		return 0;
+	rc = keywords_intern_all(c->m, c->keywords, c->what.n_keywords,
+	    c->numbers, &c->n_numbers, NULL);
+	c->numbers_are = rc == 0 ? NUMBERS_MADE : NUMBERS_UNKNOWN;
+	return rc;
+}
+
 static int
 add_members(
     struct change_flags *c, const uint16_t *old, size_t n_old, uint32_t *out)
 {
-	struct mailbox *m = c->m;
-	size_t n = n_old + c->what.n_keywords;
-	struct slice *names = mem_alloc((n + 1) * sizeof(*names));
-	int rc;
+	uint16_t *all;
+	size_t n = 0, i = 0, k = 0;
+	int rc = make_numbers(c);
 
-	for (size_t i = 0; i < n_old; i++)
-		names[i] = mailbox_keyword(m, old[i]);
-	for (size_t i = n_old; i < n; i++)
-		names[i] = c->keywords[i - n_old];
-	rc = keyword_set_of_names(m, names, n, out, NULL);
-	free(names);
+	if (rc != 0)
+		return rc;
+	all = mem_alloc((n_old + c->n_numbers) * sizeof(*all));
+	while (i < n_old || k < c->n_numbers) {
+		if (k == c->n_numbers ||
+		    (i < n_old && old[i] < c->numbers[k])) {
+			all[n++] = old[i++];
+		} else {
+			i += i < n_old && old[i] == c->numbers[k];
+			all[n++] = c->numbers[k++];
+		}
+	}
+	rc = keyword_set_intern(c->m, all, n, out, NULL);
+	free(all);
 	return rc;
 }
 
@@ -85,21 +123,18 @@ static int
 remove_members(
     struct change_flags *c, const uint16_t *old, size_t n_old, uint32_t *out)
 {
-	struct mailbox *m = c->m;
-	uint16_t *left = mem_alloc((n_old + 1) * sizeof(*left));
-	size_t n = 0;
+	uint16_t *left = mem_alloc(n_old * sizeof(*left));
+	size_t n = 0, k = 0;
 	int rc;
 
+	find_numbers(c);
 	for (size_t i = 0; i < n_old; i++) {
-		struct slice name = mailbox_keyword(m, old[i]);
-		bool gone = false;
-
-		for (size_t k = 0; k < c->what.n_keywords; k++)
-			gone = gone || slice_ieq(name, c->keywords[k]);
-		if (!gone)
+		while (k < c->n_numbers && c->numbers[k] < old[i])
+			k++;
+		if (k == c->n_numbers || c->numbers[k] != old[i])
 			left[n++] = old[i];
 	}
-	rc = keyword_set_intern(m, left, n, out, NULL);
+	rc = keyword_set_intern(c->m, left, n, out, NULL);
 	free(left);
 	return rc;
 }
@@ -122,8 +157,10 @@ change_set(struct change_flags *c, uint32_t from, struct set_change *memo)
 	old = mailbox_keyword_set(m, from, &n_old);
 	switch (c->what.how) {
 	case FLAGS_REPLACE:
-		rc = keyword_set_of_names(
-		    m, c->keywords, c->what.n_keywords, &to, NULL);
+		rc = make_numbers(c);
+		if (rc == 0)
+			rc = keyword_set_intern(
+			    m, c->numbers, c->n_numbers, &to, NULL);
 		break;
 	case FLAGS_ADD:
 		if (c->what.n_keywords != 0)
@@ -198,21 +235,33 @@ rename_file(struct mailbox *m, const struct chunk *ch, uint32_t i, uint64_t to)
 	return rc;
 }
 
+/* Whether two sets have the same of the command's keywords. */
 static bool
-has_keyword(struct mailbox *m, uint32_t set, size_t keyword)
+same_keywords(struct change_flags *c, uint32_t one, uint32_t other)
 {
-	size_t n;
-	const uint16_t *v = mailbox_keyword_set(m, set, &n);
+	const uint16_t *v[2];
+	size_t n[2], at[2] = { 0, 0 };
 
-	for (size_t i = 0; i < n; i++)
-		if (v[i] == keyword)
-			return true;
-	return false;
+	find_numbers(c);
+	v[0] = mailbox_keyword_set(c->m, one, &n[0]);
+	v[1] = mailbox_keyword_set(c->m, other, &n[1]);
+	for (size_t k = 0; k < c->n_numbers; k++) {
+		bool has[2];
+
+		for (int s = 0; s < 2; s++) {
+			while (at[s] < n[s] && v[s][at[s]] < c->numbers[k])
+				at[s]++;
+			has[s] = at[s] < n[s] && v[s][at[s]] == c->numbers[k];
+		}
+		if (has[0] != has[1])
+			return false;
+	}
+	return true;
 }
 
 /* Whether what others changed since is nothing that the change is about. */
 static bool
-is_unconcerned(const struct change_flags *c, const struct message *m)
+is_unconcerned(struct change_flags *c, const struct message *m)
 {
 	const struct flags_change *what = &c->what;
 	const struct message *known;
@@ -228,15 +277,8 @@ is_unconcerned(const struct change_flags *c, const struct message *m)
 	if (known->modseq > what->unchanged_since ||
 	    ((known->flags ^ m->flags) & what->flags) != 0)
 		return false;
-	for (size_t i = 0; i < what->n_keywords; i++) {
-		size_t keyword = mailbox_keyword_find(c->m, c->keywords[i]);
-
-		if (keyword != SIZE_MAX &&
-		    has_keyword(c->m, known->keywords, keyword) !=
-			has_keyword(c->m, m->keywords, keyword))
-			return false;
-	}
-	return true;
+	return known->keywords == m->keywords ||
+	    same_keywords(c, known->keywords, m->keywords);
 }
 
 static int
@@ -299,6 +341,7 @@ work_slice(void *arg)
 	if (rc != 0)
 		return rc;
 	c->quota_bytes = c->quota_messages = 0;
+	c->numbers_are = NUMBERS_UNKNOWN;
 	for (; w->at < w->n && n < WORK_SLICE && rc == 0; n++)
 		rc = change_one(c, &ed, w->uids[w->at++], &memo);
 	/* What was renamed before a failure is kept: it is on disk. */
@@ -392,6 +435,7 @@ change_flags_free(struct change_flags **pc)
 		free(own.out);
 	}
 	free(c->keywords);
+	free(c->numbers);
 	free(c->modified);
 	mailbox_close(&c->m);
 	c->magic = 0;

@@ -5,7 +5,11 @@
 #include "base/mem.h"
 #include "maildir/internal.h"
 
-enum { KEYWORDS_MAX = 65535, SET_MEMBERS_MAX = 4096, NAME_MAX_BYTES = 4096 };
+enum {
+	KEYWORDS_MAX = KEYWORD_NONE,
+	SET_MEMBERS_MAX = 4096,
+	NAME_MAX_BYTES = 4096
+};
 
 static const uint16_t no_members[1];
 
@@ -51,6 +55,17 @@ add_keyword(struct mailbox *m, struct slice name)
 	m->keywords[m->n_keywords++] = slice_of(slice_dup(name), name.n);
 }
 
+/* FNV-1a over the members: sets that differ are told apart at once. */
+static uint32_t
+hash_of(const uint16_t *v, size_t n)
+{
+	uint32_t h = 2166136261;
+
+	for (size_t i = 0; i < n; i++)
+		h = (h ^ v[i]) * 16777619;
+	return h;
+}
+
 static void
 add_set(struct mailbox *m, const uint16_t *v, size_t n)
 {
@@ -58,7 +73,8 @@ add_set(struct mailbox *m, const uint16_t *v, size_t n)
 
 	m->sets = mem_realloc(m->sets, m->n_sets + 1, sizeof(*m->sets));
 	s = &m->sets[m->n_sets++];
-	s->n = n;
+	s->n = (uint32_t)n;
+	s->hash = hash_of(v, n);
 	s->v = mem_alloc(n * sizeof(*v));
 	if (n != 0)
 		memcpy(s->v, v, n * sizeof(*v));
@@ -190,13 +206,14 @@ int
 keyword_set_intern(struct mailbox *m, const uint16_t *v, size_t n,
     uint32_t *out, struct err *e)
 {
+	uint32_t hash = hash_of(v, n);
 	int rc;
 
 	if (n > SET_MEMBERS_MAX || m->n_sets >= UINT32_MAX)
 		return err_set(e, ERR_LIMIT, "too many keywords of a message");
 	/* The newest first: a STORE over many messages asks for it again. */
 	for (size_t i = m->n_sets; i-- > 0;)
-		if (m->sets[i].n == n &&
+		if (m->sets[i].hash == hash && m->sets[i].n == n &&
 		    (n == 0 || memcmp(m->sets[i].v, v, n * sizeof(*v)) == 0)) {
 			*out = (uint32_t)i;
 			return 0;
@@ -223,27 +240,96 @@ insert_sorted(uint16_t *list, size_t n, uint16_t v)
 	return n + 1;
 }
 
-static int
-set_of_names(struct mailbox *m, const struct slice *names, size_t n, size_t max,
-    uint32_t *out, struct err *e)
+size_t
+keywords_find_all(
+    const struct mailbox *m, const struct slice *names, size_t n, uint16_t *v)
 {
-	uint16_t *list;
-	size_t n_list = 0;
+	size_t n_v = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t k = mailbox_keyword_find(m, names[i]);
+
+		if (k != SIZE_MAX)
+			n_v = insert_sorted(v, n_v, (uint16_t)k);
+	}
+	return n_v;
+}
+
+int
+keywords_intern_all(struct mailbox *m, const struct slice *names, size_t n,
+    uint16_t *v, size_t *n_v, struct err *e)
+{
+	size_t max = m->account->store->opt.keywords_max, n_list = 0;
 	int rc = 0;
 
-	if (n > SET_MEMBERS_MAX)
-		return err_set(e, ERR_LIMIT, "too many keywords of a message");
-	list = mem_alloc((n + 1) * sizeof(*list));
 	for (size_t i = 0; i < n && rc == 0; i++) {
 		uint16_t k;
 
-		if (m->n_keywords >= max &&
+		if (max != 0 && m->n_keywords >= max &&
 		    mailbox_keyword_find(m, names[i]) == SIZE_MAX)
 			rc = err_set(e, ERR_LIMIT, "too many keywords");
 		else
 			rc = keywords_intern(m, names[i], &k, e);
 		if (rc == 0)
-			n_list = insert_sorted(list, n_list, k);
+			n_list = insert_sorted(v, n_list, k);
+	}
+	if (rc == 0)
+		*n_v = n_list;
+	return rc;
+}
+
+int
+keyword_set_of_names(struct mailbox *m, const struct slice *names, size_t n,
+    uint32_t *out, struct err *e)
+{
+	uint16_t *list = mem_alloc((n + 1) * sizeof(*list));
+	size_t n_list = 0;
+	int rc = keywords_intern_all(m, names, n, list, &n_list, e);
+
+	if (rc == 0)
+		rc = keyword_set_intern(m, list, n_list, out, e);
+	free(list);
+	return rc;
+}
+
+/* --- from one mailbox to another ------------------------------------------ */
+
+void
+keyword_map_fini(struct keyword_map *map)
+{
+	free(map->to);
+	*map = (struct keyword_map){ .to = NULL };
+}
+
+/* Room for all keywords of the mailbox. */
+static void
+map_grow(struct keyword_map *map, const struct mailbox *from)
+{
+	if (map->n >= from->n_keywords)
+		return;
+	map->to = mem_realloc(map->to, from->n_keywords, sizeof(*map->to));
+	while (map->n < from->n_keywords)
+		map->to[map->n++] = KEYWORD_NONE;
+}
+
+/* What exists already comes along, whatever KEYWORDS_MAX says. */
+static int
+map_set(struct mailbox *m, const struct mailbox *from, const uint16_t *v,
+    size_t n, struct keyword_map *map, uint32_t *out, struct err *e)
+{
+	uint16_t *list = mem_alloc(n * sizeof(*list));
+	size_t n_list = 0;
+	int rc = 0;
+
+	map_grow(map, from);
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		uint16_t *to = &map->to[v[i]];
+
+		if (*to == KEYWORD_NONE)
+			rc = keywords_intern(
+			    m, mailbox_keyword(from, v[i]), to, e);
+		if (rc == 0)
+			n_list = insert_sorted(list, n_list, *to);
 	}
 	if (rc == 0)
 		rc = keyword_set_intern(m, list, n_list, out, e);
@@ -252,32 +338,24 @@ set_of_names(struct mailbox *m, const struct slice *names, size_t n, size_t max,
 }
 
 int
-keyword_set_of_names(struct mailbox *m, const struct slice *names, size_t n,
-    uint32_t *out, struct err *e)
-{
-	size_t max = m->account->store->opt.keywords_max;
-
-	return set_of_names(m, names, n, max != 0 ? max : SIZE_MAX, out, e);
-}
-
-int
 keyword_set_copy(struct mailbox *m, const struct mailbox *from, uint32_t set,
-    uint32_t *out, struct err *e)
+    struct keyword_map *map, uint32_t *out, struct err *e)
 {
 	size_t n;
 	const uint16_t *v = mailbox_keyword_set(from, set, &n);
-	struct slice *names;
 	int rc;
 
 	if (m == from || n == 0) {
 		*out = n == 0 ? 0 : set;
 		return 0;
 	}
-	names = mem_alloc(n * sizeof(*names));
-	for (size_t i = 0; i < n; i++)
-		names[i] = mailbox_keyword(from, v[i]);
-	/* what exists already comes along */
-	rc = set_of_names(m, names, n, SIZE_MAX, out, e);
-	free(names);
-	return rc;
+	if (!map->has_set || map->from_set != set) {
+		rc = map_set(m, from, v, n, map, &map->to_set, e);
+		if (rc != 0)
+			return rc;
+		map->from_set = set;
+		map->has_set = true;
+	}
+	*out = map->to_set;
+	return 0;
 }

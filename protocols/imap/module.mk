@@ -145,6 +145,14 @@ tests_unit_test_imap_turns_SOURCES = tests/unit/test_imap_turns.c \
 tests_unit_test_imap_turns_LDADD = $(IMAP_LIBS) libmaildir.a libbase.a \
 	$(SQLITE_LIBS) $(UTF8PROC_LIBS) -lcmocka
 
+# It counts how often names are compared.
+check_PROGRAMS += tests/unit/test_imap_keywords
+TESTS += tests/unit/test_imap_keywords
+tests_unit_test_imap_keywords_SOURCES = tests/unit/test_imap_keywords.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_imap_keywords_LDADD = $(tests_unit_test_imap_turns_LDADD)
+tests_unit_test_imap_keywords_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=slice_icmp
+
 # The transcripts once more, hibernated whenever nothing is left to do.
 check_PROGRAMS += tests/transcripts/run_imap_hibernated
 TESTS += tests/transcripts/run_imap_hibernated

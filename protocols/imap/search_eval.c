@@ -21,10 +21,15 @@ imap_search_close(struct imap_session *i)
 static bool
 has_keyword(struct imap_session *i, const struct message *m, struct slice name)
 {
-	size_t n, index = mailbox_keyword_find(i->mailbox, name);
 	const uint16_t *set;
+	size_t n, index;
 
-	if (index == SIZE_MAX || m->keywords == 0)
+	if (m->keywords == 0)
+		return false;
+	/* all names and all members may have to be looked at */
+	(void)imap_spend(i, 8 * mailbox_n_keywords(i->mailbox));
+	index = mailbox_keyword_find(i->mailbox, name);
+	if (index == SIZE_MAX)
 		return false;
 	set = mailbox_keyword_set(i->mailbox, m->keywords, &n);
 	for (size_t k = 0; k < n; k++)

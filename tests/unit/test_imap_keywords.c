@@ -1,0 +1,237 @@
+/*
+ * Messages with hundreds of keywords: STORE, COPY and SEARCH look at each name
+ * a few times for a command and not for each message, or one client's command
+ * would keep all others of its worker waiting for seconds.
+ */
+#include "base/log.h"
+#include "base/mem.h"
+#include "protocols/imap/session.h"
+#include "tests/support/maildir_fixture.h"
+
+enum {
+	MESSAGES = 60,
+	KEYWORDS = 200, /* of a command, all of one length */
+	/* Comparisons of two names: to find each of the command's among all is
+	 * half the square of their number, and done a few times. */
+	ONCE = KEYWORDS * KEYWORDS / 2,
+};
+
+/* Every comparison of names of one length comes here: see module.mk. */
+static size_t n_compared;
+int __real_slice_icmp(struct slice a, struct slice b);
+int __wrap_slice_icmp(struct slice a, struct slice b);
+
+int
+__wrap_slice_icmp(struct slice a, struct slice b)
+{
+	n_compared++;
+	return __real_slice_icmp(a, b);
+}
+
+/* --- a session ------------------------------------------------------------ */
+
+static struct session *client;
+static struct buf output;
+
+static void
+quiet(void *arg, enum log_level level, const char *ident, const char *line)
+{
+	(void)arg;
+	(void)level;
+	(void)ident;
+	(void)line;
+}
+
+/* Say a line, and run until all of it is done. */
+static void
+say(struct fixture *f, const char *line)
+{
+	enum step last = STEP_YIELD;
+
+	buf_put(&client->in, slice_str(line));
+	buf_puts(&client->in, "\r\n");
+	buf_reset(&output);
+	n_compared = 0;
+	while (last != STEP_WAIT_INPUT) {
+		last = client->ops->run(client, 5000, f->wall_ms);
+		buf_put(&output, buf_slice(&client->out));
+		buf_drain(&client->out, buf_len(&client->out));
+	}
+}
+
+/* A command with the keywords from the number on up to the other in its end. */
+static void
+say_keywords(struct fixture *f, const char *command, unsigned from, unsigned to)
+{
+	struct buf line;
+
+	buf_init(&line, 16 * KEYWORDS);
+	buf_puts(&line, command);
+	for (unsigned k = from; k < to; k++)
+		buf_putf(&line, "%skey%03u", k == from ? " (" : " ", k);
+	buf_putc(&line, ')');
+	say(f, buf_cstr(&line));
+	buf_fini(&line);
+}
+
+/* It is done, in silence, and without so many comparisons. */
+static void
+assert_quick(const char *end)
+{
+	struct slice last = SLICE("\r\n");
+
+	if (!slice_ends(buf_slice(&output), last) ||
+	    strstr(buf_cstr(&output), end) == NULL ||
+	    strstr(buf_cstr(&output), "FETCH (") != NULL)
+		fail_msg("%s", buf_cstr(&output));
+	if (n_compared > (size_t)8 * ONCE)
+		fail_msg("%zu comparisons", n_compared);
+}
+
+static int
+setup(void **state)
+{
+	const struct session_peer peer = { .user = "joe",
+		.client_addr = "::ffff:192.0.2.7",
+		.local_addr = "::1",
+		.tls = "",
+		.ident = "imapd" };
+	int rc = fixture_setup(state);
+	struct fixture *f = *state;
+
+	if (rc != 0)
+		return rc;
+	log_set_sink(quiet, NULL);
+	buf_init(&output, 1 << 20);
+	assert_int_equal(account_open(f->account, NULL), 0);
+	for (int n = 0; n < MESSAGES; n++)
+		(void)deliver(f, "", "text");
+	client = imap_session_new(&imap_options_default, &peer,
+	    account_get(f->store, f->path, ""), "L", "LOGIN", 5000);
+	say(f, "a SELECT INBOX");
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	client->ops->free(client);
+	buf_fini(&output);
+	log_set_sink(NULL, NULL);
+	return fixture_teardown(state);
+}
+
+/* --- the cases ------------------------------------------------------------ */
+
+static void
+store_of_one_set(void **state)
+{
+	struct fixture *f = *state;
+
+	say_keywords(f, "b STORE 1:* +FLAGS.SILENT", 0, KEYWORDS);
+	assert_quick("b OK STORE completed.");
+	say_keywords(f, "c STORE 1:* -FLAGS.SILENT", 0, KEYWORDS / 2);
+	assert_quick("c OK STORE completed.");
+	say_keywords(f, "d STORE 1:* FLAGS.SILENT", KEYWORDS / 4, KEYWORDS);
+	assert_quick("d OK STORE completed.");
+	say(f, "e SEARCH KEYWORD KEY050 UNKEYWORD key049");
+	assert_quick("* SEARCH 1 2 3");
+	say(f, "f SEARCH KEYWORD key049");
+	assert_quick("* SEARCH\r\n");
+}
+
+/* Each message has keywords that no other has. */
+static void
+give_each_its_own(struct fixture *f)
+{
+	for (unsigned n = 1; n <= MESSAGES; n++) {
+		char *command = mem_printf("g STORE %u FLAGS.SILENT", n);
+
+		say_keywords(f, command, n, n + KEYWORDS / 2);
+		assert_quick("g OK");
+		free(command);
+	}
+}
+
+static void
+store_of_many_sets(void **state)
+{
+	struct fixture *f = *state;
+
+	give_each_its_own(f);
+	say_keywords(f, "b STORE 1:* +FLAGS.SILENT", 50, KEYWORDS);
+	assert_quick("b OK STORE completed.");
+	say(f, "c SEARCH KEYWORD key010");
+	assert_quick("* SEARCH 1 2 3 4 5 6 7 8 9 10\r\n");
+	say(f, "d SEARCH UNKEYWORD key199");
+	assert_quick("* SEARCH\r\n");
+	say_keywords(f, "e STORE 1:* -FLAGS.SILENT", 3, KEYWORDS);
+	assert_quick("e OK STORE completed.");
+	say(f, "f SEARCH KEYWORD key002");
+	assert_quick("* SEARCH 1 2\r\n");
+	say(f, "g SEARCH KEYWORD key003");
+	assert_quick("* SEARCH\r\n");
+}
+
+/* RFC 7162 3.1.3: what others changed since, of other keywords, is no hindrance
+ * to the change; of the same ones it is. */
+static void
+store_unchanged_since(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t uids[MESSAGES];
+	struct mailbox *m;
+	struct view *v;
+	char *command;
+
+	give_each_its_own(f);
+	m = open_mailbox(f, "INBOX");
+	v = mailbox_view(m);
+	command = mem_printf("b STORE 1:* (UNCHANGEDSINCE %llu) +FLAGS.SILENT",
+	    (unsigned long long)view_highest_modseq(v));
+	view_unref(&v);
+	for (uint32_t n = 0; n < MESSAGES; n++)
+		uids[n] = n + 1;
+	assert_int_equal(
+	    run_flags(f, m, uids, MESSAGES, FLAGS_ADD, 0, "other"), 0);
+	assert_int_equal(
+	    run_flags(f, m, uids, 1, FLAGS_REMOVE, 0, "key050"), 0);
+	mailbox_close(&m);
+	say_keywords(f, command, 0, KEYWORDS);
+	free(command);
+	assert_non_null(strstr(buf_cstr(&output), "b OK [MODIFIED 1] "));
+	if (n_compared > (size_t)8 * ONCE)
+		fail_msg("%zu comparisons", n_compared);
+}
+
+static void
+copy_and_move(void **state)
+{
+	struct fixture *f = *state;
+
+	give_each_its_own(f);
+	say(f, "b CREATE INBOX.a");
+	say(f, "c COPY 1:* INBOX.a");
+	assert_quick("c OK [COPYUID ");
+	say(f, "d MOVE 1:* INBOX.a");
+	assert_quick("d OK ");
+	say(f, "e SELECT INBOX.a");
+	say(f, "f SEARCH KEYWORD key003");
+	assert_quick("* SEARCH 1 2 3 61 62 63\r\n");
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+		    store_of_one_set, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    store_of_many_sets, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    store_unchanged_since, setup, teardown),
+		cmocka_unit_test_setup_teardown(copy_and_move, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
