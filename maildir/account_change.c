@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/fsx.h"
 #include "base/mem.h"
 #include "maildir/account_change_impl.h"
 
@@ -53,13 +54,43 @@ change_bad_name(struct err *e, int rc)
 	return rc == 0 ? 0 : err_set(e, rc, "mailbox name: %s", err_name(rc));
 }
 
-void
-account_put_tmp(struct account *a, struct buf *out)
+static char *
+tree_name(struct account *a, const char *prefix)
 {
 	struct file_unique u = store_unique(a->store, store_wall(a->store));
+	struct buf path;
+	char *copy;
 
-	buf_puts(out, "tmp/postern-deleted.");
-	file_name_tmp(out, &u);
+	buf_init(&path, 1024);
+	buf_puts(&path, "tmp/");
+	buf_puts(&path, prefix);
+	file_name_tmp(&path, &u);
+	copy = mem_strdup(buf_cstr(&path));
+	buf_fini(&path);
+	return copy;
+}
+
+char *
+tree_name_work(struct account *a)
+{
+	return tree_name(a, TREE_WORK);
+}
+
+char *
+tree_name_gone(struct account *a)
+{
+	return tree_name(a, TREE_GONE);
+}
+
+void
+tree_give_up(struct account *a, const char *work)
+{
+	char *gone = tree_name_gone(a);
+
+	/* else it is swept up when it is old */
+	if (fsx_rename(a->root_fd, work, a->root_fd, gone) == 0)
+		a->sweep = true;
+	free(gone);
 }
 
 /* --- the line ------------------------------------------------------------- */
@@ -120,8 +151,8 @@ job_free(struct change_job *j)
 		(void)close(j->root_fd);
 	list_free(j->list, j->n);
 	free(j->dir);
-	free(j->tmp);
-	free(j->tmp2);
+	free(j->work);
+	free(j->gone);
 	free(j->name);
 	change_acl_free(&j->acl);
 	free(j);
@@ -150,19 +181,6 @@ account_change_abandon(struct account *a)
 	a->change_job = NULL;
 }
 
-static char *
-tmp_path(struct account *a)
-{
-	struct buf tmp;
-	char *copy;
-
-	buf_init(&tmp, 1024);
-	account_put_tmp(a, &tmp);
-	copy = mem_strdup(buf_cstr(&tmp));
-	buf_fini(&tmp);
-	return copy;
-}
-
 static struct change_job *
 job_new(struct account_change *c)
 {
@@ -174,8 +192,8 @@ job_new(struct account_change *c)
 	if (j->root_fd < 0)
 		j->rc = err_sys(&j->e, "open %s", c->a->path);
 	j->dir = mem_strdup(buf_cstr(&c->job_dir));
-	j->tmp = tmp_path(c->a);
-	j->tmp2 = tmp_path(c->a);
+	j->work = tree_name_work(c->a);
+	j->gone = tree_name_gone(c->a);
 	j->name = mem_strdup(c->name);
 	j->list = c->list;
 	j->n = c->n_list;
@@ -196,8 +214,8 @@ run_job(void *arg)
 {
 	struct change_job *j = arg;
 
-	if (j->rc == 0)
-		j->rc = j->run(j, &j->e);
+	if (j->rc == 0 && (j->rc = j->run(j, &j->e)) != 0 && !j->made)
+		(void)!fsx_rename(j->root_fd, j->work, j->root_fd, j->gone);
 	return 0;
 }
 

@@ -17,9 +17,10 @@
 struct change_job {
 	struct account *a; /* NULL: it is gone */
 	int root_fd;
-	char *dir, *tmp, *tmp2; /* directories; paths below tmp/ */
-	char *name;		/* of a mailbox */
-	char **list;		/* directories */
+	char *dir;
+	char *work, *gone; /* paths below tmp/ */
+	char *name;	   /* of a mailbox */
+	char **list;	   /* directories */
 	size_t n;
 	bool fill; /* dir is there, and is to become a mailbox */
 	bool on;
@@ -75,8 +76,17 @@ struct account_change *change_new(struct account *a,
     const struct slice *to) MUST_USE;
 /* err_set() of a name's fault, or 0. */
 int change_bad_name(struct err *e, int rc);
-/* A path below tmp/ for something put together or torn down there. */
-void account_put_tmp(struct account *a, struct buf *out);
+
+/*
+ * Paths below tmp/, to be freed: for a tree that is put together, or that may
+ * yet be put back; and for one that nobody wants any more.  The sweeps of all
+ * processes remove what has a name of the latter kind (tidy.c), and nothing
+ * else that isn't old.
+ */
+char *tree_name_work(struct account *a) MUST_USE;
+char *tree_name_gone(struct account *a) MUST_USE;
+/* Nobody wants the tree any more. */
+void tree_give_up(struct account *a, const char *work);
 
 /* --- create.c ------------------------------------------------------------- */
 

@@ -3,7 +3,8 @@
  *
  * A new mailbox is put together below tmp/, synced, and renamed into place, so
  * that it appears whole or not at all; its row follows.  One that is removed is
- * renamed to tmp/ in the transaction that removes its row, and swept up later.
+ * renamed to tmp/ in the transaction that removes its row, and once more when
+ * that is committed: then it may be swept up, by any process.
  * A crash in between leaves a row without a directory, which CREATE drops, or a
  * directory without a row, which gets one when it is opened.
  */
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/fsx.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "maildir/account_change_impl.h"
 #include "maildir/acl_file.h"
@@ -70,11 +72,11 @@ make_dir(struct change_job *j, struct err *e)
 {
 	int rc;
 
-	if (fsx_mkdir(j->root_fd, j->tmp, 0700) < 0)
-		return err_sys(e, "mkdir %s", j->tmp);
-	if ((rc = fill_dir(j->root_fd, j->tmp, e)) != 0)
+	if (fsx_mkdir(j->root_fd, j->work, 0700) < 0)
+		return err_sys(e, "mkdir %s", j->work);
+	if ((rc = fill_dir(j->root_fd, j->work, e)) != 0)
 		return rc;
-	if (fsx_rename(j->root_fd, j->tmp, j->root_fd, j->dir) < 0)
+	if (fsx_rename(j->root_fd, j->work, j->root_fd, j->dir) < 0)
 		return err_sys(e, "rename to %s", j->dir);
 	j->made = true;
 	return 0;
@@ -120,19 +122,20 @@ has_mail(int root_fd, const char *dir)
 void
 create_unmake(struct account *a, const char *dir)
 {
-	struct buf tmp;
+	char *work;
 
 	if (has_mail(a->root_fd, dir))
 		return;
-	buf_init(&tmp, 1024);
-	account_put_tmp(a, &tmp);
-	if (fsx_rename(a->root_fd, dir, a->root_fd, buf_cstr(&tmp)) == 0 &&
-	    /* delivered meanwhile */
-	    (!has_mail(a->root_fd, buf_cstr(&tmp)) ||
-		fsx_rename_new(a->root_fd, buf_cstr(&tmp), a->root_fd, dir) <
-		    0))
-		a->sweep = true;
-	buf_fini(&tmp);
+	work = tree_name_work(a);
+	if (fsx_rename(a->root_fd, dir, a->root_fd, work) < 0)
+		;
+	else if (!has_mail(a->root_fd, work))
+		tree_give_up(a, work);
+	/* delivered meanwhile */
+	else if (fsx_rename_new(a->root_fd, work, a->root_fd, dir) < 0)
+		log_error("maildir: mail is left in %s path=%s mailbox=%s",
+		    work, a->path, dir);
+	free(work);
 }
 
 /* Within a transaction.  *id: the row that there was, or 0. */
@@ -236,8 +239,12 @@ before_delete(struct change_job *j, struct err *e)
 	return acl_before_delete(j->root_fd, j->dir, &j->unique, e);
 }
 
+/*
+ * Until the commit another process must not take the tree for one that is
+ * deleted: it may have to be put back.
+ */
 static int
-remove_dir(struct account *a, const char *dir, const char *tmp, int64_t *id,
+remove_dir(struct account *a, const char *dir, const char *work, int64_t *id,
     struct err *e)
 {
 	int rc;
@@ -245,15 +252,18 @@ remove_dir(struct account *a, const char *dir, const char *tmp, int64_t *id,
 	if ((rc = db_begin(&a->db, e)) != 0)
 		return rc;
 	if ((rc = drop_row(a, slice_str(dir), id, e)) == 0 &&
-	    fsx_rename(a->root_fd, dir, a->root_fd, tmp) < 0)
+	    fsx_rename(a->root_fd, dir, a->root_fd, work) < 0)
 		rc = err_sys(e, "rename %s", dir);
 	if (rc != 0) {
 		db_rollback(&a->db);
 		return rc;
 	}
-	rc = db_commit(&a->db, e);
-	if (rc != 0 && fsx_rename(a->root_fd, tmp, a->root_fd, dir) < 0)
-		a->sweep = true; /* it is gone, but for its row */
+	if ((rc = db_commit(&a->db, e)) == 0)
+		tree_give_up(a, work);
+	else if (fsx_rename(a->root_fd, work, a->root_fd, dir) < 0)
+		log_error("maildir: not deleted, but left in %s path=%s "
+			  "mailbox=%s",
+		    work, a->path, dir);
 	return rc;
 }
 
@@ -262,16 +272,15 @@ run_delete(struct account_change *c, struct err *e)
 {
 	struct account *a = c->a;
 	struct mailbox *m;
-	struct buf tmp;
 	int64_t id = 0;
+	char *work;
 	int rc;
 
 	if ((rc = account_open(a, e)) != 0)
 		return rc;
-	buf_init(&tmp, 1024);
-	account_put_tmp(a, &tmp);
-	rc = remove_dir(a, buf_cstr(&c->dir), buf_cstr(&tmp), &id, e);
-	buf_fini(&tmp);
+	work = tree_name_work(a);
+	rc = remove_dir(a, buf_cstr(&c->dir), work, &id, e);
+	free(work);
 	if (rc != 0)
 		return account_db_failed(a, rc);
 	if (id != 0)
@@ -279,7 +288,6 @@ run_delete(struct account_change *c, struct err *e)
 	if ((m = mailbox_find_dir(a, buf_slice(&c->dir))) != NULL)
 		mailbox_set_gone(m);
 	acl_deleted(a->root_fd, buf_cstr(&c->dir));
-	a->sweep = true;
 	tidy_sweep(a);
 	/* counted anew by whoever asks next */
 	if (quota_active(a))

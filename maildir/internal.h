@@ -529,6 +529,10 @@ bool room_made_for(struct account *a, int rc);
  * directories and a bounded number of files of each at a time.  at: so many
  * are done; returns what to go on with, 0: that was all. */
 unsigned tidy_tmps(struct account *a, unsigned at, int64_t wall_ms);
+/* What the names of trees in tmp/ begin with: account_change_impl.h. */
+#define TREE_WORK "postern-work."
+#define TREE_GONE "postern-deleted."
+
 /* Have some files of deleted trees removed, if a->sweep says that there may be
  * any, by a sync thread; see what the last time left. */
 void tidy_sweep(struct account *a);

@@ -131,10 +131,10 @@ make(struct change_job *j, const char *target, struct err *e)
 
 	if (rc != 0 || is_dir(j->root_fd, j->dir))
 		return rc;
-	if (fsx_mkdir(j->root_fd, j->tmp, 0700) < 0)
-		return err_sys(e, "mkdir %s", j->tmp);
-	if ((rc = fill(j->root_fd, j->tmp, target, e)) == 0 &&
-	    fsx_rename(j->root_fd, j->tmp, j->root_fd, j->dir) < 0)
+	if (fsx_mkdir(j->root_fd, j->work, 0700) < 0)
+		return err_sys(e, "mkdir %s", j->work);
+	if ((rc = fill(j->root_fd, j->work, target, e)) == 0 &&
+	    fsx_rename(j->root_fd, j->work, j->root_fd, j->dir) < 0)
 		rc = err_sys(e, "rename to %s", j->dir);
 	return rc;
 }
@@ -153,7 +153,7 @@ drop(struct change_job *j, const char *path, struct err *e)
 	free(nick);
 	if (!there)
 		return err_set(e, ERR_NOT_FOUND, "not subscribed");
-	if (fsx_rename(j->root_fd, path, j->root_fd, j->tmp) < 0)
+	if (fsx_rename(j->root_fd, path, j->root_fd, j->gone) < 0)
 		return err_sys(e, "rename %s", path);
 	return 0;
 }

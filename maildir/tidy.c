@@ -6,6 +6,7 @@
 
 #include "base/fsx.h"
 #include "base/mem.h"
+#include "base/num.h"
 #include "maildir/dir.h"
 #include "maildir/edit.h"
 #include "maildir/name.h"
@@ -118,8 +119,7 @@ enum { SWEEP_NAMES = 64 * 1024 };
 
 /*
  * What a thread works on: an unlink of a file may take a tenth of a ms.  Trees
- * that come meanwhile are none of its business: a change may yet put them back,
- * or they are being made.
+ * that come meanwhile are for the next time.
  */
 struct sweep {
 	int tmp_fd;
@@ -132,8 +132,30 @@ struct sweeping {
 	struct sweep *sweep;
 };
 
+/*
+ * A tree that is being made, or that a change may yet put back, is left alone,
+ * whichever process does so; unless it is so old that its process must have
+ * ended.  Its name tells: not all file systems note when it was renamed.
+ */
+static bool
+is_nobodys(struct slice name, int64_t wall_ms)
+{
+	const struct slice gone = SLICE(TREE_GONE), work = SLICE(TREE_WORK);
+	struct slice word;
+	uint64_t made_s;
+
+	if (slice_starts(name, gone))
+		return true;
+	if (!slice_starts(name, work))
+		return false;
+	name = slice_skip(name, work.n);
+	return slice_split(&name, '.', &word) && num_u64(word, &made_s) &&
+	    made_s < INT64_MAX / 1000 - TMP_AGE_S &&
+	    (int64_t)made_s + TMP_AGE_S < wall_ms / 1000;
+}
+
 static void
-find_trees(struct sweep *s)
+find_trees(struct sweep *s, int64_t wall_ms)
 {
 	struct dir_reader r;
 	struct slice name;
@@ -142,7 +164,7 @@ find_trees(struct sweep *s)
 		return;
 	while (dir_reader_next(&r, &name) &&
 	    buf_len(&s->names) + name.n < SWEEP_NAMES)
-		if (slice_starts(name, SLICE("postern-deleted.")))
+		if (is_nobodys(name, wall_ms))
 			buf_put(&s->names, slice_of(name.p, name.n + 1));
 	dir_reader_close(&r);
 }
@@ -182,7 +204,7 @@ start_sweep(struct account *a)
 	s = MEM_NEW(struct sweep);
 	s->tmp_fd = fd;
 	buf_init(&s->names, SWEEP_NAMES + NAME_MAX);
-	find_trees(s);
+	find_trees(s, store_wall(a->store));
 	if (buf_len(&s->names) == 0) {
 		sweep_drop(s);
 		return;
@@ -213,8 +235,7 @@ end_sweep(struct account *a)
 void
 tidy_sweep(struct account *a)
 {
-	/* a thread may be making a tree of such a name */
-	if (!end_sweep(a) || !a->sweep || a->change_job != NULL)
+	if (!end_sweep(a) || !a->sweep)
 		return;
 	start_sweep(a);
 	(void)end_sweep(a);

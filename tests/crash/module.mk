@@ -29,6 +29,12 @@ tests_crash_test_courier_SOURCES = tests/crash/test_courier.c $(TESTS_CRASH_SRC)
 tests_crash_test_courier_LDFLAGS = $(TESTS_CRASH_LD)
 tests_crash_test_courier_LDADD = $(TESTS_CRASH_LIBS)
 
+check_PROGRAMS += tests/crash/test_sweep
+TESTS += tests/crash/test_sweep
+tests_crash_test_sweep_SOURCES = tests/crash/test_sweep.c $(TESTS_CRASH_SRC)
+tests_crash_test_sweep_LDFLAGS = $(TESTS_CRASH_LD)
+tests_crash_test_sweep_LDADD = $(TESTS_CRASH_LIBS)
+
 check_PROGRAMS += tests/crash/test_power
 TESTS += tests/crash/test_power
 tests_crash_test_power_SOURCES = tests/crash/test_power.c \

@@ -133,6 +133,35 @@ run_mailboxes(struct world *w)
 	world_append(w, "INBOX.N", "new3");
 }
 
+/* More rows than go at a time. */
+static void
+prepare_sweep(struct world *w)
+{
+	world_some_mail(w);
+	world_append(w, "INBOX.T", "old1");
+	world_append(w, "INBOX.T", "old2");
+	world_cache_all(w, "INBOX.T");
+}
+
+/* What a deleted mailbox has left goes, while one of its name is used. */
+static void
+run_sweep(struct world *w)
+{
+	struct account *a = w->f->account;
+
+	world_delete(w, "INBOX.T");
+	for (int i = 0; i < 6; i++) {
+		(void)store_tick(w->f->store, 1, w->f->wall_ms);
+		if (i == 1)
+			world_append(w, "INBOX", "new1");
+		if (i == 3)
+			world_create(w, "INBOX.T");
+	}
+	assert_true(!a->rows_left || w->l->refused != 0);
+	world_append(w, "INBOX.T", "new2");
+	world_look(w, "INBOX.T");
+}
+
 static void
 run_rename_inbox(struct world *w)
 {
@@ -428,6 +457,7 @@ static const struct script own[] = {
 	{ "expunge", world_some_mail, run_expunges, NULL, false },
 	{ "expunge-always", world_some_mail, run_expunges, NULL, true },
 	{ "mailboxes", world_some_mail, run_mailboxes, NULL, false },
+	{ "sweep", prepare_sweep, run_sweep, NULL, false },
 	{ "rename-inbox", world_some_mail, run_rename_inbox, NULL, false },
 	{ "deliveries", prepare_deliveries, run_deliveries, NULL, false },
 	{ "import", prepare_import, run_import, NULL, false },

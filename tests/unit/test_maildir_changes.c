@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include "base/fsx.h"
+#include "base/mem.h"
 #include "base/syncer.h"
+#include "maildir/internal.h"
 #include "tests/support/maildir_fixture.h"
 
 enum { RENAMES_MAX = 20 };
@@ -568,10 +570,38 @@ test_swept(void **state)
 	mailbox_close(&m);
 }
 
+/* What a process is at work on isn't swept up by another, unless it is so old
+ * that the process must have ended. */
+static void
+test_not_swept(void **state)
+{
+	struct fixture *f = *state;
+	const long long now_s = f->wall_ms / 1000;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	char *young = mem_printf("tmp/postern-work.%lld.M1P1_1.host", now_s);
+	char *old =
+	    mem_printf("tmp/postern-work.%lld.M1P1_1.host", now_s - 37 * 3600);
+
+	assert_int_equal(mkdir(fixture_path(f, young), 0700), 0);
+	assert_int_equal(mkdir(fixture_path(f, old), 0700), 0);
+	for (int i = 0; i < 3; i++) {
+		f->account->sweep = true;
+		(void)store_tick(f->store, 1, f->wall_ms);
+		do_held();
+	}
+	assert_int_equal(access(fixture_path(f, young), F_OK), 0);
+	assert_int_not_equal(access(fixture_path(f, old), F_OK), 0);
+	free(young);
+	free(old);
+	mailbox_close(&m);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+		    test_not_swept, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_swept, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_busy, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_given_up, setup, teardown),
