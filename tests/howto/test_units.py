@@ -79,4 +79,4 @@ def test_a_confined_server_serves_and_stops(confined):
         os.kill(s.workers()[0], signal.SIGSTOP)
         s.signal(signal.SIGTERM)
         wait_for(lambda: s.processes["posternd"].poll() is not None,
-                 "the end, with a worker that hangs", 30)
+                 "the end, with a worker that hangs")
