@@ -494,6 +494,33 @@ def test_every_mechanism_is_fuzzed():
     assert len(names) >= 10 and names <= seeds
 
 
+# What the archive has beyond the sources: what autoreconf makes.
+MADE = {"Makefile.in", "aclocal.m4", "config.h.in", "configure"}
+
+
+def test_the_archive_holds_all_sources_and_nothing_else(tmp_path):
+    """Whatever tests and builds have left in the folders that are packed."""
+    if BUILD is None:
+        pytest.skip("needs a build: top_builddir is not set")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=TOP, text=True,
+                            capture_output=True) \
+        if (TOP / ".git").exists() and shutil.which("git") else None
+    if listed is None or listed.returncode != 0:
+        pytest.skip("no git tells which files are the sources")
+    folder = tmp_path / "archive"
+    env = {k: v for k, v in os.environ.items() if k != "MAKEFLAGS"}
+    done = subprocess.run(["make", "-s", "distdir", f"distdir={folder}"],
+                          cwd=BUILD, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    packed = {str(p.relative_to(folder)) for p in folder.rglob("*")
+              if p.is_file()}
+    packed = {p for p in packed - MADE if not p.startswith("build-aux/")}
+    sources = set(filter(None, listed.stdout.split("\0")))
+    assert packed - sources == set()
+    assert {p for p in sources - packed
+            if p == ".clang-format" or not p.startswith(".")} == set()
+
+
 if __name__ == "__main__":
     if not (TOP / ".git").exists():
         print("not a checkout")
