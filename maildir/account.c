@@ -77,29 +77,19 @@ int
 account_list(struct account *a, struct mailbox_list *out, struct err *e)
 {
 	struct collect c = { 0 };
-	struct mailbox_list subscribed;
 	int rc;
 
 	if ((rc = account_open(a, e)) != 0)
 		return rc;
 	collect_init(&c);
 	collect_add(&c, SLICE("INBOX"), marked(a->root_fd, ""));
-	if ((rc = collect_dirs(a, &c, e)) != 0 ||
-	    (rc = account_subscriptions(a, &subscribed, e)) != 0)
-		goto fail;
-	for (size_t i = 0; i < subscribed.n; i++) {
-		if (!name_valid(subscribed.v[i].name))
-			continue; /* not of this account */
-		collect_add(&c, subscribed.v[i].name,
-		    MAILBOX_SUBSCRIBED | MAILBOX_NOSELECT);
+	if ((rc = collect_dirs(a, &c, e)) != 0) {
+		collect_fini(&c);
+		return rc;
 	}
-	mailbox_list_fini(&subscribed);
 	collect_parents(&c, SLICE("INBOX"));
 	collect_finish(&c, out);
 	return 0;
-fail:
-	collect_fini(&c);
-	return rc;
 }
 
 int
@@ -120,7 +110,7 @@ account_subscriptions(
 	rest = buf_slice(&file);
 	while (slice_split(&rest, '\n', &name))
 		if (name_valid(name) || shared_name_valid(name))
-			collect_add(&c, name, MAILBOX_SUBSCRIBED);
+			collect_add(&c, name, 0);
 	shared_link_subscriptions(a, &c);
 	collect_finish(&c, out);
 out:

@@ -48,7 +48,7 @@ collect_nick(int dirfd, struct slice nick, unsigned *left, struct collect *out)
 		name_put_decoded(&name, folder);
 		if (is_dir(dir_reader_fd(&r), (const char *)folder.p) &&
 		    buf_ok(&name) && shared_link_name_valid(buf_slice(&name)))
-			collect_add(out, buf_slice(&name), MAILBOX_SUBSCRIBED);
+			collect_add(out, buf_slice(&name), 0);
 	}
 	buf_fini(&name);
 	dir_reader_close(&r);

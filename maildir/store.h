@@ -106,9 +106,8 @@ int account_open(struct account *a, struct err *e) MUST_USE;
 enum mailbox_attr {
 	MAILBOX_NOSELECT = 1, /* only a parent of others */
 	MAILBOX_HAS_CHILDREN = 2,
-	MAILBOX_SUBSCRIBED = 4,
-	MAILBOX_MARKED = 8, /* new/ is not empty (INBOX, or all if cheap) */
-	MAILBOX_UNMARKED = 16,
+	MAILBOX_MARKED = 4, /* new/ is not empty (INBOX, or all if cheap) */
+	MAILBOX_UNMARKED = 8,
 };
 
 struct mailbox_entry {
@@ -122,10 +121,8 @@ struct mailbox_list {
 	void *store; /* the names' memory */
 };
 
-/*
- * All mailboxes, their missing parents (\Noselect), and with subscribed also
- * names that are only subscribed to.  Free by mailbox_list_fini().
- */
+/* All mailboxes, and their missing parents (\Noselect).  Free by
+ * mailbox_list_fini(). */
 int account_list(
     struct account *a, struct mailbox_list *out, struct err *e) MUST_USE;
 /* The names subscribed to, whether they exist or not. */

@@ -156,13 +156,25 @@ put_line(struct imap_session *i, struct slice name, unsigned attrs)
 
 /* --- LSUB ---------------------------------------------------------------- */
 
+/* INBOX first, then by bytes, as the store has them. */
+static int
+order_entries(const void *x, const void *y)
+{
+	const struct mailbox_entry *a = x, *b = y;
+	bool ia = slice_eq(a->name, SLICE("INBOX"));
+	bool ib = slice_eq(b->name, SLICE("INBOX"));
+
+	if (ia != ib)
+		return ia ? -1 : 1;
+	return slice_cmp(a->name, b->name);
+}
+
 static bool
 is_subscribed(const struct mailbox_list *l, struct slice name)
 {
-	for (size_t k = 0; k < l->n; k++)
-		if (slice_eq(l->v[k].name, name))
-			return true;
-	return false;
+	const struct mailbox_entry key = { .name = name };
+
+	return bsearch(&key, l->v, l->n, sizeof(*l->v), order_entries) != NULL;
 }
 
 /* Whether name is parent or stands below it. */
@@ -197,19 +209,6 @@ put_parents(struct imap_session *i, const struct list_args *a)
 }
 
 /* --- the namespace's prefix ---------------------------------------------- */
-
-/* INBOX first, then by bytes, as the store has them. */
-static int
-order_entries(const void *x, const void *y)
-{
-	const struct mailbox_entry *a = x, *b = y;
-	bool ia = slice_eq(a->name, SLICE("INBOX"));
-	bool ib = slice_eq(b->name, SLICE("INBOX"));
-
-	if (ia != ib)
-		return ia ? -1 : 1;
-	return slice_cmp(a->name, b->name);
-}
 
 /* What is below "INBOX.shared" is told whole (imap_name_shown()), so "shared",
  * if there is such a mailbox, is told as the parent of none. */
