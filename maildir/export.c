@@ -23,7 +23,9 @@ enum export_state {
 	EXPORT_WRITE,
 	EXPORT_SYNC,
 	EXPORT_ANNOUNCE,
+	EXPORT_SYNC_LOG,
 	EXPORT_PLACE,
+	EXPORT_SYNC_DIRS,
 	EXPORT_NOTE,
 	EXPORT_DONE,
 };
@@ -194,14 +196,25 @@ piece(struct export *x, int (*fn)(struct export_files *, struct err *),
 	return STEP_YIELD;
 }
 
-static void
-start_sync(struct export *x, struct waker waker)
+/* The files, what is announced of them, or when they are in place, their
+ * directories. */
+static int
+start_sync(struct export *x, struct waker waker, struct err *e)
 {
 	struct sync_fds fds = { 0 };
+	int rc = 0;
 
-	export_files_sync_fds(&x->files, &fds);
+	if (x->state == EXPORT_SYNC)
+		export_files_sync_fds(&x->files, &fds);
+	else if (x->state == EXPORT_SYNC_LOG)
+		rc = account_sync_fds(x->a, &fds, e);
+	else
+		rc = export_files_sync_dirs(&x->files, &fds, e);
+	if (rc != 0)
+		return rc;
 	x->syncing = true;
 	sync_start(&x->sync, x->a->store->opt.syncer, x->a, &fds, waker);
+	return 0;
 }
 
 /* Note the prints of all: before they are placed, or after it. */
@@ -261,7 +274,7 @@ announce(struct export *x, struct err *e)
 		return rc;
 	rc = commit(x, note_prints(x, false, e), e);
 	if (rc == 0)
-		x->state = EXPORT_PLACE;
+		x->state = EXPORT_SYNC_LOG;
 	return rc;
 }
 
@@ -314,7 +327,7 @@ place(struct export *x, int64_t wall_ms, struct err *e)
 	if (lock)
 		courier_lock_release(root_fd, m->dir);
 	if (rc == 0)
-		x->state = EXPORT_NOTE;
+		x->state = EXPORT_SYNC_DIRS;
 	return rc;
 }
 
@@ -333,18 +346,21 @@ refresh(struct export *x, struct waker waker, int64_t now_ms, int64_t wall_ms,
 }
 
 static enum step
-sync_files(struct export *x, struct waker waker, int *rc, struct err *e)
+sync_some(struct export *x, struct waker waker, enum export_state next, int *rc,
+    struct err *e)
 {
-	if (!x->syncing)
-		start_sync(x, waker);
+	if (!x->syncing && (*rc = start_sync(x, waker, e)) != 0)
+		return STEP_YIELD;
 	if (sync_busy(&x->sync)) {
 		sync_rewake(&x->sync, waker);
 		return STEP_WAIT_SYNC;
 	}
 	x->syncing = false;
-	if (x->sync.error != 0)
+	if (x->state == EXPORT_SYNC_LOG)
+		*rc = account_synced(x->a, &x->sync);
+	else if (x->sync.error != 0)
 		*rc = err_set(e, err_of_errno(x->sync.error), "sync failed");
-	x->state = EXPORT_ANNOUNCE;
+	x->state = next;
 	return STEP_YIELD;
 }
 
@@ -366,13 +382,17 @@ advance(struct export *x, struct waker waker, int64_t now_ms, int64_t wall_ms,
 	case EXPORT_WRITE:
 		return piece(x, export_files_write, EXPORT_SYNC, rc, e);
 	case EXPORT_SYNC:
-		return sync_files(x, waker, rc, e);
+		return sync_some(x, waker, EXPORT_ANNOUNCE, rc, e);
 	case EXPORT_ANNOUNCE:
 		*rc = account_db_failed(x->a, announce(x, e));
 		return STEP_NEXT;
+	case EXPORT_SYNC_LOG:
+		return sync_some(x, waker, EXPORT_PLACE, rc, e);
 	case EXPORT_PLACE:
 		*rc = place(x, wall_ms, e);
 		return STEP_NEXT;
+	case EXPORT_SYNC_DIRS:
+		return sync_some(x, waker, EXPORT_NOTE, rc, e);
 	case EXPORT_NOTE:
 		*rc = account_db_failed(x->a, note(x, e));
 		if (*rc == 0) {

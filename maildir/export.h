@@ -9,12 +9,12 @@
  *
  * It is never done for a session, but after a minute of quiet, at stop, or
  * when somebody asks for it.  Order for each mailbox: refresh it; write the
- * files to tmp/; sync them; note that files of these prints are to come; under
- * Courier's lock (tmp/courier.lock) rename them into place, or begin again if
- * Courier wrote its own since they were read, for as long as one waits for the
- * lock; note their prints as those that are there, and what was exported.  A
- * crash before the last leaves it to be done again; none of the files is taken
- * for Courier's then.
+ * files to tmp/; sync them; note, and sync, that files of these prints are to
+ * come; under Courier's lock (tmp/courier.lock) rename them into place, or
+ * begin again if Courier wrote its own since they were read, for as long as
+ * one waits for the lock; sync their directories; note their prints as those
+ * that are there, and what was exported.  A crash before the last leaves it to
+ * be done again; none of the files is taken for Courier's then.
  */
 #ifndef MAILDIR_EXPORT_H
 #define MAILDIR_EXPORT_H

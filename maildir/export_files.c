@@ -33,6 +33,7 @@ export_files_begin(struct export_files *f, struct mailbox *m)
 		.seq = 1 };
 	for (int i = 0; i < EXPORT_N_FILES; i++)
 		f->fd[i] = -1;
+	f->dir_fd[0] = f->dir_fd[1] = -1;
 	pop3_ids_init(&f->ids);
 	f->used = mem_zalloc(f->n_used + 1, sizeof(*f->used));
 	listing_begin(&f->list, f->v);
@@ -122,6 +123,9 @@ export_files_fini(struct export_files *f)
 			(void)!fsx_unlink(f->m->account->root_fd, f->tmp[i]);
 		free(f->tmp[i]);
 	}
+	for (size_t i = 0; i < NELEMS(f->dir_fd); i++)
+		if (f->dir_fd[i] >= 0)
+			(void)close(f->dir_fd[i]);
 	view_unref(&f->v);
 	pop3_ids_fini(&f->ids);
 	listing_fini(&f->list);
@@ -376,5 +380,27 @@ export_files_place(struct export_files *f, int64_t wall_ms, struct err *e)
 	/* What had been merged into the old list is in the new one. */
 	if (rc == 0)
 		courier_keywords_tidy(a->root_fd, f->m->dir, wall_ms / 1000);
+	return rc;
+}
+
+int
+export_files_sync_dirs(
+    struct export_files *f, struct sync_fds *fds, struct err *e)
+{
+	static const char *const dirs[] = { ".", KEYWORD_DIR };
+	struct buf path;
+	int rc = 0;
+
+	for (size_t i = 0; i < NELEMS(dirs) && rc == 0; i++) {
+		buf_init(&path, 2048);
+		mailbox_put_path(f->m, &path, dirs[i]);
+		f->dir_fd[i] =
+		    fsx_open_dir(f->m->account->root_fd, buf_cstr(&path));
+		/* without keywords it needn't be there */
+		if (f->dir_fd[i] < 0 && (i == 0 || errno != ENOENT))
+			rc = err_sys(e, "open %s", buf_cstr(&path));
+		sync_fds_add(fds, f->dir_fd[i], SYNC_FILE);
+		buf_fini(&path);
+	}
 	return rc;
 }

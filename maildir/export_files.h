@@ -35,6 +35,7 @@ struct export_files {
 	size_t n_keywords; /* of numbers */
 	int fd[EXPORT_N_FILES]; /* below tmp/, -1: not made */
 	char *tmp[EXPORT_N_FILES];
+	int dir_fd[2];			     /* to be synced, or -1 */
 	struct print prints[EXPORT_N_FILES]; /* of those that were written */
 	enum export_file which;		     /* being written */
 	uint32_t seq;			     /* the next message */
@@ -52,6 +53,10 @@ int export_files_look(struct export_files *f, struct err *e) MUST_USE;
 /* Rename them into place. */
 int export_files_place(
     struct export_files *f, int64_t wall_ms, struct err *e) MUST_USE;
+/* The directories that they were put into: it must not be known that a file is
+ * there before it is, even if the power goes. */
+int export_files_sync_dirs(
+    struct export_files *f, struct sync_fds *fds, struct err *e) MUST_USE;
 /* What was not placed is removed.  A zeroed one may be handed in. */
 void export_files_fini(struct export_files *f);
 

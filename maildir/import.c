@@ -371,4 +371,6 @@ import_stop(struct mailbox *m, bool left)
 		import_free(&m->imported.check);
 	if (!left || is_left(m->imported.finish))
 		import_free(&m->imported.finish);
+	if (!left)
+		import_drop_renaming(m);
 }

@@ -37,6 +37,7 @@ struct print {
 };
 
 struct import;
+struct renaming;
 
 /* What a mailbox remembers of its foreign files. */
 struct imported {
@@ -48,6 +49,10 @@ struct imported {
 	uint32_t list_below;
 	/* under way, of import_check() and import_finish() */
 	struct import *check, *finish;
+	/* import_updates.c: files of updates that were taken over, and of which
+	 * time (of the wall) rows are of no use any more */
+	struct renaming *renaming;
+	int64_t forget_ms;
 };
 
 struct mailbox;

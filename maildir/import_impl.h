@@ -7,6 +7,7 @@
 #define MAILDIR_IMPORT_IMPL_H
 
 #include "maildir/adopt.h"
+#include "maildir/foreign_impl.h"
 #include "maildir/import.h"
 #include "maildir/pop3_import.h"
 
@@ -64,7 +65,8 @@ int import_open_keywords(
 /* 1: there is more; 0: has_keywords tells what came of it; ERR_*. */
 int import_read_keywords(struct import *in, int *work, struct err *e) MUST_USE;
 /*
- * Adopt those of some messages; updates that were are renamed.  modseq: what
+ * Adopt those of some messages; updates that were are renamed when that is
+ * durable, whatever becomes of *in.  modseq: what
  * the other server had when it wrote a list that is new; 0: nothing is known.
  * 1: there are more; 0; ERR_*.
  */
@@ -73,5 +75,7 @@ int import_adopt_keywords(
 /* All are adopted; within a transaction.  in->waiting tells whether an update
  * is left for the next time. */
 int import_end_keywords(struct import *in, struct err *e) MUST_USE;
+/* What is to be renamed is left for the next time. */
+void import_drop_renaming(struct mailbox *m);
 
 #endif

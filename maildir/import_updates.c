@@ -9,11 +9,22 @@
  * update asks, within his own transaction, whether the file is still there, and
  * whether there is such a row: then all that is left to do is to rename it.
  *
- * The row may go when the file isn't there any more.  Whoever has read the
- * whole directory, and not found it, knows that of rows which were there
- * before: those of more than ROW_MS ago, which is longer than a reading takes.
+ * It is renamed only when what was taken over is on the disk: else the power
+ * could go and leave the file with its new name, which says that it counts no
+ * more, and the keywords nowhere.  Until then it waits, and so does the print
+ * of the directory: who looks again finds file and row.
+ *
+ * The row may go when the file isn't there any more, even if the power goes.
+ * Whoever has read the whole directory, and not found it, knows that of rows
+ * which were there before: those of more than ROW_MS ago, which is longer than
+ * a reading takes; when it has been synced since, they may go.
  */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/fsx.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "maildir/import_impl.h"
 
 enum {
@@ -103,6 +114,99 @@ put_row(
 	return db_run(db, q, e);
 }
 
+/* --- renaming ------------------------------------------------------------- */
+
+struct renaming {
+	struct mailbox *m;
+	struct sync sync;	   /* of the log, then of the directory */
+	struct foreign_keywords k; /* those that were taken over */
+	int64_t read_ms;	   /* the directory was read after that */
+};
+
+void
+import_drop_renaming(struct mailbox *m)
+{
+	struct renaming *r = m->imported.renaming;
+
+	m->imported.renaming = NULL;
+	if (r == NULL)
+		return;
+	sync_forget(&r->sync);
+	foreign_keywords_fini(&r->k);
+	free(r);
+}
+
+static void
+on_renames_durable(void *arg)
+{
+	struct renaming *r = arg;
+	struct imported *im = &r->m->imported;
+
+	if (r->sync.error == 0 && im->forget_ms < r->read_ms - ROW_MS)
+		im->forget_ms = r->read_ms - ROW_MS;
+	import_drop_renaming(r->m);
+}
+
+static void
+on_taken_durable(void *arg)
+{
+	struct renaming *r = arg;
+	struct account *a = r->m->account;
+	struct sync_fds fds = { 0 };
+	struct buf path;
+	int fd;
+
+	if (account_synced(a, &r->sync) != 0 || r->m->gone) {
+		import_drop_renaming(r->m);
+		return;
+	}
+	courier_keywords_merged(
+	    a->root_fd, r->m->dir, store_wall(a->store) / 1000, &r->k);
+	buf_init(&path, 2048);
+	mailbox_put_path(r->m, &path, "courierimapkeywords");
+	fd = fsx_open_dir(a->root_fd, buf_cstr(&path));
+	buf_fini(&path);
+	if (fd < 0) {
+		import_drop_renaming(r->m);
+		return;
+	}
+	sync_fds_add(&fds, fd, SYNC_FILE);
+	sync_start(&r->sync, a->store->opt.syncer, a, &fds,
+	    (struct waker){ on_renames_durable, r });
+	(void)close(fd);
+}
+
+/* What was taken over is committed. */
+static void
+rename_when_durable(struct import *in)
+{
+	struct mailbox *m = in->m;
+	const struct foreign_keywords *k = &in->keywords.k;
+	struct sync_fds fds = { 0 };
+	struct renaming *r;
+
+	/* what comes meanwhile is found again */
+	if (m->imported.renaming != NULL ||
+	    account_sync_fds(m->account, &fds, NULL) != 0)
+		return;
+	r = MEM_NEW(struct renaming);
+	r->m = m;
+	r->read_ms = in->wall_ms;
+	foreign_keywords_init(&r->k);
+	for (size_t i = 0; i < k->n; i++) {
+		struct foreign_keyword_set s = k->v[i];
+
+		if (s.state != UPDATE_TAKEN)
+			continue;
+		s.base = arena_dup(&r->k.arena, s.base);
+		s.at = s.n = 0;
+		foreign_keywords_add(&r->k, &s);
+	}
+	m->imported.renaming = r;
+	sync_start(&r->sync, m->account->store->opt.syncer, m->account, &fds,
+	    (struct waker){ on_taken_durable, r });
+}
+
 /* --- adopting ------------------------------------------------------------- */
 
 struct taking {
@@ -146,8 +250,7 @@ end_taking(struct import *in, bool ok)
 		if (k->v[i].state == UPDATE_TAKING)
 			k->v[i].state = ok ? UPDATE_TAKEN : UPDATE_WAITS;
 	if (ok && k->n_pending != 0)
-		courier_keywords_merged(in->m->account->root_fd, in->m->dir,
-		    store_wall(in->m->account->store) / 1000, k);
+		rename_when_durable(in);
 }
 
 /* Another process may have taken over the list meanwhile, and here some of it
@@ -237,9 +340,10 @@ import_end_keywords(struct import *in, struct err *e)
 		return 0;
 	q = db_stmt(db, DB_PRINT_FORGET);
 	db_bind_i64(q, 1, in->m->id);
-	db_bind_i64(q, 2, store_wall(in->m->account->store) - ROW_MS);
+	db_bind_i64(q, 2, in->m->imported.forget_ms);
 	rc = db_run(db, q, e);
-	in->waiting = in->waiting || is_young(in, k->unread_ns);
+	in->waiting = in->waiting || is_young(in, k->unread_ns) ||
+	    in->m->imported.renaming != NULL;
 	for (size_t i = 0; i < k->n && k->n_pending != 0 && rc == 0; i++) {
 		const struct foreign_keyword_set *s = &k->v[i];
 

@@ -24,6 +24,7 @@ static enum call struck;
 static const char *boot_id;
 static int64_t birth_s;
 static calls_watcher *watcher;
+static const char *keep_dir;
 
 /* The descriptors of the tree: node + 1; 0: not of the tree. */
 static int fd_node[FDS_MAX];
@@ -151,6 +152,18 @@ void
 calls_set_birth(int64_t wall_s)
 {
 	birth_s = wall_s;
+}
+
+void
+calls_set_keep(const char *dir)
+{
+	keep_dir = dir;
+}
+
+const char *
+calls_keep(void)
+{
+	return keep_dir;
 }
 
 const char *

@@ -117,6 +117,9 @@ void calls_end(void);
 enum call calls_struck(void);
 /* Instead of the machine's boot id the file at path is read; NULL: its own. */
 void calls_set_boot_id(const char *path);
+/* Each file that is made gets a second name below dir, outside of the tree: its
+ * node.  So its inode lives on.  NULL: none. */
+void calls_set_keep(const char *dir);
 /* Each watched call is told; for tests of order.  NULL: nobody. */
 typedef void calls_watcher(enum call c, const char *name);
 void calls_set_watcher(calls_watcher *w);

@@ -44,6 +44,7 @@ void calls_note_data(
 
 /* A file instead of the kernel's boot id, or NULL. */
 const char *calls_boot_id(void);
+const char *calls_keep(void);
 /* When all files were made, in seconds; 0: as it is. */
 int64_t calls_birth(void);
 

@@ -36,6 +36,18 @@
 
 /* --- descriptors ---------------------------------------------------------- */
 
+static void
+keep_file(int dirfd, const char *path, int node)
+{
+	char to[600];
+
+	REAL(int, linkat, int, const char *, int, const char *, int);
+	if (calls_keep() == NULL)
+		return;
+	(void)snprintf(to, sizeof(to), "%s/%d", calls_keep(), node);
+	(void)real_linkat(dirfd, path, AT_FDCWD, to, 0);
+}
+
 static int
 do_open(int dirfd, const char *path, int flags, mode_t mode)
 {
@@ -58,6 +70,7 @@ do_open(int dirfd, const char *path, int flags, mode_t mode)
 	if (creates) {
 		s.node = calls_new_node();
 		calls_set_entry(&s, s.node, false);
+		keep_file(dirfd, path, s.node);
 	}
 	calls_fd_opened(fd, s.node, (flags & O_APPEND) != 0);
 	if ((flags & O_TRUNC) != 0)

@@ -25,7 +25,8 @@ tests_crash_test_fault_LDADD = $(TESTS_CRASH_LIBS)
 
 check_PROGRAMS += tests/crash/test_courier
 TESTS += tests/crash/test_courier
-tests_crash_test_courier_SOURCES = tests/crash/test_courier.c $(TESTS_CRASH_SRC)
+tests_crash_test_courier_SOURCES = tests/crash/test_courier.c \
+	tests/crash/power.c tests/crash/power.h $(TESTS_CRASH_SRC)
 tests_crash_test_courier_LDFLAGS = $(TESTS_CRASH_LD)
 tests_crash_test_courier_LDADD = $(TESTS_CRASH_LIBS)
 

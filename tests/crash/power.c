@@ -137,22 +137,30 @@ is_last(const struct loss *l, unsigned at)
 }
 
 static void
-make_file(const struct loss *l, int node, const char *path, const char *link_to)
+make_file(const struct loss *l, int node, const char *path, const char *kept)
 {
+	char from[600];
+	struct stat st;
+	struct timespec t[2];
 	int fd;
 
-	if (link_to != NULL && link(link_to, path) != 0)
+	(void)snprintf(from, sizeof(from), "%s/%d", kept, node);
+	if (stat(from, &st) != 0 || link(from, path) != 0)
 		abort();
-	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	fd = open(path, O_RDWR | O_TRUNC | O_CLOEXEC);
 	if (fd < 0)
 		abort();
 	write_node(l, node, fd);
+	t[0] = st.st_atim;
+	t[1] = st.st_mtim;
+	if (futimens(fd, t) != 0)
+		abort();
 	(void)close(fd);
 }
 
 /* A directory, then those in it: no deeper than a mailbox's cur/. */
 static void
-make_dir(const struct loss *l, int dir, const char *root, const char *database)
+make_dir(const struct loss *l, int dir, const char *root, const char *kept)
 {
 	struct {
 		int node;
@@ -176,10 +184,7 @@ make_dir(const struct loss *l, int dir, const char *root, const char *database)
 			(void)snprintf(path, sizeof(path), "%.460s/%s",
 			    todo[at].path, op->name);
 			if (!op->is_dir) {
-				make_file(l, op->node, path,
-				    strcmp(op->name, "postern.db") == 0
-					? database
-					: NULL);
+				make_file(l, op->node, path, kept);
 				continue;
 			}
 			if (n == (int)NELEMS(todo))
@@ -192,7 +197,7 @@ make_dir(const struct loss *l, int dir, const char *root, const char *database)
 
 void
 power_restore(const struct calls_log *log, unsigned upto, enum power_loss what,
-    uint64_t seed, const char *root, const char *database)
+    uint64_t seed, const char *root, const char *kept)
 {
 	struct loss *l = MEM_NEW(struct loss);
 
@@ -204,6 +209,6 @@ power_restore(const struct calls_log *log, unsigned upto, enum power_loss what,
 	keep_more(l);
 	keep_whole(l);
 	remove_tree(root);
-	make_dir(l, 0, root, database);
+	make_dir(l, 0, root, kept);
 	free(l);
 }

@@ -27,12 +27,11 @@ enum power_loss {
 };
 
 /*
- * Make at root what is left of the first upto operations.  database: a file
- * whose inode postern.db is to have, as it would on a disk.  seed: for
- * POWER_RANDOM; the same gives the same.
+ * Make at root what is left of the first upto operations.  kept: the directory
+ * of calls_set_keep(), of which files get their inode and mtime, as they would
+ * have on a disk.  seed: for POWER_RANDOM; the same gives the same.
  */
 void power_restore(const struct calls_log *log, unsigned upto,
-    enum power_loss loss, uint64_t seed, const char *root,
-    const char *database);
+    enum power_loss loss, uint64_t seed, const char *root, const char *kept);
 
 #endif

@@ -2,18 +2,23 @@
  * The process is killed at each changing call of what it shares with Courier:
  * an export, with changes while it is made, and with Courier's own, and updates
  * of keywords.  The account is opened again, as another process has it already,
- * and exported: no keyword is lost, none comes back.
+ * and exported: no keyword is lost, none comes back.  Then the same with power
+ * that goes, for changes that are synced.
  */
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/mem.h"
 #include "maildir/export.h"
+#include "tests/crash/child.h"
+#include "tests/crash/power.h"
 #include "tests/crash/script.h"
 
 #define KEYWORDS "courierimapkeywords"
@@ -27,10 +32,36 @@ struct told {
 };
 static struct told *told;
 
+/* What it was when so many operations were recorded. */
+enum { TELLS_MAX = 32 };
+static struct tells {
+	unsigned n;
+	struct {
+		unsigned at;
+		struct told told;
+	} v[TELLS_MAX];
+} * tells;
+
+static void
+tell(void)
+{
+	assert_true(tells->n < TELLS_MAX);
+	tells->v[tells->n].at = world.calls->n_ops;
+	tells->v[tells->n++].told = *told;
+}
+
+static void
+begin_or(const char *listing, const char *other)
+{
+	strcpy(told->will, listing);
+	strcpy(told->other, other);
+	tell();
+}
+
 static void
 begin(const char *listing)
 {
-	strcpy(told->will, listing);
+	begin_or(listing, "");
 }
 
 static void
@@ -38,6 +69,7 @@ done(void)
 {
 	strcpy(told->was, told->will);
 	told->will[0] = told->other[0] = '\0';
+	tell();
 }
 
 static void
@@ -52,15 +84,27 @@ change(struct fixture *f, struct mailbox *m, enum flags_how how,
 	done();
 }
 
-/* Somebody else's file, put into place by a rename. */
+static void
+sync_path(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(fsync(fd), 0);
+	assert_int_equal(close(fd), 0);
+}
+
+/* Somebody else's file, put into place by a rename, and on the disk. */
 static void
 put(struct fixture *f, const char *name, const char *text)
 {
 	calls_pause(true);
 	next_tick();
 	write_file(fixture_path(f, "theirs"), text);
+	sync_path(fixture_path(f, "theirs"));
 	assert_int_equal(
 	    rename(fixture_path(f, "theirs"), fixture_path(f, name)), 0);
+	sync_path(fixture_path(f, KEYWORDS));
 	calls_pause(false);
 }
 
@@ -132,8 +176,7 @@ courier_writes(enum call c, const char *name)
 		return;
 	courier = NULL;
 	/* if it isn't known any more what it knew, nothing is taken away */
-	begin("1(courier)");
-	strcpy(told->other, "1(kept)(was)(courier)");
+	begin_or("1(courier)", "1(kept)(was)(courier)");
 	put(f, KEYWORDS "/:list", "courier\n\n1.M1:0\n");
 }
 
@@ -193,6 +236,7 @@ live(const struct script *s, const struct calls_plan *plan)
 
 	world_reset(&world, s);
 	memset(told, 0, sizeof(*told));
+	tells->n = 0;
 	(void)fflush(NULL);
 	pid = fork();
 	assert_true(pid >= 0);
@@ -297,31 +341,142 @@ killed_at_each_call(void **state)
 	assert_true(plan.at > 10 || only != NULL);
 }
 
+/* --- power loss ----------------------------------------------------------- */
+
+enum { STRIDE = 11, SAMPLES = 4 };
+
+static char *kept, *boots[2];
+
+static void
+live_recorded(void *arg)
+{
+	const struct calls_plan plan = { CALLS_PASS, 0, 0 };
+	struct script s = *(const struct script *)arg;
+
+	s.always = true;
+	calls_set_boot_id(boots[0]);
+	calls_set_keep(kept);
+	world.calls->record = true;
+	world_live(&world, &s, &plan);
+}
+
+static void
+check_booted(void *where)
+{
+	calls_set_boot_id(boots[1]);
+	/* one whose bytes were lost counts for two minutes */
+	(void)unlink(fixture_path(world.f, "tmp/courier.lock"));
+	check(world.f, where);
+}
+
+static void
+one_loss(const struct script *s, unsigned upto, enum power_loss loss)
+{
+	char where[96];
+
+	for (uint64_t seed = 0; seed < (loss == POWER_RANDOM ? SAMPLES : 1);
+	     seed++) {
+		(void)snprintf(where, sizeof(where),
+		    "%s: %u of %u, lost: %d %u", s->name, upto,
+		    world.calls->n_ops, (int)loss, (unsigned)seed);
+		power_restore(
+		    world.calls, upto, loss, seed, world.f->path, kept);
+		for (unsigned i = 0; i < tells->n && tells->v[i].at <= upto;
+		     i++)
+			*told = tells->v[i].told;
+		/* what Courier wrote is taken over by a commit that isn't
+		 * synced, nor is what it knew: then those of both count */
+		if (strcmp(s->name, "courier") == 0)
+			strcpy(told->other, "1(kept)(was)(courier)");
+		/* CRASH_ALL=1: see them all */
+		if (!child_run(check_booted, where) &&
+		    getenv("CRASH_ALL") == NULL)
+			fail_msg("%s", where);
+	}
+}
+
+/* Of all that isn't synced some is lost; the changes themselves are synced. */
+static void
+power_goes(void **state)
+{
+	struct script *s = *state;
+	const struct op *op = world.calls->op;
+	bool all = getenv("POSTERN_LONG") != NULL;
+	unsigned n;
+
+	world_reset(&world, s);
+	world.f->fsync_always = true;
+	memset(told, 0, sizeof(*told));
+	tells->n = 0;
+	remove_tree(kept);
+	assert_int_equal(mkdir(kept, 0700), 0);
+	assert_true(child_run(live_recorded, s));
+	n = world.calls->n_ops;
+	for (unsigned upto = world.calls->n_old; upto <= n; upto++) {
+		bool last = upto == n || op[upto].kind == OP_SYNC ||
+		    op[upto].kind == OP_ENTRY;
+
+		/* within a call */
+		if (upto != 0 && upto < n &&
+		    op[upto - 1].call == op[upto].call &&
+		    op[upto].kind == OP_ENTRY && op[upto - 1].kind == OP_ENTRY)
+			continue;
+		for (int loss = POWER_NOTHING; loss < POWER_N; loss++)
+			if (all || upto % STRIDE == 0 ||
+			    (last && loss != POWER_RANDOM))
+				one_loss(s, upto, (enum power_loss)loss);
+	}
+}
+
+static void
+make_boot(char **path, const char *text)
+{
+	*path = mem_printf("%s/boot-%s", world.f->root, text);
+	write_file(*path, text);
+}
+
+static void *
+shared(size_t n)
+{
+	void *p = mmap(
+	    NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		abort();
+	return p;
+}
+
 int
 main(void)
 {
-	struct CMUnitTest tests[NELEMS(scripts)];
+	struct CMUnitTest tests[2 * NELEMS(scripts)];
 	int rc;
 
 	/* A kill leaves what was written, synced or not: memory will do. */
 	if (access("/dev/shm", W_OK) == 0)
 		(void)setenv("TMPDIR", "/dev/shm", 0);
 	log_set_level(LOG_LEVEL_ERROR);
-	told = mmap(NULL, sizeof(*told), PROT_READ | PROT_WRITE,
-	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (told == MAP_FAILED)
-		return 1;
+	told = shared(sizeof(*told));
+	tells = shared(sizeof(*tells));
 	world_init(&world);
+	make_boot(&boots[0], "one");
+	make_boot(&boots[1], "two");
+	kept = mem_printf("%s/kept", world.f->root);
 	for (size_t i = 0; i < NELEMS(scripts); i++) {
 		union {
 			const struct script *in;
 			void *out;
 		} s = { &scripts[i] };
 
-		tests[i] = (struct CMUnitTest){ scripts[i].name,
+		tests[2 * i] = (struct CMUnitTest){ scripts[i].name,
 			killed_at_each_call, NULL, NULL, s.out };
+		tests[2 * i + 1] = (struct CMUnitTest){ scripts[i].name,
+			power_goes, NULL, NULL, s.out };
 	}
 	rc = cmocka_run_group_tests(tests, NULL, NULL);
+	free(kept);
+	free(boots[0]);
+	free(boots[1]);
 	world_fini(&world);
 	return rc;
 }

@@ -4,7 +4,8 @@
  * is opened again after the boot.  By default a part of the points is taken,
  * POSTERN_LONG=1 takes all and more samples.
  */
-#include <fcntl.h>
+#include <sys/stat.h>
+
 #include <unistd.h>
 
 #include "base/log.h"
@@ -16,7 +17,7 @@
 enum { STRIDE = 17, SAMPLES = 8 };
 
 static struct world world;
-static char *boots[2], *database;
+static char *boots[2], *kept;
 
 static void
 quiet(void *arg, enum log_level level, const char *ident, const char *line)
@@ -55,10 +56,9 @@ live(void *arg)
 	const struct calls_plan plan = { CALLS_PASS, 0, 0 };
 
 	calls_set_boot_id(boots[0]);
+	calls_set_keep(kept);
 	world.calls->record = true;
 	world_live(&world, p->s, &plan);
-	if (link(fixture_path(world.f, "postern.db"), database) != 0)
-		abort();
 }
 
 static void
@@ -87,7 +87,7 @@ one_point(struct point *p)
 	    p->s->name, p->upto, world.calls->n_ops, names[p->loss],
 	    (unsigned)p->seed);
 	power_restore(
-	    world.calls, p->upto, p->loss, p->seed, world.f->path, database);
+	    world.calls, p->upto, p->loss, p->seed, world.f->path, kept);
 	in_child(look, p, p->where);
 }
 
@@ -107,7 +107,8 @@ power_goes(void **state)
 	bool all = getenv("POSTERN_LONG") != NULL;
 
 	world_reset(&world, p.s);
-	(void)unlink(database);
+	remove_tree(kept);
+	assert_int_equal(mkdir(kept, 0700), 0);
 	in_child(live, &p, "the script itself");
 	assert_true(p.s->quota != NULL || world.l->refused == 0);
 	assert_true(world.calls->n_ops > world.calls->n_old + 5);
@@ -153,11 +154,11 @@ main(int argc, char **argv)
 	ledger_clock = n_ops;
 	make_boot(&boots[0], "one");
 	make_boot(&boots[1], "two");
-	database = mem_printf("%s/database", world.f->root);
+	kept = mem_printf("%s/kept", world.f->root);
 	rc = script_run_all("power", power_goes, argc > 1 ? argv[1] : NULL);
 	free(boots[0]);
 	free(boots[1]);
-	free(database);
+	free(kept);
 	world_fini(&world);
 	return rc;
 }
