@@ -6,8 +6,8 @@
  * Layer:  maildir, uses base.
  * Nobody waits for the thread: what it hasn't read by the time it is wanted,
  * or what isn't where it was any more, is read by who wants it.
- * Memory: about AHEAD_MESSAGES * AHEAD_BYTES each, and at most AHEAD_MAX at a
- * time in a store.
+ * Memory: AHEAD_SPACE and some 20 KiB for names each, and at most AHEAD_MAX at
+ * a time in a store.
  */
 #ifndef MAILDIR_AHEAD_H
 #define MAILDIR_AHEAD_H
@@ -15,8 +15,9 @@
 #include "maildir/mailbox.h"
 
 enum {
-	AHEAD_MESSAGES = 16,
-	AHEAD_BYTES = 8 * 1024, /* of each message */
+	AHEAD_MESSAGES = 48,
+	AHEAD_BYTES = 12 * 1024, /* of each message, at most */
+	AHEAD_SPACE = 112 * 1024,
 	AHEAD_MAX = 8,
 };
 

@@ -31,6 +31,7 @@ enum {
 	WATCH_BUCKETS = 256,
 	MAILBOX_KEEP = 8,      /* of an account, without users */
 	GRANULARITY_MS = 2000, /* G: how wrong a directory's mtime may be */
+	NAME_BYTES_MAX = 1024, /* of a message's file */
 	EVENTS_MAX = 65536,    /* names waiting at a mailbox */
 	EVENTS_MAX_ASLEEP = 64,
 	BUSY_MAX_MS = 10000, /* then ERR_BUSY is handed up */
@@ -61,6 +62,7 @@ struct store {
 	unsigned n_ahead; /* passes that read ahead */
 	struct cache_pool *cache_pool;
 	struct shared_indexes *shared; /* files read, or NULL */
+	struct buf name;	       /* of the message's file at hand */
 	uint64_t unique;	       /* counter for file names */
 	uint64_t tick;
 	int64_t now_ms, wall_ms; /* as last handed in */

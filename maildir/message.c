@@ -18,7 +18,7 @@ message_name(struct buf *b, const struct chunk *c, uint32_t i)
 /* Where a message's file was found. */
 struct whereabouts {
 	int which; /* DIR_* */
-	struct buf name;
+	struct buf *name;
 };
 
 /* Try to use the file: 0, or -1 with errno. */
@@ -41,8 +41,8 @@ try_events(struct mailbox *m, struct slice base, struct whereabouts *w,
 			file_name_parse(name, d->is_new, &f);
 			if (!d->events[i].present || !slice_eq(f.base, base))
 				continue;
-			buf_reset(&w->name);
-			buf_put(&w->name, name);
+			buf_reset(w->name);
+			buf_put(w->name, name);
 			if (fn(m, w, arg) == 0)
 				return true;
 		}
@@ -68,8 +68,8 @@ try_directory(struct mailbox *m, struct slice base, struct whereabouts *w,
 		file_name_parse(name, w->which == DIR_NEW, &f);
 		if (!slice_eq(f.base, base))
 			continue;
-		buf_reset(&w->name);
-		buf_put(&w->name, name);
+		buf_reset(w->name);
+		buf_put(w->name, name);
 		if (fn(m, w, arg) == 0)
 			rc = 1;
 		else if ((rc = err_of_errno(errno)) == ERR_NOT_FOUND)
@@ -93,31 +93,28 @@ with_file(struct mailbox *m, uint32_t uid, attempt *fn, void *arg)
 	struct chunk *c;
 	struct slice base;
 	uint32_t i;
-	int rc = 0;
+	int rc;
 
 	if (m->gone || !mailbox_find(m, uid, &c, &i))
 		return ERR_NOT_FOUND;
-	buf_init(&w.name, 1024);
+	w.name = &m->account->store->name;
 	w.which = c->place[i] & PLACE_NEW ? DIR_NEW : DIR_CUR;
-	(void)message_name(&w.name, c, i);
+	(void)message_name(w.name, c, i);
 	base = chunk_base(c, i);
 	if (fn(m, &w, arg) == 0)
-		goto out;
+		return 0;
 	rc = err_of_errno(errno);
-	if (rc != ERR_NOT_FOUND || try_events(m, base, &w, fn, arg)) {
-		rc = rc == ERR_NOT_FOUND ? 0 : rc;
-		goto out;
-	}
+	if (rc != ERR_NOT_FOUND)
+		return rc;
+	if (try_events(m, base, &w, fn, arg))
+		return 0;
 	w.which = DIR_CUR;
 	rc = try_directory(m, base, &w, fn, arg);
 	if (rc == 0) {
 		w.which = DIR_NEW;
 		rc = try_directory(m, base, &w, fn, arg);
 	}
-	rc = rc == 1 ? 0 : rc == 0 ? ERR_NOT_FOUND : rc;
-out:
-	buf_fini(&w.name);
-	return rc;
+	return rc == 1 ? 0 : rc == 0 ? ERR_NOT_FOUND : rc;
 }
 
 struct opened {
@@ -133,7 +130,7 @@ try_open(struct mailbox *m, struct whereabouts *w, void *arg)
 
 	if (dir < 0)
 		return -1;
-	o->fd = fsx_open_read(dir, buf_cstr(&w->name), &o->st);
+	o->fd = fsx_open_read(dir, buf_cstr(w->name), &o->st);
 	return o->fd < 0 ? -1 : 0;
 }
 
@@ -143,7 +140,7 @@ try_stat(struct mailbox *m, struct whereabouts *w, void *arg)
 	struct opened *o = arg;
 	int dir = mailbox_dir_fd(m, w->which);
 
-	return dir < 0 ? -1 : fsx_stat(dir, buf_cstr(&w->name), &o->st);
+	return dir < 0 ? -1 : fsx_stat(dir, buf_cstr(w->name), &o->st);
 }
 
 static int
@@ -155,7 +152,7 @@ try_path(struct mailbox *m, struct whereabouts *w, void *arg)
 	if (try_stat(m, w, &o) < 0)
 		return -1;
 	buf_puts(out, w->which == DIR_NEW ? "new/" : "cur/");
-	buf_put(out, buf_slice(&w->name));
+	buf_put(out, buf_slice(w->name));
 	return 0;
 }
 
@@ -164,7 +161,7 @@ try_birth(struct mailbox *m, struct whereabouts *w, void *arg)
 {
 	int dir = mailbox_dir_fd(m, w->which);
 
-	return dir < 0 ? -1 : fsx_birth(dir, buf_cstr(&w->name), arg);
+	return dir < 0 ? -1 : fsx_birth(dir, buf_cstr(w->name), arg);
 }
 
 struct link_to {
@@ -179,7 +176,7 @@ try_link(struct mailbox *m, struct whereabouts *w, void *arg)
 	int dir = mailbox_dir_fd(m, w->which);
 
 	if (dir >= 0 &&
-	    fsx_link(dir, buf_cstr(&w->name), to->dirfd, to->name) == 0)
+	    fsx_link(dir, buf_cstr(w->name), to->dirfd, to->name) == 0)
 		return 0;
 	to->error = errno;
 	return -1;

@@ -28,6 +28,7 @@ store_new(const struct store_options *opt)
 	s->magic = STORE_MAGIC;
 	s->opt = *opt;
 	s->cache_pool = cache_pool_new();
+	buf_init(&s->name, NAME_BYTES_MAX);
 	s->host = file_name_host(opt->hostname);
 	s->opt.hostname = s->host;
 	s->uidl_format = mem_strdup(opt->dovecot_uidl_format != NULL
@@ -86,6 +87,7 @@ store_free(struct store **ps)
 			account_free(a);
 		}
 	cache_pool_free(&s->cache_pool);
+	buf_fini(&s->name);
 	shared_indexes_free(&s->shared);
 	watch_fini(s);
 	free(s->host);

@@ -1,7 +1,6 @@
 #include "protocols/imap/envelope.h"
 
 #include "protocols/imap/nstring.h"
-#include "protocols/mime/address.h"
 
 static void
 put_text(struct buf *out, const struct mime_addresses *list,
@@ -79,12 +78,21 @@ put_field(struct buf *out, const struct mime_message *m, uint32_t part,
 void
 imap_envelope_put(struct buf *out, const struct mime_message *m, uint32_t part)
 {
-	static const enum mime_field lists[] = { MIME_F_FROM, MIME_F_SENDER,
-		MIME_F_REPLY_TO, MIME_F_TO, MIME_F_CC, MIME_F_BCC };
-	struct mime_addresses list; /* of one field after the other */
-	size_t from_at = 0, from_n = 0;
+	struct mime_addresses list;
 
 	mime_addresses_init(&list, IMAP_ENVELOPE_ADDRESSES);
+	imap_envelope_put_next(out, m, part, &list);
+	mime_addresses_fini(&list);
+}
+
+void
+imap_envelope_put_next(struct buf *out, const struct mime_message *m,
+    uint32_t part, struct mime_addresses *list)
+{
+	static const enum mime_field lists[] = { MIME_F_FROM, MIME_F_SENDER,
+		MIME_F_REPLY_TO, MIME_F_TO, MIME_F_CC, MIME_F_BCC };
+	size_t from_at = 0, from_n = 0;
+
 	buf_putc(out, '(');
 	put_field(out, m, part, MIME_F_DATE);
 	buf_putc(out, ' ');
@@ -93,7 +101,7 @@ imap_envelope_put(struct buf *out, const struct mime_message *m, uint32_t part)
 		size_t at = buf_len(out) + 1;
 
 		buf_putc(out, ' ');
-		if (put_addresses(out, m, part, lists[i], &list)) {
+		if (put_addresses(out, m, part, lists[i], list)) {
 			if (lists[i] == MIME_F_FROM) {
 				from_at = at;
 				from_n = buf_len(out) - at;
@@ -112,7 +120,6 @@ imap_envelope_put(struct buf *out, const struct mime_message *m, uint32_t part)
 	buf_putc(out, ' ');
 	put_field(out, m, part, MIME_F_MESSAGE_ID);
 	buf_putc(out, ')');
-	mime_addresses_fini(&list);
 }
 
 void

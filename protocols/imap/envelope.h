@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "protocols/mime/address.h"
 #include "protocols/mime/message.h"
 
 enum { IMAP_ENVELOPE_ADDRESSES = 10000 }; /* of one field; the rest is cut */
@@ -25,6 +26,12 @@ enum { IMAP_ENVELOPE_ADDRESSES = 10000 }; /* of one field; the rest is cut */
  */
 void imap_envelope_put(
     struct buf *out, const struct mime_message *m, uint32_t part);
+/*
+ * The same for one message after the other: list is for its addresses, made
+ * for IMAP_ENVELOPE_ADDRESSES; what it held goes, its memory is used again.
+ */
+void imap_envelope_put_next(struct buf *out, const struct mime_message *m,
+    uint32_t part, struct mime_addresses *list);
 
 /* Append the envelope of a message without any field. */
 void imap_envelope_put_empty(struct buf *out);

@@ -121,7 +121,7 @@ make_texts(struct imap_session *i, struct fetch_args *a)
 		if (!a->needs_text[k] || buf_len(b) != 0)
 			continue;
 		if (k == CACHE_ENVELOPE)
-			imap_envelope_put(b, m, 0);
+			imap_envelope_put_next(b, m, 0, &i->work->addresses);
 		else
 			imap_bodystructure_put(b, m, k == CACHE_BODYSTRUCTURE);
 		if (!buf_ok(b))

@@ -4,12 +4,22 @@
 #include "base/fsx.h"
 #include "base/mem.h"
 #include "base/pool.h"
+#include "protocols/imap/envelope.h"
 #include "protocols/imap/session_impl.h"
 
 enum {
 	CHUNK = 32 * 1024,
 	KEPT_MAX = 512 * 1024, /* made of IMAP_HEADER_MAX */
 };
+
+/* The parser isn't needed for this message any more. */
+static void
+put_away(struct imap_parsed *p)
+{
+	if (p->parser != NULL)
+		p->spare = p->parser;
+	p->parser = NULL;
+}
 
 void
 imap_look_forget(struct imap_session *i)
@@ -18,10 +28,17 @@ imap_look_forget(struct imap_session *i)
 
 	if (p->parser != NULL)
 		mime_parser_abort(p->parser);
-	free(p->parser);
-	p->parser = NULL;
+	put_away(p);
 	mime_message_reset(&p->msg);
 	p->uid = 0;
+}
+
+void
+imap_look_trim(struct imap_session *i)
+{
+	free(i->work->parsed.spare);
+	i->work->parsed.spare = NULL;
+	mime_addresses_fini(&i->work->addresses);
 }
 
 void
@@ -33,6 +50,7 @@ imap_work_begin(struct imap_session *i)
 	buf_init(&i->work->kept_fields, KEPT_MAX);
 	buf_init(&i->work->kept_key, KEPT_MAX);
 	mime_message_init(&i->work->parsed.msg);
+	mime_addresses_init(&i->work->addresses, IMAP_ENVELOPE_ADDRESSES);
 }
 
 void
@@ -41,6 +59,7 @@ imap_work_end(struct imap_session *i)
 	if (i->work == NULL)
 		return;
 	imap_look_forget(i);
+	imap_look_trim(i);
 	mime_message_fini(&i->work->parsed.msg);
 	assert(i->work->sync.to == NULL);
 	buf_fini(&i->work->kept_fields);
@@ -74,7 +93,10 @@ imap_look_begin(
 	p->table = false;
 	p->print = 0;
 	p->counted = false;
-	p->parser = mem_alloc(sizeof(*p->parser));
+	p->parser = p->spare;
+	p->spare = NULL;
+	if (p->parser == NULL)
+		p->parser = mem_alloc(sizeof(*p->parser));
 	mime_parser_init(p->parser, &p->msg, &opt);
 	p->fd = fd;
 	p->at = 0;
@@ -87,8 +109,7 @@ finish(struct imap_session *i)
 	struct imap_parsed *p = &i->work->parsed;
 
 	mime_parser_finish(p->parser);
-	free(p->parser);
-	p->parser = NULL;
+	put_away(p);
 	if (p->whole)
 		mailbox_set_wire_size(i->mailbox, p->uid, p->msg.all.wire);
 }

@@ -240,6 +240,7 @@ settle(struct imap_session *i, enum step st)
 		if (i->work->parsed.uid != 0 &&
 		    i->work->parsed.msg.n_parts > KEEP_PARTS)
 			imap_look_forget(i);
+		imap_look_trim(i);
 	}
 	if (i->s.idle)
 		arena_trim(&i->arena);

@@ -30,6 +30,7 @@
 #include "protocols/imap/seqset.h"
 #include "protocols/imap/session.h"
 #include "protocols/imap/writer.h"
+#include "protocols/mime/address.h"
 #include "protocols/mime/message.h"
 #include "protocols/mime/wire.h"
 
@@ -104,6 +105,7 @@ struct imap_parsed {
 	bool counted;	/* what isn't kept yet: parts[].decoded */
 	struct mime_message msg;
 	struct mime_parser *parser; /* while it is being looked into */
+	struct mime_parser *spare;  /* for the next message, or NULL */
 	int fd;			    /* borrowed, as long as parser */
 	uint64_t at, size;	    /* bytes looked at, and to look at */
 };
@@ -148,6 +150,7 @@ struct imap_work {
 	struct imap_counted counted;
 	/* of the message at hand: kept.c, fetch_look.c */
 	struct buf kept_fields, kept_key;
+	struct mime_addresses addresses; /* for envelopes */
 };
 
 struct imap_session {
@@ -450,6 +453,8 @@ enum step imap_look_step(struct imap_session *i, int *rc);
 void imap_look_drop(struct imap_session *i);
 /* Forget the message. */
 void imap_look_forget(struct imap_session *i);
+/* Give back what was kept for the next message; nothing is under way. */
+void imap_look_trim(struct imap_session *i);
 /* Have i->work, or do without it. */
 void imap_work_begin(struct imap_session *i);
 void imap_work_end(struct imap_session *i);

@@ -1,5 +1,6 @@
 #include "protocols/mime/keep.h"
 
+#include "base/ascii.h"
 #include "base/mem.h"
 #include "protocols/mime/lex.h"
 
@@ -57,7 +58,8 @@ is_wanted(struct mime_keep *k, struct slice name, enum mime_field *id)
 	int n = k->is_message ? MIME_N_FIELDS : MIME_F_DATE, i;
 
 	for (i = 0; i < n; i++)
-		if (slice_ieq(name, field_names[i]))
+		if (ascii_lower(name.p[0]) == field_names[i].p[0] &&
+		    slice_ieq(name, field_names[i]))
 			break;
 	if (i == n)
 		return false;

@@ -224,7 +224,7 @@ all_are_read(void **state)
 	}
 	assert_int_equal(next, MESSAGES + 1);
 	/* the last few aren't worth a job */
-	assert_in_range(n, MESSAGES - AHEAD_MESSAGES / 2, MESSAGES);
+	assert_in_range(n, MESSAGES - 8, MESSAGES);
 	/* as good as a look of one's own */
 	assert_int_equal(mailbox_message_info(m, LARGE, &info), 0);
 	assert_int_equal(info.file_size, LARGE_BYTES + LARGE);
