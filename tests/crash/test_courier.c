@@ -423,7 +423,8 @@ power_goes(void **state)
 			continue;
 		for (int loss = POWER_NOTHING; loss < POWER_N; loss++)
 			if (all || upto % STRIDE == 0 ||
-			    (last && loss != POWER_RANDOM))
+			    (last &&
+				(loss == POWER_ALL || loss == POWER_BYTES)))
 				one_loss(s, upto, (enum power_loss)loss);
 	}
 }
