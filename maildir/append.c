@@ -211,6 +211,8 @@ append_write(struct append *p, struct slice bytes, struct err *e)
 			rc = err_sys(e, "write %s", msg->tmp);
 		return rc;
 	}
+	/* once, not line by line */
+	(void)!buf_reserve(&p->out, bytes.n + 1);
 	while (bytes.n != 0) {
 		size_t n = slice_find(bytes, '\r');
 
@@ -343,7 +345,9 @@ append_free(struct append **pp)
 	free(p->v);
 	free(p->uids);
 	buf_fini(&p->out);
-	(void)close(p->tmp_fd);
+	/* a sync thread may have it */
+	if (p->tmp_fd >= 0)
+		(void)close(p->tmp_fd);
 	mailbox_close(&p->m);
 	p->magic = 0;
 	free(p);

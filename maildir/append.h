@@ -10,8 +10,8 @@
  *   4. rename tmp/NAME -> cur/NAME,S=…:2,FLAGS  (new/NAME without flags:
  *      never: a UID is given, so it goes to cur/)
  *   5. insert, commit
- *   6. fsync of the directory and of the database's log side by side
- *                                                     (sync thread)
+ *   6. fsync of the directory, begun after step 4, and of the database's log
+ *      side by side                                   (sync thread)
  *   7. only now the UID is shown and OK said
  * Several messages may be added to one append: all come into being together
  * at the commit (RFC 3502), or none; intent.h has what is done for that between

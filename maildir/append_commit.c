@@ -6,7 +6,6 @@
  * thread, too; a larger one, or several, went into files as they came.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -62,10 +61,21 @@ write_file(void *arg)
 static void
 file_free(struct append_file *f)
 {
-	(void)close(f->dir_fd);
+	if (f->dir_fd >= 0)
+		(void)close(f->dir_fd);
 	buf_fini(&f->bytes);
 	free(f->name);
 	free(f);
+}
+
+/* The thread is through. */
+static void
+take_file_back(struct append *p)
+{
+	p->tmp_fd = p->file->dir_fd;
+	p->file->dir_fd = -1;
+	file_free(p->file);
+	p->file = NULL;
 }
 
 /* Its session went away while it was written. */
@@ -84,13 +94,11 @@ static enum step
 start_file(struct append *p, struct waker waker)
 {
 	struct new_message *msg = &p->v[0];
-	struct append_file *f;
-	int fd = fcntl(p->tmp_fd, F_DUPFD_CLOEXEC, 0);
+	struct append_file *f = MEM_NEW(struct append_file);
 
-	if (fd < 0)
-		return fail(p, err_of_errno(errno));
-	f = MEM_NEW(struct append_file);
-	f->dir_fd = fd;
+	/* lent: back when the thread is through */
+	f->dir_fd = p->tmp_fd;
+	p->tmp_fd = -1;
 	f->name = mem_strdup(msg->tmp);
 	f->bytes = p->out;
 	buf_init(&p->out, p->out.max);
@@ -116,11 +124,10 @@ step_write_file(struct append *p, struct waker waker)
 		return STEP_WAIT_SYNC;
 	}
 	f = p->file;
-	p->file = NULL;
 	msg->made = f->made;
 	if (p->sync.error == 0)
 		append_name(msg, f->st.st_dev, f->st.st_ino);
-	file_free(f);
+	take_file_back(p);
 	if (p->sync.error != 0)
 		return fail(p, err_of_errno(p->sync.error));
 	p->state = APPEND_COMMIT;
@@ -386,6 +393,8 @@ advance(struct append *p, struct waker waker, int64_t now_ms)
 		p->group = (struct group_member){
 			.m = p->m, .n_messages = p->n, .apply = apply
 		};
+		if (p->n != 0)
+			group_expect(&p->group);
 		p->state = p->n == 0	   ? APPEND_DONE
 		    : p->v[0].base == NULL ? APPEND_WRITE_FILE
 					   : APPEND_SYNC_FILES;
@@ -452,7 +461,7 @@ append_commit_fini(struct append *p)
 		note_quota(p, 1);
 	if (p->file != NULL && !sync_busy(&p->sync)) {
 		p->v[0].made = p->file->made;
-		file_free(p->file);
+		take_file_back(p);
 	}
 	p->file = NULL;
 	sync_forget(&p->sync);

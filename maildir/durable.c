@@ -11,13 +11,17 @@
  * side by side cost little, and who comes late has less to wait; but with more
  * of them transactions are smaller, and there are more of them.
  */
-enum { ROUNDS_MAX = 2, DIRS_MAX = SYNC_FDS_MAX - 2 };
+enum { ROUNDS_MAX = 2, DIRS_MAX = SYNC_FDS_MAX - 2, BEGUN_MAX = 16 };
 
 struct sync_round {
 	struct account *a;
 	struct sync_round *next;
 	struct sync sync;
 	struct durable_list members;
+	/* whose directories are being synced before it has any */
+	bool begun;
+	struct mailbox *dir[BEGUN_MAX];
+	size_t n_dirs;
 };
 
 /* --- lists ---------------------------------------------------------------- */
@@ -102,6 +106,9 @@ has_dir(const struct sync_round *r, const struct mailbox *m)
 	for (const struct durable *d = r->members.first; d != NULL; d = d->next)
 		if (d->m == m && d->dir)
 			return true;
+	for (size_t i = 0; i < r->n_dirs; i++)
+		if (r->dir[i] == m)
+			return true;
 	return false;
 }
 
@@ -140,31 +147,110 @@ durable_may_start(const struct account *a)
 	return a->n_rounds < ROUNDS_MAX;
 }
 
+static struct sync_round *
+round_new(struct account *a)
+{
+	struct sync_round *r = MEM_NEW(struct sync_round);
+
+	r->a = a;
+	return r;
+}
+
+/* What it began goes on by itself: nobody's success depends on it. */
+static void
+leave_begun(struct sync_round *r)
+{
+	sync_rewake(&r->sync, (struct waker){ NULL, NULL });
+	sync_rest(&r->sync, r->a->store->opt.syncer, r->a,
+	    &(struct sync_fds){ .n = 0 });
+	sync_forget(&r->sync);
+}
+
+static void
+drop_begun(struct account *a)
+{
+	if (a->begun == NULL)
+		return;
+	leave_begun(a->begun);
+	free(a->begun);
+	a->begun = NULL;
+}
+
+static void
+start_round(struct account *a, struct sync_round *r)
+{
+	struct syncer *syncer = a->store->opt.syncer;
+	struct sync_fds fds = { 0 };
+	int rc = account_sync_fds(a, &fds, NULL);
+
+	r->next = a->rounds;
+	a->rounds = r;
+	a->n_rounds++;
+	fill(r, &fds);
+	/* mailboxes may go while it is under way */
+	r->n_dirs = 0;
+	if (rc != 0 && r->begun)
+		leave_begun(r);
+	if (rc != 0)
+		end_round(r, rc);
+	else if (r->begun)
+		sync_rest(&r->sync, syncer, a, &fds);
+	else
+		sync_start(&r->sync, syncer, a, &fds,
+		    (struct waker){ on_round_synced, r });
+}
+
+void
+durable_begin(struct account *a, struct mailbox *const *m, size_t n)
+{
+	struct sync_fds fds = { 0 };
+	struct sync_round *r;
+
+	if (n == 0 || a->begun != NULL || !durable_may_start(a))
+		return;
+	a->begun = r = round_new(a);
+	r->begun = true;
+	fds.epoch = a->sync_epoch;
+	for (size_t i = 0; i < n && r->n_dirs < BEGUN_MAX; i++) {
+		int fd = mailbox_dir_fd(m[i], DIR_CUR);
+
+		if (fd < 0)
+			continue;
+		sync_fds_add(&fds, fd, SYNC_FILE);
+		r->dir[r->n_dirs++] = m[i];
+	}
+	sync_begin(&r->sync, a->store->opt.syncer, a, &fds,
+	    (struct waker){ on_round_synced, r });
+}
+
+void
+durable_begun_stale(struct account *a)
+{
+	if (a->begun != NULL)
+		a->begun->n_dirs = 0;
+}
+
 void
 durable_start(struct account *a)
 {
 	while (a->undurable.first != NULL && durable_may_start(a)) {
-		struct sync_round *r = MEM_NEW(struct sync_round);
-		struct sync_fds fds = { 0 };
-		int rc = account_sync_fds(a, &fds, NULL);
+		struct sync_round *r = a->begun;
 
-		r->a = a;
-		r->next = a->rounds;
-		a->rounds = r;
-		a->n_rounds++;
-		fill(r, &fds);
-		if (rc != 0)
-			end_round(r, rc);
-		else
-			sync_start(&r->sync, a->store->opt.syncer, a, &fds,
-			    (struct waker){ on_round_synced, r });
+		a->begun = NULL;
+		start_round(a, r != NULL ? r : round_new(a));
 	}
+	/* Nobody came into the mailboxes.  Who is still in the line may have
+	 * files there, from a transaction that failed: an error is his. */
+	durable_begun_stale(a);
+	if (a->group == NULL)
+		drop_begun(a);
 }
 
 void
 durable_cancel(struct account *a)
 {
 	assert(a->undurable.first == NULL);
+	drop_begun(a);
 	while (a->rounds != NULL) {
 		struct sync_round *r = a->rounds;
 

@@ -33,6 +33,15 @@ struct durable {
 void durable_join(struct durable *d, struct mailbox *m, bool dir);
 /* The same for what the account has committed, and its root. */
 void durable_join_account(struct durable *d, struct account *a);
+/*
+ * Begin the next round with the directories of these mailboxes, whose renames
+ * have been made, while the transaction that tells of them is still being
+ * written: durable_start() goes on with it, in the same turn.
+ */
+void durable_begin(struct account *a, struct mailbox *const *m, size_t n);
+/* The transaction failed: renames may follow, and the directories are to be
+ * synced once more. */
+void durable_begun_stale(struct account *a);
 /* Start rounds for who waits, if that may be. */
 void durable_start(struct account *a);
 /* Whether a round could be started. */

@@ -34,6 +34,19 @@ edit_of(struct batch *b, struct mailbox *m, struct edit **out)
 	return rc;
 }
 
+/* Files are in place: their directories needn't wait for the commit. */
+static void
+begin_dirs(const struct batch *b)
+{
+	struct mailbox *m[MEMBERS_MAX];
+	size_t n = 0;
+
+	for (size_t k = 0; k < b->n_edits; k++)
+		if (b->edit[k].changed)
+			m[n++] = b->edit[k].m;
+	durable_begin(b->a, m, n);
+}
+
 static int
 apply_all(struct batch *b)
 {
@@ -51,6 +64,7 @@ apply_all(struct batch *b)
 		    (g->result != 0 && sqlite3_get_autocommit(b->a->db.h)))
 			return g->result;
 	}
+	begin_dirs(b);
 	for (size_t k = 0; k < b->n_edits && rc == 0; k++)
 		rc = edit_write(&b->edit[k], NULL);
 	return rc;
@@ -80,8 +94,10 @@ try_batch(struct batch *b)
 		else
 			edit_cancel(&b->edit[k]);
 	}
-	if (rc != 0)
+	if (rc != 0) {
+		durable_begun_stale(b->a);
 		return account_db_failed(b->a, rc);
+	}
 	account_log_grown(b->a);
 	return 0;
 }
@@ -189,6 +205,21 @@ group_wake(struct account *a)
 
 /* --- members -------------------------------------------------------------- */
 
+void
+group_expect(struct group_member *g)
+{
+	assert(!g->expected && g->state == GROUP_OUT);
+	g->expected = true;
+	g->m->account->n_expected++;
+}
+
+static void
+no_more_expected(struct group_member *g)
+{
+	g->m->account->n_expected -= g->expected;
+	g->expected = false;
+}
+
 static enum step
 join(struct group_member *g)
 {
@@ -198,7 +229,10 @@ join(struct group_member *g)
 		end = &(*end)->next;
 	*end = g;
 	g->state = GROUP_WAITS;
-	return end == &g->m->account->group ? STEP_YIELD : STEP_WAIT_SYNC;
+	no_more_expected(g);
+	if (end != &g->m->account->group)
+		return STEP_WAIT_SYNC;
+	return g->m->account->n_expected > 0 ? STEP_YIELD : STEP_NEXT;
 }
 
 static void
@@ -264,6 +298,7 @@ group_step(struct group_member *g, struct waker waker, int64_t now_ms)
 void
 group_leave(struct group_member *g)
 {
+	no_more_expected(g);
 	if (g->state == GROUP_WAITS)
 		drop_out(g);
 	durable_fini(&g->durable);

@@ -4,9 +4,10 @@
  *
  * Layer:  maildir, uses base.
  * A member waits in its account's line.  The first of the line begins a
- * transaction one turn later, when whoever else is ready has come, or when a
- * round of syncs (durable.h) may be started; all who wait then make their
- * changes in it, and share the round that makes it durable.
+ * transaction when a round of syncs (durable.h) may be started, and one turn
+ * later if others are expected, as they may be ready by then; all who wait then
+ * make their changes in it, and share the round that makes it durable.  The
+ * directories' part of that round begins as soon as their files are in place.
  * Who can't make its change fails alone.  If the transaction as a whole fails,
  * each is tried in one of its own, so that a full disk hits only those that
  * don't fit.
@@ -31,6 +32,7 @@ struct group_member {
 	int (*apply)(struct group_member *g, struct edit *ed);
 
 	enum group_state state;
+	bool expected; /* it is to come */
 	struct group_member *next;
 	struct waker waker;
 	struct durable durable;
@@ -39,7 +41,10 @@ struct group_member {
 	bool committed; /* then: a failure came after the commit */
 };
 
-/* m, n_messages and apply are set, and the rest is zero, at the first call. */
+/* Others may wait a turn for it.  m is set, and the rest may be zero. */
+void group_expect(struct group_member *g);
+/* m, n_messages and apply are set, and the rest is zero, at the first call,
+ * but for group_expect(). */
 enum step group_step(
     struct group_member *g, struct waker waker, int64_t now_ms);
 /* Its owner goes away. */

@@ -107,6 +107,8 @@ struct account {
 
 	struct sync_round *rounds;	/* under way */
 	unsigned n_rounds;		/* of them */
+	struct sync_round *begun;	/* one more, for durable_start() */
+	unsigned n_expected;		/* will come into the line below */
 	struct durable_list undurable;	/* waiting for one */
 	struct group_member *group;	/* waiting for a transaction */
 	struct account_change *changes; /* one after the other */

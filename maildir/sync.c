@@ -18,8 +18,8 @@ struct sync_part {
 
 /* What the syncer works on; it outlives the struct sync if that is gone. */
 struct sync_run {
-	struct sync *owner;  /* NULL: forgotten */
-	int left;	     /* parts that are under way */
+	struct sync *owner; /* NULL: forgotten */
+	int left; /* parts that are under way, and one if more may follow */
 	unsigned unfinished; /* the same, as the syncer counts */
 	int error;
 	int (*call)(void *arg);
@@ -78,6 +78,8 @@ run_part(struct sync_job *job)
 
 	if (part->run->call != NULL)
 		return part->run->call(part->run->arg);
+	if (part->fd < 0)
+		return 0;
 	switch (part->how) {
 	case SYNC_FILE:
 		rc = fsx_fsync(part->fd);
@@ -90,15 +92,15 @@ run_part(struct sync_job *job)
 }
 
 static struct sync_run *
-run_new(struct sync *s, int n, struct waker waker)
+run_new(struct sync *s, int n_max, struct waker waker)
 {
-	struct sync_run *run =
-	    mem_zalloc(1, sizeof(*run) + (size_t)n * sizeof(struct sync_part));
+	struct sync_run *run = mem_zalloc(
+	    1, sizeof(*run) + (size_t)n_max * sizeof(struct sync_part));
 
 	assert(s->run == NULL);
 	*s = (struct sync){ .run = run, .waker = waker };
 	run->owner = s;
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < n_max; i++)
 		run->part[i] = (struct sync_part){ .run = run,
 			.fd = -1,
 			.job = { .run = run_part,
@@ -108,22 +110,44 @@ run_new(struct sync *s, int n, struct waker waker)
 }
 
 static void
-submit(struct sync_run *run, struct syncer *syncer, const void *owner)
+submit(
+    struct sync_part *part, struct syncer *syncer, const void *owner, bool told)
+{
+	struct sync_job *job = &part->job;
+
+	job->owner = owner;
+	job->unfinished = told ? &part->run->unfinished : NULL;
+	if (syncer == NULL)
+		sync_job_do(job);
+	else
+		syncer_submit(syncer, job);
+}
+
+static void
+submit_all(struct sync_run *run, struct syncer *syncer, const void *owner)
 {
 	int n = run->n;
 
 	/* the last of them may end the run at once */
 	run->left = n;
 	run->unfinished = (unsigned)n;
-	for (int i = 0; i < n; i++) {
-		struct sync_job *job = &run->part[i].job;
+	for (int i = 0; i < n; i++)
+		submit(&run->part[i], syncer, owner, n > 1);
+}
 
-		job->owner = owner;
-		job->unfinished = n > 1 ? &run->unfinished : NULL;
-		if (syncer == NULL)
-			sync_job_do(job);
-		else
-			syncer_submit(syncer, job);
+static void
+add_parts(struct sync_run *run, const struct sync_fds *fds)
+{
+	for (int i = 0; i < fds->n; i++) {
+		struct sync_part *part = &run->part[run->n];
+
+		part->fd = fcntl(fds->fd[i], F_DUPFD_CLOEXEC, 0);
+		if (part->fd < 0) {
+			run->error = errno;
+			break;
+		}
+		part->how = fds->how[i];
+		run->n++;
 	}
 }
 
@@ -135,20 +159,48 @@ sync_start(struct sync *s, struct syncer *syncer, const void *owner,
 
 	s->epoch = fds->epoch;
 	s->root_changes = fds->root_changes;
-	for (; run->n < fds->n; run->n++) {
-		int fd = fcntl(fds->fd[run->n], F_DUPFD_CLOEXEC, 0);
-
-		if (fd < 0) {
-			run->error = errno;
-			break;
-		}
-		run->part[run->n].fd = fd;
-		run->part[run->n].how = fds->how[run->n];
-	}
+	add_parts(run, fds);
 	if (run->error != 0 || run->n == 0)
 		finish(run);
 	else
-		submit(run, syncer, owner);
+		submit_all(run, syncer, owner);
+}
+
+/*
+ * Whoever counts has one more to wait for until sync_rest(): its last job,
+ * which does nothing if there is nothing left to do.
+ */
+void
+sync_begin(struct sync *s, struct syncer *syncer, const void *owner,
+    const struct sync_fds *fds, struct waker waker)
+{
+	struct sync_run *run = run_new(s, fds->n + SYNC_FDS_MAX + 1, waker);
+	int n;
+
+	s->epoch = fds->epoch;
+	add_parts(run, fds);
+	n = run->n;
+	run->left = n + 1;
+	run->unfinished = (unsigned)n + 1;
+	for (int i = 0; i < n; i++)
+		submit(&run->part[i], syncer, owner, true);
+}
+
+void
+sync_rest(struct sync *s, struct syncer *syncer, const void *owner,
+    const struct sync_fds *fds)
+{
+	struct sync_run *run = s->run;
+	int from = run->n, n;
+
+	s->root_changes = fds->root_changes;
+	add_parts(run, fds);
+	if (run->n == from)
+		run->n++;
+	n = run->n;
+	run->left += n - from - 1;
+	for (int i = from; i < n; i++)
+		submit(&run->part[i], syncer, owner, i == n - 1);
 }
 
 void
@@ -162,7 +214,7 @@ sync_call(struct sync *s, struct syncer *syncer, const void *owner,
 	run->drop = drop;
 	run->arg = arg;
 	run->n = 1;
-	submit(run, syncer, owner);
+	submit_all(run, syncer, owner);
 }
 
 bool

@@ -50,6 +50,16 @@ void sync_fds_add(struct sync_fds *f, int fd, enum sync_how how);
 void sync_start(struct sync *s, struct syncer *syncer, const void *owner,
     const struct sync_fds *fds, struct waker waker);
 /*
+ * The same in two calls, where some can begin earlier than others: s is busy
+ * until sync_rest(), which must follow, has added those (none, perhaps), and
+ * all are done.  The epoch is that of the first call, the root's changes are
+ * those of the second.
+ */
+void sync_begin(struct sync *s, struct syncer *syncer, const void *owner,
+    const struct sync_fds *fds, struct waker waker);
+void sync_rest(struct sync *s, struct syncer *syncer, const void *owner,
+    const struct sync_fds *fds);
+/*
  * The same for any work: run gives 0 or errno.  arg is the syncer's until then,
  * and the owner's again after; drop is called with it if there is no owner any
  * more.

@@ -95,8 +95,35 @@ failed_sync_outlives_closing(void **state)
 	assert_int_equal(st.st_size, 0);
 }
 
-/* Where somebody reads the database, a commit may have to be tried again; the
- * file is in place by then. */
+/* The database as on a remote file system: without a log of its own. */
+static void
+go_remote(struct fixture *f, struct mailbox *m)
+{
+	refresh(f, m);
+	account_close_db(f->account);
+	f->account->remote = true;
+	refresh(f, m);
+	assert_int_equal(run_append(f, "INBOX", "x", 0, NULL, NULL), 0);
+	refresh(f, m);
+	assert_false(f->account->db.wal);
+}
+
+/* Somebody who reads it: then a commit has to be tried again. */
+static sqlite3 *
+open_reader(struct fixture *f)
+{
+	sqlite3 *reader;
+
+	assert_int_equal(
+	    sqlite3_open(fixture_path(f, "postern.db"), &reader), SQLITE_OK);
+	assert_int_equal(
+	    sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM mailbox", NULL,
+		NULL, NULL),
+	    SQLITE_OK);
+	return reader;
+}
+
+/* When a commit is tried again the file is in place. */
 static void
 busy_commit_gives_one_uid(void **state)
 {
@@ -109,21 +136,9 @@ busy_commit_gives_one_uid(void **state)
 	const uint32_t *uids;
 	size_t n;
 
-	refresh(f, m);
-	/* as on a remote file system */
-	account_close_db(f->account);
-	f->account->remote = true;
-	refresh(f, m);
-	assert_int_equal(run_append(f, "INBOX", "x", 0, NULL, NULL), 0);
-	refresh(f, m);
-	assert_false(f->account->db.wal);
+	go_remote(f, m);
 	p = begin_append(f, "INBOX");
-	assert_int_equal(
-	    sqlite3_open(fixture_path(f, "postern.db"), &reader), SQLITE_OK);
-	assert_int_equal(
-	    sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM mailbox", NULL,
-		NULL, NULL),
-	    SQLITE_OK);
+	reader = open_reader(f);
 	for (int i = 0; i < 4; i++)
 		assert_int_not_equal(
 		    append_commit(p, waker, 1, f->wall_ms), STEP_DONE);
@@ -137,6 +152,39 @@ busy_commit_gives_one_uid(void **state)
 	append_free(&p);
 	refresh(f, m);
 	assert_listing(m, "1 2");
+	mailbox_close(&m);
+}
+
+/* The directory was synced beside a commit that is to be tried again: that it
+ * failed is told once, and so counts for the next. */
+static void
+busy_commit_remembers_failed_sync(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	const struct waker waker = order_waker();
+	struct append *p;
+	sqlite3 *reader;
+	uint32_t validity;
+	const uint32_t *uids;
+	size_t n;
+
+	go_remote(f, m);
+	hold_syncs(true);
+	p = begin_append(f, "INBOX");
+	assert_int_equal(step_each(f, &p, 1), 0);
+	release_syncs(0);
+	reader = open_reader(f);
+	assert_int_equal(step_each(f, &p, 1), 0);
+	assert_int_equal(held_syncs(), 1);
+	release_syncs(EIO);
+	hold_syncs(false);
+	assert_int_equal(sqlite3_close(reader), SQLITE_OK);
+	assert_int_equal(step_append(f, p, waker), STEP_DONE);
+	assert_int_not_equal(append_result(p, &validity, &uids, &n), 0);
+	append_free(&p);
+	refresh(f, m);
+	assert_listing(m, "1");
 	mailbox_close(&m);
 }
 
@@ -333,7 +381,10 @@ one_of_a_group_fails_alone(void **state)
 	refresh(f, m);
 	for (size_t i = 0; i < NELEMS(v); i++)
 		v[i] = begin_append(f, i == 1 ? "INBOX.t" : "INBOX");
+	hold_syncs(true);
 	assert_int_equal(step_each(f, v, NELEMS(v)), 0);
+	release_syncs(0);
+	hold_syncs(false);
 	remove_tree(fixture_path(f, ".t"));
 	do
 		done = step_each(f, v, NELEMS(v));
@@ -345,6 +396,36 @@ one_of_a_group_fails_alone(void **state)
 		append_free(&v[i]);
 	refresh(f, m);
 	assert_listing(m, "1 2");
+	mailbox_close(&m);
+}
+
+/* A turn is waited only for those who are expected; and the directory's sync
+ * begins before the log is written. */
+static void
+one_append_waits_for_nobody(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct append *v[2];
+
+	refresh(f, m);
+	hold_syncs(true);
+	v[0] = begin_append(f, "INBOX");
+	v[1] = begin_append(f, "INBOX");
+	assert_int_equal(step_each(f, v, 1), 0);
+	release_syncs(0);
+	hold_syncs(false);
+	forget_calls();
+	/* the other one has not all of its bytes yet */
+	assert_int_equal(step_each(f, v, 1), 1);
+	assert_true(
+	    last_call(CALL_RENAME, MAIL) < first_call(CALL_SYNC, DIR_OF_MAIL));
+	assert_true(
+	    last_call(CALL_SYNC, DIR_OF_MAIL) < first_call(CALL_WRITE, WAL));
+	assert_true(last_call(CALL_WRITE, WAL) < first_call(CALL_SYNC, WAL));
+	append_free(&v[0]);
+	append_free(&v[1]);
+	assert_listing(m, "1");
 	mailbox_close(&m);
 }
 
@@ -396,6 +477,8 @@ main(void)
 		CASE(abandoned_append_counts),
 		CASE(failed_sync_outlives_closing),
 		CASE(busy_commit_gives_one_uid),
+		CASE(busy_commit_remembers_failed_sync),
+		CASE(one_append_waits_for_nobody),
 		CASE(intent_of_a_live_append_is_its_own),
 		CASE(abandoned_append_keeps_its_intent),
 		CASE(intents_of_a_lost_database_are_others),
