@@ -5,6 +5,7 @@ libmaildir_a_SOURCES = \
 	maildir/account_acl.c \
 	maildir/account_change.c maildir/account_change.h \
 	maildir/account_change_impl.h \
+	maildir/account_listing.c \
 	maildir/acl.c maildir/acl.h \
 	maildir/acl_file.c maildir/acl_file.h \
 	maildir/adopt.c maildir/adopt.h \

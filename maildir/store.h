@@ -29,8 +29,8 @@ struct store_options {
 	/* keywords of a mailbox above which STORE and APPEND make no new ones;
 	 * 0: any number.  COPY and taking over bring theirs. */
 	unsigned keywords_max;
-	unsigned umask;	   /* for new message files */
-	bool no_watches;   /* poll only */
+	unsigned umask;		 /* for new message files */
+	bool no_watches;	 /* poll only */
 	const char *trash_name;	 /* IMAP_TRASHFOLDERNAME, without "INBOX." */
 	const char *empty_trash; /* IMAP_EMPTYTRASH; NULL or "": never */
 	bool trash_quota; /* the trash, and messages marked \Deleted, count */
@@ -106,7 +106,7 @@ int account_open(struct account *a, struct err *e) MUST_USE;
 enum mailbox_attr {
 	MAILBOX_NOSELECT = 1, /* only a parent of others */
 	MAILBOX_HAS_CHILDREN = 2,
-	MAILBOX_MARKED = 4, /* new/ is not empty (INBOX, or all if cheap) */
+	MAILBOX_MARKED = 4, /* new/ is not empty */
 	MAILBOX_UNMARKED = 8,
 };
 
@@ -121,8 +121,19 @@ struct mailbox_list {
 	void *store; /* the names' memory */
 };
 
-/* All mailboxes, and their missing parents (\Noselect).  Free by
- * mailbox_list_fini(). */
+/*
+ * All mailboxes, and their missing parents (\Noselect), a few directories a
+ * step.  marks: it is told of all whether they are marked, else of INBOX.
+ * 1: call again; 0: done, or ERR_*, of which ERR_BUSY may be tried again.
+ */
+struct account_listing;
+struct account_listing *account_listing_new(
+    struct account *a, bool marks) MUST_USE;
+int account_listing_step(struct account_listing *l, struct err *e) MUST_USE;
+/* When done.  Free by mailbox_list_fini(). */
+void account_listing_take(struct account_listing *l, struct mailbox_list *out);
+void account_listing_free(struct account_listing **l);
+/* The same at once, with all marks. */
 int account_list(
     struct account *a, struct mailbox_list *out, struct err *e) MUST_USE;
 /* The names subscribed to, whether they exist or not. */

@@ -7,8 +7,8 @@
 #include "protocols/imap/writer.h"
 
 enum {
-	SHARED_COST = 64 * 1024, /* a piece of a Maildir is looked through */
-	TOLD_COST = 32 * 1024,	 /* a list is read for it */
+	PIECE_COST = 64 * 1024, /* a piece of a Maildir is looked through */
+	TOLD_COST = 32 * 1024,	/* a list is read for it */
 };
 
 struct list_args {
@@ -18,7 +18,9 @@ struct list_args {
 	bool lsub, percent;
 	unsigned tell; /* ACL_LIST_… */
 	bool links;    /* all that the pattern matches is in "shared." */
-	struct shared_listing *shared; /* while they are looked for */
+	/* while they are looked for */
+	struct account_listing *own;
+	struct shared_listing *shared;
 	struct mailbox_list list;
 	size_t at;
 };
@@ -87,6 +89,7 @@ list_cleanup(struct imap_session *i)
 {
 	struct list_args *a = i->args;
 
+	account_listing_free(&a->own);
 	shared_listing_free(&a->shared);
 	mailbox_list_fini(&a->list);
 }
@@ -291,7 +294,7 @@ sharing_fn(struct imap_session *i)
 	int rc;
 
 	while ((rc = shared_listing_step(a->shared, &e)) == 1)
-		if (imap_spend(i, SHARED_COST))
+		if (imap_spend(i, PIECE_COST))
 			return STEP_YIELD;
 	if (rc < 0)
 		return imap_fail(i, "listing shared mailboxes", rc, &e);
@@ -319,6 +322,36 @@ begin_sharing(struct imap_session *i, struct list_args *a)
 }
 
 static enum step
+collecting_fn(struct imap_session *i)
+{
+	struct list_args *a = i->args;
+	struct err e = { .code = 0 };
+	int rc;
+
+	while ((rc = account_listing_step(a->own, &e)) == 1)
+		if (imap_spend(i, PIECE_COST))
+			return STEP_YIELD;
+	if (imap_retry(i, rc))
+		return imap_retry_step(i);
+	if (rc != 0)
+		return imap_fail(i, "listing mailboxes", rc, &e);
+	account_listing_take(a->own, &a->list);
+	show_names(i, a);
+	return imap_goto(i, &step_listing);
+}
+
+static const struct imap_step step_collecting = { "listing mailboxes",
+	collecting_fn, false };
+
+static enum step
+begin_collecting(struct imap_session *i, struct list_args *a)
+{
+	a->own = account_listing_new(i->account, i->opt->mark_all);
+	i->cleanup = list_cleanup;
+	return imap_goto(i, &step_collecting);
+}
+
+static enum step
 list_fn(struct imap_session *i)
 {
 	struct list_args *a = i->args;
@@ -337,12 +370,13 @@ list_fn(struct imap_session *i)
 	a->links = is_link(a->pattern) && imap_has_links(i);
 	if (!a->lsub && (is_shared(a->pattern) || a->links))
 		return begin_sharing(i, a);
-	rc = a->lsub ? account_subscriptions(i->account, &a->list, &e)
-		     : account_list(i->account, &a->list, &e);
+	if (!a->lsub)
+		return begin_collecting(i, a);
+	rc = account_subscriptions(i->account, &a->list, &e);
 	if (imap_retry(i, rc))
 		return imap_retry_step(i);
 	if (rc != 0)
-		return imap_fail(i, "listing mailboxes", rc, &e);
+		return imap_fail(i, "listing subscriptions", rc, &e);
 	i->cleanup = list_cleanup;
 	show_names(i, a);
 	return imap_goto(i, &step_listing);

@@ -215,15 +215,9 @@ fake_named(struct slice name)
 	return NULL;
 }
 
-int
-account_list(struct account *a, struct mailbox_list *out, struct err *e)
+static void
+list_all(struct mailbox_list *out)
 {
-	int rc = fake_busy();
-
-	(void)a;
-	(void)e;
-	if (rc != 0)
-		return rc;
 	out->n = 0;
 	out->v = mem_zalloc(FAKE_MAILBOXES, sizeof(out->v[0]));
 	for (size_t k = 0; k < FAKE_MAILBOXES; k++)
@@ -231,14 +225,48 @@ account_list(struct account *a, struct mailbox_list *out, struct err *e)
 			out->v[out->n++] =
 			    (struct mailbox_entry){ .name = mailboxes[k].name,
 				    .attrs = fake_store.attrs };
-	return 0;
+}
+
+/* Nothing but the account is needed to know them. */
+struct account_listing *
+account_listing_new(struct account *a, bool marks)
+{
+	(void)marks;
+	return (struct account_listing *)a;
+}
+
+int
+account_listing_step(struct account_listing *l, struct err *e)
+{
+	(void)l;
+	(void)e;
+	return fake_busy();
+}
+
+void
+account_listing_take(struct account_listing *l, struct mailbox_list *out)
+{
+	(void)l;
+	list_all(out);
+}
+
+void
+account_listing_free(struct account_listing **l)
+{
+	*l = NULL;
 }
 
 int
 account_subscriptions(
     struct account *a, struct mailbox_list *out, struct err *e)
 {
-	return account_list(a, out, e);
+	int rc = fake_busy();
+
+	(void)a;
+	(void)e;
+	if (rc == 0)
+		list_all(out);
+	return rc;
 }
 
 void

@@ -48,6 +48,42 @@ list(struct fixture *f)
 	return text;
 }
 
+static void
+listed_in_pieces(void **state)
+{
+	struct fixture *f = *state;
+	struct account_listing *l;
+	struct mailbox_list list;
+	struct err e;
+	int rc, n_steps = 0;
+
+	for (int i = 0; i < 100; i++) {
+		char name[32];
+
+		(void)sprintf(name, "INBOX.m%d", i);
+		assert_int_equal(create(f, name), 0);
+	}
+	deliver(f, "", "x");
+	deliver(f, ".m7/", "x");
+	l = account_listing_new(f->account, false);
+	while ((rc = account_listing_step(l, &e)) == 1)
+		n_steps++;
+	assert_int_equal(rc, 0);
+	assert_true(n_steps > 5);
+	account_listing_take(l, &list);
+	account_listing_free(&l);
+	assert_int_equal(list.n, 101);
+	/* not looked for: only INBOX's is told */
+	assert_int_equal(list.v[0].attrs & MAILBOX_MARKED, MAILBOX_MARKED);
+	for (size_t i = 1; i < list.n; i++)
+		assert_int_equal(list.v[i].attrs, 0);
+	mailbox_list_fini(&list);
+	/* a session may end in between */
+	l = account_listing_new(f->account, true);
+	assert_int_equal(account_listing_step(l, &e), 1);
+	account_listing_free(&l);
+}
+
 /* --- names ---------------------------------------------------------------- */
 
 static void
@@ -661,6 +697,7 @@ main(void)
  cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
 	const struct CMUnitTest tests[] = {
 		CASE(create_list_delete),
+		CASE(listed_in_pieces),
 		CASE(deleted_mailbox_is_gone_and_new_again),
 		CASE(rename_keeps_uids),
 		CASE(rename_inbox_moves_messages),
