@@ -16,7 +16,7 @@
 #include "tests/crash/script.h"
 
 /* Every so manieth call, and of a script of many calls no more than that. */
-enum { STRIDE = 23, AT_MOST = 30, AT_MOST_LONG = 1000 };
+enum { STRIDE = 29, AT_MOST = 20, AT_MOST_LONG = 1000 };
 
 static struct world world;
 

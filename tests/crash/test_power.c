@@ -14,7 +14,7 @@
 #include "tests/crash/power.h"
 #include "tests/crash/script.h"
 
-enum { STRIDE = 17, SAMPLES = 8 };
+enum { STRIDE = 23, SAMPLES = 8 };
 
 static struct world world;
 static char *boots[2], *kept;

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -47,6 +48,7 @@ static const struct conn_ops ops = { .on_input = ignore,
 static int
 setup(void **state)
 {
+	uint8_t *room;
 	int pair[2];
 
 	(void)state;
@@ -60,7 +62,10 @@ setup(void **state)
 	conns_init(&conns, base);
 	conns.write_ms = WRITE_MS;
 	buf_init(&out, 2 * (size_t)OUTPUT);
-	buf_advance(&out, buf_reserve(&out, OUTPUT) != NULL ? OUTPUT : 0);
+	room = buf_reserve(&out, OUTPUT);
+	assert_non_null(room);
+	memset(room, 'x', OUTPUT);
+	buf_advance(&out, OUTPUT);
 	conn = conn_new(&conns, pair[0], &ops, 64, &out, NULL);
 	conn_flush(conn);
 	assert_true(buf_len(&out) > OUTPUT / 2);
