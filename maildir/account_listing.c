@@ -14,7 +14,9 @@ struct account_listing {
 	struct account *a;
 	bool marks;
 	bool begun, done;
-	struct dir_reader r; /* when begun, until done */
+	/* when begun, until done; names are looked up in it, as the account
+	 * may lose its own descriptor between two steps */
+	struct dir_reader r;
 	struct collect found;
 };
 
@@ -70,7 +72,8 @@ begin(struct account_listing *l, struct err *e)
 	if (dir_reader_open(&l->r, a->root_fd, ".") < 0)
 		return err_sys(e, "read %s", a->path);
 	l->begun = true;
-	collect_add(&l->found, SLICE("INBOX"), marked(a->root_fd, ""));
+	collect_add(
+	    &l->found, SLICE("INBOX"), marked(dir_reader_fd(&l->r), ""));
 	return 1;
 }
 
@@ -78,7 +81,7 @@ static void
 take_entry(struct account_listing *l, struct slice dir)
 {
 	const char *path = (const char *)dir.p;
-	int root_fd = l->a->root_fd;
+	int root_fd = dir_reader_fd(&l->r);
 	struct buf name;
 
 	/* of what can't be told the listing keeps what was there */

@@ -127,14 +127,15 @@ create_unmake(struct account *a, const char *dir)
 	if (has_mail(a->root_fd, dir))
 		return;
 	work = tree_name_work(a);
-	if (fsx_rename(a->root_fd, dir, a->root_fd, work) < 0)
-		;
-	else if (!has_mail(a->root_fd, work))
-		tree_give_up(a, work);
-	/* delivered meanwhile */
-	else if (fsx_rename_new(a->root_fd, work, a->root_fd, dir) < 0)
-		log_error("maildir: mail is left in %s path=%s mailbox=%s",
-		    work, a->path, dir);
+	if (fsx_rename(a->root_fd, dir, a->root_fd, work) == 0) {
+		if (!has_mail(a->root_fd, work))
+			tree_give_up(a, work);
+		/* delivered meanwhile */
+		else if (fsx_rename_new(a->root_fd, work, a->root_fd, dir) < 0)
+			log_error("maildir: mail is left in %s path=%s "
+				  "mailbox=%s",
+			    work, a->path, dir);
+	}
 	free(work);
 }
 

@@ -114,6 +114,12 @@ tests_unit_test_maildir_account_SOURCES = tests/unit/test_maildir_account.c \
 	$(MAILDIR_FIXTURE)
 tests_unit_test_maildir_account_LDADD = $(MAILDIR_TEST_LIBS)
 
+check_PROGRAMS += tests/unit/test_maildir_quota
+TESTS += tests/unit/test_maildir_quota
+tests_unit_test_maildir_quota_SOURCES = tests/unit/test_maildir_quota.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_quota_LDADD = $(MAILDIR_TEST_LIBS)
+
 check_PROGRAMS += tests/unit/test_maildir_database
 TESTS += tests/unit/test_maildir_database
 tests_unit_test_maildir_database_SOURCES = tests/unit/test_maildir_database.c \

@@ -183,6 +183,29 @@ say(struct peer *p, uint64_t i, bool lazily)
 		peer_send(p, &out);
 }
 
+/* Two peers on a base of their own; the second goes when the first does. */
+static void
+make_peers(struct seen *s, struct peer **login, struct peer **master)
+{
+	static const struct peer_handler h = { on_message, on_end };
+	int pair[2];
+
+	s->base = event_base_new();
+	assert_int_equal(
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	*login = peer_new(s->base, pair[0], ROLE_LOGIN, ROLE_MASTER, &h, s);
+	*master = peer_new(s->base, pair[1], ROLE_MASTER, ROLE_LOGIN, &h, s);
+}
+
+static void
+end_peers(struct seen *s, struct peer **login)
+{
+	peer_free(login);
+	assert_int_equal(event_base_dispatch(s->base), 0);
+	assert_int_equal(s->ends, 1);
+	event_base_free(s->base);
+}
+
 /*
  * What nobody waits for wakes nobody: it goes before what is sent next, and
  * by itself if nothing is.
@@ -190,74 +213,52 @@ say(struct peer *p, uint64_t i, bool lazily)
 static void
 lazy_message_goes_with_the_next(void **state)
 {
-	static const struct peer_handler h = { on_message, on_end };
 	struct seen s = { .want = 3 };
-	struct event_base *base = event_base_new();
 	struct peer *login, *master;
-	int pair[2];
 
 	(void)state;
-	s.base = base;
-	assert_int_equal(
-	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-	login = peer_new(base, pair[0], ROLE_LOGIN, ROLE_MASTER, &h, &s);
-	master = peer_new(base, pair[1], ROLE_MASTER, ROLE_LOGIN, &h, &s);
+	make_peers(&s, &login, &master);
 	say(login, 0, true);
 	say(login, 1, true);
-	assert_int_equal(event_base_loop(base, EVLOOP_NONBLOCK), 0);
+	assert_int_equal(event_base_loop(s.base, EVLOOP_NONBLOCK), 0);
 	assert_int_equal(s.messages, 0);
 	assert_true(peer_queued(login) > 0);
 	say(login, 2, false);
 	assert_int_equal(peer_queued(login), 0);
-	assert_int_equal(event_base_dispatch(base), 0);
+	assert_int_equal(event_base_dispatch(s.base), 0);
 	assert_int_equal(s.messages, 3);
 	s.want = 4;
 	say(login, 3, true);
-	assert_int_equal(event_base_dispatch(base), 0);
+	assert_int_equal(event_base_dispatch(s.base), 0);
 	assert_int_equal(s.messages, 4);
 	/* what is still to go when a process ends */
 	s.want = 5;
 	say(login, 4, true);
 	peer_flush(login, 1000);
-	assert_int_equal(event_base_dispatch(base), 0);
-	peer_free(&login);
-	assert_int_equal(event_base_dispatch(base), 0);
-	assert_int_equal(s.ends, 1);
-	event_base_free(base);
-	(void)master;
+	assert_int_equal(event_base_dispatch(s.base), 0);
+	end_peers(&s, &login);
 }
 
 /* Alone or many at once, none is left behind. */
 static void
 every_message_is_received(void **state)
 {
-	static const struct peer_handler h = { on_message, on_end };
 	struct seen s = { 0 };
-	struct event_base *base = event_base_new();
 	struct peer *login, *master;
 	uint64_t sent = 0;
-	int pair[2];
 
 	(void)state;
-	s.base = base;
-	assert_int_equal(
-	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-	login = peer_new(base, pair[0], ROLE_LOGIN, ROLE_MASTER, &h, &s);
-	master = peer_new(base, pair[1], ROLE_MASTER, ROLE_LOGIN, &h, &s);
+	make_peers(&s, &login, &master);
 	for (unsigned round = 0; round < 100; round++) {
 		unsigned n = round % 10 == 0 ? 150 : 1 + round % 3;
 
 		for (unsigned i = 0; i < n; i++)
 			say(login, sent++, false);
 		s.want = (unsigned)sent;
-		assert_int_equal(event_base_dispatch(base), 0);
+		assert_int_equal(event_base_dispatch(s.base), 0);
 		assert_int_equal(s.messages, sent);
 	}
-	peer_free(&login);
-	assert_int_equal(event_base_dispatch(base), 0);
-	assert_int_equal(s.ends, 1);
-	event_base_free(base);
-	(void)master;
+	end_peers(&s, &login);
 }
 
 /* --- sync threads -------------------------------------------------------- */
