@@ -177,6 +177,14 @@ fsx_rename_new(int from_dirfd, const char *from, int to_dirfd, const char *to)
 }
 
 int
+fsx_exchange(int dirfd, const char *a, const char *b)
+{
+	return fault("rename", a)
+	    ? -1
+	    : renameat2(dirfd, a, dirfd, b, RENAME_EXCHANGE);
+}
+
+int
 fsx_link(int from_dirfd, const char *from, int to_dirfd, const char *to)
 {
 	return fault("link", from) ? -1

@@ -27,6 +27,8 @@ enum export_state {
 	EXPORT_PLACE,
 	EXPORT_SYNC_DIRS,
 	EXPORT_NOTE,
+	EXPORT_SYNC_NOTE,
+	EXPORT_NOTED,
 	EXPORT_DONE,
 };
 
@@ -196,8 +198,8 @@ piece(struct export *x, int (*fn)(struct export_files *, struct err *),
 	return STEP_YIELD;
 }
 
-/* The files, what is announced of them, or when they are in place, their
- * directories. */
+/* The files, what is announced of them or noted, or when they are in place,
+ * their directories. */
 static int
 start_sync(struct export *x, struct waker waker, struct err *e)
 {
@@ -206,7 +208,7 @@ start_sync(struct export *x, struct waker waker, struct err *e)
 
 	if (x->state == EXPORT_SYNC)
 		export_files_sync_fds(&x->files, &fds);
-	else if (x->state == EXPORT_SYNC_LOG)
+	else if (x->state != EXPORT_SYNC_DIRS)
 		rc = account_sync_fds(x->a, &fds, e);
 	else
 		rc = export_files_sync_dirs(&x->files, &fds, e);
@@ -239,6 +241,10 @@ note_prints(struct export *x, bool placed, struct err *e)
 			rc = import_note(x->m, kinds[i] + PRINT_PLACING,
 			    placed ? &none : &x->files.prints[i], e);
 	}
+	if (rc == 0)
+		rc = placed
+		    ? import_mark_remove(x->a, x->id, MARK_PLACING, e)
+		    : import_mark_set(x->a, x->id, MARK_PLACING, x->modseq, e);
 	return rc;
 }
 
@@ -272,7 +278,9 @@ announce(struct export *x, struct err *e)
 
 	if (rc != 0 || (rc = begin(x, e)) != 0)
 		return rc;
-	rc = commit(x, note_prints(x, false, e), e);
+	if ((rc = import_settle(x->m, e)) == 0)
+		rc = note_prints(x, false, e);
+	rc = commit(x, rc, e);
 	if (rc == 0)
 		x->state = EXPORT_SYNC_LOG;
 	return rc;
@@ -356,7 +364,7 @@ sync_some(struct export *x, struct waker waker, enum export_state next, int *rc,
 		return STEP_WAIT_SYNC;
 	}
 	x->syncing = false;
-	if (x->state == EXPORT_SYNC_LOG)
+	if (x->state == EXPORT_SYNC_LOG || x->state == EXPORT_SYNC_NOTE)
 		*rc = account_synced(x->a, &x->sync);
 	else if (x->sync.error != 0)
 		*rc = err_set(e, err_of_errno(x->sync.error), "sync failed");
@@ -395,10 +403,16 @@ advance(struct export *x, struct waker waker, int64_t now_ms, int64_t wall_ms,
 		return sync_some(x, waker, EXPORT_NOTE, rc, e);
 	case EXPORT_NOTE:
 		*rc = account_db_failed(x->a, note(x, e));
-		if (*rc == 0) {
-			x->n_mailboxes++;
-			leave(x);
-		}
+		if (*rc == 0)
+			x->state =
+			    x->files.replaced ? EXPORT_SYNC_NOTE : EXPORT_NOTED;
+		return STEP_NEXT;
+	case EXPORT_SYNC_NOTE:
+		return sync_some(x, waker, EXPORT_NOTED, rc, e);
+	case EXPORT_NOTED:
+		export_files_noted(&x->files);
+		x->n_mailboxes++;
+		leave(x);
 		return STEP_YIELD;
 	case EXPORT_DONE:
 		break;

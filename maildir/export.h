@@ -13,8 +13,10 @@
  * come; under Courier's lock (tmp/courier.lock) rename them into place, or
  * begin again if Courier wrote its own since they were read, for as long as
  * one waits for the lock; sync their directories; note their prints as those
- * that are there, and what was exported.  A crash before the last leaves it to
- * be done again; none of the files is taken for Courier's then.
+ * that are there, and what was exported; if a list of keywords replaced another
+ * one, sync that, and remove the old one from tmp/.  A crash before the note
+ * leaves it to be done again; none of the files is taken for Courier's then,
+ * and what Courier writes afterwards for what it is (import_placing.c).
  */
 #ifndef MAILDIR_EXPORT_H
 #define MAILDIR_EXPORT_H

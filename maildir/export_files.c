@@ -112,6 +112,12 @@ export_files_prepare(struct export_files *f, struct err *e)
 }
 
 void
+export_files_noted(struct export_files *f)
+{
+	f->replaced = false;
+}
+
+void
 export_files_fini(struct export_files *f)
 {
 	if (f->m == NULL)
@@ -119,7 +125,8 @@ export_files_fini(struct export_files *f)
 	for (int i = 0; i < EXPORT_N_FILES; i++) {
 		if (f->fd[i] >= 0)
 			(void)close(f->fd[i]);
-		if (f->tmp[i] != NULL)
+		/* what was replaced tells that it was, until that is noted */
+		if (f->tmp[i] != NULL && !(i == EXPORT_KEYWORDS && f->replaced))
 			(void)!fsx_unlink(f->m->account->root_fd, f->tmp[i]);
 		free(f->tmp[i]);
 	}
@@ -315,6 +322,26 @@ export_files_sync_fds(struct export_files *f, struct sync_fds *fds)
 		sync_fds_add(fds, f->fd[i], SYNC_DATA);
 }
 
+/* Give the list the name by which it is found after a crash. */
+static int
+put_aside(struct export_files *f, struct err *e)
+{
+	char **tmp = &f->tmp[EXPORT_KEYWORDS];
+	int root_fd = f->m->account->root_fd, rc = 0;
+	struct buf to;
+
+	buf_init(&to, 2048);
+	import_put_aside(f->m, &f->prints[EXPORT_KEYWORDS], &to);
+	if (fsx_rename(root_fd, *tmp, root_fd, buf_cstr(&to)) < 0) {
+		rc = err_sys(e, "rename %s", *tmp);
+	} else {
+		free(*tmp);
+		*tmp = mem_strdup(buf_cstr(&to));
+	}
+	buf_fini(&to);
+	return rc;
+}
+
 int
 export_files_look(struct export_files *f, struct err *e)
 {
@@ -327,6 +354,47 @@ export_files_look(struct export_files *f, struct err *e)
 			return err_sys(e, "stat %s", f->tmp[i]);
 		f->prints[i] = import_print(&st);
 	}
+	return f->tmp[EXPORT_KEYWORDS] != NULL ? put_aside(f, e) : 0;
+}
+
+/*
+ * Let the new list and what is there change places (import_placing.c).  An
+ * empty list says what none does.  1; 0: they can't; ERR_*.
+ */
+static int
+exchange(struct export_files *f, const char *to, struct err *e)
+{
+	int root_fd = f->m->account->root_fd, fd;
+	struct stat st;
+
+	if (fsx_stat(root_fd, to, &st) == 0) {
+		if (!S_ISREG(st.st_mode))
+			return 0;
+	} else {
+		fd = fsx_create(root_fd, to, FILE_MODE);
+		if (fd < 0 && errno != EEXIST)
+			return err_sys(e, "create %s", to);
+		if (fd >= 0)
+			(void)close(fd);
+	}
+	if (fsx_exchange(root_fd, f->tmp[EXPORT_KEYWORDS], to) < 0)
+		return 0;
+	f->replaced = true;
+	return 1;
+}
+
+static int
+place_file(struct export_files *f, enum export_file which, const char *to,
+    struct err *e)
+{
+	int root_fd = f->m->account->root_fd, rc = 0;
+
+	if (which == EXPORT_KEYWORDS && (rc = exchange(f, to, e)) != 0)
+		return rc < 0 ? rc : 0;
+	if (fsx_rename(root_fd, f->tmp[which], root_fd, to) < 0)
+		return err_sys(e, "rename %s", names[which]);
+	free(f->tmp[which]);
+	f->tmp[which] = NULL;
 	return 0;
 }
 
@@ -339,13 +407,7 @@ place_one(struct export_files *f, enum export_file which, struct err *e)
 	buf_init(&to, 2048);
 	mailbox_put_path(f->m, &to, names[which]);
 	if (f->tmp[which] != NULL) {
-		if (fsx_rename(root_fd, f->tmp[which], root_fd, buf_cstr(&to)) <
-		    0) {
-			rc = err_sys(e, "rename %s", names[which]);
-		} else {
-			free(f->tmp[which]);
-			f->tmp[which] = NULL;
-		}
+		rc = place_file(f, which, buf_cstr(&to), e);
 	} else if (which == EXPORT_KEYWORDS && !f->has_keywords &&
 	    fsx_unlink(root_fd, buf_cstr(&to)) < 0 && errno != ENOENT &&
 	    errno != ENOTDIR) {

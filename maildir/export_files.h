@@ -35,7 +35,8 @@ struct export_files {
 	size_t n_keywords; /* of numbers */
 	int fd[EXPORT_N_FILES]; /* below tmp/, -1: not made */
 	char *tmp[EXPORT_N_FILES];
-	int dir_fd[2];			     /* to be synced, or -1 */
+	bool replaced; /* tmp of EXPORT_KEYWORDS is the list that was there */
+	int dir_fd[2]; /* to be synced, or -1 */
 	struct print prints[EXPORT_N_FILES]; /* of those that were written */
 	enum export_file which;		     /* being written */
 	uint32_t seq;			     /* the next message */
@@ -48,7 +49,8 @@ int export_files_prepare(struct export_files *f, struct err *e) MUST_USE;
 /* A piece.  1: there is more; 0: all is written; else ERR_*. */
 int export_files_write(struct export_files *f, struct err *e) MUST_USE;
 void export_files_sync_fds(struct export_files *f, struct sync_fds *fds);
-/* They are written: their prints, which they keep in their place. */
+/* They are written: their prints, which they keep in their place, and the name
+ * that the list of keywords has until then. */
 int export_files_look(struct export_files *f, struct err *e) MUST_USE;
 /* Rename them into place. */
 int export_files_place(
@@ -57,7 +59,10 @@ int export_files_place(
  * there before it is, even if the power goes. */
 int export_files_sync_dirs(
     struct export_files *f, struct sync_fds *fds, struct err *e) MUST_USE;
-/* What was not placed is removed.  A zeroed one may be handed in. */
+/* It is durable that they were placed. */
+void export_files_noted(struct export_files *f);
+/* What was not placed is removed; what the list of keywords replaced stays, if
+ * that isn't noted.  A zeroed one may be handed in. */
 void export_files_fini(struct export_files *f);
 
 #endif

@@ -131,6 +131,7 @@ import_load_prints(struct mailbox *m, struct err *e)
 	int rc;
 
 	memset(im->known, 0, sizeof(im->known));
+	memset(im->placing, 0, sizeof(im->placing));
 	db_bind_i64(s, 1, m->id);
 	/* by their kind: what is being placed comes last */
 	while ((rc = db_step(db, s, e)) == 1) {
@@ -143,6 +144,7 @@ import_load_prints(struct mailbox *m, struct err *e)
 		} else if (kind >= PRINT_PLACING &&
 		    kind < PRINT_PLACING + PRINT_N_KINDS) {
 			kind -= PRINT_PLACING;
+			im->placing[kind] = p;
 			if (is_as(m, (enum print_kind)kind, &p))
 				im->known[kind] = p;
 		}

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 
 enum print_kind {
@@ -43,7 +44,9 @@ struct renaming;
 struct imported {
 	bool loaded, rest;		   /* something is left for later */
 	struct print known[PRINT_N_KINDS]; /* as the database has it */
-	uint64_t tick;			   /* of the store, when looked at */
+	/* announced, by an export that is under way or was cut short */
+	struct print placing[PRINT_N_KINDS];
+	uint64_t tick; /* of the store, when looked at */
 	/* messages of UIDs below have the keywords of the list of this print */
 	struct print list;
 	uint32_t list_below;
@@ -99,12 +102,23 @@ int import_note(struct mailbox *m, unsigned kind, const struct print *p,
     struct err *e) MUST_USE;
 
 /*
+ * An export is about to announce what it will place; within the transaction
+ * that does so.  What an earlier one placed without having noted it is noted.
+ */
+int import_settle(struct mailbox *m, struct err *e) MUST_USE;
+/* The path of the list of keywords of this print before it is placed; then
+ * that of the one that was there (import_placing.c). */
+void import_put_aside(
+    const struct mailbox *m, const struct print *list, struct buf *path);
+
+/*
  * What is under way with a mailbox's row, kept as a print of a kind of its own:
  * a number, whose meaning is that of whoever sets it.  Within a transaction.
  */
 enum import_mark {
 	MARK_TAKEOVER = 100, /* takeover.c */
 	MARK_ADOPTING,	     /* import_check.c */
+	MARK_PLACING,	     /* the mod-sequence up to which an export is */
 };
 
 /* 1: *value; 0: there is none; or ERR_*. */

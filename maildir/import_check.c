@@ -24,27 +24,10 @@ enum {
 	CHECK_DONE,
 };
 
-/* The mod-sequence up to which the other server had our state; 0: never. */
-static int
-exported_modseq(struct mailbox *m, uint64_t *out, struct err *e)
-{
-	struct db *db = &m->account->db;
-	sqlite3_stmt *s = db_stmt(db, DB_EXPORTED_GET);
-	int rc;
-
-	*out = 0;
-	db_bind_i64(s, 1, m->id);
-	if ((rc = db_step(db, s, e)) != 1)
-		return rc;
-	*out = db_column_u64(s, 1);
-	(void)sqlite3_reset(s);
-	return 0;
-}
-
 static int
 begin(struct import *in, struct err *e)
 {
-	int rc = exported_modseq(in->m, &in->modseq, e);
+	int rc = import_exported(in->m, &in->modseq, e);
 
 	if (rc != 0)
 		return account_db_failed(in->m->account, rc);

@@ -56,6 +56,11 @@ bool import_dovecot_last(const struct import *in, int courier, int dovecot);
  */
 int import_commit(struct edit *ed, int rc, struct err *e) MUST_USE;
 
+/* The mod-sequence up to which Courier's list had our state when it was last
+ * written by somebody else; 0: never.  The prints are loaded. */
+int import_exported(
+    struct mailbox *m, uint64_t *modseq, struct err *e) MUST_USE;
+
 /* --- keywords (import_updates.c) ------------------------------------------ */
 
 /* Begin to read them; has_keywords: there are some, and new ones.  ERR_*: that

@@ -40,7 +40,8 @@ libmaildir_a_SOURCES = \
 	maildir/import.c maildir/import_subscriptions.c maildir/import.h \
 	maildir/import_check.c maildir/import_finish.c maildir/import_impl.h \
 	maildir/import_courier.c maildir/import_dovecot.c \
-	maildir/import_keywords.c maildir/import_uids.c \
+	maildir/import_keywords.c maildir/import_placing.c \
+	maildir/import_uids.c \
 	maildir/import_updates.c \
 	maildir/index.c maildir/index.h \
 	maildir/intent.c maildir/intent.h \

@@ -251,7 +251,7 @@ swap_dir(struct account *a, struct slice dir, const char *sub, struct err *e)
 	int rc = 0;
 
 	/* In one step, so that a delivery always finds a directory. */
-	if (renameat2(a->root_fd, sub, a->root_fd, other, RENAME_EXCHANGE) < 0)
+	if (fsx_exchange(a->root_fd, sub, other) < 0)
 		rc = err_sys(e, "exchange %s", other);
 	free(other);
 	return rc;

@@ -3,6 +3,7 @@
  */
 #include <sys/stat.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -34,6 +35,17 @@ assert_file(struct fixture *f, const char *name, const char *expected)
 
 	assert_string_equal(text, expected);
 	free(text);
+}
+
+/* Whether Courier's list has it. */
+static bool
+has_word(struct fixture *f, const char *word)
+{
+	char *text = read_file(fixture_path(f, "courierimapkeywords/:list"));
+	bool has = strstr(text, word) != NULL;
+
+	free(text);
+	return has;
 }
 
 static void
@@ -454,6 +466,100 @@ export_waits_for_the_database(void **state)
 	assert_file(f, "courierimapkeywords/:list", "kw\n\n1.M1:0\n");
 }
 
+/* Set or remove a keyword of the only message. */
+static void
+change_keyword(struct fixture *f, enum flags_how how, const char *keyword)
+{
+	struct mailbox *m = open_again(f, "INBOX");
+	const uint32_t uid = 1;
+
+	assert_int_equal(run_flags(f, m, &uid, 1, how, 0, keyword), 0);
+	mailbox_close(&m);
+}
+
+static void
+put_one(struct fixture *f)
+{
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	put_cur(f, "1.M1:2,", "one\n");
+	refresh(f, m);
+	mailbox_close(&m);
+}
+
+/* The list of the one that is cut short first is in its place, that of the
+ * next one isn't: what is there is still ours. */
+static void
+export_is_cut_short_twice(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m;
+	struct export *x;
+	char text[64];
+
+	put_one(f);
+	change_keyword(f, FLAGS_ADD, "kept");
+	run_export(f, false, 1);
+	change_keyword(f, FLAGS_ADD, "was");
+	x = export_new(f->account, false);
+	while (!has_word(f, "was"))
+		step_export(f, x);
+	export_free(&x);
+	change_keyword(f, FLAGS_REMOVE, "was");
+	(void)snprintf(text, sizeof(text), "%ld:host.test", (long)getppid());
+	write_file(fixture_path(f, "tmp/courier.lock"), text);
+	x = export_new(f->account, false);
+	while (export_step(x, (struct waker){ 0 }, 1, f->wall_ms) !=
+	    STEP_WAIT_PEER)
+		;
+	export_free(&x);
+	assert_true(has_word(f, "was"));
+	(void)unlink(fixture_path(f, "tmp/courier.lock"));
+	/* the directory is looked at: an update for a message that isn't there
+	 */
+	write_file(fixture_path(f, "courierimapkeywords/9.M1"), "later\n");
+	fixture_reopen(f);
+	m = open_again(f, "INBOX");
+	assert_listing(m, "1(kept)");
+	mailbox_close(&m);
+	run_export(f, false, 1);
+	assert_file(f, "courierimapkeywords/:list", "kept\n\n1.M1:0\n");
+}
+
+static unsigned n_refused;
+
+static int
+refuses_exchange(const char *call, const char *path)
+{
+	if (n_refused != 0 || strcmp(call, "rename") != 0 ||
+	    strstr(path, "postern-list.") == NULL)
+		return 0;
+	n_refused++;
+	return EINVAL;
+}
+
+/* On a file system that can't let two files change places, too. */
+static void
+exports_without_exchange(void **state)
+{
+	struct fixture *f = *state;
+
+	put_one(f);
+	change_keyword(f, FLAGS_ADD, "first");
+	for (int i = 0; i < 2; i++) {
+		n_refused = 0;
+		fsx_set_fault(refuses_exchange);
+		run_export(f, false, 1);
+		fsx_set_fault(NULL);
+		assert_int_equal(n_refused, 1);
+		assert_file(f, "courierimapkeywords/:list",
+		    i == 0 ? "first\n\n1.M1:0\n"
+			   : "first\nsecond\n\n1.M1:0 1\n");
+		change_keyword(f, FLAGS_ADD, "second");
+	}
+	assert_int_equal(count_files(fixture_path(f, "tmp")), 0);
+}
+
 /* After a minute of quiet, by the tick alone; and at the end. */
 static void
 exports_in_the_background(void **state)
@@ -536,6 +642,8 @@ main(void)
 		CASE(export_keeps_what_courier_wrote),
 		CASE(export_gives_way_to_courier),
 		CASE(export_waits_for_the_database),
+		CASE(export_is_cut_short_twice),
+		CASE(exports_without_exchange),
 		CASE(exports_in_the_background),
 		CASE(exports_nothing_unchanged),
 	};
