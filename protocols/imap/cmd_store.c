@@ -11,11 +11,15 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/mem.h"
 #include "maildir/change.h"
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
 
-enum { BATCH = 1000 }; /* messages changed and told at a time */
+enum {
+	BATCH = 1000, /* messages changed and told at a time */
+	MODIFIED_PIECE = 4096,
+};
 
 struct store_args {
 	struct imap_set set;
@@ -39,7 +43,12 @@ struct store_args {
 	bool pair_known, pair_expected;
 	uint32_t *failed; /* UIDs of the batch that were changed since */
 	size_t n_failed;
-	struct buf modified; /* all of them, as a set */
+	/* all of them: a bit for each sequence number, so that a list of any
+	 * length can be written */
+	uint8_t *modified;
+	uint32_t n_modified;   /* bits that there are; 0: none is set */
+	struct view *numbered; /* by them, at the end */
+	uint32_t modified_at;  /* up to there they are written */
 	struct imap_put_set modified_set;
 };
 
@@ -109,7 +118,9 @@ store_cleanup(struct imap_session *i)
 	struct store_args *a = i->args;
 
 	change_flags_free(&a->change);
-	buf_fini(&a->modified);
+	free(a->modified);
+	if (a->numbered != NULL)
+		view_unref(&a->numbered);
 	if (a->before != NULL)
 		view_unref(&a->before);
 	if (a->newest != NULL)
@@ -317,6 +328,21 @@ static const struct imap_step step_syncing = { "STORE sync", syncing_fn, true };
 
 /* --- changing ------------------------------------------------------------- */
 
+static void
+set_modified(struct imap_session *i, struct store_args *a, uint32_t seq)
+{
+	uint32_t n = (view_count(i->view) / 8 + 1) * 8;
+
+	assert(seq != 0 && seq < n);
+	if (n > a->n_modified) {
+		a->modified = mem_realloc(a->modified, n / 8, 1);
+		memset(a->modified + a->n_modified / 8, 0,
+		    (n - a->n_modified) / 8);
+		a->n_modified = n;
+	}
+	a->modified[seq / 8] |= (uint8_t)(1 << seq % 8);
+}
+
 /* Note those that failed UNCHANGEDSINCE, ascending. */
 static void
 note_failed(struct imap_session *i, struct store_args *a, const uint32_t *uids,
@@ -328,8 +354,7 @@ note_failed(struct imap_session *i, struct store_args *a, const uint32_t *uids,
 	memcpy(a->failed, uids, n * sizeof(*uids));
 	qsort(a->failed, n, sizeof(*a->failed), order_uids);
 	for (size_t k = 0; k < n; k++)
-		imap_put_set_add(&a->modified_set,
-		    i->uid ? a->failed[k] : view_find(i->view, a->failed[k]));
+		set_modified(i, a, view_find(i->view, a->failed[k]));
 }
 
 static enum step
@@ -364,36 +389,55 @@ static const struct imap_step step_changing = { "STORE change", changing_fn,
 
 /* --- the command ---------------------------------------------------------- */
 
+/* RFC 7162 3.1.3 */
+bool
+imap_put_modified(struct imap_session *i)
+{
+	struct store_args *a = i->args;
+	struct buf *out = &i->s.out;
+	uint32_t end = a->modified_at + MODIFIED_PIECE;
+
+	if (a->modified_at == 0) {
+		buf_puts(out, "[MODIFIED ");
+		imap_put_set_begin(&a->modified_set, out);
+	}
+	for (; a->modified_at < end && a->modified_at < a->n_modified;
+	     a->modified_at++) {
+		uint32_t seq = a->modified_at;
+
+		if ((a->modified[seq / 8] & 1 << seq % 8) != 0)
+			imap_put_set_add(&a->modified_set,
+			    i->uid ? view_get(a->numbered, seq)->uid : seq);
+	}
+	if (a->modified_at < a->n_modified)
+		return true;
+	imap_put_set_end(&a->modified_set);
+	buf_puts(out, "] ");
+	return false;
+}
+
 static enum step
 store_done(struct imap_session *i, struct store_args *a)
 {
-	struct buf code;
-	enum step st;
+	bool modified = a->n_modified != 0;
 
-	buf_init(&code, i->reply.max);
-	imap_put_set_end(&a->modified_set);
-	if (buf_len(&a->modified) != 0) {
-		buf_puts(&code, "[MODIFIED ");
-		buf_put(&code, buf_slice(&a->modified));
-		buf_puts(&code, "] ");
+	if (modified) {
+		/* what is told before the reply may renumber them */
+		a->numbered = view_ref(i->view);
+		i->modified = true;
 	}
 	if (a->too_long)
 		/* RFC 5530 3: "such as number of flags on a single message" */
-		st = imap_finish(i, "NO",
+		return imap_finish(i, "NO",
 		    "%sThe files of some messages have names too long for "
 		    "more flags.",
-		    buf_len(&code) != 0 ? buf_cstr(&code) : "[LIMIT] ");
-	else if (a->missing != 0 && !a->silent)
-		st = imap_finish(i, "NO",
+		    modified ? "" : "[LIMIT] ");
+	if (a->missing != 0 && !a->silent)
+		return imap_finish(i, "NO",
 		    "%sSome of the messages no longer exist.",
-		    buf_len(&code) != 0 ? buf_cstr(&code) : "[EXPUNGEISSUED] ");
-	else if (buf_len(&code) != 0)
-		st = imap_finish(
-		    i, "OK", "%sConditional STORE failed.", buf_cstr(&code));
-	else
-		st = imap_finish(i, "OK", "STORE completed.");
-	buf_fini(&code);
-	return st;
+		    modified ? "" : "[EXPUNGEISSUED] ");
+	return imap_finish(i, "OK",
+	    modified ? "Conditional STORE failed." : "STORE completed.");
 }
 
 /* Begin the next batch. */
@@ -458,8 +502,6 @@ begin_fn(struct imap_session *i)
 		return imap_fail(i, "STORE", ERR_NO_RIGHT, NULL);
 	if (a->unchanged_since != UINT64_MAX)
 		imap_condstore_enable(i);
-	buf_init(&a->modified, i->reply.max - 200);
-	imap_put_set_begin(&a->modified_set, &a->modified);
 	a->failed = arena_zalloc(&i->arena, BATCH, sizeof(*a->failed));
 	a->numbers = arena_zalloc(
 	    &i->arena, a->flags.n_keywords + 1, sizeof(*a->numbers));

@@ -254,6 +254,7 @@ imap_command_clear(struct imap_session *i)
 	if (i->cleanup != NULL)
 		i->cleanup(i);
 	i->cleanup = NULL;
+	i->modified = false;
 	imap_leave(i);
 	i->args = NULL;
 	i->cmd = NULL;
@@ -300,6 +301,31 @@ refresh(struct imap_session *i)
 }
 
 static enum step
+end_reply(struct imap_session *i)
+{
+	buf_put(&i->s.out, buf_slice(&i->reply));
+	buf_puts(&i->s.out, "\r\n");
+	imap_command_clear(i);
+	imap_input_done(i);
+	return imap_goto(i, &imap_step_command);
+}
+
+static enum step
+modified_fn(struct imap_session *i)
+{
+	while (imap_put_modified(i)) {
+		if (imap_output_full(i))
+			return STEP_WAIT_OUTPUT;
+		if (imap_spend(i, 16 * 1024))
+			return STEP_YIELD;
+	}
+	return end_reply(i);
+}
+
+static const struct imap_step step_modified = { "MODIFIED", modified_fn,
+	false };
+
+static enum step
 reply(struct imap_session *i)
 {
 	struct buf *out = &i->s.out, code;
@@ -316,11 +342,7 @@ reply(struct imap_session *i)
 	buf_putc(out, ' ');
 	buf_put(out, buf_slice(&code));
 	buf_fini(&code);
-	buf_put(out, buf_slice(&i->reply));
-	buf_puts(out, "\r\n");
-	imap_command_clear(i);
-	imap_input_done(i);
-	return imap_goto(i, &imap_step_command);
+	return i->modified ? imap_goto(i, &step_modified) : end_reply(i);
 }
 
 static enum step

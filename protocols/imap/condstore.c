@@ -72,7 +72,7 @@ imap_condstore_reply(struct imap_session *i, const char *state, struct buf *out)
 	}
 	i->modseq_lowered = held > highest;
 	/* a reply has one code only */
-	if (strcmp(state, "OK") == 0 &&
+	if (strcmp(state, "OK") == 0 && !i->modified &&
 	    !slice_starts(buf_slice(&i->reply), SLICE("["))) {
 		put_highest(i, out);
 		buf_putc(out, ' ');

@@ -244,6 +244,7 @@ struct imap_session {
 	struct buf reply; /* text of the tagged reply */
 	const char *reply_state;
 	uint8_t finish_phase;
+	bool modified; /* before that text, imap_put_modified() */
 };
 /* Ten thousand may be idle; the next size of pieces in base/pool.c is 1024. */
 _Static_assert(sizeof(struct imap_session) <= 960, "one size of pieces less");
@@ -278,6 +279,12 @@ void imap_log_line(struct imap_session *i, const char *event, const char *fmt,
 bool imap_literal_minus(const struct imap_session *i);
 /* Append "CAPABILITY IMAP4rev1 …". */
 void imap_put_capability(const struct imap_session *i, struct buf *out);
+
+/* --- cmd_store.c --------------------------------------------------------- */
+
+/* A piece of "[MODIFIED …] ", which may be as long as the mailbox has messages;
+ * true: there is more. */
+bool imap_put_modified(struct imap_session *i);
 
 /* --- condstore.c --------------------------------------------------------- */
 

@@ -1,11 +1,13 @@
 /*
  * Messages with hundreds of keywords: STORE, COPY and SEARCH look at each name
  * a few times for a command and not for each message, or one client's command
- * would keep all others of its worker waiting for seconds.
+ * would keep all others of its worker waiting for seconds.  And what STORE
+ * tells of thousands.
  */
 #include "base/log.h"
 #include "base/mem.h"
 #include "protocols/imap/session.h"
+#include "protocols/imap/session_impl.h"
 #include "tests/support/maildir_fixture.h"
 
 enum {
@@ -204,6 +206,70 @@ store_unchanged_since(void **state)
 		fail_msg("%zu comparisons", n_compared);
 }
 
+/* Somebody else has read every second message, or not; STORE leaves those
+ * alone. */
+static void
+store_every_second(struct fixture *f, struct mailbox *m, const char *store,
+    enum flags_how how, uint32_t count)
+{
+	uint32_t *uids = mem_alloc(count * sizeof(*uids));
+	struct view *v = mailbox_view(m);
+	size_t n = 0;
+	char *command = mem_printf("%s 1:* (UNCHANGEDSINCE %llu) "
+				   "+FLAGS.SILENT (\\Seen)",
+	    store, (unsigned long long)view_highest_modseq(v));
+
+	view_unref(&v);
+	for (uint32_t uid = 1; uid <= count; uid += 2)
+		uids[n++] = uid;
+	assert_int_equal(run_flags(f, m, uids, n, how, MESSAGE_SEEN, NULL), 0);
+	say(f, command);
+	free(command);
+	free(uids);
+}
+
+/* The list of those that were left alone is complete. */
+static void
+assert_modified(uint32_t count)
+{
+	struct buf want;
+
+	buf_init(&want, 1 << 20);
+	buf_puts(&want, " OK [MODIFIED 1");
+	for (uint32_t n = 3; n <= count; n += 2)
+		buf_putf(&want, ",%u", n);
+	buf_puts(&want, "] Conditional STORE failed.\r\n");
+	if (strstr(buf_cstr(&output), buf_cstr(&want)) == NULL)
+		fail_msg("%s", buf_cstr(&output));
+	buf_fini(&want);
+}
+
+/* However long the list is, all of it is told; that of UID STORE is one of UIDs
+ * even if numbers change before it. */
+static void
+long_list_of_modified(void **state)
+{
+	enum { MANY = 9000 };
+	struct imap_session *i = CONTAINER_OF(client, struct imap_session, s);
+	struct fixture *f = *state;
+	struct mailbox *m;
+	const uint32_t gone = 2;
+
+	for (int n = MESSAGES; n < MANY; n++)
+		(void)deliver(f, "", "text");
+	say(f, "b SELECT INBOX (CONDSTORE)");
+	/* what other replies have, so that there needn't be 200000 messages */
+	i->reply.max = 4096;
+	m = open_mailbox(f, "INBOX");
+	store_every_second(f, m, "c STORE", FLAGS_ADD, MANY);
+	assert_modified(MANY);
+	assert_int_equal(run_remove(f, m, &gone, 1), 1);
+	store_every_second(f, m, "d UID STORE", FLAGS_REMOVE, MANY);
+	assert_non_null(strstr(buf_cstr(&output), "* 2 EXPUNGE\r\n"));
+	assert_modified(MANY);
+	mailbox_close(&m);
+}
+
 static void
 copy_and_move(void **state)
 {
@@ -230,6 +296,8 @@ main(void)
 		    store_of_many_sets, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    store_unchanged_since, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    long_list_of_modified, setup, teardown),
 		cmocka_unit_test_setup_teardown(copy_and_move, setup, teardown),
 	};
 
