@@ -40,6 +40,13 @@ struct append_args {
 	struct append_binary *binary; /* NULL: a literal */
 };
 
+/* --- cmd_append.c -------------------------------------------------------- */
+
+/* Begin a message of so many bytes in the store, with those of its flags that
+ * one may set there (RFC 4314 4). */
+int imap_append_message(struct imap_session *i, struct append_args *a,
+    uint64_t size, struct err *e) MUST_USE;
+
 /* --- append_binary.c ----------------------------------------------------- */
 
 /* The message begun last by append_message() comes as a literal8. */

@@ -112,9 +112,7 @@ begin_copy(struct imap_session *i, struct append_args *a)
 		if (rc != 0)
 			return rc;
 	}
-	rc = append_message(a->append, a->flags.flags, a->flags.keywords,
-	    a->flags.n_keywords, a->internal_ms, b->msg.all.len, i->wall,
-	    &a->e);
+	rc = imap_append_message(i, a, b->msg.all.len, &a->e);
 	if (rc == 0)
 		b->phase = COPY_GAP;
 	return rc;
@@ -253,7 +251,7 @@ imap_append_binary_copy(struct imap_session *i, struct append_args *a)
 		a->rc = copy_some(i, a);
 		if (b->phase == COPY_BEGIN && imap_retry(i, a->rc)) {
 			a->rc = 0;
-			return STEP_WAIT_PEER;
+			return imap_retry_step(i);
 		}
 		more = a->rc == 0 &&
 		    (b->at < b->msg.all.len || b->phase != COPY_GAP);

@@ -420,6 +420,18 @@ objection(
 	return NULL;
 }
 
+int
+imap_append_message(
+    struct imap_session *i, struct append_args *a, uint64_t size, struct err *e)
+{
+	unsigned rights = a->place.rights;
+
+	return append_message(a->append,
+	    a->flags.flags & ~imap_flags_denied(rights), a->flags.keywords,
+	    (rights & ACL_WRITE) != 0 ? a->flags.n_keywords : 0, a->internal_ms,
+	    size, i->wall, e);
+}
+
 static enum step
 message_fn(struct imap_session *i)
 {
@@ -434,12 +446,7 @@ message_fn(struct imap_session *i)
 	}
 	if (a->rc != 0)
 		return refused(i, a->rc, &a->e);
-	/* RFC 4314 4: flags that one may not set are left out */
-	rc = append_message(a->append,
-	    a->flags.flags & ~imap_flags_denied(a->place.rights),
-	    a->flags.keywords,
-	    (a->place.rights & ACL_WRITE) != 0 ? a->flags.n_keywords : 0,
-	    a->internal_ms, i->literal.size, i->wall, &e);
+	rc = imap_append_message(i, a, i->literal.size, &e);
 	if (imap_retry(i, rc))
 		return imap_retry_step(i);
 	if (rc != 0)
