@@ -31,7 +31,7 @@ struct acl_args {
 /*
  * Make who of identifier, from how clients say it to how the files do: NAME is
  * "user=NAME".  RFC 4314 3: prepared by SASLprep.  False: there can be no such
- * identifier.
+ * identifier, of more than ACL_IDENTIFIER_MAX bytes for one.
  */
 bool imap_acl_identifier(struct imap_session *i, struct acl_args *a) MUST_USE;
 

@@ -58,7 +58,9 @@ imap_acl_identifier(struct imap_session *i, struct acl_args *a)
 	struct slice s, minus = SLICE(""), user = SLICE("");
 	uint8_t *p;
 
-	if (a->identifier.n == 0 || !prepare(i, a->identifier, &s))
+	/* to put combining marks in order takes utf8proc their square */
+	if (a->identifier.n == 0 || a->identifier.n > ACL_IDENTIFIER_MAX ||
+	    !prepare(i, a->identifier, &s))
 		return false;
 	if (s.p[0] == '-') {
 		minus = SLICE("-");
