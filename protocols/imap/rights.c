@@ -320,9 +320,10 @@ imap_rights_check(struct imap_session *i, struct err *e)
 	}
 	if (rc != 0)
 		return rc;
-	i->acl_seen = seen;
+	/* not all who look end the session: it is looked again then */
 	if ((rights & ACL_READ) == 0)
 		return err_set(e, ERR_NO_RIGHT, "the right to read is gone");
+	i->acl_seen = seen;
 	if (rights != i->rights)
 		tell_rights(i, rights);
 	return 0;
