@@ -63,7 +63,7 @@ now(void)
 static int64_t
 past_midnight(void)
 {
-	enum { DAY_MS = 86400 * 1000, CLOSE_MS = 10 * 60 * 1000 };
+	enum { DAY_MS = 86400 * 1000, CLOSE_MS = 60 * 1000 };
 	int64_t left_ms = DAY_MS - clock_wall() % DAY_MS;
 
 	return left_ms < CLOSE_MS ? left_ms + 1000 : 0;
