@@ -320,6 +320,24 @@ evaluate_views(struct loading *l)
 }
 
 static void
+check_size(struct loading *l, conf_report *report, void *arg)
+{
+	struct conf_source src = {
+		.path = l->c->dir, .report = report, .arg = arg
+	};
+
+	if (l->files != CONF_SERVER_FILES ||
+	    conf_pack_size(l->c) <= CONF_PACKED_MAX)
+		return;
+	conf_say(&src, CONF_ERROR, 0,
+	    "expected at most %d bytes of names and values in all files "
+	    "together, those of imapd, imapd-ssl, pop3d and pop3d-ssl counted "
+	    "for each of the pair",
+	    CONF_PACKED_MAX);
+	l->errors += src.errors;
+}
+
+static void
 check_views(struct loading *l, conf_report *report, void *arg)
 {
 	const char *paths[CONF_N_FILES];
@@ -329,6 +347,7 @@ check_views(struct loading *l, conf_report *report, void *arg)
 		paths[i] = l->path[i];
 	}
 	l->errors += conf_check(l->c, paths, report, arg);
+	check_size(l, report, arg);
 }
 
 struct conf *

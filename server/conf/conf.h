@@ -39,6 +39,9 @@ enum conf_file {
  (CONF_BIT(CONF_FILE_IMAPD) | CONF_BIT(CONF_FILE_IMAPD_SSL) |                  \
      CONF_BIT(CONF_FILE_POP3D) | CONF_BIT(CONF_FILE_POP3D_SSL) |               \
      CONF_BIT(CONF_FILE_AUTHDAEMONRC) | CONF_BIT(CONF_FILE_POSTERN))
+/* What conf_load() takes of these at most, as conf_pack() writes it: the
+ * master's children get it in one message. */
+enum { CONF_PACKED_MAX = 120 * 1024 };
 #define CONF_AUTH_FILES                                                        \
  (CONF_BIT(CONF_FILE_AUTHDAEMONRC) | CONF_BIT(CONF_FILE_AUTHMYSQLRC) |         \
      CONF_BIT(CONF_FILE_AUTHSQLITERC) | CONF_BIT(CONF_FILE_POSTERN))

@@ -63,6 +63,9 @@ void conf_view_set(
  */
 bool conf_settle(struct conf *c) MUST_USE;
 
+/* Bytes that conf_pack() writes. */
+size_t conf_pack_size(const struct conf *c);
+
 /*
  * Check what the files set (types, classes of keys.def, unknown names), one
  * remark for each.  paths: of each file, for the remarks.  Returns the number

@@ -132,6 +132,18 @@ conf_pack(const struct conf *c, struct buf *out)
 	}
 }
 
+size_t
+conf_pack_size(const struct conf *c)
+{
+	size_t n = sizeof(pack_magic) + strlen(c->dir) + 1;
+
+	for (int i = 0; i < CONF_N_FILES; i++)
+		for (size_t j = 0; j < c->view[i].n; j++)
+			n += 2 + strlen(c->view[i].v[j].name) + 1 +
+			    strlen(c->view[i].v[j].value) + 1;
+	return n;
+}
+
 /* The next text of the packed form; NULL if there is none. */
 static const char *
 take_text(struct slice *in)

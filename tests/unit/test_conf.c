@@ -451,6 +451,46 @@ test_pack(void **state)
 	assert_null(conf_unpack(SLICE("conf1\0/x\0\0\0PORT\0bad\0")));
 }
 
+/* A value of each of two names, as long as one may be. */
+static void
+write_long(struct fixture *f, size_t n)
+{
+	struct buf text;
+
+	buf_init(&text, 1 << 20);
+	for (int name = 0; name < 2; name++) {
+		buf_putf(&text, "LONG%d=", name);
+		for (size_t i = 0; i < n; i++)
+			buf_putc(&text, 'x');
+		buf_putc(&text, '\n');
+	}
+	fixture_write(f, "postern", buf_cstr(&text));
+	buf_fini(&text);
+}
+
+/* What is taken fits into the message that it is sent in. */
+static void
+test_size(void **state)
+{
+	struct fixture f;
+	struct buf packed;
+
+	(void)state;
+	fixture_begin(&f);
+	write_long(&f, CONF_PACKED_MAX / 2 - 200);
+	assert_true(fixture_load(&f, CONF_SERVER_FILES));
+	buf_init(&packed, CONF_PACKED_MAX);
+	conf_pack(f.conf, &packed);
+	assert_true(buf_ok(&packed));
+	buf_fini(&packed);
+	write_long(&f, CONF_PACKED_MAX / 2);
+	assert_false(fixture_load(&f, CONF_SERVER_FILES));
+	assert_true(fixture_said(&f, "expected at most 122880 bytes"));
+	/* nobody sends these */
+	assert_true(fixture_load(&f, CONF_BIT(CONF_FILE_POSTERN)));
+	fixture_end(&f);
+}
+
 int
 main(void)
 {
@@ -467,6 +507,7 @@ main(void)
 		cmocka_unit_test(test_odd_files),
 		cmocka_unit_test(test_dump),
 		cmocka_unit_test(test_pack),
+		cmocka_unit_test(test_size),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
