@@ -201,6 +201,9 @@ reap(struct master *m, pid_t pid, int status)
 
 	if (c == NULL)
 		return;
+	/* Its last words, log lines above all, may still be on the way. */
+	if (c->peer != NULL)
+		peer_read_rest(c->peer);
 	switch (c->kind) {
 	case CHILD_LOGIN:
 		if (!m->stopping)

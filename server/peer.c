@@ -348,6 +348,17 @@ peer_poll(struct peer *p)
 	return p->why == NULL;
 }
 
+void
+peer_read_rest(struct peer *p)
+{
+	MAGIC_CHECK(p, PEER_MAGIC);
+	if (p->why != NULL)
+		return;
+	/* nobody adds to it: what a socket holds, and then its end */
+	while (receive_one(p))
+		;
+}
+
 size_t
 peer_queued(const struct peer *p)
 {

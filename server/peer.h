@@ -53,6 +53,11 @@ void peer_send_lazily(struct peer *p, struct msg_out *m);
  */
 void peer_set_reading(struct peer *p, bool on);
 bool peer_poll(struct peer *p);
+/*
+ * The process at the other end has ended: read what it said before, however
+ * much that is.  p may be freed by then, as its handler likes.
+ */
+void peer_read_rest(struct peer *p);
 /* Bytes waiting to be sent. */
 size_t peer_queued(const struct peer *p);
 /* Send what is queued, blocking up to timeout_ms; for the end of a process. */

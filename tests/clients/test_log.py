@@ -2,8 +2,10 @@
 
 import base64
 import contextlib
+import os
 import pathlib
 import re
+import signal
 import socket
 import subprocess
 
@@ -85,7 +87,6 @@ class Daemon:
         return None if pathlib.Path(f"/proc/{self.pid}").exists() else 0
 
     def send_signal(self, number):
-        import os
         os.kill(self.pid, number)
 
     def wait(self, seconds=30):
@@ -331,6 +332,32 @@ def test_deletions_into_the_trash(logged):
         c.ok("EXPUNGE")
         s.wait_log(r"EXPUNGED, .*old_name=\S+/\.Trash/cur/\S+\n")
     assert s.log().count("EXPUNGED, ") == 2
+
+
+def is_zombie(pid):
+    stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    return stat.rsplit(")", 1)[1].split()[0] == "Z"
+
+
+def test_last_words_of_a_worker(logged):
+    """The master comes to read them when the worker has ended already."""
+    s = logged.start()
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(imap(s)) for _ in range(20)]
+        workers = s.workers()
+        s.processes["posternd"].send_signal(signal.SIGSTOP)
+        try:
+            for pid in workers:
+                os.kill(pid, signal.SIGTERM)
+            for c in clients:
+                while c.line() is not None:
+                    pass
+            for pid in workers:
+                wait_for(lambda pid=pid: is_zombie(pid), "the worker's end")
+        finally:
+            s.processes["posternd"].send_signal(signal.SIGCONT)
+    wait_for(lambda: s.log().count("Disconnected during shutdown") == 20,
+             "a line of each session")
 
 
 def test_id_fields(logged):

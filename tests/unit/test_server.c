@@ -239,6 +239,28 @@ lazy_message_goes_with_the_next(void **state)
 	end_peers(&s, &login);
 }
 
+/* What a process said before it ended is there, its end is told once. */
+static void
+rest_is_read(void **state)
+{
+	struct seen s = { .want = 1 };
+	struct peer *login, *master;
+
+	(void)state;
+	make_peers(&s, &login, &master);
+	say(login, 0, false);
+	assert_int_equal(event_base_dispatch(s.base), 0);
+	for (unsigned i = 1; i <= 150; i++)
+		say(login, i, false);
+	assert_int_equal(peer_queued(login), 0);
+	s.want = 0;
+	peer_free(&login);
+	peer_read_rest(master);
+	assert_int_equal(s.messages, 151);
+	assert_int_equal(s.ends, 0);
+	end_peers(&s, &login);
+}
+
 /* Alone or many at once, none is left behind. */
 static void
 every_message_is_received(void **state)
@@ -538,6 +560,7 @@ main(void)
 		cmocka_unit_test(peer_queues_what_does_not_fit),
 		cmocka_unit_test(lazy_message_goes_with_the_next),
 		cmocka_unit_test(every_message_is_received),
+		cmocka_unit_test(rest_is_read),
 		cmocka_unit_test(syncpool_reports_each_job),
 		cmocka_unit_test(collects_what_was_run),
 		cmocka_unit_test(one_owner_leaves_threads_to_others),
