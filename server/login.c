@@ -356,6 +356,17 @@ on_master_message(struct peer *p, struct msg_in *in, void *arg)
 		shut_down(l);
 }
 
+/* A listener that is lost is one of other processes, too. */
+static void
+on_master_lost(struct peer *p, struct msg_in *in, void *arg)
+{
+	struct login *l = arg;
+
+	(void)p;
+	if (in->type == MSG_AUTH_SOCKET)
+		auth_client_down(l->auth);
+}
+
 static void
 on_master_end(struct peer *p, const char *why, void *arg)
 {
@@ -439,6 +450,7 @@ login_main(unsigned index)
 	l->base = event_base_new();
 	l->master = peer_new(
 	    l->base, CHILD_CONTROL_FD, ROLE_LOGIN, ROLE_MASTER, &handler, l);
+	peer_on_lost(l->master, on_master_lost);
 	child_log_to(l->master);
 	l->on_resume = event_new(l->base, -1, 0, on_accept_resume, l);
 	l->on_sigterm = evsignal_new(l->base, SIGTERM, on_sigterm, l);

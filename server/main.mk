@@ -87,15 +87,18 @@ TESTS += tests/unit/test_deflate
 tests_unit_test_deflate_SOURCES = tests/unit/test_deflate.c server/deflate.c
 tests_unit_test_deflate_LDADD = libbase.a $(ZLIB_LIBS) -lcmocka
 
-check_PROGRAMS += tests/unit/test_ipc tests/unit/test_server
+check_PROGRAMS += tests/unit/test_ipc tests/unit/test_peer tests/unit/test_server
 tests_unit_test_ipc_SOURCES = tests/unit/test_ipc.c
 tests_unit_test_ipc_LDADD = libipc.a libbase.a -lcmocka
+tests_unit_test_peer_SOURCES = tests/unit/test_peer.c server/peer.c
+tests_unit_test_peer_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
+tests_unit_test_peer_LDADD = libipc.a libbase.a $(EVENT_LIBS) -lcmocka
 tests_unit_test_server_SOURCES = tests/unit/test_server.c \
-	server/peer.c server/syncpool.c server/tickets.c
+	server/syncpool.c server/tickets.c
 tests_unit_test_server_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
 tests_unit_test_server_LDADD = libipc.a libbase.a $(EVENT_LIBS) \
 	-lcmocka -lpthread
-TESTS += tests/unit/test_ipc tests/unit/test_server
+TESTS += tests/unit/test_ipc tests/unit/test_peer tests/unit/test_server
 
 check_PROGRAMS += tests/unit/test_tls
 tests_unit_test_tls_SOURCES = tests/unit/test_tls.c \

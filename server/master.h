@@ -187,6 +187,8 @@ char *master_access_vars(const struct master *m, const struct conn_record *r,
 
 /* master_outbox.c: SEND of a worker, answered with SENT */
 void master_outbox_send(struct child *worker, struct msg_in *in);
+/* The answer that it can't be sent, which takes no descriptor. */
+void master_outbox_refuse(struct child *worker, uint64_t id);
 void master_outbox_died(struct child *c, int status);
 
 /* master_conns.c */

@@ -23,9 +23,9 @@
 /* After its own limit, in which it ends what it runs. */
 enum { END_MS = 5 * 1000 };
 
-/* Takes report. */
+/* report: a descriptor, which stays the caller's. */
 static void
-answer(struct child *worker, uint64_t id, uint32_t status, int report)
+say(struct child *worker, uint64_t id, uint32_t status, int report)
 {
 	struct msg_out out;
 
@@ -35,7 +35,21 @@ answer(struct child *worker, uint64_t id, uint32_t status, int report)
 	out.fd = report;
 	/* the queue has a descriptor of its own until it is sent */
 	peer_send(worker->peer, &out);
+}
+
+/* Takes report. */
+static void
+answer(struct child *worker, uint64_t id, uint32_t status, int report)
+{
+	say(worker, id, status, report);
 	(void)close(report);
+}
+
+void
+master_outbox_refuse(struct child *worker, uint64_t id)
+{
+	/* /dev/null (main.c): nothing is said */
+	say(worker, id, OUTBOX_NOT_RUN, STDIN_FILENO);
 }
 
 /* In the child: only async-signal-safe calls. */
@@ -122,9 +136,7 @@ master_outbox_send(struct child *worker, struct msg_in *in)
 		return;
 	if (pipe2(report, O_CLOEXEC) < 0) {
 		log_error("outbox: pipe: %s", strerrorname_np(errno));
-		if ((report[0] = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC,
-			 STDERR_FILENO + 1)) >= 0)
-			answer(worker, id, OUTBOX_NOT_RUN, report[0]);
+		master_outbox_refuse(worker, id);
 		return;
 	}
 	if (*conf_service_str(m->conf, (enum conf_file)r->service,

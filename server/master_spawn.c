@@ -67,6 +67,23 @@ on_child_message(struct peer *p, struct msg_in *m, void *arg)
 	(void)p;
 }
 
+/* The login process has the client still, and a worker its session. */
+static void
+on_child_lost(struct peer *p, struct msg_in *m, void *arg)
+{
+	struct msg_out out;
+
+	if (m->type == MSG_SEND) {
+		master_outbox_refuse(arg, msg_get_u64(m));
+	} else if (m->type == MSG_HANDOVER) {
+		msg_begin(&out, MSG_HANDOVER_DONE, 0);
+		msg_put_u64(&out, msg_get_u64(m));
+		msg_put_u32(&out, CONN_UNAVAILABLE);
+		msg_put_str(&out, "");
+		peer_send(p, &out);
+	}
+}
+
 static void
 on_child_end(struct peer *p, const char *why, void *arg)
 {
@@ -115,6 +132,7 @@ master_spawn(struct master *m, enum child_kind kind, const char *const argv[],
 	c->pid = pid;
 	c->peer =
 	    peer_new(m->base, pair[0], ROLE_MASTER, roles[kind], &handler, c);
+	peer_on_lost(c->peer, on_child_lost);
 	LIST_INSERT_HEAD(&m->children, c, link);
 	return c;
 }

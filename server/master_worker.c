@@ -4,6 +4,7 @@
  * in one process.
  */
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <signal.h>
@@ -22,6 +23,8 @@ enum {
 	 * a worker of its own. */
 	CRASHES_TO_ISOLATE = 2,
 	CRASH_WINDOW_MS = 60 * 1000,
+	/* Descriptors of a worker that are no session's and no account's. */
+	FDS_OWN = 32,
 };
 
 static uint32_t
@@ -200,6 +203,26 @@ master_ids_refused(const struct master *m, const struct account_record *r)
 	return NULL;
 }
 
+/* As many sessions as a worker has descriptors for: half of them are for
+ * accounts (worker.c).  Asked once, as it is the same for all. */
+static rlim_t
+sessions_fit(void)
+{
+	static struct rlimit files;
+
+	if (files.rlim_max == 0 && getrlimit(RLIMIT_NOFILE, &files) < 0)
+		files.rlim_max = RLIM_INFINITY;
+	return files.rlim_max / 2 > FDS_OWN ? files.rlim_max / 2 - FDS_OWN : 1;
+}
+
+static bool
+is_full(const struct child *c)
+{
+	return c->n_sessions >=
+	    conf_num(c->master->conf, CONF_POSTERN_SESSIONS_PER_WORKER) ||
+	    c->n_sessions >= sessions_fit();
+}
+
 struct child *
 master_worker_for(struct master *m, const struct account_record *r,
     const char *path, const char **why)
@@ -215,8 +238,7 @@ master_worker_for(struct master *m, const struct account_record *r,
 	c = find_worker(m, r, slot, only);
 	if (c == NULL)
 		return start_worker(m, r, slot, only, why);
-	if (c->n_sessions >=
-	    (unsigned)conf_num(m->conf, CONF_POSTERN_SESSIONS_PER_WORKER)) {
+	if (is_full(c)) {
 		*why = "too many sessions";
 		return NULL;
 	}

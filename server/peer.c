@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/mem.h"
 
 enum {
@@ -33,6 +34,7 @@ struct peer {
 	int fd;
 	enum msg_role self, other;
 	const struct peer_handler *h;
+	void (*on_lost)(struct peer *p, struct msg_in *m, void *arg);
 	void *arg;
 	struct event *on_read, *on_write, *on_over, *on_lazy;
 	STAILQ_HEAD(, packet) queue;
@@ -126,15 +128,22 @@ receive_one(struct peer *p)
 
 	if (r == ERR_BUSY)
 		return false;
-	if (r != 1) {
+	if (r != 1 && (r != ERR_LIMIT || p->on_lost == NULL)) {
 		over(p,
 		    r == 0		  ? "closed"
 			: r == ERR_FORMAT ? "bad message"
+			: r == ERR_LIMIT  ? "no descriptor left"
 					  : "receive error");
 		return false;
 	}
 	p->depth++;
-	p->h->on_message(p, &m, p->arg);
+	if (r == 1) {
+		p->h->on_message(p, &m, p->arg);
+	} else {
+		log_error("no descriptor is left: what %s came with is lost",
+		    msg_name(m.type));
+		p->on_lost(p, &m, p->arg);
+	}
 	if (m.fd >= 0)
 		(void)close(m.fd);
 	return leave(p) && p->why == NULL;
@@ -237,6 +246,14 @@ peer_new(struct event_base *base, int fd, enum msg_role self,
 	    p->on_over != NULL && p->on_lazy != NULL);
 	(void)event_add(p->on_read, NULL);
 	return p;
+}
+
+void
+peer_on_lost(
+    struct peer *p, void (*fn)(struct peer *p, struct msg_in *m, void *arg))
+{
+	MAGIC_CHECK(p, PEER_MAGIC);
+	p->on_lost = fn;
 }
 
 void

@@ -32,6 +32,13 @@ struct peer_handler {
 /* fd is the peer's from now on.  self, other: who may send what. */
 struct peer *peer_new(struct event_base *base, int fd, enum msg_role self,
     enum msg_role other, const struct peer_handler *h, void *arg) MUST_USE;
+/*
+ * fn is called in place of on_message with a message whose descriptor was lost,
+ * as this process has no room for it (m->fd is -1); that is logged.  Without fn
+ * the peer ends.
+ */
+void peer_on_lost(
+    struct peer *p, void (*fn)(struct peer *p, struct msg_in *m, void *arg));
 /* Close and release; safe inside its own callbacks. */
 void peer_free(struct peer **p);
 /*

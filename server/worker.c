@@ -411,6 +411,22 @@ on_master_message(struct peer *p, struct msg_in *in, void *arg)
 	/* SERVICE_STOP: the master ends the sessions one by one. */
 }
 
+/* Of a client there is only its socket: it sees the end of that. */
+static void
+on_master_lost(struct peer *p, struct msg_in *in, void *arg)
+{
+	struct worker *w = arg;
+	struct msg_out m;
+
+	if (in->type == MSG_SENT) {
+		stream_sent(w, in); /* what was said is left out */
+	} else if (in->type == MSG_SESSION) {
+		msg_begin(&m, MSG_SESSION_CLOSED, 0);
+		msg_put_u64(&m, msg_get_u64(in));
+		peer_send(p, &m);
+	}
+}
+
 static void
 on_master_end(struct peer *p, const char *why, void *arg)
 {
@@ -450,6 +466,7 @@ worker_new(void)
 	w->base = event_base_new();
 	w->master = peer_new(
 	    w->base, CHILD_CONTROL_FD, ROLE_WORKER, ROLE_MASTER, &handler, w);
+	peer_on_lost(w->master, on_master_lost);
 	child_log_to(w->master);
 	/* A signal to the whole process group is the master's to answer; by
 	 * itself SIGTERM ends this worker with BYE. */

@@ -293,6 +293,7 @@ msg_recv(int sock, enum msg_role from, enum msg_role to, uint8_t *space,
 		.msg_control = control.space,
 		.msg_controllen = sizeof(control.space) };
 	int fd, n_fds;
+	bool cut; /* there was one that this process has no room for */
 	ssize_t n;
 
 	n = TEMP_FAILURE_RETRY(
@@ -302,13 +303,15 @@ msg_recv(int sock, enum msg_role from, enum msg_role to, uint8_t *space,
 	fd = take_fds(&mh, &n_fds);
 	if (n == 0 && fd < 0)
 		return 0;
-	if ((mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || n_fds > 1 ||
+	cut = (mh.msg_flags & MSG_CTRUNC) != 0;
+	if ((mh.msg_flags & MSG_TRUNC) != 0 || n_fds > 1 ||
 	    msg_parse(slice_of(space, (size_t)n), from, to, m) != 1 ||
-	    (fd >= 0) != (rules[m->type].fd == FD_ONE)) {
+	    (cut && fd >= 0) ||
+	    (fd >= 0 || cut) != (rules[m->type].fd == FD_ONE)) {
 		if (fd >= 0)
 			(void)close(fd);
 		return ERR_FORMAT;
 	}
 	m->fd = fd;
-	return 1;
+	return cut ? ERR_LIMIT : 1;
 }

@@ -86,7 +86,8 @@ struct msg_in {
  * Receive one packet into space (MSG_SIZE_MAX bytes, the message borrows
  * it).  Returns 1; 0 at end of file; ERR_BUSY when there is none now;
  * ERR_FORMAT for bytes that are no message of messages.def sent by `from`
- * to `to` (any descriptor is closed); ERR_SYS.
+ * to `to` (any descriptor is closed); ERR_SYS.  ERR_LIMIT: a message is there,
+ * but not its descriptor, as this process can have no more.
  */
 int msg_recv(int sock, enum msg_role from, enum msg_role to, uint8_t *space,
     struct msg_in *m) MUST_USE;

@@ -128,6 +128,24 @@ def test_imap_commands_just_below(server, command):
         c.ok(command)
 
 
+def test_few_descriptors(directory):
+    """A worker gets no more sessions than it has descriptors for, and those
+    that it has go on."""
+    s = Server(directory / "few", WORKERS=1)
+    s.before["posternd"] = ["prlimit", "--nofile=256:256"]
+    s.set("imapd", MAXPERIP=1000)
+    s.add_user(JOE)
+    with s, contextlib.ExitStack() as stack:
+        first = stack.enter_context(imap(s))
+        for n in range(1, 257):
+            c = stack.enter_context(fresh(s, "imapd"))
+            answer = c.imap(f'LOGIN {JOE} "{PASSWORD}"')[-1]
+            if " OK " not in answer:
+                break
+        assert n == 128 - 32 and " NO [UNAVAILABLE] " in answer
+        first.ok("SELECT INBOX")
+
+
 def test_bad_commands(server):
     with imap(server) as c:
         c.send("a X\r\n" * 2 + "b NOOP\r\n" + "c X\r\n" * 3)

@@ -1,4 +1,4 @@
-/* server: tickets work once, peers queue, sync threads report. */
+/* server: tickets work once, sync threads report. */
 #include <sys/socket.h>
 
 #include <fcntl.h>
@@ -12,7 +12,6 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "server/peer.h"
 #include "server/syncpool.h"
 #include "server/tickets.h"
 
@@ -109,179 +108,11 @@ tickets_are_bounded(void **state)
 	tickets_free(&t);
 }
 
-/* --- peers ---------------------------------------------------------------- */
-
 struct seen {
-	unsigned messages, ends;
+	unsigned messages;
 	struct event_base *base;
 	unsigned want;
 };
-
-static void
-on_message(struct peer *p, struct msg_in *m, void *arg)
-{
-	struct seen *s = arg;
-
-	(void)p;
-	assert_int_equal(m->type, MSG_CONN_CLOSE);
-	assert_true(msg_get_u64(m) == s->messages);
-	if (++s->messages == s->want)
-		(void)event_base_loopbreak(s->base);
-}
-
-static void
-on_end(struct peer *p, const char *why, void *arg)
-{
-	struct seen *s = arg;
-
-	assert_string_equal(why, "closed");
-	s->ends++;
-	peer_free(&p);
-	(void)event_base_loopbreak(s->base);
-}
-
-static void
-peer_queues_what_does_not_fit(void **state)
-{
-	static const struct peer_handler h = { on_message, on_end };
-	struct event_base *base = event_base_new();
-	struct seen s = { .base = base, .want = 5000 };
-	struct peer *login, *master;
-	struct msg_out out;
-	int pair[2];
-
-	(void)state;
-	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
-	login = peer_new(base, pair[0], ROLE_LOGIN, ROLE_MASTER, &h, &s);
-	master = peer_new(base, pair[1], ROLE_MASTER, ROLE_LOGIN, &h, &s);
-	for (unsigned i = 0; i < s.want; i++) {
-		msg_begin(&out, MSG_CONN_CLOSE, 0);
-		msg_put_u64(&out, i);
-		peer_send(login, &out);
-	}
-	assert_true(peer_queued(login) > 0);
-	(void)event_base_dispatch(base);
-	assert_int_equal(s.messages, s.want);
-	assert_int_equal(peer_queued(login), 0);
-	peer_free(&login);
-	(void)event_base_dispatch(base);
-	assert_int_equal(s.ends, 1);
-	(void)master;
-	event_base_free(base);
-}
-
-static void
-say(struct peer *p, uint64_t i, bool lazily)
-{
-	struct msg_out out;
-
-	msg_begin(&out, MSG_CONN_CLOSE, 0);
-	msg_put_u64(&out, i);
-	if (lazily)
-		peer_send_lazily(p, &out);
-	else
-		peer_send(p, &out);
-}
-
-/* Two peers on a base of their own; the second goes when the first does. */
-static void
-make_peers(struct seen *s, struct peer **login, struct peer **master)
-{
-	static const struct peer_handler h = { on_message, on_end };
-	int pair[2];
-
-	s->base = event_base_new();
-	assert_int_equal(
-	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-	*login = peer_new(s->base, pair[0], ROLE_LOGIN, ROLE_MASTER, &h, s);
-	*master = peer_new(s->base, pair[1], ROLE_MASTER, ROLE_LOGIN, &h, s);
-}
-
-static void
-end_peers(struct seen *s, struct peer **login)
-{
-	peer_free(login);
-	assert_int_equal(event_base_dispatch(s->base), 0);
-	assert_int_equal(s->ends, 1);
-	event_base_free(s->base);
-}
-
-/*
- * What nobody waits for wakes nobody: it goes before what is sent next, and
- * by itself if nothing is.
- */
-static void
-lazy_message_goes_with_the_next(void **state)
-{
-	struct seen s = { .want = 3 };
-	struct peer *login, *master;
-
-	(void)state;
-	make_peers(&s, &login, &master);
-	say(login, 0, true);
-	say(login, 1, true);
-	assert_int_equal(event_base_loop(s.base, EVLOOP_NONBLOCK), 0);
-	assert_int_equal(s.messages, 0);
-	assert_true(peer_queued(login) > 0);
-	say(login, 2, false);
-	assert_int_equal(peer_queued(login), 0);
-	assert_int_equal(event_base_dispatch(s.base), 0);
-	assert_int_equal(s.messages, 3);
-	s.want = 4;
-	say(login, 3, true);
-	assert_int_equal(event_base_dispatch(s.base), 0);
-	assert_int_equal(s.messages, 4);
-	/* what is still to go when a process ends */
-	s.want = 5;
-	say(login, 4, true);
-	peer_flush(login, 1000);
-	assert_int_equal(event_base_dispatch(s.base), 0);
-	end_peers(&s, &login);
-}
-
-/* What a process said before it ended is there, its end is told once. */
-static void
-rest_is_read(void **state)
-{
-	struct seen s = { .want = 1 };
-	struct peer *login, *master;
-
-	(void)state;
-	make_peers(&s, &login, &master);
-	say(login, 0, false);
-	assert_int_equal(event_base_dispatch(s.base), 0);
-	for (unsigned i = 1; i <= 150; i++)
-		say(login, i, false);
-	assert_int_equal(peer_queued(login), 0);
-	s.want = 0;
-	peer_free(&login);
-	peer_read_rest(master);
-	assert_int_equal(s.messages, 151);
-	assert_int_equal(s.ends, 0);
-	end_peers(&s, &login);
-}
-
-/* Alone or many at once, none is left behind. */
-static void
-every_message_is_received(void **state)
-{
-	struct seen s = { 0 };
-	struct peer *login, *master;
-	uint64_t sent = 0;
-
-	(void)state;
-	make_peers(&s, &login, &master);
-	for (unsigned round = 0; round < 100; round++) {
-		unsigned n = round % 10 == 0 ? 150 : 1 + round % 3;
-
-		for (unsigned i = 0; i < n; i++)
-			say(login, sent++, false);
-		s.want = (unsigned)sent;
-		assert_int_equal(event_base_dispatch(s.base), 0);
-		assert_int_equal(s.messages, sent);
-	}
-	end_peers(&s, &login);
-}
 
 /* --- sync threads -------------------------------------------------------- */
 
@@ -557,10 +388,6 @@ main(void)
 		cmocka_unit_test(ticket_works_once),
 		cmocka_unit_test(ticket_of_another_is_used_up),
 		cmocka_unit_test(tickets_are_bounded),
-		cmocka_unit_test(peer_queues_what_does_not_fit),
-		cmocka_unit_test(lazy_message_goes_with_the_next),
-		cmocka_unit_test(every_message_is_received),
-		cmocka_unit_test(rest_is_read),
 		cmocka_unit_test(syncpool_reports_each_job),
 		cmocka_unit_test(collects_what_was_run),
 		cmocka_unit_test(one_owner_leaves_threads_to_others),
