@@ -5,7 +5,11 @@
 #include "protocols/imap/shared.h"
 #include "protocols/imap/thread.h"
 
-enum { READ_WORK = 16 * 1024, BASE_MAX = 1000 };
+enum {
+	READ_WORK = 16 * 1024,
+	ID_WORK = 64, /* to find one of a message's ids, and link it */
+	BASE_MAX = 1000,
+};
 
 static const struct {
 	struct slice name;
@@ -154,6 +158,7 @@ load(struct imap_session *i, struct thread_args *a, uint32_t seq)
 	}
 	if (a->kind != IMAP_THREAD_ORDEREDSUBJECT)
 		m.ids = kept_of(i, uid, CACHE_THREAD);
+	(void)imap_spend(i, m.ids.n / sizeof(uint64_t) * ID_WORK);
 	return imap_thread_add(&a->thread, &m);
 }
 
@@ -183,7 +188,9 @@ finding_fn(struct imap_session *i)
 
 	if (st != STEP_DONE)
 		return st;
-	return rc != 0 ? too_much(i) : imap_goto(i, &step_loading);
+	if (rc != 0 || !imap_thread_expect(&a->thread, a->found.n))
+		return too_much(i);
+	return imap_goto(i, &step_loading);
 }
 
 static const struct imap_step step_finding = { "THREAD search", finding_fn,

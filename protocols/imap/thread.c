@@ -101,16 +101,18 @@ place_of(const struct imap_thread *t, const struct imap_thread_table *h,
 	return &h->v[at];
 }
 
-/* Room for one more. */
+/* Room for so many in all. */
 static bool
-table_grow(struct imap_thread *t, struct imap_thread_table *h)
+table_hold(struct imap_thread *t, struct imap_thread_table *h, size_t n)
 {
-	struct imap_thread_table big = { .size = h->size * 2 };
+	struct imap_thread_table big = { .size = h->size };
 
-	if (2 * (h->used + 1) <= h->size)
+	if (2 * n <= h->size)
 		return true;
 	if (big.size == 0)
-		big.size = 1024;
+		big.size = 512;
+	while (big.size < 2 * n)
+		big.size *= 2;
 	big.v = imap_shared_grow(NULL, &big.cap, big.size, sizeof(*big.v));
 	if (big.v == NULL)
 		return false;
@@ -129,6 +131,23 @@ table_grow(struct imap_thread *t, struct imap_thread_table *h)
 	imap_shared_free(h->v, h->cap, sizeof(*h->v));
 	*h = big;
 	return true;
+}
+
+/* Room for one more. */
+static bool
+table_grow(struct imap_thread *t, struct imap_thread_table *h)
+{
+	return table_hold(t, h, h->used + 1);
+}
+
+/* A table that grows is gone through at once: as well do it while it's empty.
+ */
+bool
+imap_thread_expect(struct imap_thread *t, size_t n)
+{
+	assert(t->n == 0);
+	return t->kind == IMAP_THREAD_ORDEREDSUBJECT ||
+	    table_hold(t, &t->ids, 2 * n);
 }
 
 /* --- step 1: links -------------------------------------------------------- */
@@ -290,6 +309,7 @@ nearest(struct imap_thread *t, uint32_t node)
 		if (is_dummy(t, above) && f[above].parent != 0)
 			f[p].parent = f[above].parent;
 		p = f[p].parent;
+		t->hops++;
 	}
 	return p;
 }
@@ -559,10 +579,12 @@ imap_thread_run(struct imap_thread *t, size_t work)
 		}
 		if (work-- == 0)
 			return 0;
+		t->hops = 0;
 		rc = p->step(t);
 		if (rc != 0)
 			return rc;
 		t->at++;
+		work -= t->hops < work ? t->hops : work;
 	}
 	return 1;
 }

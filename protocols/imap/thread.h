@@ -66,11 +66,15 @@ struct imap_thread { /* private */
 	uint32_t cursor;		/* where the run or the output is */
 	uint32_t root;
 	bool climbing;
+	size_t hops; /* of a step of the run: links it went along */
 };
 
 void imap_thread_init(struct imap_thread *t, enum imap_thread_kind kind);
 void imap_thread_fini(struct imap_thread *t);
 
+/* Before the first one: there will be so many messages, each of which mostly
+ * names one that isn't among them.  False: too much for the shared memory. */
+bool imap_thread_expect(struct imap_thread *t, size_t n) MUST_USE;
 /* The next message; false: too much for the shared memory. */
 bool imap_thread_add(
     struct imap_thread *t, const struct imap_thread_message *m) MUST_USE;

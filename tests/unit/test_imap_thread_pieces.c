@@ -1,0 +1,155 @@
+/*
+ * Messages with hundreds of references: what THREAD does in one piece doesn't
+ * grow with their number, or one client's command would keep all others of its
+ * worker waiting.
+ */
+#include "base/log.h"
+#include "base/mem.h"
+#include "protocols/imap/session.h"
+#include "protocols/imap/thread.h"
+#include "tests/support/maildir_fixture.h"
+
+enum { REFERENCES = 1000 };
+
+/* --- without a mailbox ---------------------------------------------------- */
+
+static void
+put_id(uint8_t *to, uint64_t id)
+{
+	for (unsigned k = 0; k < sizeof(id); k++)
+		to[k] = (uint8_t)(id >> 8 * k & 0xff);
+}
+
+/* Each message below a chain of its own, of messages that aren't there. */
+static void
+chains(void **state)
+{
+	enum { N = 200, PIECE = 1000 };
+	static uint8_t ids[8 * (REFERENCES + 1)];
+	struct imap_thread t;
+	size_t pieces = 1;
+
+	(void)state;
+	imap_thread_init(&t, IMAP_THREAD_REFERENCES);
+	assert_true(imap_thread_expect(&t, N));
+	for (uint32_t k = 0; k < N; k++) {
+		struct imap_thread_message m = { .number = k + 1,
+			.sent = k,
+			.ids = slice_of(ids, sizeof(ids)) };
+
+		for (uint32_t r = 0; r <= REFERENCES; r++)
+			put_id(
+			    ids + (size_t)8 * r, (uint64_t)k << 32 | (r + 1));
+		assert_true(imap_thread_add(&t, &m));
+	}
+	while (imap_thread_run(&t, PIECE) == 0)
+		pieces++;
+	/* once through all of them, and once along half of the links */
+	assert_in_range(pieces, N * REFERENCES / PIECE * 5 / 4, N * REFERENCES);
+	imap_thread_fini(&t);
+}
+
+/* --- a session ------------------------------------------------------------ */
+
+static struct session *client;
+static struct buf output;
+
+static void
+quiet(void *arg, enum log_level level, const char *ident, const char *line)
+{
+	(void)arg;
+	(void)level;
+	(void)ident;
+	(void)line;
+}
+
+/* Say a line, and run until all of it is done: in how many pieces. */
+static unsigned
+say(struct fixture *f, const char *line)
+{
+	enum step last = STEP_YIELD;
+	unsigned n = 0;
+
+	buf_put(&client->in, slice_str(line));
+	buf_puts(&client->in, "\r\n");
+	buf_reset(&output);
+	for (; last != STEP_WAIT_INPUT; n++) {
+		last = client->ops->run(client, 5000, f->wall_ms);
+		buf_put(&output, buf_slice(&client->out));
+		buf_drain(&client->out, buf_len(&client->out));
+	}
+	return n;
+}
+
+static void
+deliver_answer(struct fixture *f, unsigned n)
+{
+	struct buf text;
+
+	buf_init(&text, 64 * 1024);
+	buf_putf(&text, "Message-ID: <m%u@x>\nReferences:", n);
+	for (unsigned k = 0; k < REFERENCES; k++)
+		buf_putf(&text, "\n <%u@x>", k);
+	buf_puts(&text, "\n\ntext\n");
+	(void)deliver(f, "", buf_cstr(&text));
+	buf_fini(&text);
+}
+
+static int
+setup(void **state)
+{
+	const struct session_peer peer = { .user = "joe",
+		.client_addr = "::ffff:192.0.2.7",
+		.local_addr = "::1",
+		.tls = "",
+		.ident = "imapd" };
+	int rc = fixture_setup(state);
+	struct fixture *f = *state;
+
+	if (rc != 0)
+		return rc;
+	log_set_sink(quiet, NULL);
+	buf_init(&output, 1 << 20);
+	assert_int_equal(account_open(f->account, NULL), 0);
+	client = imap_session_new(&imap_options_default, &peer,
+	    account_get(f->store, f->path, ""), "L", "LOGIN", 5000);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	client->ops->free(client);
+	buf_fini(&output);
+	log_set_sink(NULL, NULL);
+	return fixture_teardown(state);
+}
+
+/* Once what is known of them is kept, a message costs its references. */
+static void
+known_messages(void **state)
+{
+	enum { N = 200 };
+	struct fixture *f = *state;
+	unsigned pieces;
+
+	for (unsigned n = 0; n < N; n++)
+		deliver_answer(f, n);
+	(void)say(f, "a SELECT INBOX");
+	(void)say(f, "b THREAD REFERENCES UTF-8 ALL");
+	pieces = say(f, "c THREAD REFERENCES UTF-8 ALL");
+	assert_non_null(strstr(buf_cstr(&output), "c OK THREAD completed."));
+	assert_in_range(pieces, N * REFERENCES / 20000, N);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(chains),
+		cmocka_unit_test_setup_teardown(
+		    known_messages, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
