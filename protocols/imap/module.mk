@@ -145,11 +145,11 @@ tests_unit_test_imap_turns_SOURCES = tests/unit/test_imap_turns.c \
 tests_unit_test_imap_turns_LDADD = $(IMAP_LIBS) libmaildir.a libbase.a \
 	$(SQLITE_LIBS) $(UTF8PROC_LIBS) -lcmocka
 
-check_PROGRAMS += tests/unit/test_imap_thread_pieces
-TESTS += tests/unit/test_imap_thread_pieces
-tests_unit_test_imap_thread_pieces_SOURCES = \
-	tests/unit/test_imap_thread_pieces.c $(MAILDIR_FIXTURE)
-tests_unit_test_imap_thread_pieces_LDADD = $(tests_unit_test_imap_turns_LDADD)
+check_PROGRAMS += tests/unit/test_imap_pieces
+TESTS += tests/unit/test_imap_pieces
+tests_unit_test_imap_pieces_SOURCES = \
+	tests/unit/test_imap_pieces.c $(MAILDIR_FIXTURE)
+tests_unit_test_imap_pieces_LDADD = $(tests_unit_test_imap_turns_LDADD)
 
 # It counts how often names are compared.
 check_PROGRAMS += tests/unit/test_imap_keywords

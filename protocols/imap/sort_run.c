@@ -93,11 +93,14 @@ static enum step
 load_key(struct imap_session *i, struct sort_args *a, bool *ok)
 {
 	enum sort_key key = a->keys[a->key].key;
+	struct slice text;
 	enum step st;
 	bool there;
 
 	if (by_text(key)) {
-		*ok = imap_sorter_text(&a->sorter, text_of(i, a, key));
+		text = text_of(i, a, key);
+		(void)imap_spend(i, text.n);
+		*ok = imap_sorter_text(&a->sorter, text);
 		return STEP_DONE;
 	}
 	if (key == SORT_SIZE) {

@@ -16,7 +16,12 @@
 #include "base/err.h"
 #include "protocols/imap/shared.h"
 
-enum { DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS, KEY_BITS = 64 };
+enum {
+	DIGIT_BITS = 11,
+	DIGITS = 1 << DIGIT_BITS,
+	KEY_BITS = 64,
+	STEP_BYTES = 256, /* of two texts, compared in a step */
+};
 
 void
 imap_sorter_init(struct imap_sorter *s)
@@ -137,25 +142,35 @@ text_of(const struct imap_sorter *s, const struct imap_sort_entry *e)
 	return slice_of(s->texts + e->text + 4, n);
 }
 
+static size_t
+min_size(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+static void
+spend(size_t *work, size_t n)
+{
+	*work -= min_size(*work, n);
+}
+
 /* Whether a may stand before b. */
 static bool
 in_order(const struct imap_sorter *s, const struct imap_sort_entry *a,
-    const struct imap_sort_entry *b)
+    const struct imap_sort_entry *b, size_t *work)
 {
+	struct slice x, y;
 	int d;
 
 	if (a->key[0] != b->key[0])
 		return a->key[0] < b->key[0];
 	if (a->key[1] != b->key[1])
 		return a->key[1] < b->key[1];
-	d = slice_cmp(text_of(s, a), text_of(s, b));
+	x = text_of(s, a);
+	y = text_of(s, b);
+	d = slice_cmp(x, y);
+	spend(work, min_size(x.n, y.n) / STEP_BYTES);
 	return s->reverse ? d >= 0 : d <= 0;
-}
-
-static size_t
-min_size(size_t a, size_t b)
-{
-	return a < b ? a : b;
 }
 
 /* Merge the two runs at low; true when it's done. */
@@ -169,20 +184,22 @@ merge(struct imap_sorter *s, size_t *work)
 		s->left = s->out = s->low;
 		s->right = mid;
 		s->merging = true;
-		if (mid == high || in_order(s, &s->v[mid - 1], &s->v[mid])) {
+		if (mid == high ||
+		    in_order(s, &s->v[mid - 1], &s->v[mid], work)) {
 			memcpy(s->to + s->low, s->v + s->low,
 			    (high - s->low) * sizeof(*s->v));
 			s->out = high;
-			*work -= min_size(*work, (high - s->low) / 8 + 1);
+			spend(work, (high - s->low) / 8 + 1);
 		}
 	}
 	while (s->out < high) {
 		bool left = s->right == high ||
 		    (s->left < mid &&
-			in_order(s, &s->v[s->left], &s->v[s->right]));
+			in_order(s, &s->v[s->left], &s->v[s->right], work));
 
 		s->to[s->out++] = s->v[left ? s->left++ : s->right++];
-		if (--*work == 0)
+		spend(work, 1);
+		if (*work == 0)
 			break;
 	}
 	if (s->out < high)

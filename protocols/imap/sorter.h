@@ -62,7 +62,8 @@ bool imap_sorter_begin(
 bool imap_sorter_number(struct imap_sorter *s, int64_t key) MUST_USE;
 bool imap_sorter_text(struct imap_sorter *s, struct slice key) MUST_USE;
 /*
- * Sort, at most about so many steps: 1 when it's done, 0 when there is
+ * Sort, at most about so many steps, each a comparison of texts that aren't
+ * long: 1 when it's done, 0 when there is
  * more to do, ERR_LIMIT.
  */
 int imap_sorter_run(struct imap_sorter *s, size_t work) MUST_USE;

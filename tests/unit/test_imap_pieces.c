@@ -1,11 +1,12 @@
 /*
- * Messages with hundreds of references: what THREAD does in one piece doesn't
- * grow with their number, or one client's command would keep all others of its
- * worker waiting.
+ * Messages with hundreds of references, and subjects of many thousand bytes:
+ * what THREAD and SORT do in one piece doesn't grow with them, or one client's
+ * command would keep all others of its worker waiting.
  */
 #include "base/log.h"
 #include "base/mem.h"
 #include "protocols/imap/session.h"
+#include "protocols/imap/sorter.h"
 #include "protocols/imap/thread.h"
 #include "tests/support/maildir_fixture.h"
 
@@ -47,6 +48,40 @@ chains(void **state)
 	/* once through all of them, and once along half of the links */
 	assert_in_range(pieces, N * REFERENCES / PIECE * 5 / 4, N * REFERENCES);
 	imap_thread_fini(&t);
+}
+
+/* Texts that differ where they end only: twice the work for twice the bytes. */
+static size_t
+pieces_of_sort(size_t len)
+{
+	enum { N = 100, PIECE = 100 };
+	char *text = mem_zalloc(len + 1, 1);
+	struct imap_sorter s;
+	size_t pieces = 1;
+
+	memset(text, 'x', len);
+	imap_sorter_init(&s);
+	assert_true(imap_sorter_begin(&s, true, false));
+	for (uint32_t k = 0; k < N; k++) {
+		text[len - 1] = (char)(k * 37 % N);
+		assert_true(imap_sorter_text(&s, slice_of(text, len)));
+	}
+	while (imap_sorter_run(&s, PIECE) == 0)
+		pieces++;
+	for (uint32_t k = 0; k < N; k++)
+		assert_int_equal(imap_sorter_item(&s, k) * 37 % N, k);
+	imap_sorter_fini(&s);
+	free(text);
+	return pieces;
+}
+
+static void
+long_texts(void **state)
+{
+	(void)state;
+	assert_in_range(pieces_of_sort(16), 5, 10);
+	assert_in_range(pieces_of_sort(8192), 100, 700);
+	assert_in_range(pieces_of_sort(16384), 200, 700);
 }
 
 /* --- a session ------------------------------------------------------------ */
@@ -147,6 +182,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(chains),
+		cmocka_unit_test(long_texts),
 		cmocka_unit_test_setup_teardown(
 		    known_messages, setup, teardown),
 	};
