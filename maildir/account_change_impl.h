@@ -96,7 +96,7 @@ int account_is_mailbox(int root_fd, const char *dir);
 int create_job(struct change_job *j, struct err *e);
 /* Before it: drop what an earlier directory of the name has left. */
 int create_drop_row(struct account *a, struct slice dir, struct err *e);
-/* Move a mailbox's directory away, whole, to be swept up; not one with mail. */
+/* Remove a new mailbox's directory again, unless there is mail. */
 void create_unmake(struct account *a, const char *dir);
 
 /* --- account_acl.c -------------------------------------------------------- */

@@ -4,8 +4,9 @@
  * A new mailbox is put together below tmp/, synced, and renamed into place, so
  * that it appears whole or not at all; its row follows.  One that is removed is
  * renamed to tmp/ in the transaction that removes its row, and once more when
- * that is committed: then it may be swept up, by any process.
- * A crash in between leaves a row without a directory, which CREATE drops, or a
+ * that is committed: then it may be swept up, by any process.  One that was
+ * made for nothing never goes there, as mail may be delivered into it. A crash
+ * in between leaves a row without a directory, which CREATE drops, or a
  * directory without a row, which gets one when it is opened.
  */
 #include <errno.h>
@@ -119,24 +120,47 @@ has_mail(int root_fd, const char *dir)
 	return has;
 }
 
+/* Everything that has no mail. */
+static void
+remove_files(int fd)
+{
+	struct dir_reader r;
+	struct slice name;
+
+	if (dir_reader_open(&r, fd, ".") < 0)
+		return;
+	while (dir_reader_next(&r, &name))
+		if (fsx_unlink(fd, (const char *)name.p) < 0)
+			break;
+	dir_reader_close(&r);
+}
+
+/*
+ * Each directory goes only if it is empty, which the system sees to: so what is
+ * delivered meanwhile stays, wherever this ends.  Without tmp/ nothing comes
+ * any more; cur/ goes before new/, so that what was cut short is no mailbox,
+ * and CREATE fills it.
+ */
 void
 create_unmake(struct account *a, const char *dir)
 {
-	char *work;
+	static const char *const subs[] = { "tmp", "cur", "new" };
+	size_t n = 0;
+	int fd;
 
-	if (has_mail(a->root_fd, dir))
+	if (has_mail(a->root_fd, dir) ||
+	    (fd = fsx_open_dir(a->root_fd, dir)) < 0)
 		return;
-	work = tree_name_work(a);
-	if (fsx_rename(a->root_fd, dir, a->root_fd, work) == 0) {
-		if (!has_mail(a->root_fd, work))
-			tree_give_up(a, work);
-		/* delivered meanwhile */
-		else if (fsx_rename_new(a->root_fd, work, a->root_fd, dir) < 0)
-			log_error("maildir: mail is left in %s path=%s "
-				  "mailbox=%s",
-			    work, a->path, dir);
+	while (n < NELEMS(subs) &&
+	    (fsx_rmdir(fd, subs[n]) == 0 || errno == ENOENT))
+		n++;
+	if (n == NELEMS(subs)) {
+		remove_files(fd);
+		(void)!fsx_rmdir(a->root_fd, dir);
+	} else {
+		(void)!account_make_dirs(fd, NULL);
 	}
-	free(work);
+	(void)close(fd);
 }
 
 /* Within a transaction.  *id: the row that there was, or 0. */

@@ -283,6 +283,64 @@ test_created_left(void **state)
 	assert_int_equal(count_files(fixture_path(f, ".b/new")), 1);
 }
 
+static const char *arrival; /* the path that mail gets; NULL: it came */
+static unsigned calls_before_mail;
+
+/* Mail comes just before a call that takes something away, and after that one
+ * the process ends. */
+static int
+deliver_and_end(const char *call, const char *path)
+{
+	(void)path;
+	if (arrival == NULL)
+		return EIO;
+	if ((strcmp(call, "rename") == 0 || strcmp(call, "rmdir") == 0) &&
+	    calls_before_mail-- == 0) {
+		write_file(arrival, "text");
+		arrival = NULL;
+	}
+	return 0;
+}
+
+/* Mail comes while what CREATE has made is taken away again, wherever that
+ * ends: it is never swept up, and the name has it. */
+static void
+test_unmade_left(void **state)
+{
+	enum { DIRS = 3 };
+	struct fixture *f = *state;
+
+	for (unsigned at = 0; at < DIRS; at++) {
+		char *name = mem_printf("INBOX.b%u", at), path[512];
+		struct account_change *c =
+		    account_create(f->account, slice_str(name));
+		struct mailbox *m;
+
+		assert_int_equal(step(c), STEP_WAIT_SYNC);
+		do_held();
+		assert_int_equal(step(c), STEP_WAIT_SYNC);
+		(void)snprintf(
+		    path, sizeof(path), "%s/.b%u/new/1.M1", f->path, at);
+		arrival = path;
+		calls_before_mail = at;
+		fsx_set_fault(deliver_and_end);
+		account_change_free(&c);
+		fsx_set_fault(NULL);
+		assert_null(arrival);
+		do_held();
+		f->wall_ms += INT64_C(40) * 3600 * 1000;
+		f->account->sweep = true;
+		(void)store_tick(f->store, clock_now(), f->wall_ms);
+		do_held();
+		c = account_create(f->account, slice_str(name));
+		(void)!finish(&c);
+		m = open_mailbox(f, name);
+		mailbox_close(&m);
+		assert_int_equal(access(path, F_OK), 0);
+		free(name);
+	}
+}
+
 /* --- access control lists ------------------------------------------------- */
 
 #define OWNERS "owner aceilrstwx\nadministrators aceilrstwx\n"
@@ -611,6 +669,8 @@ main(void)
 		    test_inbox_not_synced, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_created_left, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_unmade_left, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_acl, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_acl_behind, setup, teardown),
