@@ -123,6 +123,7 @@ struct message_info {
 	uint64_t wire_size;  /* RFC822.SIZE; UINT64_MAX: not yet known */
 	uint64_t email_id;   /* of its content (RFC 8474 5.1); never 0 */
 	bool synced; /* its bytes were on the disk before it had its UID */
+	bool asked;  /* the index didn't know it: its file was asked */
 };
 /* ERR_NOT_FOUND: no such message any more. */
 int mailbox_message_info(

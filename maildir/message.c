@@ -253,19 +253,21 @@ mailbox_message_info(struct mailbox *m, uint32_t uid, struct message_info *out)
 	struct chunk *c;
 	struct fixed *f;
 	uint32_t i;
+	bool asked;
 	int rc;
 
 	MAGIC_CHECK(m, MAILBOX_MAGIC);
 	if (!mailbox_find(m, uid, &c, &i))
 		return ERR_NOT_FOUND;
 	f = chunk_fixed(c, i);
-	if (f->internal_ms == TIME_UNKNOWN || f->file_size == SIZE_UNKNOWN) {
+	asked = f->internal_ms == TIME_UNKNOWN || f->file_size == SIZE_UNKNOWN;
+	if (asked) {
 		if ((rc = with_file(m, uid, try_stat, &o)) != 0)
 			return rc;
 		fill_in(m, uid, &o.st);
 	}
 	*out = (struct message_info){ f->internal_ms, f->save_ms, f->file_size,
-		f->wire_size, chunk_email_id(c, i), f->synced };
+		f->wire_size, chunk_email_id(c, i), f->synced, asked };
 	return 0;
 }
 

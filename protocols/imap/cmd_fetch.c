@@ -275,7 +275,7 @@ look_fn(struct imap_session *i)
 	st = imap_fetch_look(i, &rc);
 	if (st != STEP_DONE)
 		return st;
-	if (a->opened && imap_spend(i, 8192))
+	if (a->opened && imap_spend(i, IMAP_FILE_WORK))
 		i->budget = 1; /* pause behind this message */
 	if (rc != 0)
 		return no_response(i, a, rc);

@@ -143,7 +143,7 @@ load(struct imap_session *i, struct thread_args *a, uint32_t seq)
 	    imap_key_date_get(kept_of(i, uid, CACHE_DATE), &m.sent, &days);
 
 	if (!dated || a->kind == IMAP_THREAD_REFS) {
-		if (mailbox_message_info(i->mailbox, uid, &info) != 0)
+		if (imap_message_info(i, uid, &info) != 0)
 			info.internal_ms = 0;
 		m.internal = info.internal_ms;
 		if (!dated)

@@ -330,7 +330,7 @@ take_info(struct imap_session *i, struct fetch_args *a)
 	a->wire_size = UINT64_MAX;
 	if (!a->needs_info)
 		return 0;
-	rc = mailbox_message_info(i->mailbox, a->uid, &a->info);
+	rc = imap_message_info(i, a->uid, &a->info);
 	if (rc == 0)
 		a->wire_size = a->info.wire_size;
 	return rc;

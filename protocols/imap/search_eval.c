@@ -114,6 +114,7 @@ open_file(struct imap_session *i, struct search_args *a)
 
 	if (a->fd >= 0)
 		return true;
+	(void)imap_spend(i, IMAP_FILE_WORK);
 	rc = mailbox_open_message(
 	    i->mailbox, a->m->uid, &a->fd, &a->file_size, &e);
 	if (rc == 0)
@@ -174,8 +175,7 @@ run_test(
 					    : imap_search_header(i, t, match);
 	}
 	if (!a->has_info) {
-		*ok =
-		    mailbox_message_info(i->mailbox, a->m->uid, &a->info) == 0;
+		*ok = imap_message_info(i, a->m->uid, &a->info) == 0;
 		a->has_info = *ok;
 	}
 	if (*ok && (t->op == SEARCH_LARGER || t->op == SEARCH_SMALLER))

@@ -94,6 +94,17 @@ imap_spend(struct imap_session *i, size_t work)
 	return false;
 }
 
+int
+imap_message_info(
+    struct imap_session *i, uint32_t uid, struct message_info *out)
+{
+	int rc = mailbox_message_info(i->mailbox, uid, out);
+
+	if (rc == 0 && out->asked)
+		(void)imap_spend(i, IMAP_FILE_WORK);
+	return rc;
+}
+
 bool
 imap_output_full(const struct imap_session *i)
 {

@@ -262,6 +262,11 @@ enum step imap_wait_input(struct imap_session *i);
  * and STEP_YIELD is due.
  */
 bool imap_spend(struct imap_session *i, size_t work);
+/* The work of finding a message's file, whatever is then done with it. */
+enum { IMAP_FILE_WORK = 8192 };
+/* mailbox_message_info(), accounted for. */
+int imap_message_info(
+    struct imap_session *i, uint32_t uid, struct message_info *out) MUST_USE;
 /* Whether so much output waits that a step should pause. */
 bool imap_output_full(const struct imap_session *i);
 /* Log a failure of the environment, once. */

@@ -22,8 +22,7 @@ info_of(struct imap_session *i, struct sort_args *a)
 {
 	struct search_args *s = &a->search;
 
-	if (!s->has_info &&
-	    mailbox_message_info(i->mailbox, s->m->uid, &s->info) != 0)
+	if (!s->has_info && imap_message_info(i, s->m->uid, &s->info) != 0)
 		s->info = (struct message_info){ .wire_size = 0 };
 	s->has_info = true;
 	return &s->info;

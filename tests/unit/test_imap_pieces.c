@@ -1,7 +1,7 @@
 /*
- * Messages with hundreds of references, and subjects of many thousand bytes:
- * what THREAD and SORT do in one piece doesn't grow with them, or one client's
- * command would keep all others of its worker waiting.
+ * Messages with hundreds of references, subjects of many thousand bytes, files
+ * on a disk: what THREAD, SORT and SEARCH do in one piece doesn't grow with
+ * them, or one client's command would keep all others of its worker waiting.
  */
 #include "base/log.h"
 #include "base/mem.h"
@@ -177,6 +177,29 @@ known_messages(void **state)
 	assert_in_range(pieces, N * REFERENCES / 20000, N);
 }
 
+/* Files that are looked for, however small they are. */
+static void
+small_files(void **state)
+{
+	enum { N = 400 };
+	static const char *const commands[] = {
+		"SORT (ARRIVAL) UTF-8 ALL", /* asks each for its date */
+		"SEARCH LARGER 3",	    /* counts its lines */
+		"SEARCH BODY none",
+	};
+	struct fixture *f = *state;
+	char line[100];
+
+	for (unsigned n = 0; n < N; n++)
+		(void)deliver(f, "", "Subject: x\n\ntext\n");
+	(void)say(f, "a SELECT INBOX");
+	for (size_t k = 0; k < NELEMS(commands); k++) {
+		(void)snprintf(line, sizeof(line), "b %s", commands[k]);
+		assert_in_range(say(f, line), 3, N);
+		assert_non_null(strstr(buf_cstr(&output), "b OK"));
+	}
+}
+
 int
 main(void)
 {
@@ -185,6 +208,7 @@ main(void)
 		cmocka_unit_test(long_texts),
 		cmocka_unit_test_setup_teardown(
 		    known_messages, setup, teardown),
+		cmocka_unit_test_setup_teardown(small_files, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
