@@ -139,13 +139,36 @@ fsx_open_change(int dirfd, const char *name)
 	return regular(fd, &own);
 }
 
-int
-fsx_create(int dirfd, const char *name, mode_t mode)
+/* Fail with errno as it is. */
+static int
+unlink_fail(int dirfd, const char *name)
+{
+	int keep = errno;
+
+	(void)unlinkat(dirfd, name, 0);
+	errno = keep;
+	return -1;
+}
+
+static int
+create(int dirfd, const char *name, mode_t mode)
 {
 	if (fault("create", name))
 		return -1;
 	return (int)TEMP_FAILURE_RETRY(openat(dirfd, name,
 	    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
+}
+
+int
+fsx_create(int dirfd, const char *name, mode_t mode)
+{
+	int fd = create(dirfd, name, mode);
+
+	/* no umask worth having takes the owner's rights away */
+	if (fd < 0 || (mode & 077) == 0 || fchmod(fd, mode) == 0)
+		return fd;
+	(void)close_fail(fd);
+	return unlink_fail(dirfd, name);
 }
 
 int
@@ -320,23 +343,12 @@ fsx_close(int fd)
 	return close(fd) < 0 && errno != EINTR ? -1 : 0;
 }
 
-/* Fail with errno as it is. */
-static int
-unlink_fail(int dirfd, const char *name)
-{
-	int keep = errno;
-
-	(void)unlinkat(dirfd, name, 0);
-	errno = keep;
-	return -1;
-}
-
 /* A whole new file, or none. */
 static int
 write_new(
     int dirfd, const char *name, struct slice bytes, mode_t mode, bool sync)
 {
-	int fd = fsx_create(dirfd, name, mode);
+	int fd = create(dirfd, name, mode);
 
 	if (fd < 0)
 		return -1;

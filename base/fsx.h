@@ -45,7 +45,8 @@ int fsx_open_change(int dirfd, const char *name) MUST_USE;
  * (ELOOP, EACCES, …) stays as it is.
  */
 char *fsx_real_path(const char *path) __attribute__((returns_nonnull)) MUST_USE;
-/* Create a file that isn't there (O_EXCL) for writing. */
+/* Create a file that isn't there (O_EXCL) for writing; its mode is this one,
+ * whatever the umask of the process. */
 int fsx_create(int dirfd, const char *name, mode_t mode) MUST_USE;
 int fsx_mkdir(int dirfd, const char *name, mode_t mode) MUST_USE;
 int fsx_rename(

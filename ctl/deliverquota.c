@@ -207,11 +207,21 @@ deliver(const struct arguments *a, const struct deliver_to *to,
 	return a->full_status;
 }
 
+/* That of whoever runs us. */
+static mode_t
+file_umask(void)
+{
+	mode_t mask = umask(077);
+
+	(void)umask(mask);
+	return mask;
+}
+
 static int
 deliver_into(const struct arguments *a)
 {
 	char name[256] = "localhost";
-	struct deliver_to to = { .mode = 0666, .sync = true };
+	struct deliver_to to = { .mode = 0666 & ~file_umask(), .sync = true };
 	struct quota_usage how = { 0 };
 	char *host;
 	struct quota_usage limits;

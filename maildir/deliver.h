@@ -24,7 +24,7 @@ struct deliver_to {
 	bool count_all;
 	bool counts; /* the mailbox isn't one that the quota passes over */
 	bool given;  /* its limits don't stand in maildirsize alone */
-	mode_t mode; /* of the file, before the umask */
+	mode_t mode; /* of the file */
 	bool sync;   /* it is to survive power loss */
 };
 

@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import signal
+import stat
 import subprocess
 import time
 
@@ -447,3 +448,24 @@ def test_a_failed_start_says_why(fresh):
         capture_output=True, text=True, timeout=postern.PATIENCE)
     assert done.returncode != 0
     assert "another posternd runs" in done.stderr
+
+
+def test_umask_of_messages(fresh):
+    """IMAP_UMASK says who may read what is appended and copied."""
+    s = fresh()
+    s.set("imapd", IMAP_UMASK="027")
+    s.add_user(JOE)
+    s.start()
+    with imap(s) as c:
+        c.ok("CREATE INBOX.copies")
+        for text in ("a: b\r\n\r\n", "a: b\r\n\r\n" + "x\r\n" * 50000):
+            c.send(f"a APPEND INBOX {{{len(text)}+}}\r\n{text}\r\n")
+            assert c.line().startswith("a OK")
+        c.ok("SELECT INBOX")
+        c.ok("COPY 1:* INBOX.copies")
+    for folder in ("cur", ".copies/cur"):
+        modes = [stat.S_IMODE(p.stat().st_mode)
+                 for p in (s.maildir() / folder).iterdir()]
+        assert modes == [0o640] * 2
+    assert stat.S_IMODE(
+        (s.maildir() / "postern.db").stat().st_mode) == 0o600
