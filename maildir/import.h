@@ -119,6 +119,7 @@ enum import_mark {
 	MARK_TAKEOVER = 100, /* takeover.c */
 	MARK_ADOPTING,	     /* import_check.c */
 	MARK_PLACING,	     /* the mod-sequence up to which an export is */
+	MARK_NUMBERED,	     /* keywords_unused.c */
 };
 
 /* 1: *value; 0: there is none; or ERR_*. */

@@ -232,6 +232,7 @@ struct mailbox {
 	size_t n_keywords;
 	struct keyword_set *sets;
 	size_t n_sets;
+	uint64_t numbered; /* so many times they were: keywords_unused.c */
 
 	struct watched_dir dirs[2]; /* new/, cur/ */
 	struct scan *scan;
@@ -410,6 +411,11 @@ void keywords_fini(struct mailbox *m);
 /* Read those numbered from what memory has. */
 int keywords_load(struct mailbox *m, size_t n_keywords, size_t n_sets,
     struct err *e) MUST_USE;
+/* A new keyword or set, whose number is above those of all. */
+int keyword_add(struct mailbox *m, struct slice name, uint16_t *out,
+    struct err *e) MUST_USE;
+int keyword_set_add(struct mailbox *m, const uint16_t *v, size_t n,
+    uint32_t *out, struct err *e) MUST_USE;
 /* Index of a keyword, made if it isn't there; ERR_LIMIT, …. */
 int keywords_intern(struct mailbox *m, struct slice name, uint16_t *out,
     struct err *e) MUST_USE;
@@ -435,6 +441,12 @@ int keyword_set_copy(struct mailbox *m, const struct mailbox *from,
     uint32_t set, struct keyword_map *map, uint32_t *out,
     struct err *e) MUST_USE;
 void keyword_map_fini(struct keyword_map *map);
+/*
+ * The mailbox has been read, and nobody has a view of it: give back the
+ * keywords, and sets of them, that no message has, if they are many and no
+ * other process has the database open.
+ */
+int keywords_drop_unused(struct mailbox *m, struct err *e) MUST_USE;
 
 /* --- watch.c -------------------------------------------------------------- */
 

@@ -160,26 +160,33 @@ keywords_load(
 }
 
 int
+keyword_add(struct mailbox *m, struct slice name, uint16_t *out, struct err *e)
+{
+	sqlite3_stmt *s;
+	int rc;
+
+	if (m->n_keywords >= KEYWORDS_MAX || name.n == 0 ||
+	    name.n > NAME_MAX_BYTES)
+		return err_set(e, ERR_LIMIT, "too many keywords");
+	s = db_stmt(&m->account->db, DB_KEYWORD_PUT);
+	db_bind_i64(s, 1, m->id);
+	db_bind_u64(s, 2, m->n_keywords);
+	db_bind_blob(s, 3, name);
+	if ((rc = db_run(&m->account->db, s, e)) != 0)
+		return rc;
+	*out = (uint16_t)m->n_keywords;
+	add_keyword(m, name);
+	return 0;
+}
+
+int
 keywords_intern(
     struct mailbox *m, struct slice name, uint16_t *out, struct err *e)
 {
 	size_t i = mailbox_keyword_find(m, name);
-	sqlite3_stmt *s;
-	int rc;
 
-	if (i == SIZE_MAX) {
-		if (m->n_keywords >= KEYWORDS_MAX || name.n == 0 ||
-		    name.n > NAME_MAX_BYTES)
-			return err_set(e, ERR_LIMIT, "too many keywords");
-		s = db_stmt(&m->account->db, DB_KEYWORD_PUT);
-		db_bind_i64(s, 1, m->id);
-		db_bind_u64(s, 2, m->n_keywords);
-		db_bind_blob(s, 3, name);
-		if ((rc = db_run(&m->account->db, s, e)) != 0)
-			return rc;
-		i = m->n_keywords;
-		add_keyword(m, name);
-	}
+	if (i == SIZE_MAX)
+		return keyword_add(m, name, out, e);
 	*out = (uint16_t)i;
 	return 0;
 }
@@ -203,14 +210,26 @@ put_set(struct mailbox *m, const uint16_t *v, size_t n, struct err *e)
 }
 
 int
-keyword_set_intern(struct mailbox *m, const uint16_t *v, size_t n,
-    uint32_t *out, struct err *e)
+keyword_set_add(struct mailbox *m, const uint16_t *v, size_t n, uint32_t *out,
+    struct err *e)
 {
-	uint32_t hash = hash_of(v, n);
 	int rc;
 
 	if (n > SET_MEMBERS_MAX || m->n_sets >= UINT32_MAX)
 		return err_set(e, ERR_LIMIT, "too many keywords of a message");
+	if ((rc = put_set(m, v, n, e)) != 0)
+		return rc;
+	*out = (uint32_t)m->n_sets;
+	add_set(m, v, n);
+	return 0;
+}
+
+int
+keyword_set_intern(struct mailbox *m, const uint16_t *v, size_t n,
+    uint32_t *out, struct err *e)
+{
+	uint32_t hash = hash_of(v, n);
+
 	/* The newest first: a STORE over many messages asks for it again. */
 	for (size_t i = m->n_sets; i-- > 0;)
 		if (m->sets[i].hash == hash && m->sets[i].n == n &&
@@ -218,11 +237,7 @@ keyword_set_intern(struct mailbox *m, const uint16_t *v, size_t n,
 			*out = (uint32_t)i;
 			return 0;
 		}
-	if ((rc = put_set(m, v, n, e)) != 0)
-		return rc;
-	*out = (uint32_t)m->n_sets;
-	add_set(m, v, n);
-	return 0;
+	return keyword_set_add(m, v, n, out, e);
 }
 
 /* Put v into the ascending list if it isn't there. */

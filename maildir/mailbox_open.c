@@ -113,7 +113,9 @@ opening_step(struct account *a, struct opening *o, struct err *e)
 	}
 	if (rc == 0)
 		rc = account_open(a, e);
-	return rc == 0 ? mailbox_load(o->m, &work, e) : rc;
+	if (rc == 0)
+		rc = mailbox_load(o->m, &work, e);
+	return rc == 0 ? keywords_drop_unused(o->m, e) : rc;
 }
 
 /* A piece; at its end the mailbox is the account's. */

@@ -46,7 +46,7 @@ libmaildir_a_SOURCES = \
 	maildir/index.c maildir/index.h \
 	maildir/intent.c maildir/intent.h \
 	maildir/internal.h \
-	maildir/keywords.c \
+	maildir/keywords.c maildir/keywords_unused.c \
 	maildir/layout.c maildir/layout.h \
 	maildir/link_target.c maildir/link_target.h \
 	maildir/mailbox.c maildir/mailbox.h maildir/mailbox_open.c \
@@ -178,6 +178,12 @@ TESTS += tests/unit/test_maildir_updates
 tests_unit_test_maildir_updates_SOURCES = tests/unit/test_maildir_updates.c \
 	$(MAILDIR_FIXTURE)
 tests_unit_test_maildir_updates_LDADD = $(MAILDIR_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_maildir_keywords
+TESTS += tests/unit/test_maildir_keywords
+tests_unit_test_maildir_keywords_SOURCES = tests/unit/test_maildir_keywords.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_keywords_LDADD = $(MAILDIR_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_maildir_ahead
 TESTS += tests/unit/test_maildir_ahead

@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "maildir/edit.h"
+#include "maildir/import.h"
 
 #define KEY_UIDS UINT32_MAX
 
@@ -161,6 +162,24 @@ reload_messages(struct mailbox *m, struct err *e)
 	return 0;
 }
 
+/* The numbers of sets of keywords must be those that memory has. */
+static int
+check_numbers(struct mailbox *m, struct err *e)
+{
+	uint64_t numbered = 0;
+	int rc =
+	    import_mark_get(m->account, m->id, MARK_NUMBERED, &numbered, e);
+
+	if (rc < 0)
+		return rc;
+	if (m->n_sets != 0 && numbered != m->numbered) {
+		mailbox_set_gone(m);
+		return err_set(e, ERR_STALE, "keywords have other numbers");
+	}
+	m->numbered = numbered;
+	return 0;
+}
+
 int
 mailbox_reload(struct mailbox *m, struct err *e)
 {
@@ -187,7 +206,8 @@ mailbox_reload(struct mailbox *m, struct err *e)
 	n_keywords = db_column_u64(s, 6);
 	n_sets = db_column_u64(s, 7);
 	(void)sqlite3_reset(s);
-	if ((rc = keywords_load(m, (size_t)n_keywords, (size_t)n_sets, e)) !=
+	if ((rc = check_numbers(m, e)) != 0 ||
+	    (rc = keywords_load(m, (size_t)n_keywords, (size_t)n_sets, e)) !=
 		0 ||
 	    (rc = reload_messages(m, e)) != 0)
 		m->change = 0; /* what memory has fits nothing any more */
