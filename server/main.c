@@ -152,7 +152,7 @@ dump(const struct conf *conf)
 static int
 detach(void)
 {
-	int pipe_fds[2], null_fd;
+	int pipe_fds[2];
 	char byte;
 
 	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
@@ -170,14 +170,25 @@ detach(void)
 	(void)close(pipe_fds[0]);
 	if (setsid() < 0 || chdir("/") < 0)
 		return -1;
-	/* Standard error stays until the start has succeeded. */
-	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (null_fd >= 0) {
-		(void)dup2(null_fd, STDIN_FILENO);
-		(void)dup2(null_fd, STDOUT_FILENO);
-		(void)close(null_fd);
-	}
 	return pipe_fds[1];
+}
+
+/*
+ * Children have these two as we have them, and programs of users among them:
+ * none gets a terminal, or what else we were started with.  Standard error
+ * stays until the start has succeeded, in the foreground for good.
+ */
+static void
+leave_standard_streams(void)
+{
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	(void)dup2(fd, STDIN_FILENO);
+	(void)dup2(fd, STDOUT_FILENO);
+	if (fd > STDERR_FILENO)
+		(void)close(fd);
 }
 
 /* Descriptors 0 to 4 have fixed meanings in children: none may be free, or a
@@ -228,6 +239,7 @@ server_main(int argc, char *argv[])
 		(void)fprintf(stderr, "posternd: %s\n", strerror(errno));
 		return 1;
 	}
+	leave_standard_streams();
 	occupy_low_descriptors();
 	if (log_out_open(a.master.foreground ? "stderr"
 					     : conf_str(conf, CONF_POSTERN_LOG),

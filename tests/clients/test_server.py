@@ -469,3 +469,15 @@ def test_umask_of_messages(fresh):
         assert modes == [0o640] * 2
     assert stat.S_IMODE(
         (s.maildir() / "postern.db").stat().st_mode) == 0o600
+
+
+def test_children_without_a_terminal(fresh):
+    """Nobody has what posternd was started with as its standard input and
+    output, also where it stays in the foreground."""
+    s = started(fresh)
+    s.before["posternd"] = ["sh", "-c", 'exec "$@" </dev/zero >/dev/full', "-"]
+    s.start()
+    with imap(s):
+        for pid in (s.pid(), *(pid for pid, _ in s.children())):
+            assert [os.readlink(f"/proc/{pid}/fd/{fd}")
+                    for fd in (0, 1)] == ["/dev/null"] * 2
