@@ -27,7 +27,7 @@
 #include "server/peer.h"
 #include "server/service_log.h"
 
-enum { CHUNK = 32 * 1024, FLUSH_MS = 1000 };
+enum { CHUNK = 32 * 1024 };
 
 /* One way of the bytes. */
 struct pump {
@@ -40,6 +40,7 @@ struct pump {
 
 static const struct piped *what;
 static struct peer *worker;
+static bool ending; /* the session is over: the worker's end is waited for */
 static struct outbox outbox; /* how its messages are sent */
 
 /* --- bytes --------------------------------------------------------------- */
@@ -179,9 +180,10 @@ on_worker_end(struct peer *p, const char *why, void *arg)
 {
 	(void)p;
 	(void)why;
-	(void)arg;
 	/* its end of the session's socket closes too, and ends the loop */
 	peer_free(&worker);
+	if (ending)
+		(void)event_base_loopbreak(arg);
 }
 
 static void
@@ -383,7 +385,7 @@ serve(const struct conf *conf, const char *user, const char *path)
 		refuse("No worker can be started.");
 	(void)close(control[1]);
 	worker = peer_new(
-	    base, control[0], ROLE_MASTER, ROLE_WORKER, &handler, NULL);
+	    base, control[0], ROLE_MASTER, ROLE_WORKER, &handler, base);
 	send_session(conf, stream[1], user, path);
 	(void)close(stream[1]);
 	on_term = evsignal_new(base, SIGTERM, on_signal, NULL);
@@ -396,9 +398,11 @@ serve(const struct conf *conf, const char *user, const char *path)
 	pump_fini(&in);
 	pump_fini(&out);
 	(void)close(stream[0]);
+	/* its last log lines tell how the session ended */
+	ending = true;
 	on_signal(0, 0, NULL);
 	if (worker != NULL)
-		peer_flush(worker, FLUSH_MS);
+		(void)event_base_dispatch(base);
 	peer_free(&worker);
 	(void)TEMP_FAILURE_RETRY(waitpid(pid, NULL, 0));
 	event_free(on_term);

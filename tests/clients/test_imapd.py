@@ -112,6 +112,20 @@ def test_a_locked_account(account):
     assert lines[0].startswith("* BYE") and "+t bit" in lines[0]
 
 
+def test_the_end_is_logged(account):
+    """Also where nobody takes the answers any more."""
+    with subprocess.Popen(account.argv(), stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, cwd=account.base) as p:
+        assert p.stdout.readline().startswith(b"* PREAUTH")
+        p.stdout.close()
+        p.stdin.write(b"1 NOOP\r\n")
+        p.stdin.flush()
+        assert p.wait(PATIENCE) == 0
+    log = (account.base / "log").read_text()
+    assert "LOGIN, user=" in log
+    assert "Disconnected during shutdown" in log or "DISCONNECTED" in log
+
+
 @pytest.mark.parametrize("name", ["imapd", "pop3d"])
 def test_version(name):
     said = subprocess.run([program(name), "--version"],
