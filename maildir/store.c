@@ -49,6 +49,17 @@ store_new(const struct store_options *opt)
 	return s;
 }
 
+void
+store_set_options(struct store *s, const struct store_options *opt)
+{
+	MAGIC_CHECK(s, STORE_MAGIC);
+	s->opt.fsync_always = opt->fsync_always;
+	s->opt.quiet_ms = opt->quiet_ms;
+	s->opt.poll_ms = opt->poll_ms;
+	s->opt.open_max = opt->open_max;
+	s->opt.umask = opt->umask;
+}
+
 static void
 account_free(struct account *a)
 {

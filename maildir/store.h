@@ -49,6 +49,11 @@ struct store_options {
 struct store;
 
 struct store *store_new(const struct store_options *opt) MUST_USE;
+/*
+ * From now on these of the options: fsync_always, quiet_ms, poll_ms, open_max,
+ * umask.  The others stay as they are, and aren't looked at.
+ */
+void store_set_options(struct store *s, const struct store_options *opt);
 /* All accounts must have been released. */
 void store_free(struct store **s);
 

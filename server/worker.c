@@ -200,6 +200,46 @@ shut_down(struct worker *w)
 		finish(w);
 }
 
+/* --- the store's options -------------------------------------------------- */
+
+static unsigned
+file_umask(const struct conf *c)
+{
+	const char *s = conf_str(c, CONF_IMAPD_IMAP_UMASK);
+	unsigned v = 0;
+
+	for (; *s >= '0' && *s <= '7'; s++)
+		v = (v << 3 | (unsigned)(*s - '0')) & 0777;
+	return v;
+}
+
+/* An open account has up to six descriptors: half of what there are. */
+static unsigned
+open_max(const struct conf *c)
+{
+	unsigned wanted = (unsigned)conf_num(c, CONF_POSTERN_ACCOUNTS_OPEN_MAX);
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0 ||
+	    files.rlim_cur / OPEN_FDS / 2 >= wanted)
+		return wanted;
+	return (unsigned)(files.rlim_cur / OPEN_FDS / 2) + 1;
+}
+
+/* Those that count after a reload. */
+static struct store_options
+changing_options(const struct conf *c)
+{
+	return (struct store_options){
+		.fsync_always =
+		    strcmp(conf_str(c, CONF_POSTERN_FSYNC), "always") == 0,
+		.quiet_ms = 1000 * conf_num(c, CONF_POSTERN_ACCOUNT_IDLE_TIME),
+		.poll_ms = 1000 * conf_num(c, CONF_IMAPD_IMAP_IDLE_TIMEOUT),
+		.open_max = open_max(c),
+		.umask = file_umask(c),
+	};
+}
+
 static void
 take_configuration(struct worker *w, struct slice packed)
 {
@@ -213,6 +253,11 @@ take_configuration(struct worker *w, struct slice packed)
 	w->conf = c;
 	service_log_setup(c);
 	protocol_options_add(&w->options, c);
+	if (w->store != NULL) {
+		const struct store_options o = changing_options(c);
+
+		store_set_options(w->store, &o);
+	}
 }
 
 /* --- start --------------------------------------------------------------- */
@@ -267,17 +312,6 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-static unsigned
-file_umask(const struct conf *c)
-{
-	const char *s = conf_str(c, CONF_IMAPD_IMAP_UMASK);
-	unsigned v = 0;
-
-	for (; *s >= '0' && *s <= '7'; s++)
-		v = (v << 3 | (unsigned)(*s - '0')) & 0777;
-	return v;
-}
-
 /* The warning for full accounts, kept until the end; none without a file. */
 static struct slice
 warning_text(const struct conf *c)
@@ -303,53 +337,28 @@ warning_text(const struct conf *c)
 	return buf_slice(&text);
 }
 
-/* An open account has up to six descriptors: half of what there are. */
-static unsigned
-open_max(const struct conf *c)
-{
-	unsigned wanted = (unsigned)conf_num(c, CONF_POSTERN_ACCOUNTS_OPEN_MAX);
-	struct rlimit files;
-
-	if (getrlimit(RLIMIT_NOFILE, &files) < 0 ||
-	    files.rlim_cur / OPEN_FDS / 2 >= wanted)
-		return wanted;
-	return (unsigned)(files.rlim_cur / OPEN_FDS / 2) + 1;
-}
-
 static void
 make_store(struct worker *w)
 {
 	static char host[256];
 	const char *set = conf_str(w->conf, CONF_IMAPD_HOSTNAME);
-	struct store_options o = {
-		.hostname = host,
-		.syncer = syncpool_syncer(w->syncpool),
-		.fsync_always = strcmp(conf_str(w->conf, CONF_POSTERN_FSYNC),
-				    "always") == 0,
-		.quiet_ms =
-		    1000 * conf_num(w->conf, CONF_POSTERN_ACCOUNT_IDLE_TIME),
-		.poll_ms =
-		    1000 * conf_num(w->conf, CONF_IMAPD_IMAP_IDLE_TIMEOUT),
-		.open_max = open_max(w->conf),
-		.keywords_max =
-		    (unsigned)conf_num(w->conf, CONF_POSTERN_KEYWORDS_MAX),
-		.umask = file_umask(w->conf),
-		.trash_name =
-		    conf_str(w->conf, CONF_IMAPD_IMAP_TRASHFOLDERNAME),
-		.empty_trash = conf_str(w->conf, CONF_IMAPD_IMAP_EMPTYTRASH),
-		.trash_quota = TRASH_QUOTA_BUILT ||
-		    conf_bool(w->conf, CONF_POSTERN_TRASH_QUOTA),
-		.quota_warn_percent = (unsigned)conf_num(
-		    w->conf, CONF_POSTERN_QUOTA_WARN_PERCENT),
-		.quota_warn_text = warning_text(w->conf),
-		.no_courier_lock =
-		    !conf_bool(w->conf, CONF_IMAPD_IMAP_USELOCKS),
-		.export_courier =
-		    conf_bool(w->conf, CONF_POSTERN_EXPORT_COURIER),
-		.dovecot_uidl_format =
-		    conf_str(w->conf, CONF_POSTERN_DOVECOT_UIDL_FORMAT),
-	};
 	const struct timeval t = { TICK_MS / 1000, 0 };
+	const struct conf *c = w->conf;
+	struct store_options o = changing_options(c);
+
+	o.hostname = host;
+	o.syncer = syncpool_syncer(w->syncpool);
+	o.keywords_max = (unsigned)conf_num(c, CONF_POSTERN_KEYWORDS_MAX);
+	o.trash_name = conf_str(c, CONF_IMAPD_IMAP_TRASHFOLDERNAME);
+	o.empty_trash = conf_str(c, CONF_IMAPD_IMAP_EMPTYTRASH);
+	o.trash_quota =
+	    TRASH_QUOTA_BUILT || conf_bool(c, CONF_POSTERN_TRASH_QUOTA);
+	o.quota_warn_percent =
+	    (unsigned)conf_num(c, CONF_POSTERN_QUOTA_WARN_PERCENT);
+	o.quota_warn_text = warning_text(c);
+	o.no_courier_lock = !conf_bool(c, CONF_IMAPD_IMAP_USELOCKS);
+	o.export_courier = conf_bool(c, CONF_POSTERN_EXPORT_COURIER);
+	o.dovecot_uidl_format = conf_str(c, CONF_POSTERN_DOVECOT_UIDL_FORMAT);
 
 	if (*set != '\0')
 		(void)log_safe(slice_str(set), host, sizeof(host));

@@ -481,3 +481,23 @@ def test_children_without_a_terminal(fresh):
         for pid in (s.pid(), *(pid for pid, _ in s.children())):
             assert [os.readlink(f"/proc/{pid}/fd/{fd}")
                     for fd in (0, 1)] == ["/dev/null"] * 2
+
+
+def test_reload_reaches_a_worker(fresh):
+    """With a session that goes on; the umask stands for what the store of a
+    worker is told."""
+    s = fresh()
+    s.set("imapd", IMAP_UMASK="027")
+    s.add_user(JOE)
+    s.start()
+    with imap(s) as c:
+        def modes():
+            c.send("a APPEND INBOX {6+}\r\na: b\r\n\r\n")
+            assert c.line().startswith("a OK")
+            return {stat.S_IMODE(p.stat().st_mode)
+                    for p in (s.maildir() / "cur").iterdir()}
+        assert modes() == {0o640}
+        s.set("imapd", IMAP_UMASK="007")
+        s.write_conf()
+        s.ctl("reload")
+        wait_for(lambda: modes() == {0o640, 0o660}, "the new umask")
