@@ -274,20 +274,34 @@ fsx_set_mtime(int fd, int64_t wall_ms)
 	return futimens(fd, (const struct timespec[2]){ t, t });
 }
 
+/* Whether there is nothing more to read. */
+static bool
+at_end(int fd)
+{
+	uint8_t one;
+
+	return TEMP_FAILURE_RETRY(read(fd, &one, 1)) == 0;
+}
+
 int
 fsx_read_all(int fd, struct buf *out)
 {
 	enum { PIECE = 16384 };
 
 	for (;;) {
-		uint8_t *to = buf_reserve(out, PIECE);
+		size_t room = out->max - buf_len(out);
+		uint8_t *to;
 		ssize_t n;
 
+		if (room == 0 && at_end(fd))
+			return 0;
+		to = buf_reserve(out, room != 0 && room < PIECE ? room : PIECE);
 		if (to == NULL) {
 			errno = EFBIG;
 			return -1;
 		}
-		n = TEMP_FAILURE_RETRY(read(fd, to, PIECE));
+		n = TEMP_FAILURE_RETRY(
+		    read(fd, to, room < PIECE ? room : PIECE));
 		if (n <= 0)
 			return (int)n;
 		buf_advance(out, (size_t)n);

@@ -24,6 +24,11 @@ libbase_a_SOURCES = \
 	base/syncer.h \
 	base/utf7.c base/utf7.h
 
+check_PROGRAMS += tests/unit/test_fsx
+TESTS += tests/unit/test_fsx
+tests_unit_test_fsx_SOURCES = tests/unit/test_fsx.c
+tests_unit_test_fsx_LDADD = libbase.a -lcmocka
+
 check_PROGRAMS += tests/unit/test_buf
 TESTS += tests/unit/test_buf
 tests_unit_test_buf_SOURCES = tests/unit/test_buf.c
