@@ -106,8 +106,10 @@ on_report(void *arg, int severity, const char *file, int line, const char *text)
 	const char *name = file;
 
 	assert_non_null(file);
-	if (strncmp(file, f->dir, strlen(f->dir)) == 0)
-		name = file + strlen(f->dir) + 1;
+	if (strncmp(file, f->dir, strlen(f->dir)) == 0) {
+		name = file + strlen(f->dir);
+		name += *name == '/';
+	}
 	buf_putf(
 	    &f->remarks, "%c %s:%d %s\n", "NWE"[severity], name, line, text);
 }
