@@ -15,9 +15,8 @@
 
 enum { READ_BYTES = 65536, READ_WORK = 64, BASE_MAX = 255 };
 
-/* There is nothing of its name that could be such a file. */
-static bool
-is_absence(int error)
+bool
+foreign_is_absence(int error)
 {
 	return error == ENOENT || error == ENOTDIR || error == ELOOP ||
 	    error == ENAMETOOLONG || error == EISDIR || error == ENXIO ||
@@ -27,7 +26,7 @@ is_absence(int error)
 void
 foreign_file_note(struct foreign_file *f, int error)
 {
-	if (!is_absence(error))
+	if (!foreign_is_absence(error))
 		f->error = error;
 }
 

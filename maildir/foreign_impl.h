@@ -1,7 +1,7 @@
 /*
  * foreign_impl: what the parsers of foreign files share.
  *
- * Layer:  maildir.  For foreign.c, import_courier.c and import_dovecot.c.
+ * Layer:  maildir.  For foreign.c, import.c and import_*.c.
  */
 #ifndef MAILDIR_FOREIGN_IMPL_H
 #define MAILDIR_FOREIGN_IMPL_H
@@ -20,6 +20,9 @@ bool foreign_line(struct slice *rest, struct slice *line) MUST_USE;
 /* Open DIR/NAME; false: it isn't there, or isn't a regular file. */
 bool foreign_file_open(struct foreign_file *f, int root_fd, const char *dir,
     const char *name, size_t max) MUST_USE;
+/* Whether an errno says that there is nothing of the name that could be such a
+ * file. */
+bool foreign_is_absence(int error);
 /* A call failed: note it, unless that says that there is no such thing. */
 void foreign_file_note(struct foreign_file *f, int error);
 /* Take bytes that are there for a file that was read. */
@@ -49,5 +52,28 @@ void foreign_keyword_member(struct foreign_keywords *k, uint16_t index);
 /* Of several sets with one name the last one added stays. */
 void foreign_keywords_add(
     struct foreign_keywords *k, const struct foreign_keyword_set *s);
+
+/* --- updates of keywords (import_update_files.c) ---------------------------
+ */
+
+/* One that waits, or that was merged of late. */
+struct foreign_update {
+	char *name; /* of the file */
+	struct slice base;
+	uint64_t period; /* of ".N.BASENAME"; UINT64_MAX: it waits */
+	int64_t mtime_ns;
+	uint64_t ino;
+};
+
+/* Open the directory of keywords; -1 with errno. */
+int foreign_updates_open(
+    int root_fd, const char *dir, struct dir_reader *r) MUST_USE;
+/* Take names from the directory; MORE: there may be more. */
+enum foreign_step foreign_updates_list(struct dir_reader *r,
+    struct foreign_file *f, struct foreign_updates *u, int *work) MUST_USE;
+/* Read them; of each message the newest one counts. */
+enum foreign_step foreign_updates_read(int fd, struct foreign_file *f,
+    struct foreign_updates *u, struct foreign_keywords *k, int *work) MUST_USE;
+void foreign_updates_fini(struct foreign_updates *u);
 
 #endif

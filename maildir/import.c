@@ -47,14 +47,6 @@ import_print(const struct stat *st)
 		    st->st_mtim.tv_nsec };
 }
 
-/* Not there for us, whatever is asked of it. */
-static bool
-is_absence(int error)
-{
-	return error == ENOENT || error == ENOTDIR || error == EACCES ||
-	    error == ELOOP || error == ENAMETOOLONG;
-}
-
 int
 import_look(const struct account *a, const char *dir, enum print_kind kind,
     struct print *out, struct err *e)
@@ -70,9 +62,11 @@ import_look(const struct account *a, const char *dir, enum print_kind kind,
 	buf_puts(&path, dir);
 	buf_puts(&path, dir[0] != '\0' ? "/" : "");
 	buf_puts(&path, file_names[kind]);
+	/* who may not look there isn't told what there is */
 	if (fsx_stat(a->root_fd, buf_cstr(&path), &st) < 0)
-		rc = is_absence(errno) ? 0
-				       : err_sys(e, "stat %s", buf_cstr(&path));
+		rc = foreign_is_absence(errno) || errno == EACCES
+		    ? 0
+		    : err_sys(e, "stat %s", buf_cstr(&path));
 	else if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))
 		*out = import_print(&st);
 	buf_fini(&path);

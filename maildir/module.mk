@@ -42,7 +42,7 @@ libmaildir_a_SOURCES = \
 	maildir/import_courier.c maildir/import_dovecot.c \
 	maildir/import_keywords.c maildir/import_placing.c \
 	maildir/import_uids.c \
-	maildir/import_updates.c \
+	maildir/import_updates.c maildir/import_update_files.c \
 	maildir/index.c maildir/index.h \
 	maildir/intent.c maildir/intent.h \
 	maildir/internal.h \
