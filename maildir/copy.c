@@ -27,7 +27,7 @@
 #include "maildir/durable.h"
 #include "maildir/work.h"
 
-enum { COPY_MAGIC = 0x436f7079, BYTES_SLICE = 256 * 1024, SYNC_AT_ONCE = 16 };
+enum { COPY_MAGIC = 0x436f7079, BYTES_SLICE = 256 * 1024 };
 
 enum copy_state {
 	COPY_LOOK,
@@ -55,12 +55,8 @@ struct change_copy {
 	size_t n, at_item;
 	size_t at_bytes; /* items up to here have their bytes */
 	bool no_links;	 /* no file of one can be linked to the other */
-	uint64_t bytes, messages;	  /* for the quota */
-	size_t *young, n_young, at_young; /* items to sync, or NULL */
-	bool sync_again;		  /* one of them was gone */
-	struct sync sync;
-	int sync_fds[SYNC_AT_ONCE];
-	int n_sync_fds;
+	uint64_t bytes, messages; /* for the quota */
+	struct copy_sync young;
 	struct durable durable;
 	struct change_expunge *removal;
 	change_observer *observer;
@@ -119,6 +115,7 @@ change_copy_begin(struct mailbox *from, struct account *account,
 	c->to = to;
 	c->move = move;
 	c->tmp_fd = fd;
+	c->young = (struct copy_sync){ .from = from, .to = to, .tmp_fd = fd };
 	c->uids = mem_alloc((n + 1) * sizeof(*uids));
 	if (n != 0)
 		memcpy(c->uids, uids, n * sizeof(*uids));
@@ -175,23 +172,20 @@ look_at(struct change_copy *c, uint32_t uid, int64_t wall_ms)
 	it->place =
 	    place_with_flags(it->place, place_flags(it->place) & ~c->dropped);
 	it->counts = quota_counts(c->to, it->place);
-	if (it->counts) {
-		c->bytes += it->fixed.file_size;
-		c->messages++;
-	}
 	c->n++;
 	return 0;
 }
 
-/* Somebody expunged it. */
+/* What counts for the quota, of those that are there. */
 static void
-drop_item(struct change_copy *c, struct copy_item *it)
+count_items(struct change_copy *c)
 {
-	it->gone = true;
-	if (it->counts) {
-		c->bytes -= it->fixed.file_size;
-		c->messages--;
-	}
+	c->bytes = c->messages = 0;
+	for (size_t i = 0; i < c->n; i++)
+		if (c->v[i].counts && !c->v[i].gone) {
+			c->bytes += c->v[i].fixed.file_size;
+			c->messages++;
+		}
 }
 
 static enum step
@@ -208,6 +202,7 @@ step_look(struct change_copy *c, int64_t now_ms, int64_t wall_ms)
 		return STEP_YIELD;
 	/* A MOVE within an account takes away as much as it adds. */
 	if (!c->move || c->to->account != c->from->account) {
+		count_items(c);
 		rc = quota_check(
 		    c->to->account, c->bytes, c->messages, wall_ms, NULL);
 		/* somebody has the database, or all is being counted */
@@ -227,84 +222,16 @@ step_look(struct change_copy *c, int64_t now_ms, int64_t wall_ms)
 
 /* --- syncing files -------------------------------------------------------- */
 
-static void
-close_sync_fds(struct change_copy *c)
-{
-	for (int i = 0; i < c->n_sync_fds; i++)
-		(void)close(c->sync_fds[i]);
-	c->n_sync_fds = 0;
-}
-
-/* A descriptor of the file, or ERR_*. */
-static int
-open_item(struct change_copy *c, const struct copy_item *it, int *fd)
-{
-	uint64_t size;
-
-	if (it->tmp == NULL)
-		return mailbox_open_message(c->from, it->from, fd, &size, NULL);
-	*fd = fsx_open_read(c->tmp_fd, it->tmp, NULL);
-	return *fd < 0 ? err_of_errno(errno) : 0;
-}
-
-/* The next lot of young files, opened. */
-static int
-take_young(struct change_copy *c, struct sync_fds *fds)
-{
-	while (c->at_young < c->n_young && c->n_sync_fds < SYNC_AT_ONCE) {
-		struct copy_item *it = &c->v[c->young[c->at_young++]];
-		int fd, rc = open_item(c, it, &fd);
-
-		/* its file may be one that others of v are links to */
-		if (rc == ERR_NOT_FOUND && it->tmp == NULL) {
-			drop_item(c, it);
-			c->sync_again = true;
-			continue;
-		}
-		if (rc != 0)
-			return rc;
-		c->sync_fds[c->n_sync_fds++] = fd;
-		sync_fds_add(fds, fd, SYNC_FILE);
-	}
-	return 0;
-}
-
 static enum step
 step_sync_files(struct change_copy *c, struct waker waker)
 {
-	struct sync_fds fds = { 0 };
-	int rc;
+	int rc = 0;
+	enum step step = copy_sync_step(&c->young, c->v, c->n, waker, &rc);
 
-	if (sync_busy(&c->sync)) {
-		sync_rewake(&c->sync, waker);
-		return STEP_WAIT_SYNC;
-	}
-	if (c->n_sync_fds != 0) {
-		close_sync_fds(c);
-		if (c->sync.error != 0)
-			return undo(c, err_of_errno(c->sync.error));
-	}
-	if (c->young == NULL) {
-		c->young = copy_items_young(c->v, c->n, &c->n_young);
-		c->at_young = 0;
-	}
-	if ((rc = take_young(c, &fds)) != 0) {
-		close_sync_fds(c);
+	if (step != STEP_DONE)
+		return step;
+	if (rc != 0)
 		return undo(c, rc);
-	}
-	if (c->n_sync_fds != 0) {
-		sync_start(&c->sync, c->to->account->store->opt.syncer,
-		    c->to->account, &fds, waker);
-		return STEP_NEXT;
-	}
-	free(c->young);
-	c->young = NULL;
-	if (c->sync_again) {
-		c->sync_again = false;
-		return STEP_NEXT;
-	}
-	for (size_t i = 0; i < c->n; i++)
-		c->v[i].young = false;
 	c->state = COPY_COMMIT;
 	return STEP_NEXT;
 }
@@ -327,8 +254,6 @@ commit_one(
 	    copy_item_place(it, c->from, c->to, c->tmp_fd, bytes, &c->no_links);
 	if (*bytes)
 		return 0;
-	if (rc == 0 && it->gone)
-		drop_item(c, it);
 	if (rc != 0 || it->gone)
 		return rc;
 	if (!c->drop_keywords)
@@ -395,7 +320,7 @@ step_bytes(struct change_copy *c)
 			continue;
 		rc = copy_item_bytes(it, c->from, c->to, c->tmp_fd);
 		if (rc == ERR_NOT_FOUND && it->tmp == NULL)
-			drop_item(c, it);
+			it->gone = true;
 		else if (rc != 0)
 			return undo(c, rc);
 		n += it->fixed.file_size + 4096;
@@ -432,6 +357,7 @@ step_sync(struct change_copy *c, struct waker waker)
 		return step;
 	if (rc != 0)
 		return undo(c, rc);
+	count_items(c);
 	quota_note(c->to->account, (int64_t)c->bytes, (int64_t)c->messages);
 	tell_pairs(c);
 	c->state = c->move ? COPY_REMOVE : COPY_DONE;
@@ -608,9 +534,8 @@ change_copy_free(struct change_copy **pc)
 	if (c == NULL)
 		return;
 	MAGIC_CHECK(c, COPY_MAGIC);
-	sync_forget(&c->sync);
+	copy_sync_fini(&c->young);
 	durable_fini(&c->durable);
-	close_sync_fds(c);
 	change_expunge_free(&c->removal);
 	for (size_t i = 0; i < c->n; i++) {
 		struct copy_item *it = &c->v[i];
@@ -620,7 +545,6 @@ change_copy_free(struct change_copy **pc)
 		copy_item_fini(it);
 	}
 	keyword_map_fini(&c->keywords);
-	free(c->young);
 	free(c->v);
 	free(c->uids);
 	free(c->pairs);

@@ -1,7 +1,8 @@
 /*
  * copy_impl: one message of a COPY or MOVE, and its file.
  *
- * Layer:  maildir.  Not for anybody outside of copy.c and copy_file.c.
+ * Layer:  maildir.  Not for anybody outside of copy.c, copy_file.c and
+ * copy_sync.c.
  */
 #ifndef MAILDIR_COPY_IMPL_H
 #define MAILDIR_COPY_IMPL_H
@@ -50,5 +51,22 @@ void copy_item_fini(struct copy_item *it);
  * of one file only one.  Indexes of v, *n of them; the caller frees.
  */
 size_t *copy_items_young(const struct copy_item *v, size_t n_items, size_t *n);
+
+/* Those syncs, some side by side (copy_sync.c). */
+enum { COPY_SYNC_AT_ONCE = 16 };
+struct copy_sync {
+	struct mailbox *from, *to;
+	int tmp_fd;
+	size_t *young, n, at; /* items to sync, or NULL */
+	bool again;	      /* one of them was gone */
+	struct sync sync;
+	int fds[COPY_SYNC_AT_ONCE];
+	int n_fds;
+};
+/* STEP_DONE: *rc is 0, and no item is young any more, but some may be gone; or
+ * ERR_*.  Else a step to return. */
+enum step copy_sync_step(struct copy_sync *y, struct copy_item *v, size_t n,
+    struct waker waker, int *rc) MUST_USE;
+void copy_sync_fini(struct copy_sync *y);
 
 #endif

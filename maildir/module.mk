@@ -21,7 +21,7 @@ libmaildir_a_SOURCES = \
 	maildir/chunk.c maildir/chunk.h maildir/chunk_code.c \
 	maildir/collect.c maildir/collect.h \
 	maildir/copy.c maildir/copy_impl.h \
-	maildir/copy_file.c \
+	maildir/copy_file.c maildir/copy_sync.c \
 	maildir/create.c \
 	maildir/courier_lock.c maildir/courier_lock.h \
 	maildir/db.c maildir/db.h \
