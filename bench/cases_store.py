@@ -151,12 +151,17 @@ def first_select(server, args, watch):
     client.logout()
 
 
+def look_bare(server, watch):
+    """What says that nothing changed since."""
+    with watch:
+        for sub in "cur", "new":
+            os.stat(folder(server, "INBOX.Large") / sub)
+
+
 @case("SELECT of {large}, new worker, clean record")
 def clean_select(server, args, watch):
     if isinstance(server, Bare):
-        with watch:
-            os.stat(folder(server, "INBOX.Large") / "cur")
-            os.stat(folder(server, "INBOX.Large") / "new")
+        look_bare(server, watch)
         return
     time.sleep(2.2)
     session(server, "INBOX.Large").logout()
@@ -172,9 +177,7 @@ def clean_select(server, args, watch):
 @case("SELECT of {large}, open already")
 def open_select(server, args, watch):
     if isinstance(server, Bare):
-        with watch:
-            os.stat(folder(server, "INBOX.Large") / "cur")
-            os.stat(folder(server, "INBOX.Large") / "new")
+        look_bare(server, watch)
         return
     client = session(server, "INBOX.Large")
     client.do("SELECT INBOX.Small")

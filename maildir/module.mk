@@ -90,7 +90,7 @@ libmaildir_a_SOURCES = \
 MAILDIR_TEST_LIBS = libmaildir.a libbase.a $(SQLITE_LIBS) -lcmocka
 ACCOUNT_NOW = tests/support/account_now.c tests/support/account_now.h
 MAILDIR_FIXTURE = tests/support/maildir_fixture.c \
-	tests/support/maildir_fixture.h $(ACCOUNT_NOW)
+	tests/support/maildir_fixture.h tests/support/quiet.h $(ACCOUNT_NOW)
 
 check_PROGRAMS += tests/unit/test_maildir
 TESTS += tests/unit/test_maildir

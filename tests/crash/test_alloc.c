@@ -15,23 +15,14 @@
 #include <unistd.h>
 
 #include "base/buf.h"
-#include "base/log.h"
 #include "protocols/imap/bodystructure.h"
 #include "protocols/imap/envelope.h"
 #include "protocols/mime/parser.h"
 #include "tests/crash/alloc.h"
 #include "tests/support/maildir_fixture.h"
+#include "tests/support/quiet.h"
 
 enum { STRIDE = 7, MESSAGE_MAX = 1 << 20 };
-
-static void
-quiet(void *arg, enum log_level level, const char *ident, const char *line)
-{
-	(void)arg;
-	(void)level;
-	(void)ident;
-	(void)line;
-}
 
 /* --- what is done --------------------------------------------------------- */
 
@@ -136,6 +127,6 @@ main(void)
 
 	if (access("/dev/shm", W_OK) == 0)
 		(void)setenv("TMPDIR", "/dev/shm", 0);
-	log_set_sink(quiet, NULL);
+	quiet_log();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,9 +16,9 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "tests/crash/alloc.h"
 #include "tests/crash/client.h"
+#include "tests/support/quiet.h"
 
 enum { SAMPLES = 60, SAMPLES_LONG = 6000 };
 
@@ -27,15 +27,6 @@ static struct shared {
 	unsigned n_done; /* commands answered OK */
 	unsigned long n_calls;
 } * shared;
-
-static void
-quiet(void *arg, enum log_level level, const char *ident, const char *line)
-{
-	(void)arg;
-	(void)level;
-	(void)ident;
-	(void)line;
-}
 
 /* A command, and the mailbox after it as listing() tells; NULL: as before.
  * between: what may also be, half way (docs/storage.md). */
@@ -180,7 +171,7 @@ main(void)
 
 	if (access("/dev/shm", W_OK) == 0)
 		(void)setenv("TMPDIR", "/dev/shm", 0);
-	log_set_sink(quiet, NULL);
+	quiet_log();
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (shared == MAP_FAILED)

@@ -6,22 +6,13 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "maildir/internal.h"
 #include "tests/crash/child.h"
 #include "tests/crash/script_impl.h"
+#include "tests/support/quiet.h"
 
 static struct world world;
 static struct account *other; /* as another process has it open */
-
-static void
-quiet(void *arg, enum log_level level, const char *ident, const char *line)
-{
-	(void)arg;
-	(void)level;
-	if (getenv("CRASH_TRACE") != NULL)
-		(void)fprintf(stderr, "%s: %s\n", ident, line);
-}
 
 static void
 sweep(enum call c, const char *name)
@@ -123,7 +114,7 @@ main(void)
 
 	if (access("/dev/shm", W_OK) == 0)
 		(void)setenv("TMPDIR", "/dev/shm", 0);
-	log_set_sink(quiet, NULL);
+	quiet_log();
 	world_init(&world);
 	rc = cmocka_run_group_tests(tests, NULL, NULL);
 	world_fini(&world);

@@ -9,6 +9,7 @@
 #include "protocols/imap/session.h"
 #include "protocols/imap/session_impl.h"
 #include "tests/support/maildir_fixture.h"
+#include "tests/support/quiet.h"
 
 enum {
 	MESSAGES = 60,
@@ -34,15 +35,6 @@ __wrap_slice_icmp(struct slice a, struct slice b)
 
 static struct session *client;
 static struct buf output;
-
-static void
-quiet(void *arg, enum log_level level, const char *ident, const char *line)
-{
-	(void)arg;
-	(void)level;
-	(void)ident;
-	(void)line;
-}
 
 /* Say a line, and run until all of it is done. */
 static void
@@ -103,7 +95,7 @@ setup(void **state)
 
 	if (rc != 0)
 		return rc;
-	log_set_sink(quiet, NULL);
+	quiet_log();
 	buf_init(&output, 1 << 20);
 	assert_int_equal(account_open(f->account, NULL), 0);
 	for (int n = 0; n < MESSAGES; n++)

@@ -23,11 +23,11 @@
 #include <cmocka.h>
 
 #include "base/defs.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "maildir/store.h"
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/shared.h"
+#include "tests/support/quiet.h"
 
 enum {
 	MESSAGES = 20000,
@@ -57,15 +57,6 @@ wake(void *arg)
 {
 	(void)arg;
 	woken = true;
-}
-
-static void
-no_log(void *arg, enum log_level level, const char *ident, const char *line)
-{
-	(void)arg;
-	(void)level;
-	(void)ident;
-	(void)line;
 }
 
 /* --- the mailbox ---------------------------------------------------------- */
@@ -306,7 +297,7 @@ set_up(void **state)
 	char *path;
 
 	(void)state;
-	log_set_sink(no_log, NULL);
+	quiet_log();
 	if (mkdtemp(root) == NULL)
 		return -1;
 	fill();

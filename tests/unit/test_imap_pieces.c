@@ -9,6 +9,7 @@
 #include "protocols/imap/sorter.h"
 #include "protocols/imap/thread.h"
 #include "tests/support/maildir_fixture.h"
+#include "tests/support/quiet.h"
 
 enum { REFERENCES = 1000 };
 
@@ -89,15 +90,6 @@ long_texts(void **state)
 static struct session *client;
 static struct buf output;
 
-static void
-quiet(void *arg, enum log_level level, const char *ident, const char *line)
-{
-	(void)arg;
-	(void)level;
-	(void)ident;
-	(void)line;
-}
-
 /* Say a line, and run until all of it is done: in how many pieces. */
 static unsigned
 say(struct fixture *f, const char *line)
@@ -143,7 +135,7 @@ setup(void **state)
 
 	if (rc != 0)
 		return rc;
-	log_set_sink(quiet, NULL);
+	quiet_log();
 	buf_init(&output, 1 << 20);
 	assert_int_equal(account_open(f->account, NULL), 0);
 	client = imap_session_new(&imap_options_default, &peer,

@@ -9,6 +9,7 @@
 #include "base/syncer.h"
 #include "protocols/imap/session.h"
 #include "tests/support/maildir_fixture.h"
+#include "tests/support/quiet.h"
 
 enum { RUNS_MAX = 1000 };
 
@@ -41,15 +42,6 @@ do_held(void)
 static struct imap_options opt;
 static struct session *owner, *friend;
 static struct buf output;
-
-static void
-quiet(void *arg, enum log_level level, const char *ident, const char *line)
-{
-	(void)arg;
-	(void)level;
-	(void)ident;
-	(void)line;
-}
 
 /* Run until it waits; true: for the disk. */
 static bool
@@ -115,7 +107,7 @@ setup(void **state)
 
 	if (rc != 0)
 		return rc;
-	log_set_sink(quiet, NULL);
+	quiet_log();
 	buf_init(&output, 1 << 20);
 	assert_int_equal(account_open(f->account, NULL), 0);
 	fixture_close(f);

@@ -9,10 +9,10 @@
 #include <unistd.h>
 
 #include "base/fsx.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "maildir/internal.h"
 #include "tests/support/maildir_fixture.h"
+#include "tests/support/quiet.h"
 
 static int
 create(struct fixture *f, const char *name)
@@ -526,15 +526,6 @@ paths_lead_to_one_maildir(void **state)
 	free(dir);
 }
 
-static void
-quiet(void *arg, enum log_level level, const char *ident, const char *line)
-{
-	(void)arg;
-	(void)level;
-	(void)ident;
-	(void)line;
-}
-
 int
 main(void)
 {
@@ -558,6 +549,6 @@ main(void)
 		CASE(paths_lead_to_one_maildir),
 	};
 
-	log_set_sink(quiet, NULL);
+	quiet_log();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

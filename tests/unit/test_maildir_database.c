@@ -7,10 +7,10 @@
 #include <unistd.h>
 
 #include "base/fsx.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "maildir/internal.h"
 #include "tests/support/maildir_fixture.h"
+#include "tests/support/quiet.h"
 
 static void
 imports_courier_uids(void **state)
@@ -99,15 +99,6 @@ database_lost_while_open(void **state)
 	assert_true(mailbox_uidvalidity(again) > validity);
 	mailbox_close(&m);
 	mailbox_close(&again);
-}
-
-static void
-quiet(void *arg, enum log_level level, const char *ident, const char *line)
-{
-	(void)arg;
-	(void)level;
-	(void)ident;
-	(void)line;
 }
 
 static void
@@ -488,6 +479,6 @@ main(void)
 		CASE(log_grows_ahead),
 	};
 
-	log_set_sink(quiet, NULL);
+	quiet_log();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,19 +5,10 @@
 #include <sqlite3.h>
 
 #include "base/le.h"
-#include "base/log.h"
 #include "maildir/blob.h"
 #include "maildir/internal.h"
 #include "tests/support/maildir_fixture.h"
-
-static void
-quiet(void *arg, enum log_level level, const char *ident, const char *line)
-{
-	(void)arg;
-	(void)level;
-	(void)ident;
-	(void)line;
-}
+#include "tests/support/quiet.h"
 
 static uint64_t
 email_id(struct mailbox *m, uint32_t uid)
@@ -542,6 +533,6 @@ main(void)
 		CASE(version_4_opens),
 	};
 
-	log_set_sink(quiet, NULL);
+	quiet_log();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

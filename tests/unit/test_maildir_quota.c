@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 #include "base/fsx.h"
-#include "base/log.h"
 #include "maildir/internal.h"
 #include "tests/support/maildir_fixture.h"
+#include "tests/support/quiet.h"
 
 static void
 quota_is_kept_and_refuses(void **state)
@@ -182,15 +182,6 @@ bad_quota_is_none(void **state)
 	assert_int_not_equal(access(fixture_path(f, "maildirsize"), F_OK), 0);
 }
 
-static void
-quiet(void *arg, enum log_level level, const char *ident, const char *line)
-{
-	(void)arg;
-	(void)level;
-	(void)ident;
-	(void)line;
-}
-
 int
 main(void)
 {
@@ -204,6 +195,6 @@ main(void)
 		CASE(bad_quota_is_none),
 	};
 
-	log_set_sink(quiet, NULL);
+	quiet_log();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 #include "protocols/imap/session.h"
 #include "protocols/pop3/session.h"
 #include "tests/support/maildir_fixture.h"
+#include "tests/support/quiet.h"
 
 enum {
 	RUNS_MAX = 10000,
@@ -20,15 +21,6 @@ enum {
 
 static int64_t now_ms;
 static struct buf output;
-
-static void
-discard(void *arg, enum log_level level, const char *ident, const char *line)
-{
-	(void)arg;
-	(void)level;
-	(void)ident;
-	(void)line;
-}
 
 /* Run s as the worker does until it wants input, or so much time has gone;
  * returns how many runs that took. */
@@ -93,7 +85,7 @@ setup(void **state)
 	struct fixture *f;
 	int rc = fixture_setup(state);
 
-	log_set_sink(discard, NULL);
+	quiet_log();
 	buf_init(&output, 1 << 20);
 	now_ms = 5000;
 	f = *state;
