@@ -225,6 +225,26 @@ put_cur(struct fixture *f, const char *name, const char *text)
 	write_file(fixture_path(f, path), text);
 }
 
+void
+put_uid_lines(FILE *out, unsigned first, unsigned from, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		(void)fprintf(out, "%u %u.M1P1.host,S=40\n", first + 2 * i,
+		    1000000 + from + i);
+}
+
+void
+write_uid_list(
+    struct fixture *f, const char *name, unsigned validity, unsigned n)
+{
+	FILE *out = fopen(fixture_path(f, name), "w");
+
+	assert_non_null(out);
+	(void)fprintf(out, "1 %u %u\n", validity, 2 * n + 1);
+	put_uid_lines(out, 1, 0, n);
+	assert_int_equal(fclose(out), 0);
+}
+
 /* --- mailboxes ------------------------------------------------------------ */
 
 static struct mailbox *

@@ -66,6 +66,13 @@ const char *deliver(struct fixture *f, const char *dir, const char *text);
 /* Another program puts a message into cur/. */
 void put_cur(struct fixture *f, const char *name, const char *text);
 
+/* Lines of courierimapuiddb: messages from, from + 1, … with the UIDs first,
+ * first + 2, …. */
+void put_uid_lines(FILE *out, unsigned first, unsigned from, unsigned n);
+/* All of it, for n messages; none of them has a file. */
+void write_uid_list(
+    struct fixture *f, const char *name, unsigned validity, unsigned n);
+
 /* In all the pieces it takes; NULL, and *rc. */
 struct mailbox *try_open(struct fixture *f, const char *name, int *rc);
 struct mailbox *open_mailbox(struct fixture *f, const char *name);

@@ -16,26 +16,11 @@ enum {
 	VALIDITY = 77,
 };
 
-/* courierimapuiddb: messages from, from + 1, … with the UIDs first, first + 2,
- * …; none of them has a file. */
-static void
-put_lines(FILE *out, unsigned first, unsigned from, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++)
-		(void)fprintf(out, "%u %u.M1P1.host,S=40\n", first + 2 * i,
-		    1000000 + from + i);
-}
-
-/* OURS messages, and n more. */
+/* OURS messages, and n more; none of them has a file. */
 static void
 write_list(struct fixture *f, unsigned n)
 {
-	FILE *out = fopen(fixture_path(f, "courierimapuiddb"), "w");
-
-	assert_non_null(out);
-	(void)fprintf(out, "1 %u %u\n", VALIDITY, 2 * (OURS + n) + 1);
-	put_lines(out, 1, 0, OURS + n);
-	assert_int_equal(fclose(out), 0);
+	write_uid_list(f, "courierimapuiddb", VALIDITY, OURS + n);
 }
 
 static struct mailbox *
@@ -148,7 +133,7 @@ renumbers_in_pieces(void **state)
 	out = fopen(fixture_path(f, "courierimapuiddb"), "w");
 	assert_non_null(out);
 	(void)fprintf(out, "1 %u %u\n", VALIDITY, 2 * (OURS + MORE) + 101);
-	put_lines(out, 1, 50000, OURS + MORE);
+	put_uid_lines(out, 1, 50000, OURS + MORE);
 	assert_int_equal(fclose(out), 0);
 	n = count_checks(m);
 	assert_true(n >= 16 * MORE / PIECE_WORK);

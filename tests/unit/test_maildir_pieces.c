@@ -17,25 +17,11 @@ enum {
 	CALLS_MAX = 1000,
 };
 
-/* courierimapuiddb with n messages, each second UID, of no files. */
-static void
-write_list_in(
-    struct fixture *f, const char *name, unsigned validity, unsigned n)
-{
-	FILE *out = fopen(fixture_path(f, name), "w");
-
-	assert_non_null(out);
-	(void)fprintf(out, "1 %u %u\n", validity, 2 * n + 1);
-	for (unsigned i = 0; i < n; i++)
-		(void)fprintf(
-		    out, "%u %u.M1P1.host,S=40\n", 2 * i + 1, 1000000 + i);
-	assert_int_equal(fclose(out), 0);
-}
-
+/* Messages with each second UID, of no files. */
 static void
 write_list(struct fixture *f, unsigned validity, unsigned n)
 {
-	write_list_in(f, "courierimapuiddb", validity, n);
+	write_uid_list(f, "courierimapuiddb", validity, n);
 }
 
 static void
@@ -532,7 +518,7 @@ open_big(struct fixture *f)
 	size_t at;
 
 	fresh_tree(f, "INBOX.big");
-	write_list_in(f, ".big/courierimapuiddb", VALIDITY, MANY);
+	write_uid_list(f, ".big/courierimapuiddb", VALIDITY, MANY);
 	fixture_open(f);
 	m = open_mailbox(f, "INBOX.big");
 	assert_int_equal(edit_begin(&ed, m, NULL), 0);
