@@ -79,17 +79,21 @@ def test_rebuild(fresh):
     assert after[0] > before[0] and len(after[1]) == 2
 
 
-def sleeps(pid, path):
-    """How often this process has slept, if it has the file open."""
-    proc = pathlib.Path(f"/proc/{pid}")
+def sleeps(pid):
+    """How often this process has slept."""
     try:
-        if not any(os.readlink(fd) == str(path)
-                   for fd in proc.joinpath("fd").iterdir()):
-            return None
-        status = proc.joinpath("status").read_text()
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+        return int(re.search(r"\nvoluntary\D+(\d+)", status)[1])
+    except (OSError, TypeError):  # it has ended
+        return 0
+
+
+def has_open(pid, path):
+    try:
+        return any(os.readlink(fd) == str(path)
+                   for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir())
     except OSError:
-        return None
-    return int(re.search(r"\nvoluntary\D+(\d+)", status)[1])
+        return False
 
 
 def ask_while_held(server, release):
@@ -102,15 +106,17 @@ def ask_while_held(server, release):
                         "mailbox", "status", JOE, "INBOX"]),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/",
         env=server.environment())
-    seen = []
+    first = {}
 
     def waits():
-        """It sleeps again and again, far more often than to read a page."""
+        """It sleeps again and again, far more often than to read a page, from
+        when it was first seen to have the database open on: it has not at
+        every moment."""
         assert ctl.poll() is None, ctl.communicate()
         for pid in (ctl.pid, *waiting.below(ctl.pid)):
-            if (n := sleeps(pid, index)) is not None:
-                seen.append(n)
-        return seen and seen[-1] - seen[0] > 30
+            if pid not in first and has_open(pid, index):
+                first[pid] = sleeps(pid)
+        return any(sleeps(pid) - n > 30 for pid, n in first.items())
     postern.wait_for(waits, "posternctl waiting for the database")
     if release:
         worker.execute("ROLLBACK")
