@@ -158,27 +158,40 @@ order_seqs(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* RFC 5182 2.4, RFC 9394 3.2: what is told, or all; false: too many gaps. */
+/* Ascending sequence numbers; false: too many gaps. */
+static bool
+save_seqs(struct imap_session *i, const uint32_t *seqs, size_t n)
+{
+	imap_saved_clear(&i->saved);
+	for (size_t k = 0; k < n; k++) {
+		uint32_t uid = view_get(i->view, seqs[k])->uid;
+
+		if (!imap_saved_add(&i->saved, uid, uid)) {
+			imap_saved_clear(&i->saved);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* RFC 5182 2.4, RFC 9394 3.2: what is told, or all, which is as it was found;
+ * false: too many gaps. */
 static bool
 save(struct imap_session *i, struct sort_args *a)
 {
-	uint32_t *seqs = mem_alloc((a->found.n + 1) * sizeof(*seqs));
-	bool ok = true;
+	uint32_t *seqs;
 	size_t n = 0;
+	bool ok;
 
-	imap_saved_clear(&i->saved);
+	if (wants_all(a))
+		return save_seqs(i, a->found.v, a->found.n);
+	seqs = mem_alloc((a->found.n + 1) * sizeof(*seqs));
 	for (size_t k = 0; k < a->found.n; k++)
 		if (is_told(a, k))
 			seqs[n++] = seq_at(a, k);
 	if (n != 0)
 		qsort(seqs, n, sizeof(*seqs), order_seqs);
-	for (size_t k = 0; k < n && ok; k++) {
-		uint32_t uid = view_get(i->view, seqs[k])->uid;
-
-		ok = imap_saved_add(&i->saved, uid, uid);
-	}
-	if (!ok)
-		imap_saved_clear(&i->saved);
+	ok = save_seqs(i, seqs, n);
 	free(seqs);
 	return ok;
 }
