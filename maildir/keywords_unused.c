@@ -259,6 +259,9 @@ renumber(struct renumbering *r, struct err *e)
 	rc = mailbox_reload(m, e);
 	if (rc != 0 || !look_at_messages(r)) {
 		db_rollback(db);
+		/* to be read anew, as after a load that fails */
+		if (rc != 0)
+			view_unref(&m->head);
 		return rc;
 	}
 	if ((written = put_all(r, &why)) != 0) {
