@@ -1,3 +1,5 @@
+#include "config.h"
+
 #include "server/child.h"
 
 #include <sys/prctl.h>
@@ -17,6 +19,11 @@ static struct {
 	uint32_t dropped;
 } child_log;
 
+/*
+ * What only tells what happened may wait for more of it, so that the master
+ * isn't woken for each line.  What tells that something is wrong is sent at
+ * once, and all that waits before it.
+ */
 static void
 to_master(void *arg, enum log_level level, const char *ident, const char *line)
 {
@@ -33,12 +40,52 @@ to_master(void *arg, enum log_level level, const char *ident, const char *line)
 	msg_put_str(&m, line);
 	msg_put_u32(&m, child_log.dropped);
 	child_log.dropped = 0;
-	peer_send(child_log.master, &m);
+	if (level >= LOG_LEVEL_INFO)
+		peer_send_lazily(child_log.master, &m);
+	else
+		peer_send(child_log.master, &m);
 }
+
+#ifdef WITH_SANITIZERS
+
+/* They report of these signals themselves. */
+static void
+keep_last_words(void)
+{
+}
+
+#else
+
+static void
+on_fatal(int sig)
+{
+	if (child_log.master != NULL)
+		peer_last_words(child_log.master);
+	/* what it does by default, once we have returned */
+	(void)raise(sig);
+}
+
+/* Lines that wait are sent when the process ends by a fault of its own: they
+ * say who was here. */
+static void
+keep_last_words(void)
+{
+	static const int fatal[] = { SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV };
+	struct sigaction act = { .sa_handler = on_fatal,
+		.sa_flags = (int)SA_RESETHAND };
+
+	(void)sigemptyset(&act.sa_mask);
+	for (size_t i = 0; i < NELEMS(fatal); i++)
+		(void)sigaction(fatal[i], &act, NULL);
+}
+
+#endif
 
 void
 child_log_to(struct peer *p)
 {
+	if (p != NULL)
+		keep_last_words();
 	child_log.master = p;
 	log_set_sink(p != NULL ? to_master : NULL, NULL);
 }

@@ -27,7 +27,10 @@ enum {
 
 /*
  * Send log lines to the master over p from now on, without ever blocking:
- * lines that don't fit are dropped and counted in the next LOG message.
+ * lines that don't fit are dropped and counted in the next LOG message.  Those
+ * that only tell what happened (info, debug, trace) go some at a time,
+ * after PEER_LAZY_MS, before a line that tells of a fault, or as the process
+ * ends by its own fault.
  */
 void child_log_to(struct peer *p);
 

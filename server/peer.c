@@ -383,6 +383,16 @@ peer_queued(const struct peer *p)
 }
 
 void
+peer_last_words(const struct peer *p)
+{
+	const struct packet *k = STAILQ_FIRST(&p->queue);
+
+	for (; k != NULL && p->why == NULL; k = STAILQ_NEXT(k, link))
+		if (msg_offer(p->fd, &k->m) != 0)
+			return;
+}
+
+void
 peer_flush(struct peer *p, int timeout_ms)
 {
 	int64_t end = clock_now() + timeout_ms;

@@ -69,5 +69,10 @@ void peer_read_rest(struct peer *p);
 size_t peer_queued(const struct peer *p);
 /* Send what is queued, blocking up to timeout_ms; for the end of a process. */
 void peer_flush(struct peer *p, int timeout_ms);
+/*
+ * For the handler of a fatal signal: send what is queued as far as the socket
+ * takes it.  Async-signal-safe; p is of no use any more.
+ */
+void peer_last_words(const struct peer *p);
 
 #endif

@@ -201,6 +201,18 @@ def test_idents_and_addresses_as_configured(logged):
     assert "::ffff:" not in s.log()
 
 
+def test_lines_before_a_crash(logged):
+    """What a worker had put off is told when it ends by its own fault."""
+    s = logged.start()
+    with imap(s) as c:
+        port = c.sock.getsockname()[1]
+        for worker in s.workers():
+            os.kill(worker, signal.SIGABRT)
+        s.wait_log(rf"imapd: LOGIN, user={re.escape(JOE)}, .*"
+                   rf"port=\[{port}\]")
+        s.wait_log(r"worker.* signal")
+
+
 def test_debug_login(logged):
     logged.set("imapd", DEBUG_LOGIN=1)
     s = logged.start()

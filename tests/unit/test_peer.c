@@ -226,6 +226,27 @@ descriptor_is_lost(void **state)
 	event_base_free(s.base);
 }
 
+/* As after a fault, when no more than the socket can be relied on. */
+static void
+last_words_are_said(void **state)
+{
+	struct seen s = { .want = 2 };
+	struct peer *login, *master;
+
+	(void)state;
+	make_peers(&s, &login, &master);
+	say(login, 0, true);
+	say(login, 1, true);
+	peer_last_words(login);
+	assert_true(peer_queued(login) > 0);
+	peer_free(&login);
+	assert_int_equal(event_base_dispatch(s.base), 0);
+	assert_int_equal(s.messages, 2);
+	assert_int_equal(event_base_dispatch(s.base), 0);
+	assert_int_equal(s.ends, 1);
+	event_base_free(s.base);
+}
+
 /* Alone or many at once, none is left behind. */
 static void
 every_message_is_received(void **state)
@@ -254,6 +275,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(peer_queues_what_does_not_fit),
 		cmocka_unit_test(lazy_message_goes_with_the_next),
+		cmocka_unit_test(last_words_are_said),
 		cmocka_unit_test(every_message_is_received),
 		cmocka_unit_test(rest_is_read),
 		cmocka_unit_test(descriptor_is_lost),
