@@ -173,6 +173,7 @@ acl_put(struct buf *out, const struct acl *a)
 void
 acl_default(struct acl *out)
 {
+	out->by_default = true;
 	(void)!acl_set(out, owner, ACL_ALL);
 	(void)!acl_set(out, administrators, ACL_ALL);
 }
@@ -253,6 +254,8 @@ acl_is_sound(const struct acl *a, struct slice *loser)
 	}
 	return true;
 }
+
+const struct acl_print acl_print_none = { 0, -1, 0 };
 
 bool
 acl_print_same(const struct acl_print *a, const struct acl_print *b)

@@ -43,6 +43,7 @@ struct acl_entry {
 struct acl {
 	struct acl_entry *v; /* in the order of the file, none twice */
 	size_t n, cap;
+	bool by_default; /* it is acl_default(): no list stood anywhere */
 	struct arena arena;
 };
 
@@ -56,6 +57,8 @@ struct acl_print {
 	int64_t ctime_ns; /* 0: not known, unlike any other */
 	uint64_t size;
 };
+/* There was none to be seen. */
+extern const struct acl_print acl_print_none;
 bool acl_print_same(const struct acl_print *a, const struct acl_print *b);
 
 /* Letters to rights; false: an unknown letter.  RFC 2086's d stands for e, t

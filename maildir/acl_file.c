@@ -182,7 +182,7 @@ look_hier(int root_fd, struct slice dir, struct stat *st)
 struct acl_print
 acl_print(int root_fd, const char *dir, int64_t wall_ms)
 {
-	struct acl_print p = { 0, -1, 0 };
+	struct acl_print p = acl_print_none;
 	struct slice rest = slice_str(dir);
 	struct stat st;
 	struct buf path;

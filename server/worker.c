@@ -140,6 +140,7 @@ begin_session(struct worker *w, struct msg_in *in)
 	if (strcmp(account_path(a), m.path) != 0)
 		stream_call_account(st, m.path);
 	in->fd = -1;
+	stream_begin(st);
 }
 
 static void

@@ -70,9 +70,11 @@ struct worker {
 
 /* --- worker_stream.c ----------------------------------------------------- */
 
-/* Begin to serve; takes over fd and the session, borrows account (a path). */
+/* Takes over fd and the session, borrows account (a path). */
 struct stream *stream_new(struct worker *w, uint64_t id, enum service service,
     int fd, struct session *s, const char *account);
+/* Begin to serve: the session has its first turn at once.  st may be freed. */
+void stream_begin(struct stream *st);
 /* The page tells of this path, which is copied, instead of account. */
 void stream_call_account(struct stream *st, const char *path);
 /* End it from outside. */

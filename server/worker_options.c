@@ -8,20 +8,21 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/paths.h"
+#include "protocols/imap/capability.h"
 #include "protocols/imap/session.h"
 #include "protocols/pop3/session.h"
 #include "server/conf/conf_client.h"
 #include "server/worker.h"
 
-/* Bits of IMAP_ID_FIELDS. */
-enum { ID_VERSION = 1, ID_OS = 2, ID_RELEASE = 4 };
+/* Bits of IMAP_ID_FIELDS; most bytes of what CAPABILITY tells. */
+enum { ID_VERSION = 1, ID_OS = 2, ID_RELEASE = 4, WORDS_MAX = 4096 };
 
 /* By service, as the files of a pair are read in another order for each. */
 struct protocol_options {
 	struct imap_options imap[N_SERVICES];
 	struct pop3_options pop3[N_SERVICES];
 	bool owner[N_SERVICES];	       /* IMAP_MAILBOX_SANITY_CHECK */
-	char *strings[5 * N_SERVICES]; /* what the options point to */
+	char *strings[7 * N_SERVICES]; /* what the options point to */
 	unsigned n_strings;
 	/* of an access file, for one service; NULL: for all other clients */
 	char *vars;
@@ -52,6 +53,20 @@ keep_outbox(struct protocol_options *o, const char *value)
 	    value);
 	kept = keep(o, name);
 	free(name);
+	return kept;
+}
+
+/* The words of CAPABILITY, which each login and many clients ask for. */
+static const char *
+keep_words(struct protocol_options *o, const char *filter, bool acl)
+{
+	const char *kept;
+	struct buf words;
+
+	buf_init(&words, WORDS_MAX);
+	imap_capability_words(filter, acl, &words);
+	kept = keep(o, buf_cstr(&words));
+	buf_fini(&words);
 	return kept;
 }
 
@@ -112,6 +127,8 @@ fill_imap(struct protocol_options *o, const struct conf *c, enum service s)
 	i->outbox_multiple =
 	    conf_service_bool(c, f, CONF_IMAPD_OUTBOX_MULTIPLE_SEND);
 	i->acl = conf_service_bool(c, f, CONF_IMAPD_IMAP_ACL);
+	i->words = keep_words(o, i->capability, i->acl);
+	i->words_tls = keep_words(o, i->capability_tls, i->acl);
 	i->shared_index =
 	    keep(o, conf_service_str(c, f, CONF_IMAPD_IMAP_SHAREDINDEXFILE));
 	i->shared_links = POSTERN_SYSCONFDIR "/maildirshared";

@@ -415,8 +415,14 @@ stream_new(struct worker *w, uint64_t id, enum service service, int fd,
 	(void)event_assign(&st->on_io, w->base, fd, 0, on_client_io, st);
 	TAILQ_INSERT_TAIL(&w->streams, st, link);
 	w->n_streams++;
-	stream_wake(st);
 	return st;
+}
+
+void
+stream_begin(struct stream *st)
+{
+	MAGIC_CHECK(st, STREAM_MAGIC);
+	stream_run(st);
 }
 
 void

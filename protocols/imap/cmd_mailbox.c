@@ -308,8 +308,11 @@ static enum step
 reselect_fn(struct imap_session *i)
 {
 	struct name_args *a = i->args;
-	struct imap_place here = { i->selected_in, a->selected, i->rights,
-		i->own, i->link };
+	struct imap_place here = { .account = i->selected_in,
+		.name = a->selected,
+		.rights = i->rights,
+		.own = i->own,
+		.link = i->link };
 	struct mailbox *m = NULL;
 	struct err e = { .code = 0 };
 	int rc = 0;

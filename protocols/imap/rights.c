@@ -90,9 +90,10 @@ imap_has_links(struct imap_session *i)
 
 /* --- rights -------------------------------------------------------------- */
 
+/* *no_list, unless NULL: whether they come from no list at all. */
 static int
 rights_at(struct imap_session *i, const struct imap_place *p, struct slice name,
-    unsigned *rights, struct err *e)
+    unsigned *rights, bool *no_list, struct err *e)
 {
 	struct acl a;
 	int rc;
@@ -105,6 +106,8 @@ rights_at(struct imap_session *i, const struct imap_place *p, struct slice name,
 		    &a, SLICE("anyone"), account_link_rights(p->account, name));
 	if (rc == 0)
 		*rights = acl_effective(&a, imap_who(i, p->own));
+	if (no_list != NULL)
+		*no_list = a.by_default;
 	acl_fini(&a);
 	/* as Courier: who has no part in sharing changes no lists, either */
 	if (rc == 0 && is_disabled(i))
@@ -184,7 +187,8 @@ imap_reach(struct imap_session *i, struct slice name, unsigned need,
 	int rc = find(i, name, out, e);
 
 	if (rc == 0)
-		rc = rights_at(i, out, out->name, &out->rights, e);
+		rc = rights_at(
+		    i, out, out->name, &out->rights, &out->no_list, e);
 	if (rc != 0)
 		return rc;
 	return (out->rights & need) == need ? 0 : refusal(out, e);
@@ -211,7 +215,7 @@ imap_reach_parent(struct imap_session *i, struct slice name, unsigned need,
 	if (rc != 0)
 		return rc;
 	parent = slice_first(out->name, slice_rfind(out->name, '.'));
-	rc = rights_at(i, out, parent, &out->rights, e);
+	rc = rights_at(i, out, parent, &out->rights, NULL, e);
 	if (rc != 0 || (out->rights & need) == need)
 		return rc;
 	if (!out->own && (out->rights & KNOWING) == 0)
@@ -315,7 +319,8 @@ imap_rights_check(struct imap_session *i, struct err *e)
 		/* an IDLE comes here again and again, and keeps nothing */
 		struct arena_mark mark = arena_mark(&i->arena);
 
-		rc = rights_at(i, &p, mailbox_name(i->mailbox), &rights, e);
+		rc = rights_at(
+		    i, &p, mailbox_name(i->mailbox), &rights, NULL, e);
 		arena_rewind(&i->arena, mark);
 	}
 	if (rc != 0)

@@ -439,8 +439,13 @@ imap_literal_minus(const struct imap_session *i)
 void
 imap_put_capability(const struct imap_session *i, struct buf *out)
 {
+	const char *words = i->tls ? i->opt->words_tls : i->opt->words;
+
 	buf_puts(out, "CAPABILITY");
-	imap_capability_words(capability_filter(i), i->opt->acl, out);
+	if (words != NULL)
+		buf_puts(out, words);
+	else
+		imap_capability_words(capability_filter(i), i->opt->acl, out);
 	imap_put_outbox(i, out);
 	/* Courier's word for EXPUNGE into the trash */
 	if (i->opt->trash_mailbox != NULL)

@@ -33,6 +33,8 @@ struct imap_options {
 	 * Courier's default that it lacks aren't announced.  "": no filter.
 	 */
 	const char *capability, *capability_tls;
+	/* what imap_capability_words() makes of them; NULL: when it is asked */
+	const char *words, *words_tls;
 	int64_t timeout_ms;   /* autologout; RFC 3501 5.4: at least 30 min */
 	size_t line_max;      /* bytes of a command without its literals */
 	size_t literals_max;  /* bytes of all its literals, but a message's */

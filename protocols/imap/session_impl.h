@@ -548,6 +548,7 @@ struct imap_place {
 	unsigned rights;	 /* enum acl_right */
 	bool own;		 /* the session's account */
 	bool link;		 /* in "shared.": modes give rights, too */
+	bool no_list;		 /* they are those of a mailbox without one */
 };
 /*
  * Find a mailbox, which need not exist (call imap_leave() first, as a step may

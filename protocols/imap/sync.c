@@ -127,8 +127,8 @@ imap_selected(struct imap_session *i, struct mailbox *m,
 	i->mailbox = m;
 	i->selected_in = p->account;
 	i->rights = p->rights;
-	/* the list is read once more before the next command */
-	i->acl_seen = (struct acl_print){ .ino = 0 };
+	/* a list is read once more before the next command */
+	i->acl_seen = p->no_list ? acl_print_none : (struct acl_print){ 0 };
 	i->own = p->own;
 	i->link = p->link;
 	i->examined = examined;

@@ -111,7 +111,7 @@ open_stream(const struct session_ops *ops)
 	s->ops = ops;
 	buf_init(&s->in, BUFFER);
 	buf_init(&s->out, BUFFER);
-	(void)stream_new(&w, 1, SERVICE_IMAPD, fds[0], s, "/account");
+	stream_begin(stream_new(&w, 1, SERVICE_IMAPD, fds[0], s, "/account"));
 	return fds[1];
 }
 
@@ -209,7 +209,11 @@ woken_streams_may_go(void **state)
 	int a = open_stream(&busy_ops), b = open_stream(&echo_ops);
 
 	(void)state;
+	/* it has had its first turn, and wants another */
+	assert_int_equal(n_slices, 1);
+	n_slices = 0;
 	stream_wake(TAILQ_FIRST(&w.streams));
+	stream_wake(TAILQ_NEXT(TAILQ_FIRST(&w.streams), link));
 	stream_wake(TAILQ_FIRST(&w.streams));
 	assert_int_equal(w.n_runnable, 2);
 	stream_free(TAILQ_FIRST(&w.streams));
