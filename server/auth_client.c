@@ -588,6 +588,12 @@ auth_client_socket(struct auth_client *c, int fd)
 	buf_fini(&line);
 }
 
+bool
+auth_client_is_greeting(const struct auth_client *c)
+{
+	return c->fd >= 0 && !c->ready;
+}
+
 void
 auth_client_down(struct auth_client *c)
 {

@@ -59,6 +59,8 @@ void auth_client_free(struct auth_client **c);
 void auth_client_socket(struct auth_client *c, int fd);
 /* authdaemond can't be reached now: ask again after a pause. */
 void auth_client_down(struct auth_client *c);
+/* There is a socket, but authdaemond hasn't told its mechanisms by it yet. */
+bool auth_client_is_greeting(const struct auth_client *c);
 
 struct auth_start {
 	const char *mech, *service;

@@ -1,11 +1,6 @@
 #include "server/login.h"
 
-#include <sys/resource.h>
-#include <sys/socket.h>
-
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -19,158 +14,13 @@
 #include "server/login_impl.h"
 #include "server/sandbox.h"
 
-enum {
-	ACCEPTS_A_TURN = 16,
-	/* After an accept() for want of descriptors, or of room. */
-	PAUSE_MS = 100,
-	/* Descriptors that are no client's, and those of a TLS session. */
-	FDS_OWN = 64,
-	FDS_PER_CONN = 2,
-	STOP_MS = 5000,
-};
+enum { STOP_MS = 5000, READY_MS = 2000 };
 
-/* --- accepting ----------------------------------------------------------- */
-
-/* Addresses as text, IPv4 as IPv4-mapped IPv6, as Courier's log has them. */
-static uint16_t
-sockaddr_text(const struct sockaddr_storage *ss, char out[CONN_ADDR])
-{
-	const struct sockaddr_in *four = (const void *)ss;
-	const struct sockaddr_in6 *six = (const void *)ss;
-
-	if (ss->ss_family == AF_INET) {
-		memcpy(out, "::ffff:", 8);
-		(void)inet_ntop(
-		    AF_INET, &four->sin_addr, out + 7, CONN_ADDR - 7);
-		return ntohs(four->sin_port);
-	}
-	(void)inet_ntop(AF_INET6, &six->sin6_addr, out, CONN_ADDR);
-	return ntohs(six->sin6_port);
-}
-
-static void
-listeners_pause(struct login *l)
-{
-	const struct timeval t = { 0, PAUSE_MS * 1000 };
-
-	if (l->accept_paused)
-		return;
-	l->accept_paused = true;
-	for (unsigned i = 0; i < l->n_listeners; i++)
-		(void)event_del(l->listeners[i].on_accept);
-	(void)event_add(l->on_resume, &t);
-}
-
-static void
-on_accept_resume(evutil_socket_t fd, short what, void *arg)
-{
-	struct login *l = arg;
-
-	(void)fd;
-	(void)what;
-	l->accept_paused = false;
-	for (unsigned i = 0; i < l->n_listeners; i++)
-		(void)event_add(l->listeners[i].on_accept, NULL);
-}
-
-static void
-on_listener_ready(evutil_socket_t fd, short what, void *arg)
-{
-	struct listener *listener = arg;
-	char client[CONN_ADDR], local[CONN_ADDR];
-	struct sockaddr_storage from, to;
-	uint16_t port, local_port;
-
-	(void)what;
-	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-		socklen_t n = sizeof(from), to_n = sizeof(to);
-		int conn;
-
-		if (listener->login->n_conns >= listener->login->conns_max) {
-			/* A sibling takes the next ones, or they wait. */
-			listeners_pause(listener->login);
-			return;
-		}
-		conn = accept4(fd, (struct sockaddr *)&from, &n,
-		    SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (conn < 0) {
-			if (errno == EMFILE || errno == ENFILE ||
-			    errno == ENOBUFS || errno == ENOMEM) {
-				log_error("login: accept: %s",
-				    strerrordesc_np(errno));
-				listeners_pause(listener->login);
-			}
-			return;
-		}
-		if (getsockname(conn, (struct sockaddr *)&to, &to_n) < 0) {
-			(void)close(conn);
-			continue;
-		}
-		port = sockaddr_text(&from, client);
-		local_port = sockaddr_text(&to, local);
-		conn_accept(listener, conn, client, port, local, local_port);
-	}
-}
-
-static void
-take_listener(struct login *l, struct msg_in *in)
-{
-	struct listener *k;
-	uint32_t service = msg_get_u32(in);
-
-	(void)msg_get_u32(in);
-	if (!msg_get_end(in) || service >= N_SERVICES ||
-	    l->n_listeners >= LOGIN_LISTENERS_MAX) {
-		log_error("login: bad LISTENER message");
-		return;
-	}
-	k = &l->listeners[l->n_listeners++];
-	*k = (struct listener){ l, (enum service)service, in->fd, NULL };
-	in->fd = -1;
-	k->on_accept = event_new(
-	    l->base, k->fd, EV_READ | EV_PERSIST, on_listener_ready, k);
-	if (l->started && !l->accept_paused)
-		(void)event_add(k->on_accept, NULL);
-}
-
-static void
-listener_close(struct listener *k)
-{
-	event_free(k->on_accept);
-	(void)close(k->fd);
-}
-
-/*
- * Events hold pointers to their listeners, so the table must not move while
- * others are left: each survivor gets a fresh event.
- */
 static void
 stop_service(struct login *l, enum service s)
 {
-	struct listener kept[LOGIN_LISTENERS_MAX];
 	struct conn *c, *next;
-	unsigned n = 0;
 
-	for (unsigned i = 0; i < l->n_listeners; i++) {
-		struct listener *k = &l->listeners[i];
-
-		if (k->service == s) {
-			listener_close(k);
-			continue;
-		}
-		event_free(k->on_accept);
-		kept[n++] = *k;
-	}
-	l->n_listeners = n;
-	for (unsigned i = 0; i < n; i++) {
-		struct listener *k = &l->listeners[i];
-
-		*k = kept[i];
-		k->on_accept = event_new(
-		    l->base, k->fd, EV_READ | EV_PERSIST, on_listener_ready, k);
-		if (l->started && !l->accept_paused)
-			(void)event_add(k->on_accept, NULL);
-	}
 	for (c = TAILQ_FIRST(&l->conns); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, link);
 		if (c->service == s)
@@ -217,28 +67,33 @@ close_sandbox(struct login *l, struct err *e)
 	return sandbox_enter(SANDBOX_LOGIN, e);
 }
 
-/* LOGIN_MAX_CONNECTIONS, or as many as there are descriptors for. */
 static void
-set_conns_max(struct login *l)
+say_ready(struct login *l)
 {
-	int64_t max = conf_num(l->conf, CONF_POSTERN_LOGIN_MAX_CONNECTIONS);
-	struct rlimit files;
+	struct msg_out m;
 
-	if (l->started)
+	if (l->ready)
 		return;
-	l->conns_max = (unsigned)max;
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0 &&
-	    files.rlim_cur > FDS_OWN + FDS_PER_CONN &&
-	    (files.rlim_cur - FDS_OWN) / FDS_PER_CONN < (rlim_t)max)
-		l->conns_max =
-		    (unsigned)((files.rlim_cur - FDS_OWN) / FDS_PER_CONN);
+	l->ready = true;
+	msg_begin(&m, MSG_READY, 0);
+	peer_send(l->master, &m);
 }
 
 static void
+on_ready_timeout(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	say_ready(arg);
+}
+
+/* Clients come from now on: unless authdaemond hangs, not before it has told
+ * its mechanisms, which the greeting names. */
+static void
 start(struct login *l)
 {
+	const struct timeval t = { READY_MS / 1000, 0 };
 	bool first = !l->started;
-	struct msg_out m;
 	struct err e;
 
 	if (login_apply(l, &e) != 0 || (first && close_sandbox(l, &e) != 0)) {
@@ -246,14 +101,14 @@ start(struct login *l)
 		peer_flush(l->master, 1000);
 		exit(1);
 	}
-	set_conns_max(l);
 	if (!first)
 		return;
 	l->started = true;
-	for (unsigned i = 0; i < l->n_listeners; i++)
-		(void)event_add(l->listeners[i].on_accept, NULL);
-	msg_begin(&m, MSG_READY, 0);
-	peer_send(l->master, &m);
+	if (!auth_client_is_greeting(l->auth))
+		say_ready(l);
+	else
+		(void)event_base_once(
+		    l->base, -1, EV_TIMEOUT, on_ready_timeout, l, &t);
 }
 
 /* --- what the master says ------------------------------------------------ */
@@ -265,6 +120,30 @@ take_configuration(struct login *l, struct slice packed)
 	l->next_conf = conf_unpack(packed);
 	if (l->next_conf == NULL)
 		log_error("login: bad CONFIG message");
+}
+
+static void
+take_connection(struct login *l, struct msg_in *in)
+{
+	struct conn_facts f = { .id = msg_get_u64(in) };
+	uint32_t service = msg_get_u32(in), verdict;
+
+	f.service = (enum service)service;
+	f.client_addr = msg_get_str(in);
+	f.client_port = (uint16_t)msg_get_u32(in);
+	f.local_addr = msg_get_str(in);
+	f.local_port = (uint16_t)msg_get_u32(in);
+	verdict = msg_get_u32(in);
+	f.verdict = (enum conn_verdict)verdict;
+	f.vars = msg_get_str(in);
+	if (!msg_get_end(in) || service >= N_SERVICES || !l->started ||
+	    strlen(f.client_addr) >= CONN_ADDR ||
+	    strlen(f.local_addr) >= CONN_ADDR) {
+		log_error("login: bad CONNECTION message");
+		return;
+	}
+	conn_begin(l, in->fd, &f);
+	in->fd = -1;
 }
 
 static void
@@ -287,6 +166,20 @@ take_handover(struct login *l, struct msg_in *in)
 
 	if (c != NULL && msg_get_end(in))
 		conn_on_handover(c, (enum conn_verdict)v, reason);
+}
+
+static void
+take_handed_over(struct login *l, struct msg_in *in)
+{
+	struct slice ids = msg_get_bytes(in);
+	struct conn *c;
+	uint64_t id;
+
+	for (; ids.n >= sizeof(id); ids = slice_skip(ids, sizeof(id))) {
+		memcpy(&id, ids.p, sizeof(id));
+		if ((c = conn_by_id(l, id)) != NULL)
+			conn_on_handover(c, CONN_OK, "");
+	}
 }
 
 static void
@@ -333,16 +226,18 @@ on_master_message(struct peer *p, struct msg_in *in, void *arg)
 	struct login *l = arg;
 
 	(void)p;
-	if (in->type == MSG_CONN_VERDICT)
+	if (in->type == MSG_CONNECTION)
+		take_connection(l, in);
+	else if (in->type == MSG_CONN_VERDICT)
 		take_verdict(l, in);
 	else if (in->type == MSG_HANDOVER_DONE)
 		take_handover(l, in);
+	else if (in->type == MSG_HANDED_OVER)
+		take_handed_over(l, in);
 	else if (in->type == MSG_CONFIG)
 		take_configuration(l, msg_get_bytes(in));
 	else if (in->type == MSG_TLS_MATERIAL)
 		login_take_material(l, in);
-	else if (in->type == MSG_LISTENER)
-		take_listener(l, in);
 	else if (in->type == MSG_AUTH_SOCKET) {
 		auth_client_socket(l->auth, in->fd);
 		in->fd = -1;
@@ -356,15 +251,20 @@ on_master_message(struct peer *p, struct msg_in *in, void *arg)
 		shut_down(l);
 }
 
-/* A listener that is lost is one of other processes, too. */
 static void
 on_master_lost(struct peer *p, struct msg_in *in, void *arg)
 {
 	struct login *l = arg;
+	struct msg_out m;
 
-	(void)p;
 	if (in->type == MSG_AUTH_SOCKET)
 		auth_client_down(l->auth);
+	if (in->type == MSG_CONNECTION) {
+		/* the client's end has closed, and the master counts it */
+		msg_begin(&m, MSG_CONN_CLOSE, 0);
+		msg_put_u64(&m, msg_get_u64(in));
+		peer_send(p, &m);
+	}
 }
 
 static void
@@ -413,6 +313,8 @@ take_mechanisms(void *arg, const char *names)
 {
 	struct login *l = arg;
 
+	if (l->started)
+		say_ready(l);
 	if (strlen(names) >= sizeof(l->mechanisms))
 		return;
 	put_mechanisms(
@@ -443,16 +345,11 @@ login_main(unsigned index)
 	(void)signal(SIGHUP, SIG_IGN);
 	TAILQ_INIT(&l->conns);
 	l->index = index;
-	/* Sessions of workers outlive a login process, and its successor must
-	 * not give their ids again.  Milliseconds of the wall clock outrun any
-	 * count of connections, and fit below the index until 2^48 of them. */
-	l->next_id = (uint64_t)clock_wall();
 	l->base = event_base_new();
 	l->master = peer_new(
 	    l->base, CHILD_CONTROL_FD, ROLE_LOGIN, ROLE_MASTER, &handler, l);
 	peer_on_lost(l->master, on_master_lost);
 	child_log_to(l->master);
-	l->on_resume = event_new(l->base, -1, 0, on_accept_resume, l);
 	l->on_sigterm = evsignal_new(l->base, SIGTERM, on_sigterm, l);
 	(void)event_add(l->on_sigterm, NULL);
 	l->auth = auth_client_new(l->base, &hooks, AUTH_MS);

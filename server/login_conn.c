@@ -1,5 +1,6 @@
 /*
- * login_conn: one client connection, from accept to handover or its end.
+ * login_conn: one client connection, from the master's giving it to its
+ * handover or its end.
  *
  * A connection is freed at one place, from the loop (on_conn_dead), so no
  * callback frees what a caller up the stack still holds.
@@ -122,8 +123,7 @@ on_conn_dead(evutil_socket_t fd, short what, void *arg)
 	if (c->fd >= 0) {
 		(void)close(c->fd);
 		/* A socket that the worker has is counted on by the master. */
-		if (c->asked)
-			send_simple(c, MSG_CONN_CLOSE);
+		send_simple(c, MSG_CONN_CLOSE);
 	}
 	if (c->relay_peer >= 0)
 		(void)close(c->relay_peer);
@@ -348,26 +348,22 @@ ask_verdict(struct conn *c)
 {
 	struct msg_out m;
 
+	conn_set_state(c, CONN_WAIT_VERDICT);
 	msg_begin(&m, MSG_CONN_OPEN, 0);
 	msg_put_u64(&m, c->id);
-	msg_put_u32(&m, c->service);
 	msg_put_str(&m, c->client_addr);
 	msg_put_u32(&m, c->client_port);
 	msg_put_str(&m, c->local_addr);
 	msg_put_u32(&m, c->local_port);
 	peer_send(c->login->master, &m);
-	c->asked = true;
 }
 
 /* Once it is known whose connection it is. */
 static void
-begin(struct conn *c)
+know_client(struct conn *c)
 {
 	c->pre->clear_allowed = clear_allowed(c);
 	conn_log_open(c);
-	(void)event_del(c->on_io);
-	conn_set_state(c, CONN_WAIT_VERDICT);
-	ask_verdict(c);
 }
 
 static void
@@ -378,7 +374,9 @@ proxy_on(struct conn *c)
 		conn_settle(c);
 		break;
 	case PARSE_OK:
-		begin(c);
+		know_client(c);
+		(void)event_del(c->on_io);
+		ask_verdict(c);
 		break;
 	case PARSE_BAD:
 	case PARSE_LITERAL:
@@ -447,6 +445,8 @@ verdict_words(const struct conn *c, enum conn_verdict v)
 	case CONN_UNAVAILABLE:
 	case CONN_REFUSED:
 	case CONN_DENIED:
+	case CONN_PROXIED:
+	case CONN_FULL:
 		break;
 	}
 	return "Temporary problem, please try again later";
@@ -538,23 +538,21 @@ copy_addr(char out[CONN_ADDR], const char *s)
 }
 
 void
-conn_accept(struct listener *listener, int fd, const char *client_addr,
-    uint16_t client_port, const char *local_addr, uint16_t local_port)
+conn_begin(struct login *l, int fd, const struct conn_facts *f)
 {
-	struct login *l = listener->login;
 	struct conn *c = MEM_NEW(struct conn);
 
 	c->magic = CONN_MAGIC;
 	c->login = l;
-	c->id = (uint64_t)l->index << 48 | ++l->next_id;
-	c->service = listener->service;
+	c->id = f->id;
+	c->service = f->service;
 	c->fd = fd;
 	c->relay_peer = -1;
 	c->began_ms = clock_now();
-	copy_addr(c->client_addr, client_addr);
-	copy_addr(c->local_addr, local_addr);
-	c->client_port = client_port;
-	c->local_port = local_port;
+	copy_addr(c->client_addr, f->client_addr);
+	copy_addr(c->local_addr, f->local_addr);
+	c->client_port = f->client_port;
+	c->local_port = f->local_port;
 	c->pre = service_is_pop3(c->service)
 	    ? pop3_preauth_new(&l->options[c->service])
 	    : imap_preauth_new(&l->options[c->service]);
@@ -565,12 +563,19 @@ conn_accept(struct listener *listener, int fd, const char *client_addr,
 	TAILQ_INSERT_TAIL(&l->conns, c, link);
 	LIST_INSERT_HEAD(&l->bucket[c->id % LOGIN_BUCKETS], c, by_id);
 	l->n_conns++;
-	if (conn_is_proxied(c)) {
+	if (f->verdict == CONN_PROXIED) {
 		buf_init(&c->proxy, PROXY_V2_MAX);
 		conn_set_state(c, CONN_PROXY);
 		conn_settle(c);
-	} else
-		begin(c);
+		return;
+	}
+	know_client(c);
+	if (f->verdict == CONN_FULL) {
+		ask_verdict(c);
+		return;
+	}
+	c->state = CONN_WAIT_VERDICT;
+	conn_on_verdict(c, f->verdict, f->vars);
 }
 
 struct conn *

@@ -22,21 +22,12 @@
 #include "server/service.h"
 
 enum {
-	LOGIN_LISTENERS_MAX = 256,
 	LOGIN_BUCKETS = 4096,
 	CONN_MAGIC = 0x636f6e6e,
 	CONN_ADDR = 64,
-	LOGIN_TRUSTED_MAX = 256, /* networks of PROXY_TRUSTED */
 };
 
 struct login;
-
-struct listener {
-	struct login *login;
-	enum service service;
-	int fd;
-	struct event *on_accept;
-};
 
 /* What the access file makes of the configuration, by its variables. */
 struct login_view {
@@ -50,7 +41,7 @@ struct login_view {
 /* What decides a connection's timeouts and what events mean. */
 enum conn_state {
 	CONN_PROXY,	    /* a PROXY header is to come first */
-	CONN_WAIT_VERDICT,  /* the master counts it */
+	CONN_WAIT_VERDICT,  /* the master says whether it may be */
 	CONN_HANDSHAKE,	    /* TLS under way */
 	CONN_TALK,	    /* the preauth has it */
 	CONN_WAIT_AUTH,	    /* authdaemond has it */
@@ -87,7 +78,6 @@ struct conn {
 	bool read_wants_write, want_write;
 	size_t lowat;	/* CONN_HANDSHAKE: bytes it is waked for; 0: any */
 	bool lingering; /* CONN_DRAIN: our half is closed */
-	bool asked;	/* the master knows it */
 	bool denied;	/* refusal is for good */
 };
 
@@ -98,14 +88,10 @@ struct login {
 	struct login_view *views; /* of conf */
 	struct login_view *old_views;
 	unsigned index, n_views;
-	uint64_t next_id;
 	TAILQ_HEAD(, conn) conns;
 	LIST_HEAD(, conn) bucket[LOGIN_BUCKETS]; /* by id */
-	unsigned n_conns, conns_max;
-	struct listener listeners[LOGIN_LISTENERS_MAX];
-	unsigned n_listeners;
-	bool accept_paused;
-	struct event *on_resume, *on_sigterm;
+	unsigned n_conns;
+	struct event *on_sigterm;
 	struct auth_client *auth;
 	/* As authdaemond offers them; those that bind to TLS only there, and
 	 * EXTERNAL only with a certificate that names a user. */
@@ -114,15 +100,22 @@ struct login {
 	struct material_store *material; /* arrived since the last START */
 	struct preauth_options options[N_SERVICES];
 	struct conf_tcpdopts tcpdopts[N_SERVICES];
-	struct addr_net trusted[LOGIN_TRUSTED_MAX];
-	size_t n_trusted;
-	bool started, stopping;
+	bool started, ready, stopping;
 };
 
 /* --- login_conn.c -------------------------------------------------------- */
 
-void conn_accept(struct listener *l, int fd, const char *client_addr,
-    uint16_t client_port, const char *local_addr, uint16_t local_port);
+/* What the master says of a connection; borrowed for the call. */
+struct conn_facts {
+	uint64_t id;
+	enum service service;
+	const char *client_addr, *local_addr; /* shorter than CONN_ADDR */
+	uint16_t client_port, local_port;
+	enum conn_verdict verdict;
+	const char *vars;
+};
+/* It has a client's socket for us, which is the connection's from now on. */
+void conn_begin(struct login *l, int fd, const struct conn_facts *f);
 /* The master's CONN_VERDICT and HANDOVER_DONE. */
 void conn_on_verdict(struct conn *c, enum conn_verdict v, const char *vars);
 void conn_on_handover(struct conn *c, enum conn_verdict v, const char *reason);
@@ -164,10 +157,8 @@ bool conn_continue_auth(struct conn *c);
 
 /* --- login_proxy.c ------------------------------------------------------- */
 
-/* Whether the connection begins with a PROXY header. */
-bool conn_is_proxied(const struct conn *c);
-/* Read on; PARSE_OK: it is taken, and the addresses are those that it gave.
- * PARSE_BAD, PARSE_LIMIT: the connection must be closed. */
+/* Read on in the PROXY header; PARSE_OK: it is taken, and the addresses are
+ * those that it gave. PARSE_BAD, PARSE_LIMIT: the connection must be closed. */
 enum parse conn_read_proxy(struct conn *c);
 
 /* --- login_log.c --------------------------------------------------------- */

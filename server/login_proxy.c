@@ -16,46 +16,6 @@
 #include "server/net/proxy.h"
 #include "server/service_log.h"
 
-static bool
-is_trusted(const struct login *l, const struct addr *a)
-{
-	for (size_t i = 0; i < l->n_trusted; i++)
-		if (addr_in_net(a, &l->trusted[i]))
-			return true;
-	return false;
-}
-
-/* Whether the port that was connected to is one for proxies. */
-static bool
-is_proxy_port(const struct conf_tcpdopts *o, const struct conn *c)
-{
-	struct addr local, at;
-
-	if (o->n_haproxy == 0)
-		return true;
-	for (size_t i = 0; i < o->n_haproxy; i++) {
-		const struct conf_addr *k = &o->haproxy_at[i];
-
-		if (k->port == c->local_port &&
-		    (k->addr[0] == '\0' ||
-			(addr_parse(&local, slice_str(c->local_addr)) &&
-			    addr_parse(&at, slice_str(k->addr)) &&
-			    addr_eq(&local, &at))))
-			return true;
-	}
-	return false;
-}
-
-bool
-conn_is_proxied(const struct conn *c)
-{
-	const struct conf_tcpdopts *o = &c->login->tcpdopts[c->service];
-	struct addr a;
-
-	return o->haproxy && addr_parse(&a, slice_str(c->client_addr)) &&
-	    is_trusted(c->login, &a) && is_proxy_port(o, c);
-}
-
 static void
 take_addresses(struct conn *c, const struct proxy_header *h)
 {

@@ -299,23 +299,6 @@ take_tcpdopts(struct login *l, enum service s)
 		log_error("login: %s", e.text);
 }
 
-static void
-take_trusted(struct login *l)
-{
-	struct slice rest =
-	    slice_str(conf_str(l->conf, CONF_POSTERN_PROXY_TRUSTED));
-	struct slice word;
-
-	l->n_trusted = 0;
-	while (conf_word_next(&rest, &word))
-		if (l->n_trusted == LOGIN_TRUSTED_MAX ||
-		    !addr_net_parse(&l->trusted[l->n_trusted], word))
-			log_error("PROXY_TRUSTED: %.*s is left out",
-			    SLICE_ARG(slice_first(word, 100)));
-		else
-			l->n_trusted++;
-}
-
 /*
  * Preauths point to options, which point into the configuration: so options
  * change in place, and a configuration that connections began with stays
@@ -339,7 +322,6 @@ login_apply(struct login *l, struct err *e)
 		l->tls[family] = fresh;
 	}
 	material_free(&l->material);
-	take_trusted(l);
 	for (int s = 0; s < N_SERVICES; s++) {
 		make_options(l, l->conf, (enum service)s, &l->options[s]);
 		take_tcpdopts(l, (enum service)s);

@@ -9,6 +9,7 @@ posternd_SOURCES = \
 	server/check.c server/check.h \
 	server/child.c server/child.h \
 	server/master.c server/master.h \
+	server/master_accept.c \
 	server/master_access.c \
 	server/master_auth.c \
 	server/master_conns.c \
@@ -18,6 +19,7 @@ posternd_SOURCES = \
 	server/master_hook.c \
 	server/master_login.c \
 	server/master_outbox.c \
+	server/master_proxied.c \
 	server/master_service.c \
 	server/master_spawn.c \
 	server/master_worker.c \

@@ -62,12 +62,22 @@ conn_closed(struct child *c, struct msg_in *in)
 {
 	struct conn_record *r = conn_find(c->master, msg_get_u64(in));
 
+	if (c->n_conns > 0)
+		c->n_conns--;
 	if (!msg_get_end(in) || r == NULL || r->login != c)
 		return;
 	if (r->worker == NULL)
 		conn_drop(c->master, r);
 	else
 		r->login = NULL;
+}
+
+static void
+child_ready(struct child *c)
+{
+	c->ready = true;
+	if (c->kind == CHILD_LOGIN)
+		master_accept_resume(c->master);
 }
 
 /* What a holder says; anything else of it is no message of its. */
@@ -94,7 +104,7 @@ master_child_message(struct child *c, struct msg_in *in)
 	if (in->type == MSG_LOG)
 		child_log_line(in);
 	else if (in->type == MSG_READY)
-		c->ready = true;
+		child_ready(c);
 	else if (in->type == MSG_CONN_OPEN)
 		master_conn_open(c, in);
 	else if (in->type == MSG_CONN_CLOSE)
@@ -143,6 +153,7 @@ master_reload(struct master *m)
 	m->conf = fresh;
 	service_log_setup(m->conf);
 	conns_set_limits(m);
+	master_proxied_configure(m);
 	m->access_look_ms = 0;
 	buf_init(&packed, MSG_SIZE_MAX - 64);
 	conf_pack(m->conf, &packed);
@@ -180,6 +191,7 @@ master_stop(struct master *m)
 		if (c->kind == CHILD_HOLDER || c->peer == NULL || c->stopping)
 			continue;
 		c->stopping = true;
+		master_handed_tell(c);
 		msg_begin(&out, MSG_SHUTDOWN, 0);
 		peer_send(c->peer, &out);
 	}
@@ -281,6 +293,9 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	master_access_tick(m, now);
 	master_certificates_tick(m, now);
 	master_handovers_retry(m, now);
+	for (unsigned i = 0; i < m->n_logins; i++)
+		if (m->logins[i] != NULL)
+			master_handed_tell(m->logins[i]);
 	if (!m->stopping) {
 		/* Login processes that die at once: 1, 2, 4 … 32 ticks. */
 		static unsigned ticks;
@@ -395,6 +410,7 @@ start_all(struct master *m, struct err *e)
 	if (lock_rundir(m, e) != 0 || master_control_open(m, e) != 0)
 		return e->code;
 	conns_set_limits(m);
+	master_proxied_configure(m);
 	for (int s = 0; s < N_SERVICES; s++) {
 		if (!master_service_wanted(m, (enum service)s))
 			continue;
@@ -453,6 +469,7 @@ master_fini(struct master *m)
 	event_free(m->on_sighup);
 	event_free(m->auth_retry);
 	event_free(m->tick);
+	master_accept_fini(m);
 	for (int s = 0; s < N_SERVICES; s++)
 		access_free(&m->services[s].access);
 	limits_free(&m->limits);
@@ -491,6 +508,7 @@ master_main(const struct master_options *opt, struct conf *conf, int ready_fd)
 	m->limits = limits_new(seed);
 	m->tickets = tickets_new();
 	events_init(m);
+	master_accept_init(m);
 	if (start_all(m, &e) != 0) {
 		log_error("%s", e.text);
 		/* Who typed the command looks here, not into the log. */

@@ -16,12 +16,19 @@
 #include "server/conf/conf.h"
 #include "server/conf/conf_words.h"
 #include "server/net/access.h"
+#include "server/net/addr.h"
 #include "server/net/limits.h"
 #include "server/peer.h"
 #include "server/service.h"
 #include "server/tickets.h"
 
-enum { LOGINS_MAX = 64, LISTENERS_MAX = 64 };
+enum {
+	LOGINS_MAX = 64,
+	LISTENERS_MAX = 64,
+	TRUSTED_MAX = 256, /* networks of PROXY_TRUSTED */
+	/* Connections whose handover a login process is told of at once. */
+	HANDED_MAX = 32,
+};
 
 struct master_options {
 	const char *confdir;
@@ -51,6 +58,10 @@ struct child {
 	bool ready, stopping;
 	int64_t end_by_ms; /* its socket has closed: it must end by then */
 	unsigned index;	   /* a login process's slot; a holder's service */
+	/* of a login process: */
+	unsigned n_conns;	     /* that it has, and may keep */
+	uint64_t handed[HANDED_MAX]; /* ids: it is still to be told of */
+	unsigned n_handed;
 	/* of a worker: */
 	uid_t uid;
 	gid_t gid;
@@ -65,7 +76,7 @@ struct child {
 
 /* --- connections --------------------------------------------------------- */
 
-/* One client connection, counted from CONN_OPEN to its end. */
+/* One client connection, counted from the time it is known whose it is. */
 struct conn_record {
 	struct conn_record *next; /* in its bucket */
 	uint64_t id;
@@ -73,7 +84,8 @@ struct conn_record {
 	struct addr addr;
 	const char *client_addr, *local_addr; /* both in texts */
 	uint32_t client_port, local_port;
-	struct child *login;  /* who accepted it, NULL when that is gone */
+	enum conn_verdict verdict; /* CONN_OK: it is counted */
+	struct child *login;	   /* who has it, NULL when that is gone */
 	struct child *worker; /* who serves it after the handover */
 	char *user;
 	char *vars; /* what the access file has for the address, or NULL */
@@ -87,10 +99,21 @@ struct conn_record {
 
 enum { CONN_BUCKETS = 16384 };
 
+struct listener {
+	struct master *master;
+	enum service service;
+	int fd;
+	struct event *on_accept;
+	unsigned alone; /* turns until it is looked for a second client */
+	struct addr local;
+	uint16_t local_port;
+	bool everywhere; /* each connection has a local address of its own */
+};
+
 struct service_state {
 	bool on;
-	int fds[LISTENERS_MAX];
-	int n_fds;
+	struct listener listeners[LISTENERS_MAX];
+	int n_listeners;
 	struct child *holder;
 	struct conf_tcpdopts opts;  /* as of the last conns_set_limits() */
 	struct access *access;	    /* NULL: not yet loaded */
@@ -110,6 +133,12 @@ struct master {
 	unsigned n_workers;
 	struct service_state services[N_SERVICES];
 	struct conn_record *conns[CONN_BUCKETS];
+	uint64_t last_conn_id;
+	unsigned login_conns_max; /* that one login process may have */
+	bool accept_paused;
+	struct event *accept_resume;
+	struct addr_net trusted[TRUSTED_MAX]; /* PROXY_TRUSTED */
+	size_t n_trusted;
 	LIST_HEAD(, conn_record) waiting; /* handovers without a ticket yet */
 	struct limits *limits;
 	struct tickets *tickets;
@@ -157,13 +186,31 @@ struct child *master_child_by_pid(struct master *m, pid_t pid);
 int master_logins_start(struct master *m);
 /* Processors of this machine when it was first asked. */
 unsigned master_cpus(void);
-/* Configuration, TLS material, listeners, START: at start and reload. */
-void master_login_configure(struct child *c, bool listeners);
-void master_login_listeners(struct child *c, enum service s);
+/* Configuration, TLS material, START: at start, when it gets a socket to
+ * authdaemond, too, and at reload. */
+void master_login_configure(struct child *c, bool first);
 void master_login_died(struct child *c);
 /* Now and then: send certificates again whose files have changed. */
 void master_certificates_tick(struct master *m, int64_t now_ms);
 void master_login_send_auth(struct child *c);
+
+/* master_accept.c */
+/* Once the configuration is known, before a service is switched on. */
+void master_accept_init(struct master *m);
+void master_accept_fini(struct master *m);
+/* Accept what comes by this socket, which is the service's from now on. */
+void master_listen(struct master *m, enum service s, int fd);
+/* Close a service's listening sockets. */
+void master_unlisten(struct master *m, enum service s);
+/* There is room again: a login process is ready. */
+void master_accept_resume(struct master *m);
+
+/* master_proxied.c */
+/* Read PROXY_TRUSTED: at start and reload. */
+void master_proxied_configure(struct master *m);
+/* Whether the connection begins with a PROXY header. */
+bool master_conn_is_proxied(
+    const struct master *m, const struct conn_record *r);
 
 /* master_access.c */
 /* The access file of a service, "": none; valid until the next call. */
@@ -196,6 +243,14 @@ struct conn_record *conn_find(struct master *m, uint64_t id);
 void conn_drop(struct master *m, struct conn_record *r);
 void conns_drop_child(struct master *m, const struct child *c);
 void conns_set_limits(struct master *m);
+/* The two ends of a connection. */
+struct conn_ends {
+	struct addr client, local;
+	uint16_t client_port, local_port;
+};
+/* Give a client's socket, which stays the caller's, to a login process. */
+void master_conn_accepted(
+    struct child *login, enum service s, int fd, const struct conn_ends *ends);
 void master_conn_open(struct child *c, struct msg_in *in);
 /* A connection that waits for the hook, or NULL. */
 struct conn_record *conn_of_hook(struct master *m, const struct child *hook);
@@ -203,6 +258,8 @@ struct conn_record *conn_of_hook(struct master *m, const struct child *hook);
 /* master_handover.c */
 /* A HANDOVER of a login process; takes in->fd. */
 void master_handover(struct child *c, struct msg_in *in);
+/* Tell a login process which connections are workers' now. */
+void master_handed_tell(struct child *login);
 /* A ticket came or time passed: try the handovers that wait. */
 void master_handovers_retry(struct master *m, int64_t now_ms);
 /* A hook has ended: go on with those that waited for it. */

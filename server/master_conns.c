@@ -1,8 +1,9 @@
 /*
  * master_conns: the one table of client connections.
  *
- * A connection is counted from CONN_OPEN until the login process closes it
- * or, once a worker has it, until the worker says SESSION_CLOSED or dies.
+ * A connection is counted from the time it is accepted, or its PROXY header
+ * came, until the login process closes it or, once a worker has it, until the
+ * worker says SESSION_CLOSED or dies.
  * A relayed TLS connection is reported by both; the worker's word counts.
  */
 #include <stdlib.h>
@@ -21,7 +22,7 @@ enum { FULL_SAID_MS = 60 * 1000, ADDR_TEXT_MAX = 63 };
 static struct conn_record **
 bucket_of(struct master *m, uint64_t id)
 {
-	return &m->conns[(id ^ id >> 48) % CONN_BUCKETS];
+	return &m->conns[id % CONN_BUCKETS];
 }
 
 struct conn_record *
@@ -42,7 +43,8 @@ conn_drop(struct master *m, struct conn_record *r)
 	while (*pp != r)
 		pp = &(*pp)->next;
 	*pp = r->next;
-	limits_close(m->limits, r->service, &r->addr);
+	if (r->verdict == CONN_OK)
+		limits_close(m->limits, r->service, &r->addr);
 	if (r->worker != NULL && r->worker->n_sessions > 0)
 		r->worker->n_sessions--;
 	handover_forget(r);
@@ -154,12 +156,17 @@ warn_full(struct master *m, enum service s, bool full)
 		    "%u active connections.", n);
 }
 
-/* *rule: of the access file, for a client that is let in. */
+/*
+ * *rule: of the access file, for a client that is let in.  Who comes again at
+ * once may find his own last connection counted still, as the login process
+ * that has it hasn't seen its end: so a limit refuses at the second look only.
+ */
 static enum conn_verdict
 admit(struct master *m, const struct conn_record *r,
-    const struct access_rule **rule)
+    const struct access_rule **rule, bool first)
 {
 	const char *ident = service_ident(r->service);
+	enum limits_verdict v;
 
 	if (m->stopping || !m->services[r->service].on)
 		return CONN_STOPPING;
@@ -169,10 +176,13 @@ admit(struct master *m, const struct conn_record *r,
 		    service_log_addr(r->client_addr), r->client_port);
 		return CONN_NO_ACCESS;
 	}
-	switch (*rule != NULL && (*rule)->max_per_address != 0
-		? limits_open_max(
-		      m->limits, r->service, &r->addr, (*rule)->max_per_address)
-		: limits_open(m->limits, r->service, &r->addr)) {
+	v = *rule != NULL && (*rule)->max_per_address != 0
+	    ? limits_open_max(
+		  m->limits, r->service, &r->addr, (*rule)->max_per_address)
+	    : limits_open(m->limits, r->service, &r->addr);
+	if (v != LIMITS_OK && first)
+		return CONN_FULL;
+	switch (v) {
 	case LIMITS_OK:
 		warn_full(m, r->service, false);
 		return CONN_OK;
@@ -202,46 +212,119 @@ record_new(const char *client_addr, const char *local_addr)
 	return r;
 }
 
+/* The login process will ask about it. */
+static bool
+is_open_question(const struct conn_record *r)
+{
+	return r->verdict == CONN_PROXIED || r->verdict == CONN_FULL;
+}
+
+/* Count it, if it may be, and see what the access file has for it. */
+static void
+count_in(struct master *m, struct conn_record *r, bool first)
+{
+	const struct access_rule *rule = NULL;
+
+	r->verdict = admit(m, r, &rule, first);
+	if (r->verdict == CONN_OK)
+		r->vars = master_access_vars(m, r, rule);
+}
+
+static void
+put_verdict(struct msg_out *out, const struct conn_record *r)
+{
+	msg_put_u32(out, r->verdict);
+	msg_put_str(out, r->vars != NULL ? r->vars : "");
+}
+
+/* Into the table, or away with it. */
+static void
+keep(struct master *m, struct conn_record *r)
+{
+	struct conn_record **pp = bucket_of(m, r->id);
+
+	if (r->verdict != CONN_OK && !is_open_question(r)) {
+		free(r);
+		return;
+	}
+	r->next = *pp;
+	*pp = r;
+}
+
+void
+master_conn_accepted(
+    struct child *login, enum service s, int fd, const struct conn_ends *ends)
+{
+	char client_addr[ADDR_TEXT], local_addr[ADDR_TEXT];
+	struct master *m = login->master;
+	struct conn_record *r =
+	    record_new(addr_text_mapped(&ends->client, client_addr),
+		addr_text_mapped(&ends->local, local_addr));
+	struct msg_out out;
+
+	r->id = ++m->last_conn_id;
+	r->service = s;
+	r->addr = ends->client;
+	r->client_port = ends->client_port;
+	r->local_port = ends->local_port;
+	r->login = login;
+	r->since_ms = clock_now();
+	if (master_conn_is_proxied(m, r))
+		r->verdict = CONN_PROXIED;
+	else
+		count_in(m, r, true);
+	msg_begin(&out, MSG_CONNECTION, 0);
+	msg_put_u64(&out, r->id);
+	msg_put_u32(&out, r->service);
+	msg_put_str(&out, r->client_addr);
+	msg_put_u32(&out, r->client_port);
+	msg_put_str(&out, r->local_addr);
+	msg_put_u32(&out, r->local_port);
+	put_verdict(&out, r);
+	out.fd = fd;
+	keep(m, r);
+	login->n_conns++;
+	peer_send(login->peer, &out);
+}
+
+/* A login process asks about those only that were given to it as open
+ * questions, and knows better only of what is proxied. */
 void
 master_conn_open(struct child *c, struct msg_in *in)
 {
 	struct master *m = c->master;
-	uint64_t id = msg_get_u64(in);
-	uint32_t service = msg_get_u32(in);
-	const char *client_addr = msg_get_str(in);
-	uint32_t client_port = msg_get_u32(in);
-	struct conn_record *r = record_new(client_addr, msg_get_str(in)), **pp;
-	const struct access_rule *rule = NULL;
+	struct conn_record *was = conn_find(m, msg_get_u64(in)), *r;
+	const char *client_addr = msg_get_str(in), *local_addr;
+	uint32_t client_port = msg_get_u32(in), local_port;
+	bool proxied = was != NULL && was->verdict == CONN_PROXIED;
 	struct msg_out out;
-	enum conn_verdict v;
 
-	r->id = id;
-	r->service = (enum service)service;
-	r->client_port = client_port;
-	r->local_port = msg_get_u32(in);
+	local_addr = msg_get_str(in);
+	local_port = msg_get_u32(in);
+	if (!msg_get_end(in) || was == NULL || was->login != c ||
+	    !is_open_question(was)) {
+		log_error("master: bad CONN_OPEN of pid %d", (int)c->pid);
+		return;
+	}
+	r = proxied ? record_new(client_addr, local_addr)
+		    : record_new(was->client_addr, was->local_addr);
+	r->id = was->id;
+	r->service = was->service;
+	r->client_port = proxied ? client_port : was->client_port;
+	r->local_port = proxied ? local_port : was->local_port;
 	r->login = c;
-	r->since_ms = clock_now();
-	if (!msg_get_end(in) || r->service >= N_SERVICES ||
-	    conn_find(m, r->id) != NULL ||
-	    !addr_parse(&r->addr, slice_str(r->client_addr))) {
+	r->since_ms = was->since_ms;
+	conn_drop(m, was);
+	if (!addr_parse(&r->addr, slice_str(r->client_addr))) {
 		log_error("master: bad CONN_OPEN of pid %d", (int)c->pid);
 		free(r);
 		return;
 	}
-	v = admit(m, r, &rule);
+	count_in(m, r, false);
 	msg_begin(&out, MSG_CONN_VERDICT, 0);
 	msg_put_u64(&out, r->id);
-	msg_put_u32(&out, v);
-	if (v == CONN_OK)
-		r->vars = master_access_vars(m, r, rule);
-	msg_put_str(&out, r->vars != NULL ? r->vars : "");
-	if (v != CONN_OK)
-		free(r);
-	else {
-		pp = bucket_of(m, r->id);
-		r->next = *pp;
-		*pp = r;
-	}
+	put_verdict(&out, r);
+	keep(m, r);
 	peer_send(c->peer, &out);
 }
 
@@ -291,6 +374,8 @@ report_one(struct master *m, struct conn_record *r, void *arg)
 	char safe[300];
 
 	(void)m;
+	if (r->verdict != CONN_OK)
+		return;
 	buf_putf(out, "%016llx %s %s %s %u %lld\n", (unsigned long long)r->id,
 	    service_name(r->service),
 	    r->user != NULL ? log_safe(slice_str(r->user), safe, sizeof(safe))

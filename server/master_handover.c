@@ -90,20 +90,43 @@ refuse(struct conn_record *r, enum conn_verdict v, const char *reason)
 	peer_send(r->login->peer, &out);
 }
 
-/* With TLS the login process begins to relay; without, the connection is the
- * worker's, and what is left to do is to close a descriptor. */
-static void
-tell_done(struct conn_record *r, const struct handover *h)
+void
+master_handed_tell(struct child *login)
 {
 	struct msg_out out;
 
-	if (r->login == NULL || r->login->peer == NULL)
+	if (login->n_handed == 0 || login->peer == NULL)
 		return;
-	put_done(&out, r, CONN_OK, "");
-	if (h->tls[0] != '\0')
-		peer_send(r->login->peer, &out);
-	else
-		peer_send_lazily(r->login->peer, &out);
+	msg_begin(&out, MSG_HANDED_OVER, 0);
+	msg_put_bytes(
+	    &out, slice_of(login->handed, login->n_handed * sizeof(uint64_t)));
+	login->n_handed = 0;
+	peer_send(login->peer, &out);
+}
+
+/*
+ * With TLS the login process begins to relay.  Without, the connection is the
+ * worker's, and what is left to do is to close a descriptor: it is told of
+ * some of these at a time, at the latest by the next tick.
+ */
+static void
+tell_done(struct conn_record *r, const struct handover *h)
+{
+	struct child *login = r->login;
+	struct msg_out out;
+
+	if (login == NULL || login->peer == NULL)
+		return;
+	if (h->tls[0] != '\0') {
+		put_done(&out, r, CONN_OK, "");
+		peer_send(login->peer, &out);
+		return;
+	}
+	if (login->n_conns > 0)
+		login->n_conns--;
+	login->handed[login->n_handed++] = r->id;
+	if (login->n_handed == HANDED_MAX)
+		master_handed_tell(login);
 }
 
 static void
@@ -365,7 +388,7 @@ master_handover(struct child *c, struct msg_in *in)
 	h->sent = msg_get_u64(in);
 	h->until_ms = clock_now() + TICKET_WAIT_MS;
 	if (!msg_get_end(in) || r == NULL || r->login != c ||
-	    r->worker != NULL || r->waiting != NULL ||
+	    r->verdict != CONN_OK || r->worker != NULL || r->waiting != NULL ||
 	    ticket.n != TICKET_SIZE) {
 		log_error("master: bad HANDOVER of pid %d", (int)c->pid);
 		handover_free(&h);

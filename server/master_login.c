@@ -2,7 +2,7 @@
  * master_login: the login processes.
  *
  * They get everything that needs a file as bytes, before their sandbox
- * closes: configuration, certificates, keys, listeners.
+ * closes: configuration, certificates, keys.
  */
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -180,22 +180,7 @@ send_tls(struct child *c)
 }
 
 void
-master_login_listeners(struct child *c, enum service s)
-{
-	const struct service_state *state = &c->master->services[s];
-	struct msg_out out;
-
-	for (int i = 0; i < state->n_fds; i++) {
-		msg_begin(&out, MSG_LISTENER, 0);
-		msg_put_u32(&out, s);
-		msg_put_u32(&out, service_is_tls(s));
-		out.fd = state->fds[i];
-		peer_send(c->peer, &out);
-	}
-}
-
-void
-master_login_configure(struct child *c, bool listeners)
+master_login_configure(struct child *c, bool first)
 {
 	struct msg_out out;
 	struct buf packed;
@@ -212,12 +197,8 @@ master_login_configure(struct child *c, bool listeners)
 	peer_send(c->peer, &out);
 	buf_fini(&packed);
 	send_tls(c);
-	if (listeners) {
-		for (int s = 0; s < N_SERVICES; s++)
-			if (c->master->services[s].on)
-				master_login_listeners(c, (enum service)s);
+	if (first)
 		master_login_send_auth(c);
-	}
 	msg_begin(&out, MSG_START, 0);
 	peer_send(c->peer, &out);
 }

@@ -123,22 +123,9 @@ listen_on(const struct conf_addr *a, int backlog, struct err *e)
 	return fd;
 }
 
-/* Login processes have them too, and will hear of it: but who stops a service
- * may take the port at once. */
-static void
-close_listeners(struct service_state *s)
-{
-	for (int i = 0; i < s->n_fds; i++) {
-		(void)shutdown(s->fds[i], SHUT_RDWR);
-		(void)close(s->fds[i]);
-	}
-	s->n_fds = 0;
-}
-
 static int
 open_listeners(struct master *m, enum service s, struct err *e)
 {
-	struct service_state *state = &m->services[s];
 	struct conf_tcpdopts opts;
 	struct conf_addrs addrs;
 	int fd, backlog;
@@ -152,10 +139,10 @@ open_listeners(struct master *m, enum service s, struct err *e)
 		return e->code;
 	for (size_t i = 0; i < addrs.n && i < LISTENERS_MAX; i++) {
 		if ((fd = listen_on(&addrs.item[i], backlog, e)) < 0) {
-			close_listeners(state);
+			master_unlisten(m, s);
 			return fd;
 		}
-		state->fds[state->n_fds++] = fd;
+		master_listen(m, s, fd);
 	}
 	return 0;
 }
@@ -187,13 +174,10 @@ master_service_on(struct master *m, enum service s, struct err *e)
 	    (r = open_listeners(m, s, e)) != 0)
 		return r;
 	if (start_holder(m, s) != 0) {
-		close_listeners(state);
+		master_unlisten(m, s);
 		return err_set(e, ERR_SYS, "can't start the holder process");
 	}
 	state->on = true;
-	for (unsigned i = 0; i < m->n_logins; i++)
-		if (m->logins[i] != NULL && m->logins[i]->peer != NULL)
-			master_login_listeners(m->logins[i], s);
 	log_line_as(service_ident(s), LOG_LEVEL_INFO, "service started");
 	return 0;
 }
@@ -230,7 +214,7 @@ master_service_off(struct master *m, enum service s)
 	if (!state->on)
 		return;
 	state->on = false;
-	close_listeners(state);
+	master_unlisten(m, s);
 	conns_end_service(m, s, SESSION_SHUTDOWN);
 	tell_children(m, s);
 	if (state->holder != NULL && state->holder->peer != NULL)

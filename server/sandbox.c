@@ -104,9 +104,7 @@ static const int common[] = {
 };
 
 static const int login_only[] = {
-	SCMP_SYS(accept4),
 	SCMP_SYS(getpeername),
-	SCMP_SYS(getsockname),
 	SCMP_SYS(socketpair),
 };
 

@@ -34,7 +34,7 @@ service_is_tls(enum service s)
 	return s == SERVICE_IMAPD_SSL || s == SERVICE_POP3D_SSL;
 }
 
-/* The master's answer to CONN_OPEN and HANDOVER. */
+/* What the master says of a connection, and answers to HANDOVER. */
 enum conn_verdict {
 	CONN_OK,
 	CONN_PER_ADDRESS, /* MAXPERIP reached */
@@ -44,6 +44,9 @@ enum conn_verdict {
 	CONN_REFUSED,	  /* ticket unknown, used, or of another address */
 	CONN_DENIED,	  /* the account may not use this service */
 	CONN_NO_ACCESS,	  /* the access file keeps the address out */
+	/* Not yet decided, the login process is to ask: */
+	CONN_PROXIED, /* when its PROXY header has come */
+	CONN_FULL,    /* at once: what others close meanwhile makes room */
 };
 
 #endif

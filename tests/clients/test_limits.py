@@ -4,6 +4,7 @@ the network; how each is judged in detail is in the unit tests and transcripts.
 import contextlib
 import os
 import pathlib
+import select
 import signal
 import time
 
@@ -186,6 +187,24 @@ def test_mime(server):
                        text.count('"TEXT"') > 1 else "deep"] = text.lower()
     assert by_subject["deep"].count('"mixed"') <= 10
     assert 50 < by_subject["wide"].count('"plain"') <= 100
+
+
+def test_connections_of_a_login_process(directory):
+    """Those that it has no room for wait in the listen queue."""
+    with Server(directory / "q", LOGIN_PROCESSES=1,
+                LOGIN_MAX_CONNECTIONS=1) as s:
+        s.add_user(JOE)
+        with Lines(s.connect()) as first, Lines(s.connect()) as second:
+            assert first.line().startswith("* OK")
+            first.ok("NOOP")
+            assert not select.select([second.sock], [], [], 0)[0]
+            first.ok("LOGOUT")
+            assert second.line().startswith("* OK")
+            second.ok(f'LOGIN "{JOE}" "{PASSWORD}"')
+            # What is logged in is a worker's.
+            with imap(s) as third:
+                third.ok("NOOP")
+                second.ok("NOOP")
 
 
 def test_sessions_of_a_worker(directory):

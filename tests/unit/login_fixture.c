@@ -28,15 +28,21 @@ enum { MATERIAL_CERT, MATERIAL_KEY, MATERIAL_TRUST, MATERIAL_TICKET_KEYS };
 
 /* --- the process --------------------------------------------------------- */
 
+rlim_t login_files_max;
+
 static void
 run_child(int control)
 {
+	const struct rlimit files = { login_files_max, login_files_max };
+
 	if (control != CHILD_CONTROL_FD) {
 		(void)dup2(control, CHILD_CONTROL_FD);
 		(void)close(control);
 	}
 	(void)fcntl(CHILD_CONTROL_FD, F_SETFD, 0);
 	(void)close_range(CHILD_CONTROL_FD + 1, ~0u, 0);
+	if (login_files_max != 0)
+		(void)setrlimit(RLIMIT_NOFILE, &files);
 	_exit(login_main(0));
 }
 
@@ -53,6 +59,24 @@ write_configuration(
 	free(text);
 }
 
+static void
+master_listen(struct login_fixture *f, enum service s)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET,
+		.sin_addr = { htonl(INADDR_LOOPBACK) } };
+	socklen_t n = sizeof(in);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(
+	    bind(fd, (const struct sockaddr *)(const void *)&in, n), 0);
+	assert_int_equal(listen(fd, 64), 0);
+	assert_int_equal(
+	    getsockname(fd, (struct sockaddr *)(void *)&in, &n), 0);
+	f->port[s] = ntohs(in.sin_port);
+	f->listener[s] = fd;
+}
+
 void
 login_begin(struct login_fixture *f, const char *conf, const char *imapd_ssl)
 {
@@ -66,6 +90,8 @@ login_begin(struct login_fixture *f, const char *conf, const char *imapd_ssl)
 	(void)snprintf(f->root, sizeof(f->root), "/tmp/test_login.XXXXXX");
 	assert_non_null(mkdtemp(f->root));
 	write_configuration(f, conf, imapd_ssl);
+	for (int s = 0; s < N_SERVICES; s++)
+		master_listen(f, (enum service)s);
 	assert_int_equal(
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
 	f->pid = fork();
@@ -99,6 +125,8 @@ login_end(struct login_fixture *f)
 		(void)close(f->auth);
 	if (f->pid != 0)
 		assert_int_equal(login_wait(f), 0);
+	for (int s = 0; s < N_SERVICES; s++)
+		(void)close(f->listener[s]);
 	buf_fini(&f->log);
 	(void)rmdir(f->root);
 	fixture_end(&f->conf);
@@ -113,10 +141,8 @@ login_start(struct login_fixture *f, bool tls)
 		master_send_certificate(f, 1, "", "pop3.test");
 		master_send_ticket_keys(f, 1);
 	}
-	for (int s = 0; s < N_SERVICES; s++)
-		master_send_listener(f, (enum service)s);
-	master_send_empty(f, MSG_START);
 	auth_connect(f, "PLAIN LOGIN");
+	master_send_empty(f, MSG_START);
 	(void)master_expect(f, MSG_READY);
 }
 
@@ -228,28 +254,35 @@ master_send_ticket_keys(struct login_fixture *f, uint8_t fill)
 		    slice_of(keys, sizeof(keys)));
 }
 
-void
-master_send_listener(struct login_fixture *f, enum service s)
+uint64_t
+master_give(struct login_fixture *f, enum service s, enum conn_verdict v)
 {
-	struct sockaddr_in in = { .sin_family = AF_INET,
-		.sin_addr = { htonl(INADDR_LOOPBACK) } };
-	socklen_t n = sizeof(in);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_in from;
+	socklen_t n = sizeof(from);
 	struct msg_out m;
+	int fd = accept4(f->listener[s], (struct sockaddr *)(void *)&from, &n,
+	    SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	assert_true(fd >= 0);
-	assert_int_equal(
-	    bind(fd, (const struct sockaddr *)(const void *)&in, n), 0);
-	assert_int_equal(listen(fd, 64), 0);
-	assert_int_equal(
-	    getsockname(fd, (struct sockaddr *)(void *)&in, &n), 0);
-	f->port[s] = ntohs(in.sin_port);
-	msg_begin(&m, MSG_LISTENER, 0);
+	msg_begin(&m, MSG_CONNECTION, 0);
+	msg_put_u64(&m, ++f->last_id);
 	msg_put_u32(&m, s);
-	msg_put_u32(&m, service_is_tls(s));
+	msg_put_str(&m, "::ffff:127.0.0.1");
+	msg_put_u32(&m, ntohs(from.sin_port));
+	msg_put_str(&m, "::ffff:127.0.0.1");
+	msg_put_u32(&m, f->port[s]);
+	msg_put_u32(&m, v);
+	msg_put_str(&m, "");
 	m.fd = fd;
 	must_send(f, &m);
 	(void)close(fd);
+	return f->last_id;
+}
+
+uint64_t
+master_admit(struct login_fixture *f, enum service s)
+{
+	return master_give(f, s, CONN_OK);
 }
 
 void
@@ -274,6 +307,16 @@ master_send_handover_done(struct login_fixture *f, uint64_t id,
 	msg_put_u64(&m, id);
 	msg_put_u32(&m, v);
 	msg_put_str(&m, reason);
+	must_send(f, &m);
+}
+
+void
+master_send_handed_over(struct login_fixture *f, const uint64_t *ids, size_t n)
+{
+	struct msg_out m;
+
+	msg_begin(&m, MSG_HANDED_OVER, 0);
+	msg_put_bytes(&m, slice_of(ids, n * sizeof(*ids)));
 	must_send(f, &m);
 }
 
@@ -338,30 +381,6 @@ master_expect_log(struct login_fixture *f, const char *text)
 			fail_msg("%s came; the log:\n%s", msg_name(m.type),
 			    buf_cstr(&f->log));
 	}
-}
-
-uint64_t
-master_expect_open(struct login_fixture *f, enum service s)
-{
-	struct msg_in m = master_expect(f, MSG_CONN_OPEN);
-	uint64_t id = msg_get_u64(&m);
-
-	assert_int_equal(msg_get_u32(&m), s);
-	assert_string_equal(msg_get_str(&m), "::ffff:127.0.0.1");
-	assert_true(msg_get_u32(&m) > 0);
-	assert_string_equal(msg_get_str(&m), "::ffff:127.0.0.1");
-	assert_int_equal(msg_get_u32(&m), f->port[s]);
-	assert_true(msg_get_end(&m));
-	return id;
-}
-
-uint64_t
-master_admit(struct login_fixture *f, enum service s)
-{
-	uint64_t id = master_expect_open(f, s);
-
-	master_send_verdict(f, id, CONN_OK);
-	return id;
 }
 
 static void

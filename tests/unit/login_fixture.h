@@ -10,6 +10,7 @@
 #ifndef TESTS_LOGIN_FIXTURE_H
 #define TESTS_LOGIN_FIXTURE_H
 
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include <setjmp.h>
@@ -34,7 +35,9 @@ struct login_fixture {
 	pid_t pid;
 	int control; /* the master's end, -1: closed */
 	int auth;    /* authdaemond's end, -1: none */
+	int listener[N_SERVICES]; /* the master's */
 	uint16_t port[N_SERVICES];
+	uint64_t last_id; /* of a connection */
 	struct buf log; /* "ident: line\n" of all LOG messages */
 	uint8_t space[MSG_SIZE_MAX];
 };
@@ -47,13 +50,15 @@ struct login_fixture {
  */
 void login_begin(
     struct login_fixture *f, const char *conf, const char *imapd_ssl);
+/* Descriptors that the next one may have; 0: as many as we. */
+extern rlim_t login_files_max;
 /* End it by closing the control socket; it must exit with 0. */
 void login_end(struct login_fixture *f);
 /* Its exit status, once it has ended. */
 int login_wait(struct login_fixture *f);
 
-/* CONFIG, then certificates if tls, a listener for each service, a socket to
- * authdaemond with its handshake, START; returns after READY. */
+/* CONFIG, then certificates if tls, a socket to authdaemond with its
+ * handshake, START; returns after READY. */
 void login_start(struct login_fixture *f, bool tls);
 
 /* --- the master ---------------------------------------------------------- */
@@ -63,21 +68,24 @@ void master_send_config(struct login_fixture *f);
 void master_send_certificate(
     struct login_fixture *f, unsigned family, const char *name, const char *cn);
 void master_send_ticket_keys(struct login_fixture *f, uint8_t fill);
-void master_send_listener(struct login_fixture *f, enum service s);
+/* Accept the next client of a service, and give it with this verdict; returns
+ * the connection's id. */
+uint64_t master_give(
+    struct login_fixture *f, enum service s, enum conn_verdict v);
+/* The same, and it is let in. */
+uint64_t master_admit(struct login_fixture *f, enum service s);
 void master_send_empty(struct login_fixture *f, enum msg_type type);
 void master_send_u32(struct login_fixture *f, enum msg_type type, uint32_t v);
 void master_send_verdict(
     struct login_fixture *f, uint64_t id, enum conn_verdict v);
 void master_send_handover_done(struct login_fixture *f, uint64_t id,
     enum conn_verdict v, const char *reason);
+void master_send_handed_over(
+    struct login_fixture *f, const uint64_t *ids, size_t n);
 
 /* The next message that is no log line; it must be of this type.  CONN_CLOSE
  * is passed over unless it is what is expected. */
 struct msg_in master_expect(struct login_fixture *f, enum msg_type type);
-/* Wait for CONN_OPEN; returns the connection's id. */
-uint64_t master_expect_open(struct login_fixture *f, enum service s);
-/* The same, and it is let in. */
-uint64_t master_admit(struct login_fixture *f, enum service s);
 /* Wait until a log line holds this text. */
 void master_expect_log(struct login_fixture *f, const char *text);
 

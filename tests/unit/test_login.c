@@ -41,8 +41,7 @@ greets_when_admitted(void **state)
 	login_begin(&f, "", "");
 	login_start(&f, false);
 	client_connect(&c, &f, SERVICE_IMAPD);
-	id = master_expect_open(&f, SERVICE_IMAPD);
-	master_send_verdict(&f, id, CONN_OK);
+	id = master_admit(&f, SERVICE_IMAPD);
 	contains(client_line(&c), "AUTH=PLAIN");
 	client_say(&c, "a LOGOUT\r\n");
 	client_expect(&c, "* BYE");
@@ -55,24 +54,117 @@ greets_when_admitted(void **state)
 	login_end(&f);
 }
 
-/* Sessions outlive the process that let them in. */
+/* Whose it is the master can't know. */
 static void
-gives_no_id_again(void **state)
+asks_whose_a_proxied_one_is(void **state)
 {
 	struct login_fixture f;
 	struct client c;
-	uint64_t first;
+	uint64_t id;
+	struct msg_in m;
 
 	(void)state;
 	login_begin(&f, "", "");
 	login_start(&f, false);
-	first = greeted(&c, &f, SERVICE_IMAPD);
+	client_connect(&c, &f, SERVICE_IMAPD);
+	id = master_give(&f, SERVICE_IMAPD, CONN_PROXIED);
+	client_say(&c, "PROXY TCP4 198.51.100.7 192.0.2.1 40001 143\r\n");
+	m = master_expect(&f, MSG_CONN_OPEN);
+	assert_true(msg_get_u64(&m) == id);
+	assert_string_equal(msg_get_str(&m), "::ffff:198.51.100.7");
+	assert_int_equal(msg_get_u32(&m), 40001);
+	assert_string_equal(msg_get_str(&m), "::ffff:192.0.2.1");
+	assert_int_equal(msg_get_u32(&m), 143);
+	assert_true(msg_get_end(&m));
+	master_send_verdict(&f, id, CONN_OK);
+	client_expect(&c, "* OK [CAPABILITY ");
 	client_close(&c);
 	login_end(&f);
+}
+
+/* Somebody may have gone meanwhile. */
+static void
+asks_again_at_a_limit(void **state)
+{
+	static const enum conn_verdict verdicts[] = { CONN_OK, CONN_TOTAL };
+	struct login_fixture f;
+	struct client c;
+
+	(void)state;
 	login_begin(&f, "", "");
 	login_start(&f, false);
-	assert_true(greeted(&c, &f, SERVICE_IMAPD) != first);
-	client_close(&c);
+	for (size_t i = 0; i < NELEMS(verdicts); i++) {
+		uint64_t id;
+		struct msg_in m;
+
+		client_connect(&c, &f, SERVICE_IMAPD);
+		id = master_give(&f, SERVICE_IMAPD, CONN_FULL);
+		m = master_expect(&f, MSG_CONN_OPEN);
+		assert_true(msg_get_u64(&m) == id);
+		master_send_verdict(&f, id, verdicts[i]);
+		client_expect(&c,
+		    verdicts[i] == CONN_OK ? "* OK" : "* BYE [UNAVAILABLE]");
+		client_close(&c);
+	}
+	login_end(&f);
+}
+
+static void
+tells_of_one_it_has_no_room_for(void **state)
+{
+	struct login_fixture f;
+	struct client c[16];
+	struct msg_in m;
+	uint64_t first = 0, id;
+
+	(void)state;
+	login_files_max = NELEMS(c);
+	login_begin(&f, "", "");
+	login_files_max = 0;
+	login_start(&f, false);
+	for (size_t i = 0; i < NELEMS(c); i++) {
+		client_connect(&c[i], &f, SERVICE_IMAPD);
+		id = master_give(&f, SERVICE_IMAPD, CONN_OK);
+		first = i == 0 ? id : first;
+	}
+	m = master_expect(&f, MSG_CONN_CLOSE);
+	id = msg_get_u64(&m);
+	assert_true(id > first && id < first + NELEMS(c));
+	client_expect_end(&c[id - first]);
+	client_expect(&c[0], "* OK");
+	for (size_t i = 0; i < NELEMS(c); i++)
+		client_close(&c[i]);
+	login_end(&f);
+}
+
+/* The worker's end is the last one then: its close is the client's end. */
+static void
+closes_what_was_handed_over(void **state)
+{
+	struct login_fixture f;
+	struct client c[3];
+	uint64_t ids[3];
+
+	(void)state;
+	login_begin(&f, "", "");
+	login_start(&f, false);
+	for (size_t i = 0; i < NELEMS(c); i++) {
+		struct handover h;
+
+		ids[i] = greeted(&c[i], &f, SERVICE_IMAPD);
+		client_say(&c[i], "a LOGIN joe@example.com secret\r\n");
+		auth_accept(&f, 1);
+		master_expect_handover(&f, &h);
+		assert_true(h.id == ids[i]);
+		(void)close(h.fd);
+	}
+	/* one that it doesn't know is none of its business */
+	ids[1] = ids[2] + 1;
+	master_send_handed_over(&f, ids, NELEMS(ids));
+	client_expect_end(&c[0]);
+	client_expect_end(&c[2]);
+	for (size_t i = 0; i < NELEMS(c); i++)
+		client_close(&c[i]);
 	login_end(&f);
 }
 
@@ -101,8 +193,7 @@ tells_why_it_refuses(void **state)
 	login_start(&f, false);
 	for (size_t i = 0; i < NELEMS(cases); i++) {
 		client_connect(&c, &f, cases[i].service);
-		master_send_verdict(&f,
-		    master_expect_open(&f, cases[i].service), cases[i].verdict);
+		(void)master_give(&f, cases[i].service, cases[i].verdict);
 		client_expect(&c, cases[i].words);
 		client_expect_end(&c);
 		client_close(&c);
@@ -477,31 +568,6 @@ stops_one_service(void **state)
 	login_end(&f);
 }
 
-/* The next one waits in the listen queue, or for a sibling. */
-static void
-takes_no_more_than_it_may(void **state)
-{
-	struct login_fixture f;
-	struct client first, second;
-	struct msg_in m;
-
-	(void)state;
-	login_begin(&f, "LOGIN_MAX_CONNECTIONS=1\n", "");
-	login_start(&f, false);
-	(void)greeted(&first, &f, SERVICE_IMAPD);
-	client_connect(&second, &f, SERVICE_IMAPD);
-	client_say(&first, "a NOOP\r\n");
-	client_expect(&first, "a OK");
-	client_close(&first);
-	/* The close comes first, then the next is let in. */
-	m = master_expect(&f, MSG_CONN_CLOSE);
-	assert_true(msg_get_u64(&m) != 0);
-	(void)master_admit(&f, SERVICE_IMAPD);
-	client_expect(&second, "* OK");
-	client_close(&second);
-	login_end(&f);
-}
-
 static void
 shuts_down(void **state)
 {
@@ -604,7 +670,10 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(greets_when_admitted),
-		cmocka_unit_test(gives_no_id_again),
+		cmocka_unit_test(asks_whose_a_proxied_one_is),
+		cmocka_unit_test(asks_again_at_a_limit),
+		cmocka_unit_test(tells_of_one_it_has_no_room_for),
+		cmocka_unit_test(closes_what_was_handed_over),
 		cmocka_unit_test(tells_why_it_refuses),
 		cmocka_unit_test(hands_the_socket_over),
 		cmocka_unit_test(hands_pop3_over),
@@ -618,7 +687,6 @@ main(void)
 		cmocka_unit_test(guards_passwords),
 		cmocka_unit_test(bounds_the_time_to_log_in),
 		cmocka_unit_test(stops_one_service),
-		cmocka_unit_test(takes_no_more_than_it_may),
 		cmocka_unit_test(shuts_down),
 		cmocka_unit_test(ends_cleanly_by_signal),
 		cmocka_unit_test(closes_without_a_reset),
