@@ -262,6 +262,12 @@ fsx_fdatasync(int fd)
 }
 
 int
+fsx_syncfs(int fd)
+{
+	return fault("syncfs", "") ? -1 : (int)TEMP_FAILURE_RETRY(syncfs(fd));
+}
+
+int
 fsx_set_mtime(int fd, int64_t wall_ms)
 {
 	struct timespec t = { (time_t)(wall_ms / 1000),

@@ -69,6 +69,11 @@ int fsx_stat(int dirfd, const char *name, struct stat *st) MUST_USE;
 int fsx_birth(int dirfd, const char *name, int64_t *wall_ms) MUST_USE;
 int fsx_fsync(int fd) MUST_USE;
 int fsx_fdatasync(int fd) MUST_USE;
+/*
+ * All of the file system that fd is on.  From Linux 5.8 on it fails if anything
+ * of it could not be written since fd was opened or this last failed for it.
+ */
+int fsx_syncfs(int fd) MUST_USE;
 /* Set atime and mtime, in ms since 1970. */
 int fsx_set_mtime(int fd, int64_t wall_ms) MUST_USE;
 /* Write all of s, however many calls it takes. */

@@ -14,6 +14,7 @@
 #include "base/fsx.h"
 #include "base/mem.h"
 #include "maildir/account_change_impl.h"
+#include "maildir/young.h"
 
 enum {
 	CHANGE_MAGIC = 0x41636863,
@@ -201,6 +202,8 @@ job_new(struct account_change *c)
 	c->n_list = 0;
 	j->fill = c->fill;
 	j->on = c->on;
+	j->settle = c->phase->settles && c->a->young != NULL;
+	j->young_mark = young_settle_mark(c->a);
 	j->acl = c->acl;
 	c->acl = NULL;
 	j->ino = c->ino;
@@ -214,6 +217,8 @@ run_job(void *arg)
 {
 	struct change_job *j = arg;
 
+	if (j->rc == 0 && j->settle && fsx_syncfs(j->root_fd) < 0)
+		j->rc = err_sys(&j->e, "sync %s", j->dir);
 	if (j->rc == 0 && (j->rc = j->run(j, &j->e)) != 0 && !j->made)
 		(void)!fsx_rename(j->root_fd, j->work, j->root_fd, j->gone);
 	return 0;
@@ -243,6 +248,8 @@ step_job(struct account_change *c)
 		c->made = mem_strdup(j->dir);
 	else if (j->rc != 0)
 		c->a->sweep = true;
+	if (j->rc == 0 && j->settle)
+		young_settled(c->a, j->young_mark);
 	job_free(j);
 	return STEP_NEXT;
 }

@@ -24,6 +24,8 @@ struct change_job {
 	size_t n;
 	bool fill; /* dir is there, and is to become a mailbox */
 	bool on;
+	bool settle; /* young messages, first */
+	uint64_t young_mark;
 	bool made;	 /* dir was made */
 	struct acl *acl; /* to be written */
 	uint64_t ino;	 /* of the mailbox that it is for */
@@ -39,6 +41,7 @@ struct change_phase {
 	int (*job)(struct change_job *j, struct err *e);
 	bool durable; /* wait until all that was committed is */
 	bool guarded; /* ask before run */
+	bool settles; /* before job: what is about to be moved is on the disk */
 };
 
 struct account_change {

@@ -3,7 +3,8 @@
  *
  * Layer:  maildir, uses base.
  * Order of writes (docs/storage.md); an OK means it survives power loss.  Those
- * who append to the same account at the same time share steps 3 to 6 (group.h):
+ * who append to the same account at the same time share steps 3 to 6 (group.h).
+ * A small message goes another way: see young.h.  Others:
  *   1. bytes to tmp/NAME; CR removed before LF, a last LF added
  *   2. fsync of the file        (sync thread, which also writes a small one)
  *   3. BEGIN IMMEDIATE; UID taken from UIDNEXT

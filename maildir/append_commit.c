@@ -14,6 +14,7 @@
 #include "maildir/append_impl.h"
 #include "maildir/intent.h"
 #include "maildir/work.h"
+#include "maildir/young.h"
 
 /* Of a command with several; descriptors are few. */
 enum { FILES_AT_ONCE = 16 };
@@ -35,11 +36,13 @@ struct append_file {
 	struct buf bytes;
 	mode_t mode;
 	bool dated, made;
+	bool young; /* it needn't be synced if it is on that device */
+	uint64_t device;
 	int64_t internal_ms;
 	struct stat st;
 };
 
-/* In a sync thread: steps 1 and 2.  0 or errno. */
+/* In a sync thread: steps 1 and, unless it is young, 2.  0 or errno. */
 static int
 write_file(void *arg)
 {
@@ -51,7 +54,10 @@ write_file(void *arg)
 	f->made = true;
 	if (fsx_write_all(fd, buf_slice(&f->bytes)) < 0 ||
 	    (f->dated && fsx_set_mtime(fd, f->internal_ms) < 0) ||
-	    fstat(fd, &f->st) < 0 || fsx_fsync(fd) < 0)
+	    fstat(fd, &f->st) < 0)
+		error = errno;
+	f->young = f->young && (uint64_t)f->st.st_dev == f->device;
+	if (error == 0 && !f->young && fsx_fsync(fd) < 0)
 		error = errno;
 	if (fsx_close(fd) < 0 && error == 0)
 		error = errno;
@@ -105,6 +111,8 @@ start_file(struct append *p, struct waker waker)
 	f->mode = 0666 & ~(mode_t)p->m->account->store->opt.umask;
 	f->dated = msg->dated;
 	f->internal_ms = msg->internal_ms;
+	f->young = young_may(p->m->account, f->bytes.n);
+	f->device = f->young ? young_device(p->m->account) : 0;
 	p->file = f;
 	sync_call(&p->sync, p->m->account->store->opt.syncer, p->m->account,
 	    write_file, drop_file, f, waker);
@@ -125,11 +133,17 @@ step_write_file(struct append *p, struct waker waker)
 	}
 	f = p->file;
 	msg->made = f->made;
+	msg->young = f->young;
+	if (f->young) {
+		p->out = f->bytes;
+		buf_init(&f->bytes, 0);
+	}
 	if (p->sync.error == 0)
 		append_name(msg, f->st.st_dev, f->st.st_ino);
 	take_file_back(p);
 	if (p->sync.error != 0)
 		return fail(p, err_of_errno(p->sync.error));
+	p->group.no_dir = msg->young;
 	p->state = APPEND_COMMIT;
 	return STEP_NEXT;
 }
@@ -296,7 +310,7 @@ insert(struct edit *ed, struct new_message *msg)
 		.file_size = msg->file_size,
 		.wire_size = msg->wire_size,
 		.ending = msg->ends_line ? ENDING_LINE : ENDING_NO_LINE,
-		.synced = true };
+		.synced = !msg->young };
 
 	return edit_append(
 	    ed, &name, msg->keyword_set, &fixed, &msg->uid, NULL);
@@ -316,12 +330,36 @@ apply(struct group_member *g, struct edit *ed)
 		    p->v[i].n_keywords, &p->v[i].keyword_set, NULL);
 	for (size_t i = 0; i < p->n && rc == 0; i++) {
 		p->v[i].adopt = p->v[i].committed != NULL;
-		rc = move_into_place(p, &p->v[i]);
+		if (!p->v[i].young)
+			rc = move_into_place(p, &p->v[i]);
 	}
+	if (rc == 0 && p->v[0].young)
+		rc = young_put(p->m, ed->uidnext, p->v[0].tmp, p->v[0].base,
+		    buf_slice(&p->out), NULL);
 	for (size_t i = 0; i < p->n && rc == 0; i++)
 		if (!p->v[i].adopt || !adopt(ed, &p->v[i]))
 			rc = insert(ed, &p->v[i]);
 	return rc;
+}
+
+/* Its file gets its name when the log is synced. */
+static void
+on_commit(struct group_member *g)
+{
+	struct append *p = CONTAINER_OF(g, struct append, group);
+	struct new_message *msg = &p->v[0];
+	struct buf name;
+
+	if (!msg->young)
+		return;
+	buf_init(&name, 1024);
+	put_final(&name, msg);
+	p->young = young_committed(p->m, msg->uid, p->tmp_fd, msg->tmp,
+	    buf_cstr(&name), (size_t)msg->file_size);
+	buf_fini(&name);
+	p->tmp_fd = -1;
+	msg->made = false;
+	buf_fini(&p->out);
 }
 
 static void
@@ -347,6 +385,8 @@ step_commit(struct append *p, struct waker waker, int64_t now_ms)
 	if (step != STEP_DONE)
 		return step;
 	p->result = p->group.result;
+	if (p->young != NULL && p->result == 0)
+		p->result = young_result(p->young);
 	if (p->group.committed) {
 		note_quota(p, 1);
 		p->state = p->result == 0 ? APPEND_DONE : APPEND_UNDO;
@@ -369,6 +409,8 @@ step_undo(struct append *p, int64_t now_ms)
 	if (rc == ERR_BUSY && work_still_busy(&p->busy_since_ms, now_ms))
 		return STEP_WAIT_PEER;
 	append_unlink_committed(p);
+	if (p->young != NULL)
+		young_undo(p->young);
 	note_quota(p, -1);
 	p->state = APPEND_DONE;
 	if (rc != 0)
@@ -391,7 +433,10 @@ advance(struct append *p, struct waker waker, int64_t now_ms)
 	switch (p->state) {
 	case APPEND_WRITING:
 		p->group = (struct group_member){
-			.m = p->m, .n_messages = p->n, .apply = apply
+			.m = p->m,
+			.n_messages = p->n,
+			.apply = apply,
+			.on_commit = on_commit,
 		};
 		if (p->n != 0)
 			group_expect(&p->group);
@@ -450,6 +495,7 @@ append_commit_fini(struct append *p)
 {
 	bool waits = p->state == APPEND_COMMIT && !p->group.committed;
 
+	young_leave(&p->young);
 	durable_fini(&p->durable);
 	if (p->group.m != NULL)
 		group_leave(&p->group);

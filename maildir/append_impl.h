@@ -22,6 +22,7 @@ struct new_message {
 	bool made;	 /* its file in tmp/ */
 	char *base;	 /* without info part; NULL: not yet known */
 	char *committed; /* name in cur/, once it is there */
+	bool young;	 /* its bytes go into the database, see young.h */
 	bool adopt;	 /* since an earlier transaction, which failed */
 	uint32_t flags, uid;
 	struct slice *keywords;
@@ -60,12 +61,13 @@ struct append {
 	bool raw;	    /* as it comes */
 	bool cr;	    /* a CR was read, and not yet what follows it */
 	uint8_t last;
-	struct buf out; /* not yet in the file */
+	struct buf out; /* not yet in the file, or for the database */
 	size_t n_synced, n_syncing;
 	struct sync sync;
 	struct append_file *file;
-	int64_t intent;		/* 0: none */
-	struct durable durable; /* of the intent */
+	struct young_file *young; /* committed */
+	int64_t intent;		  /* 0: none */
+	struct durable durable;	  /* of the intent */
 	struct group_member group;
 	int64_t busy_since_ms;
 	uint32_t *uids;

@@ -22,6 +22,7 @@
 #include "maildir/name.h"
 #include "maildir/shared_index.h"
 #include "maildir/subscription.h"
+#include "maildir/young.h"
 
 int
 account_is_mailbox(int root_fd, const char *dir)
@@ -301,7 +302,7 @@ run_delete(struct account_change *c, struct err *e)
 	char *work;
 	int rc;
 
-	if ((rc = account_open(a, e)) != 0)
+	if ((rc = account_open(a, e)) != 0 || (rc = young_settle(a, e)) != 0)
 		return rc;
 	work = tree_name_work(a);
 	rc = remove_dir(a, buf_cstr(&c->dir), work, &id, e);
@@ -320,10 +321,10 @@ run_delete(struct account_change *c, struct err *e)
 	return 0;
 }
 
-static const struct change_phase delete_phases[] = {
-	{ .run = check_delete, .guarded = true }, { .job = before_delete },
-	{ .run = run_delete, .guarded = true }, { .run = NULL }
-};
+static const struct change_phase delete_phases[] = { { .run = check_delete,
+							 .guarded = true },
+	{ .job = before_delete, .settles = true },
+	{ .run = run_delete, .guarded = true }, { .run = NULL } };
 
 struct account_change *
 account_delete(struct account *a, struct slice name)

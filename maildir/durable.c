@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "maildir/group.h"
+#include "maildir/young.h"
 
 /*
  * The kernel and the disk merge what comes at the same time, so that rounds
@@ -18,6 +19,7 @@ struct sync_round {
 	struct sync_round *next;
 	struct sync sync;
 	struct durable_list members;
+	uint64_t young_from, young_to; /* marks, see young.h */
 	/* whose directories are being synced before it has any */
 	bool begun;
 	struct mailbox *dir[BEGUN_MAX];
@@ -83,6 +85,11 @@ end_round(struct sync_round *r, int rc)
 		at = &(*at)->next;
 	*at = r->next;
 	a->n_rounds--;
+	/* before anybody is shown their messages */
+	if (rc == 0)
+		young_synced(a, r->young_to);
+	else
+		young_failed(a, r->young_from, r->young_to, rc);
 	while (r->members.first != NULL)
 		end_member(r->members.first, rc);
 	free(r);
@@ -187,6 +194,8 @@ start_round(struct account *a, struct sync_round *r)
 	a->rounds = r;
 	a->n_rounds++;
 	fill(r, &fds);
+	r->young_from = a->young_marked;
+	r->young_to = a->young_marked = young_mark(a);
 	/* mailboxes may go while it is under way */
 	r->n_dirs = 0;
 	if (rc != 0 && r->begun)

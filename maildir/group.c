@@ -34,6 +34,15 @@ edit_of(struct batch *b, struct mailbox *m, struct edit **out)
 	return rc;
 }
 
+static bool
+needs_dir(const struct batch *b, const struct mailbox *m)
+{
+	for (size_t i = 0; i < b->n; i++)
+		if (b->member[i]->m == m && !b->member[i]->no_dir)
+			return true;
+	return false;
+}
+
 /* Files are in place: their directories needn't wait for the commit. */
 static void
 begin_dirs(const struct batch *b)
@@ -42,7 +51,7 @@ begin_dirs(const struct batch *b)
 	size_t n = 0;
 
 	for (size_t k = 0; k < b->n_edits; k++)
-		if (b->edit[k].changed)
+		if (b->edit[k].changed && needs_dir(b, b->edit[k].m))
 			m[n++] = b->edit[k].m;
 	durable_begin(b->a, m, n);
 }
@@ -161,7 +170,9 @@ settle(struct batch *b)
 
 		g->committed = g->result == 0;
 		if (g->committed) {
-			durable_join(&g->durable, g->m, true);
+			if (g->on_commit != NULL)
+				g->on_commit(g);
+			durable_join(&g->durable, g->m, !g->no_dir);
 			/* until it steps itself */
 			g->durable.waker = g->waker;
 		} else {
@@ -283,7 +294,7 @@ group_step(struct group_member *g, struct waker waker, int64_t now_ms)
 			break;
 		case GROUP_TRIED:
 			step = g->committed ? durable_step(&g->durable, g->m,
-						  true, waker, &g->result)
+						  !g->no_dir, waker, &g->result)
 					    : STEP_DONE;
 			if (step == STEP_DONE)
 				g->state = GROUP_DONE;

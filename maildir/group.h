@@ -30,6 +30,9 @@ struct group_member {
 	 * as it was.  Called again if the transaction failed.
 	 */
 	int (*apply)(struct group_member *g, struct edit *ed);
+	/* It has been committed, and its syncs haven't begun; or NULL. */
+	void (*on_commit)(struct group_member *g);
+	bool no_dir; /* its directory needs no sync */
 
 	enum group_state state;
 	bool expected; /* it is to come */

@@ -64,11 +64,14 @@ struct store {
 	struct shared_indexes *shared; /* files read, or NULL */
 	struct buf name;	       /* of the message's file at hand */
 	uint64_t unique;	       /* counter for file names */
+	struct young_disk *disks[8];   /* that are synced for young.h */
 	uint64_t tick;
 	int64_t now_ms, wall_ms; /* as last handed in */
 };
 
 struct checkpoint;
+struct young;
+struct young_disk;
 struct sync_round;
 struct group_member;
 struct account_change;
@@ -122,6 +125,10 @@ struct account {
 	bool quota_warned;
 	struct quota_count *counting; /* under way */
 	unsigned n_intents;	      /* of APPENDs that go on; see intent.h */
+	struct young *young;	      /* NULL: no messages are, see young.h */
+	uint64_t young_seq;	      /* messages that were */
+	uint64_t young_marked;	      /* those that a round has */
+	bool young_doubt;	      /* a syncfs() failed */
 	bool changing; /* something was changed since it was opened */
 	bool rebuilt; /* the database was lost once: UIDs it gave are unknown */
 	bool room_given;  /* room.c: to be taken back when there is some */
@@ -297,6 +304,8 @@ int account_open_db(struct account *a, struct err *e) MUST_USE;
 int account_note_change(struct account *a, bool *noted, struct err *e) MUST_USE;
 /* The database is about to be closed, and holds all that was told. */
 void account_note_rest(struct account *a);
+/* This boot of the machine as a number; 0: unknown. */
+int64_t account_boot_number(void);
 /* Make new/, cur/ and tmp/ below a directory. */
 int account_make_dirs(int fd, struct err *e) MUST_USE;
 

@@ -24,7 +24,7 @@ libmaildir_a_SOURCES = \
 	maildir/copy_file.c maildir/copy_sync.c \
 	maildir/create.c \
 	maildir/courier_lock.c maildir/courier_lock.h \
-	maildir/db.c maildir/db.h \
+	maildir/db.c maildir/db_schema.c maildir/db.h \
 	maildir/deliver.c maildir/deliver.h \
 	maildir/dir.c maildir/dir.h \
 	maildir/durable.c maildir/durable.h \
@@ -84,6 +84,8 @@ libmaildir_a_SOURCES = \
 	maildir/trash.c maildir/trash.h \
 	maildir/view.c maildir/view.h \
 	maildir/watch.c \
+	maildir/young.c maildir/young.h maildir/young_impl.h \
+	maildir/young_disk.c maildir/young_recover.c \
 	maildir/work.c maildir/work.h
 
 # Tests

@@ -50,6 +50,7 @@
 #include "maildir/internal.h"
 #include "maildir/layout.h"
 #include "maildir/maintain.h"
+#include "maildir/young.h"
 
 /* In meta: what clients were told last may not be on the disk yet. */
 #define CHANGING "changing"
@@ -266,9 +267,8 @@ real_path(const struct account *a, const char *file)
 	return path;
 }
 
-/* This boot of the machine as a number; 0: unknown. */
-static int64_t
-boot_number(void)
+int64_t
+account_boot_number(void)
 {
 	static int64_t known;
 	char text[64];
@@ -384,7 +384,7 @@ note_facts(struct account *a, const struct facts *f, bool fresh, struct err *e)
 static int
 check_facts(struct account *a, struct err *e)
 {
-	struct facts now = { (int64_t)a->db_ino, boot_number(), 0 },
+	struct facts now = { (int64_t)a->db_ino, account_boot_number(), 0 },
 		     was = { 0 };
 	int64_t changing = 0;
 	int has, rc;
@@ -439,17 +439,31 @@ start_db(struct account *a, struct err *e)
 	return db_commit(&a->db, e);
 }
 
-/* What another process left half done, if it is sure to be gone. */
+/*
+ * What another process left half done, if it is sure to be gone.  What one of
+ * before a loss of power left must be seen to before anybody looks for files
+ * that it was about.
+ */
 static int
 carry_out(struct account *a, struct err *e)
 {
 	/* those of our own APPENDs aren't left: the database was closed
 	 * and opened again under them */
-	int rc = a->n_intents == 0 ? intent_pending(a, e) : 0;
+	int intents = a->n_intents == 0 ? intent_pending(a, e) : 0;
+	int young = intents < 0 ? intents : young_left(a, e), rc = 0;
 
-	if (rc != 1 || lock_file(a, F_WRLCK) < 0)
-		return rc < 0 ? rc : 0;
-	rc = intent_redo(a, e);
+	if (young < 0)
+		return young;
+	if (intents == 0 && young == 0)
+		return 0;
+	if (lock_file(a, F_WRLCK) < 0)
+		return young == 2
+		    ? err_set(e, ERR_BUSY, "others have the database open")
+		    : 0;
+	if (intents == 1)
+		rc = intent_redo(a, e);
+	if (young != 0 && rc == 0)
+		rc = young_recover(a, e);
 	if (lock_file(a, F_RDLCK) < 0 && rc == 0)
 		rc = err_sys(e, "lock " LOCK_NAME);
 	return rc;

@@ -34,6 +34,7 @@
 #include "base/fsx.h"
 #include "base/mem.h"
 #include "maildir/work.h"
+#include "maildir/young.h"
 
 enum { NAMES_MAX_BYTES = 1 << 30 };
 
@@ -262,6 +263,7 @@ step_sync(struct mailbox *m, struct scan *s, enum step *step)
 			mailbox_set_unsynced(m);
 			return rc;
 		}
+		young_synced(a, s->sync_young);
 		mailbox_set_synced(m, s->sync_change);
 		if (m->durable_uidnext < s->sync_uidnext)
 			m->durable_uidnext = s->sync_uidnext;
@@ -274,6 +276,7 @@ step_sync(struct mailbox *m, struct scan *s, enum step *step)
 		return rc;
 	s->sync_uidnext = m->head->uidnext;
 	s->sync_change = m->change;
+	s->sync_young = young_mark(a);
 	sync_start(&s->sync, a->store->opt.syncer, a, &fds,
 	    (struct waker){ on_synced, m });
 	return 0;

@@ -71,6 +71,7 @@ struct scan {
 	struct sync sync;
 	uint32_t sync_uidnext;
 	uint64_t sync_change;
+	uint64_t sync_young; /* mark, see young.h */
 	struct waker_list wakers;
 };
 

@@ -18,6 +18,7 @@
 #include "base/fsx.h"
 #include "base/mem.h"
 #include "maildir/scan.h"
+#include "maildir/young.h"
 
 enum { LOOK_SLICE = 1000, TICKS_MS = 20 };
 
@@ -41,6 +42,8 @@ place_presence(struct mailbox *m, const struct chunk *c, uint32_t i)
 	struct buf name;
 	enum presence result;
 
+	if (young_waits(m, c->m[i].uid))
+		return PRESENT;
 	buf_init(&name, 1024);
 	result = presence(
 	    m, (c->place[i] & PLACE_NEW) != 0, message_name(&name, c, i));
@@ -151,7 +154,7 @@ judge(struct look *l, struct scan *s)
 		    (sure ||
 			(still &&
 			    scan_has_uid(m->suspects, m->n_suspects, uid))) &&
-		    edit_find(&l->ed, uid, &at, &i))
+		    edit_find(&l->ed, uid, &at, &i) && !young_help(m, uid))
 			edit_remove(&l->ed, at, i);
 		else
 			scan_add_uid(

@@ -17,6 +17,7 @@
 #include "maildir/durable.h"
 #include "maildir/quota_file.h"
 #include "maildir/shared_index.h"
+#include "maildir/young.h"
 
 enum { TICK_BUDGET = 100 };
 
@@ -97,6 +98,7 @@ store_free(struct store **ps)
 			s->accounts[i] = a->next;
 			account_free(a);
 		}
+	young_stop(s);
 	cache_pool_free(&s->cache_pool);
 	buf_fini(&s->name);
 	shared_indexes_free(&s->shared);
@@ -211,6 +213,7 @@ account_close_db(struct account *a)
 		if (a->in_memory)
 			mailbox_set_gone(m);
 	}
+	young_close(a);
 	checkpoint_forget(a);
 	background_close(a);
 	cache_flush(a);
@@ -279,6 +282,7 @@ make_room(struct store *s)
 	for (size_t i = 0; i < ACCOUNT_BUCKETS; i++)
 		for (struct account *a = s->accounts[i]; a != NULL; a = a->next)
 			if (a->db.h != NULL && !a->db.in_txn && !a->in_memory &&
+			    a->young == NULL &&
 			    (oldest == NULL || a->used < oldest->used))
 				oldest = a;
 	if (oldest != NULL)
@@ -517,7 +521,8 @@ tick_account(
 		quota_warn(a);
 	if (poll)
 		poll_mailboxes(a);
-	if (background_tick(a, budget, s->now_ms, s->wall_ms))
+	if (background_tick(a, budget, s->now_ms, s->wall_ms) ||
+	    a->young != NULL)
 		return true;
 	if (a->used + quiet > s->tick)
 		return true;
@@ -539,7 +544,8 @@ store_hibernate(struct store *s)
 				mailbox_flush(m);
 				(void)mailbox_hibernate(m);
 			}
-			account_close_db(a);
+			if (a->young == NULL)
+				account_close_db(a);
 		}
 }
 
@@ -557,6 +563,7 @@ store_tick(struct store *s, int64_t now_ms, int64_t wall_ms)
 	s->tick++;
 	poll = every <= 1 || s->tick % every == 0;
 	watch_drain(s);
+	young_tick(s);
 	for (size_t i = 0; i < ACCOUNT_BUCKETS; i++) {
 		struct account **at = &s->accounts[i];
 

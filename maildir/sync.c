@@ -87,6 +87,9 @@ run_part(struct sync_job *job)
 	case SYNC_DATA:
 		rc = fsx_fdatasync(part->fd);
 		break;
+	case SYNC_FS:
+		rc = fsx_syncfs(part->fd);
+		break;
 	}
 	return rc < 0 ? errno : 0;
 }

@@ -28,6 +28,7 @@ struct sync {
 enum sync_how {
 	SYNC_FILE, /* fsync() */
 	SYNC_DATA, /* fdatasync() */
+	SYNC_FS,   /* syncfs() */
 };
 
 enum { SYNC_FDS_MAX = 32 };

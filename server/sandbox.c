@@ -154,6 +154,7 @@ static const int worker_only[] = {
 	SCMP_SYS(statfs),
 	SCMP_SYS(statx),
 	SCMP_SYS(symlinkat), /* a subscription of "shared." */
+	SCMP_SYS(syncfs),
 	SCMP_SYS(umask),
 	SCMP_SYS(unlink),
 	SCMP_SYS(unlinkat),

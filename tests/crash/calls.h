@@ -71,6 +71,7 @@ enum op_kind {
 	OP_WRITE,    /* node: n bytes at off, bytes at data */
 	OP_TRUNCATE, /* node: to n bytes */
 	OP_SYNC,     /* node */
+	OP_SYNC_ALL, /* all there is */
 };
 
 struct op {

@@ -251,6 +251,21 @@ fdatasync(int fd)
 }
 
 int
+syncfs(int fd)
+{
+	int rc;
+
+	REAL(int, syncfs, int);
+	if (calls_has_fd(fd) && calls_gate(CALL_SYNC, "(disk)") != 0)
+		return -1;
+	/* the tree alone is anybody's business, and the disk is slow */
+	rc = calls_has_fd(fd) ? 0 : real_syncfs(fd);
+	if (rc == 0 && calls_has_fd(fd))
+		calls_note_data(OP_SYNC_ALL, fd, NULL, 0, 0);
+	return rc;
+}
+
+int
 futimens(int fd, const struct timespec t[2])
 {
 	REAL(int, futimens, int, const struct timespec[2]);

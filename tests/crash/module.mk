@@ -52,6 +52,13 @@ tests_crash_test_order_SOURCES = tests/crash/test_order.c \
 tests_crash_test_order_LDFLAGS = $(TESTS_CRASH_LD)
 tests_crash_test_order_LDADD = $(TESTS_CRASH_LIBS)
 
+check_PROGRAMS += tests/crash/test_young
+TESTS += tests/crash/test_young
+tests_crash_test_young_SOURCES = tests/crash/test_young.c \
+	$(TESTS_CRASH_ORDER)
+tests_crash_test_young_LDFLAGS = $(TESTS_CRASH_LD)
+tests_crash_test_young_LDADD = $(TESTS_CRASH_LIBS)
+
 check_PROGRAMS += tests/crash/test_waiting
 TESTS += tests/crash/test_waiting
 tests_crash_test_waiting_SOURCES = tests/crash/test_waiting.c \

@@ -44,6 +44,8 @@ is_what(const char *name, enum what what)
 		return name[0] == '.' && name[1] != '\0';
 	case LIST:
 		return strcmp(name, "courierimapacl") == 0;
+	case DISK:
+		return strcmp(name, "(disk)") == 0;
 	case ANY:
 		return true;
 	}
@@ -91,14 +93,15 @@ enum { HELD_MAX = 64 };
 
 static struct sync_job *held[HELD_MAX];
 static size_t n_held;
-static bool hold;
+static bool hold, hold_disks;
+static const struct fixture *fixture;
 unsigned woken;
 
 static void
 submit(struct syncer *self, struct sync_job *job)
 {
 	(void)self;
-	if (!hold) {
+	if (!hold && !(hold_disks && job->owner != fixture->account)) {
 		sync_job_do(job);
 		return;
 	}
@@ -110,6 +113,12 @@ void
 hold_syncs(bool on)
 {
 	hold = on;
+}
+
+void
+hold_disk_syncs(bool on)
+{
+	hold_disks = on;
 }
 
 size_t
@@ -191,12 +200,20 @@ order_setup(void **state)
 	f = *state;
 	calls_begin(f->path, calls);
 	f->syncer = &syncer;
-	hold = false;
+	fixture = f;
+	hold = hold_disks = false;
 	n_held = 0;
 	fixture_reopen(f);
 	n_noted = 0;
 	calls_set_watcher(note);
 	return 0;
+}
+
+void
+sync_files_first(struct fixture *f)
+{
+	f->fsync_always = true;
+	fixture_reopen(f);
 }
 
 int
@@ -206,7 +223,7 @@ order_teardown(void **state)
 	calls_set_watcher(NULL);
 	calls_set_birth(0);
 	calls_end();
-	hold = false;
+	hold = hold_disks = false;
 	release_syncs(0);
 	return fixture_teardown(state);
 }

@@ -16,11 +16,15 @@ void order_init(void);
 int order_setup(void **state);
 int order_teardown(void **state);
 
+/* Open it anew so that no message is young: files are synced first. */
+void sync_files_first(struct fixture *f);
+
 /* --- the calls ------------------------------------------------------------ */
 
 /* WAL: the database's log; DIR_OF_MAIL: cur/; MAIL: a message's file; BOX: a
- * mailbox's own directory, but INBOX's; LIST: its access control list. */
-enum what { WAL, DIR_OF_MAIL, MAIL, BOX, LIST, ANY };
+ * mailbox's own directory, but INBOX's; LIST: its access control list; DISK:
+ * all that is on it. */
+enum what { WAL, DIR_OF_MAIL, MAIL, BOX, LIST, DISK, ANY };
 
 /* Index among those noted since forget_calls() of the first or last such call;
  * -1: there is none. */
@@ -33,6 +37,8 @@ void forget_calls(void);
 
 /* Whether those that come from now on wait for release_syncs(). */
 void hold_syncs(bool hold);
+/* Whether those that are of no account, but of a disk, wait in any case. */
+void hold_disk_syncs(bool hold);
 size_t held_syncs(void);
 /* They are done; if error isn't 0, they aren't, and fail with it. */
 void release_syncs(int error);

@@ -41,6 +41,8 @@ keep_synced(struct loss *l)
 	for (unsigned i = 0; i < l->upto; i++) {
 		if (i < l->log->n_old)
 			l->keep[i] = true;
+		for (unsigned k = 0; op[i].kind == OP_SYNC_ALL && k < i; k++)
+			l->keep[k] = true;
 		if (op[i].kind != OP_SYNC)
 			continue;
 		for (unsigned k = 0; k < i; k++)

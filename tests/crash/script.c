@@ -112,6 +112,39 @@ run_copy_young(struct world *w)
 }
 
 static void
+tick(struct world *w)
+{
+	(void)store_tick(w->f->store, 1, w->f->wall_ms);
+}
+
+/* Changes to messages whose files the disk may not have yet, and a sync of the
+ * disk between some of them. */
+static void
+run_young(struct world *w)
+{
+	world_append(w, "INBOX", "young1");
+	world_append(w, "INBOX.T", "young2");
+	tick(w);
+	world_append(w, "INBOX", "young3");
+	world_append(w, "INBOX", "young4");
+	world_store(w, "INBOX", 5, MESSAGE_SEEN);
+	world_copy(w, "INBOX", 3, "INBOX.T", true, MESSAGE_FLAGGED);
+	world_expunge(w, "INBOX", 4);
+	world_append(w, "INBOX.T", "young5");
+	world_rename(w, "INBOX.T", "INBOX.R");
+	tick(w);
+	tick(w);
+	world_append(w, "INBOX.R", "young6");
+	world_look(w, "INBOX");
+	world_create(w, "INBOX.D");
+	world_append(w, "INBOX.D", "young7");
+	world_delete(w, "INBOX.D");
+	world_append(w, "INBOX", "young8");
+	tick(w);
+	tick(w);
+}
+
+static void
 run_expunges(struct world *w)
 {
 	world_expunge(w, "INBOX", 1);
@@ -454,6 +487,7 @@ static const struct script own[] = {
 	{ "copy-move", world_some_mail, run_copy_move, NULL, false },
 	{ "copy-move-always", world_some_mail, run_copy_move, NULL, true },
 	{ "copy-young", world_some_mail, run_copy_young, NULL, false },
+	{ "young", world_some_mail, run_young, NULL, false },
 	{ "expunge", world_some_mail, run_expunges, NULL, false },
 	{ "expunge-always", world_some_mail, run_expunges, NULL, true },
 	{ "mailboxes", world_some_mail, run_mailboxes, NULL, false },

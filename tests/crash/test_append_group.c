@@ -319,12 +319,14 @@ static void
 appends_share_their_syncs(void **state)
 {
 	struct fixture *f = *state;
-	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct mailbox *m;
 	struct append *v[4];
 	uint32_t validity;
 	const uint32_t *uids;
 	size_t n;
 
+	sync_files_first(f);
+	m = open_mailbox(f, "INBOX");
 	assert_int_equal(create_now(f->account, SLICE("INBOX.t")), 0);
 	refresh(f, m);
 	assert_int_equal(run_append(f, "INBOX.t", "x", 0, NULL, NULL), 0);
@@ -405,9 +407,11 @@ static void
 one_append_waits_for_nobody(void **state)
 {
 	struct fixture *f = *state;
-	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct mailbox *m;
 	struct append *v[2];
 
+	sync_files_first(f);
+	m = open_mailbox(f, "INBOX");
 	refresh(f, m);
 	hold_syncs(true);
 	v[0] = begin_append(f, "INBOX");
@@ -434,9 +438,11 @@ static void
 rounds_are_limited(void **state)
 {
 	struct fixture *f = *state;
-	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct mailbox *m;
 	struct append *v[4];
 
+	sync_files_first(f);
+	m = open_mailbox(f, "INBOX");
 	refresh(f, m);
 	hold_syncs(true);
 	for (size_t i = 0; i < NELEMS(v); i++)

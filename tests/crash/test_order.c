@@ -17,8 +17,10 @@ static void
 append_syncs_file_rename_rest(void **state)
 {
 	struct fixture *f = *state;
-	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct mailbox *m;
 
+	sync_files_first(f);
+	m = open_mailbox(f, "INBOX");
 	refresh(f, m);
 	forget_calls();
 	assert_int_equal(run_append(f, "INBOX", "text", 0, NULL, NULL), 0);
@@ -82,10 +84,12 @@ static void
 copy_syncs_nothing_twice(void **state)
 {
 	struct fixture *f = *state;
-	struct mailbox *m = open_mailbox(f, "INBOX"), *t;
+	struct mailbox *m, *t;
 	const uint32_t links[] = { 2, 3 };
 	uint32_t to;
 
+	sync_files_first(f);
+	m = open_mailbox(f, "INBOX");
 	assert_int_equal(create_now(f->account, SLICE("INBOX.t")), 0);
 	assert_int_equal(run_append(f, "INBOX", "text", 0, NULL, NULL), 0);
 	refresh(f, m);
@@ -173,10 +177,12 @@ copy_of_bytes(void **state)
 		int error, n;
 	} cases[] = { { EXDEV, 3 }, { EPERM, 3 }, { EMLINK, 1 } };
 	struct fixture *f = *state;
-	struct mailbox *m = open_mailbox(f, "INBOX"), *t;
+	struct mailbox *m, *t;
 	const uint32_t uids[] = { 1, 2, 3, 4 };
 	uint32_t to[4];
 
+	sync_files_first(f);
+	m = open_mailbox(f, "INBOX");
 	assert_int_equal(create_now(f->account, SLICE("INBOX.t")), 0);
 	for (int i = 0; i < 4; i++)
 		assert_int_equal(

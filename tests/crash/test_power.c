@@ -96,7 +96,8 @@ static bool
 is_before_sync(unsigned upto)
 {
 	return upto == world.calls->n_ops ||
-	    world.calls->op[upto].kind == OP_SYNC;
+	    world.calls->op[upto].kind == OP_SYNC ||
+	    world.calls->op[upto].kind == OP_SYNC_ALL;
 }
 
 static void

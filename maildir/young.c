@@ -1,0 +1,280 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fsx.h"
+#include "base/mem.h"
+#include "maildir/edit.h"
+#include "maildir/young_impl.h"
+
+enum {
+	BYTES_MAX = 4 * 1024 * 1024, /* of an account */
+	BYTES_HASTE = 1024 * 1024,   /* no tick is waited for */
+	ONE_MAX = 64 * 1024,	     /* of a message */
+	RANGES_MAX = 256,
+};
+
+struct young_file {
+	struct young_file *next; /* of those that wait, in their order */
+	bool waits, left;
+	uint64_t seq;
+	int64_t key;
+	int tmp_fd, cur_fd; /* -1: error */
+	int error;	    /* errno */
+	char *tmp, *name;   /* below them */
+	size_t size;
+	int result;
+};
+
+uint64_t
+young_device(const struct account *a)
+{
+	struct stat st;
+
+	return fstat(a->root_fd, &st) == 0 ? (uint64_t)st.st_dev : 0;
+}
+
+bool
+young_may(struct account *a, size_t n)
+{
+	const struct young *y = a->young;
+
+	return !a->store->opt.fsync_always && a->db.h != NULL && a->db.wal &&
+	    !a->in_memory && !a->young_doubt && n <= ONE_MAX &&
+	    (y == NULL || (y->bytes + n <= BYTES_MAX && y->n < RANGES_MAX)) &&
+	    young_disk_ready(a);
+}
+
+/* --- coming into the mailbox ---------------------------------------------- */
+
+int
+young_put(struct mailbox *m, uint32_t uid, const char *tmp, const char *base,
+    struct slice bytes, struct err *e)
+{
+	struct db *db = &m->account->db;
+	sqlite3_stmt *s = db_stmt(db, DB_YOUNG_PUT);
+
+	db_bind_i64(s, 1, chunk_key(m, uid));
+	db_bind_i64(s, 2, account_boot_number());
+	db_bind_blob(s, 3, slice_str(tmp));
+	db_bind_blob(s, 4, slice_str(base));
+	db_bind_blob(s, 5, bytes);
+	return db_run(db, s, e);
+}
+
+static struct young *
+young_of(struct account *a)
+{
+	struct young *y = a->young;
+
+	if (y == NULL) {
+		a->young = y = MEM_NEW(struct young);
+		y->end = &y->files;
+		y->device = young_device(a);
+	}
+	return y;
+}
+
+struct young_file *
+young_committed(struct mailbox *m, uint32_t uid, int tmp_fd, const char *tmp,
+    const char *name, size_t size)
+{
+	struct young *y = young_of(m->account);
+	struct young_file *f = MEM_NEW(struct young_file);
+
+	f->waits = true;
+	f->seq = ++m->account->young_seq;
+	f->key = chunk_key(m, uid);
+	f->tmp_fd = tmp_fd;
+	f->cur_fd = mailbox_dir_fd(m, DIR_CUR);
+	if (f->cur_fd >= 0)
+		f->cur_fd = fcntl(f->cur_fd, F_DUPFD_CLOEXEC, 0);
+	f->error = errno;
+	f->tmp = mem_strdup(tmp);
+	f->name = mem_strdup(name);
+	f->size = size;
+	*y->end = f;
+	y->end = &f->next;
+	y->bytes += size;
+	return f;
+}
+
+int
+young_result(const struct young_file *f)
+{
+	assert(!f->waits);
+	return f->result;
+}
+
+void
+young_undo(struct young_file *f)
+{
+	if (fsx_unlink(f->tmp_fd, f->tmp) < 0 && f->cur_fd >= 0)
+		(void)!fsx_unlink(f->cur_fd, f->name);
+}
+
+static void
+file_free(struct young_file *f)
+{
+	(void)close(f->tmp_fd);
+	if (f->cur_fd >= 0)
+		(void)close(f->cur_fd);
+	free(f->tmp);
+	free(f->name);
+	free(f);
+}
+
+void
+young_leave(struct young_file **pf)
+{
+	struct young_file *f = *pf;
+
+	*pf = NULL;
+	if (f == NULL)
+		return;
+	f->left = true;
+	if (!f->waits)
+		file_free(f);
+}
+
+/* The range that it continues, or a new one; those that are being synced
+ * stay as they are. */
+static void
+add_range(struct young *y, int64_t key, size_t bytes)
+{
+	for (size_t i = y->n; i > y->n_syncing; i--) {
+		struct young_range *r = &y->v[i - 1];
+
+		if (r->last + 1 == key) {
+			r->last = key;
+			r->bytes += bytes;
+			return;
+		}
+	}
+	if (y->n == y->cap) {
+		y->cap = y->cap * 2 + 4;
+		y->v = mem_realloc(y->v, y->cap, sizeof(*y->v));
+	}
+	y->v[y->n++] = (struct young_range){ key, key, bytes };
+}
+
+/* The first of those that wait is through. */
+static void
+file_done(struct account *a, int rc)
+{
+	struct young *y = a->young;
+	struct young_file *f = y->files;
+
+	y->files = f->next;
+	if (y->files == NULL)
+		y->end = &y->files;
+	f->next = NULL;
+	f->waits = false;
+	f->result = rc;
+	y->named = f->seq;
+	/* its row is there in any case, and goes with the others */
+	add_range(y, f->key, f->size);
+	if (f->left)
+		file_free(f);
+}
+
+static int
+place(const struct young_file *f)
+{
+	if (f->cur_fd < 0)
+		return err_of_errno(f->error);
+	return fsx_rename_new(f->tmp_fd, f->tmp, f->cur_fd, f->name) < 0
+	    ? err_of_errno(errno)
+	    : 0;
+}
+
+uint64_t
+young_mark(const struct account *a)
+{
+	return a->young_seq;
+}
+
+void
+young_synced(struct account *a, uint64_t mark)
+{
+	struct young *y = a->young;
+
+	while (y != NULL && y->files != NULL && y->files->seq <= mark)
+		file_done(a, place(y->files));
+	if (y != NULL && y->bytes > BYTES_HASTE)
+		young_disk_haste(a);
+}
+
+void
+young_failed(struct account *a, uint64_t from, uint64_t mark, int rc)
+{
+	struct young *y = a->young;
+
+	/* those of rounds before would have had their end before this one */
+	while (y != NULL && y->files != NULL && y->files->seq <= mark)
+		file_done(a, y->files->seq > from ? rc : ERR_SYS);
+}
+
+int
+young_name_all(struct account *a, struct err *e)
+{
+	if (a->young->files == NULL)
+		return 0;
+	if (a->wal_fd < 0 || fsx_fdatasync(a->wal_fd) < 0)
+		return err_sys(e, "sync " WAL_NAME);
+	young_synced(a, young_mark(a));
+	return 0;
+}
+
+int
+young_settle(struct account *a, struct err *e)
+{
+	int rc = a->young != NULL ? young_name_all(a, e) : 0;
+
+	if (rc != 0 || a->young == NULL || a->young->named <= a->young->settled)
+		return rc;
+	if (fsx_syncfs(a->root_fd) < 0)
+		return err_sys(e, "sync %s", a->path);
+	a->young->settled = a->young->named;
+	return 0;
+}
+
+uint64_t
+young_settle_mark(const struct account *a)
+{
+	return a->young != NULL ? a->young->named : 0;
+}
+
+void
+young_settled(struct account *a, uint64_t mark)
+{
+	if (a->young != NULL && a->young->settled < mark)
+		a->young->settled = mark;
+}
+
+bool
+young_waits(const struct mailbox *m, uint32_t uid)
+{
+	const struct young *y = m->account->young;
+	int64_t key = chunk_key(m, uid);
+
+	if (y == NULL)
+		return false;
+	for (const struct young_file *f = y->files; f != NULL; f = f->next)
+		if (f->key == key)
+			return true;
+	return false;
+}
+
+bool
+young_placed(const struct account *a, int64_t key)
+{
+	const struct young *y = a->young;
+
+	for (size_t i = 0; y != NULL && i < y->n; i++)
+		if (y->v[i].first <= key && key <= y->v[i].last)
+			return true;
+	return false;
+}

@@ -1,0 +1,98 @@
+/*
+ * young: messages whose files the disk may not have yet, although their OK
+ * was said: their bytes are in the database until it has.
+ *
+ * Layer:  maildir, uses base.
+ * A small message that APPEND brings waits for the disk once.  Its bytes go
+ * into tmp/ and, with its UID and all else, into the database (table young),
+ * whose log is synced; then the file gets its name in cur/, and OK is said.
+ * The file and its name are synced with whatever else is dirty on that disk,
+ * by one syncfs() of the worker for all accounts each second or two, and the
+ * bytes leave the database.
+ * A name in cur/ thus always stands for bytes that are durable, be it in the
+ * log.  Who opens the account after a crash finds what is left in the table:
+ * after that of a process he gives names to files that have none yet; after a
+ * loss of power he compares each file with its bytes, and writes those that
+ * are not whole, or gone, anew (young_recover.c).
+ * What is larger, or comes while 4 MB of an account wait, or where syncfs()
+ * tells of no errors, has its file synced before, as append.h says.
+ */
+#ifndef MAILDIR_YOUNG_H
+#define MAILDIR_YOUNG_H
+
+#include "maildir/internal.h"
+
+/* A file that is to get its name when the log is synced. */
+struct young_file;
+
+/* Whether a message of n bytes may be young; false as well if memory of the
+ * disk's errors can't be kept.  To be asked before its file is written. */
+bool young_may(struct account *a, size_t n);
+/* The device that its file must be on. */
+uint64_t young_device(const struct account *a);
+
+/*
+ * Within the transaction that adds the message: its bytes, the name of its
+ * file in tmp/, and its base name.
+ */
+int young_put(struct mailbox *m, uint32_t uid, const char *tmp,
+    const char *base, struct slice bytes, struct err *e) MUST_USE;
+/*
+ * The transaction has been committed: tmp in tmp_fd (which is taken over) gets
+ * the name in cur/ beside it when the log's next sync, or a later one, has
+ * ended.  size: of the file.
+ */
+struct young_file *young_committed(struct mailbox *m, uint32_t uid, int tmp_fd,
+    const char *tmp, const char *name, size_t size) MUST_USE;
+/* ERR_* if it couldn't get it; to be asked when the sync has ended. */
+int young_result(const struct young_file *f);
+/* Remove it, under whatever name it has: the sync failed. */
+void young_undo(struct young_file *f);
+/* Its owner needs it no more; it gets its name nevertheless. */
+void young_leave(struct young_file **f);
+
+/* A sync of the log that is about to begin will have taken along all up to
+ * this; handed to young_synced() when it has ended well. */
+uint64_t young_mark(const struct account *a);
+void young_synced(struct account *a, uint64_t mark);
+/* It failed: none of the files after from, up to mark, gets a name. */
+void young_failed(struct account *a, uint64_t from, uint64_t mark, int rc);
+/*
+ * A directory is about to be renamed, and a loss of power may undo that alone:
+ * have all files on the disk, and their names, here and now.  What a sync of
+ * the disk by a thread has seen to doesn't take time any more: a mark from
+ * before it is handed to young_settled() after it.
+ */
+int young_settle(struct account *a, struct err *e) MUST_USE;
+uint64_t young_settle_mark(const struct account *a);
+void young_settled(struct account *a, uint64_t mark);
+
+/* Whether the file of a message that isn't in cur/ has yet to come there. */
+bool young_waits(const struct mailbox *m, uint32_t uid);
+/* Whether such a message was put there, and got its name, by this process. */
+bool young_placed(const struct account *a, int64_t key);
+
+/* Once a second: have the disks synced, and what they have forgotten. */
+void young_tick(struct store *s);
+/* The database is about to be closed: all that is done here and now. */
+void young_close(struct account *a);
+/* No account has any more. */
+void young_stop(struct store *s);
+
+/* --- young_recover.c ------------------------------------------------------ */
+
+/*
+ * Within a transaction, of a message whose file isn't in cur/: if another
+ * process is about to give it its name, or has died before, it gets it now.
+ * True: it has it.
+ */
+bool young_help(struct mailbox *m, uint32_t uid);
+/* Whether the table has rows, 2: of another boot; ERR_*. */
+int young_left(struct account *a, struct err *e) MUST_USE;
+/* Compare the file of a row with its bytes, mend and sync it, and delete the
+ * row. */
+int young_check(struct account *a, int64_t key) MUST_USE;
+/* See to all of them.  Nobody else may have the account open. */
+int young_recover(struct account *a, struct err *e) MUST_USE;
+
+#endif

@@ -1,0 +1,325 @@
+/*
+ * The disk is synced, and the bytes of messages whose files it has then leave
+ * the database.
+ */
+#include <sys/utsname.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fsx.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "maildir/young_impl.h"
+
+enum {
+	TICKS = 2,
+	CHECKED = 8, /* in a tick, after a failed sync */
+};
+
+/* One syncfs() at a time for each disk, by a descriptor that was opened before
+ * the files were written: so it is told of all errors since. */
+struct young_disk {
+	struct store *store;
+	uint64_t device;
+	int fd; /* -1: unused */
+	struct sync sync;
+	uint64_t begun_tick, used_tick;
+};
+
+/* --- disks ---------------------------------------------------------------- */
+
+/* Linux tells the caller of syncfs() of failed writes from 5.8 on. */
+static bool
+errors_are_told(void)
+{
+	static int known;
+	struct utsname u;
+	int major = 0, minor = 0;
+	char *end;
+
+	if (known == 0 && uname(&u) == 0) {
+		major = (int)strtol(u.release, &end, 10);
+		if (*end == '.')
+			minor = (int)strtol(end + 1, NULL, 10);
+		known = major > 5 || (major == 5 && minor >= 8) ? 1 : -1;
+	}
+	return known > 0;
+}
+
+static struct young_disk *
+disk_of(struct store *s, uint64_t device)
+{
+	for (size_t i = 0; i < NELEMS(s->disks); i++)
+		if (s->disks[i] != NULL && s->disks[i]->device == device)
+			return s->disks[i];
+	return NULL;
+}
+
+static bool
+disk_open(struct account *a)
+{
+	struct store *s = a->store;
+	uint64_t device = young_device(a);
+	struct young_disk *d = disk_of(s, device);
+
+	if (d != NULL)
+		d->used_tick = s->tick;
+	if (device == 0 || d != NULL)
+		return device != 0;
+	for (size_t i = 0; i < NELEMS(s->disks); i++) {
+		if (s->disks[i] != NULL)
+			continue;
+		d = MEM_NEW(struct young_disk);
+		d->store = s;
+		d->device = device;
+		d->used_tick = s->tick;
+		d->fd = fsx_open_dir(a->root_fd, ".");
+		if (d->fd < 0) {
+			free(d);
+			return false;
+		}
+		s->disks[i] = d;
+		return true;
+	}
+	return false;
+}
+
+/* --- leaving the database ------------------------------------------------- */
+
+static void
+young_free(struct account *a)
+{
+	struct young *y = a->young;
+
+	free(y->v);
+	free(y);
+	a->young = NULL;
+}
+
+/* Delete the rows of those that are synced.  0, or ERR_*: they stay. */
+static int
+forget(struct account *a)
+{
+	struct young *y = a->young;
+	int rc = db_begin(&a->db, NULL);
+
+	for (size_t i = 0; i < y->n_syncing && rc == 0; i++) {
+		sqlite3_stmt *s = db_stmt(&a->db, DB_YOUNG_DEL);
+
+		db_bind_i64(s, 1, y->v[i].first);
+		db_bind_i64(s, 2, y->v[i].last);
+		rc = db_run(&a->db, s, NULL);
+	}
+	if (rc == 0)
+		rc = db_commit(&a->db, NULL);
+	else
+		db_rollback(&a->db);
+	if (rc != 0)
+		return rc;
+	account_log_grown(a);
+	for (size_t i = 0; i < y->n_syncing; i++)
+		y->bytes -= y->v[i].bytes;
+	y->n -= y->n_syncing;
+	memmove(y->v, y->v + y->n_syncing, y->n * sizeof(*y->v));
+	y->n_syncing = 0;
+	y->synced = false;
+	return 0;
+}
+
+/* What is left to do of it, if there is anything. */
+static void
+try_forget(struct account *a)
+{
+	struct young *y = a->young;
+
+	if (y->synced && a->db.h != NULL && !a->db.in_txn)
+		(void)!forget(a);
+	if (y->n == 0 && y->files == NULL)
+		young_free(a);
+}
+
+static void
+end_account(struct account *a, int error)
+{
+	struct young *y = a->young;
+
+	if (y->n_syncing == 0 || y->synced)
+		return;
+	if (error == 0) {
+		y->synced = true;
+		try_forget(a);
+		return;
+	}
+	/* some file of that disk, perhaps one of ours */
+	log_error("maildir: sync failed path=%s error=\"%s\"", a->path,
+	    strerrordesc_np(error));
+	a->young_doubt = true;
+	y->n_syncing = 0;
+}
+
+static void
+disk_free(struct young_disk *d)
+{
+	struct store *s = d->store;
+
+	for (size_t i = 0; i < NELEMS(s->disks); i++)
+		if (s->disks[i] == d)
+			s->disks[i] = NULL;
+	sync_forget(&d->sync);
+	(void)close(d->fd);
+	free(d);
+}
+
+static void
+on_disk_synced(void *arg)
+{
+	struct young_disk *d = arg;
+
+	for (size_t i = 0; i < ACCOUNT_BUCKETS; i++)
+		for (struct account *a = d->store->accounts[i]; a != NULL;
+		     a = a->next)
+			if (a->young != NULL && a->young->device == d->device)
+				end_account(a, d->sync.error);
+}
+
+static void
+disk_sync(struct young_disk *d)
+{
+	struct sync_fds fds = { 0 };
+	bool any = false;
+
+	for (size_t i = 0; i < ACCOUNT_BUCKETS; i++)
+		for (struct account *a = d->store->accounts[i]; a != NULL;
+		     a = a->next) {
+			struct young *y = a->young;
+
+			if (y == NULL || y->device != d->device ||
+			    y->n_syncing != 0 || y->n == 0)
+				continue;
+			y->n_syncing = y->n;
+			any = true;
+		}
+	if (!any)
+		return;
+	d->begun_tick = d->store->tick;
+	sync_fds_add(&fds, d->fd, SYNC_FS);
+	sync_start(&d->sync, d->store->opt.syncer, d, &fds,
+	    (struct waker){ on_disk_synced, d });
+}
+
+bool
+young_disk_ready(struct account *a)
+{
+	return errors_are_told() && disk_open(a);
+}
+
+void
+young_disk_haste(struct account *a)
+{
+	struct young_disk *d = disk_of(a->store, a->young->device);
+
+	if (d != NULL && !sync_busy(&d->sync))
+		disk_sync(d);
+}
+
+static bool
+disk_needed(const struct young_disk *d)
+{
+	for (size_t i = 0; i < ACCOUNT_BUCKETS; i++)
+		for (const struct account *a = d->store->accounts[i]; a != NULL;
+		     a = a->next)
+			if (a->young != NULL && a->young->device == d->device)
+				return true;
+	return false;
+}
+
+/*
+ * After a syncfs() that failed nothing is known of any file: each is compared
+ * with its bytes and synced by itself, a few at a time, and the account's
+ * messages aren't young any more until all are through.
+ */
+static void
+check_some(struct account *a)
+{
+	struct young *y = a->young;
+
+	for (int i = 0; i < CHECKED && y->n != 0; i++) {
+		struct young_range *r = &y->v[0];
+
+		if (a->db.h == NULL || a->db.in_txn ||
+		    young_check(a, r->first) != 0)
+			return;
+		if (r->first++ < r->last)
+			continue;
+		y->bytes -= r->bytes;
+		y->n--;
+		memmove(y->v, y->v + 1, y->n * sizeof(*y->v));
+	}
+	a->young_doubt = y->n != 0 || y->files != NULL;
+	if (!a->young_doubt)
+		young_free(a);
+}
+
+/* Keep no disk open for nothing: somebody may want to unmount it. */
+static void
+disks_tick(struct store *s)
+{
+	for (size_t i = 0; i < NELEMS(s->disks); i++) {
+		struct young_disk *d = s->disks[i];
+
+		if (d == NULL || sync_busy(&d->sync))
+			continue;
+		if (s->tick >= d->begun_tick + TICKS)
+			disk_sync(d);
+		if (!sync_busy(&d->sync) &&
+		    s->tick >= d->used_tick + LEFT_TICKS && !disk_needed(d))
+			disk_free(d);
+	}
+}
+
+void
+young_tick(struct store *s)
+{
+	for (size_t i = 0; i < ACCOUNT_BUCKETS; i++)
+		for (struct account *a = s->accounts[i]; a != NULL;
+		     a = a->next) {
+			if (a->young == NULL)
+				continue;
+			if (a->young_doubt)
+				check_some(a);
+			else
+				try_forget(a);
+		}
+	disks_tick(s);
+}
+
+void
+young_close(struct account *a)
+{
+	struct young *y = a->young;
+	const struct young_disk *d;
+
+	if (y == NULL)
+		return;
+	db_rollback(&a->db);
+	if (young_name_all(a, NULL) != 0)
+		young_failed(a, 0, young_mark(a), ERR_SYS);
+	d = disk_of(a->store, y->device);
+	y->n_syncing = y->n;
+	if (a->young_doubt || fsx_syncfs(d != NULL ? d->fd : a->root_fd) < 0 ||
+	    forget(a) != 0)
+		log_debug(
+		    "maildir: bytes stay in the database path=%s", a->path);
+	a->young_doubt = false;
+	young_free(a);
+}
+
+void
+young_stop(struct store *s)
+{
+	for (size_t i = 0; i < NELEMS(s->disks); i++)
+		if (s->disks[i] != NULL)
+			disk_free(s->disks[i]);
+}

@@ -1,0 +1,590 @@
+/*
+ * Messages whose files the disk may not have yet (maildir/young.h): what is
+ * waited for, and what becomes of them when a process or the power goes.
+ */
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/fsx.h"
+#include "base/mem.h"
+#include "maildir/internal.h"
+#include "maildir/scan.h"
+#include "maildir/young.h"
+#include "tests/crash/child.h"
+#include "tests/crash/order.h"
+#include "tests/crash/script.h"
+
+static int
+count_rows(struct fixture *f)
+{
+	sqlite3_stmt *s = NULL;
+	int n;
+
+	assert_int_equal(account_open(f->account, NULL), 0);
+	assert_int_equal(sqlite3_prepare_v2(f->account->db.h,
+			     "SELECT count(*) FROM young", -1, &s, NULL),
+	    SQLITE_OK);
+	assert_int_equal(sqlite3_step(s), SQLITE_ROW);
+	n = sqlite3_column_int(s, 0);
+	(void)sqlite3_finalize(s);
+	return n;
+}
+
+static void
+ticks(struct fixture *f, int n)
+{
+	while (n-- > 0)
+		(void)store_tick(f->store, 1, f->wall_ms);
+}
+
+static struct append *
+begin(struct fixture *f, const char *mailbox, const char *text)
+{
+	struct append *p;
+
+	assert_int_equal(
+	    append_begin(f->account, slice_str(mailbox), &p, NULL), 0);
+	assert_int_equal(
+	    append_message(p, 0, NULL, 0, 1, 1, f->wall_ms, NULL), 0);
+	assert_int_equal(append_write(p, slice_str(text), NULL), 0);
+	assert_int_equal(append_message_end(p, NULL), 0);
+	return p;
+}
+
+/* Up to where its log is being synced. */
+static struct append *
+begin_commit(struct fixture *f, const char *mailbox, const char *text)
+{
+	struct append *p = begin(f, mailbox, text);
+
+	hold_syncs(true);
+	assert_int_equal(
+	    step_append(f, p, (struct waker){ 0 }), STEP_WAIT_SYNC);
+	release_syncs(0);
+	assert_int_equal(
+	    step_append(f, p, (struct waker){ 0 }), STEP_WAIT_SYNC);
+	assert_int_equal(held_syncs(), 1);
+	return p;
+}
+
+static int
+end(struct fixture *f, struct append **p)
+{
+	uint32_t validity;
+	const uint32_t *uids;
+	size_t n;
+	int rc;
+
+	assert_int_equal(step_append(f, *p, (struct waker){ 0 }), STEP_DONE);
+	rc = append_result(*p, &validity, &uids, &n);
+	append_free(p);
+	return rc;
+}
+
+/* --- what is waited for --------------------------------------------------- */
+
+/* One wait for the disk; the file has its name only after that. */
+static void
+append_waits_for_the_log_alone(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	refresh(f, m);
+	forget_calls();
+	assert_int_equal(run_append(f, "INBOX", "text", 0, NULL, NULL), 0);
+	assert_int_equal(count_calls(CALL_SYNC, MAIL), 0);
+	assert_int_equal(count_calls(CALL_SYNC, DIR_OF_MAIL), 0);
+	assert_int_equal(count_calls(CALL_SYNC, WAL), 1);
+	assert_true(last_call(CALL_WRITE, MAIL) < first_call(CALL_WRITE, WAL));
+	assert_true(last_call(CALL_WRITE, WAL) < first_call(CALL_SYNC, WAL));
+	assert_true(first_call(CALL_SYNC, WAL) < first_call(CALL_RENAME, MAIL));
+	assert_listing(m, "1");
+	assert_int_equal(count_rows(f), 1);
+
+	/* the disk is synced before the bytes leave the database */
+	forget_calls();
+	ticks(f, 3);
+	assert_int_equal(count_calls(CALL_SYNC, DISK), 1);
+	assert_true(first_call(CALL_SYNC, DISK) < first_call(CALL_WRITE, WAL));
+	assert_int_equal(count_rows(f), 0);
+	assert_null(f->account->young);
+	forget_calls();
+	ticks(f, 20);
+	assert_int_equal(count_calls(CALL_SYNC, DISK), 0);
+	assert_null(f->store->disks[0]);
+	mailbox_close(&m);
+}
+
+/* One sync of the disk is for all accounts that it has. */
+static void
+accounts_share_a_sync(void **state)
+{
+	struct fixture *f = *state, g = *f;
+	char *path = mem_printf("%s/second", f->root);
+
+	g.path = path;
+	g.account = account_get(f->store, path, "");
+	assert_int_equal(run_append(f, "INBOX", "one", 0, NULL, NULL), 0);
+	assert_int_equal(run_append(&g, "INBOX", "two", 0, NULL, NULL), 0);
+	assert_int_equal(count_rows(f), 1);
+	assert_int_equal(count_rows(&g), 1);
+	forget_calls();
+	ticks(f, 3);
+	assert_int_equal(count_calls(CALL_SYNC, DISK), 1);
+	assert_int_equal(count_rows(f), 0);
+	assert_int_equal(count_rows(&g), 0);
+	account_release(&g.account);
+	free(path);
+}
+
+static void
+expect_synced_before(struct fixture *f, const char *text)
+{
+	forget_calls();
+	assert_int_equal(run_append(f, "INBOX", text, 0, NULL, NULL), 0);
+	assert_int_equal(count_calls(CALL_SYNC, MAIL), 1);
+	assert_int_equal(count_calls(CALL_SYNC, DIR_OF_MAIL), 1);
+	assert_true(
+	    first_call(CALL_SYNC, MAIL) < first_call(CALL_RENAME, MAIL));
+}
+
+/* What is large, or too much, or wanted so, is on the disk before the OK. */
+static void
+some_are_synced_before(void **state)
+{
+	struct fixture *f = *state;
+	char *large = mem_alloc(66000), *some = mem_alloc(60001);
+	unsigned n = 0;
+
+	memset(large, 'x', 65999);
+	large[65999] = '\0';
+	expect_synced_before(f, large);
+	assert_int_equal(count_rows(f), 0);
+
+	/* 4 MB of an account at a time, if the disk takes long */
+	memset(some, 'y', 60000);
+	some[60000] = '\0';
+	hold_disk_syncs(true);
+	do {
+		assert_int_equal(
+		    run_append(f, "INBOX", some, 0, NULL, NULL), 0);
+		n++;
+	} while (count_rows(f) == (int)n);
+	/* more than 1 MB waited for no tick */
+	assert_int_equal(held_syncs(), 1);
+	assert_true(n > 60 && n < 80);
+	hold_disk_syncs(false);
+	release_syncs(0);
+	ticks(f, 3);
+	assert_int_equal(count_rows(f), 0);
+
+	f->fsync_always = true;
+	fixture_reopen(f);
+	expect_synced_before(f, "x");
+	assert_int_equal(count_rows(f), 0);
+	free(large);
+	free(some);
+}
+
+/* Who closes the account leaves nothing behind. */
+static void
+closing_syncs(void **state)
+{
+	struct fixture *f = *state;
+	struct append *p;
+
+	assert_int_equal(run_append(f, "INBOX", "one", 0, NULL, NULL), 0);
+	p = begin_commit(f, "INBOX", "two");
+	forget_calls();
+	account_close_db(f->account);
+	assert_true(first_call(CALL_SYNC, WAL) < first_call(CALL_RENAME, MAIL));
+	assert_true(
+	    first_call(CALL_RENAME, MAIL) < first_call(CALL_SYNC, DISK));
+	assert_int_equal(count_rows(f), 0);
+	release_syncs(0);
+	hold_syncs(false);
+	assert_int_equal(end(f, &p), 0);
+	assert_int_equal(count_files(fixture_path(f, "cur")), 2);
+}
+
+/* --- others --------------------------------------------------------------- */
+
+/* A scan of this process waits; so does whoever renames the mailbox. */
+static void
+nobody_takes_it_for_missing(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m;
+	struct append *p;
+
+	assert_int_equal(create_now(f->account, SLICE("INBOX.t")), 0);
+	m = open_mailbox(f, "INBOX.t");
+	refresh(f, m);
+	p = begin_commit(f, "INBOX.t", "x");
+	hold_syncs(false);
+	scan_distrust(m);
+	assert_int_equal(count_files(fixture_path(f, ".t/cur")), 0);
+	refresh(f, m);
+	/* the scan has synced the log as well */
+	assert_int_equal(count_files(fixture_path(f, ".t/cur")), 1);
+	assert_listing(m, "1");
+	release_syncs(0);
+	assert_int_equal(end(f, &p), 0);
+
+	p = begin_commit(f, "INBOX.t", "y");
+	hold_syncs(false);
+	assert_int_equal(
+	    rename_now(f->account, SLICE("INBOX.t"), SLICE("INBOX.u")), 0);
+	assert_int_equal(count_files(fixture_path(f, ".u/cur")), 2);
+	release_syncs(0);
+	(void)end(f, &p);
+	mailbox_close(&m);
+	m = open_mailbox(f, "INBOX.u");
+	refresh(f, m);
+	assert_listing(m, "1 2");
+	mailbox_close(&m);
+}
+
+static void
+look_for_two(struct fixture *f)
+{
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	scan_distrust(m);
+	forget_calls();
+	refresh(f, m);
+	assert_listing(m, "1 2");
+	/* it wasn't sure of the log */
+	assert_true(first_call(CALL_SYNC, WAL) >= 0 &&
+	    first_call(CALL_SYNC, WAL) < first_call(CALL_RENAME, MAIL));
+	mailbox_close(&m);
+}
+
+/* Another process sees the message before its file has a name. */
+static void
+another_process_helps(void **state)
+{
+	struct fixture *f = *state;
+	struct append *p;
+
+	assert_int_equal(run_append(f, "INBOX", "one", 0, NULL, NULL), 0);
+	p = begin_commit(f, "INBOX", "two");
+	hold_syncs(false);
+	fixture_elsewhere(f, look_for_two);
+	assert_int_equal(count_files(fixture_path(f, "cur")), 2);
+	release_syncs(0);
+	/* its own rename finds nothing: so the message is taken back */
+	(void)end(f, &p);
+}
+
+/* Removed by another program while its bytes are still in the database. */
+static void
+removed_is_removed(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	uint32_t uid = 0;
+
+	assert_int_equal(run_append(f, "INBOX", "one", 0, NULL, &uid), 0);
+	assert_int_equal(unlink(fixture_path(f, message_path(m, uid))), 0);
+	refresh(f, m);
+	assert_listing(m, "");
+	assert_int_equal(run_append(f, "INBOX", "two", 0, NULL, &uid), 0);
+	assert_int_equal(run_remove(f, m, &uid, 1), 1);
+	mailbox_close(&m);
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	assert_listing(m, "");
+	assert_int_equal(count_files(fixture_path(f, "cur")), 0);
+	assert_int_equal(count_rows(f), 0);
+	mailbox_close(&m);
+}
+
+/* --- failures ------------------------------------------------------------- */
+
+static int failing;
+
+static int
+fail_rename(const char *call, const char *path)
+{
+	(void)path;
+	return strcmp(call, "rename") == 0 ? failing : 0;
+}
+
+static int
+fail_syncfs(const char *call, const char *path)
+{
+	(void)path;
+	return strcmp(call, "syncfs") == 0 ? failing : 0;
+}
+
+/* The directory takes no name any more: NO, and nothing stays. */
+static void
+failed_rename_is_no(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	refresh(f, m);
+	failing = ENOSPC;
+	fsx_set_fault(fail_rename);
+	assert_int_equal(run_append(f, "INBOX", "x", 0, NULL, NULL), ERR_SPACE);
+	fsx_set_fault(NULL);
+	refresh(f, m);
+	assert_listing(m, "");
+	assert_int_equal(count_files(fixture_path(f, "cur")), 0);
+	assert_int_equal(count_files(fixture_path(f, "tmp")), 0);
+	ticks(f, 3);
+	assert_int_equal(count_rows(f), 0);
+	mailbox_close(&m);
+}
+
+/* So is a sync of the log that fails. */
+static void
+failed_log_is_no(void **state)
+{
+	struct fixture *f = *state;
+	struct append *p;
+
+	assert_int_equal(run_append(f, "INBOX", "w", 0, NULL, NULL), 0);
+	p = begin_commit(f, "INBOX", "x");
+	release_syncs(EIO);
+	hold_syncs(false);
+	assert_int_equal(end(f, &p), ERR_SYS);
+	assert_int_equal(count_files(fixture_path(f, "cur")), 1);
+	assert_int_equal(count_files(fixture_path(f, "tmp")), 0);
+	assert_int_equal(run_append(f, "INBOX", "y", 0, NULL, NULL), 0);
+}
+
+/* After a sync of the disk that failed each file is looked at. */
+static void
+failed_disk_is_looked_at(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	uint32_t uid[12] = { 0 };
+	char *text;
+
+	for (size_t i = 0; i < NELEMS(uid); i++)
+		assert_int_equal(
+		    run_append(f, "INBOX", "text\n", 0, NULL, &uid[i]), 0);
+	refresh(f, m);
+	failing = EIO;
+	fsx_set_fault(fail_syncfs);
+	ticks(f, 1);
+	fsx_set_fault(NULL);
+	assert_int_equal(count_rows(f), NELEMS(uid));
+	/* what the kernel couldn't write it may have forgotten */
+	assert_int_equal(
+	    truncate(fixture_path(f, message_path(m, uid[3])), 2), 0);
+	expect_synced_before(f, "not young");
+	ticks(f, 1);
+	/* a few at a time */
+	assert_true(count_rows(f) > 0 && count_rows(f) < (int)NELEMS(uid));
+	ticks(f, 1);
+	assert_int_equal(count_rows(f), 0);
+	text = message_text(m, uid[3]);
+	assert_string_equal(text, "text\n");
+	free(text);
+	forget_calls();
+	assert_int_equal(run_append(f, "INBOX", "young", 0, NULL, NULL), 0);
+	assert_int_equal(count_calls(CALL_SYNC, MAIL), 0);
+	mailbox_close(&m);
+}
+
+/* --- a process, or the power, goes ---------------------------------------- */
+
+struct life {
+	struct fixture *f;
+	void (*live)(struct fixture *f);
+};
+
+/* It ends as if it was killed. */
+static void
+run_life(void *arg)
+{
+	const struct life *l = arg;
+
+	fixture_open(l->f);
+	l->live(l->f);
+	(void)fflush(NULL);
+	_exit(0);
+}
+
+static void
+lives(struct fixture *f, void (*live)(struct fixture *f))
+{
+	struct life l = { f, live };
+
+	assert_true(child_run(run_life, &l));
+}
+
+/* All that it wrote is of another boot. */
+static void
+age_boot(struct fixture *f)
+{
+	assert_int_equal(sqlite3_exec(f->account->db.h,
+			     "UPDATE young SET boot = 5; UPDATE meta SET value "
+			     "= 5 WHERE key = 'boot'",
+			     NULL, NULL, NULL),
+	    SQLITE_OK);
+}
+
+static void
+append_three(struct fixture *f)
+{
+	uint32_t uid = 0;
+
+	assert_int_equal(run_append(f, "INBOX", "one\n", 0, NULL, &uid), 0);
+	assert_int_equal(
+	    run_append(f, "INBOX", "two\n", MESSAGE_SEEN, NULL, &uid), 0);
+	assert_int_equal(run_append(f, "INBOX", "three\n", 0, NULL, &uid), 0);
+	assert_int_equal(uid, 3);
+	assert_int_equal(count_rows(f), 3);
+}
+
+/* The one that is being added isn't acknowledged, and may come. */
+static void
+append_half(struct fixture *f)
+{
+	assert_int_equal(run_append(f, "INBOX", "whole", 0, NULL, NULL), 0);
+	(void)begin_commit(f, "INBOX", "half");
+	assert_int_equal(count_files(fixture_path(f, "cur")), 1);
+}
+
+static void
+find_half(struct fixture *f)
+{
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	assert_int_equal(count_rows(f), 0);
+	refresh(f, m);
+	assert_listing(m, "1 2");
+	assert_int_equal(count_files(fixture_path(f, "tmp")), 0);
+}
+
+static void
+killed_before_its_name(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_close(f);
+	lives(f, append_half);
+	lives(f, find_half);
+	fixture_open(f);
+}
+
+static void
+expect_texts(struct fixture *f)
+{
+	static const char *const texts[] = { "one\n", "two\n", "three\n" };
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	assert_int_equal(count_rows(f), 0);
+	refresh(f, m);
+	assert_listing(m, "1 2:S 3");
+	for (uint32_t i = 0; i < NELEMS(texts); i++) {
+		char *text = message_text(m, i + 1);
+
+		assert_string_equal(text, texts[i]);
+		free(text);
+	}
+	assert_int_equal(count_files(fixture_path(f, "tmp")), 0);
+	assert_int_equal(count_files(fixture_path(f, "cur")), 3);
+}
+
+static void
+damage_files(struct fixture *f)
+{
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	char *path[3];
+
+	append_three(f);
+	refresh(f, m);
+	for (uint32_t i = 0; i < 3; i++)
+		path[i] = mem_strdup(fixture_path(f, message_path(m, i + 1)));
+	/* one is empty, one isn't there, one has its size but nothing in it */
+	assert_int_equal(truncate(path[0], 0), 0);
+	assert_int_equal(unlink(path[1]), 0);
+	assert_int_equal(truncate(path[2], 0), 0);
+	assert_int_equal(truncate(path[2], 6), 0);
+	age_boot(f);
+}
+
+/* What the disk doesn't have after a loss of power comes from the log. */
+static void
+power_goes(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_close(f);
+	lives(f, damage_files);
+	lives(f, expect_texts);
+	fixture_open(f);
+}
+
+static void
+remove_second(struct fixture *f)
+{
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	const uint32_t uid = 2;
+
+	append_three(f);
+	refresh(f, m);
+	assert_int_equal(run_remove(f, m, &uid, 1), 1);
+	assert_int_equal(count_rows(f), 3);
+	age_boot(f);
+}
+
+static void
+expect_first_and_third(struct fixture *f)
+{
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	refresh(f, m);
+	assert_listing(m, "1 3");
+	assert_int_equal(count_files(fixture_path(f, "cur")), 2);
+	assert_int_equal(count_rows(f), 0);
+}
+
+/* One that was expunged stays so. */
+static void
+expunged_stays_expunged(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_close(f);
+	lives(f, remove_second);
+	lives(f, expect_first_and_third);
+	fixture_open(f);
+}
+
+int
+main(void)
+{
+#define CASE(fn)                                                               \
+ cmocka_unit_test_setup_teardown(fn, order_setup, order_teardown)
+	const struct CMUnitTest tests[] = {
+		CASE(append_waits_for_the_log_alone),
+		CASE(accounts_share_a_sync),
+		CASE(some_are_synced_before),
+		CASE(closing_syncs),
+		CASE(nobody_takes_it_for_missing),
+		CASE(another_process_helps),
+		CASE(removed_is_removed),
+		CASE(failed_rename_is_no),
+		CASE(failed_log_is_no),
+		CASE(failed_disk_is_looked_at),
+		CASE(killed_before_its_name),
+		CASE(power_goes),
+		CASE(expunged_stays_expunged),
+	};
+
+	order_init();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
