@@ -149,6 +149,7 @@ static const char *const texts[DB_N_STATEMENTS] = {
     "INSERT OR REPLACE INTO young (key, boot, tmp, base, bytes) "
     "VALUES (?1, ?2, ?3, ?4, ?5)",
 [DB_YOUNG_GET] = "SELECT tmp FROM young WHERE key = ?1",
+[DB_YOUNG_KEYS] = "SELECT key FROM young WHERE key BETWEEN ?1 AND ?2",
 [DB_YOUNG_NEXT] =
     "SELECT y.key, y.boot, y.tmp, y.base, y.bytes, m.dir FROM young y "
     "LEFT JOIN mailbox m ON m.id = y.key >> 32 "

@@ -42,6 +42,7 @@ edit_join(struct edit *ed, struct mailbox *m, struct err *e)
 		.old_modseq_bound = m->modseq_bound,
 		.old_change = m->change,
 		.old_unsynced = m->unsynced,
+		.old_unsynced_told = m->unsynced_told,
 		.old_unsynced_change = m->unsynced_change,
 		.old_change_noted = m->change_noted };
 	ed->n = m->head->n_chunks;
@@ -131,6 +132,7 @@ edit_set(struct edit *ed, size_t at, uint32_t i, uint64_t place,
 	    !(place & PLACE_ODD))
 		return;
 	c = own(ed, at);
+	ed->more = true;
 	ed->n_new +=
 	    ((place & PLACE_NEW) != 0) - ((c->place[i] & PLACE_NEW) != 0);
 	if (c->m[i].flags != flags || c->m[i].keywords != keywords) {
@@ -149,6 +151,7 @@ edit_remove(struct edit *ed, size_t at, uint32_t i)
 	struct chunk *c = own(ed, at);
 	struct slice base = chunk_base(c, i);
 
+	ed->more = true;
 	if (ed->n_gone == ed->cap_gone) {
 		ed->cap_gone = ed->cap_gone * 2 + 16;
 		ed->gone = mem_realloc(ed->gone, ed->cap_gone, sizeof(*g));
@@ -441,6 +444,7 @@ int
 edit_write(struct edit *ed, struct err *e)
 {
 	struct mailbox *m = ed->m;
+	bool was_told = m->unsynced && m->unsynced_told;
 	int rc;
 
 	if (is_empty(ed))
@@ -464,6 +468,7 @@ edit_write(struct edit *ed, struct err *e)
 	}
 	if (ed->modseq_used && (rc = note_change(m, e)) != 0)
 		return rc;
+	m->unsynced_told = m->unsynced && (was_told || ed->more);
 	return mailbox_row_write(m, e);
 }
 
@@ -490,6 +495,7 @@ edit_cancel(struct edit *ed)
 		m->modseq_bound = ed->old_modseq_bound;
 		m->change = ed->old_change;
 		m->unsynced = ed->old_unsynced;
+		m->unsynced_told = ed->old_unsynced_told;
 		m->unsynced_change = ed->old_unsynced_change;
 		m->change_noted = ed->old_change_noted;
 	}

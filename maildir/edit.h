@@ -24,7 +24,7 @@ struct edit {
 	/* what the mailbox had, until the commit */
 	uint32_t old_uidnext;
 	uint64_t old_modseq, old_modseq_bound, old_change, old_unsynced_change;
-	bool old_unsynced, old_change_noted, written;
+	bool old_unsynced, old_unsynced_told, old_change_noted, written;
 	struct chunk **v; /* references */
 	size_t n, cap;
 	uint32_t merged; /* first of a chunk that went into another; 0: none */
@@ -32,6 +32,7 @@ struct edit {
 	uint32_t added_from; /* the least UID of edit_append(); 0: none */
 	uint64_t modseq;     /* of what this edit changes */
 	bool modseq_used, changed;
+	bool more; /* than messages that were added */
 	struct edit_gone *gone;
 	size_t n_gone, cap_gone;
 	size_t n_keywords, n_sets; /* at begin */

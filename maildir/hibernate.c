@@ -29,10 +29,10 @@ may_sleep(const struct mailbox *m)
 
 	if (m->asleep || m->gone || m->head == NULL || m->scan != NULL ||
 	    m->unsynced || m->meta_dirty || m->n_suspects != 0 ||
-	    m->durable_uidnext < m->head->uidnext || m->pop3_jobs != NULL ||
-	    sync_busy(&m->pop3_sync) || m->imported.check != NULL ||
-	    m->imported.finish != NULL || m->imported.renaming != NULL ||
-	    m->account->db.in_txn)
+	    m->n_unnamed != 0 || m->durable_uidnext < m->head->uidnext ||
+	    m->pop3_jobs != NULL || sync_busy(&m->pop3_sync) ||
+	    m->imported.check != NULL || m->imported.finish != NULL ||
+	    m->imported.renaming != NULL || m->account->db.in_txn)
 		return false;
 	for (struct mailbox_listener *l = m->listeners; l != NULL;
 	     l = l->next) {

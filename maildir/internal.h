@@ -230,6 +230,7 @@ struct mailbox {
 	/* A commit must be durable before the next OK: the one that made this
 	 * change.  So it stays until a sync that took it along has ended. */
 	bool unsynced;
+	bool unsynced_told; /* and more is in it than messages not yet shown */
 	uint64_t unsynced_change;
 	bool change_noted;   /* account_note_change(), durably or soon */
 	uint32_t n_new;	     /* messages in new/, or UINT32_MAX: not counted */
@@ -246,6 +247,9 @@ struct mailbox {
 	uint32_t *suspects; /* missing in the last reading, ascending */
 	size_t n_suspects;
 	int64_t suspects_mtime[2];
+	/* others' messages whose files may have no name yet, see young.h */
+	uint32_t *unnamed;
+	size_t n_unnamed;
 	struct mailbox_listener *listeners;
 
 	struct imported imported;

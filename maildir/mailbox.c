@@ -135,6 +135,7 @@ mailbox_dispose(struct mailbox *m)
 	index_free(&m->index);
 	keywords_fini(m);
 	free(m->suspects);
+	free(m->unnamed);
 	pool_free(m->name);
 	pool_free(m->dir);
 	m->magic = 0;
@@ -219,7 +220,7 @@ same_view(const struct view *a, const struct view *b)
 void
 mailbox_set_unsynced(struct mailbox *m)
 {
-	m->unsynced = true;
+	m->unsynced = m->unsynced_told = true;
 	m->unsynced_change = m->change;
 }
 

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "maildir/edit.h"
 #include "maildir/import.h"
+#include "maildir/young.h"
 
 #define KEY_UIDS UINT32_MAX
 
@@ -187,6 +188,7 @@ mailbox_reload(struct mailbox *m, struct err *e)
 	sqlite3_stmt *s = db_stmt(db, DB_MAILBOX_GET);
 	uint64_t n_keywords, n_sets;
 	uint32_t validity = m->uidvalidity;
+	uint32_t from = m->known && m->change != 0 ? m->uidnext : 0;
 	int rc;
 
 	db_bind_i64(s, 1, m->id);
@@ -211,6 +213,8 @@ mailbox_reload(struct mailbox *m, struct err *e)
 		0 ||
 	    (rc = reload_messages(m, e)) != 0)
 		m->change = 0; /* what memory has fits nothing any more */
+	else
+		young_look_for(m, from);
 	return rc;
 }
 

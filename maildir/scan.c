@@ -129,11 +129,14 @@ watch_dirs(struct mailbox *m)
 	return 0;
 }
 
-/* Whether all that memory has may be shown. */
+/* Whether all that memory has may be shown, or will be by somebody else. */
 static bool
 is_durable(const struct mailbox *m)
 {
-	return !m->unsynced && m->durable_uidnext >= m->head->uidnext;
+	uint32_t from = m->durable_uidnext, to = m->head->uidnext;
+
+	return young_all_wait(m, from, to) &&
+	    (!m->unsynced || (from < to && !m->unsynced_told));
 }
 
 /* 0: nothing to be done; 1: m->scan has been made; else ERR_*. */
@@ -160,7 +163,7 @@ begin(struct mailbox *m, bool move_new, int64_t wall_ms)
 		need[d] = needs(&m->dirs[d], &st[d]);
 	}
 	if (need[0] == NEED_NOTHING && need[1] == NEED_NOTHING &&
-	    !(move_new && m->n_new != 0) && is_durable(m))
+	    !(move_new && m->n_new != 0) && m->n_unnamed == 0 && is_durable(m))
 		return 0;
 	m->scan = s = MEM_NEW(struct scan);
 	s->move_new = move_new;

@@ -149,12 +149,14 @@ judge(struct look *l, struct scan *s)
 	for (size_t k = 0; k < l->n; k++) {
 		uint32_t uid = l->absent[k].uid;
 
+		if (young_help(m, uid))
+			continue;
 		if (!l->absent[k].renamed &&
 		    !scan_has_uid(s->heard, s->n_heard, uid) &&
 		    (sure ||
 			(still &&
 			    scan_has_uid(m->suspects, m->n_suspects, uid))) &&
-		    edit_find(&l->ed, uid, &at, &i) && !young_help(m, uid))
+		    edit_find(&l->ed, uid, &at, &i))
 			edit_remove(&l->ed, at, i);
 		else
 			scan_add_uid(

@@ -345,6 +345,11 @@ scan_step_take(struct mailbox *m, struct scan *s, int64_t wall_ms)
 		doubt_absent(m, s, &s->absent[i]);
 	for (size_t i = 0; i < m->n_suspects; i++)
 		scan_add_doubt(s, m->suspects[i]);
+	for (size_t i = 0; i < m->n_unnamed; i++)
+		scan_add_doubt(s, m->unnamed[i]);
+	free(m->unnamed);
+	m->unnamed = NULL;
+	m->n_unnamed = 0;
 	if (s->read[0] || s->read[1])
 		doubt_unseen(m, s);
 	if (s->n_doubts != 0 && !s->settled) {

@@ -183,11 +183,16 @@ file_done(struct account *a, int rc)
 static int
 place(const struct young_file *f)
 {
+	struct stat st;
+
 	if (f->cur_fd < 0)
 		return err_of_errno(f->error);
-	return fsx_rename_new(f->tmp_fd, f->tmp, f->cur_fd, f->name) < 0
-	    ? err_of_errno(errno)
-	    : 0;
+	if (fsx_rename_new(f->tmp_fd, f->tmp, f->cur_fd, f->name) == 0)
+		return 0;
+	/* another process may have done it: young_help() */
+	if (errno == ENOENT && fsx_stat(f->cur_fd, f->name, &st) == 0)
+		return 0;
+	return err_of_errno(errno);
 }
 
 uint64_t
@@ -266,6 +271,19 @@ young_waits(const struct mailbox *m, uint32_t uid)
 		if (f->key == key)
 			return true;
 	return false;
+}
+
+bool
+young_all_wait(const struct mailbox *m, uint32_t from, uint32_t to)
+{
+	const struct young *y = m->account->young;
+	uint32_t n = 0;
+
+	if (y == NULL)
+		return from >= to;
+	for (const struct young_file *f = y->files; f != NULL; f = f->next)
+		n += f->key >= chunk_key(m, from) && f->key < chunk_key(m, to);
+	return from + n >= to;
 }
 
 bool

@@ -69,6 +69,9 @@ void young_settled(struct account *a, uint64_t mark);
 
 /* Whether the file of a message that isn't in cur/ has yet to come there. */
 bool young_waits(const struct mailbox *m, uint32_t uid);
+/* Whether that is so of all from one UID up to before another: who brings them
+ * sees to their sync. */
+bool young_all_wait(const struct mailbox *m, uint32_t from, uint32_t to);
 /* Whether such a message was put there, and got its name, by this process. */
 bool young_placed(const struct account *a, int64_t key);
 
@@ -81,6 +84,9 @@ void young_stop(struct store *s);
 
 /* --- young_recover.c ------------------------------------------------------ */
 
+/* Messages from that UID on were read for the first time: have a scan look for
+ * the files of those that are another process's and young. */
+void young_look_for(struct mailbox *m, uint32_t from);
 /*
  * Within a transaction, of a message whose file isn't in cur/: if another
  * process is about to give it its name, or has died before, it gets it now.

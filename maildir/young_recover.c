@@ -329,6 +329,26 @@ young_recover(struct account *a, struct err *e)
 /* --- of another process ----------------------------------------------------
  */
 
+void
+young_look_for(struct mailbox *m, uint32_t from)
+{
+	sqlite3_stmt *s = db_stmt(&m->account->db, DB_YOUNG_KEYS);
+
+	db_bind_i64(s, 1, chunk_key(m, from));
+	db_bind_i64(s, 2, chunk_key(m, UINT32_MAX));
+	while (db_step(&m->account->db, s, NULL) == 1) {
+		int64_t key = sqlite3_column_int64(s, 0);
+
+		if (young_placed(m->account, key) ||
+		    young_waits(m, (uint32_t)key))
+			continue;
+		m->unnamed = mem_realloc(
+		    m->unnamed, m->n_unnamed + 1, sizeof(*m->unnamed));
+		m->unnamed[m->n_unnamed++] = (uint32_t)key;
+	}
+	(void)sqlite3_reset(s);
+}
+
 static bool
 log_durable(struct account *a)
 {
