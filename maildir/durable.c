@@ -196,6 +196,8 @@ start_round(struct account *a, struct sync_round *r)
 	fill(r, &fds);
 	r->young_from = a->young_marked;
 	r->young_to = a->young_marked = young_mark(a);
+	if (rc == 0)
+		young_name_after(a, r->young_from, r->young_to, &fds);
 	/* mailboxes may go while it is under way */
 	r->n_dirs = 0;
 	if (rc != 0 && r->begun)

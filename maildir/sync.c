@@ -14,6 +14,7 @@ struct sync_part {
 	struct sync_run *run;
 	int fd;
 	enum sync_how how;
+	bool then; /* run->then follows */
 };
 
 /* What the syncer works on; it outlives the struct sync if that is gone. */
@@ -25,6 +26,7 @@ struct sync_run {
 	int (*call)(void *arg);
 	void (*drop)(void *arg);
 	void *arg;
+	struct sync_then then;
 	int n;
 	struct sync_part part[];
 };
@@ -47,6 +49,8 @@ finish(struct sync_run *run)
 	for (int i = 0; i < run->n; i++)
 		if (run->part[i].fd >= 0)
 			(void)close(run->part[i].fd);
+	if (run->then.end != NULL)
+		run->then.end(run->then.arg);
 	if (s != NULL) {
 		s->run = NULL;
 		s->done = true;
@@ -91,7 +95,11 @@ run_part(struct sync_job *job)
 		rc = fsx_syncfs(part->fd);
 		break;
 	}
-	return rc < 0 ? errno : 0;
+	if (rc < 0)
+		return errno;
+	if (part->then)
+		part->run->then.run(part->run->then.arg);
+	return 0;
 }
 
 static struct sync_run *
@@ -141,6 +149,8 @@ submit_all(struct sync_run *run, struct syncer *syncer, const void *owner)
 static void
 add_parts(struct sync_run *run, const struct sync_fds *fds)
 {
+	if (fds->then.run != NULL)
+		run->then = fds->then;
 	for (int i = 0; i < fds->n; i++) {
 		struct sync_part *part = &run->part[run->n];
 
@@ -150,6 +160,7 @@ add_parts(struct sync_run *run, const struct sync_fds *fds)
 			break;
 		}
 		part->how = fds->how[i];
+		part->then = i == 0 && fds->then.run != NULL;
 		run->n++;
 	}
 }

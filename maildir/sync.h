@@ -33,11 +33,20 @@ enum sync_how {
 
 enum { SYNC_FDS_MAX = 32 };
 
+/* What the thread that syncs the first of them goes on with, if that went well;
+ * end is called in any case, when all are done, by whoever started them. */
+struct sync_then {
+	void (*run)(void *arg);
+	void (*end)(void *arg);
+	void *arg;
+};
+
 struct sync_fds {
 	int fd[SYNC_FDS_MAX];
 	enum sync_how how[SYNC_FDS_MAX];
 	int n;
 	unsigned epoch, root_changes; /* account_sync_fds() */
+	struct sync_then then;	      /* or zero */
 };
 
 /* fd -1: nothing to sync. */

@@ -19,6 +19,9 @@ enum {
 struct young_file {
 	struct young_file *next; /* of those that wait, in their order */
 	bool waits, left;
+	unsigned naming; /* threads that may be giving it its name */
+	bool named;	 /* one of them has tried, and said: */
+	int named_error; /* 0 or errno */
 	uint64_t seq;
 	int64_t key;
 	int tmp_fd, cur_fd; /* -1: error */
@@ -126,6 +129,14 @@ file_free(struct young_file *f)
 	free(f);
 }
 
+/* Nobody needs it any more, perhaps. */
+static void
+file_end(struct young_file *f)
+{
+	if (f->left && !f->waits && f->naming == 0)
+		file_free(f);
+}
+
 void
 young_leave(struct young_file **pf)
 {
@@ -135,8 +146,7 @@ young_leave(struct young_file **pf)
 	if (f == NULL)
 		return;
 	f->left = true;
-	if (!f->waits)
-		file_free(f);
+	file_end(f);
 }
 
 /* The range that it continues, or a new one; those that are being synced
@@ -176,23 +186,84 @@ file_done(struct account *a, int rc)
 	y->named = f->seq;
 	/* its row is there in any case, and goes with the others */
 	add_range(y, f->key, f->size);
-	if (f->left)
-		file_free(f);
+	file_end(f);
+}
+
+/* 0 or errno. */
+static int
+give_name(const struct young_file *f)
+{
+	if (f->cur_fd < 0)
+		return f->error;
+	/*
+	 * If it isn't in tmp/ any more, it has been there: a thread or another
+	 * process (young_help()) gave it its name, and somebody may have
+	 * flagged or expunged it by now.
+	 */
+	if (fsx_rename_new(f->tmp_fd, f->tmp, f->cur_fd, f->name) < 0 &&
+	    errno != ENOENT)
+		return errno;
+	return 0;
 }
 
 static int
 place(const struct young_file *f)
 {
-	struct stat st;
+	int error = f->naming == 0 && f->named ? f->named_error : give_name(f);
 
-	if (f->cur_fd < 0)
-		return err_of_errno(f->error);
-	if (fsx_rename_new(f->tmp_fd, f->tmp, f->cur_fd, f->name) == 0)
-		return 0;
-	/* another process may have done it: young_help() */
-	if (errno == ENOENT && fsx_stat(f->cur_fd, f->name, &st) == 0)
-		return 0;
-	return err_of_errno(errno);
+	return error != 0 ? err_of_errno(error) : 0;
+}
+
+/* Files that the thread of a sync gives their names. */
+struct naming {
+	size_t n;
+	struct young_file *v[];
+};
+
+static void
+naming_run(void *arg)
+{
+	struct naming *nm = arg;
+
+	for (size_t i = 0; i < nm->n; i++) {
+		nm->v[i]->named_error = give_name(nm->v[i]);
+		nm->v[i]->named = true;
+	}
+}
+
+static void
+naming_end(void *arg)
+{
+	struct naming *nm = arg;
+
+	for (size_t i = 0; i < nm->n; i++) {
+		nm->v[i]->naming--;
+		file_end(nm->v[i]);
+	}
+	free(nm);
+}
+
+void
+young_name_after(
+    struct account *a, uint64_t from, uint64_t mark, struct sync_fds *fds)
+{
+	struct young_file *f = a->young != NULL ? a->young->files : NULL;
+	struct naming *nm;
+	size_t n = 0;
+
+	while (f != NULL && f->seq <= from)
+		f = f->next;
+	for (const struct young_file *k = f; k != NULL && k->seq <= mark;
+	     k = k->next)
+		n++;
+	if (n == 0 || fds->n == 0)
+		return;
+	nm = mem_zalloc(1, sizeof(*nm) + n * sizeof(struct young_file *));
+	for (; f != NULL && f->seq <= mark; f = f->next) {
+		f->naming++;
+		nm->v[nm->n++] = f;
+	}
+	fds->then = (struct sync_then){ naming_run, naming_end, nm };
 }
 
 uint64_t

@@ -54,6 +54,9 @@ void young_leave(struct young_file **f);
 /* A sync of the log that is about to begin will have taken along all up to
  * this; handed to young_synced() when it has ended well. */
 uint64_t young_mark(const struct account *a);
+/* Have its thread give the files after from, up to mark, their names. */
+void young_name_after(struct account *a, uint64_t from, uint64_t mark,
+    struct sync_fds *fds);
 void young_synced(struct account *a, uint64_t mark);
 /* It failed: none of the files after from, up to mark, gets a name. */
 void young_failed(struct account *a, uint64_t from, uint64_t mark, int rc);

@@ -257,11 +257,14 @@ static void
 look_for_two(struct fixture *f)
 {
 	struct mailbox *m = open_mailbox(f, "INBOX");
+	const uint32_t second = 2;
 
 	scan_distrust(m);
 	forget_calls();
 	refresh(f, m);
 	assert_listing(m, "1 2");
+	assert_int_equal(
+	    run_flags(f, m, &second, 1, FLAGS_ADD, MESSAGE_SEEN, NULL), 0);
 	/* it wasn't sure of the log */
 	assert_true(first_call(CALL_SYNC, WAL) >= 0 &&
 	    first_call(CALL_SYNC, WAL) < first_call(CALL_RENAME, MAIL));
