@@ -46,16 +46,6 @@ to_master(void *arg, enum log_level level, const char *ident, const char *line)
 		peer_send(child_log.master, &m);
 }
 
-#ifdef WITH_SANITIZERS
-
-/* They report of these signals themselves. */
-static void
-keep_last_words(void)
-{
-}
-
-#else
-
 static void
 on_fatal(int sig)
 {
@@ -65,12 +55,22 @@ on_fatal(int sig)
 	(void)raise(sig);
 }
 
+/* Sanitizers report of most of them themselves. */
+static const int fatal[] = {
+	SIGABRT,
+#ifndef WITH_SANITIZERS
+	SIGBUS,
+	SIGFPE,
+	SIGILL,
+	SIGSEGV,
+#endif
+};
+
 /* Lines that wait are sent when the process ends by a fault of its own: they
  * say who was here. */
 static void
 keep_last_words(void)
 {
-	static const int fatal[] = { SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV };
 	struct sigaction act = { .sa_handler = on_fatal,
 		.sa_flags = (int)SA_RESETHAND };
 
@@ -78,8 +78,6 @@ keep_last_words(void)
 	for (size_t i = 0; i < NELEMS(fatal); i++)
 		(void)sigaction(fatal[i], &act, NULL);
 }
-
-#endif
 
 void
 child_log_to(struct peer *p)
