@@ -24,7 +24,8 @@ struct change_job {
 	size_t n;
 	bool fill; /* dir is there, and is to become a mailbox */
 	bool on;
-	bool settle; /* young messages, first */
+	bool settle;	/* young messages, first */
+	bool unsettled; /* that failed */
 	uint64_t young_mark;
 	bool made;	 /* dir was made */
 	struct acl *acl; /* to be written */

@@ -38,6 +38,7 @@ struct append_file {
 	bool dated, made;
 	bool young; /* it needn't be synced if it is on that device */
 	uint64_t device;
+	unsigned errors; /* young_errors() by then */
 	int64_t internal_ms;
 	struct stat st;
 };
@@ -112,6 +113,7 @@ start_file(struct append *p, struct waker waker)
 	f->dated = msg->dated;
 	f->internal_ms = msg->internal_ms;
 	f->young = young_may(p->m->account, f->bytes.n);
+	f->errors = young_errors(p->m->account);
 	f->device = f->young ? young_device(p->m->account) : 0;
 	p->file = f;
 	sync_call(&p->sync, p->m->account->store->opt.syncer, p->m->account,
@@ -135,6 +137,7 @@ step_write_file(struct append *p, struct waker waker)
 	msg->made = f->made;
 	msg->young = f->young;
 	if (f->young) {
+		p->young_errors = f->errors;
 		p->out = f->bytes;
 		buf_init(&f->bytes, 0);
 	}
@@ -333,6 +336,10 @@ apply(struct group_member *g, struct edit *ed)
 		if (!p->v[i].young)
 			rc = move_into_place(p, &p->v[i]);
 	}
+	/* the database may be another one since the file was written */
+	if (rc == 0 && p->v[0].young &&
+	    (!p->m->account->db.wal || p->m->account->in_memory))
+		rc = ERR_TEMPORARY;
 	if (rc == 0 && p->v[0].young)
 		rc = young_put(p->m, ed->uidnext, p->v[0].tmp, p->v[0].base,
 		    buf_slice(&p->out), NULL);
@@ -355,7 +362,7 @@ on_commit(struct group_member *g)
 	buf_init(&name, 1024);
 	put_final(&name, msg);
 	p->young = young_committed(p->m, msg->uid, p->tmp_fd, msg->tmp,
-	    buf_cstr(&name), (size_t)msg->file_size);
+	    buf_cstr(&name), (size_t)msg->file_size, p->young_errors);
 	buf_fini(&name);
 	p->tmp_fd = -1;
 	msg->made = false;

@@ -66,8 +66,9 @@ struct append {
 	struct sync sync;
 	struct append_file *file;
 	struct young_file *young; /* committed */
-	int64_t intent;		  /* 0: none */
-	struct durable durable;	  /* of the intent */
+	unsigned young_errors;
+	int64_t intent;		/* 0: none */
+	struct durable durable; /* of the intent */
 	struct group_member group;
 	int64_t busy_since_ms;
 	uint32_t *uids;

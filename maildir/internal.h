@@ -65,6 +65,7 @@ struct store {
 	struct buf name;	       /* of the message's file at hand */
 	uint64_t unique;	       /* counter for file names */
 	struct young_disk *disks[8];   /* that are synced for young.h */
+	unsigned young_errors;	       /* their syncs that failed */
 	uint64_t tick;
 	int64_t now_ms, wall_ms; /* as last handed in */
 };

@@ -462,8 +462,14 @@ carry_out(struct account *a, struct err *e)
 		    : 0;
 	if (intents == 1)
 		rc = intent_redo(a, e);
-	if (young != 0 && rc == 0)
-		rc = young_recover(a, e);
+	/* those of this boot can wait: nothing looks for them */
+	if (young != 0 && rc == 0 && (rc = young_recover(a, e)) != 0 &&
+	    young == 1) {
+		log_warn("maildir: bytes of messages stay in the database "
+			 "path=%s",
+		    a->path);
+		rc = 0;
+	}
 	if (lock_file(a, F_RDLCK) < 0 && rc == 0)
 		rc = err_sys(e, "lock " LOCK_NAME);
 	return rc;

@@ -82,7 +82,7 @@ young_of(struct account *a)
 
 struct young_file *
 young_committed(struct mailbox *m, uint32_t uid, int tmp_fd, const char *tmp,
-    const char *name, size_t size)
+    const char *name, size_t size, unsigned errors)
 {
 	struct young *y = young_of(m->account);
 	struct young_file *f = MEM_NEW(struct young_file);
@@ -101,7 +101,15 @@ young_committed(struct mailbox *m, uint32_t uid, int tmp_fd, const char *tmp,
 	*y->end = f;
 	y->end = &f->next;
 	y->bytes += size;
+	if (errors != m->account->store->young_errors)
+		young_doubt(m->account);
 	return f;
+}
+
+unsigned
+young_errors(const struct account *a)
+{
+	return a->store->young_errors;
 }
 
 int
@@ -170,23 +178,36 @@ add_range(struct young *y, int64_t key, size_t bytes)
 	y->v[y->n++] = (struct young_range){ key, key, bytes };
 }
 
-/* The first of those that wait is through. */
+/* One of those that wait is through. */
 static void
-file_done(struct account *a, int rc)
+file_done(struct account *a, struct young_file **at, int rc)
 {
 	struct young *y = a->young;
-	struct young_file *f = y->files;
+	struct young_file *f = *at;
 
-	y->files = f->next;
-	if (y->files == NULL)
-		y->end = &y->files;
+	*at = f->next;
+	if (f->next == NULL)
+		y->end = at;
 	f->next = NULL;
 	f->waits = false;
 	f->result = rc;
-	y->named = f->seq;
+	if (y->named < f->seq)
+		y->named = f->seq;
 	/* its row is there in any case, and goes with the others */
 	add_range(y, f->key, f->size);
 	file_end(f);
+}
+
+/* Whether tmp is but another name of it: where no file system renames without
+ * replacing, that is done by a link. */
+static bool
+is_linked(const struct young_file *f)
+{
+	struct stat a, b;
+
+	return fsx_stat(f->tmp_fd, f->tmp, &a) == 0 &&
+	    fsx_stat(f->cur_fd, f->name, &b) == 0 && a.st_dev == b.st_dev &&
+	    a.st_ino == b.st_ino;
 }
 
 /* 0 or errno. */
@@ -195,15 +216,18 @@ give_name(const struct young_file *f)
 {
 	if (f->cur_fd < 0)
 		return f->error;
+	if (fsx_rename_new(f->tmp_fd, f->tmp, f->cur_fd, f->name) == 0)
+		return 0;
+	if (errno == EEXIST && is_linked(f)) {
+		(void)!fsx_unlink(f->tmp_fd, f->tmp);
+		return 0;
+	}
 	/*
 	 * If it isn't in tmp/ any more, it has been there: a thread or another
 	 * process (young_help()) gave it its name, and somebody may have
 	 * flagged or expunged it by now.
 	 */
-	if (fsx_rename_new(f->tmp_fd, f->tmp, f->cur_fd, f->name) < 0 &&
-	    errno != ENOENT)
-		return errno;
-	return 0;
+	return errno == ENOENT ? 0 : errno;
 }
 
 static int
@@ -278,7 +302,7 @@ young_synced(struct account *a, uint64_t mark)
 	struct young *y = a->young;
 
 	while (y != NULL && y->files != NULL && y->files->seq <= mark)
-		file_done(a, place(y->files));
+		file_done(a, &y->files, place(y->files));
 	if (y != NULL && y->bytes > BYTES_HASTE)
 		young_disk_haste(a);
 }
@@ -286,11 +310,29 @@ young_synced(struct account *a, uint64_t mark)
 void
 young_failed(struct account *a, uint64_t from, uint64_t mark, int rc)
 {
-	struct young *y = a->young;
+	struct young_file **at = a->young != NULL ? &a->young->files : NULL;
 
-	/* those of rounds before would have had their end before this one */
-	while (y != NULL && y->files != NULL && y->files->seq <= mark)
-		file_done(a, y->files->seq > from ? rc : ERR_SYS);
+	/* those of a round before wait for its end */
+	while (at != NULL && *at != NULL && (*at)->seq <= mark)
+		if ((*at)->seq > from)
+			file_done(a, at, rc);
+		else
+			at = &(*at)->next;
+}
+
+int
+young_sync_log(struct account *a)
+{
+	if (a->wal_fd < 0)
+		a->wal_fd = fsx_open_change(a->root_fd, WAL_NAME);
+	if (a->wal_failed || a->wal_fd < 0)
+		return ERR_SYS;
+	if (fsx_fdatasync(a->wal_fd) == 0)
+		return 0;
+	/* nobody else is told */
+	a->wal_failed = true;
+	a->sync_epoch++;
+	return ERR_SYS;
 }
 
 int
@@ -298,8 +340,8 @@ young_name_all(struct account *a, struct err *e)
 {
 	if (a->young->files == NULL)
 		return 0;
-	if (a->wal_fd < 0 || fsx_fdatasync(a->wal_fd) < 0)
-		return err_sys(e, "sync " WAL_NAME);
+	if (young_sync_log(a) != 0)
+		return err_set(e, ERR_SYS, "sync " WAL_NAME);
 	young_synced(a, young_mark(a));
 	return 0;
 }
@@ -311,8 +353,11 @@ young_settle(struct account *a, struct err *e)
 
 	if (rc != 0 || a->young == NULL || a->young->named <= a->young->settled)
 		return rc;
-	if (fsx_syncfs(a->root_fd) < 0)
-		return err_sys(e, "sync %s", a->path);
+	if (fsx_syncfs(a->root_fd) < 0) {
+		rc = err_sys(e, "sync %s", a->path);
+		young_doubt(a);
+		return rc;
+	}
 	a->young->settled = a->young->named;
 	return 0;
 }
@@ -324,9 +369,11 @@ young_settle_mark(const struct account *a)
 }
 
 void
-young_settled(struct account *a, uint64_t mark)
+young_settled(struct account *a, uint64_t mark, bool failed)
 {
-	if (a->young != NULL && a->young->settled < mark)
+	if (failed)
+		young_doubt(a);
+	else if (a->young != NULL && a->young->settled < mark)
 		a->young->settled = mark;
 }
 

@@ -28,6 +28,9 @@ struct young_file;
 /* Whether a message of n bytes may be young; false as well if memory of the
  * disk's errors can't be kept.  To be asked before its file is written. */
 bool young_may(struct account *a, size_t n);
+/* How many syncs of disks have failed so far: asked with young_may(), and
+ * handed to young_committed(). */
+unsigned young_errors(const struct account *a);
 /* The device that its file must be on. */
 uint64_t young_device(const struct account *a);
 
@@ -43,7 +46,7 @@ int young_put(struct mailbox *m, uint32_t uid, const char *tmp,
  * ended.  size: of the file.
  */
 struct young_file *young_committed(struct mailbox *m, uint32_t uid, int tmp_fd,
-    const char *tmp, const char *name, size_t size) MUST_USE;
+    const char *tmp, const char *name, size_t size, unsigned errors) MUST_USE;
 /* ERR_* if it couldn't get it; to be asked when the sync has ended. */
 int young_result(const struct young_file *f);
 /* Remove it, under whatever name it has: the sync failed. */
@@ -55,8 +58,8 @@ void young_leave(struct young_file **f);
  * this; handed to young_synced() when it has ended well. */
 uint64_t young_mark(const struct account *a);
 /* Have its thread give the files after from, up to mark, their names. */
-void young_name_after(struct account *a, uint64_t from, uint64_t mark,
-    struct sync_fds *fds);
+void young_name_after(
+    struct account *a, uint64_t from, uint64_t mark, struct sync_fds *fds);
 void young_synced(struct account *a, uint64_t mark);
 /* It failed: none of the files after from, up to mark, gets a name. */
 void young_failed(struct account *a, uint64_t from, uint64_t mark, int rc);
@@ -68,7 +71,7 @@ void young_failed(struct account *a, uint64_t from, uint64_t mark, int rc);
  */
 int young_settle(struct account *a, struct err *e) MUST_USE;
 uint64_t young_settle_mark(const struct account *a);
-void young_settled(struct account *a, uint64_t mark);
+void young_settled(struct account *a, uint64_t mark, bool failed);
 
 /* Whether the file of a message that isn't in cur/ has yet to come there. */
 bool young_waits(const struct mailbox *m, uint32_t uid);

@@ -15,7 +15,8 @@
 
 enum {
 	TICKS = 2,
-	CHECKED = 8, /* in a tick, after a failed sync */
+	CHECKED = 8,	/* in a tick, after a failed sync */
+	FORGOTTEN = 32, /* accounts in a tick */
 };
 
 /* One syncfs() at a time for each disk, by a descriptor that was opened before
@@ -128,35 +129,43 @@ forget(struct account *a)
 	return 0;
 }
 
-/* What is left to do of it, if there is anything. */
+/* What is left to do of it, if there is anything; *budget: transactions. */
 static void
-try_forget(struct account *a)
+try_forget(struct account *a, int *budget)
 {
 	struct young *y = a->young;
 
-	if (y->synced && a->db.h != NULL && !a->db.in_txn)
+	if (y->synced && a->db.h != NULL && !a->db.in_txn && *budget > 0) {
+		--*budget;
 		(void)!forget(a);
+	}
 	if (y->n == 0 && y->files == NULL)
 		young_free(a);
 }
 
-static void
-end_account(struct account *a, int error)
+void
+young_doubt(struct account *a)
 {
-	struct young *y = a->young;
-
-	if (y->n_syncing == 0 || y->synced)
-		return;
-	if (error == 0) {
-		y->synced = true;
-		try_forget(a);
-		return;
-	}
-	/* some file of that disk, perhaps one of ours */
-	log_error("maildir: sync failed path=%s error=\"%s\"", a->path,
-	    strerrordesc_np(error));
 	a->young_doubt = true;
-	y->n_syncing = 0;
+	if (a->young == NULL)
+		return;
+	a->young->n_syncing = 0;
+	a->young->synced = false;
+}
+
+/* Some file of that disk couldn't be written, perhaps one of ours: also one
+ * that is on its way into the database, see young_errors(). */
+static void
+disk_failed(struct young_disk *d, int error)
+{
+	log_error("maildir: sync of a disk failed error=\"%s\"",
+	    strerrordesc_np(error));
+	d->store->young_errors++;
+	for (size_t i = 0; i < ACCOUNT_BUCKETS; i++)
+		for (struct account *a = d->store->accounts[i]; a != NULL;
+		     a = a->next)
+			if (a->young != NULL && a->young->device == d->device)
+				young_doubt(a);
 }
 
 static void
@@ -176,12 +185,23 @@ static void
 on_disk_synced(void *arg)
 {
 	struct young_disk *d = arg;
+	int budget = FORGOTTEN;
 
+	if (d->sync.error != 0) {
+		disk_failed(d, d->sync.error);
+		return;
+	}
 	for (size_t i = 0; i < ACCOUNT_BUCKETS; i++)
 		for (struct account *a = d->store->accounts[i]; a != NULL;
-		     a = a->next)
-			if (a->young != NULL && a->young->device == d->device)
-				end_account(a, d->sync.error);
+		     a = a->next) {
+			struct young *y = a->young;
+
+			if (y == NULL || y->device != d->device ||
+			    y->n_syncing == 0 || y->synced)
+				continue;
+			y->synced = true;
+			try_forget(a, &budget);
+		}
 }
 
 static void
@@ -196,7 +216,7 @@ disk_sync(struct young_disk *d)
 			struct young *y = a->young;
 
 			if (y == NULL || y->device != d->device ||
-			    y->n_syncing != 0 || y->n == 0)
+			    a->young_doubt || y->n_syncing != 0 || y->n == 0)
 				continue;
 			y->n_syncing = y->n;
 			any = true;
@@ -236,21 +256,28 @@ disk_needed(const struct young_disk *d)
 }
 
 /*
- * After a syncfs() that failed nothing is known of any file: each is compared
- * with its bytes and synced by itself, a few at a time, and the account's
- * messages aren't young any more until all are through.
+ * After a syncfs() that failed nothing is known of any file: each is written
+ * anew and synced by itself, a few at a time, and the account's messages aren't
+ * young any more until all are through.  What can't be written now stays in
+ * the table for who opens the account next.
  */
 static void
 check_some(struct account *a)
 {
 	struct young *y = a->young;
 
+	assert(y->n_syncing == 0);
 	for (int i = 0; i < CHECKED && y->n != 0; i++) {
 		struct young_range *r = &y->v[0];
+		int rc;
 
 		if (a->db.h == NULL || a->db.in_txn ||
-		    young_check(a, r->first) != 0)
+		    (rc = young_check(a, r->first)) == ERR_BUSY)
 			return;
+		if (rc != 0)
+			log_error("maildir: message can't be written anew "
+				  "path=%s uid=%u",
+			    a->path, (unsigned)r->first);
 		if (r->first++ < r->last)
 			continue;
 		y->bytes -= r->bytes;
@@ -282,6 +309,8 @@ disks_tick(struct store *s)
 void
 young_tick(struct store *s)
 {
+	int budget = FORGOTTEN;
+
 	for (size_t i = 0; i < ACCOUNT_BUCKETS; i++)
 		for (struct account *a = s->accounts[i]; a != NULL;
 		     a = a->next) {
@@ -290,28 +319,34 @@ young_tick(struct store *s)
 			if (a->young_doubt)
 				check_some(a);
 			else
-				try_forget(a);
+				try_forget(a, &budget);
 		}
 	disks_tick(s);
 }
 
+/*
+ * By the account's own descriptor, which was opened before its files were
+ * written: so an error that it is told of is nobody else's to hear of, and the
+ * other way round.  What isn't sure stays in the table.
+ */
 void
 young_close(struct account *a)
 {
-	struct young *y = a->young;
-	const struct young_disk *d;
+	bool settling = a->change_job != NULL;
 
-	if (y == NULL)
+	if (a->young == NULL)
 		return;
 	db_rollback(&a->db);
 	if (young_name_all(a, NULL) != 0)
 		young_failed(a, 0, young_mark(a), ERR_SYS);
-	d = disk_of(a->store, y->device);
-	y->n_syncing = y->n;
-	if (a->young_doubt || fsx_syncfs(d != NULL ? d->fd : a->root_fd) < 0 ||
+	if (a->young == NULL)
+		return;
+	a->young->n_syncing = a->young->n;
+	if (a->young_doubt || settling || fsx_syncfs(a->root_fd) < 0 ||
 	    forget(a) != 0)
-		log_debug(
-		    "maildir: bytes stay in the database path=%s", a->path);
+		log_warn("maildir: bytes of messages stay in the database "
+			 "path=%s",
+		    a->path);
 	a->young_doubt = false;
 	young_free(a);
 }

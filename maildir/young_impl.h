@@ -28,6 +28,8 @@ struct young {
 	size_t bytes; /* of all */
 };
 
+/* Sync the log, here and now: 0 or ERR_SYS. */
+int young_sync_log(struct account *a) MUST_USE;
 /* Sync the log, and give all files their names. */
 int young_name_all(struct account *a, struct err *e) MUST_USE;
 
@@ -35,6 +37,8 @@ int young_name_all(struct account *a, struct err *e) MUST_USE;
 
 /* Whether the disk's errors are kept in mind from now on. */
 bool young_disk_ready(struct account *a);
+/* Nothing is known of its files any more. */
+void young_doubt(struct account *a);
 /* There are many: have it synced without waiting for a tick. */
 void young_disk_haste(struct account *a);
 

@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "maildir/dir.h"
 #include "maildir/edit.h"
-#include "maildir/young.h"
+#include "maildir/young_impl.h"
 
 /* A row, and what the index says of its message. */
 struct left {
@@ -92,9 +92,9 @@ find_file(struct left *l, bool *found, struct err *e)
 	return rc;
 }
 
-/* Whether it holds what it should; it is synced as well, if asked for. */
+/* Whether it holds what it should. */
 static bool
-is_whole(struct left *l, bool sync)
+is_whole(struct left *l)
 {
 	struct stat st;
 	int fd = fsx_open_read(l->cur_fd, buf_cstr(&l->name), &st);
@@ -105,9 +105,7 @@ is_whole(struct left *l, bool sync)
 		return false;
 	buf_init(&all, l->bytes.n + 1);
 	same = (size_t)st.st_size == l->bytes.n &&
-	    fsx_read_all(fd, &all) == 0 &&
-	    slice_eq(buf_slice(&all), l->bytes) &&
-	    (!sync || fsx_fsync(fd) == 0);
+	    fsx_read_all(fd, &all) == 0 && slice_eq(buf_slice(&all), l->bytes);
 	buf_fini(&all);
 	(void)close(fd);
 	return same;
@@ -145,7 +143,7 @@ write_anew(struct left *l, bool sync, struct err *e)
 		rc = err_sys(e, "rename %s", buf_cstr(&tmp));
 	if (rc != 0)
 		(void)!fsx_unlink(l->tmp_fd, buf_cstr(&tmp));
-	else
+	else if (l->rebooted)
 		log_warn("maildir: message written anew path=%s uid=%u",
 		    l->a->path, (unsigned)l->key);
 	buf_fini(&tmp);
@@ -171,8 +169,11 @@ give_name(struct left *l, struct err *e)
 }
 
 /*
- * A message that was expunged may have its file back after a loss of power, as
- * that isn't synced: but not half of it.
+ * Within a boot nothing is lost but by somebody's removing it; but what is in
+ * memory may not be on the disk, and who is told of that only once may have
+ * been somebody else: so it's written anew.  A message that was expunged may
+ * have its file back after a loss of power, as that isn't synced: but not half
+ * of it.
  */
 static int
 mend(struct left *l, bool sync, struct err *e)
@@ -180,51 +181,69 @@ mend(struct left *l, bool sync, struct err *e)
 	bool found;
 	int rc = give_name(l, e);
 
-	if (rc != 0 || (!l->rebooted && !sync))
-		return rc;
-	if ((rc = find_file(l, &found, e)) != 0)
+	if (rc != 0 || (rc = find_file(l, &found, e)) != 0)
 		return rc;
 	if (!found && l->c != NULL)
 		(void)message_name(&l->name, l->c, l->i);
-	/* within a boot nothing is lost but by somebody's removing it */
-	if (found ? !is_whole(l, sync) : l->rebooted && l->c != NULL)
+	if (found ? !l->rebooted || !is_whole(l) : l->rebooted && l->c != NULL)
 		rc = write_anew(l, sync, e);
 	if (rc == 0 && sync && fsx_fsync(l->cur_fd) < 0)
 		rc = err_sys(e, "sync cur");
 	return rc;
 }
 
+static char *
+sub_path(struct slice dir, const char *sub)
+{
+	return mem_printf(
+	    "%.*s%s%s", SLICE_ARG(dir), dir.n != 0 ? "/" : "", sub);
+}
+
 static int
 open_sub(struct account *a, struct slice dir, const char *sub)
 {
-	char *path =
-	    mem_printf("%.*s%s%s", SLICE_ARG(dir), dir.n != 0 ? "/" : "", sub);
+	char *path = sub_path(dir, sub);
 	int fd = fsx_open_dir(a->root_fd, path);
 
 	free(path);
 	return fd;
 }
 
-/* The mailbox isn't one any more. */
-static bool
-is_absence(int error)
+static int
+make_sub(struct account *a, struct slice dir, const char *sub)
 {
-	return error == ENOENT || error == ENOTDIR || error == ELOOP;
+	char *path = sub_path(dir, sub);
+	int rc = fsx_mkdir(a->root_fd, path, 0700);
+
+	free(path);
+	return rc;
+}
+
+/* 1: tmp and cur of the mailbox are open; 0: it isn't one any more. */
+static int
+open_dirs(struct left *l, struct slice dir, struct err *e)
+{
+	l->cur_fd = open_sub(l->a, dir, "cur");
+	if (l->cur_fd < 0)
+		return errno == ENOENT || errno == ENOTDIR || errno == ELOOP
+		    ? 0
+		    : err_sys(e, "open cur");
+	l->tmp_fd = open_sub(l->a, dir, "tmp");
+	if (l->tmp_fd < 0 && errno == ENOENT && make_sub(l->a, dir, "tmp") == 0)
+		l->tmp_fd = open_sub(l->a, dir, "tmp");
+	return l->tmp_fd < 0 ? err_sys(e, "open tmp") : 1;
 }
 
 /* See to one row; sync: and to its being on the disk. */
 static int
 see_to(struct left *l, struct slice dir, bool sync, struct err *e)
 {
-	int rc = find_message(l, e);
+	int rc;
 
 	buf_init(&l->name, NAME_BYTES_MAX);
-	l->tmp_fd = open_sub(l->a, dir, "tmp");
-	l->cur_fd = open_sub(l->a, dir, "cur");
-	if (rc == 0)
-		rc = l->tmp_fd >= 0 && l->cur_fd >= 0 ? mend(l, sync, e)
-		    : is_absence(errno)		      ? 0
-					: err_sys(e, "open tmp, cur");
+	l->tmp_fd = l->cur_fd = -1;
+	if ((rc = find_message(l, e)) == 0 && (rc = open_dirs(l, dir, e)) == 1)
+		rc = mend(l, sync, e);
 	if (l->tmp_fd >= 0)
 		(void)close(l->tmp_fd);
 	if (l->cur_fd >= 0)
@@ -321,6 +340,7 @@ young_recover(struct account *a, struct err *e)
 	int64_t last;
 	int rc = all_rows(a, false, &last, e);
 
+	/* it is told of all since it was opened, which was before */
 	if (rc == 0 && fsx_syncfs(a->root_fd) < 0)
 		rc = all_rows(a, true, &last, e);
 	return rc != 0 ? rc : delete_rows(a, 0, last, e);
@@ -347,14 +367,6 @@ young_look_for(struct mailbox *m, uint32_t from)
 		m->unnamed[m->n_unnamed++] = (uint32_t)key;
 	}
 	(void)sqlite3_reset(s);
-}
-
-static bool
-log_durable(struct account *a)
-{
-	if (a->wal_fd < 0)
-		a->wal_fd = fsx_open_change(a->root_fd, WAL_NAME);
-	return a->wal_fd >= 0 && fsx_fdatasync(a->wal_fd) == 0;
 }
 
 static bool
@@ -401,7 +413,7 @@ young_help(struct mailbox *m, uint32_t uid)
 	tmp = slice_dup(db_column_blob(s, 0));
 	(void)sqlite3_reset(s);
 	/* what the log has must not be less than what the name promises */
-	if (strchr(tmp, '/') == NULL && log_durable(a))
+	if (strchr(tmp, '/') == NULL && young_sync_log(a) == 0)
 		there = give_name_here(m, uid, tmp);
 	free(tmp);
 	return there;

@@ -404,13 +404,15 @@ failed_log_is_no(void **state)
 	assert_int_equal(run_append(f, "INBOX", "y", 0, NULL, NULL), 0);
 }
 
-/* After a sync of the disk that failed each file is looked at. */
+/* After a sync of the disk that failed each file is written anew, a few at a
+ * time, and until then no later sync of the disk is believed. */
 static void
 failed_disk_is_looked_at(void **state)
 {
 	struct fixture *f = *state;
 	struct mailbox *m = open_mailbox(f, "INBOX");
-	uint32_t uid[12] = { 0 };
+	uint32_t uid[40] = { 0 };
+	int rows;
 	char *text;
 
 	for (size_t i = 0; i < NELEMS(uid); i++)
@@ -424,19 +426,75 @@ failed_disk_is_looked_at(void **state)
 	assert_int_equal(count_rows(f), NELEMS(uid));
 	/* what the kernel couldn't write it may have forgotten */
 	assert_int_equal(
-	    truncate(fixture_path(f, message_path(m, uid[3])), 2), 0);
+	    truncate(fixture_path(f, message_path(m, uid[35])), 2), 0);
 	expect_synced_before(f, "not young");
-	ticks(f, 1);
-	/* a few at a time */
-	assert_true(count_rows(f) > 0 && count_rows(f) < (int)NELEMS(uid));
-	ticks(f, 1);
-	assert_int_equal(count_rows(f), 0);
-	text = message_text(m, uid[3]);
+	forget_calls();
+	for (rows = (int)NELEMS(uid); rows > 0; rows = count_rows(f)) {
+		ticks(f, 1);
+		assert_true(count_rows(f) < rows && count_rows(f) + 8 >= rows);
+	}
+	assert_int_equal(count_calls(CALL_SYNC, DISK), 0);
+	assert_true(count_calls(CALL_SYNC, MAIL) >= (int)NELEMS(uid));
+	text = message_text(m, uid[35]);
 	assert_string_equal(text, "text\n");
 	free(text);
 	forget_calls();
 	assert_int_equal(run_append(f, "INBOX", "young", 0, NULL, NULL), 0);
 	assert_int_equal(count_calls(CALL_SYNC, MAIL), 0);
+	mailbox_close(&m);
+}
+
+/* One whose file was written before, and which came into the mailbox after. */
+static void
+failed_disk_counts_for_the_next(void **state)
+{
+	struct fixture *f = *state;
+	struct append *p;
+
+	assert_int_equal(run_append(f, "INBOX", "one", 0, NULL, NULL), 0);
+	p = begin(f, "INBOX", "two");
+	hold_syncs(true);
+	assert_int_equal(
+	    step_append(f, p, (struct waker){ 0 }), STEP_WAIT_SYNC);
+	release_syncs(0);
+	hold_syncs(false);
+	failing = EIO;
+	fsx_set_fault(fail_syncfs);
+	ticks(f, 1);
+	fsx_set_fault(NULL);
+	ticks(f, 2);
+	assert_int_equal(count_rows(f), 0);
+	assert_int_equal(end(f, &p), 0);
+	assert_true(f->account->young_doubt);
+	forget_calls();
+	ticks(f, 1);
+	assert_int_equal(count_calls(CALL_SYNC, MAIL), 1);
+	assert_int_equal(count_calls(CALL_SYNC, DISK), 0);
+	assert_int_equal(count_rows(f), 0);
+}
+
+/* Who closes in doubt leaves all to who opens next. */
+static void
+closing_in_doubt_keeps(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m;
+	char *text;
+
+	assert_int_equal(run_append(f, "INBOX", "one\n", 0, NULL, NULL), 0);
+	failing = EIO;
+	fsx_set_fault(fail_syncfs);
+	ticks(f, 1);
+	fsx_set_fault(NULL);
+	m = open_mailbox(f, "INBOX");
+	assert_int_equal(truncate(fixture_path(f, message_path(m, 1)), 1), 0);
+	mailbox_close(&m);
+	account_close_db(f->account);
+	m = open_mailbox(f, "INBOX");
+	text = message_text(m, 1);
+	assert_string_equal(text, "one\n");
+	free(text);
+	assert_int_equal(count_rows(f), 0);
 	mailbox_close(&m);
 }
 
@@ -624,6 +682,8 @@ main(void)
 		CASE(failed_rename_is_no),
 		CASE(failed_log_is_no),
 		CASE(failed_disk_is_looked_at),
+		CASE(failed_disk_counts_for_the_next),
+		CASE(closing_in_doubt_keeps),
 		CASE(killed_before_its_name),
 		CASE(power_goes),
 		CASE(expunged_stays_expunged),
