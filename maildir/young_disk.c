@@ -146,9 +146,10 @@ try_forget(struct account *a, int *budget)
 void
 young_doubt(struct account *a)
 {
-	a->young_doubt = true;
+	/* or nothing would take it back */
 	if (a->young == NULL)
 		return;
+	a->young_doubt = true;
 	a->young->n_syncing = 0;
 	a->young->synced = false;
 }

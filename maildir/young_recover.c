@@ -181,7 +181,9 @@ mend(struct left *l, bool sync, struct err *e)
 	bool found;
 	int rc = give_name(l, e);
 
-	if (rc != 0 || (rc = find_file(l, &found, e)) != 0)
+	/* gone, and nothing can have brought it back: no directory is read */
+	if (rc != 0 || (!l->rebooted && l->c == NULL) ||
+	    (rc = find_file(l, &found, e)) != 0)
 		return rc;
 	if (!found && l->c != NULL)
 		(void)message_name(&l->name, l->c, l->i);
