@@ -37,7 +37,7 @@ tests_unit_test_buf_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=free
 
 check_PROGRAMS += tests/unit/test_pool
 TESTS += tests/unit/test_pool
-tests_unit_test_pool_SOURCES = tests/unit/test_pool.c
+tests_unit_test_pool_SOURCES = tests/unit/test_pool.c tests/support/dice.h
 tests_unit_test_pool_LDADD = libbase.a -lcmocka
 
 check_PROGRAMS += tests/unit/test_siphash

@@ -108,7 +108,7 @@ tests_unit_test_maildir_names_LDADD = $(MAILDIR_TEST_LIBS)
 check_PROGRAMS += tests/unit/test_maildir_view
 TESTS += tests/unit/test_maildir_view
 tests_unit_test_maildir_view_SOURCES = tests/unit/test_maildir_view.c \
-	$(MAILDIR_FIXTURE)
+	tests/support/dice.h $(MAILDIR_FIXTURE)
 tests_unit_test_maildir_view_LDADD = $(MAILDIR_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_maildir_account
@@ -150,10 +150,16 @@ tests_unit_test_maildir_objects_LDADD = $(MAILDIR_TEST_LIBS)
 check_PROGRAMS += tests/unit/test_maildir_shared
 TESTS += tests/unit/test_maildir_shared
 tests_unit_test_maildir_shared_SOURCES = tests/unit/test_maildir_shared.c \
-	$(MAILDIR_FIXTURE)
-tests_unit_test_maildir_shared_LDFLAGS = $(AM_LDFLAGS) \
-	-Wl,--wrap=fsx_stat,--wrap=dir_reader_open
+	tests/support/dice.h $(MAILDIR_FIXTURE)
 tests_unit_test_maildir_shared_LDADD = $(MAILDIR_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_maildir_scan
+TESTS += tests/unit/test_maildir_scan
+tests_unit_test_maildir_scan_SOURCES = tests/unit/test_maildir_scan.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_scan_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=fsx_stat,--wrap=dir_reader_open
+tests_unit_test_maildir_scan_LDADD = $(MAILDIR_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_maildir_link
 TESTS += tests/unit/test_maildir_link
@@ -164,7 +170,8 @@ tests_unit_test_maildir_link_LDADD = $(MAILDIR_TEST_LIBS)
 check_PROGRAMS += tests/unit/test_maildir_hibernate
 TESTS += tests/unit/test_maildir_hibernate
 tests_unit_test_maildir_hibernate_SOURCES = \
-	tests/unit/test_maildir_hibernate.c $(MAILDIR_FIXTURE)
+	tests/unit/test_maildir_hibernate.c tests/support/dice.h \
+	$(MAILDIR_FIXTURE)
 tests_unit_test_maildir_hibernate_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=inotify_add_watch
 tests_unit_test_maildir_hibernate_LDADD = $(MAILDIR_TEST_LIBS)
@@ -222,6 +229,12 @@ TESTS += tests/unit/test_maildir_acl
 tests_unit_test_maildir_acl_SOURCES = tests/unit/test_maildir_acl.c \
 	$(MAILDIR_FIXTURE)
 tests_unit_test_maildir_acl_LDADD = $(MAILDIR_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_maildir_shared_index
+TESTS += tests/unit/test_maildir_shared_index
+tests_unit_test_maildir_shared_index_SOURCES = tests/unit/test_maildir_shared_index.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_shared_index_LDADD = $(MAILDIR_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_maildir_trash
 TESTS += tests/unit/test_maildir_trash

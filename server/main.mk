@@ -110,7 +110,8 @@ tests_unit_test_tls_LDADD = libbase.a $(EVENT_LIBS) $(OPENSSL_LIBS) -lcmocka
 TESTS += tests/unit/test_tls
 
 # A login process, with its surroundings played by the tests.
-login_tests = tests/unit/test_login tests/unit/test_login_tls
+login_tests = tests/unit/test_login tests/unit/test_login_auth \
+	tests/unit/test_login_tls
 check_PROGRAMS += $(login_tests)
 TESTS += $(login_tests)
 check_LIBRARIES += liblogintest.a
@@ -118,11 +119,14 @@ liblogintest_a_SOURCES = $(postern_login_sources) \
 	server/child.c server/peer.c server/service.c \
 	server/service_log.c \
 	tests/unit/conf_fixture.c tests/unit/conf_fixture.h \
+	tests/unit/login_client.c \
 	tests/unit/login_fixture.c tests/unit/login_fixture.h
 liblogintest_a_CFLAGS = $(posternd_CFLAGS)
 login_test_libs = liblogintest.a $(posternd_LDADD) -lcmocka
 tests_unit_test_login_SOURCES = tests/unit/test_login.c
 tests_unit_test_login_LDADD = $(login_test_libs)
+tests_unit_test_login_auth_SOURCES = tests/unit/test_login_auth.c
+tests_unit_test_login_auth_LDADD = $(login_test_libs)
 tests_unit_test_login_tls_SOURCES = tests/unit/test_login_tls.c
 tests_unit_test_login_tls_LDADD = $(login_test_libs)
 

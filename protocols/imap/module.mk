@@ -83,7 +83,8 @@ libimap_a_SOURCES = \
 # --- tests ------------------------------------------------------------------
 imap_unit_tests = tests/unit/test_imap_lex tests/unit/test_imap_parts \
 	tests/unit/test_imap_session tests/unit/test_imap_keys \
-	tests/unit/test_imap_thread tests/unit/test_imap_preview
+	tests/unit/test_imap_sort tests/unit/test_imap_thread \
+	tests/unit/test_imap_preview
 check_PROGRAMS += $(imap_unit_tests)
 TESTS += $(imap_unit_tests)
 IMAP_LIBS = libimap.a libimapmime.a libmime.a
@@ -102,7 +103,11 @@ tests_unit_test_imap_lex_LDADD = libimap.a libbase.a -lcmocka
 tests_unit_test_imap_keys_SOURCES = tests/unit/test_imap_keys.c
 tests_unit_test_imap_keys_LDADD = $(IMAP_LIBS) libbase.a \
 	$(UTF8PROC_LIBS) -lcmocka
-tests_unit_test_imap_thread_SOURCES = tests/unit/test_imap_thread.c
+tests_unit_test_imap_sort_SOURCES = tests/unit/test_imap_sort.c \
+	tests/support/dice.h
+tests_unit_test_imap_sort_LDADD = $(tests_unit_test_imap_thread_LDADD)
+tests_unit_test_imap_thread_SOURCES = tests/unit/test_imap_thread.c \
+	tests/support/dice.h
 tests_unit_test_imap_thread_LDADD = $(IMAP_LIBS) libmaildir.a libbase.a \
 	$(SQLITE_LIBS) $(UTF8PROC_LIBS) -lcmocka
 tests_unit_test_imap_preview_SOURCES = tests/unit/test_imap_preview.c
@@ -134,7 +139,8 @@ tests_unit_test_imap_memory_LDADD = $(IMAP_LIBS) libmaildir.a libbase.a \
 
 check_PROGRAMS += tests/unit/test_imap_hibernate
 TESTS += tests/unit/test_imap_hibernate
-tests_unit_test_imap_hibernate_SOURCES = tests/unit/test_imap_hibernate.c
+tests_unit_test_imap_hibernate_SOURCES = tests/unit/test_imap_hibernate.c \
+	tests/support/dice.h
 tests_unit_test_imap_hibernate_LDADD = $(IMAP_LIBS) libmaildir.a libbase.a \
 	$(SQLITE_LIBS) $(UTF8PROC_LIBS) -lcmocka
 

@@ -42,6 +42,16 @@ TESTS += tests/unit/test_mime_header
 tests_unit_test_mime_header_SOURCES = tests/unit/test_mime_header.c
 tests_unit_test_mime_header_LDADD = $(MIME_TEST_LIBS) -lcmocka
 
+check_PROGRAMS += tests/unit/test_mime_address
+TESTS += tests/unit/test_mime_address
+tests_unit_test_mime_address_SOURCES = tests/unit/test_mime_address.c
+tests_unit_test_mime_address_LDADD = $(MIME_TEST_LIBS) -lcmocka
+
+check_PROGRAMS += tests/unit/test_mime_date
+TESTS += tests/unit/test_mime_date
+tests_unit_test_mime_date_SOURCES = tests/unit/test_mime_date.c
+tests_unit_test_mime_date_LDADD = $(MIME_TEST_LIBS) -lcmocka
+
 check_PROGRAMS += tests/unit/test_mime_wire
 TESTS += tests/unit/test_mime_wire
 tests_unit_test_mime_wire_SOURCES = tests/unit/test_mime_wire.c

@@ -33,12 +33,12 @@ struct login_fixture {
 	struct fixture conf;
 	char root[64]; /* of the process, empty */
 	pid_t pid;
-	int control; /* the master's end, -1: closed */
-	int auth;    /* authdaemond's end, -1: none */
+	int control;		  /* the master's end, -1: closed */
+	int auth;		  /* authdaemond's end, -1: none */
 	int listener[N_SERVICES]; /* the master's */
 	uint16_t port[N_SERVICES];
 	uint64_t last_id; /* of a connection */
-	struct buf log; /* "ident: line\n" of all LOG messages */
+	struct buf log;	  /* "ident: line\n" of all LOG messages */
 	uint8_t space[MSG_SIZE_MAX];
 };
 
@@ -138,5 +138,11 @@ void client_expect(struct client *c, const char *begins);
 void client_expect_end(struct client *c);
 /* CN of the certificate that was shown. */
 const char *client_certificate(struct client *c);
+/* A client that was let in and greeted, under TLS if that is the service's;
+ * returns the connection's id. */
+uint64_t client_greeted(
+    struct client *c, struct login_fixture *f, enum service s);
+/* The text must hold the part. */
+void assert_contains(const char *text, const char *part);
 
 #endif

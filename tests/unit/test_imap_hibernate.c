@@ -26,10 +26,10 @@
 #include "base/mem.h"
 #include "maildir/internal.h"
 #include "protocols/imap/session.h"
+#include "tests/support/dice.h"
 
 enum { SESSIONS = 3, STEPS = 250, RUNS_MAX = 100000, TEXT_MAX = 1 << 24 };
 
-static uint64_t seed;
 static int64_t now_ms = 5000, wall_ms;
 
 /* The worker that hibernates, and the one that doesn't. */
@@ -42,15 +42,6 @@ static struct side {
 		struct buf out;
 	} v[SESSIONS];
 } sides[2];
-
-static uint32_t
-dice(uint32_t n)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return (uint32_t)(seed >> 33) % n;
-}
 
 /* --- the workers ---------------------------------------------------------- */
 
@@ -393,7 +384,7 @@ other_seeds(void **state)
 	const char *more = getenv("POSTERN_LONG");
 
 	for (uint64_t i = 1; i <= (more != NULL ? 100 : 2); i++) {
-		seed = i * 0x9e3779b97f4a7c15u;
+		dice_seed = i * 0x9e3779b97f4a7c15u;
 		hibernation_is_not_noticed(state);
 	}
 }

@@ -1,4 +1,4 @@
-/* Sorting and threading, without a mailbox. */
+/* Threading, without a mailbox. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,89 +9,12 @@
 #include <cmocka.h>
 
 #include "base/defs.h"
-#include "base/err.h"
 #include "base/mem.h"
 #include "protocols/imap/forest.h"
 #include "protocols/imap/keys.h"
-#include "protocols/imap/order.h"
 #include "protocols/imap/shared.h"
-#include "protocols/imap/sorter.h"
 #include "protocols/imap/thread.h"
-
-static uint32_t seed = 1;
-
-static uint32_t
-random_below(uint32_t n)
-{
-	seed = seed * 1664525 + 1013904223;
-	return (seed >> 8) % n;
-}
-
-/* --- the sorter ----------------------------------------------------------- */
-
-static const char *const words[] = { "", "a", "aaaaaaaa", "aaaaaaaab",
-	"aaaaaaaac", "b", "ba", "zz", "\xc3\xa4" };
-
-/* Two keys, each up or down, against a comparison of all pairs. */
-static void
-sort_two(size_t n, bool text_down, bool number_down, size_t slice)
-{
-	struct imap_sorter s;
-	uint32_t *word = mem_zalloc(n + 1, sizeof(*word));
-	int64_t *number = mem_zalloc(n + 1, sizeof(*number));
-	int rc;
-
-	for (size_t i = 0; i < n; i++) {
-		word[i] = random_below(NELEMS(words));
-		number[i] = (int64_t)random_below(5) - 2;
-	}
-	imap_sorter_init(&s);
-	assert_true(imap_sorter_begin(&s, false, number_down));
-	for (size_t i = 0; i < n; i++)
-		assert_true(imap_sorter_number(&s, number[i]));
-	while ((rc = imap_sorter_run(&s, slice)) == 0)
-		;
-	assert_int_equal(rc, 1);
-	assert_true(imap_sorter_begin(&s, true, text_down));
-	for (size_t i = 0; i < n; i++)
-		assert_true(imap_sorter_text(&s, slice_str(words[word[i]])));
-	while ((rc = imap_sorter_run(&s, slice)) == 0)
-		;
-	assert_int_equal(rc, 1);
-	assert_int_equal(imap_sorter_count(&s), n);
-	for (size_t i = 1; i < n; i++) {
-		uint32_t a = imap_sorter_item(&s, i - 1);
-		uint32_t b = imap_sorter_item(&s, i);
-		int d = slice_cmp(
-		    slice_str(words[word[a]]), slice_str(words[word[b]]));
-
-		if (d != 0) {
-			assert_true((d < 0) != text_down);
-			continue;
-		}
-		if (number[a] != number[b])
-			assert_true((number[a] < number[b]) != number_down);
-		else
-			assert_true(a < b); /* RFC 5256: as in the mailbox */
-	}
-	imap_sorter_fini(&s);
-	free(number);
-	free(word);
-}
-
-static void
-test_sorter(void **state)
-{
-	static const size_t sizes[] = { 0, 1, 2, 3, 7, 64, 65, 1000 };
-
-	(void)state;
-	for (size_t i = 0; i < NELEMS(sizes); i++)
-		for (unsigned k = 0; k < 4; k++) {
-			sort_two(sizes[i], (k & 1) != 0, (k & 2) != 0, 1);
-			sort_two(sizes[i], (k & 1) != 0, (k & 2) != 0, 100000);
-		}
-	assert_false(imap_shared_busy());
-}
+#include "tests/support/dice.h"
 
 /* --- the forest ----------------------------------------------------------- */
 
@@ -116,9 +39,9 @@ test_forest(void **state)
 	for (uint32_t i = 1; i <= N; i++)
 		assert_int_equal(imap_forest_add(&f), i);
 	for (int k = 0; k < 100000; k++) {
-		uint32_t a = 1 + random_below(N), b = 1 + random_below(N);
+		uint32_t a = 1 + dice(N), b = 1 + dice(N);
 
-		if (random_below(4) == 0) {
+		if (dice(4) == 0) {
 			imap_forest_cut(&f, a);
 			parent[a] = 0;
 		} else if (parent[a] == 0) {
@@ -347,18 +270,17 @@ random_threads(enum imap_thread_kind kind, uint32_t n, uint32_t n_ids)
 	buf_init(&base, 20);
 	imap_thread_init(&t, kind);
 	for (uint32_t i = 1; i <= n; i++) {
-		struct mail m = { .date = random_below(100),
-			.reply = random_below(2) == 0 };
+		struct mail m = { .date = dice(100), .reply = dice(2) == 0 };
 
 		buf_reset(&refs);
 		buf_reset(&id);
 		buf_reset(&base);
-		for (uint32_t k = random_below(6); k > 0; k--)
-			buf_putf(&refs, "%u ", random_below(n_ids));
-		if (random_below(5) != 0)
-			buf_putf(&id, "%u", random_below(n_ids));
-		if (random_below(3) != 0)
-			buf_putf(&base, "%u", random_below(n_ids));
+		for (uint32_t k = dice(6); k > 0; k--)
+			buf_putf(&refs, "%u ", dice(n_ids));
+		if (dice(5) != 0)
+			buf_putf(&id, "%u", dice(n_ids));
+		if (dice(3) != 0)
+			buf_putf(&base, "%u", dice(n_ids));
 		m.refs = buf_cstr(&refs);
 		m.id = buf_cstr(&id);
 		m.base = buf_cstr(&base);
@@ -495,169 +417,10 @@ test_crafted_ids(void **state)
 	assert_false(imap_shared_busy());
 }
 
-/* Small numbers, told before or after another key. */
-static void
-test_ranks(void **state)
-{
-	(void)state;
-	for (size_t n = 1; n < 200; n += 13) {
-		struct imap_sorter s;
-		int rc;
-
-		for (size_t slice = 1; slice < 1000; slice *= 30) {
-			imap_sorter_init(&s);
-			assert_true(imap_sorter_begin(&s, false, false));
-			for (size_t k = 0; k < n; k++)
-				assert_true(imap_sorter_number(
-				    &s, (int64_t)(k * 7 % 9)));
-			while ((rc = imap_sorter_run(&s, slice)) == 0)
-				;
-			assert_int_equal(rc, 1);
-			for (size_t k = 1; k < n; k++) {
-				uint32_t a = imap_sorter_item(&s, k - 1);
-				uint32_t b = imap_sorter_item(&s, k);
-
-				assert_true(a * 7 % 9 < b * 7 % 9 ||
-				    (a * 7 % 9 == b * 7 % 9 && a < b));
-			}
-			/* as the second key: equals stay as they are */
-			assert_true(imap_sorter_begin(&s, false, false));
-			for (size_t k = 0; k < n; k++)
-				assert_true(
-				    imap_sorter_number(&s, (int64_t)(k % 2)));
-			while ((rc = imap_sorter_run(&s, slice)) == 0)
-				;
-			for (size_t k = 1; k < n; k++) {
-				uint32_t a = imap_sorter_item(&s, k - 1);
-				uint32_t b = imap_sorter_item(&s, k);
-
-				assert_true(a % 2 < b % 2 ||
-				    (a % 2 == b % 2 && a * 7 % 9 <= b * 7 % 9));
-			}
-			imap_sorter_fini(&s);
-		}
-	}
-}
-
-/* Numbers that differ in any of their bits, negative ones too. */
-static void
-test_numbers(void **state)
-{
-	enum { N = 500 };
-	int64_t number[N];
-
-	(void)state;
-	for (unsigned bits = 1; bits <= 64; bits += 9)
-		for (unsigned down = 0; down < 2; down++) {
-			struct imap_sorter s;
-			int rc;
-
-			imap_sorter_init(&s);
-			assert_true(imap_sorter_begin(&s, false, down != 0));
-			for (size_t k = 0; k < N; k++) {
-				uint64_t v = (uint64_t)random_below(1U << 16)
-					<< 48 |
-				    (uint64_t)random_below(1U << 16) << 24 |
-				    random_below(1U << 16);
-
-				/* with both signs, from the lowest bit on */
-				number[k] = (int64_t)v >> (64 - bits);
-				assert_true(imap_sorter_number(&s, number[k]));
-			}
-			while ((rc = imap_sorter_run(&s, 7)) == 0)
-				;
-			assert_int_equal(rc, 1);
-			for (size_t k = 1; k < N; k++) {
-				uint32_t a = imap_sorter_item(&s, k - 1);
-				uint32_t b = imap_sorter_item(&s, k);
-
-				assert_true(number[a] == number[b]
-					? a < b
-					: (number[a] < number[b]) !=
-					    (down != 0));
-			}
-			imap_sorter_fini(&s);
-		}
-}
-
-enum { ORDERED = 300 };
-
-/* What a UID's text is, for compare(). */
-static uint32_t
-text_number(uint32_t uid)
-{
-	return uid * 2654435761u >> 8 & 0x3f;
-}
-
-static int
-compare(void *arg, uint32_t uid)
-{
-	const uint32_t *own = arg;
-	uint32_t a = text_number(uid), b = text_number(*own);
-
-	return a < b ? -1 : a > b;
-}
-
-/* Whoever is put in where, the ranks order as the texts do. */
-static void
-test_order(void **state)
-{
-	struct imap_order o;
-	bool found;
-
-	(void)state;
-	imap_order_init(&o);
-	assert_true(imap_order_append(&o, 1000, 5)); /* a gap below */
-	for (uint32_t k = 1; k < ORDERED; k++) {
-		uint32_t uid = k % 2 != 0 ? 1000 + k : 1000 - k;
-
-		assert_true(imap_order_insert(&o, uid, compare, &uid));
-	}
-	assert_int_equal(o.n, ORDERED);
-	assert_int_equal(o.n_ranks, 64);
-	for (size_t a = 0; a < o.n; a++) {
-		assert_int_equal(
-		    imap_order_find(&o, a / 2, o.uid[a], &found), a);
-		assert_true(found);
-		for (size_t b = 0; b < o.n; b++) {
-			uint32_t x = text_number(o.uid[a]);
-			uint32_t y = text_number(o.uid[b]);
-
-			assert_int_equal(x < y, o.rank[a] < o.rank[b]);
-			assert_int_equal(x == y, o.rank[a] == o.rank[b]);
-		}
-	}
-	(void)imap_order_find(&o, 0, 2000, &found);
-	assert_false(found);
-	imap_order_fini(&o);
-}
-
-/* The sum has an end, and is given back. */
-static void
-test_shared(void **state)
-{
-	struct imap_sorter s;
-	size_t took = 0;
-
-	(void)state;
-	while (imap_shared_take((size_t)1 << 20))
-		took += (size_t)1 << 20;
-	assert_true(imap_shared_busy());
-	imap_sorter_init(&s);
-	assert_true(imap_sorter_begin(&s, true, false));
-	while (imap_sorter_text(&s, SLICE("some text or other")))
-		;
-	assert_int_equal(imap_sorter_run(&s, 100), ERR_LIMIT);
-	imap_sorter_fini(&s);
-	imap_shared_give(took);
-	assert_false(imap_shared_busy());
-}
-
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sorter),
 		cmocka_unit_test(test_forest),
 		cmocka_unit_test(test_ordered_subject),
 		cmocka_unit_test(test_references),
@@ -667,10 +430,6 @@ main(void)
 		cmocka_unit_test(test_random),
 		cmocka_unit_test(test_deep),
 		cmocka_unit_test(test_crafted_ids),
-		cmocka_unit_test(test_ranks),
-		cmocka_unit_test(test_numbers),
-		cmocka_unit_test(test_order),
-		cmocka_unit_test(test_shared),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /*
- * login: what a client, authdaemond and the master see of a login process, in
- * the clear.
+ * login: whom it lets in, what it hands over and how it ends, as a client and
+ * the master see it, in the clear.
  */
 #include <sys/socket.h>
 
@@ -9,25 +9,6 @@
 #include <unistd.h>
 
 #include "tests/unit/login_fixture.h"
-
-static void
-contains(const char *text, const char *part)
-{
-	if (strstr(text, part) == NULL)
-		fail_msg("'%s' is not in '%s'", part, text);
-}
-
-/* A client that was let in and greeted. */
-static uint64_t
-greeted(struct client *c, struct login_fixture *f, enum service s)
-{
-	uint64_t id;
-
-	client_connect(c, f, s);
-	id = master_admit(f, s);
-	client_expect(c, service_is_pop3(s) ? "+OK" : "* OK [CAPABILITY ");
-	return id;
-}
 
 static void
 greets_when_admitted(void **state)
@@ -42,7 +23,7 @@ greets_when_admitted(void **state)
 	login_start(&f, false);
 	client_connect(&c, &f, SERVICE_IMAPD);
 	id = master_admit(&f, SERVICE_IMAPD);
-	contains(client_line(&c), "AUTH=PLAIN");
+	assert_contains(client_line(&c), "AUTH=PLAIN");
 	client_say(&c, "a LOGOUT\r\n");
 	client_expect(&c, "* BYE");
 	client_expect(&c, "a OK");
@@ -151,7 +132,7 @@ closes_what_was_handed_over(void **state)
 	for (size_t i = 0; i < NELEMS(c); i++) {
 		struct handover h;
 
-		ids[i] = greeted(&c[i], &f, SERVICE_IMAPD);
+		ids[i] = client_greeted(&c[i], &f, SERVICE_IMAPD);
 		client_say(&c[i], "a LOGIN joe@example.com secret\r\n");
 		auth_accept(&f, 1);
 		master_expect_handover(&f, &h);
@@ -216,15 +197,15 @@ hands_the_socket_over(void **state)
 	(void)state;
 	login_begin(&f, "", "");
 	login_start(&f, false);
-	id = greeted(&c, &f, SERVICE_IMAPD);
+	id = client_greeted(&c, &f, SERVICE_IMAPD);
 	client_say(&c, said);
 	auth_id = auth_expect(&f, &line);
-	contains(line,
+	assert_contains(line,
 	    "\tPLAIN\tservice=imap\tlip=::ffff:127.0.0.1"
 	    "\trip=::ffff:127.0.0.1\tlport=");
-	contains(line, "\trport=");
+	assert_contains(line, "\trport=");
 	/* resp= is the last field: NUL joe@example.com NUL secret */
-	contains(line, "\tresp=AGpvZUBleGFtcGxlLmNvbQBzZWNyZXQ=");
+	assert_contains(line, "\tresp=AGpvZUBleGFtcGxlLmNvbQBzZWNyZXQ=");
 	auth_say(&f,
 	    "OK\t%u\tuser=joe@example.com\t"
 	    "ticket=000102030405060708090a0b0c0d0e0f",
@@ -250,7 +231,7 @@ hands_the_socket_over(void **state)
 	client_expect_end(&c);
 	client_close(&c);
 	/* No CONN_CLOSE of that one: the next one's is the first. */
-	id = greeted(&c, &f, SERVICE_IMAPD);
+	id = client_greeted(&c, &f, SERVICE_IMAPD);
 	client_close(&c);
 	{
 		struct msg_in m = master_expect(&f, MSG_CONN_CLOSE);
@@ -272,11 +253,11 @@ hands_pop3_over(void **state)
 	(void)state;
 	login_begin(&f, "", "");
 	login_start(&f, false);
-	(void)greeted(&c, &f, SERVICE_POP3D);
+	(void)client_greeted(&c, &f, SERVICE_POP3D);
 	client_say(&c, "USER joe\r\nPASS a b\r\nSTAT\r\n");
 	client_expect(&c, "+OK");
 	id = auth_expect(&f, &line);
-	contains(line, "\tPLAIN\tservice=pop3\t");
+	assert_contains(line, "\tPLAIN\tservice=pop3\t");
 	auth_say(&f,
 	    "OK\t%u\tuser=joe\tticket=00000000000000000000000000000000", id);
 	master_expect_handover(&f, &h);
@@ -285,190 +266,6 @@ hands_pop3_over(void **state)
 	assert_string_equal(h.unparsed, "STAT\r\n");
 	(void)close(h.fd);
 	client_close(&c);
-	login_end(&f);
-}
-
-static void
-tells_failures_apart(void **state)
-{
-	struct login_fixture f;
-	struct client c;
-	const char *line;
-	unsigned id;
-
-	(void)state;
-	login_begin(&f, "", "");
-	login_start(&f, false);
-	(void)greeted(&c, &f, SERVICE_IMAPD);
-	client_say(&c,
-	    "a LOGIN joe wrong\r\nb LOGIN joe wrong\r\n"
-	    "c LOGIN joe wrong\r\n");
-	id = auth_expect(&f, &line);
-	auth_say(&f, "FAIL\t%u\tuser=joe", id);
-	client_expect(&c, "a NO [AUTHENTICATIONFAILED]");
-	master_expect_log(&f,
-	    "imapd: LOGIN FAILED, user=joe, "
-	    "ip=[::ffff:127.0.0.1], port=[");
-	id = auth_expect(&f, &line);
-	auth_say(&f, "FAIL\t%u\tuser=joe\ttemp\tcode=temp_fail", id);
-	client_expect(&c, "b NO [UNAVAILABLE]");
-	master_expect_log(&f, "authentication error: Input/output error");
-	id = auth_expect(&f, &line);
-	auth_say(&f, "FAIL\t%u\tuser=joe\ttemp\tcode=unusable", id);
-	client_expect(&c, "c NO [CONTACTADMIN]");
-	master_expect_log(&f, "authentication error: account can't be used");
-	client_close(&c);
-	login_end(&f);
-}
-
-/* A name must not pass for a field that fail2ban reads. */
-static void
-keeps_names_out_of_log_fields(void **state)
-{
-	struct login_fixture f;
-	struct client c;
-	const char *line;
-	unsigned id;
-
-	(void)state;
-	login_begin(&f, "", "");
-	login_start(&f, false);
-	(void)greeted(&c, &f, SERVICE_IMAPD);
-	client_say(&c, "a LOGIN \"x, ip=[192.0.2.9], port=[1]\" wrong\r\n");
-	id = auth_expect(&f, &line);
-	auth_say(&f, "FAIL\t%u", id);
-	client_expect(&c, "a NO");
-	master_expect_log(&f,
-	    "LOGIN FAILED, user=x. ip=.192.0.2.9.. port=.1., "
-	    "ip=[::ffff:127.0.0.1], port=[");
-	client_close(&c);
-	login_end(&f);
-}
-
-static void
-carries_an_exchange(void **state)
-{
-	struct login_fixture f;
-	struct handover h;
-	struct client c;
-	const char *line;
-	unsigned id;
-
-	(void)state;
-	login_begin(&f, "", "");
-	login_start(&f, false);
-	(void)greeted(&c, &f, SERVICE_IMAPD);
-	client_say(&c, "a AUTHENTICATE LOGIN\r\n");
-	id = auth_expect(&f, &line);
-	assert_null(strstr(line, "resp="));
-	auth_say(&f, "CONT\t%u\tVXNlcm5hbWU6", id);
-	client_expect(&c, "+ VXNlcm5hbWU6");
-	client_say(&c, "*\r\n");
-	client_expect(&c, "a BAD");
-	assert_int_equal(strncmp(auth_line(&f), "CANCEL\t", 7), 0);
-	master_expect_log(&f, "LOGIN FAILED, ");
-	client_say(&c, "b AUTHENTICATE LOGIN\r\n");
-	id = auth_expect(&f, &line);
-	auth_say(&f, "CONT\t%u\tVXNlcm5hbWU6", id);
-	client_expect(&c, "+ VXNlcm5hbWU6");
-	client_say(&c, "am9l\r\n");
-	contains(auth_line(&f), "\tam9l");
-	auth_say(&f,
-	    "OK\t%u\tuser=joe\tticket=00000000000000000000000000000000", id);
-	master_expect_handover(&f, &h);
-	assert_string_equal(h.tag, "b");
-	assert_string_equal(h.command, "AUTHENTICATE");
-	(void)close(h.fd);
-	client_close(&c);
-	login_end(&f);
-}
-
-static void
-holds_logins_while_authdaemond_restarts(void **state)
-{
-	struct login_fixture f;
-	struct client c[2];
-	const char *line;
-
-	(void)state;
-	login_begin(&f, "", "");
-	login_start(&f, false);
-	(void)greeted(&c[0], &f, SERVICE_IMAPD);
-	(void)greeted(&c[1], &f, SERVICE_IMAPD);
-	client_say(&c[0], "a LOGIN joe secret\r\n");
-	(void)auth_expect(&f, &line);
-	(void)close(f.auth);
-	f.auth = -1;
-	(void)master_expect(&f, MSG_AUTH_WANTED);
-	/* one that begins while there is none */
-	client_say(&c[1], "b NOOP\r\nc LOGIN joe secret\r\n");
-	client_expect(&c[1], "b OK");
-	auth_connect(&f, "PLAIN");
-	for (int k = 0; k < 2; k++) {
-		auth_accept(&f, 7);
-		(void)master_expect(&f, MSG_HANDOVER);
-	}
-	client_close(&c[0]);
-	client_close(&c[1]);
-	login_end(&f);
-}
-
-static void
-survives_without_authdaemond(void **state)
-{
-	struct login_fixture f;
-	struct client c;
-	const char *line;
-
-	(void)state;
-	login_begin(&f, "", "TIMEOUT_READ=1\n");
-	login_start(&f, false);
-	(void)greeted(&c, &f, SERVICE_IMAPD);
-	/* It goes in the middle of a request … */
-	client_say(&c, "a LOGIN joe secret\r\n");
-	(void)auth_expect(&f, &line);
-	(void)close(f.auth);
-	f.auth = -1;
-	client_expect(&c, "a NO [UNAVAILABLE]");
-	(void)master_expect(&f, MSG_AUTH_WANTED);
-	/* … can't be reached … */
-	master_send_u32(&f, MSG_AUTH_DOWN, 111);
-	client_say(&c, "b LOGIN joe secret\r\n");
-	client_expect(&c, "b NO [UNAVAILABLE]");
-	(void)master_expect(&f, MSG_AUTH_WANTED);
-	/* … and comes back. */
-	auth_connect(&f, "PLAIN");
-	client_say(&c, "c NOOP\r\n");
-	client_expect(&c, "c OK");
-	client_say(&c, "d LOGIN joe secret\r\n");
-	auth_accept(&f, 7);
-	(void)master_expect(&f, MSG_HANDOVER);
-	client_close(&c);
-	login_end(&f);
-}
-
-static void
-ends_a_socket_that_breaks_the_protocol(void **state)
-{
-	static const char *const bad[] = { "OK\tx\tuser=joe", "CONT\t",
-		"FAIL\t99999999999" };
-	struct login_fixture f;
-	struct client c;
-	const char *line;
-
-	(void)state;
-	login_begin(&f, "", "");
-	login_start(&f, false);
-	for (size_t i = 0; i < NELEMS(bad); i++) {
-		(void)greeted(&c, &f, SERVICE_IMAPD);
-		client_say(&c, "a LOGIN joe secret\r\n");
-		(void)auth_expect(&f, &line);
-		auth_say(&f, "%s", bad[i]);
-		client_expect(&c, "a NO [UNAVAILABLE]");
-		(void)master_expect(&f, MSG_AUTH_WANTED);
-		client_close(&c);
-		auth_connect(&f, "PLAIN");
-	}
 	login_end(&f);
 }
 
@@ -482,7 +279,7 @@ goes_on_when_a_handover_is_refused(void **state)
 	(void)state;
 	login_begin(&f, "", "");
 	login_start(&f, false);
-	(void)greeted(&c, &f, SERVICE_IMAPD);
+	(void)client_greeted(&c, &f, SERVICE_IMAPD);
 	client_say(&c, "a LOGIN joe secret\r\nb NOOP\r\n");
 	auth_accept(&f, 1);
 	master_expect_handover(&f, &h);
@@ -502,27 +299,6 @@ goes_on_when_a_handover_is_refused(void **state)
 }
 
 static void
-guards_passwords(void **state)
-{
-	struct login_fixture f;
-	struct client c;
-	const char *line;
-
-	(void)state;
-	login_begin(&f, "", "IMAP_TLS_REQUIRED=1\n");
-	login_start(&f, true);
-	client_connect(&c, &f, SERVICE_IMAPD);
-	(void)master_admit(&f, SERVICE_IMAPD);
-	line = client_line(&c);
-	contains(line, " LOGINDISABLED");
-	contains(line, " STARTTLS");
-	client_say(&c, "a LOGIN joe secret\r\n");
-	client_expect(&c, "a NO [PRIVACYREQUIRED]");
-	client_close(&c);
-	login_end(&f);
-}
-
-static void
 bounds_the_time_to_log_in(void **state)
 {
 	struct login_fixture f;
@@ -531,8 +307,8 @@ bounds_the_time_to_log_in(void **state)
 	(void)state;
 	login_begin(&f, "LOGIN_TIMEOUT=1\n", "");
 	login_start(&f, false);
-	(void)greeted(&imap, &f, SERVICE_IMAPD);
-	(void)greeted(&pop3, &f, SERVICE_POP3D);
+	(void)client_greeted(&imap, &f, SERVICE_IMAPD);
+	(void)client_greeted(&pop3, &f, SERVICE_POP3D);
 	client_say(&imap, "a LOG"); /* dripping doesn't help */
 	client_expect(&imap, "* BYE");
 	client_expect_end(&imap);
@@ -552,8 +328,8 @@ stops_one_service(void **state)
 	(void)state;
 	login_begin(&f, "", "");
 	login_start(&f, false);
-	(void)greeted(&imap, &f, SERVICE_IMAPD);
-	(void)greeted(&pop3, &f, SERVICE_POP3D);
+	(void)client_greeted(&imap, &f, SERVICE_IMAPD);
+	(void)client_greeted(&pop3, &f, SERVICE_POP3D);
 	master_send_u32(&f, MSG_SERVICE_STOP, SERVICE_IMAPD);
 	client_expect(&imap, "* BYE [UNAVAILABLE]");
 	client_expect_end(&imap);
@@ -577,7 +353,7 @@ shuts_down(void **state)
 	(void)state;
 	login_begin(&f, "", "");
 	login_start(&f, false);
-	(void)greeted(&c, &f, SERVICE_IMAPD);
+	(void)client_greeted(&c, &f, SERVICE_IMAPD);
 	master_send_empty(&f, MSG_SHUTDOWN);
 	client_expect(&c, "* BYE");
 	client_expect_end(&c);
@@ -596,7 +372,7 @@ ends_cleanly_by_signal(void **state)
 	(void)state;
 	login_begin(&f, "", "");
 	login_start(&f, false);
-	(void)greeted(&c, &f, SERVICE_IMAPD);
+	(void)client_greeted(&c, &f, SERVICE_IMAPD);
 	assert_int_equal(kill(f.pid, SIGINT), 0);
 	assert_int_equal(kill(f.pid, SIGHUP), 0);
 	client_say(&c, "a NOOP\r\n");
@@ -621,7 +397,7 @@ closes_without_a_reset(void **state)
 	memset(more, 'x', sizeof(more));
 	login_begin(&f, "", "");
 	login_start(&f, false);
-	(void)greeted(&c, &f, SERVICE_IMAPD);
+	(void)client_greeted(&c, &f, SERVICE_IMAPD);
 	client_say(&c, "a LOGOUT\r\n");
 	for (int i = 0; i < 64; i++)
 		client_write(&c, slice_of(more, sizeof(more)));
@@ -645,21 +421,21 @@ answers_nonsense(void **state)
 	line[20000] = '\0';
 	login_begin(&f, "", "");
 	login_start(&f, false);
-	(void)greeted(&c, &f, SERVICE_IMAPD);
+	(void)client_greeted(&c, &f, SERVICE_IMAPD);
 	client_say(&c, line);
 	client_expect(&c, "* BAD");
 	client_expect(&c, "* BYE");
 	client_close(&c);
-	(void)greeted(&c, &f, SERVICE_IMAPD);
+	(void)client_greeted(&c, &f, SERVICE_IMAPD);
 	client_say(&c, "a LOGIN {99999999}\r\n");
 	client_expect(&c, "a BAD [TOOBIG]");
 	client_close(&c);
-	(void)greeted(&c, &f, SERVICE_POP3D);
+	(void)client_greeted(&c, &f, SERVICE_POP3D);
 	client_write(&c, slice_of("\x16\x03\x01\x02\x00\x01\x00\x01", 8));
 	client_expect(&c, "-ERR");
 	client_close(&c);
 	/* Another one is served all the same. */
-	(void)greeted(&c, &f, SERVICE_IMAPD);
+	(void)client_greeted(&c, &f, SERVICE_IMAPD);
 	client_close(&c);
 	free(line);
 	login_end(&f);
@@ -677,14 +453,7 @@ main(void)
 		cmocka_unit_test(tells_why_it_refuses),
 		cmocka_unit_test(hands_the_socket_over),
 		cmocka_unit_test(hands_pop3_over),
-		cmocka_unit_test(tells_failures_apart),
-		cmocka_unit_test(keeps_names_out_of_log_fields),
-		cmocka_unit_test(carries_an_exchange),
-		cmocka_unit_test(holds_logins_while_authdaemond_restarts),
-		cmocka_unit_test(survives_without_authdaemond),
-		cmocka_unit_test(ends_a_socket_that_breaks_the_protocol),
 		cmocka_unit_test(goes_on_when_a_handover_is_refused),
-		cmocka_unit_test(guards_passwords),
 		cmocka_unit_test(bounds_the_time_to_log_in),
 		cmocka_unit_test(stops_one_service),
 		cmocka_unit_test(shuts_down),

@@ -12,31 +12,11 @@
 /* More than the kernel keeps in the buffers of two sockets. */
 enum { MUCH = 24 * 1024 * 1024 };
 
-static void
-contains(const char *text, const char *part)
-{
-	if (strstr(text, part) == NULL)
-		fail_msg("'%s' is not in '%s'", part, text);
-}
-
-/* A client of imapd-ssl that was let in and greeted. */
-static uint64_t
-greeted(struct client *c, struct login_fixture *f)
-{
-	uint64_t id;
-
-	client_connect(c, f, SERVICE_IMAPD_SSL);
-	id = master_admit(f, SERVICE_IMAPD_SSL);
-	assert_true(client_tls(c, NULL, NULL));
-	client_expect(c, "* OK [CAPABILITY ");
-	return id;
-}
-
 /* The same, logged in and relayed. */
 static void
 relayed(struct client *c, struct login_fixture *f, struct handover *h)
 {
-	(void)greeted(c, f);
+	(void)client_greeted(c, f, SERVICE_IMAPD_SSL);
 	client_say(c, "a LOGIN joe secret\r\nb NOOP\r\n");
 	auth_accept(f, 3);
 	master_expect_handover(f, h);
@@ -204,7 +184,7 @@ starts_tls(void **state)
 	login_start(&f, true);
 	client_connect(&c, &f, SERVICE_IMAPD);
 	(void)master_admit(&f, SERVICE_IMAPD);
-	contains(client_line(&c), " STARTTLS");
+	assert_contains(client_line(&c), " STARTTLS");
 	client_say(&c, "a STARTTLS\r\n");
 	client_expect(&c, "a OK");
 	assert_true(client_tls(&c, NULL, NULL));
@@ -215,7 +195,7 @@ starts_tls(void **state)
 	client_expect(&c, "b OK");
 	client_say(&c, "c LOGIN joe secret\r\n");
 	(void)auth_expect(&f, &line);
-	contains(line, "\tsecured");
+	assert_contains(line, "\tsecured");
 	auth_say(
 	    &f, "OK\t1\tuser=joe\tticket=00000000000000000000000000000000");
 	master_expect_handover(&f, &h);
@@ -349,7 +329,7 @@ shows_the_certificate_of_the_address(void **state)
 	master_send_empty(&f, MSG_START);
 	auth_connect(&f, "PLAIN");
 	(void)master_expect(&f, MSG_READY);
-	(void)greeted(&c, &f);
+	(void)client_greeted(&c, &f, SERVICE_IMAPD_SSL);
 	assert_string_equal(client_certificate(&c), "of.address");
 	client_close(&c);
 	login_end(&f);
@@ -392,7 +372,7 @@ reads_on_after_a_long_record(void **state)
 	    "a LOGIN joe %04000d\r\nb LOGIN joe %01000d\r\n", 1, 2);
 	login_begin(&f, "", "");
 	login_start(&f, true);
-	(void)greeted(&c, &f);
+	(void)client_greeted(&c, &f, SERVICE_IMAPD_SSL);
 	client_say(&c, said);
 	id = auth_expect(&f, &line);
 	auth_say(&f, "FAIL\t%u", id);
@@ -419,7 +399,7 @@ survives_what_is_no_tls(void **state)
 	while (client_read(&c, (char[64]){ 0 }, 64) > 0)
 		; /* an alert */
 	client_close(&c);
-	(void)greeted(&c, &f);
+	(void)client_greeted(&c, &f, SERVICE_IMAPD_SSL);
 	client_close(&c);
 	login_end(&f);
 }
@@ -435,7 +415,7 @@ reloads_without_dropping_anybody(void **state)
 	login_begin(&f, "", "");
 	login_start(&f, true);
 	relayed(&before, &f, &h);
-	(void)greeted(&talking, &f);
+	(void)client_greeted(&talking, &f, SERVICE_IMAPD_SSL);
 	master_send_config(&f);
 	master_send_certificate(&f, 0, "", "new.test");
 	master_send_ticket_keys(&f, 2);
@@ -490,7 +470,7 @@ resumes_at_a_sibling(void **state)
 	login_start(&one, true);
 	login_begin(&other, "", "");
 	login_start(&other, true);
-	(void)greeted(&c, &one);
+	(void)client_greeted(&c, &one, SERVICE_IMAPD_SSL);
 	session = SSL_get1_session(c.ssl);
 	assert_int_equal(SSL_SESSION_is_resumable(session), 1);
 	/* OpenSSL forgets a session that wasn't closed in order. */

@@ -13,18 +13,8 @@
 #include "base/mem.h"
 #include "maildir/internal.h"
 #include "maildir/record.h"
+#include "tests/support/dice.h"
 #include "tests/support/maildir_fixture.h"
-
-static uint64_t seed = 0x2545f4914f6cdd1du;
-
-static uint32_t
-dice(uint32_t sides)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return (uint32_t)(seed >> 33) % sides;
-}
 
 /* --- records -------------------------------------------------------------- */
 

@@ -1,289 +1,20 @@
-/*
- * A mailbox that other processes work on at the same time; and how much work
- * a scan is.
- */
+/* A mailbox that other processes work on at the same time. */
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include "base/fsx.h"
 #include "base/mem.h"
-#include "maildir/dir.h"
 #include "maildir/internal.h"
-#include "maildir/scan.h"
+#include "tests/support/dice.h"
 #include "tests/support/maildir_fixture.h"
 
 enum { FILES = 1500, RUN_MS = 1500, PATIENCE_MS = 60000 };
-
-/* --- counting calls ------------------------------------------------------- */
-
-static unsigned n_stats, n_readings;
-/* Removed after the next look at it, as by another program. */
-static const char *expunged_at_stat;
-
-int __real_fsx_stat(int dirfd, const char *name, struct stat *st);
-int __wrap_fsx_stat(int dirfd, const char *name, struct stat *st);
-int __real_dir_reader_open(struct dir_reader *r, int dirfd, const char *name);
-int __wrap_dir_reader_open(struct dir_reader *r, int dirfd, const char *name);
-
-int
-__wrap_fsx_stat(int dirfd, const char *name, struct stat *st)
-{
-	int rc = __real_fsx_stat(dirfd, name, st);
-
-	n_stats++;
-	if (expunged_at_stat != NULL && name[0] != '\0' &&
-	    strstr(expunged_at_stat, name) != NULL) {
-		assert_int_equal(unlink(expunged_at_stat), 0);
-		expunged_at_stat = NULL;
-	}
-	return rc;
-}
-
-int
-__wrap_dir_reader_open(struct dir_reader *r, int dirfd, const char *name)
-{
-	n_readings++;
-	return __real_dir_reader_open(r, dirfd, name);
-}
-
-static void
-nothing_changed_is_two_stats(void **state)
-{
-	struct fixture *f = *state;
-	struct mailbox *m = open_mailbox(f, "INBOX");
-	const uint32_t uid[] = { 1 };
-
-	deliver(f, "", "x");
-	refresh(f, m);
-	/* G has to pass before the directories count as clean; the watch
-	 * spares the readings even so */
-	n_readings = 0;
-	refresh(f, m);
-	assert_int_equal(n_readings, 0);
-	f->wall_ms += 3000;
-	refresh(f, m);
-	n_stats = n_readings = 0;
-	refresh(f, m);
-	assert_int_equal(n_stats, 2);
-	assert_int_equal(n_readings, 0);
-	/* neither what we do ourselves nor new mail needs a reading */
-	assert_int_equal(
-	    run_flags(f, m, uid, 1, FLAGS_ADD, MESSAGE_SEEN, NULL), 0);
-	next_tick();
-	deliver(f, "", "x");
-	n_readings = 0;
-	refresh(f, m);
-	assert_listing(m, "1:S 2");
-	assert_int_equal(n_readings, 0);
-	/* nor does another start, once all is clean */
-	f->wall_ms += 3000;
-	refresh(f, m);
-	mailbox_close(&m);
-	fixture_reopen(f);
-	m = open_mailbox(f, "INBOX");
-	n_readings = 0;
-	refresh(f, m);
-	assert_int_equal(n_readings, 0);
-	assert_listing(m, "1:S 2");
-	/* a change while nobody looked does */
-	mailbox_close(&m);
-	fixture_close(f);
-	next_tick();
-	deliver(f, "", "x");
-	fixture_open(f);
-	m = open_mailbox(f, "INBOX");
-	refresh(f, m);
-	assert_listing(m, "1:S 2 3");
-	mailbox_close(&m);
-}
-
-/* COPY of what somebody expunges between a look at it and the link. */
-static void
-copy_beside_an_expunge(void **state)
-{
-	struct fixture *f = *state;
-	struct mailbox *m = open_mailbox(f, "INBOX"), *t;
-
-	assert_int_equal(create_now(f->account, SLICE("INBOX.t")), 0);
-	assert_int_equal(run_append(f, "INBOX", "x", 0, NULL, NULL), 0);
-	refresh(f, m);
-	expunged_at_stat = fixture_path(f, message_path(m, 1));
-	assert_int_equal(
-	    run_copy(f, m, (const uint32_t[]){ 1 }, 1, "INBOX.t", false, NULL),
-	    0);
-	assert_null(expunged_at_stat);
-	t = open_mailbox(f, "INBOX.t");
-	refresh(f, t);
-	assert_listing(t, "");
-	refresh(f, m);
-	assert_listing(m, "");
-	mailbox_close(&m);
-	mailbox_close(&t);
-}
-
-static void
-large_mailbox(void **state)
-{
-	struct fixture *f = *state;
-	struct mailbox *m = open_mailbox(f, "INBOX");
-	int64_t begin;
-	struct view *v;
-	/* it works with ten times as many, too */
-	int n = getenv("POSTERN_LONG") != NULL ? 1000000 : 100000, fd;
-
-	fd = open(fixture_path(f, "cur"), O_RDONLY | O_DIRECTORY);
-	for (int i = 0; i < n; i++) {
-		char name[64];
-		int file;
-
-		(void)snprintf(name, sizeof(name), "%d.M%dP1.host,S=1:2,S",
-		    1700000000 + i, i);
-		file = openat(fd, name, O_CREAT | O_WRONLY, 0600);
-		assert_true(file >= 0);
-		(void)close(file);
-	}
-	(void)close(fd);
-	f->wall_ms += 3000;
-	begin = clock_now();
-	n_stats = 0;
-	refresh(f, m);
-	print_message(
-	    "first scan of %d: %lld ms\n", n, (long long)(clock_now() - begin));
-	/* directories and files of other servers, in each slice; no message */
-	assert_true(n_stats < (unsigned)n / 2000);
-	mailbox_close(&m);
-	fixture_reopen(f);
-	begin = clock_now();
-	m = open_mailbox(f, "INBOX");
-	refresh(f, m);
-	begin = clock_now() - begin;
-	print_message("open of %d: %lld ms\n", n, (long long)begin);
-	v = mailbox_view(m);
-	assert_int_equal(view_count(v), n);
-	view_unref(&v);
-	deliver(f, "", "x");
-	begin = clock_now();
-	refresh(f, m);
-	print_message(
-	    "one new mail: %lld ms\n", (long long)(clock_now() - begin));
-	f->wall_ms = clock_wall() + 6000;
-	refresh(f, m);
-	n_stats = n_readings = 0;
-	refresh(f, m);
-	assert_int_equal(n_stats, 2);
-	assert_int_equal(n_readings, 0);
-	mailbox_close(&m);
-}
-
-static struct sync_job *checkpoint_job;
-static struct fixture *checkpointed;
-
-/* As the worker's pool does, but a checkpoint waits for the test. */
-static void
-submit(struct syncer *self, struct sync_job *job)
-{
-	(void)self;
-	if (checkpointed->account != NULL &&
-	    checkpointed->account->checkpoint != NULL &&
-	    checkpoint_job == NULL) {
-		checkpoint_job = job;
-		return;
-	}
-	sync_job_do(job);
-}
-
-static void *
-checkpoint_thread(void *job)
-{
-	((struct sync_job *)job)->error = ((struct sync_job *)job)->run(job);
-	return NULL;
-}
-
-/* The log is copied by a thread, while commits go on. */
-static void
-checkpoint_aside(void **state)
-{
-	struct fixture *f = *state;
-	struct syncer syncer = { .submit = submit };
-	struct mailbox *m;
-	pthread_t thread;
-	struct stat st;
-	off_t size;
-	const uint32_t uid[] = { 1 };
-
-	checkpointed = f;
-	f->syncer = &syncer;
-	fixture_reopen(f);
-	m = open_mailbox(f, "INBOX");
-	for (int i = 0; i < 1000; i++) {
-		char name[256];
-
-		(void)snprintf(name, sizeof(name), "%d.%0200d:2,", i, 1);
-		put_cur(f, name, "");
-	}
-	refresh(f, m);
-	for (int i = 0; checkpoint_job == NULL && i < 1000; i++)
-		assert_int_equal(
-		    run_flags(f, m, uid, 1, FLAGS_REPLACE, 1u << i % 6, NULL),
-		    0);
-	assert_non_null(checkpoint_job);
-	assert_int_equal(
-	    pthread_create(&thread, NULL, checkpoint_thread, checkpoint_job),
-	    0);
-	for (int i = 0; i < 10; i++)
-		assert_int_equal(
-		    run_flags(f, m, uid, 1, FLAGS_REPLACE, 1u << i % 6, NULL),
-		    0);
-	assert_int_equal(pthread_join(thread, NULL), 0);
-	checkpoint_job->done(checkpoint_job);
-	checkpoint_job = NULL;
-	/* the thread did copy it, and from now on it is written anew */
-	assert_int_equal(fsx_stat(f->account->root_fd, "postern.db", &st), 0);
-	assert_true(st.st_size > 1 << 16);
-	assert_int_equal(
-	    fsx_stat(f->account->root_fd, "postern.db-wal", &st), 0);
-	size = st.st_size;
-	/* what came meanwhile is copied by the next one */
-	for (int i = 0; checkpoint_job == NULL && i < 1000; i++)
-		assert_int_equal(
-		    run_flags(f, m, uid, 1, FLAGS_REPLACE, 1u << i % 6, NULL),
-		    0);
-	assert_non_null(checkpoint_job);
-	assert_int_equal(
-	    fsx_stat(f->account->root_fd, "postern.db-wal", &st), 0);
-	assert_true(st.st_size < size + size / 2);
-	checkpoint_job->error = checkpoint_job->run(checkpoint_job);
-	mailbox_close(&m);
-	fixture_close(f);
-	/* it may end after the account was closed */
-	checkpoint_job->done(checkpoint_job);
-	f->syncer = NULL;
-	fixture_open(f);
-	m = open_mailbox(f, "INBOX");
-	refresh(f, m);
-	assert_int_equal(m->head->count, 1000);
-	mailbox_close(&m);
-}
-
-/* --- other processes ------------------------------------------------------ */
-
-static uint64_t seed = 0x2545f4914f6cdd1du;
-
-static uint32_t
-dice(uint32_t sides)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return (uint32_t)(seed >> 16) % sides;
-}
 
 static const char *const infos[] = { ":2,", ":2,S", ":2,F", ":2,FS", ":2,R" };
 
@@ -352,7 +83,7 @@ start(struct fixture *f, void (*fn)(struct fixture *))
 		/* a failed test must not leave it behind */
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		(void)alarm(600);
-		seed ^= (uint64_t)getpid() << 20;
+		dice_seed ^= (uint64_t)getpid() << 20;
 		fn(f);
 		_exit(0);
 	}
@@ -463,44 +194,6 @@ renamed_while_scanned(struct fixture *f)
 	check_against_disk(f, m);
 	mailbox_close(&m);
 	free(uids);
-}
-
-/*
- * A reading missed a message, and it is renamed only after the events have
- * been taken: then neither shows it, and its old file isn't there.
- */
-static void
-renamed_after_the_events(void **state)
-{
-	enum { NEW = 5000 }; /* so many that sorting them yields */
-	struct fixture *f = *state;
-	struct mailbox *m = open_mailbox(f, "INBOX");
-	enum step step;
-	int rc = -1;
-
-	put_cur(f, "1.a:2,", "one");
-	refresh(f, m);
-	for (unsigned i = 0; i < NEW; i++) {
-		char name[64];
-
-		(void)snprintf(name, sizeof(name), "%u.n:2,", 10 + i);
-		put_cur(f, name, "");
-	}
-	scan_distrust(m);
-	do
-		step = mailbox_refresh(m, false, (struct waker){ NULL, NULL },
-		    clock_now(), f->wall_ms, &rc);
-	while (step == STEP_YIELD && m->scan->state != SCAN_SORT);
-	assert_int_equal(step, STEP_YIELD);
-	scan_add_doubt(m->scan, 1);
-	assert_int_equal(rename(fixture_path(f, "cur/1.a:2,"),
-			     fixture_path(f, "cur/1.a:2,S")),
-	    0);
-	refresh(f, m);
-	assert_int_equal(m->head->count, NEW + 1);
-	assert_int_equal(view_get(m->head, 1)->uid, 1);
-	assert_int_equal(view_get(m->head, 1)->flags, MESSAGE_SEEN);
-	mailbox_close(&m);
 }
 
 static void
@@ -668,11 +361,6 @@ main(void)
 #define CASE(fn)                                                               \
  cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
 	const struct CMUnitTest tests[] = {
-		CASE(nothing_changed_is_two_stats),
-		CASE(copy_beside_an_expunge),
-		CASE(large_mailbox),
-		CASE(checkpoint_aside),
-		CASE(renamed_after_the_events),
 		CASE(renamer_with_watches),
 		CASE(renamer_without_watches),
 		CASE(two_workers_and_two_mtas),

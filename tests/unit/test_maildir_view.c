@@ -6,6 +6,7 @@
 #include "maildir/edit.h"
 #include "maildir/file_name.h"
 #include "maildir/index.h"
+#include "tests/support/dice.h"
 #include "tests/support/maildir_fixture.h"
 
 enum { MODEL_MAX = 3000 };
@@ -14,17 +15,6 @@ struct model {
 	struct message v[MODEL_MAX];
 	uint32_t n;
 };
-
-static uint64_t seed = 88172645463325252u;
-
-static uint32_t
-dice(uint32_t sides)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return (uint32_t)(seed >> 16) % sides;
-}
 
 static void
 take(struct mailbox *m, struct model *out)

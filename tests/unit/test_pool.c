@@ -9,19 +9,9 @@
 #include <cmocka.h>
 
 #include "base/pool.h"
+#include "tests/support/dice.h"
 
 enum { PIECES = 3000, LARGEST = 5000, STEPS = 200000 };
-
-static uint64_t seed = 0x2545f4914f6cdd1du;
-
-static uint32_t
-dice(uint32_t sides)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return (uint32_t)(seed >> 33) % sides;
-}
 
 static struct {
 	unsigned char *p;
