@@ -72,12 +72,14 @@ tests_fuzz_fuzz_preauth_SOURCES += tests/fuzz/replay.c
 endif
 
 # One engine, one driver a protocol.
-transcript = tests/support/transcript.c tests/support/transcript.h
+transcript = tests/support/transcript.c tests/support/transcript.h \
+	tests/support/transcript_pattern.c tests/support/transcript_pattern.h
 pop3_transcripts = tests/transcripts/run_pop3 tests/transcripts/run_preauth
 check_PROGRAMS += $(pop3_transcripts)
 TESTS += $(pop3_transcripts)
 maildir_worker = tests/support/maildir_worker.c \
-	tests/support/maildir_worker.h $(transcript)
+	tests/support/maildir_worker.h \
+	tests/support/maildir_tree.c tests/support/maildir_tree.h $(transcript)
 tests_transcripts_run_pop3_SOURCES = tests/transcripts/run_pop3.c \
 	$(maildir_worker)
 tests_transcripts_run_pop3_LDADD = libpop3.a libmime.a libmaildir.a libbase.a \

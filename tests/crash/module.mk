@@ -2,7 +2,8 @@
 # must be seen by the libraries.
 TESTS_CRASH_SRC = tests/crash/calls.c tests/crash/calls.h \
 	tests/crash/calls_libc.c tests/crash/calls_impl.h \
-	tests/crash/ledger.c tests/crash/ledger.h \
+	tests/crash/ledger.c tests/crash/ledger.h tests/crash/ledger_impl.h \
+	tests/crash/ledger_check.c tests/crash/ledger_state.c \
 	tests/crash/script.c tests/crash/script.h tests/crash/script_imap.c \
 	tests/crash/script_do.c tests/crash/script_impl.h tests/crash/world.c \
 	tests/crash/child.c tests/crash/child.h \

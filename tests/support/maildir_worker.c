@@ -1,10 +1,6 @@
 #include "tests/support/maildir_worker.h"
 
-#include <sys/stat.h>
-
 #include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "tests/support/maildir_tree.h"
 
 enum {
 	OUTPUT_MAX = 64 * 1024 * 1024,
@@ -33,7 +30,6 @@ struct conn {
 
 static const struct maildir_worker *worker;
 static struct conn conns[TRANSCRIPT_CONNS];
-static char *root; /* temporary directory; the Maildir is root/Maildir */
 static struct store *store;
 static char *quota; /* NULL: none */
 static bool sharing, linking;
@@ -43,14 +39,6 @@ static struct user {
 static int64_t offset_ms;
 static bool awake; /* this transcript can't have mailboxes hibernated */
 static struct sync_job *jobs; /* held back, the oldest first */
-
-static void
-die(const char *what, const char *name)
-{
-	(void)fprintf(
-	    stderr, "maildir_worker: %s %s: %s\n", what, name, strerror(errno));
-	abort();
-}
 
 static int64_t
 now(void)
@@ -75,7 +63,7 @@ wall(void)
 	return clock_wall() + offset_ms;
 }
 
-/* --- the disk ------------------------------------------------------------ */
+/* --- syncs ---------------------------------------------------------------- */
 
 static void
 hold_back(struct syncer *self, struct sync_job *job)
@@ -101,112 +89,6 @@ sync_one(void)
 	jobs = job->next;
 	sync_job_do(job);
 	return true;
-}
-
-/* A path below the Maildir; the caller frees. */
-static char *
-path_of(struct slice name)
-{
-	char *copy = slice_dup(name), *path;
-
-	path = mem_printf("%s/Maildir/%s", root, copy);
-	free(copy);
-	return path;
-}
-
-static void
-make_dir(const char *path)
-{
-	if (mkdir(path, 0700) != 0 && errno != EEXIST)
-		die("mkdir", path);
-}
-
-static void
-make_file(const char *path)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-
-	if (fd < 0)
-		die("open", path);
-	(void)close(fd);
-}
-
-/* The mailbox that a message's path is in: "cur/x", ".Sent/cur/x". */
-static void
-make_mailbox(struct slice path)
-{
-	static const char *const parts[] = { "cur", "new", "tmp" };
-	size_t slash = slice_find(path, '/');
-	struct slice dir = slice_first(path, slash);
-	char *base, *part;
-
-	if (path.n == 0 || path.p[0] != '.')
-		dir.n = 0;
-	base = path_of(dir);
-	make_dir(base);
-	for (size_t i = 0; i < NELEMS(parts); i++) {
-		part = mem_printf("%s/%s", base, parts[i]);
-		make_dir(part);
-		free(part);
-	}
-	if (dir.n != 0) {
-		part = mem_printf("%s/maildirfolder", base);
-		make_file(part);
-		free(part);
-	}
-	free(base);
-}
-
-static void
-write_file(const char *path, struct slice bytes)
-{
-	FILE *f = fopen(path, "wb");
-
-	if (f == NULL ||
-	    (bytes.n != 0 && fwrite(bytes.p, 1, bytes.n, f) != bytes.n) ||
-	    fclose(f) != 0)
-		die("write", path);
-}
-
-static void
-message(struct slice path, struct slice bytes)
-{
-	char *file = path_of(path);
-
-	make_mailbox(path);
-	write_file(file, bytes);
-	free(file);
-}
-
-/* As a delivery agent does it. */
-static bool
-deliver(struct slice path)
-{
-	char *file = path_of(path), *tmp = path_of(SLICE("tmp/delivery"));
-	struct buf b;
-
-	buf_init(&b, 4096);
-	buf_puts(&b, "Subject: ");
-	buf_put(&b, path);
-	buf_puts(&b, "\n\nDelivered.\n");
-	make_mailbox(path);
-	write_file(tmp, buf_slice(&b));
-	if (rename(tmp, file) != 0)
-		die("rename", file);
-	buf_fini(&b);
-	free(file);
-	free(tmp);
-	return true;
-}
-
-static int
-remove_entry(
-    const char *path, const struct stat *st, int type, struct FTW *where)
-{
-	(void)st;
-	(void)type;
-	(void)where;
-	return remove(path);
 }
 
 /* --- the loop ------------------------------------------------------------ */
@@ -351,22 +233,15 @@ settle(void)
 static void
 begin(const char *path)
 {
-	static char template[] = "/tmp/postern-transcript.XXXXXX";
 	struct store_options opt = { .hostname = "test.example",
 		.syncer = &syncer,
 		.quiet_ms = 60 * 1000,
 		.poll_ms = 30 * 1000,
 		.open_max = 10,
 		.umask = 077 };
-	char *maildir;
 
 	(void)path;
-	root = mem_strdup(template);
-	if (mkdtemp(root) == NULL)
-		die("mkdtemp", root);
-	maildir = path_of(SLICE(""));
-	make_dir(maildir);
-	free(maildir);
+	tree_begin();
 	offset_ms = past_midnight();
 	awake = false;
 	jobs = NULL;
@@ -379,25 +254,6 @@ begin(const char *path)
 	store = store_new(&opt);
 	if (worker->reset != NULL)
 		worker->reset();
-}
-
-/* So many messages in INBOX, one as the other. */
-static void
-messages(uint32_t n)
-{
-	for (uint32_t i = 1; i <= n; i++) {
-		char *path =
-		    mem_printf("cur/%u.M%uP1.host:2,", 1700000000 + i, i);
-		char *text = mem_printf("From: s%u@example.org\n"
-					"Subject: message %u\n"
-					"\n"
-					"%u\n",
-		    i, i, i);
-
-		message(slice_str(path), slice_str(text));
-		free(path);
-		free(text);
-	}
 }
 
 /* "CONNECTION NAME [OPTIONS]" */
@@ -429,15 +285,16 @@ maildir_worker_index(void)
 
 	if (!sharing)
 		return NULL;
-	(void)snprintf(path, sizeof(path), "%s/index", root);
+	(void)snprintf(path, sizeof(path), "%s/index", tree_root);
 	f = fopen(path, "w");
 	if (f == NULL)
-		die("fopen", path);
-	(void)fprintf(f, "%s\t%u\t%u\t%s\n", ALICE, geteuid(), getegid(), root);
+		tree_die("fopen", path);
+	(void)fprintf(
+	    f, "%s\t%u\t%u\t%s\n", ALICE, geteuid(), getegid(), tree_root);
 	for (int i = 0; i < TRANSCRIPT_CONNS; i++)
 		if (has_own_maildir(&users[i]))
 			(void)fprintf(f, "%s\t%u\t%u\t%s/%s\tMaildir\n",
-			    users[i].name, geteuid(), getegid(), root,
+			    users[i].name, geteuid(), getegid(), tree_root,
 			    users[i].name);
 	(void)fclose(f);
 	return path;
@@ -451,37 +308,18 @@ maildir_worker_links(void)
 
 	if (!linking)
 		return NULL;
-	(void)snprintf(path, sizeof(path), "%s/maildirshared", root);
+	(void)snprintf(path, sizeof(path), "%s/maildirshared", tree_root);
 	f = fopen(path, "w");
 	if (f == NULL)
-		die("fopen", path);
-	(void)fprintf(f, "alice\t%s/Maildir\n", root);
+		tree_die("fopen", path);
+	(void)fprintf(f, "alice\t%s/Maildir\n", tree_root);
 	for (int i = 0; i < TRANSCRIPT_CONNS; i++)
 		if (has_own_maildir(&users[i]))
 			(void)fprintf(f, "%.*s\t%s/%s/Maildir\n",
 			    (int)strcspn(users[i].name, "@"), users[i].name,
-			    root, users[i].name);
+			    tree_root, users[i].name);
 	(void)fclose(f);
 	return path;
-}
-
-/* "OCTAL PATH" below the Maildir */
-static bool
-set_mode(struct slice value)
-{
-	struct slice octal;
-	char *path;
-	mode_t mode = 0;
-
-	if (!slice_split(&value, ' ', &octal))
-		return false;
-	for (size_t i = 0; i < octal.n; i++)
-		mode = mode * 8 + (mode_t)(octal.p[i] - '0');
-	path = path_of(value);
-	if (chmod(path, mode) != 0)
-		die("chmod", path);
-	free(path);
-	return true;
 }
 
 static bool
@@ -509,9 +347,9 @@ fixture(struct slice word, struct slice value)
 		return true;
 	}
 	if (slice_eq(word, SLICE("mode")))
-		return set_mode(value);
+		return tree_set_mode(value);
 	if (slice_eq(word, SLICE("messages")) && num_u32(value, &n)) {
-		messages(n);
+		tree_messages(n);
 		return true;
 	}
 	return worker->fixture != NULL && worker->fixture(word, value);
@@ -532,8 +370,8 @@ open_conn(int conn)
 		.id = (uint64_t)conn };
 	struct conn *c = &conns[conn];
 	char *maildir = has_own_maildir(u)
-	    ? mem_printf("%s/%s/Maildir", root, u->name)
-	    : mem_printf("%s/Maildir", root);
+	    ? mem_printf("%s/%s/Maildir", tree_root, u->name)
+	    : mem_printf("%s/Maildir", tree_root);
 
 	buf_init(&c->to_session, OUTPUT_MAX);
 	buf_init(&c->from_session, OUTPUT_MAX);
@@ -571,33 +409,6 @@ end_session(struct conn *c, struct slice why)
 }
 
 static bool
-rename_file(struct slice names)
-{
-	struct slice from, to = names;
-	char *a, *b;
-	bool ok;
-
-	if (!slice_split(&to, ' ', &from) || to.p == NULL)
-		return false;
-	a = path_of(from);
-	b = path_of(to);
-	ok = rename(a, b) == 0;
-	free(a);
-	free(b);
-	return ok;
-}
-
-static bool
-remove_file(struct slice name)
-{
-	char *path = path_of(name);
-	bool ok = unlink(path) == 0;
-
-	free(path);
-	return ok;
-}
-
-static bool
 act(int conn, struct slice words)
 {
 	struct conn *c = &conns[conn];
@@ -615,11 +426,11 @@ act(int conn, struct slice words)
 	else if (slice_eq(verb, SLICE("end")))
 		ok = end_session(c, arg);
 	else if (slice_eq(verb, SLICE("remove")))
-		ok = remove_file(arg);
+		ok = tree_remove(arg);
 	else if (slice_eq(verb, SLICE("rename")))
-		ok = rename_file(arg);
+		ok = tree_rename(arg);
 	else if (slice_eq(verb, SLICE("deliver")))
-		ok = deliver(arg);
+		ok = tree_deliver(arg);
 	else
 		ok = false;
 	(void)store_tick(store, now(), wall());
@@ -645,7 +456,7 @@ state(int conn, struct slice word)
 		return conns[conn].closed;
 	if (!slice_split(&arg, ' ', &verb) || arg.p == NULL)
 		return false;
-	path = path_of(arg);
+	path = tree_path(arg);
 	there = access(path, F_OK) == 0;
 	free(path);
 	if (slice_eq(verb, SLICE("file")))
@@ -669,9 +480,7 @@ end(void)
 	while (sync_one())
 		continue;
 	store_free(&store);
-	if (nftw(root, remove_entry, 16, FTW_DEPTH | FTW_PHYS) != 0)
-		die("remove", root);
-	free(root);
+	tree_end();
 }
 
 static void
@@ -689,7 +498,7 @@ maildir_worker_main(int argc, char **argv, const struct maildir_worker *w)
 		.directories = w->directories,
 		.begin = begin,
 		.fixture = fixture,
-		.message = message,
+		.message = tree_message,
 		.open = open_conn,
 		.send = send_bytes,
 		.act = act,

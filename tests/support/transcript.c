@@ -11,18 +11,11 @@
 #include "base/ascii.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "tests/support/transcript_pattern.h"
 
 enum {
 	FILE_MAX = 1024 * 1024,
-	BYTES_MAX = 64 * 1024 * 1024, /* of one C line, repeats written out */
-	VARS_MAX = 32,
 	EXPECT_MAX = 4096, /* S lines in a row */
-};
-
-struct var {
-	struct slice name; /* in the file */
-	struct slice value;
-	char *copy;
 };
 
 /* Expected lines of one connection, up to the next line that isn't S. */
@@ -40,8 +33,7 @@ struct transcript {
 	size_t line;	   /* number of the present one */
 	bool failed;
 	bool open[TRANSCRIPT_CONNS];
-	struct var vars[VARS_MAX];
-	size_t n_vars;
+	struct transcript_vars vars;
 	struct slice message; /* path of the message being read; n 0: none */
 	struct buf bytes;     /* of the message */
 	struct expect expect[EXPECT_MAX];
@@ -95,215 +87,6 @@ trace(const struct transcript *t, const char *who, int conn, struct slice s)
 	printf("\n");
 }
 
-/* --- <…> and $name ------------------------------------------------------- */
-
-static bool
-is_name_char(uint8_t c)
-{
-	return (c >= 'a' && c <= 'z') || ascii_is_digit(c);
-}
-
-static bool
-is_word_char(uint8_t c)
-{
-	return c > 0x20 && c < 0x7f && c != '(' && c != ')' && c != '[' &&
-	    c != ']' && c != '"';
-}
-
-/* The name after a '$', or the empty slice. */
-static struct slice
-var_name(struct slice after)
-{
-	size_t n = 0;
-
-	while (n < after.n && is_name_char(after.p[n]))
-		n++;
-	return slice_first(after, n);
-}
-
-static struct var *
-var_find(struct transcript *t, struct slice name)
-{
-	for (size_t i = 0; i < t->n_vars; i++)
-		if (slice_eq(t->vars[i].name, name))
-			return &t->vars[i];
-	return NULL;
-}
-
-static void
-var_set(struct transcript *t, struct slice name, struct slice value)
-{
-	struct var *v = &t->vars[t->n_vars++];
-
-	assert(t->n_vars <= VARS_MAX);
-	v->name = name;
-	v->copy = slice_dup(value);
-	v->value = slice_of(v->copy, value.n);
-}
-
-/* "<0d 0a>": append the bytes; how much of s that was, 0 if it isn't one. */
-static size_t
-put_hex(struct slice s, struct buf *out)
-{
-	size_t close = slice_find(s, '>'), i = 1;
-	size_t had = buf_len(out);
-
-	if (close == s.n || close < 3)
-		return 0;
-	while (i + 1 < close && ascii_hex(s.p[i]) >= 0 &&
-	    ascii_hex(s.p[i + 1]) >= 0) {
-		buf_putc(out,
-		    (uint8_t)(ascii_hex(s.p[i]) * 16 + ascii_hex(s.p[i + 1])));
-		i += 2;
-		if (i == close)
-			return close + 1;
-		if (s.p[i] != ' ')
-			break;
-		i++;
-	}
-	buf_truncate(out, had);
-	return 0;
-}
-
-/* "<x*9000>" likewise. */
-static size_t
-put_repeat(struct slice s, struct buf *out)
-{
-	size_t close = slice_find(s, '>');
-	uint32_t n;
-
-	if (close == s.n || close < 4 || s.p[2] != '*' ||
-	    !num_u32(slice_of(s.p + 3, close - 3), &n) || n > BYTES_MAX)
-		return 0;
-	for (uint32_t i = 0; i < n; i++)
-		buf_putc(out, s.p[1]);
-	return close + 1;
-}
-
-static size_t
-put_special(struct slice s, struct buf *out)
-{
-	size_t n = put_hex(s, out);
-
-	return n != 0 ? n : put_repeat(s, out);
-}
-
-/* What a C line sends. */
-static void
-write_out(struct transcript *t, struct slice s, struct buf *out)
-{
-	while (s.n != 0) {
-		const struct var *v;
-		struct slice name;
-		size_t n = 0;
-
-		if (s.p[0] == '<')
-			n = put_special(s, out);
-		if (s.p[0] == '$') {
-			name = var_name(slice_skip(s, 1));
-			v = var_find(t, name);
-			if (name.n != 0 && v != NULL) {
-				buf_put(out, v->value);
-				n = name.n + 1;
-			}
-		}
-		if (n == 0) {
-			buf_putc(out, s.p[0]);
-			n = 1;
-		}
-		s = slice_skip(s, n);
-	}
-}
-
-/* --- matching ------------------------------------------------------------ */
-
-/* Take one element of the pattern off the front of both; false: no match. */
-static bool
-match_one(struct transcript *t, struct slice *pattern, struct slice *line)
-{
-	struct slice name;
-	const struct var *v;
-	size_t n;
-
-	if (pattern->p[0] == '<') {
-		struct buf b;
-		bool ok;
-
-		buf_init(&b, BYTES_MAX);
-		n = put_special(*pattern, &b);
-		ok = n == 0 || slice_starts(*line, buf_slice(&b));
-		if (n != 0 && ok) {
-			*line = slice_skip(*line, buf_len(&b));
-			*pattern = slice_skip(*pattern, n);
-		}
-		buf_fini(&b);
-		if (n != 0)
-			return ok;
-	}
-	name = var_name(slice_skip(*pattern, 1));
-	if (pattern->p[0] == '$' && name.n != 0) {
-		for (n = 0; n < line->n && is_word_char(line->p[n]);)
-			n++;
-		v = var_find(t, name);
-		if (v != NULL && !slice_starts(*line, v->value))
-			return false;
-		if (v != NULL)
-			n = v->value.n;
-		else if (n == 0)
-			return false;
-		else
-			var_set(t, name, slice_first(*line, n));
-		*line = slice_skip(*line, n);
-		*pattern = slice_skip(*pattern, name.n + 1);
-		return true;
-	}
-	if (line->n == 0 || line->p[0] != pattern->p[0])
-		return false;
-	*line = slice_skip(*line, 1);
-	*pattern = slice_skip(*pattern, 1);
-	return true;
-}
-
-/* Forget variables set by an attempt that failed. */
-static void
-vars_cut(struct transcript *t, size_t n)
-{
-	while (t->n_vars > n)
-		free(t->vars[--t->n_vars].copy);
-}
-
-/*
- * Whether the line is what the pattern says.  <any> is a star: after a
- * mismatch the last one is made to take a byte more.
- */
-static bool
-matches(struct transcript *t, struct slice pattern, struct slice line)
-{
-	static const struct slice any = SLICE_INIT("<any>");
-	struct slice star = { NULL, 0 }, star_line = { NULL, 0 };
-	size_t vars = t->n_vars, star_vars = vars;
-
-	while (pattern.n != 0 || line.n != 0) {
-		if (slice_starts(pattern, any)) {
-			pattern = star = slice_skip(pattern, any.n);
-			star_line = line;
-			star_vars = t->n_vars;
-			continue;
-		}
-		if (pattern.n != 0 && match_one(t, &pattern, &line))
-			continue;
-		vars_cut(t, star_vars);
-		if (star.p == NULL || star_line.n == 0) {
-			vars_cut(t, vars);
-			return false;
-		}
-		star_line = slice_skip(star_line, 1);
-		line = star_line;
-		pattern = star;
-	}
-	return true;
-}
-
 /* --- S lines ------------------------------------------------------------- */
 
 /* The server's next line without its CRLF; false: there is no whole line. */
@@ -336,7 +119,8 @@ expect_find(struct transcript *t, struct slice line)
 		if (e->met)
 			continue;
 		if (e->many) {
-			if (many == NULL && matches(t, e->pattern, line))
+			if (many == NULL &&
+			    transcript_matches(&t->vars, e->pattern, line))
 				many = e;
 			continue;
 		}
@@ -344,7 +128,7 @@ expect_find(struct transcript *t, struct slice line)
 			continue;
 		if (!e->any_order)
 			next = e;
-		if (matches(t, e->pattern, line))
+		if (transcript_matches(&t->vars, e->pattern, line))
 			return e;
 	}
 	return many;
@@ -431,8 +215,8 @@ client_line(struct transcript *t, int conn, uint8_t kind, struct slice text)
 			broken(t, "can't do that", text);
 		return;
 	}
-	buf_init(&b, BYTES_MAX);
-	write_out(t, text, &b);
+	buf_init(&b, TRANSCRIPT_BYTES_MAX);
+	transcript_write_out(&t->vars, text, &b);
 	if (kind == ':')
 		buf_puts(&b, "\r\n");
 	if (!t->failed)
@@ -473,7 +257,7 @@ message_line(struct transcript *t, struct slice line)
 	bool open = slice_starts(line, SLICE("- "));
 
 	line = slice_skip(line, open ? 2 : slice_starts(line, SLICE(" ")));
-	write_out(t, line, &t->bytes);
+	transcript_write_out(&t->vars, line, &t->bytes);
 	if (!open)
 		buf_putc(&t->bytes, '\n');
 }
@@ -540,7 +324,7 @@ run_bytes(const struct transcript_driver *d, const char *path,
 	t->path = path;
 	t->verbose = verbose;
 	t->rest = bytes;
-	buf_init(&t->bytes, BYTES_MAX);
+	buf_init(&t->bytes, TRANSCRIPT_BYTES_MAX);
 	d->begin(path);
 	while (!t->failed && slice_split(&t->rest, '\n', &line)) {
 		t->line++;
@@ -554,7 +338,7 @@ run_bytes(const struct transcript_driver *d, const char *path,
 	ok = !t->failed;
 	if (ok)
 		printf("ok %s\n", path);
-	vars_cut(t, 0);
+	transcript_vars_cut(&t->vars, 0);
 	buf_fini(&t->bytes);
 	free(t);
 	return ok;
