@@ -92,7 +92,8 @@ libmaildir_a_SOURCES = \
 MAILDIR_TEST_LIBS = libmaildir.a libbase.a $(SQLITE_LIBS) -lcmocka
 ACCOUNT_NOW = tests/support/account_now.c tests/support/account_now.h
 MAILDIR_FIXTURE = tests/support/maildir_fixture.c \
-	tests/support/maildir_fixture.h tests/support/quiet.h $(ACCOUNT_NOW)
+	tests/support/maildir_fixture.h tests/support/quiet.h \
+	tests/support/syncs.c tests/support/syncs.h $(ACCOUNT_NOW)
 
 check_PROGRAMS += tests/unit/test_maildir
 TESTS += tests/unit/test_maildir
@@ -129,11 +130,19 @@ tests_unit_test_maildir_database_SOURCES = tests/unit/test_maildir_database.c \
 	$(MAILDIR_FIXTURE)
 tests_unit_test_maildir_database_LDADD = $(MAILDIR_TEST_LIBS)
 
+change_fixture = tests/unit/change_fixture.c tests/unit/change_fixture.h \
+	$(MAILDIR_FIXTURE)
 check_PROGRAMS += tests/unit/test_maildir_changes
 TESTS += tests/unit/test_maildir_changes
 tests_unit_test_maildir_changes_SOURCES = tests/unit/test_maildir_changes.c \
-	$(MAILDIR_FIXTURE)
+	$(change_fixture)
 tests_unit_test_maildir_changes_LDADD = $(MAILDIR_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_maildir_acl_change
+TESTS += tests/unit/test_maildir_acl_change
+tests_unit_test_maildir_acl_change_SOURCES = tests/unit/test_maildir_acl_change.c \
+	$(change_fixture)
+tests_unit_test_maildir_acl_change_LDADD = $(MAILDIR_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_maildir_commands
 TESTS += tests/unit/test_maildir_commands
@@ -223,6 +232,12 @@ TESTS += tests/unit/test_maildir_export
 tests_unit_test_maildir_export_SOURCES = tests/unit/test_maildir_export.c \
 	$(MAILDIR_FIXTURE)
 tests_unit_test_maildir_export_LDADD = $(MAILDIR_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_maildir_export_placing
+TESTS += tests/unit/test_maildir_export_placing
+tests_unit_test_maildir_export_placing_SOURCES = tests/unit/test_maildir_export_placing.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_export_placing_LDADD = $(MAILDIR_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_maildir_acl
 TESTS += tests/unit/test_maildir_acl

@@ -127,7 +127,8 @@ check_PROGRAMS += tests/unit/test_imap_consistency
 TESTS += tests/unit/test_imap_consistency
 tests_unit_test_imap_consistency_SOURCES = tests/unit/test_imap_consistency.c \
 	tests/unit/consistency_client.c tests/unit/consistency_view.c \
-	tests/unit/consistency.h
+	tests/unit/consistency.h \
+	tests/support/syncs.c tests/support/syncs.h
 tests_unit_test_imap_consistency_LDADD = $(IMAP_LIBS) libmaildir.a libbase.a \
 	$(SQLITE_LIBS) $(UTF8PROC_LIBS)
 
@@ -140,7 +141,7 @@ tests_unit_test_imap_memory_LDADD = $(IMAP_LIBS) libmaildir.a libbase.a \
 check_PROGRAMS += tests/unit/test_imap_hibernate
 TESTS += tests/unit/test_imap_hibernate
 tests_unit_test_imap_hibernate_SOURCES = tests/unit/test_imap_hibernate.c \
-	tests/support/dice.h
+	tests/support/dice.h tests/support/syncs.c tests/support/syncs.h
 tests_unit_test_imap_hibernate_LDADD = $(IMAP_LIBS) libmaildir.a libbase.a \
 	$(SQLITE_LIBS) $(UTF8PROC_LIBS) -lcmocka
 
@@ -151,17 +152,19 @@ tests_unit_test_imap_turns_SOURCES = tests/unit/test_imap_turns.c \
 tests_unit_test_imap_turns_LDADD = $(IMAP_LIBS) libmaildir.a libbase.a \
 	$(SQLITE_LIBS) $(UTF8PROC_LIBS) -lcmocka
 
+imap_fixture = tests/unit/imap_fixture.c tests/unit/imap_fixture.h \
+	$(MAILDIR_FIXTURE)
 check_PROGRAMS += tests/unit/test_imap_pieces
 TESTS += tests/unit/test_imap_pieces
 tests_unit_test_imap_pieces_SOURCES = \
-	tests/unit/test_imap_pieces.c $(MAILDIR_FIXTURE)
+	tests/unit/test_imap_pieces.c $(imap_fixture)
 tests_unit_test_imap_pieces_LDADD = $(tests_unit_test_imap_turns_LDADD)
 
 # It counts how often names are compared.
 check_PROGRAMS += tests/unit/test_imap_keywords
 TESTS += tests/unit/test_imap_keywords
 tests_unit_test_imap_keywords_SOURCES = tests/unit/test_imap_keywords.c \
-	$(MAILDIR_FIXTURE)
+	$(imap_fixture)
 tests_unit_test_imap_keywords_LDADD = $(tests_unit_test_imap_turns_LDADD)
 tests_unit_test_imap_keywords_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=slice_icmp
 

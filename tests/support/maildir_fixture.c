@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "maildir/export.h"
 #include "maildir/internal.h"
 
 static unsigned serial;
@@ -176,6 +177,15 @@ read_file(const char *path)
 	text[fread(text, 1, (1 << 20) - 1, in)] = '\0';
 	(void)fclose(in);
 	return text;
+}
+
+void
+assert_file(struct fixture *f, const char *name, const char *expected)
+{
+	char *text = read_file(fixture_path(f, name));
+
+	assert_string_equal(text, expected);
+	free(text);
 }
 
 unsigned
@@ -577,4 +587,17 @@ assert_pop3(struct mailbox *m, const char *expected)
 
 	assert_string_equal(text, expected);
 	free(text);
+}
+
+void
+run_export(struct fixture *f, bool again, unsigned expected)
+{
+	struct export *x = export_new(f->account, again);
+	unsigned n;
+
+	while (export_step(x, (struct waker){ 0 }, 1, f->wall_ms) != STEP_DONE)
+		;
+	assert_int_equal(export_result(x, &n), 0);
+	assert_int_equal(n, expected);
+	export_free(&x);
 }

@@ -56,6 +56,8 @@ const char *fixture_path(const struct fixture *f, const char *name);
 void write_file(const char *path, const char *text);
 /* The whole file, to be freed. */
 char *read_file(const char *path);
+/* A file of the Maildir, whose bytes must be those. */
+void assert_file(struct fixture *f, const char *name, const char *expected);
 /* How many files a directory has. */
 unsigned count_files(const char *dir);
 /* Have a directory's mtime look old. */
@@ -113,5 +115,8 @@ struct mailbox *open_again(struct fixture *f, const char *name);
 int run_pop3(struct mailbox *m, struct pop3_entry **v, size_t *n);
 /* That in text: "UID=UNIQUE-ID ...". */
 void assert_pop3(struct mailbox *m, const char *expected);
+
+/* All files for Courier, of so many mailboxes as are expected. */
+void run_export(struct fixture *f, bool again, unsigned expected);
 
 #endif

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "tests/support/maildir_tree.h"
+#include "tests/support/syncs.h"
 
 enum {
 	OUTPUT_MAX = 64 * 1024 * 1024,
@@ -38,7 +39,6 @@ static struct user {
 } users[TRANSCRIPT_CONNS];
 static int64_t offset_ms;
 static bool awake; /* this transcript can't have mailboxes hibernated */
-static struct sync_job *jobs; /* held back, the oldest first */
 
 static int64_t
 now(void)
@@ -61,34 +61,6 @@ static int64_t
 wall(void)
 {
 	return clock_wall() + offset_ms;
-}
-
-/* --- syncs ---------------------------------------------------------------- */
-
-static void
-hold_back(struct syncer *self, struct sync_job *job)
-{
-	struct sync_job **end = &jobs;
-
-	(void)self;
-	while (*end != NULL)
-		end = &(*end)->next;
-	job->next = NULL;
-	*end = job;
-}
-
-static struct syncer syncer = { .submit = hold_back };
-
-static bool
-sync_one(void)
-{
-	struct sync_job *job = jobs;
-
-	if (job == NULL)
-		return false;
-	jobs = job->next;
-	sync_job_do(job);
-	return true;
 }
 
 /* --- the loop ------------------------------------------------------------ */
@@ -223,7 +195,7 @@ settle(void)
 		again = false;
 		for (int i = 0; i < TRANSCRIPT_CONNS; i++)
 			again = turn(&conns[i]) || again;
-	} while (again || watch() || sync_one() || pass_time());
+	} while (again || watch() || syncs_do_one() || pass_time());
 	if (worker->hibernates && !awake)
 		store_hibernate(store);
 }
@@ -234,7 +206,7 @@ static void
 begin(const char *path)
 {
 	struct store_options opt = { .hostname = "test.example",
-		.syncer = &syncer,
+		.syncer = &syncs_holder,
 		.quiet_ms = 60 * 1000,
 		.poll_ms = 30 * 1000,
 		.open_max = 10,
@@ -244,7 +216,6 @@ begin(const char *path)
 	tree_begin();
 	offset_ms = past_midnight();
 	awake = false;
-	jobs = NULL;
 	free(quota);
 	quota = NULL;
 	sharing = false;
@@ -477,8 +448,7 @@ end(void)
 		free(users[i].name);
 		free(users[i].options);
 	}
-	while (sync_one())
-		continue;
+	syncs_do_all();
 	store_free(&store);
 	tree_end();
 }

@@ -7,9 +7,9 @@
 #ifndef TESTS_CONSISTENCY_H
 #define TESTS_CONSISTENCY_H
 
-#include "base/syncer.h"
 #include "maildir/account_change.h"
 #include "protocols/imap/session.h"
+#include "tests/support/syncs.h"
 
 enum {
 	N_CLIENTS = 5,
@@ -61,7 +61,6 @@ struct checker {
 };
 
 extern struct checker ck;
-extern struct syncer held_syncs;
 
 /* --- consistency_view.c --------------------------------------------------- */
 

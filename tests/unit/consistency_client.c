@@ -10,29 +10,13 @@
 
 enum { OUTPUT = 8 * 1024 * 1024 };
 
-static struct sync_job *jobs;
-
-static void
-hold_back(struct syncer *self, struct sync_job *job)
-{
-	struct sync_job **end = &jobs;
-
-	(void)self;
-	while (*end != NULL)
-		end = &(*end)->next;
-	job->next = NULL;
-	*end = job;
-}
-
-struct syncer held_syncs = { .submit = hold_back };
-
 bool
 sync_one(void)
 {
-	struct sync_job **at = &jobs, *job;
+	struct sync_job **at = &syncs_held, *job;
 	uint32_t n = 0;
 
-	for (job = jobs; job != NULL; job = job->next)
+	for (job = syncs_held; job != NULL; job = job->next)
 		n++;
 	if (n == 0)
 		return false;

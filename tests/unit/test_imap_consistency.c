@@ -238,7 +238,7 @@ run_seed(unsigned number, unsigned turns)
 {
 	char template[] = "/tmp/postern-consistency.XXXXXX";
 	struct store_options opt = { .hostname = "test.example",
-		.syncer = &held_syncs,
+		.syncer = &syncs_holder,
 		.quiet_ms = 60 * 1000,
 		.poll_ms = 30 * 1000,
 		.open_max = 10,

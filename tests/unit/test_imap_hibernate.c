@@ -27,6 +27,7 @@
 #include "maildir/internal.h"
 #include "protocols/imap/session.h"
 #include "tests/support/dice.h"
+#include "tests/support/syncs.h"
 
 enum { SESSIONS = 3, STEPS = 250, RUNS_MAX = 100000, TEXT_MAX = 1 << 24 };
 
@@ -44,15 +45,6 @@ static struct side {
 } sides[2];
 
 /* --- the workers ---------------------------------------------------------- */
-
-static void
-sync_at_once(struct syncer *self, struct sync_job *job)
-{
-	(void)self;
-	sync_job_do(job);
-}
-
-static struct syncer syncer = { .submit = sync_at_once };
 
 static void
 wake(void *arg)
@@ -100,7 +92,7 @@ side_begin(struct side *side)
 {
 	static const char template[] = "/tmp/postern-hibernate.XXXXXX";
 	struct store_options opt = { .hostname = "test.example",
-		.syncer = &syncer,
+		.syncer = &syncs_at_once,
 		.quiet_ms = (int64_t)1 << 40,
 		.poll_ms = (int64_t)1 << 40,
 		.open_max = 10,

@@ -1,15 +1,12 @@
 /*
  * Messages with hundreds of keywords: STORE, COPY and SEARCH look at each name
- * a few times for a command and not for each message, or one client's command
- * would keep all others of its worker waiting for seconds.  And what STORE
- * tells of thousands.
+ * a few times for a command and not for each message, or one imap_client's
+ * command would keep all others of its worker waiting for seconds.  And what
+ * STORE tells of thousands.
  */
-#include "base/log.h"
 #include "base/mem.h"
-#include "protocols/imap/session.h"
 #include "protocols/imap/session_impl.h"
-#include "tests/support/maildir_fixture.h"
-#include "tests/support/quiet.h"
+#include "tests/unit/imap_fixture.h"
 
 enum {
 	MESSAGES = 60,
@@ -33,24 +30,12 @@ __wrap_slice_icmp(struct slice a, struct slice b)
 
 /* --- a session ------------------------------------------------------------ */
 
-static struct session *client;
-static struct buf output;
-
 /* Say a line, and run until all of it is done. */
 static void
 say(struct fixture *f, const char *line)
 {
-	enum step last = STEP_YIELD;
-
-	buf_put(&client->in, slice_str(line));
-	buf_puts(&client->in, "\r\n");
-	buf_reset(&output);
 	n_compared = 0;
-	while (last != STEP_WAIT_INPUT) {
-		last = client->ops->run(client, 5000, f->wall_ms);
-		buf_put(&output, buf_slice(&client->out));
-		buf_drain(&client->out, buf_len(&client->out));
-	}
+	(void)imap_say(f, line);
 }
 
 /* A command with the keywords from the number on up to the other in its end. */
@@ -74,10 +59,10 @@ assert_quick(const char *end)
 {
 	struct slice last = SLICE("\r\n");
 
-	if (!slice_ends(buf_slice(&output), last) ||
-	    strstr(buf_cstr(&output), end) == NULL ||
-	    strstr(buf_cstr(&output), "FETCH (") != NULL)
-		fail_msg("%s", buf_cstr(&output));
+	if (!slice_ends(buf_slice(&imap_said), last) ||
+	    strstr(buf_cstr(&imap_said), end) == NULL ||
+	    strstr(buf_cstr(&imap_said), "FETCH (") != NULL)
+		fail_msg("%s", buf_cstr(&imap_said));
 	if (n_compared > (size_t)8 * ONCE)
 		fail_msg("%zu comparisons", n_compared);
 }
@@ -85,34 +70,15 @@ assert_quick(const char *end)
 static int
 setup(void **state)
 {
-	const struct session_peer peer = { .user = "joe",
-		.client_addr = "::ffff:192.0.2.7",
-		.local_addr = "::1",
-		.tls = "",
-		.ident = "imapd" };
-	int rc = fixture_setup(state);
+	int rc = imap_setup(state);
 	struct fixture *f = *state;
 
 	if (rc != 0)
 		return rc;
-	quiet_log();
-	buf_init(&output, 1 << 20);
-	assert_int_equal(account_open(f->account, NULL), 0);
 	for (int n = 0; n < MESSAGES; n++)
 		(void)deliver(f, "", "text");
-	client = imap_session_new(&imap_options_default, &peer,
-	    account_get(f->store, f->path, ""), "L", "LOGIN", 5000);
 	say(f, "a SELECT INBOX");
 	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	client->ops->free(client);
-	buf_fini(&output);
-	log_set_sink(NULL, NULL);
-	return fixture_teardown(state);
 }
 
 /* --- the cases ------------------------------------------------------------ */
@@ -193,7 +159,7 @@ store_unchanged_since(void **state)
 	mailbox_close(&m);
 	say_keywords(f, command, 0, KEYWORDS);
 	free(command);
-	assert_non_null(strstr(buf_cstr(&output), "b OK [MODIFIED 1] "));
+	assert_non_null(strstr(buf_cstr(&imap_said), "b OK [MODIFIED 1] "));
 	if (n_compared > (size_t)8 * ONCE)
 		fail_msg("%zu comparisons", n_compared);
 }
@@ -231,8 +197,8 @@ assert_modified(uint32_t count)
 	for (uint32_t n = 3; n <= count; n += 2)
 		buf_putf(&want, ",%u", n);
 	buf_puts(&want, "] Conditional STORE failed.\r\n");
-	if (strstr(buf_cstr(&output), buf_cstr(&want)) == NULL)
-		fail_msg("%s", buf_cstr(&output));
+	if (strstr(buf_cstr(&imap_said), buf_cstr(&want)) == NULL)
+		fail_msg("%s", buf_cstr(&imap_said));
 	buf_fini(&want);
 }
 
@@ -242,7 +208,8 @@ static void
 long_list_of_modified(void **state)
 {
 	enum { MANY = 9000 };
-	struct imap_session *i = CONTAINER_OF(client, struct imap_session, s);
+	struct imap_session *i =
+	    CONTAINER_OF(imap_client, struct imap_session, s);
 	struct fixture *f = *state;
 	struct mailbox *m;
 	const uint32_t gone = 2;
@@ -257,7 +224,7 @@ long_list_of_modified(void **state)
 	assert_modified(MANY);
 	assert_int_equal(run_remove(f, m, &gone, 1), 1);
 	store_every_second(f, m, "d UID STORE", FLAGS_REMOVE, MANY);
-	assert_non_null(strstr(buf_cstr(&output), "* 2 EXPUNGE\r\n"));
+	assert_non_null(strstr(buf_cstr(&imap_said), "* 2 EXPUNGE\r\n"));
 	assert_modified(MANY);
 	mailbox_close(&m);
 }
@@ -283,14 +250,15 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
-		    store_of_one_set, setup, teardown),
+		    store_of_one_set, setup, imap_teardown),
 		cmocka_unit_test_setup_teardown(
-		    store_of_many_sets, setup, teardown),
+		    store_of_many_sets, setup, imap_teardown),
 		cmocka_unit_test_setup_teardown(
-		    store_unchanged_since, setup, teardown),
+		    store_unchanged_since, setup, imap_teardown),
 		cmocka_unit_test_setup_teardown(
-		    long_list_of_modified, setup, teardown),
-		cmocka_unit_test_setup_teardown(copy_and_move, setup, teardown),
+		    long_list_of_modified, setup, imap_teardown),
+		cmocka_unit_test_setup_teardown(
+		    copy_and_move, setup, imap_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

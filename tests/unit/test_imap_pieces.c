@@ -1,15 +1,13 @@
 /*
  * Messages with hundreds of references, subjects of many thousand bytes, files
  * on a disk: what THREAD, SORT and SEARCH do in one piece doesn't grow with
- * them, or one client's command would keep all others of its worker waiting.
+ * them, or one imap_client's command would keep all others of its worker
+ * waiting.
  */
-#include "base/log.h"
 #include "base/mem.h"
-#include "protocols/imap/session.h"
 #include "protocols/imap/sorter.h"
 #include "protocols/imap/thread.h"
-#include "tests/support/maildir_fixture.h"
-#include "tests/support/quiet.h"
+#include "tests/unit/imap_fixture.h"
 
 enum { REFERENCES = 1000 };
 
@@ -87,27 +85,6 @@ long_texts(void **state)
 
 /* --- a session ------------------------------------------------------------ */
 
-static struct session *client;
-static struct buf output;
-
-/* Say a line, and run until all of it is done: in how many pieces. */
-static unsigned
-say(struct fixture *f, const char *line)
-{
-	enum step last = STEP_YIELD;
-	unsigned n = 0;
-
-	buf_put(&client->in, slice_str(line));
-	buf_puts(&client->in, "\r\n");
-	buf_reset(&output);
-	for (; last != STEP_WAIT_INPUT; n++) {
-		last = client->ops->run(client, 5000, f->wall_ms);
-		buf_put(&output, buf_slice(&client->out));
-		buf_drain(&client->out, buf_len(&client->out));
-	}
-	return n;
-}
-
 static void
 deliver_answer(struct fixture *f, unsigned n)
 {
@@ -122,36 +99,6 @@ deliver_answer(struct fixture *f, unsigned n)
 	buf_fini(&text);
 }
 
-static int
-setup(void **state)
-{
-	const struct session_peer peer = { .user = "joe",
-		.client_addr = "::ffff:192.0.2.7",
-		.local_addr = "::1",
-		.tls = "",
-		.ident = "imapd" };
-	int rc = fixture_setup(state);
-	struct fixture *f = *state;
-
-	if (rc != 0)
-		return rc;
-	quiet_log();
-	buf_init(&output, 1 << 20);
-	assert_int_equal(account_open(f->account, NULL), 0);
-	client = imap_session_new(&imap_options_default, &peer,
-	    account_get(f->store, f->path, ""), "L", "LOGIN", 5000);
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	client->ops->free(client);
-	buf_fini(&output);
-	log_set_sink(NULL, NULL);
-	return fixture_teardown(state);
-}
-
 /* Once what is known of them is kept, a message costs its references. */
 static void
 known_messages(void **state)
@@ -162,10 +109,10 @@ known_messages(void **state)
 
 	for (unsigned n = 0; n < N; n++)
 		deliver_answer(f, n);
-	(void)say(f, "a SELECT INBOX");
-	(void)say(f, "b THREAD REFERENCES UTF-8 ALL");
-	pieces = say(f, "c THREAD REFERENCES UTF-8 ALL");
-	assert_non_null(strstr(buf_cstr(&output), "c OK THREAD completed."));
+	(void)imap_say(f, "a SELECT INBOX");
+	(void)imap_say(f, "b THREAD REFERENCES UTF-8 ALL");
+	pieces = imap_say(f, "c THREAD REFERENCES UTF-8 ALL");
+	assert_non_null(strstr(buf_cstr(&imap_said), "c OK THREAD completed."));
 	assert_in_range(pieces, N * REFERENCES / 20000, N);
 }
 
@@ -184,11 +131,11 @@ small_files(void **state)
 
 	for (unsigned n = 0; n < N; n++)
 		(void)deliver(f, "", "Subject: x\n\ntext\n");
-	(void)say(f, "a SELECT INBOX");
+	(void)imap_say(f, "a SELECT INBOX");
 	for (size_t k = 0; k < NELEMS(commands); k++) {
 		(void)snprintf(line, sizeof(line), "b %s", commands[k]);
-		assert_in_range(say(f, line), 3, N);
-		assert_non_null(strstr(buf_cstr(&output), "b OK"));
+		assert_in_range(imap_say(f, line), 3, N);
+		assert_non_null(strstr(buf_cstr(&imap_said), "b OK"));
 	}
 }
 
@@ -199,8 +146,9 @@ main(void)
 		cmocka_unit_test(chains),
 		cmocka_unit_test(long_texts),
 		cmocka_unit_test_setup_teardown(
-		    known_messages, setup, teardown),
-		cmocka_unit_test_setup_teardown(small_files, setup, teardown),
+		    known_messages, imap_setup, imap_teardown),
+		cmocka_unit_test_setup_teardown(
+		    small_files, imap_setup, imap_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,36 +6,12 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/syncer.h"
 #include "protocols/imap/session.h"
 #include "tests/support/maildir_fixture.h"
 #include "tests/support/quiet.h"
+#include "tests/support/syncs.h"
 
 enum { RUNS_MAX = 1000 };
-
-/* --- a syncer that does nothing until it is told -------------------------- */
-
-static struct sync_job *held;
-
-static void
-hold(struct syncer *self, struct sync_job *job)
-{
-	(void)self;
-	assert_null(held);
-	held = job;
-}
-
-static struct syncer holder = { .submit = hold };
-
-static void
-do_held(void)
-{
-	struct sync_job *job = held;
-
-	held = NULL;
-	if (job != NULL)
-		sync_job_do(job);
-}
 
 /* --- two sessions --------------------------------------------------------- */
 
@@ -74,7 +50,7 @@ settle(struct fixture *f)
 		assert_true(n < RUNS_MAX);
 		more = run(f, owner);
 		more = run(f, friend) || more;
-		do_held();
+		(void)syncs_do_one();
 	}
 }
 
@@ -111,7 +87,7 @@ setup(void **state)
 	buf_init(&output, 1 << 20);
 	assert_int_equal(account_open(f->account, NULL), 0);
 	fixture_close(f);
-	f->syncer = &holder;
+	f->syncer = &syncs_holder;
 	fixture_open(f);
 	index = mem_printf("%s/index", f->root);
 	text = mem_printf("alice\t%u\t%u\t%s\tMaildir\n", (unsigned)geteuid(),
@@ -135,7 +111,7 @@ teardown(void **state)
 {
 	owner->ops->free(owner);
 	friend->ops->free(friend);
-	do_held();
+	syncs_do_all();
 	buf_fini(&output);
 	log_set_sink(NULL, NULL);
 	free((char *)(uintptr_t)opt.shared_index);

@@ -9,98 +9,12 @@
 
 #include "base/fsx.h"
 #include "base/mem.h"
-#include "base/syncer.h"
-#include "maildir/internal.h"
-#include "tests/support/maildir_fixture.h"
+#include "tests/unit/change_fixture.h"
 
 enum { RENAMES_MAX = 20 };
 
-/* --- a syncer that does nothing until it is told -------------------------- */
-
-static struct sync_job *held;
-static unsigned n_woken;
-
-static void
-hold(struct syncer *self, struct sync_job *job)
-{
-	struct sync_job **end = &held;
-
-	(void)self;
-	while (*end != NULL)
-		end = &(*end)->next;
-	job->next = NULL;
-	*end = job;
-}
-
-static struct syncer holder = { .submit = hold };
-
-static void
-do_held(void)
-{
-	while (held != NULL) {
-		struct sync_job *job = held;
-
-		held = job->next;
-		sync_job_do(job);
-	}
-}
-
-static void
-woken(void *arg)
-{
-	(void)arg;
-	n_woken++;
-}
-
-static const struct waker waker = { woken, NULL };
-
-static int
-setup(void **state)
-{
-	int rc = fixture_setup(state);
-	struct fixture *f = *state;
-
-	if (rc != 0)
-		return rc;
-	held = NULL;
-	n_woken = 0;
-	assert_int_equal(create_now(f->account, SLICE("INBOX.a")), 0);
-	fixture_close(f);
-	f->syncer = &holder;
-	fixture_open(f);
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	do_held();
-	return fixture_teardown(state);
-}
-
-/* To its end, with the syncs it waits for. */
-static int
-finish(struct account_change **c)
-{
-	int rc = 0;
-
-	while (account_change_step(*c, waker, &rc, NULL) != STEP_DONE) {
-		assert_non_null(held);
-		do_held();
-	}
-	account_change_free(c);
-	return rc;
-}
-
-static enum step
-step(struct account_change *c)
-{
-	int rc = 0;
-
-	return account_change_step(c, waker, &rc, NULL);
-}
-
-/* --- another process ------------------------------------------------------ */
+/* --- left, or in the way of another process --------------------------------
+ */
 
 static bool
 exists(struct fixture *f, const char *name)
@@ -129,7 +43,7 @@ test_busy(void **state)
 		switch (k) {
 		case 0:
 			c[k] = account_create(f->account, SLICE("INBOX.b"));
-			assert_int_equal(finish(&c[k]), 0);
+			assert_int_equal(change_finish(&c[k]), 0);
 			c[k] = account_delete(f->account, SLICE("INBOX.b"));
 			break;
 		case 1:
@@ -138,7 +52,7 @@ test_busy(void **state)
 			break;
 		case 2:
 			c[k] = account_delete(f->account, SLICE("INBOX.a2"));
-			assert_int_equal(finish(&c[k]), 0);
+			assert_int_equal(change_finish(&c[k]), 0);
 			c[k] = account_create(f->account, SLICE("INBOX.a2"));
 			break;
 		default:
@@ -149,16 +63,16 @@ test_busy(void **state)
 		h = fixture_take_database(f);
 		fixture_sleeps = 0;
 		while (st == STEP_WAIT_SYNC) {
-			do_held();
-			st = step(c[k]);
+			syncs_do_all();
+			st = change_step(c[k]);
 		}
 		/* it says so, and is not waiting here */
 		assert_int_equal(st, STEP_WAIT_PEER);
-		assert_int_equal(step(c[k]), STEP_WAIT_PEER);
+		assert_int_equal(change_step(c[k]), STEP_WAIT_PEER);
 		assert_int_equal(fixture_sleeps, 0);
 		assert_true(exists(f, names[k]) == !there[k]);
 		fixture_give_back(h);
-		assert_int_equal(finish(&c[k]), 0);
+		assert_int_equal(change_finish(&c[k]), 0);
 		assert_true(exists(f, names[k]) == there[k]);
 	}
 }
@@ -172,10 +86,10 @@ test_given_up(void **state)
 	    account_rename(f->account, SLICE("INBOX"), SLICE("INBOX.old"));
 	struct sqlite3 *h;
 
-	assert_int_equal(step(c), STEP_WAIT_SYNC);
+	assert_int_equal(change_step(c), STEP_WAIT_SYNC);
 	h = fixture_take_database(f);
-	do_held();
-	assert_int_equal(step(c), STEP_WAIT_PEER);
+	syncs_do_all();
+	assert_int_equal(change_step(c), STEP_WAIT_PEER);
 	account_change_free(&c);
 	fixture_give_back(h);
 	assert_false(exists(f, "INBOX.old"));
@@ -223,11 +137,11 @@ test_inbox_left(void **state)
 		struct account_change *c = rename_inbox(f, at);
 
 		for (unsigned k = 0; k < at && !over; k++) {
-			do_held();
-			over = step(c) == STEP_DONE;
+			syncs_do_all();
+			over = change_step(c) == STEP_DONE;
 		}
 		account_change_free(&c);
-		do_held();
+		syncs_do_all();
 		(void)store_tick(f->store, clock_now(), f->wall_ms);
 		assert_int_equal(mail_of(f), at + 1);
 	}
@@ -258,7 +172,7 @@ test_inbox_not_synced(void **state)
 
 		syncs_before_error = at;
 		fsx_set_fault(fail_sync);
-		rc = finish(&c);
+		rc = change_finish(&c);
 		fsx_set_fault(NULL);
 		(void)store_tick(f->store, clock_now(), f->wall_ms);
 		assert_int_equal(mail_of(f), at + 1);
@@ -273,12 +187,12 @@ test_created_left(void **state)
 	struct fixture *f = *state;
 	struct account_change *c = account_create(f->account, SLICE("INBOX.b"));
 
-	assert_int_equal(step(c), STEP_WAIT_SYNC);
-	do_held();
-	assert_int_equal(step(c), STEP_WAIT_SYNC);
+	assert_int_equal(change_step(c), STEP_WAIT_SYNC);
+	syncs_do_all();
+	assert_int_equal(change_step(c), STEP_WAIT_SYNC);
 	(void)deliver(f, ".b/", "text");
 	account_change_free(&c);
-	do_held();
+	syncs_do_all();
 	(void)store_tick(f->store, clock_now(), f->wall_ms);
 	assert_int_equal(count_files(fixture_path(f, ".b/new")), 1);
 }
@@ -316,9 +230,9 @@ test_unmade_left(void **state)
 		    account_create(f->account, slice_str(name));
 		struct mailbox *m;
 
-		assert_int_equal(step(c), STEP_WAIT_SYNC);
-		do_held();
-		assert_int_equal(step(c), STEP_WAIT_SYNC);
+		assert_int_equal(change_step(c), STEP_WAIT_SYNC);
+		syncs_do_all();
+		assert_int_equal(change_step(c), STEP_WAIT_SYNC);
 		(void)snprintf(
 		    path, sizeof(path), "%s/.b%u/new/1.M1", f->path, at);
 		arrival = path;
@@ -327,174 +241,18 @@ test_unmade_left(void **state)
 		account_change_free(&c);
 		fsx_set_fault(NULL);
 		assert_null(arrival);
-		do_held();
+		syncs_do_all();
 		f->wall_ms += INT64_C(40) * 3600 * 1000;
 		f->account->sweep = true;
 		(void)store_tick(f->store, clock_now(), f->wall_ms);
-		do_held();
+		syncs_do_all();
 		c = account_create(f->account, slice_str(name));
-		(void)!finish(&c);
+		(void)!change_finish(&c);
 		m = open_mailbox(f, name);
 		mailbox_close(&m);
 		assert_int_equal(access(path, F_OK), 0);
 		free(name);
 	}
-}
-
-/* --- access control lists ------------------------------------------------- */
-
-#define OWNERS "owner aceilrstwx\nadministrators aceilrstwx\n"
-
-struct setting {
-	struct fixture *f;
-	const char *add; /* a line */
-	unsigned n_read;
-};
-
-/* As a session does: what is there, and a line more. */
-static int
-add_line(void *arg, struct acl *out, struct err *e)
-{
-	struct setting *s = arg;
-	int rc = account_acl(s->f->account, SLICE("INBOX.a"), out, e);
-
-	s->n_read++;
-	if (rc == 0)
-		acl_parse(slice_str(s->add), out);
-	return rc;
-}
-
-static void
-assert_list(struct fixture *f, const char *path, const char *expected)
-{
-	char *text = read_file(fixture_path(f, path));
-
-	assert_string_equal(text, expected);
-	free(text);
-}
-
-/* The syncs are the syncer's, and nobody's line is lost. */
-static void
-test_acl(void **state)
-{
-	struct fixture *f = *state;
-	struct setting s[2] = { { f, "user=x r\n", 0 },
-		{ f, "user=y r\n", 0 } };
-	struct account_change *c[2];
-
-	for (int k = 0; k < 2; k++) {
-		c[k] = account_acl_change(
-		    f->account, SLICE("INBOX.a"), add_line, &s[k]);
-		assert_int_equal(step(c[k]), STEP_WAIT_SYNC);
-	}
-	/* the second one's turn comes when the first is through */
-	assert_int_equal(s[1].n_read, 0);
-	assert_int_equal(
-	    access(fixture_path(f, ".a/courierimapacl"), F_OK), -1);
-	assert_int_equal(finish(&c[0]), 0);
-	assert_int_equal(finish(&c[1]), 0);
-	assert_list(f, ".a/courierimapacl", OWNERS "user=x r\nuser=y r\n");
-}
-
-/* Behind a RENAME of the mailbox, or a DELETE, it finds none. */
-static void
-test_acl_behind(void **state)
-{
-	struct fixture *f = *state;
-	struct setting s = { f, "user=x r\n", 0 };
-	struct account_change *c[2];
-
-	for (int k = 0; k < 2; k++) {
-		c[0] = k == 0 ? account_rename(f->account, SLICE("INBOX.a"),
-				    SLICE("INBOX.b"))
-			      : account_delete(f->account, SLICE("INBOX.a"));
-		c[1] = account_acl_change(
-		    f->account, SLICE("INBOX.a"), add_line, &s);
-		assert_int_equal(step(c[0]), STEP_WAIT_SYNC);
-		assert_int_equal(step(c[1]), STEP_WAIT_SYNC);
-		assert_int_equal(finish(&c[0]), 0);
-		assert_int_equal(finish(&c[1]), ERR_NOT_FOUND);
-		assert_int_equal(s.n_read, 0);
-		assert_int_equal(
-		    access(fixture_path(f, ".a/courierimapacl"), F_OK), -1);
-		c[0] = account_create(f->account, SLICE("INBOX.a"));
-		assert_int_equal(finish(&c[0]), 0);
-	}
-}
-
-/* Another process renames it, and makes another one of the name, before the
- * list is written: that isn't the one that might be changed. */
-static void
-test_acl_other_process(void **state)
-{
-	struct fixture *f = *state;
-	struct setting s = { f, "user=x r\n", 0 };
-
-	for (int again = 0; again < 2; again++) {
-		struct account_change *c = account_acl_change(
-		    f->account, SLICE("INBOX.a"), add_line, &s);
-
-		assert_int_equal(step(c), STEP_WAIT_SYNC);
-		assert_int_equal(s.n_read, again + 1);
-		assert_int_equal(rename(fixture_path(f, ".a"),
-				     fixture_path(f, again ? ".c" : ".b")),
-		    0);
-		if (again) {
-			assert_int_equal(mkdir(fixture_path(f, ".a"), 0700), 0);
-			assert_int_equal(
-			    mkdir(fixture_path(f, ".a/cur"), 0700), 0);
-		}
-		assert_int_equal(finish(&c), ERR_NOT_FOUND);
-		assert_int_equal(
-		    access(fixture_path(f, ".a/courierimapacl"), F_OK), -1);
-		assert_int_equal(
-		    access(fixture_path(f, "courierimaphieracl/a"), F_OK), -1);
-		if (!again)
-			assert_int_equal(rename(fixture_path(f, ".b"),
-					     fixture_path(f, ".a")),
-			    0);
-	}
-}
-
-static const char *hook_path;
-
-/* Before the first rename: another process is quicker. */
-static int
-write_another(const char *call, const char *path)
-{
-	(void)path;
-	if (strcmp(call, "rename") != 0 || hook_path == NULL)
-		return 0;
-	write_file(hook_path, "owner al\n");
-	hook_path = NULL;
-	return 0;
-}
-
-/* What inherits gets a copy, but not one that got a list meanwhile. */
-static void
-test_acl_copies(void **state)
-{
-	struct fixture *f = *state;
-	struct setting s = { f, "user=x r\n", 0 };
-	struct account_change *c;
-
-	c = account_create(f->account, SLICE("INBOX.a.1"));
-	assert_int_equal(finish(&c), 0);
-	hook_path = fixture_path(f, ".a.1/courierimapacl");
-	fsx_set_fault(write_another);
-	c = account_acl_change(f->account, SLICE("INBOX.a"), add_line, &s);
-	assert_int_equal(finish(&c), 0);
-	fsx_set_fault(NULL);
-	assert_null(hook_path);
-	assert_list(f, ".a/courierimapacl", OWNERS "user=x r\n");
-	assert_list(f, ".a.1/courierimapacl", "owner al\n");
-	/* those that have none do */
-	c = account_create(f->account, SLICE("INBOX.b"));
-	assert_int_equal(finish(&c), 0);
-	c = account_acl_change(f->account, SLICE("INBOX"), add_line, &s);
-	assert_int_equal(finish(&c), 0);
-	assert_list(f, ".b/courierimapacl", OWNERS);
-	assert_int_equal(count_files(fixture_path(f, "tmp")), 0);
 }
 
 /* --- a disk that takes its time ------------------------------------------- */
@@ -513,7 +271,7 @@ test_slow(void **state)
 	struct mailbox_list l;
 
 	for (size_t k = 0; k < 4; k++)
-		assert_int_equal(step(c[k]), STEP_WAIT_SYNC);
+		assert_int_equal(change_step(c[k]), STEP_WAIT_SYNC);
 	/* others go on */
 	(void)deliver(f, ".a/", "text");
 	m = open_mailbox(f, "INBOX.a");
@@ -521,10 +279,10 @@ test_slow(void **state)
 	/* one after the other, in that order */
 	for (size_t k = 0; k < 4; k++) {
 		for (size_t j = 3; j > k; j--)
-			assert_int_equal(step(c[j]), STEP_WAIT_SYNC);
-		n_woken = 0;
-		assert_int_equal(finish(&c[k]), 0);
-		assert_true(n_woken > 0);
+			assert_int_equal(change_step(c[j]), STEP_WAIT_SYNC);
+		change_n_woken = 0;
+		assert_int_equal(change_finish(&c[k]), 0);
+		assert_true(change_n_woken > 0);
 	}
 	assert_false(exists(f, "INBOX.b"));
 	assert_false(exists(f, "INBOX.c"));
@@ -541,9 +299,9 @@ test_order(void **state)
 	struct account_change *c = account_create(f->account, SLICE("INBOX.b"));
 	int n = 0;
 
-	while (step(c) != STEP_DONE) {
-		assert_non_null(held);
-		do_held();
+	while (change_step(c) != STEP_DONE) {
+		assert_non_null(syncs_held);
+		syncs_do_all();
 		n++;
 	}
 	/* what was made, then its name and its row */
@@ -562,23 +320,23 @@ test_gone(void **state)
 	    account_subscribe(f->account, SLICE("INBOX.a"), true);
 	struct sync_job *job;
 
-	assert_int_equal(step(first), STEP_WAIT_SYNC);
-	assert_int_equal(step(second), STEP_WAIT_SYNC);
-	job = held;
+	assert_int_equal(change_step(first), STEP_WAIT_SYNC);
+	assert_int_equal(change_step(second), STEP_WAIT_SYNC);
+	job = syncs_held;
 	account_change_free(&first);
-	assert_int_equal(step(second), STEP_WAIT_SYNC);
-	assert_ptr_equal(held, job);
+	assert_int_equal(change_step(second), STEP_WAIT_SYNC);
+	assert_ptr_equal(syncs_held, job);
 	assert_null(job->next);
-	n_woken = 0;
-	do_held();
-	assert_int_equal(n_woken, 1);
-	assert_int_equal(finish(&second), 0);
+	change_n_woken = 0;
+	syncs_do_all();
+	assert_int_equal(change_n_woken, 1);
+	assert_int_equal(change_finish(&second), 0);
 	/* and one whose account goes, too */
 	first = account_create(f->account, SLICE("INBOX.d"));
-	assert_int_equal(step(first), STEP_WAIT_SYNC);
+	assert_int_equal(change_step(first), STEP_WAIT_SYNC);
 	account_change_free(&first);
 	fixture_close(f);
-	do_held();
+	syncs_do_all();
 	fixture_open(f);
 }
 
@@ -603,18 +361,18 @@ test_swept(void **state)
 		write_file(fixture_path(f, name), "x");
 	}
 	c = account_delete(f->account, SLICE("INBOX.a"));
-	assert_int_equal(finish(&c), 0);
+	assert_int_equal(change_finish(&c), 0);
 	for (int i = 0; i < 3; i++)
 		(void)store_tick(f->store, 1, f->wall_ms);
-	assert_non_null(held);
-	assert_null(held->next);
+	assert_non_null(syncs_held);
+	assert_null(syncs_held->next);
 	assert_int_equal(deleted_trees(f), 1);
 	/* what comes meanwhile may yet be put back; the account may go */
 	assert_int_equal(
 	    mkdir(fixture_path(f, "tmp/postern-deleted.0"), 0700), 0);
 	write_file(fixture_path(f, "tmp/postern-deleted.0/x"), "x");
 	fixture_close(f);
-	do_held();
+	syncs_do_all();
 	assert_int_equal(
 	    access(fixture_path(f, "tmp/postern-deleted.0/x"), F_OK), 0);
 	assert_int_equal(deleted_trees(f), 1);
@@ -622,7 +380,7 @@ test_swept(void **state)
 	m = open_mailbox(f, "INBOX");
 	for (int i = 0; i < 3; i++) {
 		(void)store_tick(f->store, 1, f->wall_ms);
-		do_held();
+		syncs_do_all();
 	}
 	assert_int_equal(deleted_trees(f), 0);
 	mailbox_close(&m);
@@ -645,7 +403,7 @@ test_not_swept(void **state)
 	for (int i = 0; i < 3; i++) {
 		f->account->sweep = true;
 		(void)store_tick(f->store, 1, f->wall_ms);
-		do_held();
+		syncs_do_all();
 	}
 	assert_int_equal(access(fixture_path(f, young), F_OK), 0);
 	assert_int_not_equal(access(fixture_path(f, old), F_OK), 0);
@@ -659,28 +417,27 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
-		    test_not_swept, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_swept, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_busy, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_given_up, setup, teardown),
+		    test_not_swept, change_setup, change_teardown),
 		cmocka_unit_test_setup_teardown(
-		    test_inbox_left, setup, teardown),
+		    test_swept, change_setup, change_teardown),
 		cmocka_unit_test_setup_teardown(
-		    test_inbox_not_synced, setup, teardown),
+		    test_busy, change_setup, change_teardown),
 		cmocka_unit_test_setup_teardown(
-		    test_created_left, setup, teardown),
+		    test_given_up, change_setup, change_teardown),
 		cmocka_unit_test_setup_teardown(
-		    test_unmade_left, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_acl, setup, teardown),
+		    test_inbox_left, change_setup, change_teardown),
 		cmocka_unit_test_setup_teardown(
-		    test_acl_behind, setup, teardown),
+		    test_inbox_not_synced, change_setup, change_teardown),
 		cmocka_unit_test_setup_teardown(
-		    test_acl_other_process, setup, teardown),
+		    test_created_left, change_setup, change_teardown),
 		cmocka_unit_test_setup_teardown(
-		    test_acl_copies, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_slow, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_order, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_gone, setup, teardown),
+		    test_unmade_left, change_setup, change_teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_slow, change_setup, change_teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_order, change_setup, change_teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_gone, change_setup, change_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

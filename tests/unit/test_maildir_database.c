@@ -11,6 +11,7 @@
 #include "maildir/internal.h"
 #include "tests/support/maildir_fixture.h"
 #include "tests/support/quiet.h"
+#include "tests/support/syncs.h"
 
 static void
 imports_courier_uids(void **state)
@@ -411,25 +412,17 @@ uidnext_after_crash(struct fixture *f)
 	return uidnext;
 }
 
-static void
-sync_at_once(struct syncer *self, struct sync_job *job)
-{
-	(void)self;
-	sync_job_do(job);
-}
-
 /* A sync then has no new size to write (maildir/checkpoint.c). */
 static void
 log_grows_ahead(void **state)
 {
 	struct fixture *f = *state, other;
-	struct syncer syncer = { .submit = sync_at_once };
 	unsigned n_grown = 0;
 	uint32_t uid;
 	off_t size;
 
 	/* a worker has one */
-	f->syncer = &syncer;
+	f->syncer = &syncs_at_once;
 	fixture_reopen(f);
 	other = *f;
 	for (int i = 0; i < 8; i++)

@@ -77,6 +77,22 @@ gives_back_sets(void **state)
 	mailbox_close(&m);
 }
 
+/* The mailbox as it is opened while another process has the database open. */
+static struct mailbox *
+open_beside(struct fixture *f, struct fixture *other)
+{
+	struct mailbox *m;
+
+	have_had_many(f);
+	fixture_close(f);
+	fixture_open(other);
+	assert_int_equal(account_open(other->account, NULL), 0);
+	fixture_open(f);
+	m = open_again(f, "INBOX");
+	assert_true(m->n_sets > SETS);
+	return m;
+}
+
 /* As long as another process has the database open all stays. */
 static void
 others_have_it_open(void **state)
@@ -84,13 +100,7 @@ others_have_it_open(void **state)
 	struct fixture *f = *state, other = *f;
 	struct mailbox *m, *theirs;
 
-	have_had_many(f);
-	fixture_close(f);
-	fixture_open(&other);
-	assert_int_equal(account_open(other.account, NULL), 0);
-	fixture_open(f);
-	m = open_again(f, "INBOX");
-	assert_true(m->n_sets > SETS);
+	m = open_beside(f, &other);
 	assert_listing(m, "1(last) 2(early)(kept)");
 	theirs = open_again(&other, "INBOX");
 	set(&other, theirs, 1, FLAGS_ADD, "more");
@@ -108,13 +118,7 @@ others_know_numbers(void **state)
 	struct fixture *f = *state, other = *f;
 	struct mailbox *m, *theirs;
 
-	have_had_many(f);
-	fixture_close(f);
-	fixture_open(&other);
-	assert_int_equal(account_open(other.account, NULL), 0);
-	fixture_open(f);
-	m = open_again(f, "INBOX");
-	assert_true(m->n_sets > SETS);
+	m = open_beside(f, &other);
 	account_close_db(f->account);
 	fixture_reopen(&other);
 	theirs = open_again(&other, "INBOX");

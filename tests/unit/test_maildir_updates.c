@@ -14,6 +14,7 @@
 #include "maildir/export.h"
 #include "maildir/internal.h"
 #include "tests/support/maildir_fixture.h"
+#include "tests/support/syncs.h"
 
 static void
 make_dir(struct fixture *f, const char *name)
@@ -68,26 +69,6 @@ take_over_and_remove(struct fixture *f)
 	mailbox_close(&m);
 }
 
-static struct sync_job *held[8];
-static size_t n_held;
-
-static void
-hold(struct syncer *self, struct sync_job *job)
-{
-	(void)self;
-	assert_true(n_held < NELEMS(held));
-	held[n_held++] = job;
-}
-
-static struct syncer holder = { .submit = hold };
-
-static void
-sync_held(void)
-{
-	while (n_held != 0)
-		sync_job_do(held[--n_held]);
-}
-
 /* Until it waits, or is through. */
 static enum step
 refresh_some(struct fixture *f, struct mailbox *m)
@@ -107,7 +88,7 @@ static void
 refresh_all(struct fixture *f, struct mailbox *m)
 {
 	while (refresh_some(f, m) != STEP_DONE)
-		sync_held();
+		syncs_do_all();
 }
 
 /*
@@ -123,7 +104,7 @@ tells_what_came_while_keywords_waited(void **state)
 	struct sqlite3 *h;
 
 	fixture_close(f);
-	f->syncer = &holder;
+	f->syncer = &syncs_holder;
 	fixture_open(f);
 	m = open_mailbox(f, "INBOX");
 	put_cur(f, "1.M1:2,", "one\n");
@@ -134,7 +115,7 @@ tells_what_came_while_keywords_waited(void **state)
 	fixture_elsewhere(f, append_one);
 	assert_int_equal(refresh_some(f, m), STEP_WAIT_SYNC);
 	h = fixture_take_database(f);
-	sync_held();
+	syncs_do_all();
 	assert_int_equal(refresh_some(f, m), STEP_WAIT_PEER);
 	fixture_give_back(h);
 
@@ -336,7 +317,7 @@ export_all(struct fixture *f)
 	struct export *x = export_new(f->account, true);
 
 	while (export_step(x, (struct waker){ 0 }, 1, f->wall_ms) != STEP_DONE)
-		sync_held();
+		syncs_do_all();
 	assert_int_equal(export_result(x, NULL), 0);
 	export_free(&x);
 }
@@ -351,7 +332,7 @@ keeps_what_changed_meanwhile(void **state)
 	const uint32_t uid = 1;
 
 	fixture_close(f);
-	f->syncer = &holder;
+	f->syncer = &syncs_holder;
 	fixture_open(f);
 	m = open_mailbox(f, "INBOX");
 	put_cur(f, "1.M1:2,", "one\n");

@@ -1,0 +1,415 @@
+/*
+ * How the files for Courier come into their places: beside Courier, beside
+ * other processes and a RENAME, and cut short.
+ */
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fsx.h"
+#include "base/log.h"
+#include "maildir/export.h"
+#include "maildir/internal.h"
+#include "tests/support/maildir_fixture.h"
+
+/* Whether Courier's list has it. */
+static bool
+has_word(struct fixture *f, const char *word)
+{
+	char *text = read_file(fixture_path(f, "courierimapkeywords/:list"));
+	bool has = strstr(text, word) != NULL;
+
+	free(text);
+	return has;
+}
+
+static void
+export_respects_the_lock(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct export *x;
+	char text[64];
+
+	put_cur(f, "1.M1:2,", "one\n");
+	refresh(f, m);
+	mailbox_close(&m);
+	/* somebody of this host who lives, for as long as it takes */
+	(void)snprintf(text, sizeof(text), "%ld:host.test", (long)getppid());
+	write_file(fixture_path(f, "tmp/courier.lock"), text);
+	x = export_new(f->account, false);
+	for (int64_t now = 1;
+	     export_step(x, (struct waker){ 0 }, now, f->wall_ms) != STEP_DONE;
+	     now += 500)
+		;
+	assert_int_equal(export_result(x, NULL), ERR_BUSY);
+	export_free(&x);
+	assert_int_not_equal(
+	    access(fixture_path(f, "courierimapuiddb"), F_OK), 0);
+	/* somebody who has gone */
+	write_file(fixture_path(f, "tmp/courier.lock"), "4194305:host.test");
+	run_export(f, false, 1);
+	assert_int_not_equal(
+	    access(fixture_path(f, "tmp/courier.lock"), F_OK), 0);
+	/* somebody elsewhere, long ago */
+	m = open_again(f, "INBOX");
+	put_cur(f, "2.M1:2,", "two\n");
+	refresh(f, m);
+	mailbox_close(&m);
+	write_file(fixture_path(f, "tmp/courier.lock"), "77:elsewhere");
+	f->wall_ms += 180000;
+	run_export(f, false, 1);
+	/* IMAP_USELOCKS=0: whoever has it, it is neither waited for nor gone */
+	f->no_courier_lock = true;
+	fixture_reopen(f);
+	m = open_again(f, "INBOX");
+	put_cur(f, "3.M1:2,", "three\n");
+	refresh(f, m);
+	mailbox_close(&m);
+	write_file(fixture_path(f, "tmp/courier.lock"), text);
+	run_export(f, false, 1);
+	assert_int_equal(access(fixture_path(f, "tmp/courier.lock"), F_OK), 0);
+}
+
+static void
+step_export(struct fixture *f, struct export *x)
+{
+	assert_int_not_equal(
+	    export_step(x, (struct waker){ 0 }, 1, f->wall_ms), STEP_DONE);
+}
+
+/* INBOX is renamed while its files are written, or when they are to be placed:
+ * the keywords go with the messages, and what was begun is left. */
+static void
+export_leaves_a_renamed_inbox(void **state)
+{
+	static const struct {
+		const char *to, *list;
+		unsigned files, more;
+	} cases[] = {
+		{ "INBOX.a", ".a/courierimapkeywords/:list", 1, 0 },
+		{ "INBOX.b", ".b/courierimapkeywords/:list", 2, 2 },
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < NELEMS(cases); i++) {
+		struct mailbox *m = open_again(f, "INBOX");
+		uint32_t uid = (uint32_t)i + 1;
+		const char *shown[] = { "1(kw)", "2(kw)" };
+		struct export *x;
+
+		next_tick();
+		put_cur(f, "1.M1:2,", "one\n");
+		refresh(f, m);
+		assert_int_equal(
+		    run_flags(f, m, &uid, 1, FLAGS_ADD, 0, "kw"), 0);
+		mailbox_close(&m);
+		x = export_new(f->account, true);
+		while (count_files(fixture_path(f, "tmp")) < cases[i].files)
+			step_export(f, x);
+		for (unsigned n = 0; n < cases[i].more; n++)
+			step_export(f, x);
+		assert_int_equal(rename_now(f->account, SLICE("INBOX"),
+				     slice_str(cases[i].to)),
+		    0);
+		while (export_step(x, (struct waker){ 0 }, 1, f->wall_ms) !=
+		    STEP_DONE)
+			;
+		assert_int_equal(export_result(x, NULL), 0);
+		export_free(&x);
+		assert_int_equal(count_files(fixture_path(f, "tmp")), 0);
+		m = open_again(f, "INBOX");
+		assert_listing(m, "");
+		mailbox_close(&m);
+		m = open_again(f, cases[i].to);
+		assert_listing(m, shown[i]);
+		mailbox_close(&m);
+		run_export(f, true, (unsigned)i + 2);
+		assert_file(f, cases[i].list, "kw\n\n1.M1:0\n");
+	}
+}
+
+/* Courier at the worst of times: it gives a new message a UID, at the call of
+ * an export that is made for the path. */
+static struct fixture *courier_at;
+static const char *courier_call, *courier_path;
+
+static int
+courier_comes(const char *call, const char *path)
+{
+	char text[128];
+
+	if (courier_at == NULL || strcmp(call, courier_call) != 0 ||
+	    strstr(path, courier_path) == NULL)
+		return 0;
+	put_cur(courier_at, "2.M1:2,", "two\n");
+	(void)snprintf(text, sizeof(text), "1 %u 51\n1 1.M1\n50 2.M1\n",
+	    (unsigned)courier_at->account->mailboxes->uidvalidity);
+	write_file(fixture_path(courier_at, "tmp/uids"), text);
+	assert_int_equal(rename(fixture_path(courier_at, "tmp/uids"),
+			     fixture_path(courier_at, "courierimapuiddb")),
+	    0);
+	courier_at = NULL;
+	return 0;
+}
+
+/* What Courier writes between the files' being placed and noted is Courier's:
+ * at the end of the lock. */
+static void
+export_notes_its_own_files(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	put_cur(f, "1.M1:2,", "one\n");
+	refresh(f, m);
+	mailbox_close(&m);
+	courier_at = f;
+	courier_call = "unlink";
+	courier_path = "courier.lock";
+	fsx_set_fault(courier_comes);
+	run_export(f, false, 1);
+	fsx_set_fault(NULL);
+	assert_null(courier_at);
+	m = open_again(f, "INBOX");
+	assert_listing(m, "1 50");
+	mailbox_close(&m);
+}
+
+/* What Courier writes while the export does is taken over first. */
+static void
+export_keeps_what_courier_wrote(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	char text[128];
+
+	put_cur(f, "1.M1:2,", "one\n");
+	refresh(f, m);
+	courier_at = f;
+	courier_call = "link";
+	courier_path = "tmp/";
+	fsx_set_fault(courier_comes);
+	run_export(f, false, 1);
+	fsx_set_fault(NULL);
+	assert_null(courier_at);
+	(void)snprintf(text, sizeof(text), "1 %u 51\n1 1.M1\n50 2.M1\n",
+	    (unsigned)mailbox_uidvalidity(m));
+	assert_file(f, "courierimapuiddb", text);
+	mailbox_close(&m);
+	m = open_again(f, "INBOX");
+	assert_listing(m, "1 50");
+	mailbox_close(&m);
+	assert_int_equal(count_files(fixture_path(f, "tmp")), 0);
+}
+
+static int
+courier_always_comes(const char *call, const char *path)
+{
+	if (strcmp(call, "link") == 0) {
+		next_tick();
+		write_file(fixture_path(courier_at, "courierimapuiddb"), path);
+	}
+	return 0;
+}
+
+/* If Courier doesn't end it, the export does; the next one is in time. */
+static void
+export_gives_way_to_courier(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct export *x = export_new(f->account, false);
+
+	put_cur(f, "1.M1:2,", "one\n");
+	refresh(f, m);
+	mailbox_close(&m);
+	courier_at = f;
+	fsx_set_fault(courier_always_comes);
+	for (int64_t now = 1;
+	     export_step(x, (struct waker){ 0 }, now, f->wall_ms) != STEP_DONE;
+	     now += 100)
+		;
+	fsx_set_fault(NULL);
+	courier_at = NULL;
+	assert_int_equal(export_result(x, NULL), ERR_BUSY);
+	export_free(&x);
+	assert_int_equal(count_files(fixture_path(f, "tmp")), 0);
+	run_export(f, false, 1);
+	m = open_again(f, "INBOX");
+	assert_listing(m, "1");
+	mailbox_close(&m);
+}
+
+/* Another process takes the database as the files are in their place. */
+static struct db *taker;
+
+static int
+takes_database(const char *call, const char *path)
+{
+	if (taker != NULL && strcmp(call, "unlink") == 0 &&
+	    strstr(path, "courier.lock") != NULL) {
+		assert_int_equal(db_begin(taker, NULL), 0);
+		taker = NULL;
+	}
+	return 0;
+}
+
+/* Until the files can be announced none is placed; when they are, and can't be
+ * noted yet, they stay. */
+static void
+export_waits_for_the_database(void **state)
+{
+	struct fixture *f = *state, other = *f;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	const char *list = fixture_path(f, "courierimapkeywords/:list");
+	const uint32_t uid = 1;
+	struct export *x;
+
+	put_cur(f, "1.M1:2,", "one\n");
+	refresh(f, m);
+	assert_int_equal(run_flags(f, m, &uid, 1, FLAGS_ADD, 0, "kw"), 0);
+	mailbox_close(&m);
+	fixture_open(&other);
+	assert_int_equal(account_open(other.account, NULL), 0);
+	assert_int_equal(db_begin(&other.account->db, NULL), 0);
+	x = export_new(f->account, false);
+	while (export_step(x, (struct waker){ 0 }, 1, f->wall_ms) !=
+	    STEP_WAIT_PEER)
+		;
+	assert_int_not_equal(access(list, F_OK), 0);
+	db_rollback(&other.account->db);
+	taker = &other.account->db;
+	fsx_set_fault(takes_database);
+	while (taker != NULL)
+		assert_int_equal(
+		    export_step(x, (struct waker){ 0 }, 1, f->wall_ms),
+		    STEP_YIELD);
+	fsx_set_fault(NULL);
+	assert_int_equal(access(list, F_OK), 0);
+	step_export(f, x);
+	db_rollback(&other.account->db);
+	fixture_close(&other);
+	while (export_step(x, (struct waker){ 0 }, 1, f->wall_ms) != STEP_DONE)
+		;
+	assert_int_equal(export_result(x, NULL), 0);
+	export_free(&x);
+	assert_file(f, "courierimapkeywords/:list", "kw\n\n1.M1:0\n");
+}
+
+/* Set or remove a keyword of the only message. */
+static void
+change_keyword(struct fixture *f, enum flags_how how, const char *keyword)
+{
+	struct mailbox *m = open_again(f, "INBOX");
+	const uint32_t uid = 1;
+
+	assert_int_equal(run_flags(f, m, &uid, 1, how, 0, keyword), 0);
+	mailbox_close(&m);
+}
+
+static void
+put_one(struct fixture *f)
+{
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	put_cur(f, "1.M1:2,", "one\n");
+	refresh(f, m);
+	mailbox_close(&m);
+}
+
+/* The list of the one that is cut short first is in its place, that of the
+ * next one isn't: what is there is still ours. */
+static void
+export_is_cut_short_twice(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m;
+	struct export *x;
+	char text[64];
+
+	put_one(f);
+	change_keyword(f, FLAGS_ADD, "kept");
+	run_export(f, false, 1);
+	change_keyword(f, FLAGS_ADD, "was");
+	x = export_new(f->account, false);
+	while (!has_word(f, "was"))
+		step_export(f, x);
+	export_free(&x);
+	change_keyword(f, FLAGS_REMOVE, "was");
+	(void)snprintf(text, sizeof(text), "%ld:host.test", (long)getppid());
+	write_file(fixture_path(f, "tmp/courier.lock"), text);
+	x = export_new(f->account, false);
+	while (export_step(x, (struct waker){ 0 }, 1, f->wall_ms) !=
+	    STEP_WAIT_PEER)
+		;
+	export_free(&x);
+	assert_true(has_word(f, "was"));
+	(void)unlink(fixture_path(f, "tmp/courier.lock"));
+	/* the directory is looked at: an update for a message that isn't there
+	 */
+	write_file(fixture_path(f, "courierimapkeywords/9.M1"), "later\n");
+	fixture_reopen(f);
+	m = open_again(f, "INBOX");
+	assert_listing(m, "1(kept)");
+	mailbox_close(&m);
+	run_export(f, false, 1);
+	assert_file(f, "courierimapkeywords/:list", "kept\n\n1.M1:0\n");
+}
+
+static unsigned n_refused;
+
+static int
+refuses_exchange(const char *call, const char *path)
+{
+	if (n_refused != 0 || strcmp(call, "rename") != 0 ||
+	    strstr(path, "postern-list.") == NULL)
+		return 0;
+	n_refused++;
+	return EINVAL;
+}
+
+/* On a file system that can't let two files change places, too. */
+static void
+exports_without_exchange(void **state)
+{
+	struct fixture *f = *state;
+
+	put_one(f);
+	change_keyword(f, FLAGS_ADD, "first");
+	for (int i = 0; i < 2; i++) {
+		n_refused = 0;
+		fsx_set_fault(refuses_exchange);
+		run_export(f, false, 1);
+		fsx_set_fault(NULL);
+		assert_int_equal(n_refused, 1);
+		assert_file(f, "courierimapkeywords/:list",
+		    i == 0 ? "first\n\n1.M1:0\n"
+			   : "first\nsecond\n\n1.M1:0 1\n");
+		change_keyword(f, FLAGS_ADD, "second");
+	}
+	assert_int_equal(count_files(fixture_path(f, "tmp")), 0);
+}
+
+#define CASE(name)                                                             \
+ cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(export_respects_the_lock),
+		CASE(export_leaves_a_renamed_inbox),
+		CASE(export_notes_its_own_files),
+		CASE(export_keeps_what_courier_wrote),
+		CASE(export_gives_way_to_courier),
+		CASE(export_waits_for_the_database),
+		CASE(export_is_cut_short_twice),
+		CASE(exports_without_exchange),
+	};
+
+	log_set_level(LOG_LEVEL_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
