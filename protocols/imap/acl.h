@@ -9,6 +9,7 @@
 #define IMAP_ACL_H
 
 #include "maildir/account_change.h"
+#include "protocols/imap/rights.h"
 #include "protocols/imap/session_impl.h"
 
 struct acl_args {

@@ -12,6 +12,7 @@
 
 #include "base/arena.h"
 #include "maildir/append.h"
+#include "protocols/imap/rights.h"
 #include "protocols/imap/session_impl.h"
 
 enum { IMAP_APPEND_MAX = 1000 }; /* messages of one command */

@@ -12,7 +12,9 @@
 #include "base/ascii.h"
 #include "base/log.h"
 #include "protocols/imap/acl.h"
+#include "protocols/imap/names.h"
 #include "protocols/imap/nstring.h"
+#include "protocols/imap/rights.h"
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
 

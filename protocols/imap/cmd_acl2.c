@@ -6,7 +6,9 @@
  * response.
  */
 #include "protocols/imap/acl.h"
+#include "protocols/imap/names.h"
 #include "protocols/imap/nstring.h"
+#include "protocols/imap/rights.h"
 #include "protocols/imap/writer.h"
 
 enum { ACL2_MAILBOXES_MAX = 100, ACL2_ENTRIES_MAX = 200 };

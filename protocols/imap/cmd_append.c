@@ -15,6 +15,8 @@
  */
 #include "protocols/imap/append.h"
 #include "protocols/imap/date_time.h"
+#include "protocols/imap/names.h"
+#include "protocols/imap/rights.h"
 #include "protocols/imap/writer.h"
 
 static const struct imap_step step_message, step_bytes, step_behind;

@@ -1,6 +1,8 @@
 /* CAPABILITY, NOOP, CHECK, LOGOUT, NAMESPACE, ID, ENABLE. */
 #include "base/log.h"
+#include "protocols/imap/condstore.h"
 #include "protocols/imap/nstring.h"
+#include "protocols/imap/rights.h"
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
 

@@ -1,5 +1,7 @@
 /* COPY, RFC 3501 6.4.7; MOVE, RFC 6851; COPYUID, RFC 4315 3. */
 #include "maildir/change.h"
+#include "protocols/imap/names.h"
+#include "protocols/imap/rights.h"
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
 

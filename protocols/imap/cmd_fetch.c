@@ -8,6 +8,7 @@
  */
 #include <inttypes.h>
 
+#include "protocols/imap/condstore.h"
 #include "protocols/imap/fetch.h"
 #include "protocols/imap/nstring.h"
 #include "protocols/imap/writer.h"

@@ -1,5 +1,6 @@
 /* IDLE, RFC 2177 3. */
 #include "base/pool.h"
+#include "protocols/imap/rights.h"
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
 

@@ -2,7 +2,9 @@
 #include <stdlib.h>
 
 #include "protocols/imap/acl.h"
+#include "protocols/imap/names.h"
 #include "protocols/imap/pattern.h"
+#include "protocols/imap/rights.h"
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
 

@@ -1,6 +1,8 @@
 /* GETQUOTA, GETQUOTAROOT, SETQUOTA: RFC 9208 4.1, RFC 2087. */
 #include <inttypes.h>
 
+#include "protocols/imap/names.h"
+#include "protocols/imap/rights.h"
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
 

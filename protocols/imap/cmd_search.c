@@ -9,6 +9,7 @@
  */
 #include <inttypes.h>
 
+#include "protocols/imap/condstore.h"
 #include "protocols/imap/search.h"
 
 static const struct imap_step step_saving, step_telling;

@@ -1,5 +1,8 @@
 /* SELECT, EXAMINE, CLOSE, UNSELECT; the parameters of RFC 7162. */
 #include "maildir/change.h"
+#include "protocols/imap/condstore.h"
+#include "protocols/imap/names.h"
+#include "protocols/imap/rights.h"
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
 

@@ -2,6 +2,9 @@
  * 9208 4.1.4. */
 #include <inttypes.h>
 
+#include "protocols/imap/condstore.h"
+#include "protocols/imap/names.h"
+#include "protocols/imap/rights.h"
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
 

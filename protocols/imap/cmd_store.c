@@ -13,6 +13,8 @@
 
 #include "base/mem.h"
 #include "maildir/change.h"
+#include "protocols/imap/condstore.h"
+#include "protocols/imap/rights.h"
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
 

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 
 #include "base/pool.h"
+#include "protocols/imap/condstore.h"
+#include "protocols/imap/rights.h"
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
 

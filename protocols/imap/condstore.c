@@ -9,6 +9,8 @@
  * completely, since an expunge had to wait, it gets a lower one by that code
  * (RFC 7162 3.2).
  */
+#include "protocols/imap/condstore.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 

@@ -18,6 +18,7 @@
 
 #include "maildir/ahead.h"
 #include "maildir/change.h"
+#include "protocols/imap/condstore.h"
 #include "protocols/imap/session_impl.h"
 #include "protocols/mime/header.h"
 #include "protocols/mime/section.h"

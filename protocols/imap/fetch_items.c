@@ -2,6 +2,7 @@
 #include "base/ascii.h"
 #include "protocols/imap/fetch.h"
 #include "protocols/imap/fields.h"
+#include "protocols/imap/names.h"
 #include "protocols/imap/preview.h"
 #include "protocols/imap/writer.h"
 

@@ -1,4 +1,5 @@
 #include "base/ascii.h"
+#include "protocols/imap/rights.h"
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
 

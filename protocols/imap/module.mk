@@ -25,7 +25,7 @@ libimap_a_SOURCES = \
 	protocols/imap/cmd_store.c \
 	protocols/imap/cmd_thread.c \
 	protocols/imap/command.c \
-	protocols/imap/condstore.c \
+	protocols/imap/condstore.c protocols/imap/condstore.h \
 	protocols/imap/date_time.c \
 	protocols/imap/date_time.h \
 	protocols/imap/fetch.h \
@@ -45,14 +45,14 @@ libimap_a_SOURCES = \
 	protocols/imap/lex.c \
 	protocols/imap/lex.h \
 	protocols/imap/look.c \
-	protocols/imap/names.c \
+	protocols/imap/names.c protocols/imap/names.h \
 	protocols/imap/order.c protocols/imap/order.h \
 	protocols/imap/outbox.c \
 	protocols/imap/pattern.c \
 	protocols/imap/pattern.h \
 	protocols/imap/progress.c \
 	protocols/imap/resync.c \
-	protocols/imap/rights.c \
+	protocols/imap/rights.c protocols/imap/rights.h \
 	protocols/imap/saved.c protocols/imap/saved.h \
 	protocols/imap/preview.c protocols/imap/preview.h \
 	protocols/imap/search.h \

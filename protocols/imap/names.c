@@ -9,9 +9,12 @@
  * namespace is configured to have no prefix (imap_name_shown()).  Names of
  * other accounts begin with "#shared.": rights.c finds where they lead.
  */
+#include "protocols/imap/names.h"
+
 #include "base/ascii.h"
 #include "base/utf7.h"
 #include "protocols/imap/nstring.h"
+#include "protocols/imap/rights.h"
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "protocols/imap/rights.h"
 #include "protocols/imap/session_impl.h"
 
 bool

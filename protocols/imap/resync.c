@@ -1,6 +1,7 @@
 /* QRESYNC at SELECT: RFC 7162 3.2.5. */
 #include <inttypes.h>
 
+#include "protocols/imap/condstore.h"
 #include "protocols/imap/session_impl.h"
 
 /* --- the parameter -------------------------------------------------------- */

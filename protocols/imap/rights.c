@@ -9,7 +9,10 @@
  * at i->rights: imap_rights_check() sees before each of them whether the file
  * that they came from is still the same.
  */
+#include "protocols/imap/rights.h"
+
 #include "base/account_option.h"
+#include "protocols/imap/names.h"
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
 

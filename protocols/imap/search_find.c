@@ -1,4 +1,5 @@
 /* All messages that match a search, for commands that do more with them. */
+#include "protocols/imap/condstore.h"
 #include "protocols/imap/search.h"
 #include "protocols/imap/shared.h"
 

@@ -1,6 +1,7 @@
 /* The arguments of SEARCH, RFC 3501 6.4.4 and 9, and the program of them. */
 #include "base/ascii.h"
 #include "protocols/imap/date_time.h"
+#include "protocols/imap/names.h"
 #include "protocols/imap/search_tree.h"
 
 enum { OBJECTID_MAX = 255 };

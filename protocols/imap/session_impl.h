@@ -8,7 +8,9 @@
  *   input.c       from bytes to one whole command
  *   command.c     the table of commands, the end of a command, its reply
  *   sync.c        what changed in the mailbox, told where it is allowed
- *   rights.c      where mailboxes are, and what may be done there
+ *   names.h       names of mailboxes, on the wire and in the store
+ *   rights.h      where mailboxes are, and what may be done there
+ *   condstore.h   mod-sequences, and what a client missed
  *   cmd_*.c       commands; fetch_*.c and search_*.c are their engines
  *
  * The life of a command: input.c gathers it in line and has it parsed by the
@@ -291,67 +293,6 @@ void imap_put_capability(const struct imap_session *i, struct buf *out);
  * true: there is more. */
 bool imap_put_modified(struct imap_session *i);
 
-/* --- condstore.c --------------------------------------------------------- */
-
-/* A CONDSTORE enabling command (RFC 7162 3.1); tells HIGHESTMODSEQ if due. */
-void imap_condstore_enable(struct imap_session *i);
-/* HIGHESTMODSEQ of the mailbox just selected. */
-void imap_condstore_selected(struct imap_session *i);
-/* Append "MODSEQ (n)" for a FETCH response. */
-void imap_put_modseq(struct imap_session *i, struct buf *out, uint64_t modseq);
-/*
- * Before the text of a tagged reply: the code HIGHESTMODSEQ if the client is
- * to hold another one than it would.  Where the reply can't have it,
- * i->modseq_code asks for an untagged one.
- */
-void imap_condstore_reply(
-    struct imap_session *i, const char *state, struct buf *out);
-
-/* The telling of VANISHED (EARLIER). */
-struct imap_vanished {
-	struct uid_range *known; /* expunged, or (too long ago) any */
-	size_t n, at_known;
-	struct imap_set wanted; /* UIDs, ascending */
-	size_t at_wanted;
-	uint32_t uid;	  /* where to go on */
-	uint32_t uidnext; /* and where to end */
-	bool open;	  /* a line is */
-	size_t n_line;	  /* ranges in it */
-	struct imap_put_set set;
-};
-void imap_vanished_init(struct imap_vanished *v);
-void imap_vanished_fini(struct imap_vanished *v);
-/*
- * Tell those of the wanted UIDs, from the UID from on, that were expunged
- * after the mod-sequence.  wanted must live as long.  0, ERR_BUSY, ….
- */
-int imap_vanished_begin(struct imap_session *i, struct imap_vanished *v,
-    struct imap_set wanted, uint64_t since, uint32_t from,
-    struct err *e) MUST_USE;
-/* STEP_DONE, STEP_YIELD, STEP_WAIT_OUTPUT. */
-enum step imap_vanished_step(struct imap_session *i, struct imap_vanished *v);
-
-/* --- resync.c ------------------------------------------------------------ */
-
-/* The QRESYNC parameter (RFC 7162 3.2.5), and its answer under way. */
-struct imap_resync {
-	bool given, has_known;
-	uint32_t uidvalidity;
-	uint64_t modseq;
-	struct imap_set known;	    /* UIDs */
-	struct imap_set seqs, uids; /* seq-match-data */
-	struct imap_vanished vanished;
-	uint32_t at; /* the next message to be looked at */
-};
-/* What follows "QRESYNC". */
-enum parse imap_parse_resync(struct imap_session *i, struct imap_lex *lx,
-    struct imap_resync *out) MUST_USE;
-/* Begin the answer, once the mailbox is selected; 0, ERR_BUSY, …. */
-int imap_resync_begin(
-    struct imap_session *i, struct imap_resync *r, struct err *e) MUST_USE;
-/* STEP_DONE, STEP_YIELD, STEP_WAIT_OUTPUT. */
-enum step imap_resync_step(struct imap_session *i, struct imap_resync *r);
-
 /* --- progress.c ---------------------------------------------------------- */
 
 /*
@@ -492,104 +433,6 @@ bool imap_is_recent(const struct imap_session *i, uint32_t uid);
 /* The message's newest state, or what the client knows of it. */
 const struct message *imap_newest(
     const struct view *newest, const struct message *m);
-
-/* --- names.c ------------------------------------------------------------- */
-
-/*
- * A mailbox argument: from the wire to the store's name, in the arena.
- * *bad: no such name can be; then the command is answered NO.
- */
-enum parse imap_parse_mailbox(struct imap_session *i, struct imap_lex *lx,
-    struct slice *name, bool *bad) MUST_USE;
-/* An astring or pattern without its escapes. */
-enum parse imap_parse_astring(
-    struct imap_session *i, struct imap_lex *lx, struct slice *out) MUST_USE;
-/* before + after, in the arena. */
-struct slice imap_join(
-    struct imap_session *i, struct slice before, struct slice after);
-/* From modified UTF-7 to UTF-8, or from UTF-8, which is the only form once
- * UTF8=ACCEPT is enabled (RFC 6855 3); false if it's neither. */
-bool imap_name_decode(
-    struct imap_session *i, struct slice wire, struct slice *out) MUST_USE;
-/* Append any name as an astring in modified UTF-7, or UTF-8 if the client
- * enabled it. */
-void imap_put_name(
-    const struct imap_session *i, struct buf *out, struct slice name);
-/*
- * Whether a mailbox may be given that name: Net-Unicode without controls,
- * LINE and PARAGRAPH SEPARATOR (RFC 6855 3).  One that has it all the same is
- * served.
- */
-bool imap_name_is_net_unicode(struct slice name) MUST_USE;
-/* The same for the store's name of a mailbox, as imap_name_shown() or as the
- * command in progress has named it. */
-void imap_put_mailbox(
-    const struct imap_session *i, struct buf *out, struct slice name);
-/*
- * What a client is told for the store's name.  Where the namespace has no
- * prefix (RFC 2342 5), that is a part of it: "INBOX." is left out of all that
- * can be named without.  The store's own "INBOX.INBOX" and "INBOX.#x" can't.
- */
-struct slice imap_name_shown(
-    const struct imap_session *i, struct slice name) MUST_USE;
-/* The store's name of what a client names so; false if there can be none. */
-bool imap_name_complete(
-    struct imap_session *i, struct slice utf8, struct slice *name) MUST_USE;
-/* Whether it begins with "INBOX.", in either case. */
-bool imap_name_is_complete(struct slice name) MUST_USE;
-enum step imap_bad_name(struct imap_session *i);
-
-/* --- rights.c ------------------------------------------------------------ */
-
-/* Where a mailbox is, and what may be done there. */
-struct imap_place {
-	struct account *account; /* borrowed until the command is over */
-	struct slice name;	 /* of the mailbox in that account */
-	unsigned rights;	 /* enum acl_right */
-	bool own;		 /* the session's account */
-	bool link;		 /* in "shared.": modes give rights, too */
-	bool no_list;		 /* they are those of a mailbox without one */
-};
-/*
- * Find a mailbox, which need not exist (call imap_leave() first, as a step may
- * come here again), and see that one has the rights.
- * 0; ERR_NO_RIGHT; ERR_NOT_FOUND, also for what one has no right to know of
- * (RFC 4314 6); ERR_BUSY, ….
- */
-int imap_reach(struct imap_session *i, struct slice name, unsigned need,
-    struct imap_place *out, struct err *e) MUST_USE;
-/* The same for one that must exist, or be a parent of mailboxes; any right
- * that lets one know of it is enough. */
-int imap_reach_any(struct imap_session *i, struct slice name,
-    struct imap_place *out, struct err *e) MUST_USE;
-/* The same, but the rights are those to the parent that is nearest. */
-int imap_reach_parent(struct imap_session *i, struct slice name, unsigned need,
-    struct imap_place *out, struct err *e) MUST_USE;
-/* Leave the accounts that were reached. */
-void imap_leave(struct imap_session *i);
-/* The identifiers that name the user, in the arena. */
-struct acl_who imap_who(struct imap_session *i, bool own);
-/* The index of shared mailboxes for this account; .index NULL: none. */
-struct shared_options imap_shared(struct imap_session *i);
-bool imap_has_shared(const struct imap_session *i);
-/* Whether UIDs in a mailbox may be told to the user: RFC 4315 3. */
-bool imap_may_tell_uids(const struct imap_place *p);
-/* Whether there are links to other Maildirs, "shared.". */
-bool imap_has_links(struct imap_session *i);
-/* The message flags that rights don't allow to change (RFC 4314 2.1). */
-uint32_t imap_flags_denied(unsigned rights);
-/* Append rights as RFC 4314 2.1.1 has them, in quotes. */
-void imap_put_rights(struct buf *out, unsigned rights);
-/* Whether some right lets one change the mailbox (RFC 4314 5.2). */
-bool imap_may_write(unsigned rights);
-/*
- * See whether the rights to the selected mailbox are other ones by now, and
- * tell that (RFC 4314 5.1.1).  0; ERR_NO_RIGHT: it may not be read any more;
- * ERR_BUSY, …: that can't be seen.
- */
-int imap_rights_check(struct imap_session *i, struct err *e) MUST_USE;
-/* The end of the session for ERR_NO_RIGHT. */
-enum step imap_rights_lost(struct imap_session *i);
 
 /* --- cmd_mailbox.c ------------------------------------------------------- */
 

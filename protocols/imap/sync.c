@@ -17,6 +17,8 @@
  * numbers are right after each response.
  */
 #include "base/pool.h"
+#include "protocols/imap/condstore.h"
+#include "protocols/imap/rights.h"
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/writer.h"
 
