@@ -3,6 +3,7 @@
  */
 #include "config.h"
 
+#include <sys/prctl.h>
 #include <sys/stat.h>
 
 #include <errno.h>
@@ -260,6 +261,8 @@ main(int argc, char *argv[])
 	if (help_asked(argc, argv, usage_text))
 		return 0;
 	log_set_ident("posternd");
+	/* One that the master starts would be called "exe" (MASTER_SELF). */
+	(void)prctl(PR_SET_NAME, "posternd", 0, 0, 0);
 	if (argc == 3 && strcmp(argv[1], "--login") == 0 &&
 	    num_u32(slice_str(argv[2]), &index))
 		return login_main(index);

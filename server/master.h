@@ -86,7 +86,7 @@ struct conn_record {
 	uint32_t client_port, local_port;
 	enum conn_verdict verdict; /* CONN_OK: it is counted */
 	struct child *login;	   /* who has it, NULL when that is gone */
-	struct child *worker; /* who serves it after the handover */
+	struct child *worker;	   /* who serves it after the handover */
 	char *user;
 	char *vars; /* what the access file has for the address, or NULL */
 	int64_t since_ms;
@@ -175,8 +175,11 @@ int master_reload(struct master *m);
  * build tree and tests name another folder.
  */
 const char *master_program(const char *name);
+/* The program that runs, whatever has its path by now; it is called
+ * argv[0], "posternd", in ps and by name (main.c). */
+#define MASTER_SELF "/proc/self/exe"
 struct child *master_spawn(struct master *m, enum child_kind kind,
-    const char *const argv[], int extra_fd) MUST_USE;
+    const char *program, const char *const argv[], int extra_fd) MUST_USE;
 void child_release(struct child *c);
 /* A message of any child (master.c). */
 void master_child_message(struct child *c, struct msg_in *in);

@@ -99,7 +99,7 @@ exec_hook(const char *const argv[], char *const envp[])
 	    dup2(STDIN_FILENO, STDERR_FILENO) < 0 ||
 	    close_range(STDERR_FILENO + 1, ~0u, 0) < 0)
 		_exit(127);
-	(void)execve(argv[0], (char *const *)(const void *)argv, envp);
+	(void)execve(MASTER_SELF, (char *const *)(const void *)argv, envp);
 	_exit(127);
 }
 
@@ -109,8 +109,8 @@ start(struct master *m, const struct conn_record *r,
 {
 	int64_t seconds = conf_num(conf, CONF_POSTERN_LOGINEXEC_TIMEOUT);
 	char uid[16], gid[16], limit[32];
-	const char *argv[] = { "/proc/self/exe", "--loginexec", uid, gid, path,
-		limit, NULL };
+	const char *argv[] = { "posternd", "--loginexec", uid, gid, path, limit,
+		NULL };
 	struct environment env = { .n = 0 };
 	struct child *c;
 	pid_t pid;

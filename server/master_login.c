@@ -225,11 +225,11 @@ static int
 login_start(struct master *m, unsigned index)
 {
 	char slot[16];
-	const char *argv[] = { "/proc/self/exe", "--login", slot, NULL };
+	const char *argv[] = { "posternd", "--login", slot, NULL };
 	struct child *c;
 
 	(void)snprintf(slot, sizeof(slot), "%u", index);
-	if ((c = master_spawn(m, CHILD_LOGIN, argv, -1)) == NULL)
+	if ((c = master_spawn(m, CHILD_LOGIN, MASTER_SELF, argv, -1)) == NULL)
 		return ERR_SYS;
 	c->index = index;
 	m->logins[index] = c;

@@ -65,7 +65,7 @@ exec_outbox(const char *const argv[], int message, int report)
 	    dup2(report, STDOUT_FILENO) < 0 ||
 	    close_range(STDERR_FILENO + 1, ~0u, 0) < 0)
 		_exit(OUTBOX_NOT_RUN);
-	(void)execv(argv[0], (char *const *)(const void *)argv);
+	(void)execv(MASTER_SELF, (char *const *)(const void *)argv);
 	_exit(OUTBOX_NOT_RUN);
 }
 
@@ -77,7 +77,7 @@ start(struct child *worker, const struct conn_record *r, int message,
 	const enum conf_file f = (enum conf_file)r->service;
 	int64_t seconds = conf_num(m->conf, CONF_POSTERN_SENDMAIL_TIMEOUT);
 	char uid[16], gid[16], limit[32];
-	const char *argv[] = { "/proc/self/exe", "--sendmail", uid, gid, limit,
+	const char *argv[] = { "posternd", "--sendmail", uid, gid, limit,
 		conf_service_str(m->conf, f, CONF_IMAPD_SENDMAIL), r->user,
 		conf_service_str(m->conf, f, CONF_IMAPD_HEADERFROM), NULL };
 	struct child *c;

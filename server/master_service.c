@@ -152,7 +152,7 @@ start_holder(struct master *m, enum service s)
 {
 	const char *argv[] = { master_program("holder"), service_name(s),
 		master_service_pidfile(m, s), NULL };
-	struct child *c = master_spawn(m, CHILD_HOLDER, argv, -1);
+	struct child *c = master_spawn(m, CHILD_HOLDER, argv[0], argv, -1);
 
 	if (c == NULL)
 		return ERR_SYS;

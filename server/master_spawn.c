@@ -25,7 +25,8 @@ enum { END_MS = 5000 };
 
 /* In the child: only async-signal-safe calls. */
 static NORETURN void
-exec_child(const char *const argv[], int control, int extra, bool foreground)
+exec_child(const char *program, const char *const argv[], int control,
+    int extra, bool foreground)
 {
 	/* Both may stand where the other has to go. */
 	int c = fcntl(control, F_DUPFD, 10);
@@ -45,7 +46,7 @@ exec_child(const char *const argv[], int control, int extra, bool foreground)
 		x >= 0 ? CHILD_PAGE_FD + 1 : CHILD_CONTROL_FD + 1, ~0u, 0) < 0)
 		_exit(127);
 	/* execv's argv is not const by history only. */
-	(void)execv(argv[0], (char *const *)(const void *)argv);
+	(void)execv(program, (char *const *)(const void *)argv);
 	_exit(127);
 }
 
@@ -103,8 +104,8 @@ on_child_end(struct peer *p, const char *why, void *arg)
 }
 
 struct child *
-master_spawn(struct master *m, enum child_kind kind, const char *const argv[],
-    int extra_fd)
+master_spawn(struct master *m, enum child_kind kind, const char *program,
+    const char *const argv[], int extra_fd)
 {
 	static const struct peer_handler handler = { on_child_message,
 		on_child_end };
@@ -119,7 +120,7 @@ master_spawn(struct master *m, enum child_kind kind, const char *const argv[],
 		return NULL;
 	}
 	if ((pid = fork()) == 0)
-		exec_child(argv, pair[1], extra_fd, m->opt.foreground);
+		exec_child(program, argv, pair[1], extra_fd, m->opt.foreground);
 	(void)close(pair[1]);
 	if (pid < 0) {
 		log_error("master: fork: %s", strerrorname_np(errno));

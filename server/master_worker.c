@@ -168,7 +168,7 @@ start_worker(struct master *m, const struct account_record *r, unsigned slot,
 	(void)snprintf(gid, sizeof(gid), "%u", r->gid);
 	page = page_make(&fd);
 	if (page != NULL)
-		c = master_spawn(m, CHILD_WORKER, argv, fd);
+		c = master_spawn(m, CHILD_WORKER, argv[0], argv, fd);
 	if (fd >= 0)
 		(void)close(fd);
 	if (c == NULL) {

@@ -33,6 +33,19 @@ def test_the_same_mail_over_both_protocols(server):
                  "RETR has marked the message as read")
 
 
+def test_ps_tells_what_a_process_is(server):
+    names = set()
+    with imap(server):
+        for pid, _ in server.children():
+            proc = pathlib.Path(f"/proc/{pid}")
+            args = (proc / "cmdline").read_text().split("\0")
+            names.add(((proc / "comm").read_text().strip(),
+                       pathlib.Path(args[0]).name, args[1] == "--login"))
+    assert names == {("posternd", "posternd", True),
+                     ("holder", "holder", False),
+                     ("worker", "worker", False)}
+
+
 def test_append_holds_no_message(server):
     """100 MB, in two messages of one command, go to the disk as they come."""
     user = server.add_user("big@example.com")
