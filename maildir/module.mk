@@ -215,6 +215,12 @@ tests_unit_test_maildir_pieces_SOURCES = tests/unit/test_maildir_pieces.c \
 	$(MAILDIR_FIXTURE)
 tests_unit_test_maildir_pieces_LDADD = $(MAILDIR_TEST_LIBS)
 
+check_PROGRAMS += tests/unit/test_maildir_tidy
+TESTS += tests/unit/test_maildir_tidy
+tests_unit_test_maildir_tidy_SOURCES = tests/unit/test_maildir_tidy.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_tidy_LDADD = $(MAILDIR_TEST_LIBS)
+
 check_PROGRAMS += tests/unit/test_maildir_adopt
 TESTS += tests/unit/test_maildir_adopt
 tests_unit_test_maildir_adopt_SOURCES = tests/unit/test_maildir_adopt.c \

@@ -590,6 +590,15 @@ assert_pop3(struct mailbox *m, const char *expected)
 }
 
 void
+fixture_tick(struct fixture *f, unsigned n)
+{
+	while (n-- > 0) {
+		f->wall_ms += 1000;
+		(void)store_tick(f->store, clock_now(), f->wall_ms);
+	}
+}
+
+void
 run_export(struct fixture *f, bool again, unsigned expected)
 {
 	struct export *x = export_new(f->account, again);

@@ -116,6 +116,8 @@ int run_pop3(struct mailbox *m, struct pop3_entry **v, size_t *n);
 /* That in text: "UID=UNIQUE-ID ...". */
 void assert_pop3(struct mailbox *m, const char *expected);
 
+/* So many seconds go by, with a tick of the store each. */
+void fixture_tick(struct fixture *f, unsigned n);
 /* All files for Courier, of so many mailboxes as are expected. */
 void run_export(struct fixture *f, bool again, unsigned expected);
 
