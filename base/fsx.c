@@ -200,11 +200,11 @@ fsx_rename_new(int from_dirfd, const char *from, int to_dirfd, const char *to)
 }
 
 int
-fsx_exchange(int dirfd, const char *a, const char *b)
+fsx_exchange(int a_dirfd, const char *a, int b_dirfd, const char *b)
 {
 	return fault("rename", a)
 	    ? -1
-	    : renameat2(dirfd, a, dirfd, b, RENAME_EXCHANGE);
+	    : renameat2(a_dirfd, a, b_dirfd, b, RENAME_EXCHANGE);
 }
 
 int

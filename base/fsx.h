@@ -52,7 +52,8 @@ int fsx_mkdir(int dirfd, const char *name, mode_t mode) MUST_USE;
 int fsx_rename(
     int from_dirfd, const char *from, int to_dirfd, const char *to) MUST_USE;
 /* Let the two change places, at once; EINVAL, ENOSYS: the file system can't. */
-int fsx_exchange(int dirfd, const char *a, const char *b) MUST_USE;
+int fsx_exchange(
+    int a_dirfd, const char *a, int b_dirfd, const char *b) MUST_USE;
 /* Rename that fails with EEXIST instead of replacing. */
 int fsx_rename_new(
     int from_dirfd, const char *from, int to_dirfd, const char *to) MUST_USE;

@@ -14,7 +14,6 @@
 #include "base/fsx.h"
 #include "base/mem.h"
 #include "maildir/account_change_impl.h"
-#include "maildir/young.h"
 
 enum {
 	CHANGE_MAGIC = 0x41636863,
@@ -202,11 +201,6 @@ job_new(struct account_change *c)
 	c->n_list = 0;
 	j->fill = c->fill;
 	j->on = c->on;
-	/* of other processes, too */
-	j->settle = c->phase->settles &&
-	    (c->a->young != NULL ||
-		(c->a->db.h != NULL && young_left(c->a, NULL) != 0));
-	j->young_mark = young_settle_mark(c->a);
 	j->acl = c->acl;
 	c->acl = NULL;
 	j->ino = c->ino;
@@ -220,10 +214,6 @@ run_job(void *arg)
 {
 	struct change_job *j = arg;
 
-	if (j->rc == 0 && j->settle && fsx_syncfs(j->root_fd) < 0) {
-		j->rc = err_sys(&j->e, "sync %s", j->dir);
-		j->unsettled = true;
-	}
 	if (j->rc == 0 && (j->rc = j->run(j, &j->e)) != 0 && !j->made)
 		(void)!fsx_rename(j->root_fd, j->work, j->root_fd, j->gone);
 	return 0;
@@ -253,8 +243,6 @@ step_job(struct account_change *c)
 		c->made = mem_strdup(j->dir);
 	else if (j->rc != 0)
 		c->a->sweep = true;
-	if (j->settle && (j->rc == 0 || j->unsettled))
-		young_settled(c->a, j->young_mark, j->unsettled);
 	job_free(j);
 	return STEP_NEXT;
 }

@@ -24,9 +24,6 @@ struct change_job {
 	size_t n;
 	bool fill; /* dir is there, and is to become a mailbox */
 	bool on;
-	bool settle;	/* young messages, first */
-	bool unsettled; /* that failed */
-	uint64_t young_mark;
 	bool made;	 /* dir was made */
 	struct acl *acl; /* to be written */
 	uint64_t ino;	 /* of the mailbox that it is for */
@@ -42,7 +39,6 @@ struct change_phase {
 	int (*job)(struct change_job *j, struct err *e);
 	bool durable; /* wait until all that was committed is */
 	bool guarded; /* ask before run */
-	bool settles; /* before job: what is about to be moved is on the disk */
 };
 
 struct account_change {
@@ -96,6 +92,8 @@ void tree_give_up(struct account *a, const char *work);
 
 /* Whether dir is a mailbox: 1 or 0; ERR_* if that can't be told. */
 int account_is_mailbox(int root_fd, const char *dir);
+/* Give a directory what makes it a mailbox, durably. */
+int create_fill(int root_fd, const char *path, struct err *e);
 /* A job: make job_dir (or with fill, what it lacks), durably. */
 int create_job(struct change_job *j, struct err *e);
 /* Before it: drop what an earlier directory of the name has left. */

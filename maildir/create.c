@@ -22,7 +22,6 @@
 #include "maildir/name.h"
 #include "maildir/shared_index.h"
 #include "maildir/subscription.h"
-#include "maildir/young.h"
 
 int
 account_is_mailbox(int root_fd, const char *dir)
@@ -47,9 +46,8 @@ account_is_mailbox(int root_fd, const char *dir)
 
 /* --- CREATE --------------------------------------------------------------- */
 
-/* Give a directory what makes it a mailbox. */
-static int
-fill_dir(int root_fd, const char *path, struct err *e)
+int
+create_fill(int root_fd, const char *path, struct err *e)
 {
 	int fd = fsx_open_dir(root_fd, path), mark, rc;
 
@@ -76,7 +74,7 @@ make_dir(struct change_job *j, struct err *e)
 
 	if (fsx_mkdir(j->root_fd, j->work, 0700) < 0)
 		return err_sys(e, "mkdir %s", j->work);
-	if ((rc = fill_dir(j->root_fd, j->work, e)) != 0)
+	if ((rc = create_fill(j->root_fd, j->work, e)) != 0)
 		return rc;
 	if (fsx_rename(j->root_fd, j->work, j->root_fd, j->dir) < 0)
 		return err_sys(e, "rename to %s", j->dir);
@@ -90,7 +88,7 @@ create_job(struct change_job *j, struct err *e)
 	int rc;
 
 	if (j->fill)
-		rc = fill_dir(j->root_fd, j->dir, e);
+		rc = create_fill(j->root_fd, j->dir, e);
 	else
 		rc = make_dir(j, e);
 	if (rc == 0)
@@ -302,7 +300,7 @@ run_delete(struct account_change *c, struct err *e)
 	char *work;
 	int rc;
 
-	if ((rc = account_open(a, e)) != 0 || (rc = young_settle(a, e)) != 0)
+	if ((rc = account_open(a, e)) != 0)
 		return rc;
 	work = tree_name_work(a);
 	rc = remove_dir(a, buf_cstr(&c->dir), work, &id, e);
@@ -321,10 +319,10 @@ run_delete(struct account_change *c, struct err *e)
 	return 0;
 }
 
-static const struct change_phase delete_phases[] = { { .run = check_delete,
-							 .guarded = true },
-	{ .job = before_delete, .settles = true },
-	{ .run = run_delete, .guarded = true }, { .run = NULL } };
+static const struct change_phase delete_phases[] = {
+	{ .run = check_delete, .guarded = true }, { .job = before_delete },
+	{ .run = run_delete, .guarded = true }, { .run = NULL }
+};
 
 struct account_change *
 account_delete(struct account *a, struct slice name)

@@ -148,12 +148,11 @@ static const char *const texts[DB_N_STATEMENTS] = {
 [DB_YOUNG_PUT] =
     "INSERT OR REPLACE INTO young (key, boot, tmp, base, bytes) "
     "VALUES (?1, ?2, ?3, ?4, ?5)",
-[DB_YOUNG_GET] = "SELECT tmp FROM young WHERE key = ?1",
+[DB_YOUNG_GET] = "SELECT tmp, boot FROM young WHERE key = ?1",
 [DB_YOUNG_KEYS] = "SELECT key FROM young WHERE key BETWEEN ?1 AND ?2",
-[DB_YOUNG_NEXT] =
-    "SELECT y.key, y.boot, y.tmp, y.base, y.bytes, m.dir FROM young y "
-    "LEFT JOIN mailbox m ON m.id = y.key >> 32 "
-    "WHERE y.key > ?1 AND y.key <= ?2 ORDER BY y.key LIMIT 1",
+[DB_YOUNG_ROW] =
+    "SELECT y.boot, y.tmp, y.base, y.bytes, m.dir FROM young y "
+    "LEFT JOIN mailbox m ON m.id = y.key >> 32 WHERE y.key = ?1",
 [DB_YOUNG_BOOTS] = "SELECT max(boot <> ?1 OR ?1 = 0) FROM young",
 [DB_YOUNG_DEL] = "DELETE FROM young WHERE key BETWEEN ?1 AND ?2",
 /* an id that no other ever had, whatever became of the database meanwhile */

@@ -3,7 +3,7 @@
  */
 #include "maildir/db.h"
 
-enum { SCHEMA_VERSION = 9 };
+enum { SCHEMA_VERSION = 10 };
 
 /*
  * Keys of chunks and of pop3 are (mailbox id << 32 | first uid).  Blobs are
@@ -113,6 +113,8 @@ static const char *const migrations[SCHEMA_VERSION - 1] = {
 	"  AND (old.id << 32) + 4294967295;"
 	"END;"
 	"PRAGMA user_version = 9;",
+	/* a loss of power may bring a mailbox back, and young messages in it */
+	"DROP TRIGGER IF EXISTS mailbox_gone_young;PRAGMA user_version = 10;",
 };
 
 static const char cache_schema[] =

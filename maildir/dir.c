@@ -1,9 +1,11 @@
 #include "maildir/dir.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/fsx.h"
+#include "base/mem.h"
 
 int
 dir_reader_open(struct dir_reader *r, int dirfd, const char *name)
@@ -52,4 +54,16 @@ dir_reader_close(struct dir_reader *r)
 	if (r->d != NULL)
 		(void)closedir(r->d);
 	r->d = NULL;
+}
+
+int
+dir_open_sub(int root_fd, struct slice dir, const char *sub)
+{
+	char *path =
+	    mem_printf("%.*s%s%s", SLICE_ARG(dir), dir.n != 0 ? "/" : "", sub);
+	int fd = fsx_open_dir(root_fd, path), keep = errno;
+
+	free(path);
+	errno = keep;
+	return fd;
 }

@@ -26,4 +26,8 @@ bool dir_reader_next(struct dir_reader *r, struct slice *name);
 int dir_reader_fd(const struct dir_reader *r);
 void dir_reader_close(struct dir_reader *r);
 
+/* A directory of a mailbox (its name below the root, "" for INBOX), open:
+ * "cur", say; or -1 with errno. */
+int dir_open_sub(int root_fd, struct slice dir, const char *sub) MUST_USE;
+
 #endif

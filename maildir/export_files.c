@@ -377,7 +377,7 @@ exchange(struct export_files *f, const char *to, struct err *e)
 		if (fd >= 0)
 			(void)close(fd);
 	}
-	if (fsx_exchange(root_fd, f->tmp[EXPORT_KEYWORDS], to) < 0)
+	if (fsx_exchange(root_fd, f->tmp[EXPORT_KEYWORDS], root_fd, to) < 0)
 		return 0;
 	f->replaced = true;
 	return 1;

@@ -8,6 +8,7 @@
 #include "maildir/change.h"
 #include "maildir/durable.h"
 #include "maildir/work.h"
+#include "maildir/young.h"
 
 enum { EXPUNGE_MAGIC = 0x45787067 };
 
@@ -286,6 +287,8 @@ remove_one(struct change_expunge *c, struct edit *ed, uint32_t uid)
 	if (fsx_unlink(fd, message_name(&name, ch, i)) < 0)
 		rc = errno;
 	buf_fini(&name);
+	if (rc == ENOENT && young_kept(c->m, uid))
+		rc = 0;
 	if (rc == ENOENT) {
 		uid_work_again(&c->work, uid);
 		return 0;

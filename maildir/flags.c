@@ -7,6 +7,7 @@
 #include "maildir/change.h"
 #include "maildir/durable.h"
 #include "maildir/work.h"
+#include "maildir/young.h"
 
 enum { FLAGS_MAGIC = 0x466c6167 };
 
@@ -311,6 +312,9 @@ change_one(struct change_flags *c, struct edit *ed, uint32_t uid,
 	if (flags != m->flags) {
 		to = place_with_flags(to, flags);
 		rc = rename_file(c->m, ch, i, to);
+		/* it will come with its new name */
+		if (rc == ENOENT && young_kept(c->m, uid))
+			rc = 0;
 		if (rc == ENOENT || rc == EEXIST) {
 			uid_work_again(&c->work, uid);
 			return 0;

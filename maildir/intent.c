@@ -6,6 +6,7 @@
 #include "base/fsx.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "maildir/dir.h"
 
 int
 intent_put(struct mailbox *m, struct slice names, int64_t *id, struct err *e)
@@ -86,24 +87,10 @@ take_name(struct slice *names)
 }
 
 static int
-open_sub(struct account *a, struct slice dir, const char *sub)
-{
-	struct buf path;
-	int fd;
-
-	buf_init(&path, 1024);
-	buf_put(&path, dir);
-	buf_puts(&path, dir.n != 0 ? "/" : "");
-	buf_puts(&path, sub);
-	fd = fsx_open_dir(a->root_fd, buf_cstr(&path));
-	buf_fini(&path);
-	return fd;
-}
-
-static int
 redo_one(struct account *a, struct slice dir, struct slice names, struct err *e)
 {
-	int tmp = open_sub(a, dir, "tmp"), cur = open_sub(a, dir, "cur");
+	int tmp = dir_open_sub(a->root_fd, dir, "tmp");
+	int cur = dir_open_sub(a->root_fd, dir, "cur");
 	const char *from, *to;
 	int rc = 0;
 

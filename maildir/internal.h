@@ -72,6 +72,7 @@ struct store {
 
 struct checkpoint;
 struct young;
+struct young_mend;
 struct young_disk;
 struct sync_round;
 struct group_member;
@@ -124,12 +125,13 @@ struct account {
 	struct sweeping *sweeping; /* under way, or its end not seen */
 	bool rows_left; /* there may be rows of mailboxes that went */
 	bool quota_warned;
-	struct quota_count *counting; /* under way */
-	unsigned n_intents;	      /* of APPENDs that go on; see intent.h */
-	struct young *young;	      /* NULL: no messages are, see young.h */
-	uint64_t young_seq;	      /* messages that were */
-	uint64_t young_marked;	      /* those that a round has */
-	bool young_doubt;	      /* a syncfs() failed */
+	struct quota_count *counting;  /* under way */
+	unsigned n_intents;	       /* of APPENDs that go on; see intent.h */
+	struct young *young;	       /* NULL: no messages are, see young.h */
+	uint64_t young_seq;	       /* messages that were */
+	uint64_t young_marked;	       /* those that a round has */
+	bool young_doubt;	       /* a syncfs() failed */
+	struct young_mend *young_mend; /* rows to be seen to: young_mend.c */
 	bool changing; /* something was changed since it was opened */
 	bool rebuilt; /* the database was lost once: UIDs it gave are unknown */
 	bool room_given;  /* room.c: to be taken back when there is some */

@@ -4,6 +4,7 @@
 #include "base/fsx.h"
 #include "maildir/dir.h"
 #include "maildir/internal.h"
+#include "maildir/young.h"
 
 enum { LINK_TRIES = 3 };
 
@@ -84,7 +85,7 @@ try_directory(struct mailbox *m, struct slice base, struct whereabouts *w,
 /*
  * Have fn use the file of a message, wherever it is now.  Somebody else may
  * be renaming it: the watch often knows the new name, else the directories
- * are searched.
+ * are searched.  ERR_BUSY: it has none for now (young.h).
  */
 static int
 with_file(struct mailbox *m, uint32_t uid, attempt *fn, void *arg)
@@ -114,7 +115,9 @@ with_file(struct mailbox *m, uint32_t uid, attempt *fn, void *arg)
 		w.which = DIR_NEW;
 		rc = try_directory(m, base, &w, fn, arg);
 	}
-	return rc == 1 ? 0 : rc == 0 ? ERR_NOT_FOUND : rc;
+	if (rc == 0)
+		return young_kept(m, uid) ? ERR_BUSY : ERR_NOT_FOUND;
+	return rc == 1 ? 0 : rc;
 }
 
 struct opened {
@@ -230,6 +233,9 @@ mailbox_open_message(struct mailbox *m, uint32_t uid, int *fd,
 
 	MAGIC_CHECK(m, MAILBOX_MAGIC);
 	rc = with_file(m, uid, try_open, &o);
+	if (rc == ERR_BUSY && (rc = young_open_kept(m, uid, &o.fd)) == 0 &&
+	    fstat(o.fd, &o.st) < 0)
+		(void)memset(&o.st, 0, sizeof(o.st));
 	if (rc != 0)
 		return err_set(
 		    e, rc, "message %u of %s: %s", uid, m->name, err_name(rc));

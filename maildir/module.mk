@@ -85,7 +85,8 @@ libmaildir_a_SOURCES = \
 	maildir/view.c maildir/view.h \
 	maildir/watch.c \
 	maildir/young.c maildir/young.h maildir/young_impl.h \
-	maildir/young_disk.c maildir/young_recover.c \
+	maildir/young_disk.c maildir/young_help.c maildir/young_mend.c \
+	maildir/young_round.c maildir/young_row.c \
 	maildir/work.c maildir/work.h
 
 # Tests

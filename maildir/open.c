@@ -442,7 +442,7 @@ start_db(struct account *a, struct err *e)
 /*
  * What another process left half done, if it is sure to be gone.  What one of
  * before a loss of power left must be seen to before anybody looks for files
- * that it was about.
+ * that it was about: who opens the account waits (young_ready()).
  */
 static int
 carry_out(struct account *a, struct err *e)
@@ -451,27 +451,18 @@ carry_out(struct account *a, struct err *e)
 	 * and opened again under them */
 	int intents = a->n_intents == 0 ? intent_pending(a, e) : 0;
 	int young = intents < 0 ? intents : young_left(a, e), rc = 0;
+	bool alone = false;
 
 	if (young < 0)
 		return young;
-	if (intents == 0 && young == 0)
-		return 0;
-	if (lock_file(a, F_WRLCK) < 0)
-		return young == 2
-		    ? err_set(e, ERR_BUSY, "others have the database open")
-		    : 0;
-	if (intents == 1)
+	if (intents != 0 || young != 0)
+		alone = lock_file(a, F_WRLCK) == 0;
+	if (alone && intents != 0)
 		rc = intent_redo(a, e);
-	/* those of this boot can wait: nothing looks for them */
-	if (young != 0 && rc == 0 && (rc = young_recover(a, e)) != 0 &&
-	    young == 1) {
-		log_warn("maildir: bytes of messages stay in the database "
-			 "path=%s",
-		    a->path);
-		rc = 0;
-	}
-	if (lock_file(a, F_RDLCK) < 0 && rc == 0)
+	if (alone && lock_file(a, F_RDLCK) < 0 && rc == 0)
 		rc = err_sys(e, "lock " LOCK_NAME);
+	if (rc == 0)
+		young_opened(a, young, alone);
 	return rc;
 }
 

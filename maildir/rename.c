@@ -25,7 +25,6 @@
 #include "maildir/dir.h"
 #include "maildir/edit.h"
 #include "maildir/name.h"
-#include "maildir/young.h"
 
 struct pair {
 	char *from, *to; /* directories */
@@ -191,8 +190,6 @@ rename_rows(struct rename_call *c, struct err *e)
 {
 	int rc = account_open(c->a, e);
 
-	if (rc == 0)
-		rc = young_settle(c->a, e);
 	if (rc != 0 || (rc = db_begin(&c->a->db, e)) != 0)
 		return account_db_failed(c->a, rc);
 	for (size_t i = 0; i < c->n && rc == 0; i++)
@@ -254,7 +251,7 @@ swap_dir(struct account *a, struct slice dir, const char *sub, struct err *e)
 	int rc = 0;
 
 	/* In one step, so that a delivery always finds a directory. */
-	if (fsx_exchange(a->root_fd, sub, other) < 0)
+	if (fsx_exchange(a->root_fd, sub, a->root_fd, other) < 0)
 		rc = err_sys(e, "exchange %s", other);
 	free(other);
 	return rc;
@@ -350,8 +347,6 @@ rename_inbox_rows(struct rename_call *c, struct mailbox *inbox, struct err *e)
 	int64_t id = 0;
 	int rc = account_open(a, e);
 
-	if (rc == 0)
-		rc = young_settle(a, e);
 	if (rc != 0 || (rc = db_begin(&a->db, e)) != 0)
 		return account_db_failed(a, rc);
 	if ((rc = mailbox_reload(inbox, e)) != 0 ||
@@ -459,8 +454,7 @@ check_tree(struct account_change *ch, struct err *e)
 
 static const struct change_phase tree_phases[] = { { .run = check_tree,
 						       .guarded = true },
-	{ .job = before_rename, .settles = true },
-	{ .run = rename_tree, .guarded = true },
+	{ .job = before_rename }, { .run = rename_tree, .guarded = true },
 	/* What is delivered under the new name must be found there. */
 	{ .durable = true }, { .run = NULL } };
 
@@ -479,9 +473,8 @@ check_inbox(struct account_change *ch, struct err *e)
 
 static const struct change_phase inbox_phases[] = { { .run = check_inbox,
 							.guarded = true },
-	{ .job = create_job, .settles = true },
-	{ .run = rename_inbox, .guarded = true }, { .job = sync_target },
-	{ .durable = true }, { .run = NULL } };
+	{ .job = create_job }, { .run = rename_inbox, .guarded = true },
+	{ .job = sync_target }, { .durable = true }, { .run = NULL } };
 
 struct account_change *
 account_rename(struct account *a, struct slice from, struct slice to)

@@ -139,6 +139,28 @@ is_durable(const struct mailbox *m)
 	    (!m->unsynced || (from < to && !m->unsynced_told));
 }
 
+/* Whether others' messages have no file: it may be that this scan gives them
+ * their names, for which the log must be durable. */
+static bool
+any_unnamed(struct mailbox *m)
+{
+	struct chunk *c;
+	uint32_t i;
+
+	for (size_t k = 0; k < m->n_unnamed; k++)
+		if (mailbox_find(m, m->unnamed[k], &c, &i) &&
+		    !scan_place_exists(m, c, i))
+			return true;
+	return false;
+}
+
+static void
+sync_log_first(struct scan *s)
+{
+	s->after_log = s->state;
+	s->state = SCAN_LOG;
+}
+
 /* 0: nothing to be done; 1: m->scan has been made; else ERR_*. */
 static int
 begin(struct mailbox *m, bool move_new, int64_t wall_ms)
@@ -177,6 +199,8 @@ begin(struct mailbox *m, bool move_new, int64_t wall_ms)
 		scan_look_at(s, d, &st[d], wall_ms);
 	}
 	s->state = SCAN_READ;
+	if (any_unnamed(m))
+		sync_log_first(s);
 	return 1;
 }
 
@@ -233,6 +257,12 @@ step_finish(struct mailbox *m, struct scan *s)
 		restart(m, s);
 		return;
 	}
+	/* nor did others wait for theirs to get a name */
+	if (s->log_uidnext == 0 && any_unnamed(m)) {
+		restart(m, s);
+		sync_log_first(s);
+		return;
+	}
 	settle_dir(m, s, DIR_NEW);
 	settle_dir(m, s, DIR_CUR);
 	s->state = SCAN_SYNC;
@@ -246,6 +276,32 @@ on_synced(void *arg)
 	MAGIC_CHECK(m, MAILBOX_MAGIC);
 	if (m->scan != NULL)
 		waker_list_call(&m->scan->wakers);
+}
+
+static int
+step_log(struct mailbox *m, struct scan *s, enum step *step)
+{
+	struct account *a = m->account;
+	struct sync_fds fds = { 0 };
+	int rc;
+
+	*step = STEP_NEXT;
+	if (s->sync.done) {
+		s->sync.done = false;
+		s->log_uidnext = s->sync_uidnext;
+		s->state = s->after_log;
+		return account_synced(a, &s->sync);
+	}
+	if (sync_busy(&s->sync)) {
+		*step = STEP_WAIT_SYNC;
+		return 0;
+	}
+	if ((rc = account_sync_fds(a, &fds, NULL)) != 0)
+		return rc;
+	s->sync_uidnext = m->head->uidnext;
+	sync_start(&s->sync, a->store->opt.syncer, a, &fds,
+	    (struct waker){ on_synced, m });
+	return 0;
 }
 
 static int
@@ -290,6 +346,8 @@ advance(struct mailbox *m, struct scan *s, int64_t wall_ms, enum step *step)
 {
 	*step = STEP_NEXT;
 	switch (s->state) {
+	case SCAN_LOG:
+		return step_log(m, s, step);
 	case SCAN_READ:
 		return scan_step_read(m, s, wall_ms, step);
 	case SCAN_TAKE:

@@ -17,6 +17,7 @@
 #include "maildir/piece_sort.h"
 
 enum scan_state {
+	SCAN_LOG,
 	SCAN_READ,
 	SCAN_TAKE,
 	SCAN_MOVE,
@@ -38,7 +39,7 @@ struct found {
 };
 
 struct scan {
-	enum scan_state state;
+	enum scan_state state, after_log;
 	bool move_new, again, unsure, settled;
 	uint64_t change; /* of the mailbox, as far as this scan knows it */
 	int which;	 /* DIR_* being read */
@@ -72,6 +73,9 @@ struct scan {
 	uint32_t sync_uidnext;
 	uint64_t sync_change;
 	uint64_t sync_young; /* mark, see young.h */
+	/* when the log was last synced, before messages without files were
+	 * looked at; 0: it wasn't */
+	uint32_t log_uidnext;
 	struct waker_list wakers;
 };
 

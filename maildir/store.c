@@ -282,11 +282,19 @@ make_room(struct store *s)
 	for (size_t i = 0; i < ACCOUNT_BUCKETS; i++)
 		for (struct account *a = s->accounts[i]; a != NULL; a = a->next)
 			if (a->db.h != NULL && !a->db.in_txn && !a->in_memory &&
-			    a->young == NULL &&
+			    a->young == NULL && !young_mending(a) &&
 			    (oldest == NULL || a->used < oldest->used))
 				oldest = a;
 	if (oldest != NULL)
 		account_close_db(oldest);
+}
+
+static int
+ready(const struct account *a, struct err *e)
+{
+	return young_ready(a)
+	    ? 0
+	    : err_set(e, ERR_BUSY, "messages are being written anew");
 }
 
 int
@@ -299,7 +307,7 @@ account_open(struct account *a, struct err *e)
 	a->worked = a->used;
 	if (a->db.h != NULL) {
 		if (a->db.in_txn || still_there(a))
-			return 0;
+			return ready(a, e);
 		log_error(
 		    "maildir: database vanished, rebuilding path=%s", a->path);
 		abandon_db(a);
@@ -311,7 +319,7 @@ account_open(struct account *a, struct err *e)
 	a->n_opened++;
 	a->rows_left = true;
 	a->file_tick = a->store->tick;
-	return 0;
+	return ready(a, e);
 }
 
 int
@@ -522,7 +530,7 @@ tick_account(
 	if (poll)
 		poll_mailboxes(a);
 	if (background_tick(a, budget, s->now_ms, s->wall_ms) ||
-	    a->young != NULL)
+	    a->young != NULL || young_mending(a))
 		return true;
 	if (a->used + quiet > s->tick)
 		return true;
@@ -544,7 +552,7 @@ store_hibernate(struct store *s)
 				mailbox_flush(m);
 				(void)mailbox_hibernate(m);
 			}
-			if (a->young == NULL)
+			if (a->young == NULL && !young_mending(a))
 				account_close_db(a);
 		}
 }

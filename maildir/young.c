@@ -191,10 +191,11 @@ file_done(struct account *a, struct young_file **at, int rc)
 	f->next = NULL;
 	f->waits = false;
 	f->result = rc;
-	if (y->named < f->seq)
-		y->named = f->seq;
 	/* its row is there in any case, and goes with the others */
-	add_range(y, f->key, f->size);
+	if (a->young_doubt)
+		y->bytes -= f->size;
+	else
+		add_range(y, f->key, f->size);
 	file_end(f);
 }
 
@@ -321,60 +322,21 @@ young_failed(struct account *a, uint64_t from, uint64_t mark, int rc)
 }
 
 int
-young_sync_log(struct account *a)
+young_log_copy(struct account *a)
 {
 	if (a->wal_fd < 0)
 		a->wal_fd = fsx_open_change(a->root_fd, WAL_NAME);
-	if (a->wal_failed || a->wal_fd < 0)
-		return ERR_SYS;
-	if (fsx_fdatasync(a->wal_fd) == 0)
-		return 0;
-	/* nobody else is told */
+	return a->wal_failed || a->wal_fd < 0
+	    ? -1
+	    : fcntl(a->wal_fd, F_DUPFD_CLOEXEC, 0);
+}
+
+/* Nobody else is told. */
+void
+young_log_failed(struct account *a)
+{
 	a->wal_failed = true;
 	a->sync_epoch++;
-	return ERR_SYS;
-}
-
-int
-young_name_all(struct account *a, struct err *e)
-{
-	if (a->young->files == NULL)
-		return 0;
-	if (young_sync_log(a) != 0)
-		return err_set(e, ERR_SYS, "sync " WAL_NAME);
-	young_synced(a, young_mark(a));
-	return 0;
-}
-
-int
-young_settle(struct account *a, struct err *e)
-{
-	int rc = a->young != NULL ? young_name_all(a, e) : 0;
-
-	if (rc != 0 || a->young == NULL || a->young->named <= a->young->settled)
-		return rc;
-	if (fsx_syncfs(a->root_fd) < 0) {
-		rc = err_sys(e, "sync %s", a->path);
-		young_doubt(a);
-		return rc;
-	}
-	a->young->settled = a->young->named;
-	return 0;
-}
-
-uint64_t
-young_settle_mark(const struct account *a)
-{
-	return a->young != NULL ? a->young->named : 0;
-}
-
-void
-young_settled(struct account *a, uint64_t mark, bool failed)
-{
-	if (failed)
-		young_doubt(a);
-	else if (a->young != NULL && a->young->settled < mark)
-		a->young->settled = mark;
 }
 
 bool
@@ -402,6 +364,16 @@ young_all_wait(const struct mailbox *m, uint32_t from, uint32_t to)
 	for (const struct young_file *f = y->files; f != NULL; f = f->next)
 		n += f->key >= chunk_key(m, from) && f->key < chunk_key(m, to);
 	return from + n >= to;
+}
+
+bool
+young_is_own(const struct account *a, int64_t key)
+{
+	const struct young_file *f = a->young != NULL ? a->young->files : NULL;
+
+	while (f != NULL && f->key != key)
+		f = f->next;
+	return f != NULL || young_placed(a, key);
 }
 
 bool

@@ -10,10 +10,10 @@
  * by one syncfs() of the worker for all accounts each second or two, and the
  * bytes leave the database.
  * A name in cur/ thus always stands for bytes that are durable, be it in the
- * log.  Who opens the account after a crash finds what is left in the table:
- * after that of a process he gives names to files that have none yet; after a
- * loss of power he compares each file with its bytes, and writes those that
- * are not whole, or gone, anew (young_recover.c).
+ * log.  Who opens the account after a crash finds what is left in the table,
+ * and sees to it in the background: after a loss of power each file is
+ * compared with its bytes, before anybody looks at it, and written anew if it
+ * is not whole, or gone (young_mend.c).
  * What is larger, or comes while 4 MB of an account wait, or where syncfs()
  * tells of no errors, has its file synced before, as append.h says.
  */
@@ -63,15 +63,6 @@ void young_name_after(
 void young_synced(struct account *a, uint64_t mark);
 /* It failed: none of the files after from, up to mark, gets a name. */
 void young_failed(struct account *a, uint64_t from, uint64_t mark, int rc);
-/*
- * A directory is about to be renamed, and a loss of power may undo that alone:
- * have all files on the disk, and their names, here and now.  What a sync of
- * the disk by a thread has seen to doesn't take time any more: a mark from
- * before it is handed to young_settled() after it.
- */
-int young_settle(struct account *a, struct err *e) MUST_USE;
-uint64_t young_settle_mark(const struct account *a);
-void young_settled(struct account *a, uint64_t mark, bool failed);
 
 /* Whether the file of a message that isn't in cur/ has yet to come there. */
 bool young_waits(const struct mailbox *m, uint32_t uid);
@@ -88,23 +79,34 @@ void young_close(struct account *a);
 /* No account has any more. */
 void young_stop(struct store *s);
 
-/* --- young_recover.c ------------------------------------------------------ */
+/* --- young_mend.c --------------------------------------------------------- */
+
+/* The database has been opened; left: what young_left() said; alone: no other
+ * process has it open.  Its rows are seen to from now on. */
+void young_opened(struct account *a, int left, bool alone);
+/* Whether the account may be used; else it is tried again later (ERR_BUSY). */
+bool young_ready(const struct account *a);
+/* Whether they are being seen to now. */
+bool young_mending(const struct account *a);
+/* Whether a message is only in its row: its file was lost with the power, and
+ * can't be written anew yet. */
+bool young_kept(struct mailbox *m, uint32_t uid);
+/* Open what such a message says: a file without a name, in memory. */
+int young_open_kept(struct mailbox *m, uint32_t uid, int *fd) MUST_USE;
+
+/* --- young_help.c --------------------------------------------------------- */
 
 /* Messages from that UID on were read for the first time: have a scan look for
  * the files of those that are another process's and young. */
 void young_look_for(struct mailbox *m, uint32_t from);
 /*
  * Within a transaction, of a message whose file isn't in cur/: if another
- * process is about to give it its name, or has died before, it gets it now.
- * True: it has it.
+ * process is about to give it its name, or has died before, it gets it now,
+ * provided that the log was synced when this process knew of the message; else
+ * young_look_for() it.  True: it has it, or will have; or it is young_kept().
  */
-bool young_help(struct mailbox *m, uint32_t uid);
+bool young_help(struct mailbox *m, uint32_t uid, bool log_synced);
 /* Whether the table has rows, 2: of another boot; ERR_*. */
 int young_left(struct account *a, struct err *e) MUST_USE;
-/* Compare the file of a row with its bytes, mend and sync it, and delete the
- * row. */
-int young_check(struct account *a, int64_t key) MUST_USE;
-/* See to all of them.  Nobody else may have the account open. */
-int young_recover(struct account *a, struct err *e) MUST_USE;
 
 #endif

@@ -15,7 +15,6 @@
 
 enum {
 	TICKS = 2,
-	CHECKED = 8,	/* in a tick, after a failed sync */
 	FORGOTTEN = 32, /* accounts in a tick */
 };
 
@@ -106,13 +105,8 @@ forget(struct account *a)
 	struct young *y = a->young;
 	int rc = db_begin(&a->db, NULL);
 
-	for (size_t i = 0; i < y->n_syncing && rc == 0; i++) {
-		sqlite3_stmt *s = db_stmt(&a->db, DB_YOUNG_DEL);
-
-		db_bind_i64(s, 1, y->v[i].first);
-		db_bind_i64(s, 2, y->v[i].last);
-		rc = db_run(&a->db, s, NULL);
-	}
+	for (size_t i = 0; i < y->n_syncing && rc == 0; i++)
+		rc = young_row_delete(a, y->v[i].first, y->v[i].last);
 	if (rc == 0)
 		rc = db_commit(&a->db, NULL);
 	else
@@ -143,15 +137,25 @@ try_forget(struct account *a, int *budget)
 		young_free(a);
 }
 
+/*
+ * After a syncfs() that failed nothing is known of any file: each is written
+ * anew and synced by itself, as those of a process that is gone, and until all
+ * are through the account's messages aren't young any more.
+ */
 void
 young_doubt(struct account *a)
 {
+	struct young *y = a->young;
+
 	/* or nothing would take it back */
-	if (a->young == NULL)
+	if (y == NULL)
 		return;
 	a->young_doubt = true;
-	a->young->n_syncing = 0;
-	a->young->synced = false;
+	for (size_t i = 0; i < y->n; i++)
+		y->bytes -= y->v[i].bytes;
+	y->n = y->n_syncing = 0;
+	y->synced = false;
+	young_mend_now(a);
 }
 
 /* Some file of that disk couldn't be written, perhaps one of ours: also one
@@ -256,40 +260,6 @@ disk_needed(const struct young_disk *d)
 	return false;
 }
 
-/*
- * After a syncfs() that failed nothing is known of any file: each is written
- * anew and synced by itself, a few at a time, and the account's messages aren't
- * young any more until all are through.  What can't be written now stays in
- * the table for who opens the account next.
- */
-static void
-check_some(struct account *a)
-{
-	struct young *y = a->young;
-
-	assert(y->n_syncing == 0);
-	for (int i = 0; i < CHECKED && y->n != 0; i++) {
-		struct young_range *r = &y->v[0];
-		int rc;
-
-		if (a->db.h == NULL || a->db.in_txn ||
-		    (rc = young_check(a, r->first)) == ERR_BUSY)
-			return;
-		if (rc != 0)
-			log_error("maildir: message can't be written anew "
-				  "path=%s uid=%u",
-			    a->path, (unsigned)r->first);
-		if (r->first++ < r->last)
-			continue;
-		y->bytes -= r->bytes;
-		y->n--;
-		memmove(y->v, y->v + 1, y->n * sizeof(*y->v));
-	}
-	a->young_doubt = y->n != 0 || y->files != NULL;
-	if (!a->young_doubt)
-		young_free(a);
-}
-
 /* Keep no disk open for nothing: somebody may want to unmount it. */
 static void
 disks_tick(struct store *s)
@@ -315,14 +285,30 @@ young_tick(struct store *s)
 	for (size_t i = 0; i < ACCOUNT_BUCKETS; i++)
 		for (struct account *a = s->accounts[i]; a != NULL;
 		     a = a->next) {
-			if (a->young == NULL)
-				continue;
-			if (a->young_doubt)
-				check_some(a);
-			else
+			young_mend_tick(a);
+			if (a->young != NULL && !a->young_doubt)
 				try_forget(a, &budget);
 		}
 	disks_tick(s);
+}
+
+/* Sync the log, and give all files their names. */
+static void
+name_all(struct account *a)
+{
+	int fd;
+
+	if (a->young->files == NULL)
+		return;
+	fd = young_log_copy(a);
+	if (fd >= 0 && fsx_fdatasync(fd) == 0) {
+		young_synced(a, young_mark(a));
+	} else {
+		young_failed(a, 0, young_mark(a), ERR_SYS);
+		young_log_failed(a);
+	}
+	if (fd >= 0)
+		(void)close(fd);
 }
 
 /*
@@ -333,23 +319,19 @@ young_tick(struct store *s)
 void
 young_close(struct account *a)
 {
-	bool settling = a->change_job != NULL;
-
-	if (a->young == NULL)
-		return;
-	db_rollback(&a->db);
-	if (young_name_all(a, NULL) != 0)
-		young_failed(a, 0, young_mark(a), ERR_SYS);
-	if (a->young == NULL)
-		return;
-	a->young->n_syncing = a->young->n;
-	if (a->young_doubt || settling || fsx_syncfs(a->root_fd) < 0 ||
-	    forget(a) != 0)
-		log_warn("maildir: bytes of messages stay in the database "
-			 "path=%s",
-		    a->path);
-	a->young_doubt = false;
-	young_free(a);
+	if (a->young != NULL) {
+		db_rollback(&a->db);
+		name_all(a);
+		a->young->n_syncing = a->young->n;
+		if (a->young_doubt || fsx_syncfs(a->root_fd) < 0 ||
+		    forget(a) != 0)
+			log_warn("maildir: bytes of messages stay in the "
+				 "database path=%s",
+			    a->path);
+		a->young_doubt = false;
+		young_free(a);
+	}
+	young_mend_free(a);
 }
 
 void

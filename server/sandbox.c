@@ -134,6 +134,7 @@ static const int worker_only[] = {
 	SCMP_SYS(link),
 	SCMP_SYS(linkat),
 	SCMP_SYS(lstat),
+	SCMP_SYS(memfd_create), /* what a message is read from: young.h */
 	SCMP_SYS(mkdir),
 	SCMP_SYS(mkdirat),
 	SCMP_SYS(msync),

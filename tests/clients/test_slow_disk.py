@@ -1,7 +1,10 @@
 """A disk that hangs while one account's mail is synced (support/hang.c)."""
 import contextlib
+import os
 import pathlib
+import signal
 import subprocess
+import time
 
 import pytest
 
@@ -112,3 +115,33 @@ def test_who_leaves_meanwhile(hanging):
                 assert f"RFC822.SIZE {len(TEXT)}" in line
         assert "OK" in again.imap(
             f"APPEND INBOX {{{len(TEXT)}+}}\r\n{TEXT}")[-1]
+
+
+def test_after_a_kill(hanging):
+    """What a killed worker left is seen to while others are served, and so is
+    its own mailbox."""
+    server, flag = hanging
+    with imap(server, ANN) as c:
+        for _ in range(3):
+            c.ok(f"APPEND INBOX {{{len(TEXT)}+}}\r\n{TEXT}")
+        os.kill(server.workers()[0], signal.SIGKILL)
+    server.wait_log("died by signal 9")
+    flag.touch()
+    try:
+        with imap(server, ANN) as c, imap(server, JOE) as other:
+            assert "* 3 EXISTS" in c.ok("SELECT INBOX")
+            wait_for(pathlib.Path(f"{flag}.seen").exists, "a sync hangs")
+            waited = []
+            for _ in range(20):
+                begun = time.monotonic()
+                other.ok("NOOP")
+                c.ok("NOOP")
+                waited.append(time.monotonic() - begun)
+            # most of them, as the machine may have others to serve
+            assert sorted(waited)[10] < 0.05
+            assert TEXT.split()[1] in "".join(c.ok("FETCH 1:3 BODY.PEEK[]"))
+    finally:
+        flag.unlink()
+    with imap(server, ANN) as c:
+        c.ok("SELECT INBOX")
+        assert TEXT.split()[1] in "".join(c.ok("FETCH 1:3 BODY.PEEK[]"))

@@ -56,9 +56,23 @@ tests_crash_test_order_LDADD = $(TESTS_CRASH_LIBS)
 check_PROGRAMS += tests/crash/test_young
 TESTS += tests/crash/test_young
 tests_crash_test_young_SOURCES = tests/crash/test_young.c \
-	$(TESTS_CRASH_ORDER)
+	tests/crash/young.c tests/crash/young.h $(TESTS_CRASH_ORDER)
 tests_crash_test_young_LDFLAGS = $(TESTS_CRASH_LD)
 tests_crash_test_young_LDADD = $(TESTS_CRASH_LIBS)
+
+check_PROGRAMS += tests/crash/test_young_left
+TESTS += tests/crash/test_young_left
+tests_crash_test_young_left_SOURCES = tests/crash/test_young_left.c \
+	tests/crash/young.c tests/crash/young.h $(TESTS_CRASH_ORDER)
+tests_crash_test_young_left_LDFLAGS = $(TESTS_CRASH_LD)
+tests_crash_test_young_left_LDADD = $(TESTS_CRASH_LIBS)
+
+check_PROGRAMS += tests/crash/test_young_mend
+TESTS += tests/crash/test_young_mend
+tests_crash_test_young_mend_SOURCES = tests/crash/test_young_mend.c \
+	tests/crash/young.c tests/crash/young.h $(TESTS_CRASH_ORDER)
+tests_crash_test_young_mend_LDFLAGS = $(TESTS_CRASH_LD)
+tests_crash_test_young_mend_LDADD = $(TESTS_CRASH_LIBS)
 
 check_PROGRAMS += tests/crash/test_waiting
 TESTS += tests/crash/test_waiting

@@ -159,6 +159,20 @@ order_waker(void)
 	return (struct waker){ wake, &woken };
 }
 
+struct append *
+begin_append(struct fixture *f, const char *mailbox, const char *text)
+{
+	struct append *p;
+
+	assert_int_equal(
+	    append_begin(f->account, slice_str(mailbox), &p, NULL), 0);
+	assert_int_equal(
+	    append_message(p, 0, NULL, 0, 1, 1, f->wall_ms, NULL), 0);
+	assert_int_equal(append_write(p, slice_str(text), NULL), 0);
+	assert_int_equal(append_message_end(p, NULL), 0);
+	return p;
+}
+
 enum step
 step_append(struct fixture *f, struct append *p, struct waker waker)
 {

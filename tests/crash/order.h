@@ -46,6 +46,9 @@ void release_syncs(int error);
 /* How often the waker below was called. */
 extern unsigned woken;
 struct waker order_waker(void);
+/* The append of a small message is begun. */
+struct append *begin_append(
+    struct fixture *f, const char *mailbox, const char *text);
 /* Up to where it is done, or waits for a sync. */
 enum step step_append(struct fixture *f, struct append *p, struct waker waker);
 

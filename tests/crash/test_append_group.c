@@ -14,21 +14,6 @@
 #include "tests/crash/order.h"
 #include "tests/crash/script.h"
 
-/* Begins the append of a small message. */
-static struct append *
-begin_append(struct fixture *f, const char *mailbox)
-{
-	struct append *p;
-
-	assert_int_equal(
-	    append_begin(f->account, slice_str(mailbox), &p, NULL), 0);
-	assert_int_equal(
-	    append_message(p, 0, NULL, 0, 1, 1, f->wall_ms, NULL), 0);
-	assert_int_equal(append_write(p, SLICE("x"), NULL), 0);
-	assert_int_equal(append_message_end(p, NULL), 0);
-	return p;
-}
-
 /* One step of each; how many are done. */
 static size_t
 step_each(struct fixture *f, struct append **v, size_t n)
@@ -54,7 +39,7 @@ abandoned_append_counts(void **state)
 	fixture_reopen(f);
 	assert_int_equal(run_append(f, "INBOX", "x", 0, NULL, NULL), 0);
 	hold_syncs(true);
-	p = begin_append(f, "INBOX");
+	p = begin_append(f, "INBOX", "x");
 	assert_int_equal(step_each(f, &p, 1), 0);
 	release_syncs(0);
 	/* in the transaction, and waiting for the syncs */
@@ -78,7 +63,7 @@ failed_sync_outlives_closing(void **state)
 
 	assert_int_equal(run_append(f, "INBOX", "x", 0, NULL, NULL), 0);
 	hold_syncs(true);
-	p = begin_append(f, "INBOX");
+	p = begin_append(f, "INBOX", "x");
 	assert_int_equal(step_each(f, &p, 1), 0);
 	release_syncs(0);
 	for (int i = 0; i < 3; i++)
@@ -137,7 +122,7 @@ busy_commit_gives_one_uid(void **state)
 	size_t n;
 
 	go_remote(f, m);
-	p = begin_append(f, "INBOX");
+	p = begin_append(f, "INBOX", "x");
 	reader = open_reader(f);
 	for (int i = 0; i < 4; i++)
 		assert_int_not_equal(
@@ -171,7 +156,7 @@ busy_commit_remembers_failed_sync(void **state)
 
 	go_remote(f, m);
 	hold_syncs(true);
-	p = begin_append(f, "INBOX");
+	p = begin_append(f, "INBOX", "x");
 	assert_int_equal(step_each(f, &p, 1), 0);
 	release_syncs(0);
 	reader = open_reader(f);
@@ -192,7 +177,7 @@ busy_commit_remembers_failed_sync(void **state)
 static struct append *
 begin_two(struct fixture *f)
 {
-	struct append *p = begin_append(f, "INBOX");
+	struct append *p = begin_append(f, "INBOX", "x");
 
 	assert_int_equal(
 	    append_message(p, 0, NULL, 0, 1, 1, f->wall_ms, NULL), 0);
@@ -332,7 +317,7 @@ appends_share_their_syncs(void **state)
 	assert_int_equal(run_append(f, "INBOX.t", "x", 0, NULL, NULL), 0);
 	hold_syncs(true);
 	for (size_t i = 0; i < NELEMS(v); i++)
-		v[i] = begin_append(f, i == 1 ? "INBOX.t" : "INBOX");
+		v[i] = begin_append(f, i == 1 ? "INBOX.t" : "INBOX", "x");
 	forget_calls();
 	assert_int_equal(step_each(f, v, NELEMS(v)), 0);
 	/* their files are synced side by side */
@@ -382,7 +367,7 @@ one_of_a_group_fails_alone(void **state)
 	assert_int_equal(create_now(f->account, SLICE("INBOX.t")), 0);
 	refresh(f, m);
 	for (size_t i = 0; i < NELEMS(v); i++)
-		v[i] = begin_append(f, i == 1 ? "INBOX.t" : "INBOX");
+		v[i] = begin_append(f, i == 1 ? "INBOX.t" : "INBOX", "x");
 	hold_syncs(true);
 	assert_int_equal(step_each(f, v, NELEMS(v)), 0);
 	release_syncs(0);
@@ -414,8 +399,8 @@ one_append_waits_for_nobody(void **state)
 	m = open_mailbox(f, "INBOX");
 	refresh(f, m);
 	hold_syncs(true);
-	v[0] = begin_append(f, "INBOX");
-	v[1] = begin_append(f, "INBOX");
+	v[0] = begin_append(f, "INBOX", "x");
+	v[1] = begin_append(f, "INBOX", "x");
 	assert_int_equal(step_each(f, v, 1), 0);
 	release_syncs(0);
 	hold_syncs(false);
@@ -446,7 +431,7 @@ rounds_are_limited(void **state)
 	refresh(f, m);
 	hold_syncs(true);
 	for (size_t i = 0; i < NELEMS(v); i++)
-		v[i] = begin_append(f, "INBOX");
+		v[i] = begin_append(f, "INBOX", "x");
 	assert_int_equal(step_each(f, v, NELEMS(v)), 0);
 	release_syncs(0);
 	forget_calls();

@@ -1,11 +1,10 @@
 /*
  * Messages whose files the disk may not have yet (maildir/young.h): what is
- * waited for, and what becomes of them when a process or the power goes.
+ * waited for, and what others see.
  */
 #include <sys/stat.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #include "base/fsx.h"
@@ -14,75 +13,8 @@
 #include "maildir/scan.h"
 #include "maildir/young.h"
 #include "tests/crash/child.h"
-#include "tests/crash/order.h"
 #include "tests/crash/script.h"
-
-static int
-count_rows(struct fixture *f)
-{
-	sqlite3_stmt *s = NULL;
-	int n;
-
-	assert_int_equal(account_open(f->account, NULL), 0);
-	assert_int_equal(sqlite3_prepare_v2(f->account->db.h,
-			     "SELECT count(*) FROM young", -1, &s, NULL),
-	    SQLITE_OK);
-	assert_int_equal(sqlite3_step(s), SQLITE_ROW);
-	n = sqlite3_column_int(s, 0);
-	(void)sqlite3_finalize(s);
-	return n;
-}
-
-static void
-ticks(struct fixture *f, int n)
-{
-	while (n-- > 0)
-		(void)store_tick(f->store, 1, f->wall_ms);
-}
-
-static struct append *
-begin(struct fixture *f, const char *mailbox, const char *text)
-{
-	struct append *p;
-
-	assert_int_equal(
-	    append_begin(f->account, slice_str(mailbox), &p, NULL), 0);
-	assert_int_equal(
-	    append_message(p, 0, NULL, 0, 1, 1, f->wall_ms, NULL), 0);
-	assert_int_equal(append_write(p, slice_str(text), NULL), 0);
-	assert_int_equal(append_message_end(p, NULL), 0);
-	return p;
-}
-
-/* Up to where its log is being synced. */
-static struct append *
-begin_commit(struct fixture *f, const char *mailbox, const char *text)
-{
-	struct append *p = begin(f, mailbox, text);
-
-	hold_syncs(true);
-	assert_int_equal(
-	    step_append(f, p, (struct waker){ 0 }), STEP_WAIT_SYNC);
-	release_syncs(0);
-	assert_int_equal(
-	    step_append(f, p, (struct waker){ 0 }), STEP_WAIT_SYNC);
-	assert_true(held_syncs() > 0);
-	return p;
-}
-
-static int
-end(struct fixture *f, struct append **p)
-{
-	uint32_t validity;
-	const uint32_t *uids;
-	size_t n;
-	int rc;
-
-	assert_int_equal(step_append(f, *p, (struct waker){ 0 }), STEP_DONE);
-	rc = append_result(*p, &validity, &uids, &n);
-	append_free(p);
-	return rc;
-}
+#include "tests/crash/young.h"
 
 /* --- what is waited for --------------------------------------------------- */
 
@@ -141,17 +73,6 @@ accounts_share_a_sync(void **state)
 	free(path);
 }
 
-static void
-expect_synced_before(struct fixture *f, const char *text)
-{
-	forget_calls();
-	assert_int_equal(run_append(f, "INBOX", text, 0, NULL, NULL), 0);
-	assert_int_equal(count_calls(CALL_SYNC, MAIL), 1);
-	assert_int_equal(count_calls(CALL_SYNC, DIR_OF_MAIL), 1);
-	assert_true(
-	    first_call(CALL_SYNC, MAIL) < first_call(CALL_RENAME, MAIL));
-}
-
 /* What is large, or too much, or wanted so, is on the disk before the OK. */
 static void
 some_are_synced_before(void **state)
@@ -207,7 +128,7 @@ closing_syncs(void **state)
 	assert_int_equal(count_rows(f), 0);
 	release_syncs(0);
 	hold_syncs(false);
-	assert_int_equal(end(f, &p), 0);
+	assert_int_equal(end_append(f, &p), 0);
 	assert_int_equal(count_files(fixture_path(f, "cur")), 2);
 }
 
@@ -237,7 +158,7 @@ nobody_takes_it_for_missing(void **state)
 	assert_int_equal(count_files(fixture_path(f, ".t/cur")), 2);
 	assert_listing(m, "1 2");
 	release_syncs(0);
-	assert_int_equal(end(f, &p), 0);
+	assert_int_equal(end_append(f, &p), 0);
 
 	p = begin_commit(f, "INBOX.t", "y");
 	hold_syncs(false);
@@ -245,7 +166,7 @@ nobody_takes_it_for_missing(void **state)
 	    rename_now(f->account, SLICE("INBOX.t"), SLICE("INBOX.u")), 0);
 	assert_int_equal(count_files(fixture_path(f, ".u/cur")), 3);
 	release_syncs(0);
-	(void)end(f, &p);
+	(void)end_append(f, &p);
 	mailbox_close(&m);
 	m = open_mailbox(f, "INBOX.u");
 	refresh(f, m);
@@ -285,7 +206,7 @@ another_process_helps(void **state)
 	assert_int_equal(count_files(fixture_path(f, "cur")), 2);
 	release_syncs(0);
 	/* its own rename finds it done */
-	assert_int_equal(end(f, &p), 0);
+	assert_int_equal(end_append(f, &p), 0);
 	assert_int_equal(count_files(fixture_path(f, "cur")), 2);
 }
 
@@ -359,13 +280,6 @@ fail_rename(const char *call, const char *path)
 	return strcmp(call, "rename") == 0 ? failing : 0;
 }
 
-static int
-fail_syncfs(const char *call, const char *path)
-{
-	(void)path;
-	return strcmp(call, "syncfs") == 0 ? failing : 0;
-}
-
 /* The directory takes no name any more: NO, and nothing stays. */
 static void
 failed_rename_is_no(void **state)
@@ -398,271 +312,10 @@ failed_log_is_no(void **state)
 	p = begin_commit(f, "INBOX", "x");
 	release_syncs(EIO);
 	hold_syncs(false);
-	assert_int_equal(end(f, &p), ERR_SYS);
+	assert_int_equal(end_append(f, &p), ERR_SYS);
 	assert_int_equal(count_files(fixture_path(f, "cur")), 1);
 	assert_int_equal(count_files(fixture_path(f, "tmp")), 0);
 	assert_int_equal(run_append(f, "INBOX", "y", 0, NULL, NULL), 0);
-}
-
-/* After a sync of the disk that failed each file is written anew, a few at a
- * time, and until then no later sync of the disk is believed. */
-static void
-failed_disk_is_looked_at(void **state)
-{
-	struct fixture *f = *state;
-	struct mailbox *m = open_mailbox(f, "INBOX");
-	uint32_t uid[40] = { 0 };
-	int rows;
-	char *text;
-
-	for (size_t i = 0; i < NELEMS(uid); i++)
-		assert_int_equal(
-		    run_append(f, "INBOX", "text\n", 0, NULL, &uid[i]), 0);
-	refresh(f, m);
-	failing = EIO;
-	fsx_set_fault(fail_syncfs);
-	ticks(f, 1);
-	fsx_set_fault(NULL);
-	assert_int_equal(count_rows(f), NELEMS(uid));
-	/* what the kernel couldn't write it may have forgotten */
-	assert_int_equal(
-	    truncate(fixture_path(f, message_path(m, uid[35])), 2), 0);
-	expect_synced_before(f, "not young");
-	forget_calls();
-	for (rows = (int)NELEMS(uid); rows > 0; rows = count_rows(f)) {
-		ticks(f, 1);
-		assert_true(count_rows(f) < rows && count_rows(f) + 8 >= rows);
-	}
-	assert_int_equal(count_calls(CALL_SYNC, DISK), 0);
-	assert_true(count_calls(CALL_SYNC, MAIL) >= (int)NELEMS(uid));
-	text = message_text(m, uid[35]);
-	assert_string_equal(text, "text\n");
-	free(text);
-	forget_calls();
-	assert_int_equal(run_append(f, "INBOX", "young", 0, NULL, NULL), 0);
-	assert_int_equal(count_calls(CALL_SYNC, MAIL), 0);
-	mailbox_close(&m);
-}
-
-/* One whose file was written before, and which came into the mailbox after. */
-static void
-failed_disk_counts_for_the_next(void **state)
-{
-	struct fixture *f = *state;
-	struct append *p;
-
-	assert_int_equal(run_append(f, "INBOX", "one", 0, NULL, NULL), 0);
-	p = begin(f, "INBOX", "two");
-	hold_syncs(true);
-	assert_int_equal(
-	    step_append(f, p, (struct waker){ 0 }), STEP_WAIT_SYNC);
-	release_syncs(0);
-	hold_syncs(false);
-	failing = EIO;
-	fsx_set_fault(fail_syncfs);
-	ticks(f, 1);
-	fsx_set_fault(NULL);
-	ticks(f, 2);
-	assert_int_equal(count_rows(f), 0);
-	assert_int_equal(end(f, &p), 0);
-	assert_true(f->account->young_doubt);
-	forget_calls();
-	ticks(f, 1);
-	assert_int_equal(count_calls(CALL_SYNC, MAIL), 1);
-	assert_int_equal(count_calls(CALL_SYNC, DISK), 0);
-	assert_int_equal(count_rows(f), 0);
-}
-
-/* Who closes in doubt leaves all to who opens next. */
-static void
-closing_in_doubt_keeps(void **state)
-{
-	struct fixture *f = *state;
-	struct mailbox *m;
-	char *text;
-
-	assert_int_equal(run_append(f, "INBOX", "one\n", 0, NULL, NULL), 0);
-	failing = EIO;
-	fsx_set_fault(fail_syncfs);
-	ticks(f, 1);
-	fsx_set_fault(NULL);
-	m = open_mailbox(f, "INBOX");
-	assert_int_equal(truncate(fixture_path(f, message_path(m, 1)), 1), 0);
-	mailbox_close(&m);
-	account_close_db(f->account);
-	m = open_mailbox(f, "INBOX");
-	text = message_text(m, 1);
-	assert_string_equal(text, "one\n");
-	free(text);
-	assert_int_equal(count_rows(f), 0);
-	mailbox_close(&m);
-}
-
-/* --- a process, or the power, goes ---------------------------------------- */
-
-struct life {
-	struct fixture *f;
-	void (*live)(struct fixture *f);
-};
-
-/* It ends as if it was killed. */
-static void
-run_life(void *arg)
-{
-	const struct life *l = arg;
-
-	fixture_open(l->f);
-	l->live(l->f);
-	(void)fflush(NULL);
-	_exit(0);
-}
-
-static void
-lives(struct fixture *f, void (*live)(struct fixture *f))
-{
-	struct life l = { f, live };
-
-	assert_true(child_run(run_life, &l));
-}
-
-/* All that it wrote is of another boot. */
-static void
-age_boot(struct fixture *f)
-{
-	assert_int_equal(sqlite3_exec(f->account->db.h,
-			     "UPDATE young SET boot = 5; UPDATE meta SET value "
-			     "= 5 WHERE key = 'boot'",
-			     NULL, NULL, NULL),
-	    SQLITE_OK);
-}
-
-static void
-append_three(struct fixture *f)
-{
-	uint32_t uid = 0;
-
-	assert_int_equal(run_append(f, "INBOX", "one\n", 0, NULL, &uid), 0);
-	assert_int_equal(
-	    run_append(f, "INBOX", "two\n", MESSAGE_SEEN, NULL, &uid), 0);
-	assert_int_equal(run_append(f, "INBOX", "three\n", 0, NULL, &uid), 0);
-	assert_int_equal(uid, 3);
-	assert_int_equal(count_rows(f), 3);
-}
-
-/* The one that is being added isn't acknowledged, and may come. */
-static void
-append_half(struct fixture *f)
-{
-	assert_int_equal(run_append(f, "INBOX", "whole", 0, NULL, NULL), 0);
-	(void)begin_commit(f, "INBOX", "half");
-	assert_int_equal(count_files(fixture_path(f, "cur")), 1);
-}
-
-static void
-find_half(struct fixture *f)
-{
-	struct mailbox *m = open_mailbox(f, "INBOX");
-
-	assert_int_equal(count_rows(f), 0);
-	refresh(f, m);
-	assert_listing(m, "1 2");
-	assert_int_equal(count_files(fixture_path(f, "tmp")), 0);
-}
-
-static void
-killed_before_its_name(void **state)
-{
-	struct fixture *f = *state;
-
-	fixture_close(f);
-	lives(f, append_half);
-	lives(f, find_half);
-	fixture_open(f);
-}
-
-static void
-expect_texts(struct fixture *f)
-{
-	static const char *const texts[] = { "one\n", "two\n", "three\n" };
-	struct mailbox *m = open_mailbox(f, "INBOX");
-
-	assert_int_equal(count_rows(f), 0);
-	refresh(f, m);
-	assert_listing(m, "1 2:S 3");
-	for (uint32_t i = 0; i < NELEMS(texts); i++) {
-		char *text = message_text(m, i + 1);
-
-		assert_string_equal(text, texts[i]);
-		free(text);
-	}
-	assert_int_equal(count_files(fixture_path(f, "tmp")), 0);
-	assert_int_equal(count_files(fixture_path(f, "cur")), 3);
-}
-
-static void
-damage_files(struct fixture *f)
-{
-	struct mailbox *m = open_mailbox(f, "INBOX");
-	char *path[3];
-
-	append_three(f);
-	refresh(f, m);
-	for (uint32_t i = 0; i < 3; i++)
-		path[i] = mem_strdup(fixture_path(f, message_path(m, i + 1)));
-	/* one is empty, one isn't there, one has its size but nothing in it */
-	assert_int_equal(truncate(path[0], 0), 0);
-	assert_int_equal(unlink(path[1]), 0);
-	assert_int_equal(truncate(path[2], 0), 0);
-	assert_int_equal(truncate(path[2], 6), 0);
-	age_boot(f);
-}
-
-/* What the disk doesn't have after a loss of power comes from the log. */
-static void
-power_goes(void **state)
-{
-	struct fixture *f = *state;
-
-	fixture_close(f);
-	lives(f, damage_files);
-	lives(f, expect_texts);
-	fixture_open(f);
-}
-
-static void
-remove_second(struct fixture *f)
-{
-	struct mailbox *m = open_mailbox(f, "INBOX");
-	const uint32_t uid = 2;
-
-	append_three(f);
-	refresh(f, m);
-	assert_int_equal(run_remove(f, m, &uid, 1), 1);
-	assert_int_equal(count_rows(f), 3);
-	age_boot(f);
-}
-
-static void
-expect_first_and_third(struct fixture *f)
-{
-	struct mailbox *m = open_mailbox(f, "INBOX");
-
-	refresh(f, m);
-	assert_listing(m, "1 3");
-	assert_int_equal(count_files(fixture_path(f, "cur")), 2);
-	assert_int_equal(count_rows(f), 0);
-}
-
-/* One that was expunged stays so. */
-static void
-expunged_stays_expunged(void **state)
-{
-	struct fixture *f = *state;
-
-	fixture_close(f);
-	lives(f, remove_second);
-	lives(f, expect_first_and_third);
-	fixture_open(f);
 }
 
 int
@@ -681,12 +334,6 @@ main(void)
 		CASE(removed_is_removed),
 		CASE(failed_rename_is_no),
 		CASE(failed_log_is_no),
-		CASE(failed_disk_is_looked_at),
-		CASE(failed_disk_counts_for_the_next),
-		CASE(closing_in_doubt_keeps),
-		CASE(killed_before_its_name),
-		CASE(power_goes),
-		CASE(expunged_stays_expunged),
 	};
 
 	order_init();

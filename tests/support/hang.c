@@ -2,9 +2,9 @@
  * hang: a disk that hangs for one account, for LD_PRELOAD.
  *
  * Layer:  tests.
- * As long as the file $HANG_WHILE is there, fsync() and fdatasync() of a file
- * whose path has $HANG_PATH in it don't return.  The first of them makes
- * $HANG_WHILE.seen.
+ * As long as the file $HANG_WHILE is there, fsync(), fdatasync() and syncfs()
+ * of a file whose path has $HANG_PATH in it don't return.  The first of them
+ * makes $HANG_WHILE.seen.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -69,4 +69,10 @@ int
 fdatasync(int fd)
 {
 	return next("fdatasync", fd);
+}
+
+int
+syncfs(int fd)
+{
+	return next("syncfs", fd);
 }

@@ -1,0 +1,134 @@
+/*
+ * What the table young has of messages that aren't this process's own.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fsx.h"
+#include "base/mem.h"
+#include "maildir/dir.h"
+#include "maildir/edit.h"
+#include "maildir/young_impl.h"
+
+int
+young_row_delete(struct account *a, int64_t first, int64_t last)
+{
+	sqlite3_stmt *s = db_stmt(&a->db, DB_YOUNG_DEL);
+
+	db_bind_i64(s, 1, first);
+	db_bind_i64(s, 2, last);
+	return db_run(&a->db, s, NULL);
+}
+
+int
+young_left(struct account *a, struct err *e)
+{
+	sqlite3_stmt *s = db_stmt(&a->db, DB_YOUNG_BOOTS);
+	int rc;
+
+	db_bind_i64(s, 1, account_boot_number());
+	if ((rc = db_step(&a->db, s, e)) != 1)
+		return rc;
+	if (sqlite3_column_type(s, 0) != SQLITE_NULL)
+		rc = sqlite3_column_int(s, 0) != 0 ? 2 : 1;
+	else
+		rc = 0;
+	(void)sqlite3_reset(s);
+	return rc;
+}
+
+static void
+note_unnamed(struct mailbox *m, uint32_t uid)
+{
+	m->unnamed =
+	    mem_realloc(m->unnamed, m->n_unnamed + 1, sizeof(*m->unnamed));
+	m->unnamed[m->n_unnamed++] = uid;
+}
+
+void
+young_look_for(struct mailbox *m, uint32_t from)
+{
+	sqlite3_stmt *s = db_stmt(&m->account->db, DB_YOUNG_KEYS);
+	bool others = false;
+
+	db_bind_i64(s, 1, chunk_key(m, from));
+	db_bind_i64(s, 2, chunk_key(m, UINT32_MAX));
+	while (db_step(&m->account->db, s, NULL) == 1) {
+		int64_t key = sqlite3_column_int64(s, 0);
+
+		if (young_is_own(m->account, key))
+			continue;
+		others = true;
+		note_unnamed(m, (uint32_t)key);
+	}
+	(void)sqlite3_reset(s);
+	if (others)
+		young_mend_later(m->account);
+}
+
+static bool
+give_name_here(struct mailbox *m, uint32_t uid, const char *tmp)
+{
+	struct buf name;
+	struct chunk *c;
+	uint32_t i;
+	int tmp_fd, cur_fd = mailbox_dir_fd(m, DIR_CUR);
+	struct stat st;
+	bool there = false;
+
+	if (!mailbox_find(m, uid, &c, &i) || cur_fd < 0)
+		return false;
+	buf_init(&name, NAME_BYTES_MAX);
+	tmp_fd = dir_open_sub(m->account->root_fd, slice_str(m->dir), "tmp");
+	if (tmp_fd >= 0) {
+		there = fsx_rename_new(tmp_fd, tmp, cur_fd,
+			    message_name(&name, c, i)) == 0 ||
+		    fsx_stat(cur_fd, message_name(&name, c, i), &st) == 0;
+		(void)close(tmp_fd);
+	}
+	buf_fini(&name);
+	return there;
+}
+
+/* Whether its file has no name yet. */
+static bool
+tmp_is_there(struct mailbox *m, const char *tmp)
+{
+	int fd = dir_open_sub(m->account->root_fd, slice_str(m->dir), "tmp");
+	struct stat st;
+	bool there = fd >= 0 && fsx_stat(fd, tmp, &st) == 0;
+
+	if (fd >= 0)
+		(void)close(fd);
+	return there;
+}
+
+bool
+young_help(struct mailbox *m, uint32_t uid, bool log_synced)
+{
+	struct account *a = m->account;
+	int64_t key = chunk_key(m, uid);
+	sqlite3_stmt *s = db_stmt(&a->db, DB_YOUNG_GET);
+	bool there = false, kept;
+	char *tmp;
+
+	if (young_placed(a, key))
+		return false;
+	db_bind_i64(s, 1, key);
+	if (db_step(&a->db, s, NULL) != 1)
+		return false;
+	tmp = slice_dup(db_column_blob(s, 0));
+	kept = sqlite3_column_int64(s, 1) != account_boot_number();
+	(void)sqlite3_reset(s);
+	/* what the log has must not be less than what the name promises */
+	if (!kept && log_synced && strchr(tmp, '/') == NULL)
+		there = give_name_here(m, uid, tmp);
+	else if (!kept)
+		there = tmp_is_there(m, tmp);
+	if (there && !log_synced)
+		note_unnamed(m, uid);
+	free(tmp);
+	return kept || there;
+}

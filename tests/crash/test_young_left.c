@@ -1,0 +1,202 @@
+/*
+ * Messages whose files the disk may not have yet (maildir/young.h): what
+ * becomes of them when a sync of the disk fails, or a process or the power
+ * goes.
+ */
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/fsx.h"
+#include "base/mem.h"
+#include "maildir/internal.h"
+#include "maildir/scan.h"
+#include "maildir/young.h"
+#include "tests/crash/child.h"
+#include "tests/crash/script.h"
+#include "tests/crash/young.h"
+
+/* --- a sync of the disk fails --------------------------------------------- */
+
+/* After a sync of the disk that failed each file is written anew, and until
+ * then no later sync of the disk is believed. */
+static void
+failed_disk_is_looked_at(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	uint32_t uid[40] = { 0 };
+	char *text;
+
+	for (size_t i = 0; i < NELEMS(uid); i++)
+		assert_int_equal(
+		    run_append(f, "INBOX", "text\n", 0, NULL, &uid[i]), 0);
+	refresh(f, m);
+	fail_disk_sync(f, EIO);
+	assert_int_equal(count_rows(f), NELEMS(uid));
+	/* what the kernel couldn't write it may have forgotten */
+	assert_int_equal(
+	    truncate(fixture_path(f, message_path(m, uid[35])), 2), 0);
+	expect_synced_before(f, "not young");
+	forget_calls();
+	ticks(f, 2);
+	assert_int_equal(count_rows(f), 0);
+	assert_int_equal(count_calls(CALL_SYNC, DISK), 0);
+	assert_true(count_calls(CALL_SYNC, MAIL) >= (int)NELEMS(uid));
+	text = message_text(m, uid[35]);
+	assert_string_equal(text, "text\n");
+	free(text);
+	forget_calls();
+	assert_int_equal(run_append(f, "INBOX", "young", 0, NULL, NULL), 0);
+	assert_int_equal(count_calls(CALL_SYNC, MAIL), 0);
+	mailbox_close(&m);
+}
+
+/* One whose file was written before, and which came into the mailbox after. */
+static void
+failed_disk_counts_for_the_next(void **state)
+{
+	struct fixture *f = *state;
+	struct append *p;
+
+	assert_int_equal(run_append(f, "INBOX", "one", 0, NULL, NULL), 0);
+	p = begin_append(f, "INBOX", "two");
+	hold_syncs(true);
+	assert_int_equal(
+	    step_append(f, p, (struct waker){ 0 }), STEP_WAIT_SYNC);
+	release_syncs(0);
+	hold_syncs(false);
+	fail_disk_sync(f, EIO);
+	ticks(f, 2);
+	assert_int_equal(count_rows(f), 0);
+	assert_int_equal(end_append(f, &p), 0);
+	assert_true(f->account->young_doubt);
+	forget_calls();
+	ticks(f, 1);
+	assert_int_equal(count_calls(CALL_SYNC, MAIL), 1);
+	assert_int_equal(count_calls(CALL_SYNC, DISK), 0);
+	assert_int_equal(count_rows(f), 0);
+}
+
+/* Who closes in doubt leaves all to who opens next. */
+static void
+closing_in_doubt_keeps(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m;
+	char *text;
+
+	assert_int_equal(run_append(f, "INBOX", "one\n", 0, NULL, NULL), 0);
+	fail_disk_sync(f, EIO);
+	m = open_mailbox(f, "INBOX");
+	assert_int_equal(truncate(fixture_path(f, message_path(m, 1)), 1), 0);
+	mailbox_close(&m);
+	account_close_db(f->account);
+	m = open_mailbox(f, "INBOX");
+	text = message_text(m, 1);
+	assert_string_equal(text, "one\n");
+	free(text);
+	assert_int_equal(count_rows(f), 0);
+	mailbox_close(&m);
+}
+
+/* --- a process, or the power, goes ---------------------------------------- */
+
+/* The one that is being added isn't acknowledged, and may come. */
+static void
+append_half(struct fixture *f)
+{
+	assert_int_equal(run_append(f, "INBOX", "whole", 0, NULL, NULL), 0);
+	(void)begin_commit(f, "INBOX", "half");
+	assert_int_equal(count_files(fixture_path(f, "cur")), 1);
+}
+
+static void
+find_half(struct fixture *f)
+{
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	assert_int_equal(count_rows(f), 0);
+	refresh(f, m);
+	assert_listing(m, "1 2");
+	assert_int_equal(count_files(fixture_path(f, "tmp")), 0);
+}
+
+static void
+killed_before_its_name(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_close(f);
+	lives(f, append_half);
+	lives(f, find_half);
+	fixture_open(f);
+}
+
+/* What the disk doesn't have after a loss of power comes from the log. */
+static void
+power_goes(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_close(f);
+	lives(f, damage_files);
+	lives(f, expect_texts);
+	fixture_open(f);
+}
+
+static void
+remove_second(struct fixture *f)
+{
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	const uint32_t uid = 2;
+
+	append_three(f);
+	refresh(f, m);
+	assert_int_equal(run_remove(f, m, &uid, 1), 1);
+	assert_int_equal(count_rows(f), 3);
+	age_boot(f);
+}
+
+static void
+expect_first_and_third(struct fixture *f)
+{
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	refresh(f, m);
+	assert_listing(m, "1 3");
+	assert_int_equal(count_files(fixture_path(f, "cur")), 2);
+	assert_int_equal(count_rows(f), 0);
+}
+
+/* One that was expunged stays so. */
+static void
+expunged_stays_expunged(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_close(f);
+	lives(f, remove_second);
+	lives(f, expect_first_and_third);
+	fixture_open(f);
+}
+
+int
+main(void)
+{
+#define CASE(fn)                                                               \
+ cmocka_unit_test_setup_teardown(fn, order_setup, order_teardown)
+	const struct CMUnitTest tests[] = {
+		CASE(failed_disk_is_looked_at),
+		CASE(failed_disk_counts_for_the_next),
+		CASE(closing_in_doubt_keeps),
+		CASE(killed_before_its_name),
+		CASE(power_goes),
+		CASE(expunged_stays_expunged),
+	};
+
+	order_init();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
