@@ -230,6 +230,7 @@ struct mailbox {
 	struct view *head;	 /* what is committed */
 	struct view *shown; /* what sessions may see: UIDs that are durable */
 	uint32_t durable_uidnext;
+	uint32_t wanted_uidnext; /* up to there by the next refresh's end */
 	/* A commit must be durable before the next OK: the one that made this
 	 * change.  So it stays until a sync that took it along has ended. */
 	bool unsynced;

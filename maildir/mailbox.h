@@ -54,6 +54,14 @@ enum step mailbox_refresh(struct mailbox *m, bool move_new, struct waker waker,
     int64_t now_ms, int64_t wall_ms, int *result);
 
 /*
+ * What is committed by now, an APPEND's that still waits for the disk, say, is
+ * to be seen after the next mailbox_refresh(), which has it synced if need be:
+ * another process may have done so, and told of it, and a client that selects
+ * the mailbox here as well must not find a lower UIDNEXT or mod-sequence.
+ */
+void mailbox_want_committed(struct mailbox *m);
+
+/*
  * Whoever gave a waker with this arg to mailbox_refresh() or
  * mailbox_pop3_list() and goes away before it was called must say so.
  */

@@ -129,13 +129,21 @@ watch_dirs(struct mailbox *m)
 	return 0;
 }
 
-/* Whether all that memory has may be shown, or will be by somebody else. */
+void
+mailbox_want_committed(struct mailbox *m)
+{
+	MAGIC_CHECK(m, MAILBOX_MAGIC);
+	m->wanted_uidnext = m->head->uidnext;
+}
+
+/* Whether all that memory has may be shown, or will be by somebody else, and
+ * nobody wants it now. */
 static bool
 is_durable(const struct mailbox *m)
 {
 	uint32_t from = m->durable_uidnext, to = m->head->uidnext;
 
-	return young_all_wait(m, from, to) &&
+	return from >= m->wanted_uidnext && young_all_wait(m, from, to) &&
 	    (!m->unsynced || (from < to && !m->unsynced_told));
 }
 

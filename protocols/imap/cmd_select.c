@@ -163,6 +163,7 @@ select_fn(struct imap_session *i)
 	if (rc != 0)
 		return imap_fail(i, "opening a mailbox", rc, &e);
 	i->cleanup = select_cleanup;
+	mailbox_want_committed(a->mailbox);
 	return imap_goto(i, &step_refresh);
 }
 

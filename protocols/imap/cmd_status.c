@@ -176,6 +176,7 @@ status_fn(struct imap_session *i)
 	if (rc != 0)
 		return imap_fail(i, "opening a mailbox", rc, &e);
 	i->cleanup = status_cleanup;
+	mailbox_want_committed(a->mailbox);
 	return imap_goto(i, &step_refresh);
 }
 

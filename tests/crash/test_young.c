@@ -174,6 +174,27 @@ nobody_takes_it_for_missing(void **state)
 	mailbox_close(&m);
 }
 
+/* Another process may have synced the log, and told of the message. */
+static void
+who_selects_sees_what_is_committed(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct append *p;
+
+	refresh(f, m);
+	p = begin_commit(f, "INBOX", "x");
+	hold_syncs(false);
+	refresh(f, m);
+	assert_listing(m, "");
+	mailbox_want_committed(m);
+	refresh(f, m);
+	assert_listing(m, "1");
+	release_syncs(0);
+	assert_int_equal(end_append(f, &p), 0);
+	mailbox_close(&m);
+}
+
 static void
 look_for_two(struct fixture *f)
 {
@@ -329,6 +350,7 @@ main(void)
 		CASE(some_are_synced_before),
 		CASE(closing_syncs),
 		CASE(nobody_takes_it_for_missing),
+		CASE(who_selects_sees_what_is_committed),
 		CASE(another_process_helps),
 		CASE(another_process_dies),
 		CASE(removed_is_removed),

@@ -361,6 +361,12 @@ mailbox_gone(const struct mailbox *m)
 	return m->gone;
 }
 
+void
+mailbox_want_committed(struct mailbox *m)
+{
+	(void)m;
+}
+
 enum step
 mailbox_refresh(struct mailbox *m, bool move_new, struct waker waker,
     int64_t now_ms, int64_t wall_ms, int *result)
