@@ -25,6 +25,10 @@ struct sync_job {
 	void (*done)(struct sync_job *job);
 	void *arg;	   /* the submitter's */
 	const void *owner; /* whose jobs must leave room for others' */
+	/* It takes less than waking somebody for it: of one owner's that come
+	 * together a syncer may do one after the other, and call done for all
+	 * of them at the end. */
+	bool brief;
 	/*
 	 * The submitter's counter of jobs that are of no use before all of them
 	 * are done, or NULL.  A syncer may count it down as they are run, in

@@ -114,10 +114,10 @@ start_file(struct append *p, struct waker waker)
 	f->internal_ms = msg->internal_ms;
 	f->young = young_may(p->m->account, f->bytes.n);
 	f->errors = young_errors(p->m->account);
-	f->device = f->young ? young_device(p->m->account) : 0;
+	f->device = p->m->account->device;
 	p->file = f;
-	sync_call(&p->sync, p->m->account->store->opt.syncer, p->m->account,
-	    write_file, drop_file, f, waker);
+	sync_call_brief(&p->sync, p->m->account->store->opt.syncer,
+	    p->m->account, write_file, drop_file, f, waker);
 	return STEP_NEXT;
 }
 

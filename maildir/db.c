@@ -424,6 +424,11 @@ db_file(const char *path, uint64_t *ino)
 	return true;
 }
 
+/*
+ * Debian's SQLite overwrites by zeros what is deleted.  Files of messages
+ * aren't overwritten either, and each message that leaves `young' would cost a
+ * page.
+ */
 static int
 set_up(struct db *db, bool remote, bool disposable, struct err *e)
 {
@@ -462,7 +467,8 @@ set_up(struct db *db, bool remote, bool disposable, struct err *e)
 	    disposable ? "PRAGMA synchronous = OFF; PRAGMA cache_size = -256;"
 			 "PRAGMA max_page_count = 524288" /* 4 GiB */
 		: db->wal
-		? "PRAGMA synchronous = NORMAL; PRAGMA cache_size = -512"
+		? "PRAGMA synchronous = NORMAL; PRAGMA cache_size = -512;"
+		  "PRAGMA secure_delete = OFF"
 		: "PRAGMA synchronous = FULL; PRAGMA cache_size = -512",
 	    e);
 }

@@ -29,7 +29,9 @@ enum {
 
 	ACCOUNT_BUCKETS = 256,
 	WATCH_BUCKETS = 256,
-	MAILBOX_KEEP = 8,      /* of an account, without users */
+	MAILBOX_KEEP = 8,	 /* of an account, without users */
+	MAILBOX_KEEP_SMALL = 32, /* as long as they have so few messages: */
+	MESSAGES_KEEP = 32768,
 	GRANULARITY_MS = 2000, /* G: how wrong a directory's mtime may be */
 	NAME_BYTES_MAX = 1024, /* of a message's file */
 	EVENTS_MAX = 65536,    /* names waiting at a mailbox */
@@ -89,10 +91,11 @@ struct account {
 	struct store *store;
 	struct account *next; /* of the bucket */
 	char *path, *quota;
-	int root_fd;  /* -1: not opened */
-	int lock_fd;  /* shared lock, as long as the database is open */
-	bool remote;  /* file system */
-	struct db db; /* db.h NULL: closed */
+	int root_fd;	 /* -1: not opened */
+	uint64_t device; /* of it */
+	int lock_fd;	 /* shared lock, as long as the database is open */
+	bool remote;	 /* file system */
+	struct db db;	 /* db.h NULL: closed */
 	/* There was no room for a database on the disk: what is known of the
 	 * mailboxes ends with the last who uses one of them. */
 	bool in_memory;

@@ -61,21 +61,23 @@ mailbox_find_dir(struct account *a, struct slice dir)
 	return NULL;
 }
 
-/* Make room among those kept without users. */
+/* Make room among those kept without users: more of them if they are small. */
 static void
 limit_kept(struct account *a)
 {
 	struct mailbox *oldest = NULL;
-	size_t n = 0;
+	size_t n = 0, messages = 0;
 
 	for (struct mailbox *m = a->mailboxes; m != NULL; m = m->next) {
 		if (m->refs != 0)
 			continue;
 		n++;
+		messages += m->head != NULL ? view_count(m->head) : 0;
 		if (oldest == NULL || m->gone || m->used <= oldest->used)
 			oldest = m;
 	}
-	if (n > MAILBOX_KEEP)
+	if (n > MAILBOX_KEEP_SMALL ||
+	    (n > MAILBOX_KEEP && messages > MESSAGES_KEEP))
 		mailbox_free(oldest);
 }
 

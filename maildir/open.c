@@ -146,6 +146,7 @@ open_tree(struct account *a, struct err *e)
 			return rc;
 		}
 	a->root_fd = fd;
+	a->device = fstat(fd, &st) == 0 ? st.st_dev : 0;
 	a->remote = is_remote(fd);
 	return 0;
 }

@@ -217,10 +217,9 @@ sync_rest(struct sync *s, struct syncer *syncer, const void *owner,
 		submit(&run->part[i], syncer, owner, i == n - 1);
 }
 
-void
-sync_call(struct sync *s, struct syncer *syncer, const void *owner,
-    int (*call)(void *arg), void (*drop)(void *arg), void *arg,
-    struct waker waker)
+static struct sync_run *
+call_new(struct sync *s, int (*call)(void *arg), void (*drop)(void *arg),
+    void *arg, struct waker waker)
 {
 	struct sync_run *run = run_new(s, 1, waker);
 
@@ -228,6 +227,25 @@ sync_call(struct sync *s, struct syncer *syncer, const void *owner,
 	run->drop = drop;
 	run->arg = arg;
 	run->n = 1;
+	return run;
+}
+
+void
+sync_call(struct sync *s, struct syncer *syncer, const void *owner,
+    int (*call)(void *arg), void (*drop)(void *arg), void *arg,
+    struct waker waker)
+{
+	submit_all(call_new(s, call, drop, arg, waker), syncer, owner);
+}
+
+void
+sync_call_brief(struct sync *s, struct syncer *syncer, const void *owner,
+    int (*call)(void *arg), void (*drop)(void *arg), void *arg,
+    struct waker waker)
+{
+	struct sync_run *run = call_new(s, call, drop, arg, waker);
+
+	run->part[0].job.brief = true;
 	submit_all(run, syncer, owner);
 }
 

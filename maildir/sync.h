@@ -77,6 +77,11 @@ void sync_rest(struct sync *s, struct syncer *syncer, const void *owner,
 void sync_call(struct sync *s, struct syncer *syncer, const void *owner,
     int (*run)(void *arg), void (*drop)(void *arg), void *arg,
     struct waker waker);
+/* The same for work that mostly takes some ten microseconds: of an owner's that
+ * come together one thread may do one after the other. */
+void sync_call_brief(struct sync *s, struct syncer *syncer, const void *owner,
+    int (*run)(void *arg), void (*drop)(void *arg), void *arg,
+    struct waker waker);
 /* Whether one is under way. */
 bool sync_busy(const struct sync *s);
 /* Have this waker called instead. */

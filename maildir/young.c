@@ -31,14 +31,6 @@ struct young_file {
 	int result;
 };
 
-uint64_t
-young_device(const struct account *a)
-{
-	struct stat st;
-
-	return fstat(a->root_fd, &st) == 0 ? (uint64_t)st.st_dev : 0;
-}
-
 bool
 young_may(struct account *a, size_t n)
 {
@@ -75,7 +67,7 @@ young_of(struct account *a)
 	if (y == NULL) {
 		a->young = y = MEM_NEW(struct young);
 		y->end = &y->files;
-		y->device = young_device(a);
+		y->device = a->device;
 	}
 	return y;
 }

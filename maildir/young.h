@@ -26,13 +26,12 @@
 struct young_file;
 
 /* Whether a message of n bytes may be young; false as well if memory of the
- * disk's errors can't be kept.  To be asked before its file is written. */
+ * disk's errors can't be kept.  To be asked before its file is written,
+ * which must be on the account's device. */
 bool young_may(struct account *a, size_t n);
 /* How many syncs of disks have failed so far: asked with young_may(), and
  * handed to young_committed(). */
 unsigned young_errors(const struct account *a);
-/* The device that its file must be on. */
-uint64_t young_device(const struct account *a);
 
 /*
  * Within the transaction that adds the message: its bytes, the name of its

@@ -61,7 +61,7 @@ static bool
 disk_open(struct account *a)
 {
 	struct store *s = a->store;
-	uint64_t device = young_device(a);
+	uint64_t device = a->device;
 	struct young_disk *d = disk_of(s, device);
 
 	if (d != NULL)

@@ -11,7 +11,10 @@
 
 #include "base/mem.h"
 
-enum { THREADS_MAX = 16 };
+enum {
+	THREADS_MAX = 16,
+	UNTOLD_MAX = 8, /* jobs that one thread does before the loop is told */
+};
 
 struct job_list {
 	struct sync_job *first, **last;
@@ -109,14 +112,29 @@ place(struct syncpool *p)
 	return &p->at_work[i];
 }
 
-/* A finished job, to be fetched by the loop: whether the loop must be told.
- * Of siblings the last one tells, and of all that wait to be fetched one. */
+/* Whether whoever does the first goes on with the next at once. */
 static bool
-hand_back(struct syncpool *p, struct sync_job *job)
+go_together(const struct sync_job *job, const struct sync_job *next)
+{
+	return job->brief && next != NULL && next->brief &&
+	    next->owner == job->owner;
+}
+
+/*
+ * A finished job, to be fetched by the loop: whether the loop must be told.
+ * Of siblings the last one tells, of brief ones that the same thread goes on
+ * with, too, and of all that wait to be fetched one.
+ */
+static bool
+hand_back(struct syncpool *p, struct sync_job *job, unsigned *untold)
 {
 	list_append(&p->finished, job);
 	if ((job->unfinished != NULL && --*job->unfinished != 0) || p->woken)
 		return false;
+	/* the caller keeps the lock until it has taken the next */
+	if (go_together(job, p->todo.first) && ++*untold < UNTOLD_MAX)
+		return false;
+	*untold = 0;
 	p->woken = true;
 	return true;
 }
@@ -154,6 +172,7 @@ sync_thread(void *arg)
 	struct syncpool *p = arg;
 	struct sync_job *job;
 	const void **mine;
+	unsigned untold = 0;
 
 	(void)pthread_mutex_lock(&p->lock);
 	while ((job = wait_job(p)) != NULL) {
@@ -165,7 +184,7 @@ sync_thread(void *arg)
 		/* shared with others if nobody's name stands there */
 		if (job->owner != NULL)
 			*mine = NULL;
-		if (hand_back(p, job))
+		if (hand_back(p, job, &untold))
 			tell(p);
 	}
 	(void)pthread_mutex_unlock(&p->lock);
@@ -199,13 +218,18 @@ static void
 submit(struct syncer *self, struct sync_job *job)
 {
 	struct syncpool *p = CONTAINER_OF(self, struct syncpool, syncer);
+	struct sync_job *last;
 	bool wake;
 
 	p->pending++;
 	(void)pthread_mutex_lock(&p->lock);
+	last = p->todo.first != NULL
+	    ? CONTAINER_OF(p->todo.last, struct sync_job, next)
+	    : NULL;
 	list_append(&p->todo, job);
 	/* else the first thread that is through takes it, as they all look */
-	wake = p->n_idle > 0 && may_run(p, job);
+	wake = p->n_idle > 0 && may_run(p, job) &&
+	    (last == NULL || !go_together(last, job));
 	p->n_idle -= wake;
 	(void)pthread_mutex_unlock(&p->lock);
 	/* who wakes up finds the lock free */

@@ -111,6 +111,25 @@ some_are_synced_before(void **state)
 	free(some);
 }
 
+/* Nothing is overwritten by zeros, which would take a page for each. */
+static void
+leaving_costs_few_pages(void **state)
+{
+	struct fixture *f = *state;
+	char text[4001];
+
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	for (int i = 0; i < 40; i++)
+		assert_int_equal(
+		    run_append(f, "INBOX", text, 0, NULL, NULL), 0);
+	forget_calls();
+	ticks(f, 3);
+	assert_int_equal(count_rows(f), 0);
+	/* two writes a page */
+	assert_true(count_calls(CALL_WRITE, WAL) < 40);
+}
+
 /* Who closes the account leaves nothing behind. */
 static void
 closing_syncs(void **state)
@@ -348,6 +367,7 @@ main(void)
 		CASE(append_waits_for_the_log_alone),
 		CASE(accounts_share_a_sync),
 		CASE(some_are_synced_before),
+		CASE(leaving_costs_few_pages),
 		CASE(closing_syncs),
 		CASE(nobody_takes_it_for_missing),
 		CASE(who_selects_sees_what_is_committed),

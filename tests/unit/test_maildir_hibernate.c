@@ -533,6 +533,37 @@ watches_run_out(void **state)
 	log_set_sink(NULL, NULL);
 }
 
+/* --- without users -------------------------------------------------------- */
+
+static size_t
+n_open(const struct fixture *f)
+{
+	size_t n = 0;
+
+	for (const struct mailbox *m = f->account->mailboxes; m != NULL;
+	     m = m->next)
+		n++;
+	return n;
+}
+
+/* Mail into many small mailboxes in turn has none of them read anew. */
+static void
+small_mailboxes_stay(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m;
+	char name[20];
+
+	for (unsigned i = 0; i < MAILBOX_KEEP_SMALL + 8; i++) {
+		(void)snprintf(name, sizeof(name), "INBOX.b%u", i);
+		assert_int_equal(create_now(f->account, slice_str(name)), 0);
+		m = open_mailbox(f, name);
+		refresh(f, m);
+		mailbox_close(&m);
+	}
+	assert_int_equal(n_open(f), MAILBOX_KEEP_SMALL);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, fixture_setup, fixture_teardown)
 
 int
@@ -550,6 +581,7 @@ main(void)
 		T(removed_while_asleep),
 		T(recent_is_kept),
 		T(watches_run_out),
+		T(small_mailboxes_stay),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

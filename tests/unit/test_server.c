@@ -274,6 +274,7 @@ every_job_is_taken(void **state)
 			jobs[i] = (struct sync_job){ .run = nothing,
 				.done = go_on,
 				.arg = &c,
+				.brief = i % 4 != 0,
 				.owner = n_owners == 0
 				    ? NULL
 				    : &owners[i % n_owners] };
@@ -305,44 +306,90 @@ count(void *arg)
 	++*(unsigned *)arg;
 }
 
+static int gate_fds[2];
+
+static int
+pass_gate(struct sync_job *job)
+{
+	char byte;
+
+	(void)job;
+	return read(gate_fds[0], &byte, 1) == 1 ? 0 : EIO;
+}
+
+static void
+open_pipes(void)
+{
+	assert_int_equal(pipe(hung_fds), 0);
+	assert_int_equal(pipe(begun_fds), 0);
+	assert_int_equal(pipe(gate_fds), 0);
+}
+
+static void
+close_pipes(void)
+{
+	(void)close(hung_fds[0]);
+	for (size_t i = 0; i < 2; i++) {
+		(void)close(begun_fds[i]);
+		(void)close(gate_fds[i]);
+	}
+}
+
+/* The loop isn't told of the second of three jobs, which one thread does, one
+ * after the other, before the third is done. */
+static void
+come_back_together(bool brief)
+{
+	struct event_base *base = event_base_new();
+	struct syncpool *pool = syncpool_new(base, 1);
+	struct seen s = { .base = base, .want = 3 };
+	unsigned unfinished = 2, n_after = 0;
+	int (*const run[])(
+	    struct sync_job * job) = { pass_gate, pass_gate, hang_loudly };
+	struct sync_job jobs[3];
+	char byte;
+
+	assert_non_null(pool);
+	open_pipes();
+	syncpool_after(pool, (struct waker){ count, &n_after });
+	for (size_t i = 0; i < NELEMS(jobs); i++) {
+		jobs[i] = (struct sync_job){ .run = run[i],
+			.done = on_synced,
+			.arg = &s,
+			.owner = &s,
+			.brief = brief && i > 0,
+			.unfinished = !brief && i > 0 ? &unfinished : NULL };
+		syncer_submit(syncpool_syncer(pool), &jobs[i]);
+	}
+	assert_int_equal(write(gate_fds[1], "x", 1), 1);
+	(void)event_base_loop(base, EVLOOP_ONCE);
+	assert_int_equal(s.messages, 1);
+	assert_int_equal(write(gate_fds[1], "x", 1), 1);
+	assert_int_equal(read(begun_fds[0], &byte, 1), 1);
+	(void)event_base_loop(base, EVLOOP_NONBLOCK);
+	assert_int_equal(s.messages, 1);
+	(void)close(hung_fds[1]);
+	(void)event_base_dispatch(base);
+	assert_int_equal(s.messages, 3);
+	assert_int_equal(n_after, 2);
+	assert_int_equal(syncpool_pending(pool), 0);
+	syncpool_free(&pool);
+	close_pipes();
+	event_base_free(base);
+}
+
 static void
 siblings_come_back_together(void **state)
 {
-	struct event_base *base = event_base_new();
-	/* the second is begun when the first has been handed back */
-	struct syncpool *pool = syncpool_new(base, 1);
-	struct seen s = { .base = base, .want = 2 };
-	unsigned unfinished = 2, n_after = 0;
-	struct sync_job jobs[2];
-	char byte;
-
 	(void)state;
-	assert_non_null(pool);
-	assert_int_equal(pipe(hung_fds), 0);
-	assert_int_equal(pipe(begun_fds), 0);
-	syncpool_after(pool, (struct waker){ count, &n_after });
-	for (size_t i = 0; i < NELEMS(jobs); i++) {
-		jobs[i] =
-		    (struct sync_job){ .run = i == 0 ? nothing : hang_loudly,
-			    .done = on_synced,
-			    .arg = &s,
-			    .unfinished = &unfinished };
-		syncer_submit(syncpool_syncer(pool), &jobs[i]);
-	}
-	assert_int_equal(read(begun_fds[0], &byte, 1), 1);
-	(void)event_base_loop(base, EVLOOP_NONBLOCK);
-	assert_int_equal(s.messages, 0);
-	assert_int_equal(n_after, 0);
-	(void)close(hung_fds[1]);
-	(void)event_base_dispatch(base);
-	assert_int_equal(s.messages, 2);
-	assert_int_equal(n_after, 1);
-	assert_int_equal(syncpool_pending(pool), 0);
-	syncpool_free(&pool);
-	for (size_t i = 0; i < 2; i++)
-		(void)close(begun_fds[i]);
-	(void)close(hung_fds[0]);
-	event_base_free(base);
+	come_back_together(false);
+}
+
+static void
+brief_jobs_come_back_together(void **state)
+{
+	(void)state;
+	come_back_together(true);
 }
 
 /* --- a job that is fetched before the loop comes round ---------------------
@@ -393,6 +440,7 @@ main(void)
 		cmocka_unit_test(one_owner_leaves_threads_to_others),
 		cmocka_unit_test(every_job_is_taken),
 		cmocka_unit_test(siblings_come_back_together),
+		cmocka_unit_test(brief_jobs_come_back_together),
 	};
 
 	return cmocka_run_group_tests_name("server", tests, NULL, NULL);
