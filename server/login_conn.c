@@ -521,6 +521,11 @@ conn_on_handover(struct conn *c, enum conn_verdict v, const char *reason)
 	if (c->relay_peer >= 0)
 		(void)close(c->relay_peer);
 	c->relay_peer = -1;
+	if (v == CONN_STOPPING) {
+		c->state = CONN_TALK;
+		conn_stop(c, PREAUTH_STOPPING);
+		return;
+	}
 	p->ops->failed(p,
 	    v == CONN_DENIED ? PREAUTH_DISABLED : PREAUTH_UNAVAILABLE,
 	    v == CONN_DENIED ? reason : NULL);

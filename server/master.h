@@ -267,6 +267,8 @@ void master_handed_tell(struct child *login);
 void master_handovers_retry(struct master *m, int64_t now_ms);
 /* A hook has ended: go on with those that waited for it. */
 void master_handovers_hooked(struct master *m, const struct child *hook);
+/* Its service stops: a handover that waits is refused. */
+void master_handover_stop(struct conn_record *r);
 /* The connection is gone, and with it its handover. */
 void handover_forget(struct conn_record *r);
 

@@ -345,6 +345,7 @@ end_if_of_service(struct master *m, struct conn_record *r, void *arg)
 	if (r->service != e->service)
 		return;
 	e->count++;
+	master_handover_stop(r);
 	if (r->worker == NULL || r->worker->peer == NULL)
 		return;
 	msg_begin(&out, MSG_SESSION_END, 0);

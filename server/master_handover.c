@@ -252,10 +252,7 @@ begin_session(struct master *m, struct conn_record *r, const struct handover *h,
 {
 	const char *why = "";
 
-	if (m->stopping)
-		why = "the server is being stopped";
-	else
-		r->worker = master_worker_for(m, a, path, &why);
+	r->worker = master_worker_for(m, a, path, &why);
 	if (r->worker == NULL) {
 		refuse(r, CONN_UNAVAILABLE, why);
 		return;
@@ -352,6 +349,10 @@ try_handover(
 	struct account_record a = { 0 };
 	bool found;
 
+	if (!m->services[r->service].on) {
+		refuse(r, CONN_STOPPING, "the service has stopped");
+		return TRIED_DONE;
+	}
 	if (tickets_take(m->tickets, slice_of(h->ticket, TICKET_SIZE),
 		auth_service(m, r), r->client_addr, now_ms, &a, &found)) {
 		bool done = deliver(m, r, h, &a);
@@ -431,4 +432,13 @@ master_handovers_retry(struct master *m, int64_t now_ms)
 		}
 	}
 	master_auth_listen(m, !LIST_EMPTY(&m->waiting));
+}
+
+void
+master_handover_stop(struct conn_record *r)
+{
+	if (r->waiting == NULL)
+		return;
+	refuse(r, CONN_STOPPING, "the service stops");
+	handover_forget(r);
 }

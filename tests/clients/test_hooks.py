@@ -2,6 +2,7 @@
 
 import os
 import select
+import signal
 import stat
 
 import postern
@@ -124,6 +125,35 @@ def test_a_client_that_leaves_meanwhile(hooked):
     with imap(s) as c:
         c.ok("SELECT INBOX")
     wait_for(lambda: JOE not in s.ctl("who").stdout, "no session is left")
+
+
+@pytest.mark.parametrize("how", ["service", "server"])
+def test_what_stops_tells_a_login_that_waits(hooked, how):
+    """And no session begins in a service that is off."""
+    s = hooked(LOGINEXEC=1, SHUTDOWN_TIMEOUT=60).start()
+    s.put("echo $$ >pid; read x <fifo\n")
+    fifo = s.maildir() / "fifo"
+    os.mkfifo(fifo)
+    s._own(fifo, s.users[JOE])
+    with Lines(s.connect()) as c:
+        c.line()
+        c.send(f'a LOGIN {JOE} "{PASSWORD}"\r\n')
+        wait_for((s.maildir() / "pid").exists, "it runs")
+        if how == "service":
+            s.ctl("service", "stop", "imapd")
+        else:
+            s.signal(signal.SIGTERM)
+        try:
+            assert c.line().startswith("* BYE [UNAVAILABLE] Server is shutting")
+            assert c.line() is None
+        finally:
+            with open(fifo, "w") as f:
+                f.write("go\n")
+    if how == "service":
+        s.wait_log(r"loginexec: done, path=")
+        with pop3(s) as p:
+            assert p.pop("STAT")[0].startswith("+OK 1 ")
+        assert " imapd " not in s.ctl("who").stdout
 
 
 # --- AUTH_MKHOMEDIR_SKEL ------------------------------------------------------

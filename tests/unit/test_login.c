@@ -344,6 +344,44 @@ stops_one_service(void **state)
 	login_end(&f);
 }
 
+/* Its login was good, and the master has it, when the service stops. */
+static void
+ends_a_handover_when_the_service_stops(void **state)
+{
+	static const struct {
+		enum service service;
+		const char *login, *answer;
+	} cases[] = {
+		{ SERVICE_IMAPD, "a LOGIN joe secret\r\nb NOOP\r\n",
+		    "* BYE [UNAVAILABLE] Server is shutting down." },
+		{ SERVICE_POP3D, "USER joe\r\nPASS secret\r\nNOOP\r\n",
+		    "-ERR [SYS/TEMP] Server is shutting down." },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < NELEMS(cases); i++) {
+		struct login_fixture f;
+		struct handover h;
+		struct client c;
+
+		login_begin(&f, "", "");
+		login_start(&f, false);
+		(void)client_greeted(&c, &f, cases[i].service);
+		client_say(&c, cases[i].login);
+		if (cases[i].service == SERVICE_POP3D)
+			client_expect(&c, "+OK");
+		auth_accept(&f, 1);
+		master_expect_handover(&f, &h);
+		(void)close(h.fd);
+		master_send_handover_done(&f, h.id, CONN_STOPPING, "");
+		master_send_u32(&f, MSG_SERVICE_STOP, cases[i].service);
+		client_expect(&c, cases[i].answer);
+		client_expect_end(&c);
+		client_close(&c);
+		login_end(&f);
+	}
+}
+
 static void
 shuts_down(void **state)
 {
@@ -456,6 +494,7 @@ main(void)
 		cmocka_unit_test(goes_on_when_a_handover_is_refused),
 		cmocka_unit_test(bounds_the_time_to_log_in),
 		cmocka_unit_test(stops_one_service),
+		cmocka_unit_test(ends_a_handover_when_the_service_stops),
 		cmocka_unit_test(shuts_down),
 		cmocka_unit_test(ends_cleanly_by_signal),
 		cmocka_unit_test(closes_without_a_reset),
