@@ -36,6 +36,16 @@ has_control(struct slice s)
 	return false;
 }
 
+static size_t
+account_length(const struct account *a)
+{
+	size_t n = 0;
+
+	for (enum account_field f = 0; f < ACCOUNT_N_FIELDS; f++)
+		n += a->field[f].n;
+	return n;
+}
+
 bool
 account_check(const struct account *a, uint32_t uid_min, uint32_t gid_min,
     const char **why)
@@ -71,6 +81,10 @@ account_check(const struct account *a, uint32_t uid_min, uint32_t gid_min,
 	}
 	if (a->field[ACCOUNT_HOME].n == 0) {
 		*why = "no home directory";
+		return false;
+	}
+	if (account_length(a) > ACCOUNT_LENGTH_MAX) {
+		*why = "its fields are longer than 32 KiB together";
 		return false;
 	}
 	for (enum account_field f = 0; f < ACCOUNT_N_FIELDS; f++) {

@@ -20,6 +20,9 @@ enum {
 	/* A login name longer than this is nobody's. */
 	USER_NAME_MAX = 512,
 	PASSWORD_MAX = 4096,
+	/* All fields of an account: they must fit into a message, to the
+	 * worker with the path of the Maildir, which has the home in it. */
+	ACCOUNT_LENGTH_MAX = 32 * 1024,
 };
 
 enum query_op {
@@ -105,7 +108,7 @@ account_get(const struct account *a, enum account_field f)
 /*
  * Whether the account may be handed out: uid and gid not 0, not (uid_t)-1
  * and not below the minimum, a home, no control character in any field but
- * the passwords, and no newline there.
+ * the passwords, no newline there, and all of it not too long.
  * why: what is wrong, for the log.
  */
 bool account_check(const struct account *a, uint32_t uid_min, uint32_t gid_min,

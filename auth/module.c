@@ -328,6 +328,7 @@ judge(struct chain *c, const struct query *q, struct account *a, bool compare)
 	    !check_paths(q, a, &why)) {
 		log_error("account %s can't be used: %s",
 		    log_safe(q->user, safe, sizeof(safe)), why);
+		account_fini(a); /* it may be longer than a message */
 		return VERDICT_UNUSABLE;
 	}
 	warn_of_nobody(c, q, a);

@@ -129,7 +129,9 @@ tell_done(struct conn_record *r, const struct handover *h)
 		master_handed_tell(login);
 }
 
-static void
+/* False: what the login process or authdaemond has said of it is longer than a
+ * message may be. */
+static bool
 send_session(struct conn_record *r, const struct handover *h,
     const struct account_record *a, const char *path, const char *skeleton)
 {
@@ -156,8 +158,13 @@ send_session(struct conn_record *r, const struct handover *h,
 	msg_put_u64(&out, h->sent);
 	msg_put_str(&out, r->vars != NULL ? r->vars : "");
 	msg_put_str(&out, skeleton);
+	if (!buf_ok(&out.b)) {
+		msg_out_fini(&out);
+		return false;
+	}
 	out.fd = h->fd;
 	peer_send(r->worker->peer, &out);
+	return true;
 }
 
 /* Without "//", "/./" and a '/' at its end: one Maildir has one path, which
@@ -250,17 +257,19 @@ static void
 begin_session(struct master *m, struct conn_record *r, const struct handover *h,
     const struct account_record *a, const char *path, const struct conf *conf)
 {
-	const char *why = "";
+	const char *why = NULL;
 
 	r->worker = master_worker_for(m, a, path, &why);
-	if (r->worker == NULL) {
-		refuse(r, CONN_UNAVAILABLE, why);
+	if (r->worker == NULL ||
+	    !send_session(r, h, a, path,
+		conf != NULL ? skeleton_of(conf, r->service, a) : "")) {
+		r->worker = NULL;
+		refuse(r, CONN_UNAVAILABLE,
+		    why != NULL ? why : "longer than a message");
 		return;
 	}
 	r->user = mem_strdup(a->user);
 	r->worker->n_sessions++;
-	send_session(r, h, a, path,
-	    conf != NULL ? skeleton_of(conf, r->service, a) : "");
 	tell_done(r, h);
 }
 

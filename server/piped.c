@@ -340,6 +340,19 @@ maildir_path(const char *given)
 	return path;
 }
 
+/* What the environment says must fit into a message; no path that works is as
+ * long. */
+static void
+check_lengths(const char *user, const char *path)
+{
+	const char *home = getenv("HOME");
+
+	if (strlen(user) >= PATH_MAX || strlen(path) >= PATH_MAX ||
+	    (home != NULL && strlen(home) >= PATH_MAX))
+		refuse("The name of the user, HOME or the Maildir is too "
+		       "long.");
+}
+
 static void
 print_remark(
     void *arg, int severity, const char *file, int line, const char *text)
@@ -466,6 +479,7 @@ piped_main(const struct piped *program, int argc, char *argv[])
 	service_log_setup(conf);
 	user = user_name();
 	path = maildir_path(argc > at ? argv[at] : NULL);
+	check_lengths(user, path);
 	outbox = (struct outbox){
 		.program = conf_str(conf, CONF_IMAPD_SENDMAIL),
 		.sender = user,

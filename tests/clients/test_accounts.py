@@ -125,7 +125,10 @@ def test_a_locked_home(started):
 
 @pytest.mark.parametrize("columns, why", [
     ({"uid": 99}, "uid is below UID_MIN"), ({"uid": "x"}, "not a number"),
-    ({"gid": 99}, "gid is below GID_MIN"), ({"homedir": ""}, "no home")])
+    ({"gid": 99}, "gid is below GID_MIN"), ({"homedir": ""}, "no home"),
+    ({"homedir": "/" + 70_000 * "x"}, "longer than 32 KiB"),
+    ({"homedir": "/" + 140_000 * "x"}, "longer than 32 KiB")],
+    ids=["low uid", "no uid", "low gid", "no home", "long", "longer"])
 def test_a_row_that_cant_be_used(fresh, columns, why):
     """Nothing that goes away by itself: the admin is to be told."""
     s = fresh()

@@ -112,6 +112,13 @@ def test_a_locked_account(account):
     assert lines[0].startswith("* BYE") and "+t bit" in lines[0]
 
 
+def test_names_that_are_too_long(account):
+    long = "/" + 100_000 * "x"
+    for env in ({"HOME": long, "MAILDIR": long}, {"AUTHENTICATED": long}):
+        assert account.run("1 NOOP\r\n", **env) == [
+            "* BYE [CONTACTADMIN] The name of the user, HOME or the Maildir is too long.", ""]
+
+
 def test_the_end_is_logged(account):
     """Also where nobody takes the answers any more."""
     with subprocess.Popen(account.argv(), stdin=subprocess.PIPE,
