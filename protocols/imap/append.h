@@ -37,6 +37,7 @@ struct append_args {
 	bool in_header;	   /* its bytes are looked at until it ends */
 	bool line_begins;  /* nothing but CR of the line came yet */
 	bool refused_8bit; /* some message's header is not ASCII */
+	bool too_big;	   /* some message is, in what it must be kept in */
 	uint64_t left;	   /* bytes of the literal still to come */
 	struct append_binary *binary; /* NULL: a literal */
 };

@@ -98,6 +98,25 @@ must_change(const struct append_binary *b, const struct mime_part *p)
 	return b->nul || p->body.wire != p->body.len;
 }
 
+/*
+ * Bytes of the message as it will be kept, on the wire: what becomes base64
+ * grows.  The header fields that are put in are no longer than those that say
+ * "binary".
+ */
+static uint64_t
+kept_size(const struct append_binary *b)
+{
+	uint64_t n = b->msg.all.wire;
+
+	for (uint32_t k = 0; k < b->msg.n_parts; k++) {
+		const struct mime_part *p = &b->msg.parts[k];
+
+		if (must_change(b, p) && p->kind == MIME_LEAF)
+			n += mime_base64_size(p->body.len) - p->body.wire;
+	}
+	return n;
+}
+
 /* Take the message back, and begin it anew with what will be kept of it. */
 static int
 begin_copy(struct imap_session *i, struct append_args *a)
@@ -108,6 +127,9 @@ begin_copy(struct imap_session *i, struct append_args *a)
 	if (b->parsing) {
 		mime_parser_finish(&b->parser);
 		b->parsing = false;
+		a->too_big = kept_size(b) > i->opt->message_max;
+		if (a->too_big)
+			return ERR_INVALID;
 		rc = append_take_back(a->append, &b->fd, &a->e);
 		if (rc != 0)
 			return rc;

@@ -101,6 +101,10 @@ append_fail(struct imap_session *i, int rc, const struct err *e)
 		return imap_finish(i, "NO",
 		    "[CANNOT] The header of the message isn't ASCII, and "
 		    "UTF8=ACCEPT isn't enabled.");
+	if (a->too_big)
+		return imap_finish(i, "NO",
+		    "[TOOBIG] Message too large in base64, which it must be "
+		    "kept in.");
 	/* RFC 3501 6.3.11 */
 	if (rc == ERR_NOT_FOUND)
 		return imap_finish(

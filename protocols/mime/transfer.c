@@ -92,6 +92,12 @@ mime_base64_encode(struct slice in, struct buf *out)
 	}
 }
 
+uint64_t
+mime_base64_size(uint64_t n)
+{
+	return (n + 2) / 3 * 4 + (n + 56) / 57 * 2;
+}
+
 /* --- quoted-printable ---------------------------------------------------- */
 
 /* What was held back was data after all. */
