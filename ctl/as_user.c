@@ -42,9 +42,14 @@ run(const struct each *x, const struct ctl_account *who)
 	struct store *s;
 	int status;
 
-	if (access(who->maildir, F_OK) < 0) {
-		(void)printf("%s: no Maildir yet\n", who->name);
-		return errno == ENOENT ? 0 : 1;
+	if (access(who->maildir, R_OK | X_OK) < 0) {
+		if (errno == ENOENT) {
+			(void)printf("%s: no Maildir yet\n", who->name);
+			return 0;
+		}
+		(void)fprintf(stderr, "posternctl: %s: %s: %s\n", who->name,
+		    who->maildir, strerrordesc_np(errno));
+		return 1;
 	}
 	if (gethostname(host, sizeof(host) - 1) < 0)
 		(void)snprintf(host, sizeof(host), "localhost");

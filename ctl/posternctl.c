@@ -21,7 +21,11 @@
 #include "server/conf/conf.h"
 #include "server/ipc/msg.h"
 
-enum { EXIT_NOT_RUNNING = 3, ANSWER_WAIT_MS = 60 * 1000 };
+enum {
+	EXIT_NOT_RUNNING = 3,
+	ANSWER_WAIT_MS = 60 * 1000,
+	WORDS_MAX = 4096, /* all arguments together */
+};
 
 static const char usage_text[] =
     "usage: posternctl [-c CONFDIR] VERB ...\n"
@@ -113,27 +117,42 @@ read_answer(int fd)
 }
 
 static int
+send_words(int fd, struct slice words)
+{
+	struct msg_out out;
+
+	msg_begin(&out, MSG_CONTROL, 0);
+	msg_put_bytes(&out, words);
+	if (msg_send(fd, &out) == 0)
+		return read_answer(fd);
+	(void)fputs("posternctl: posternd went away\n", stderr);
+	return 1;
+}
+
+static int
 ask(const char *rundir, char *words[])
 {
-	int fd = dial(rundir), status;
-	struct msg_out out;
 	struct buf text;
+	int fd, status;
 
-	if (fd < 0) {
+	buf_init(&text, WORDS_MAX);
+	for (int i = 0; words[i] != NULL; i++)
+		buf_putf(&text, "%s%s", i == 0 ? "" : " ", words[i]);
+	if (!buf_ok(&text)) {
+		(void)fprintf(stderr,
+		    "posternctl: arguments of more than %d bytes\n", WORDS_MAX);
+		status = 1;
+	} else if ((fd = dial(rundir)) < 0) {
 		(void)fprintf(stderr,
 		    "posternctl: posternd is not running "
 		    "(%s/control: %s)\n",
 		    rundir, strerror(errno));
-		return EXIT_NOT_RUNNING;
+		status = EXIT_NOT_RUNNING;
+	} else {
+		status = send_words(fd, buf_slice(&text));
+		(void)close(fd);
 	}
-	buf_init(&text, 4096);
-	for (int i = 0; words[i] != NULL; i++)
-		buf_putf(&text, "%s%s", i == 0 ? "" : " ", words[i]);
-	msg_begin(&out, MSG_CONTROL, 0);
-	msg_put_bytes(&out, buf_slice(&text));
-	status = buf_ok(&text) && msg_send(fd, &out) == 0 ? read_answer(fd) : 1;
 	buf_fini(&text);
-	(void)close(fd);
 	return status;
 }
 

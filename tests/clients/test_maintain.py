@@ -44,6 +44,41 @@ def test_status_and_rescan(fresh):
         assert said.returncode == 1 and "usage:" in said.stderr, words
 
 
+def test_a_maildir_that_may_not_be_read(fresh):
+    server = fresh().start()
+    server.add_user()
+    server.deliver()
+    box = server.maildir()
+    for path in (box, box.parent):
+        mode = path.stat().st_mode
+        path.chmod(0)
+        for words in (["mailbox", "status", JOE], ["export", JOE]):
+            said = server.ctl(*words, check=False)
+            path.chmod(mode)
+            assert said.stdout == ""
+            assert said.stderr == (
+                f"posternctl: {JOE}: {box}/: Permission denied\n")
+            assert said.returncode == 1
+            path.chmod(0)
+        path.chmod(mode)
+    for path in sorted(box.rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    box.rmdir()
+    said = server.ctl("mailbox", "status", JOE)
+    assert said.stdout == f"{JOE}: no Maildir yet\n"
+
+
+def test_arguments_that_are_too_long(fresh):
+    server = fresh().start()
+    said = server.ctl("kick", "1", 5000 * "x", check=False)
+    assert said.returncode == 1
+    assert said.stderr == (
+        "posternctl: arguments of more than 4096 bytes\n")
+    said = server.ctl("kick", 4000 * "x", check=False)
+    assert said.returncode == 1
+    assert "4096" not in said.stderr
+
+
 def uids(server):
     with postern.imap(server) as c:
         lines = c.ok("SELECT INBOX")
