@@ -46,6 +46,7 @@ libimap_a_SOURCES = \
 	protocols/imap/lex.h \
 	protocols/imap/look.c \
 	protocols/imap/names.c protocols/imap/names.h \
+	protocols/imap/node_table.c protocols/imap/node_table.h \
 	protocols/imap/order.c protocols/imap/order.h \
 	protocols/imap/outbox.c \
 	protocols/imap/pattern.c \

@@ -17,10 +17,6 @@
  */
 #include "protocols/imap/thread.h"
 
-#include <sys/random.h>
-
-#include <string.h>
-
 #include "base/err.h"
 #include "protocols/imap/keys.h"
 #include "protocols/imap/shared.h"
@@ -42,14 +38,28 @@ enum {
 	PHASE_DONE,
 };
 
+static uint64_t
+id_of(const void *arg, uint32_t node)
+{
+	const struct imap_thread *t = arg;
+
+	return t->v[node].id;
+}
+
+static uint64_t
+base_of(const void *arg, uint32_t node)
+{
+	const struct imap_thread *t = arg;
+
+	return t->v[node].base;
+}
+
 void
 imap_thread_init(struct imap_thread *t, enum imap_thread_kind kind)
 {
-	uint64_t seed[3];
-
 	*t = (struct imap_thread){ .kind = kind };
-	if (getrandom(seed, sizeof(seed), 0) == (ssize_t)sizeof(seed))
-		memcpy(t->seed, seed, sizeof(seed));
+	imap_node_table_init(&t->ids, id_of, t);
+	imap_node_table_init(&t->subjects, base_of, t);
 	imap_forest_init(&t->forest);
 	imap_sorter_init(&t->sorter);
 }
@@ -60,94 +70,22 @@ imap_thread_fini(struct imap_thread *t)
 	imap_forest_fini(&t->forest);
 	imap_sorter_fini(&t->sorter);
 	imap_shared_free(t->v, t->cap, sizeof(*t->v));
-	imap_shared_free(t->ids.v, t->ids.cap, sizeof(*t->ids.v));
-	imap_shared_free(
-	    t->subjects.v, t->subjects.cap, sizeof(*t->subjects.v));
+	imap_node_table_fini(&t->ids);
+	imap_node_table_fini(&t->subjects);
 	imap_shared_free(t->messages, t->cap_messages, sizeof(*t->messages));
 	imap_thread_init(t, t->kind);
 }
 
-/* --- tables --------------------------------------------------------------- */
-
 /*
- * Where to begin to look for a key.  Ids come from mail, and anybody can write
- * such that their keys end alike: where they go must not be known before.
- */
-static size_t
-first_place(const struct imap_thread *t, uint64_t key, size_t size)
-{
-	uint64_t h = (key ^ t->seed[0]) * (t->seed[1] | 1);
-
-	h = (h ^ h >> 32) * (t->seed[2] | 1);
-	return (size_t)(h ^ h >> 32) & (size - 1);
-}
-
-static uint64_t
-key_of(const struct imap_thread *t, const struct imap_thread_table *h,
-    uint32_t node)
-{
-	return h == &t->ids ? t->v[node].id : t->v[node].base;
-}
-
-/* The place of a key, or the free one where it belongs. */
-static uint32_t *
-place_of(const struct imap_thread *t, const struct imap_thread_table *h,
-    uint64_t key)
-{
-	size_t at = first_place(t, key, h->size);
-
-	while (h->v[at] != 0 && key_of(t, h, h->v[at]) != key)
-		at = (at + 1) & (h->size - 1);
-	return &h->v[at];
-}
-
-/* Room for so many in all. */
-static bool
-table_hold(struct imap_thread *t, struct imap_thread_table *h, size_t n)
-{
-	struct imap_thread_table big = { .size = h->size };
-
-	if (2 * n <= h->size)
-		return true;
-	if (big.size == 0)
-		big.size = 512;
-	while (big.size < 2 * n)
-		big.size *= 2;
-	big.v = imap_shared_grow(NULL, &big.cap, big.size, sizeof(*big.v));
-	if (big.v == NULL)
-		return false;
-	memset(big.v, 0, big.size * sizeof(*big.v));
-	big.used = h->used;
-	for (size_t i = 0; i < h->size; i++) {
-		size_t at;
-
-		if (h->v[i] == 0)
-			continue;
-		at = first_place(t, key_of(t, h, h->v[i]), big.size);
-		while (big.v[at] != 0)
-			at = (at + 1) & (big.size - 1);
-		big.v[at] = h->v[i];
-	}
-	imap_shared_free(h->v, h->cap, sizeof(*h->v));
-	*h = big;
-	return true;
-}
-
-/* Room for one more. */
-static bool
-table_grow(struct imap_thread *t, struct imap_thread_table *h)
-{
-	return table_hold(t, h, h->used + 1);
-}
-
-/* A table that grows is gone through at once: as well do it while it's empty.
+ * The tables are sized ahead for what most mailboxes need: growing them costs
+ * time, if not all of it at once.
  */
 bool
 imap_thread_expect(struct imap_thread *t, size_t n)
 {
 	assert(t->n == 0);
 	return t->kind == IMAP_THREAD_ORDEREDSUBJECT ||
-	    table_hold(t, &t->ids, 2 * n);
+	    imap_node_table_expect(&t->ids, 2 * n);
 }
 
 /* --- step 1: links -------------------------------------------------------- */
@@ -174,17 +112,15 @@ node_of(struct imap_thread *t, uint64_t id)
 {
 	uint32_t *place, node;
 
-	if (!table_grow(t, &t->ids))
-		return 0;
-	place = place_of(t, &t->ids, id);
-	if (*place != 0)
-		return *place;
+	place = imap_node_table_place(&t->ids, id);
+	if (place == NULL || *place != 0)
+		return place == NULL ? 0 : *place;
 	node = new_node(t);
 	if (node == 0)
 		return 0;
 	t->v[node].id = id;
 	*place = node;
-	t->ids.used++;
+	imap_node_table_added(&t->ids);
 	return node;
 }
 
@@ -281,12 +217,12 @@ step_subject(struct imap_thread *t)
 
 	if (t->v[node].base == 0)
 		t->v[node].base = 1; /* no subject is a subject as well */
-	if (!table_grow(t, &t->subjects))
+	place = imap_node_table_place(&t->subjects, t->v[node].base);
+	if (place == NULL)
 		return ERR_LIMIT;
-	place = place_of(t, &t->subjects, t->v[node].base);
 	if (*place == 0) {
 		*place = node;
-		t->subjects.used++;
+		imap_node_table_added(&t->subjects);
 	} else {
 		t->v[node].parent = *place;
 	}
@@ -390,14 +326,14 @@ step_table(struct imap_thread *t)
 	t->cursor = t->v[root].next;
 	if (subject == 0)
 		return 0;
-	if (!table_grow(t, &t->subjects))
+	place = imap_node_table_place(&t->subjects, subject);
+	if (place == NULL)
 		return ERR_LIMIT;
 	t->v[root].base = subject; /* a dummy has none of its own */
-	place = place_of(t, &t->subjects, subject);
 	had = *place;
 	if (had == 0) {
 		*place = root;
-		t->subjects.used++;
+		imap_node_table_added(&t->subjects);
 	} else if (!is_dummy(t, had) &&
 	    (is_dummy(t, root) || (t->v[had].reply && !t->v[root].reply))) {
 		*place = root;
@@ -415,7 +351,9 @@ step_merge(struct imap_thread *t)
 	t->cursor = t->v[root].next;
 	if (subject == 0)
 		return 0;
-	place = place_of(t, &t->subjects, subject);
+	place = imap_node_table_place(&t->subjects, subject);
+	if (place == NULL)
+		return ERR_LIMIT;
 	had = *place;
 	if (had == root)
 		return 0;

@@ -5,15 +5,15 @@
  *
  * Layer:  protocols/imap, uses base.  Knows no mailbox: it gets keys.
  * Memory: shared.h, some hundred bytes a message; released by
- *         imap_thread_fini().
- * Time:   O(n log n), no recursion; references in circles are harmless, and
- *         nobody can choose ids that crowd in one place of a table.
+ *         imap_thread_fini().  It stays where imap_thread_init() was told.
+ * Time:   O(n log n), no recursion; references in circles are harmless.
  */
 #ifndef IMAP_THREAD_H
 #define IMAP_THREAD_H
 
 #include "base/buf.h"
 #include "protocols/imap/forest.h"
+#include "protocols/imap/node_table.h"
 #include "protocols/imap/sorter.h"
 
 enum imap_thread_kind {
@@ -44,19 +44,12 @@ struct imap_thread_node {
 	bool reply;
 };
 
-/* Nodes by id or by subject, with open addressing. */
-struct imap_thread_table {
-	uint32_t *v; /* 0: free */
-	size_t size, used, cap;
-};
-
 struct imap_thread { /* private */
 	enum imap_thread_kind kind;
 	struct imap_forest forest;
 	struct imap_thread_node *v; /* by number of the forest */
 	size_t cap;
-	struct imap_thread_table ids, subjects;
-	uint64_t seed[3]; /* random, of the places in them */
+	struct imap_node_table ids, subjects;
 	struct imap_sorter sorter;
 	uint32_t *messages; /* nodes of messages as they came, then roots */
 	size_t n, cap_messages, n_roots;

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "protocols/imap/forest.h"
 #include "protocols/imap/keys.h"
+#include "protocols/imap/node_table.h"
 #include "protocols/imap/shared.h"
 #include "protocols/imap/thread.h"
 #include "tests/support/dice.h"
@@ -375,7 +376,7 @@ test_deep(void **state)
 
 /* The most places of a table that are taken one after the other. */
 static size_t
-longest_run(const struct imap_thread_table *h)
+longest_run(const struct imap_node_table *h)
 {
 	size_t longest = 0, run = 0;
 
@@ -417,6 +418,118 @@ test_crafted_ids(void **state)
 	assert_false(imap_shared_busy());
 }
 
+/* --- the table of nodes --------------------------------------------------- */
+
+enum { NODES = 300000 };
+
+static uint64_t
+key_of_node(const void *arg, uint32_t node)
+{
+	return ((const uint64_t *)arg)[node];
+}
+
+static void
+add_node(struct imap_node_table *h, const uint64_t *keys, uint32_t node)
+{
+	uint32_t *place = imap_node_table_place(h, keys[node]);
+
+	assert_non_null(place);
+	assert_int_equal(*place, 0);
+	*place = node;
+	imap_node_table_added(h);
+}
+
+static void
+expect_node(struct imap_node_table *h, const uint64_t *keys, uint32_t node)
+{
+	uint32_t *place = imap_node_table_place(h, keys[node]);
+
+	assert_non_null(place);
+	assert_int_equal(*place, node);
+}
+
+/* No call goes through all of it, and what is where stays known meanwhile. */
+static void
+table_grows_in_pieces(void **state)
+{
+	uint64_t *keys = mem_zalloc(NODES, sizeof(*keys));
+	struct imap_node_table h;
+	unsigned growths = 0;
+
+	(void)state;
+	imap_node_table_init(&h, key_of_node, keys);
+	for (uint32_t i = 1; i < NODES; i++) {
+		size_t had = h.moved, size = h.size;
+
+		keys[i] = (uint64_t)i << 32; /* alike where they end */
+		add_node(&h, keys, i);
+		expect_node(&h, keys, 1 + dice(i));
+		if (h.size != size) {
+			growths++;
+			had = 0;
+		}
+		assert_true(h.moved <= had + 16);
+		assert_true(h.used * 2 <= h.size);
+	}
+	assert_int_equal(growths, 12); /* 512 to 1024 * 1024 */
+	for (uint32_t i = 1; i < NODES; i++)
+		expect_node(&h, keys, i);
+	assert_null(h.old);
+	assert_int_equal(h.used, NODES - 1);
+	imap_node_table_fini(&h);
+	assert_int_equal(imap_shared_in_use(), 0);
+	free(keys);
+}
+
+/* What the caller puts into a taken place is what moves. */
+static void
+table_takes_another_node(void **state)
+{
+	uint64_t *keys = mem_zalloc(NODES, sizeof(*keys));
+	struct imap_node_table h;
+	uint32_t n = 1;
+
+	(void)state;
+	imap_node_table_init(&h, key_of_node, keys);
+	while (n < 1000 || h.old == NULL || h.moved > 64) {
+		keys[n] = 1 + n;
+		add_node(&h, keys, n);
+		n++;
+	}
+	for (uint32_t i = 1; i < n; i++) {
+		uint32_t *place = imap_node_table_place(&h, keys[i]);
+
+		assert_non_null(place);
+		keys[n + i] = keys[i];
+		*place = n + i;
+	}
+	for (uint32_t i = 1; i < n; i++)
+		expect_node(&h, keys, n + i);
+	assert_null(h.old);
+	imap_node_table_fini(&h);
+	free(keys);
+}
+
+static void
+table_that_is_expected_never_grows(void **state)
+{
+	uint64_t *keys = mem_zalloc(NODES, sizeof(*keys));
+	struct imap_node_table h;
+	size_t size;
+
+	(void)state;
+	imap_node_table_init(&h, key_of_node, keys);
+	assert_true(imap_node_table_expect(&h, NODES));
+	size = h.size;
+	for (uint32_t i = 1; i < NODES; i++) {
+		keys[i] = i;
+		add_node(&h, keys, i);
+	}
+	assert_int_equal(h.size, size);
+	imap_node_table_fini(&h);
+	free(keys);
+}
+
 int
 main(void)
 {
@@ -430,6 +543,9 @@ main(void)
 		cmocka_unit_test(test_random),
 		cmocka_unit_test(test_deep),
 		cmocka_unit_test(test_crafted_ids),
+		cmocka_unit_test(table_grows_in_pieces),
+		cmocka_unit_test(table_takes_another_node),
+		cmocka_unit_test(table_that_is_expected_never_grows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
