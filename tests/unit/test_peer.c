@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/err.h"
 #include "server/peer.h"
 
 struct seen {
@@ -196,6 +197,22 @@ send_fd(int sock)
 	assert_int_equal(msg_send(sock, &out), 0);
 }
 
+/*
+ * Whether a process at its limit gets no descriptor, of one that was sent
+ * before: valgrind has a limit of its own, which recvmsg() doesn't heed.
+ */
+static bool
+limit_counts(int sock)
+{
+	static uint8_t space[MSG_SIZE_MAX];
+	struct msg_in in;
+	int r = msg_recv(sock, ROLE_WORKER, ROLE_MASTER, space, &in);
+
+	if (r == 1)
+		(void)close(in.fd);
+	return r == ERR_LIMIT;
+}
+
 /* Who has no room for a descriptor loses that, but not who sent it. */
 static void
 descriptor_is_lost(void **state)
@@ -205,21 +222,33 @@ descriptor_is_lost(void **state)
 	struct rlimit was;
 	struct peer *master;
 	int pair[2], fd;
+	bool counts;
 
 	(void)state;
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
 	assert_int_equal(
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	send_fd(pair[0]);
 	master = peer_new(s.base, pair[1], ROLE_MASTER, ROLE_WORKER, &h, &s);
 	peer_on_lost(master, on_lost);
 	send_fd(pair[0]);
 	fd = dup(pair[0]);
 	(void)close(fd);
 	set_fd_limit((rlim_t)fd);
-	assert_int_equal(event_base_dispatch(s.base), 0);
-	assert_int_equal(s.messages, 1);
-	assert_int_equal(s.ends, 0);
+	counts = limit_counts(pair[1]);
+	if (counts) {
+		assert_int_equal(event_base_dispatch(s.base), 0);
+		assert_int_equal(s.messages, 1);
+		assert_int_equal(s.ends, 0);
+	}
 	set_fd_limit(was.rlim_cur);
+	if (!counts) {
+		print_message("no limit of descriptors is to be had here\n");
+		peer_free(&master);
+		(void)close(pair[0]);
+		event_base_free(s.base);
+		skip();
+	}
 	(void)close(pair[0]);
 	assert_int_equal(event_base_dispatch(s.base), 0);
 	assert_int_equal(s.ends, 1);
