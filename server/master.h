@@ -244,6 +244,8 @@ void master_outbox_died(struct child *c, int status);
 /* master_conns.c */
 struct conn_record *conn_find(struct master *m, uint64_t id);
 void conn_drop(struct master *m, struct conn_record *r);
+/* What CONNECTION and SESSION begin with: its id, service and two ends. */
+void conn_put(struct msg_out *out, const struct conn_record *r);
 void conns_drop_child(struct master *m, const struct child *c);
 void conns_set_limits(struct master *m);
 /* The two ends of a connection. */

@@ -230,6 +230,17 @@ count_in(struct master *m, struct conn_record *r, bool first)
 		r->vars = master_access_vars(m, r, rule);
 }
 
+void
+conn_put(struct msg_out *out, const struct conn_record *r)
+{
+	msg_put_u64(out, r->id);
+	msg_put_u32(out, r->service);
+	msg_put_str(out, r->client_addr);
+	msg_put_u32(out, r->client_port);
+	msg_put_str(out, r->local_addr);
+	msg_put_u32(out, r->local_port);
+}
+
 static void
 put_verdict(struct msg_out *out, const struct conn_record *r)
 {
@@ -274,12 +285,7 @@ master_conn_accepted(
 	else
 		count_in(m, r, true);
 	msg_begin(&out, MSG_CONNECTION, 0);
-	msg_put_u64(&out, r->id);
-	msg_put_u32(&out, r->service);
-	msg_put_str(&out, r->client_addr);
-	msg_put_u32(&out, r->client_port);
-	msg_put_str(&out, r->local_addr);
-	msg_put_u32(&out, r->local_port);
+	conn_put(&out, r);
 	put_verdict(&out, r);
 	out.fd = fd;
 	keep(m, r);

@@ -138,12 +138,7 @@ send_session(struct conn_record *r, const struct handover *h,
 	struct msg_out out;
 
 	msg_begin(&out, MSG_SESSION, 0);
-	msg_put_u64(&out, r->id);
-	msg_put_u32(&out, r->service);
-	msg_put_str(&out, r->client_addr);
-	msg_put_u32(&out, r->client_port);
-	msg_put_str(&out, r->local_addr);
-	msg_put_u32(&out, r->local_port);
+	conn_put(&out, r);
 	msg_put_str(&out, h->tls);
 	msg_put_str(&out, h->tag);
 	msg_put_bytes(&out, buf_slice(&h->unparsed));
