@@ -8,7 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/ascii.h"
 #include "base/base64.h"
 #include "base/buf.h"
 #include "base/clock.h"
@@ -16,11 +15,11 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "base/secret.h"
+#include "server/auth_line.h"
 
 enum {
 	LINE_MAX_IN = 16384,
 	OUT_MAX = 4 * 1024 * 1024,
-	LINE_MAX_OUT = 65536,
 	NAMES_MAX = 1024,
 	RETRY_MS = 200,
 	N_BUCKETS = 256,
@@ -193,36 +192,6 @@ flush(struct auth_client *c)
 
 /* --- lines of authdaemond ------------------------------------------------ */
 
-/* The value of the field "name=…", with its escapes undone in place. */
-static bool
-field(struct slice rest, struct slice name, struct slice *value)
-{
-	struct slice one;
-
-	while (slice_split(&rest, '\t', &one))
-		if (slice_starts(one, name)) {
-			*value = slice_skip(one, name.n);
-			return true;
-		}
-	return false;
-}
-
-static bool
-hex_bytes(struct slice hex, uint8_t *out, size_t n)
-{
-	if (hex.n != 2 * n)
-		return false;
-	for (size_t i = 0; i < n; i++) {
-		int hi = ascii_hex(hex.p[2 * i]),
-		    lo = ascii_hex(hex.p[2 * i + 1]);
-
-		if (hi < 0 || lo < 0)
-			return false;
-		out[i] = (uint8_t)(hi << 4 | lo);
-	}
-	return true;
-}
-
 static void
 take_ok(struct auth_request *r, struct slice fields)
 {
@@ -230,10 +199,10 @@ take_ok(struct auth_request *r, struct slice fields)
 	uint8_t ticket[AUTH_TICKET_SIZE];
 	struct slice hex;
 
-	if (!field(fields, SLICE("ticket="), &hex) ||
-	    !hex_bytes(hex, ticket, sizeof(ticket)))
+	if (!auth_line_field(fields, SLICE("ticket="), &hex) ||
+	    !auth_line_hex(hex, ticket, sizeof(ticket)))
 		result.verdict = AUTH_UNAVAILABLE;
-	(void)field(fields, SLICE("user="), &result.user);
+	(void)auth_line_field(fields, SLICE("user="), &result.user);
 	result.ticket = slice_of(ticket, sizeof(ticket));
 	finish(r, &result);
 	secret_wipe(ticket, sizeof(ticket));
@@ -245,7 +214,7 @@ take_fail(struct auth_request *r, struct slice fields)
 	struct auth_result result = { .verdict = AUTH_FAILED };
 	struct slice one, rest = fields;
 
-	(void)field(fields, SLICE("user="), &result.user);
+	(void)auth_line_field(fields, SLICE("user="), &result.user);
 	while (slice_split(&rest, '\t', &one))
 		if (slice_eq(one, SLICE("code=unusable")))
 			result.verdict = AUTH_UNUSABLE;
@@ -403,64 +372,6 @@ on_check(evutil_socket_t fd, short what, void *arg)
 
 /* --- requests ------------------------------------------------------------ */
 
-/* A field's value with the protocol's escapes. */
-static void
-put_value(struct buf *out, const char *s)
-{
-	for (; *s != '\0'; s++) {
-		static const char from[] = "\1\t\r\n", to[] = "1trn";
-		const char *at = strchr(from, *s);
-
-		if (at != NULL) {
-			buf_putc(out, 1);
-			buf_putc(out, (uint8_t)to[at - from]);
-		} else
-			buf_putc(out, (uint8_t)*s);
-	}
-}
-
-static void
-put_unless_empty(struct buf *out, const char *name, const char *value)
-{
-	if (*value == '\0')
-		return;
-	buf_putf(out, "\t%s=", name);
-	put_value(out, value);
-}
-
-static void
-put_binding(struct buf *out, const char *name, struct slice bytes)
-{
-	if (bytes.n == 0)
-		return;
-	buf_putf(out, "\t%s=", name);
-	base64_encode(bytes, out);
-}
-
-static void
-put_request(struct buf *out, uint32_t id, const struct auth_start *s)
-{
-	buf_init_secret(out, LINE_MAX_OUT);
-	buf_putf(
-	    out, "AUTH\t%u\t%s\tservice=%s\tlip=", id, s->mech, s->service);
-	put_value(out, s->local_addr);
-	buf_puts(out, "\trip=");
-	put_value(out, s->client_addr);
-	buf_putf(out, "\tlport=%u\trport=%u", s->local_port, s->client_port);
-	if (s->secured)
-		buf_puts(out, "\tsecured=tls");
-	put_unless_empty(out, "cert_username", s->cert_user);
-	put_unless_empty(out, "defdomain", s->defdomain);
-	put_unless_empty(out, "domainsep", s->domainsep);
-	put_binding(out, "tls-exporter", s->exporter);
-	put_binding(out, "tls-server-end-point", s->end_point);
-	if (s->has_response) {
-		buf_puts(out, "\tresp=");
-		base64_encode(s->response, out);
-	}
-	buf_putc(out, '\n');
-}
-
 struct auth_request *
 auth_begin(struct auth_client *c, const struct auth_start *s, auth_done *done,
     void *arg)
@@ -473,7 +384,7 @@ auth_begin(struct auth_client *c, const struct auth_start *s, auth_done *done,
 	r->arg = arg;
 	r->timeout_ms = s->timeout_ms != 0 ? s->timeout_ms : c->timeout_ms;
 	LIST_INSERT_HEAD(&c->bucket[r->id % N_BUCKETS], r, link);
-	put_request(&r->line, r->id, s);
+	auth_line_request(&r->line, r->id, s);
 	if (!buf_ok(&r->line)) {
 		r->lost = true;
 		event_active(c->on_check, EV_TIMEOUT, 1);

@@ -1,6 +1,7 @@
 # The sources of the login process, for posternd.
 postern_login_sources = \
 	server/auth_client.c server/auth_client.h \
+	server/auth_line.c server/auth_line.h \
 	server/certificates.c server/certificates.h \
 	server/login.c server/login.h server/login_impl.h \
 	server/login_auth.c server/login_conn.c server/login_io.c \
