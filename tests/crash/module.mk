@@ -14,7 +14,8 @@ TESTS_CRASH_LD = $(AM_LDFLAGS) -rdynamic
 
 check_PROGRAMS += tests/crash/test_kill
 TESTS += tests/crash/test_kill
-tests_crash_test_kill_SOURCES = tests/crash/test_kill.c $(TESTS_CRASH_SRC)
+tests_crash_test_kill_SOURCES = tests/crash/test_kill.c \
+	tests/crash/kill.c tests/crash/kill.h $(TESTS_CRASH_SRC)
 tests_crash_test_kill_LDFLAGS = $(TESTS_CRASH_LD)
 tests_crash_test_kill_LDADD = $(TESTS_CRASH_LIBS)
 
@@ -27,6 +28,7 @@ tests_crash_test_fault_LDADD = $(TESTS_CRASH_LIBS)
 check_PROGRAMS += tests/crash/test_courier
 TESTS += tests/crash/test_courier
 tests_crash_test_courier_SOURCES = tests/crash/test_courier.c \
+	tests/crash/kill.c tests/crash/kill.h \
 	tests/crash/power.c tests/crash/power.h $(TESTS_CRASH_SRC)
 tests_crash_test_courier_LDFLAGS = $(TESTS_CRASH_LD)
 tests_crash_test_courier_LDADD = $(TESTS_CRASH_LIBS)

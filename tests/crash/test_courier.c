@@ -7,19 +7,17 @@
  */
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "maildir/export.h"
 #include "tests/crash/child.h"
+#include "tests/crash/kill.h"
 #include "tests/crash/power.h"
-#include "tests/crash/script.h"
 
 #define KEYWORDS "courierimapkeywords"
 
@@ -246,28 +244,11 @@ static const struct script scripts[] = {
 
 /* --- what must hold ------------------------------------------------------- */
 
-/* True: it came to its end. */
-static bool
-live(const struct script *s, const struct calls_plan *plan)
+static void
+forget_tells(void)
 {
-	int status;
-	pid_t pid;
-
-	world_reset(&world, s);
 	memset(told, 0, sizeof(*told));
 	tells->n = 0;
-	(void)fflush(NULL);
-	pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		world_live(&world, s, plan);
-		_exit(0);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		return true;
-	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-	return false;
 }
 
 static const char *
@@ -335,27 +316,22 @@ check(struct fixture *f, const char *where)
 }
 
 static void
+check_killed(const struct script *s, bool ended, const char *where)
+{
+	(void)s;
+	(void)ended;
+	check(world.f, where);
+}
+
+static void
 killed_at_each_call(void **state)
 {
-	const struct script *s = *state;
-	/* to look at one failure */
-	const char *only = getenv("CRASH_AT");
-	struct calls_plan plan = { CALLS_KILL,
-		only != NULL ? (unsigned)atoi(only) : 1, 0 };
-	char where[64];
-	bool ended;
+	const struct kill_test t = { .world = &world,
+		.begin = forget_tells,
+		.check = check_killed,
+		.stride = 1 };
 
-	do {
-		ended = live(s, &plan);
-		(void)snprintf(where, sizeof(where), "%s, killed at %u (%s)",
-		    s->name, plan.at,
-		    ended ? "end"
-			  : call_name(
-				world.calls->kind[world.calls->n_calls - 1]));
-		check(world.f, where);
-		plan.at++;
-	} while (!ended && only == NULL);
-	assert_true(plan.at > 10 || only != NULL);
+	kill_at_each_call(&t, *state);
 }
 
 /* --- power loss ----------------------------------------------------------- */
@@ -419,8 +395,7 @@ power_goes(void **state)
 
 	world_reset(&world, s);
 	world.f->fsync_always = true;
-	memset(told, 0, sizeof(*told));
-	tells->n = 0;
+	forget_tells();
 	remove_tree(kept);
 	assert_int_equal(mkdir(kept, 0700), 0);
 	assert_true(child_run(live_recorded, s));
