@@ -9,7 +9,12 @@
 
 #define KEYWORD_DIR "courierimapkeywords"
 
-enum { WRITE_SLICE = 2000, BYTES_MAX = 64 * 1024 * 1024, FILE_MODE = 0600 };
+enum {
+	WRITE_SLICE = 2000, /* lines in a piece, or: */
+	ASKED_COST = 20,    /* files whose size the disk is asked */
+	BYTES_MAX = 64 * 1024 * 1024,
+	FILE_MODE = 0600,
+};
 
 static const char *const names[EXPORT_N_FILES] = {
 	[EXPORT_UIDS] = "courierimapuiddb",
@@ -149,7 +154,8 @@ is_line(struct slice s)
 	return s.n != 0 && !slice_has(s, '\n') && !slice_has(s, '\r');
 }
 
-static void
+/* Each returns what it took, in lines. */
+static int
 put_uid(
     struct export_files *f, struct buf *out, const struct chunk *c, uint32_t i)
 {
@@ -157,13 +163,14 @@ put_uid(
 
 	(void)f;
 	if (!is_line(base))
-		return;
+		return 1;
 	buf_putf(out, "%u ", c->m[i].uid);
 	buf_put(out, base);
 	buf_putc(out, '\n');
+	return 1;
 }
 
-static void
+static int
 put_keywords(
     struct export_files *f, struct buf *out, const struct chunk *c, uint32_t i)
 {
@@ -172,17 +179,36 @@ put_keywords(
 	const uint16_t *v = mailbox_keyword_set(f->m, c->m[i].keywords, &n);
 
 	if (n == 0 || !is_line(base))
-		return;
+		return 1;
 	buf_put(out, base);
 	for (size_t k = 0; k < n; k++)
 		if (v[k] < f->n_keywords && f->numbers[v[k]] != 0)
 			buf_putf(out, "%c%u", k == 0 ? ':' : ' ',
 			    f->numbers[v[k]] - 1u);
 	buf_putc(out, '\n');
+	return 1;
+}
+
+/* As quota_size(); *cost: what it took. */
+static uint64_t
+size_of(struct export_files *f, const struct chunk *c, uint32_t i, int *cost)
+{
+	struct message_info info;
+	uint64_t size;
+
+	if (file_name_size(chunk_base(c, i), &size))
+		return size;
+	if (mailbox_message_info(f->m, c->m[i].uid, &info) != 0) {
+		*cost = ASKED_COST;
+		return 0;
+	}
+	if (info.asked)
+		*cost = ASKED_COST;
+	return info.file_size;
 }
 
 /* Courier takes what stands here for granted, sizes too. */
-static void
+static int
 put_size(
     struct export_files *f, struct buf *out, const struct chunk *c, uint32_t i)
 {
@@ -190,15 +216,16 @@ put_size(
 	const struct fixed *fixed = chunk_fixed(c, i);
 	uint64_t size = fixed->wire_size;
 	struct buf name;
+	int cost = 1;
 
 	/* a text of Dovecot's can't be said in this file */
 	if (id == NULL || (id->n == 0 && id->text_n != 0) ||
 	    !is_line(chunk_base(c, i)))
-		return;
+		return cost;
 	if (id->size != SIZE_UNKNOWN)
 		size = id->size;
 	if (size == SIZE_UNKNOWN)
-		size = quota_size(f->m, c, i);
+		size = size_of(f, c, i, &cost);
 	buf_init(&name, 1024);
 	buf_puts(out, message_name(&name, c, i));
 	/* Courier moves it to cur/ when it opens the mailbox. */
@@ -209,6 +236,7 @@ put_size(
 	    id->utf8 == UTF8_UNKNOWN ? fixed->header == HEADER_8BIT
 				     : id->utf8 == UTF8_YES);
 	buf_fini(&name);
+	return cost;
 }
 
 static void
@@ -259,21 +287,21 @@ make_file(struct export_files *f, struct err *e)
 static void
 put_lines(struct export_files *f, struct buf *out)
 {
-	static void (*const put[EXPORT_N_FILES])(struct export_files *,
+	static int (*const put[EXPORT_N_FILES])(struct export_files *,
 	    struct buf *, const struct chunk *, uint32_t) = {
 		[EXPORT_UIDS] = put_uid,
 		[EXPORT_KEYWORDS] = put_keywords,
 		[EXPORT_SIZELIST] = put_size,
 	};
 
-	for (int n = 0; n < WRITE_SLICE && f->seq <= f->v->count; n++) {
+	for (int cost = 0; cost < WRITE_SLICE && f->seq <= f->v->count;) {
 		uint32_t i,
 		    seq = f->which == EXPORT_SIZELIST
 		    ? f->list.v[f->seq - 1].seq
 		    : f->seq;
 		const struct chunk *c = view_at(f->v, seq, &i);
 
-		put[f->which](f, out, c, i);
+		cost += put[f->which](f, out, c, i);
 		f->seq++;
 	}
 }

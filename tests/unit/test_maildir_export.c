@@ -225,6 +225,60 @@ exports_nothing_unchanged(void **state)
 	mailbox_close(&m);
 }
 
+static unsigned
+count_pieces(struct fixture *f)
+{
+	struct export *x = export_new(f->account, true);
+	unsigned n = 0;
+	enum step step;
+
+	do {
+		step = export_step(x, (struct waker){ 0 }, 1, f->wall_ms);
+		n += step == STEP_YIELD;
+	} while (step != STEP_DONE);
+	assert_int_equal(export_result(x, NULL), 0);
+	export_free(&x);
+	return n;
+}
+
+static void
+forget_sizes(struct mailbox *m)
+{
+	for (uint32_t seq = 1; seq <= view_count(m->head); seq++) {
+		uint32_t i;
+		const struct chunk *c = view_at(m->head, seq, &i);
+
+		chunk_fixed(c, i)->file_size = SIZE_UNKNOWN;
+		chunk_fixed(c, i)->wire_size = SIZE_UNKNOWN;
+	}
+}
+
+/* Sizes that the disk has to be asked are asked for some at a time. */
+static void
+asks_for_few_sizes_at_a_time(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct pop3_entry *v;
+	char name[32];
+	size_t n_entries;
+	unsigned n;
+
+	for (int i = 1; i <= 1000; i++) {
+		(void)snprintf(name, sizeof(name), "%d.M1:2,", i);
+		put_cur(f, name, "x\n");
+	}
+	refresh(f, m);
+	assert_int_equal(run_pop3(m, &v, &n_entries), 0);
+	free(v);
+	forget_sizes(m);
+	n = count_pieces(f);
+	/* now they are known */
+	assert_true(n > count_pieces(f) + 5);
+	assert_true(n < count_pieces(f) + 50);
+	mailbox_close(&m);
+}
+
 #define CASE(name)                                                             \
  cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
@@ -237,6 +291,7 @@ main(void)
 		CASE(updates_count_once),
 		CASE(exports_in_the_background),
 		CASE(exports_nothing_unchanged),
+		CASE(asks_for_few_sizes_at_a_time),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -393,6 +394,74 @@ exports_without_exchange(void **state)
 	assert_int_equal(count_files(fixture_path(f, "tmp")), 0);
 }
 
+/* So many steps of it, some ms apart; whether it is done. */
+static bool
+export_steps(struct fixture *f, struct export *x, unsigned n)
+{
+	static int64_t now_ms = 1;
+
+	while (n-- > 0)
+		if (export_step(x, (struct waker){ 0 }, now_ms++, f->wall_ms) ==
+		    STEP_DONE)
+			return true;
+	return false;
+}
+
+/* Another process changes the keywords, and exports them. */
+static void
+change_and_export(struct fixture *f)
+{
+	struct export *x;
+
+	change_keyword(f, FLAGS_REMOVE, "old");
+	change_keyword(f, FLAGS_ADD, "new");
+	x = export_new(f->account, false);
+	(void)export_steps(f, x, UINT_MAX);
+	export_free(&x);
+}
+
+/* Two processes export a mailbox at the same time: wherever the other comes in
+ * between, in the end the files are what the mailbox is. */
+static void
+two_export_at_once(void **state)
+{
+	struct fixture *f = *state;
+	unsigned at = 0;
+	bool done;
+
+	put_one(f);
+	do {
+		struct export *x;
+
+		change_keyword(f, FLAGS_REMOVE, "new");
+		change_keyword(f, FLAGS_ADD, "old");
+		x = export_new(f->account, false);
+		done = export_steps(f, x, at);
+		fixture_elsewhere(f, change_and_export);
+		(void)export_steps(f, x, UINT_MAX);
+		export_free(&x);
+		/* what one of them left out is still due */
+		x = export_new(f->account, false);
+		(void)export_steps(f, x, UINT_MAX);
+		assert_int_equal(export_result(x, NULL), 0);
+		export_free(&x);
+		assert_file(f, "courierimapkeywords/:list", "new\n\n1.M1:0\n");
+		run_export(f, false, 0);
+		at++;
+	} while (!done);
+	assert_true(at > 10);
+}
+
+static void
+two_export_without_the_lock(void **state)
+{
+	struct fixture *f = *state;
+
+	f->no_courier_lock = true;
+	fixture_reopen(f);
+	two_export_at_once(state);
+}
+
 #define CASE(name)                                                             \
  cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
@@ -408,6 +477,8 @@ main(void)
 		CASE(export_waits_for_the_database),
 		CASE(export_is_cut_short_twice),
 		CASE(exports_without_exchange),
+		CASE(two_export_at_once),
+		CASE(two_export_without_the_lock),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);
