@@ -55,7 +55,7 @@ worker_SOURCES = \
 	server/worker_send.c \
 	server/worker_home.c server/worker_home.h \
 	server/worker_options.c \
-	server/worker_refuse.c server/worker_refuse.h \
+	server/worker_refuse.c server/worker_refuse.h server/worker_session.c \
 	server/worker_stream.c \
 	server/zip.c server/zip.h
 worker_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS) $(SECCOMP_CFLAGS)
@@ -151,6 +151,12 @@ tests_unit_test_worker_stream_SOURCES = tests/unit/test_worker_stream.c \
 tests_unit_test_worker_stream_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
 tests_unit_test_worker_stream_LDADD = libconf.a libipc.a libbase.a \
 	$(EVENT_LIBS) $(ZLIB_LIBS) -lcmocka
+
+check_PROGRAMS += tests/unit/test_worker_home
+TESTS += tests/unit/test_worker_home
+tests_unit_test_worker_home_SOURCES = tests/unit/test_worker_home.c \
+	server/worker_home.c server/worker_home.h
+tests_unit_test_worker_home_LDADD = libbase.a -lcmocka
 
 check_PROGRAMS += tests/unit/test_outbox
 TESTS += tests/unit/test_outbox

@@ -22,8 +22,6 @@
 #include "server/child.h"
 #include "server/sandbox.h"
 #include "server/service_log.h"
-#include "server/worker_home.h"
-#include "server/worker_refuse.h"
 #include "server/zip.h"
 
 #ifdef WITH_TRASHQUOTA
@@ -43,121 +41,6 @@ struct start {
 	uid_t uid;
 	gid_t gid;
 };
-
-/* --- sessions ------------------------------------------------------------ */
-
-struct session_message {
-	uint64_t id;
-	enum service service;
-	struct session_peer peer;
-	const char *tag, *command, *home, *path, *quota, *options;
-	const char *vars, *skeleton;
-	struct slice unparsed;
-};
-
-static bool
-session_message_get(struct msg_in *in, struct session_message *m)
-{
-	m->id = msg_get_u64(in);
-	m->service = (enum service)msg_get_u32(in);
-	m->peer.client_addr = msg_get_str(in);
-	m->peer.client_port = msg_get_u32(in);
-	m->peer.local_addr = msg_get_str(in);
-	m->peer.local_port = msg_get_u32(in);
-	m->peer.tls = msg_get_str(in);
-	m->tag = msg_get_str(in);
-	m->unparsed = msg_get_bytes(in);
-	m->command = msg_get_str(in);
-	m->peer.utf8 = msg_get_u32(in) != 0;
-	m->peer.user = msg_get_str(in);
-	m->home = msg_get_str(in);
-	m->path = msg_get_str(in);
-	m->quota = msg_get_str(in);
-	m->peer.options = m->options = msg_get_str(in);
-	m->peer.rcvd = msg_get_u64(in);
-	m->peer.sent = msg_get_u64(in);
-	m->vars = msg_get_str(in);
-	m->skeleton = msg_get_str(in);
-	m->peer.id = m->id;
-	m->peer.client_addr = service_log_addr(m->peer.client_addr);
-	if (m->service < N_SERVICES)
-		m->peer.ident = service_ident(m->service);
-	return msg_get_end(in) && m->service < N_SERVICES;
-}
-
-/* A Maildir to which several paths lead has one account here. */
-static struct account *
-account_of(struct worker *w, const struct session_message *m)
-{
-	char *path = fsx_real_path(m->path);
-	struct account *a = account_get(w->store, path, m->quota);
-
-	free(path);
-	return a;
-}
-
-/* What Courier would run, and the master only with LOGINEXEC. */
-static void
-note_loginexec(const struct worker *w, const char *path)
-{
-	char *name = mem_printf("%s/loginexec", path), safe[300];
-
-	if (!conf_bool(w->conf, CONF_POSTERN_LOGINEXEC) &&
-	    access(name, X_OK) == 0)
-		log_info("%s is not run: LOGINEXEC is off",
-		    log_safe(slice_str(name), safe, sizeof(safe)));
-	free(name);
-}
-
-static void
-begin_session(struct worker *w, struct msg_in *in)
-{
-	struct session_message m = { 0 };
-	struct refusal no;
-	struct account *a;
-	struct session *s;
-	struct stream *st;
-
-	if (!session_message_get(in, &m)) {
-		log_error("worker: bad SESSION message");
-		return;
-	}
-	if (*m.skeleton != '\0')
-		home_furnish(m.home, m.skeleton);
-	a = account_of(w, &m);
-	no = account_refusal(
-	    m.home, m.path, protocol_checks_owner(w, m.service, m.vars));
-	note_loginexec(w, m.path);
-	if (no.why != NULL) {
-		s = refusal_session_new(m.service, &m.peer, m.tag, a, &no);
-	} else {
-		s = protocol_session_new(
-		    w, m.service, m.vars, &m.peer, m.tag, m.command, a);
-		buf_put(&s->in, m.unparsed);
-	}
-	st = stream_new(w, m.id, m.service, in->fd, s, account_path(a));
-	/* the master counts crashes by what it calls the account */
-	if (strcmp(account_path(a), m.path) != 0)
-		stream_call_account(st, m.path);
-	in->fd = -1;
-	stream_begin(st);
-}
-
-static void
-end_session(struct worker *w, struct msg_in *in)
-{
-	uint64_t id = msg_get_u64(in);
-	uint32_t why = msg_get_u32(in);
-	struct stream *st;
-
-	if (!msg_get_end(in) || why > SESSION_ERROR)
-		return;
-	TAILQ_FOREACH(st, &w->streams, link)
-		if (st->id == id) {
-			stream_end(st, (enum session_end)why);
-			return;
-		}
-}
 
 /* What would have waited for quiet, then the end; half of the time that the
  * master leaves is for it. */
@@ -411,9 +294,9 @@ on_master_message(struct peer *p, struct msg_in *in, void *arg)
 	else if (in->type == MSG_START)
 		start(w);
 	else if (in->type == MSG_SESSION && w->store != NULL)
-		begin_session(w, in);
+		session_arrives(w, in);
 	else if (in->type == MSG_SESSION_END)
-		end_session(w, in);
+		session_ends(w, in);
 	else if (in->type == MSG_SENT)
 		stream_sent(w, in);
 	else if (in->type == MSG_SHUTDOWN)
@@ -469,6 +352,7 @@ worker_new(void)
 	TAILQ_INIT(&w->streams);
 	TAILQ_INIT(&w->zips);
 	TAILQ_INIT(&w->runnable);
+	TAILQ_INIT(&w->arrivals);
 	w->page = page != MAP_FAILED ? page : NULL;
 	(void)close(CHILD_PAGE_FD);
 	w->idle_since_ms = clock_now();
@@ -483,6 +367,7 @@ worker_new(void)
 	(void)signal(SIGINT, SIG_IGN);
 	(void)signal(SIGHUP, SIG_IGN);
 	w->on_runnable = event_new(w->base, -1, 0, on_streams_runnable, w);
+	w->on_arrival = event_new(w->base, -1, 0, on_session_arrival, w);
 	w->on_sigterm = evsignal_new(w->base, SIGTERM, on_sigterm, w);
 	(void)event_add(w->on_sigterm, NULL);
 	return w;
@@ -505,7 +390,9 @@ worker_free(struct worker *w)
 		event_free(w->on_tick);
 	if (w->on_finish != NULL)
 		event_free(w->on_finish);
+	sessions_forget(w);
 	event_free(w->on_runnable);
+	event_free(w->on_arrival);
 	event_free(w->on_sigterm);
 	peer_flush(w->master, 1000);
 	child_log_to(NULL);

@@ -22,6 +22,7 @@
 #include "server/syncpool.h"
 
 struct worker;
+struct arrival;
 
 /* One session's stream and the session itself (worker_stream.c). */
 struct stream {
@@ -55,8 +56,9 @@ struct worker {
 	struct syncpool *syncpool;
 	TAILQ_HEAD(, zip) zips;
 	TAILQ_HEAD(, stream) streams, runnable;
+	TAILQ_HEAD(, arrival) arrivals; /* that wait for a home */
 	unsigned n_streams, n_runnable;
-	struct event *on_runnable;
+	struct event *on_runnable, *on_arrival;
 	char *page; /* shared with the master: the account at work */
 	struct event *on_watch, *on_tick, *on_sigterm;
 	struct protocol_options *options; /* made from conf */
@@ -92,6 +94,15 @@ void on_streams_runnable(evutil_socket_t fd, short what, void *arg);
 /* The same for those whom the sync threads woke, in the turn that tells of it:
  * it has just looked at the sockets. */
 void streams_synced(void *arg);
+
+/* --- worker_session.c ---------------------------------------------------- */
+
+/* SESSION and SESSION_END of the master. */
+void session_arrives(struct worker *w, struct msg_in *in);
+void session_ends(struct worker *w, struct msg_in *in);
+/* The event of w->on_arrival: go on with the first that waits for a home. */
+void on_session_arrival(evutil_socket_t fd, short what, void *arg);
+void sessions_forget(struct worker *w);
 
 /* --- worker_options.c ---------------------------------------------------- */
 

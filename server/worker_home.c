@@ -19,7 +19,10 @@ enum {
 	FILES_MAX = 1000,
 	BYTES_MAX = 4 << 20,
 	DEPTH_MAX = 8,
-	PIECE = 16384,
+	BUFFER = 16384,
+	/* of a step */
+	STEP_FILES = 8,
+	STEP_BYTES = 256 * 1024,
 };
 
 /* Directories under way, deepest last. */
@@ -28,9 +31,13 @@ struct level {
 	int to;
 };
 
-struct copy {
+struct home_copy {
+	char *home, *skeleton;
+	bool begun, failed;
+	int error; /* errno */
 	struct level level[DEPTH_MAX];
 	unsigned depth;
+	int from, to; /* the file under way, or -1 */
 	unsigned files;
 	size_t bytes;
 	bool left_out;
@@ -38,30 +45,42 @@ struct copy {
 };
 
 static bool
-copy_bytes(struct copy *c, int from, int to)
+close_file(struct home_copy *c)
 {
-	uint8_t piece[PIECE];
-	ssize_t n;
+	bool good;
 
-	while ((n = TEMP_FAILURE_RETRY(read(from, piece, sizeof(piece)))) > 0) {
-		c->bytes += (size_t)n;
-		if (c->bytes > BYTES_MAX) {
-			errno = EFBIG;
-			return false;
-		}
-		for (ssize_t done = 0, w; done < n; done += w) {
-			w = TEMP_FAILURE_RETRY(
-			    write(to, piece + done, (size_t)(n - done)));
-			if (w < 0)
-				return false;
-		}
+	(void)close(c->from);
+	good = close(c->to) == 0;
+	c->from = c->to = -1;
+	return good;
+}
+
+/* Some of the file under way. */
+static bool
+copy_bytes(struct home_copy *c)
+{
+	uint8_t piece[BUFFER];
+	ssize_t n = TEMP_FAILURE_RETRY(read(c->from, piece, sizeof(piece)));
+
+	if (n <= 0)
+		return n == 0 && close_file(c);
+	c->bytes += (size_t)n;
+	if (c->bytes > BYTES_MAX) {
+		errno = EFBIG;
+		return false;
 	}
-	return n == 0;
+	for (ssize_t done = 0, w; done < n; done += w) {
+		w = TEMP_FAILURE_RETRY(
+		    write(c->to, piece + done, (size_t)(n - done)));
+		if (w < 0)
+			return false;
+	}
+	return true;
 }
 
 /* What is there already is somebody's, and stays. */
 static bool
-copy_file(struct copy *c, int from_dir, const char *name, int to_dir)
+begin_file(struct home_copy *c, int from_dir, const char *name, int to_dir)
 {
 	int from = openat(from_dir, name,
 	    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
@@ -75,9 +94,12 @@ copy_file(struct copy *c, int from_dir, const char *name, int to_dir)
 		to = openat(to_dir, name,
 		    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
 		    st.st_mode & 0777);
-		good = to < 0 ? errno == EEXIST : copy_bytes(c, from, to);
-		if (to >= 0 && close(to) < 0)
-			good = false;
+		if (to >= 0) {
+			c->from = from;
+			c->to = to;
+			return true;
+		}
+		good = errno == EEXIST;
 	}
 	(void)close(from);
 	return good;
@@ -85,7 +107,8 @@ copy_file(struct copy *c, int from_dir, const char *name, int to_dir)
 
 /* Go down into name of both, which from is open at; takes it. */
 static bool
-descend(struct copy *c, int from, int to_dir, const char *name, mode_t mode)
+descend(
+    struct home_copy *c, int from, int to_dir, const char *name, mode_t mode)
 {
 	struct level *l = &c->level[c->depth];
 
@@ -113,7 +136,7 @@ descend(struct copy *c, int from, int to_dir, const char *name, mode_t mode)
 }
 
 static void
-ascend(struct copy *c)
+ascend(struct home_copy *c)
 {
 	struct level *l = &c->level[--c->depth];
 
@@ -122,7 +145,7 @@ ascend(struct copy *c)
 }
 
 static bool
-copy_entry(struct copy *c, const char *name)
+copy_entry(struct home_copy *c, const char *name)
 {
 	const struct level *l = &c->level[c->depth - 1];
 	int from_dir = dirfd(l->from), from;
@@ -136,7 +159,7 @@ copy_entry(struct copy *c, const char *name)
 	if (fstatat(from_dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return false;
 	if (S_ISREG(st.st_mode))
-		return copy_file(c, from_dir, name, l->to);
+		return begin_file(c, from_dir, name, l->to);
 	if (!S_ISDIR(st.st_mode)) {
 		c->left_out = true;
 		return true;
@@ -146,26 +169,22 @@ copy_entry(struct copy *c, const char *name)
 	return from >= 0 && descend(c, from, l->to, name, st.st_mode);
 }
 
+/* The next entry; c->depth 0: that was all. */
 static bool
-copy_tree(struct copy *c, const char *home, const char *skeleton)
+next_entry(struct home_copy *c)
 {
-	int from = open(skeleton, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool good = from >= 0 && descend(c, from, AT_FDCWD, home, 0700);
+	const struct dirent *d;
 
-	while (good && c->depth != 0) {
-		const struct dirent *d;
-
-		errno = 0;
-		d = readdir(c->level[c->depth - 1].from);
-		if (d == NULL) {
-			good = errno == 0;
-			ascend(c);
-		} else if (strcmp(d->d_name, ".") != 0 &&
-		    strcmp(d->d_name, "..") != 0) {
-			good = copy_entry(c, d->d_name);
-		}
+	errno = 0;
+	d = readdir(c->level[c->depth - 1].from);
+	if (d == NULL) {
+		if (errno != 0)
+			return false;
+		ascend(c);
+		return true;
 	}
-	return good;
+	return strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0 ||
+	    copy_entry(c, d->d_name);
 }
 
 /* Each directory on the way that is missing, with the user's rights. */
@@ -184,27 +203,80 @@ make_parents(const char *home)
 	free(path);
 }
 
-void
-home_furnish(const char *home, const char *skeleton)
+static bool
+begin(struct home_copy *c)
 {
-	struct copy c = { .depth = 0 };
-	char safe[300], from[300];
-	mode_t before;
+	int from;
 
-	(void)log_safe(slice_str(home), safe, sizeof(safe));
-	(void)log_safe(slice_str(skeleton), from, sizeof(from));
-	make_parents(home);
-	before = umask(0); /* the skeleton's modes, but for the home: 0700 */
-	if (!copy_tree(&c, home, skeleton))
+	c->begun = true;
+	make_parents(c->home);
+	from = open(c->skeleton, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return from >= 0 && descend(c, from, AT_FDCWD, c->home, 0700);
+}
+
+struct home_copy *
+home_copy_new(const char *home, const char *skeleton)
+{
+	struct home_copy *c = MEM_NEW(struct home_copy);
+
+	c->home = mem_strdup(home);
+	c->skeleton = mem_strdup(skeleton);
+	c->from = c->to = -1;
+	return c;
+}
+
+static void
+tell(const struct home_copy *c)
+{
+	char safe[300], from[300];
+
+	(void)log_safe(slice_str(c->home), safe, sizeof(safe));
+	(void)log_safe(slice_str(c->skeleton), from, sizeof(from));
+	if (c->failed)
 		log_error("home directory %s from AUTH_MKHOMEDIR_SKEL %s: "
 			  "%s%s%s",
-		    safe, from, c.at, c.at[0] != '\0' ? ": " : "",
-		    strerrordesc_np(errno));
+		    safe, from, c->at, c->at[0] != '\0' ? ": " : "",
+		    strerrordesc_np(c->error));
 	else
 		log_info("home directory %s made from %s, files=%u%s", safe,
-		    from, c.files,
-		    c.left_out ? ", links and special files left out" : "");
-	while (c.depth != 0)
-		ascend(&c);
+		    from, c->files,
+		    c->left_out ? ", links and special files left out" : "");
+}
+
+bool
+home_copy_step(struct home_copy *c)
+{
+	unsigned files = c->files;
+	size_t bytes = c->bytes;
+	/* the skeleton's modes, but for the home: 0700 */
+	mode_t before = umask(0);
+	bool good = c->begun || begin(c);
+
+	while (good && (c->depth != 0 || c->from >= 0) &&
+	    c->files - files < STEP_FILES && c->bytes - bytes < STEP_BYTES)
+		good = c->from >= 0 ? copy_bytes(c) : next_entry(c);
+	c->error = errno;
+	c->failed = !good;
 	(void)umask(before);
+	if (good && (c->depth != 0 || c->from >= 0))
+		return true;
+	tell(c);
+	return false;
+}
+
+void
+home_copy_free(struct home_copy **pc)
+{
+	struct home_copy *c = *pc;
+
+	*pc = NULL;
+	if (c == NULL)
+		return;
+	if (c->from >= 0)
+		(void)close_file(c);
+	while (c->depth != 0)
+		ascend(c);
+	free(c->home);
+	free(c->skeleton);
+	free(c);
 }
