@@ -158,6 +158,7 @@ expect_texts(struct fixture *f)
 	}
 	assert_int_equal(count_files(fixture_path(f, "tmp")), 0);
 	assert_int_equal(count_files(fixture_path(f, "cur")), 3);
+	mailbox_close(&m);
 }
 
 void
