@@ -134,15 +134,23 @@ bucket_of(const char *path)
 	return blob_sum(slice_str(path)) % ACCOUNT_BUCKETS;
 }
 
+static struct account *
+find_account(const struct store *s, const char *path)
+{
+	struct account *a = s->accounts[bucket_of(path)];
+
+	while (a != NULL && strcmp(a->path, path) != 0)
+		a = a->next;
+	return a;
+}
+
 struct account *
 account_get(struct store *s, const char *path, const char *quota)
 {
-	struct account **bucket = &s->accounts[bucket_of(path)], *a;
+	struct account *a, **bucket;
 
 	MAGIC_CHECK(s, STORE_MAGIC);
-	for (a = *bucket; a != NULL; a = a->next)
-		if (strcmp(a->path, path) == 0)
-			break;
+	a = find_account(s, path);
 	if (a == NULL) {
 		a = POOL_NEW(struct account);
 		a->magic = ACCOUNT_MAGIC;
@@ -150,6 +158,7 @@ account_get(struct store *s, const char *path, const char *quota)
 		a->path = pool_strdup(path);
 		a->quota = pool_strdup("");
 		a->root_fd = a->lock_fd = a->wal_fd = -1;
+		bucket = &s->accounts[bucket_of(path)];
 		a->next = *bucket;
 		*bucket = a;
 	}
@@ -161,6 +170,21 @@ account_get(struct store *s, const char *path, const char *quota)
 	a->refs++;
 	account_touch(a);
 	return a;
+}
+
+struct account *
+account_get_open(struct store *s, const char *path, const char *quota,
+    const struct stat *found)
+{
+	struct account *a;
+	struct stat st;
+
+	MAGIC_CHECK(s, STORE_MAGIC);
+	a = find_account(s, path);
+	if (a == NULL || a->root_fd < 0 || fstat(a->root_fd, &st) < 0 ||
+	    st.st_dev != found->st_dev || st.st_ino != found->st_ino)
+		return NULL;
+	return account_get(s, path, quota);
 }
 
 void

@@ -75,6 +75,7 @@ bool store_finish(struct store *s, int64_t now_ms, int64_t wall_ms);
 void store_hibernate(struct store *s);
 
 struct account;
+struct stat;
 
 /*
  * The account whose Maildir is at the absolute path; no disk is touched yet
@@ -83,6 +84,13 @@ struct account;
  */
 struct account *account_get(
     struct store *s, const char *path, const char *quota) MUST_USE;
+/*
+ * The same if the store has it under just that path, and its Maildir open,
+ * which is the directory that stat() found there: then no symbolic link that
+ * leads elsewhere has come into the path since.  Else NULL.
+ */
+struct account *account_get_open(struct store *s, const char *path,
+    const char *quota, const struct stat *found) MUST_USE;
 void account_release(struct account **a);
 /*
  * The account of somebody else, to be visited by a session on near: in the

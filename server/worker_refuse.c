@@ -44,10 +44,12 @@ can_be_made(const char *path)
 }
 
 struct refusal
-account_refusal(const char *home, const char *path, bool owner)
+account_refusal(
+    const char *home, const char *path, bool owner, struct stat *found)
 {
 	struct stat st;
 
+	*found = (struct stat){ 0 };
 	/* Courier's lock, which backup scripts set. */
 	if (*home != '\0' && stat(home, &st) == 0 && (st.st_mode & S_ISVTX))
 		return (struct refusal){
@@ -66,6 +68,7 @@ account_refusal(const char *home, const char *path, bool owner)
 			      "be made."
 			    : NULL,
 			false };
+	*found = st;
 	if (!S_ISDIR(st.st_mode))
 		return (
 		    struct refusal){ "The mailbox directory is none.", false };

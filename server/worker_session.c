@@ -54,13 +54,20 @@ session_message_get(struct msg_in *in, struct session_message *m)
 	return msg_get_end(in) && m->service < N_SERVICES;
 }
 
-/* A Maildir to which several paths lead has one account here. */
+/* A Maildir to which several paths lead has one account here; found is what
+ * stat() said of the path. */
 static struct account *
-account_of(struct worker *w, const struct session_message *m)
+account_of(
+    struct worker *w, const struct session_message *m, const struct stat *found)
 {
-	char *path = fsx_real_path(m->path);
-	struct account *a = account_get(w->store, path, m->quota);
+	struct account *a =
+	    account_get_open(w->store, m->path, m->quota, found);
+	char *path;
 
+	if (a != NULL)
+		return a;
+	path = fsx_real_path(m->path);
+	a = account_get(w->store, path, m->quota);
 	free(path);
 	return a;
 }
@@ -86,10 +93,11 @@ begin_session(
 	struct account *a;
 	struct session *s;
 	struct stream *st;
+	struct stat found;
 
-	a = account_of(w, m);
-	no = account_refusal(
-	    m->home, m->path, protocol_checks_owner(w, m->service, m->vars));
+	no = account_refusal(m->home, m->path,
+	    protocol_checks_owner(w, m->service, m->vars), &found);
+	a = account_of(w, m, &found);
 	note_loginexec(w, m->path);
 	if (no.why != NULL) {
 		s = refusal_session_new(m->service, &m->peer, m->tag, a, &no);

@@ -526,6 +526,47 @@ paths_lead_to_one_maildir(void **state)
 	free(dir);
 }
 
+static struct account *
+get_open(struct fixture *f)
+{
+	struct stat st;
+
+	assert_int_equal(stat(f->path, &st), 0);
+	return account_get_open(f->store, f->path, "", &st);
+}
+
+/* Its path isn't followed again, unless it leads elsewhere by now. */
+static void
+open_account_is_found(void **state)
+{
+	struct fixture *f = *state;
+	char *other = mem_printf("%s/other", f->root);
+	char *aside = mem_printf("%s/aside", f->root);
+	struct account *a;
+
+	/* nothing is open of it, perhaps not even there */
+	assert_int_equal(mkdir(f->path, 0700), 0);
+	assert_null(get_open(f));
+	assert_int_equal(account_open(f->account, NULL), 0);
+	a = get_open(f);
+	assert_ptr_equal(a, f->account);
+	account_release(&a);
+	assert_int_equal(mkdir(other, 0700), 0);
+	assert_int_equal(rename(f->path, aside), 0);
+	assert_int_equal(symlink(other, f->path), 0);
+	assert_null(get_open(f));
+	/* by a link to the same directory it is the same account */
+	assert_int_equal(unlink(f->path), 0);
+	assert_int_equal(symlink(aside, f->path), 0);
+	a = get_open(f);
+	assert_ptr_equal(a, f->account);
+	account_release(&a);
+	assert_int_equal(unlink(f->path), 0);
+	assert_int_equal(rename(aside, f->path), 0);
+	free(aside);
+	free(other);
+}
+
 int
 main(void)
 {
@@ -547,6 +588,7 @@ main(void)
 		CASE(busy_is_told_without_waiting),
 		CASE(another_of_the_name_is_opened),
 		CASE(paths_lead_to_one_maildir),
+		CASE(open_account_is_found),
 	};
 
 	quiet_log();
