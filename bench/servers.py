@@ -500,6 +500,7 @@ class Postern(Server):
     """This source folder, built as a package would be."""
 
     name = "Postern"
+    settings = ""       # more lines of the file postern
 
     def prepare(self):
         build = self.work / "build"
@@ -544,6 +545,7 @@ LOGIN_CHROOT={self.run}/run/empty
 LOGIN_USER=nobody
 AUTH_USER=daemon
 {os.environ.get("BENCH_POSTERN", "")}
+{self.settings}
 """,
             "authdaemonrc": f"""\
 authmodulelist="authsqlite"

@@ -3,6 +3,14 @@
  * database and syncing both takes 30 ms and more, in which no session of the
  * worker would get an answer.
  *
+ * One is made of a log that has grown, and one when an account is closed whose
+ * log is cold: nobody wrote to it since the account was opened.  Each opening
+ * reads and sums all of a log, so that a client who only looks for new mail
+ * would pay for it again and again.  A short one isn't worth the two syncs;
+ * who wrote now may write again, and waits less for a log that has its size.
+ * Should many accounts get cold at once, those that wait for their turn stay
+ * open some seconds more.
+ *
  * The thread has a connection of its own, and a copy of the descriptor that
  * holds the account's lock, so that nobody sets the database aside meanwhile.
  * It touches nothing else.
@@ -15,11 +23,20 @@
 #include "base/mem.h"
 #include "maildir/internal.h"
 
+enum {
+	COLD_PAGES = 24, /* from then on it is worth it */
+	COLD_MAX = 8,	 /* at a time */
+	COLD_TICKS = 60, /* then an account doesn't wait for it any more */
+};
+
 struct checkpoint {
 	struct sync_job job;
 	struct account *owner; /* NULL: its database has been closed */
+	struct store *store;   /* of a cold one; NULL: it is gone */
+	struct checkpoint *next, **prev; /* of the store's */
 	char *path;
 	int lock_fd;
+	bool empty; /* leave no log */
 };
 
 static int
@@ -27,8 +44,16 @@ run(struct sync_job *job)
 {
 	const struct checkpoint *c = job->arg;
 
-	db_checkpoint(c->path);
+	db_checkpoint(c->path, c->empty);
 	return 0;
+}
+
+static void
+checkpoint_free(struct checkpoint *c)
+{
+	(void)close(c->lock_fd);
+	free(c->path);
+	free(c);
 }
 
 static void
@@ -38,9 +63,31 @@ on_done(struct sync_job *job)
 
 	if (c->owner != NULL)
 		c->owner->checkpoint = NULL;
-	(void)close(c->lock_fd);
-	free(c->path);
-	free(c);
+	if (c->store != NULL) {
+		c->store->n_cold--;
+		*c->prev = c->next;
+		if (c->next != NULL)
+			c->next->prev = c->prev;
+	}
+	checkpoint_free(c);
+}
+
+/* NULL: there is no descriptor for it. */
+static struct checkpoint *
+checkpoint_new(struct account *a)
+{
+	int fd = fcntl(a->lock_fd, F_DUPFD_CLOEXEC, 0);
+	struct checkpoint *c;
+
+	if (fd < 0)
+		return NULL;
+	c = MEM_NEW(struct checkpoint);
+	c->job = (struct sync_job){
+		.run = run, .done = on_done, .arg = c, .owner = a
+	};
+	c->path = mem_strdup(sqlite3_db_filename(a->db.h, "main"));
+	c->lock_fd = fd;
+	return c;
 }
 
 void
@@ -48,24 +95,66 @@ account_log_grown(struct account *a)
 {
 	struct syncer *syncer = a->store->opt.syncer;
 	struct checkpoint *c;
-	int fd;
 
-	if (a->db.n_log < LOG_PAGES || a->checkpoint != NULL || syncer == NULL)
+	if (a->db.n_log < LOG_PAGES || a->checkpoint != NULL ||
+	    syncer == NULL || (c = checkpoint_new(a)) == NULL)
 		return;
-	fd = fcntl(a->lock_fd, F_DUPFD_CLOEXEC, 0);
-	if (fd < 0)
-		return;
-	c = MEM_NEW(struct checkpoint);
-	c->job = (struct sync_job){
-		.run = run, .done = on_done, .arg = c, .owner = a
-	};
 	c->owner = a;
-	c->path = mem_strdup(sqlite3_db_filename(a->db.h, "main"));
-	c->lock_fd = fd;
 	a->db.n_log = 0;
 	a->checkpoint = c;
 	syncer_submit(syncer, &c->job);
 }
+
+/* --- cold ones ------------------------------------------------------------ */
+
+static bool
+is_cold(const struct account *a)
+{
+	return a->store->opt.syncer != NULL && a->checkpoint == NULL &&
+	    !a->changing && db_log_unwritten(&a->db) >= COLD_PAGES;
+}
+
+bool
+account_waits_cold(const struct account *a)
+{
+	uint64_t quiet = (uint64_t)(a->store->opt.quiet_ms / 1000);
+
+	return a->db.h != NULL && a->store->n_cold >= COLD_MAX &&
+	    a->used + quiet + COLD_TICKS > a->store->tick && is_cold(a);
+}
+
+void
+account_close_idle(struct account *a)
+{
+	struct store *s = a->store;
+	struct checkpoint *c = NULL;
+
+	if (a->db.h != NULL && s->n_cold < COLD_MAX && is_cold(a))
+		c = checkpoint_new(a);
+	account_close_db(a);
+	if (c == NULL)
+		return;
+	c->empty = true;
+	c->store = s;
+	c->prev = &s->cold;
+	c->next = s->cold;
+	if (c->next != NULL)
+		c->next->prev = &c->next;
+	s->cold = c;
+	s->n_cold++;
+	syncer_submit(s->opt.syncer, &c->job);
+}
+
+void
+checkpoints_forget(struct store *s)
+{
+	for (struct checkpoint *c = s->cold; c != NULL; c = c->next)
+		c->store = NULL;
+	s->cold = NULL;
+	s->n_cold = 0;
+}
+
+/* --- its size ------------------------------------------------------------- */
 
 /*
  * A sync of a file that has grown writes its new size, too, one wait more for

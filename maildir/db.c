@@ -3,11 +3,8 @@
 #include <sys/stat.h>
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "base/mem.h"
 
 #define MAILBOX_COLUMNS                                                        \
  "uidvalidity, uidnext, modseq, modseq_bound, change, recent_uid, "            \
@@ -31,6 +28,7 @@ static const char *const texts[DB_N_STATEMENTS] = {
 [DB_ROLLBACK] = "ROLLBACK",
 [DB_DATA_VERSION] = "PRAGMA data_version",
 [DB_META_GET] = "SELECT value FROM meta WHERE key = ?1",
+[DB_META_LIST] = "SELECT key, value FROM meta",
 [DB_META_SET] = "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)",
 [DB_MAILBOX_GET] =
     "SELECT " MAILBOX_COLUMNS ", dir, object_id, modseq_floor "
@@ -163,6 +161,10 @@ static const char *const texts[DB_N_STATEMENTS] = {
     "SELECT i.id, m.dir, i.names FROM intent i JOIN mailbox m "
     "ON m.id = i.mailbox WHERE i.id > ?1 ORDER BY i.id",
 [DB_INTENT_DEL] = "DELETE FROM intent WHERE id BETWEEN ?1 AND ?2",
+/* 1: to be carried out when the account is opened; 2: later */
+[DB_LEFT] =
+    "SELECT 2 FROM gone UNION ALL SELECT 1 FROM intent "
+    "UNION ALL SELECT 1 FROM young",
 [DB_GONE_NEXT] = "SELECT mailbox FROM gone LIMIT 1",
 [DB_GONE_DEL] = "DELETE FROM gone WHERE mailbox = ?1",
 [DB_GONE_FIXED] = DELETE_SOME("chunk_fixed"),
@@ -299,6 +301,17 @@ db_run(struct db *db, sqlite3_stmt *s, struct err *e)
 }
 
 int
+db_begin_read(struct db *db, struct err *e)
+{
+	int rc;
+
+	assert(!db->in_txn);
+	rc = db_run(db, db_stmt(db, DB_BEGIN_READ), e);
+	db->in_txn = rc == 0;
+	return rc;
+}
+
+int
 db_begin(struct db *db, struct err *e)
 {
 	int rc;
@@ -332,16 +345,40 @@ db_commit(struct db *db, struct err *e)
 	return rc;
 }
 
+/*
+ * Whether nobody has committed since that was last asked.  To ask takes a read
+ * lock and two system calls; instead of that the header of the log's index is
+ * compared, which each commit changes.  It is noted before the number is asked
+ * for, so that what is committed in between is seen the next time.
+ */
+static bool
+log_is_as_noted(struct db *db)
+{
+	uint8_t now[LOG_HEADER];
+
+	if (!db_log_header(db, now))
+		return false;
+	if (db->version != 0 && memcmp(db->header, now, sizeof(now)) == 0)
+		return true;
+	memcpy(db->header, now, sizeof(now));
+	return false;
+}
+
 int
 db_version(struct db *db, int64_t *version, struct err *e)
 {
-	sqlite3_stmt *s = db_stmt(db, DB_DATA_VERSION);
-	int rc = db_step(db, s, e);
+	sqlite3_stmt *s;
+	int rc;
 
-	if (rc <= 0)
-		return rc < 0 ? rc : ERR_DAMAGED;
-	*version = sqlite3_column_int64(s, 0);
-	(void)sqlite3_reset(s);
+	if (!log_is_as_noted(db)) {
+		db->version = 0;
+		s = db_stmt(db, DB_DATA_VERSION);
+		if ((rc = db_step(db, s, e)) <= 0)
+			return rc < 0 ? rc : ERR_DAMAGED;
+		db->version = sqlite3_column_int64(s, 0);
+		(void)sqlite3_reset(s);
+	}
+	*version = db->version;
 	return 0;
 }
 
@@ -422,149 +459,4 @@ db_file(const char *path, uint64_t *ino)
 		return false;
 	*ino = st.st_ino;
 	return true;
-}
-
-/*
- * Debian's SQLite overwrites by zeros what is deleted.  Files of messages
- * aren't overwritten either, and each message that leaves `young' would cost a
- * page.
- */
-static int
-set_up(struct db *db, bool remote, bool disposable, struct err *e)
-{
-	sqlite3_stmt *s = NULL;
-	int rc;
-
-	(void)sqlite3_extended_result_codes(db->h, 1);
-	(void)sqlite3_busy_timeout(db->h, 0);
-	(void)sqlite3_db_config(
-	    db->h, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-	(void)sqlite3_db_config(db->h, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-	(void)sqlite3_db_config(db->h, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
-	if (disposable && (rc = db_exec(db, "PRAGMA page_size = 8192", e)) != 0)
-		return rc;
-	/* What is disposable may be broken by a crash: it needs no journal
-	 * on the disk, and is written once only. */
-	rc = sqlite3_prepare_v2(db->h,
-	    disposable	 ? "PRAGMA journal_mode = MEMORY"
-		: remote ? "PRAGMA journal_mode = TRUNCATE"
-			 : "PRAGMA journal_mode = WAL",
-	    -1, &s, NULL);
-	if (rc == SQLITE_OK)
-		rc = sqlite3_step(s);
-	if (rc != SQLITE_ROW) {
-		rc = db_error(db, sqlite3_extended_errcode(db->h), e);
-		(void)sqlite3_finalize(s);
-		return rc != 0 ? rc : ERR_SYS;
-	}
-	db->wal = sqlite3_stricmp(
-		      (const char *)sqlite3_column_text(s, 0), "wal") == 0;
-	/* the header is written behind the row */
-	(void)sqlite3_step(s);
-	if ((rc = sqlite3_finalize(s)) != SQLITE_OK)
-		return db_error(db, rc, e);
-	return db_exec(db,
-	    disposable ? "PRAGMA synchronous = OFF; PRAGMA cache_size = -256;"
-			 "PRAGMA max_page_count = 524288" /* 4 GiB */
-		: db->wal
-		? "PRAGMA synchronous = NORMAL; PRAGMA cache_size = -512;"
-		  "PRAGMA secure_delete = OFF"
-		: "PRAGMA synchronous = FULL; PRAGMA cache_size = -512",
-	    e);
-}
-
-/*
- * For all connections, before the first.  What SQLite sets aside for each of
- * them (48 KiB for small pieces, 88 KiB for 20 pages) is touched when it is
- * opened, and was most of what an open account cost; statistics of memory are
- * asked for by nobody, and cost a lock for each piece.
- */
-static void
-configure(void)
-{
-	static bool done;
-
-	if (done)
-		return;
-	done = true;
-	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
-	(void)sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0);
-	(void)sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0);
-}
-
-int
-db_open(struct db *db, const char *path, bool remote, bool disposable,
-    struct err *e)
-{
-	int rc;
-
-	configure();
-	*db = (struct db){ 0 };
-	db->stmt = mem_zalloc(DB_N_STATEMENTS, sizeof(sqlite3_stmt *));
-	rc = sqlite3_open_v2(path, &db->h,
-	    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
-		SQLITE_OPEN_NOFOLLOW,
-	    NULL);
-	if (rc != SQLITE_OK)
-		rc = db_error(db, sqlite3_extended_errcode(db->h), e);
-	else if (sqlite3_db_readonly(db->h, "main") == 1)
-		rc = db_error(db, SQLITE_READONLY, e);
-	else
-		rc = set_up(db, remote, disposable, e);
-	if (rc != 0)
-		db_close(db);
-	return rc;
-}
-
-static int
-on_commit(void *arg, sqlite3 *h, const char *name, int n_pages)
-{
-	struct db *db = arg;
-
-	db->n_log = db->n_frames = (unsigned)n_pages;
-	if (n_pages >= LOG_PAGES_MAX)
-		(void)sqlite3_wal_checkpoint_v2(
-		    h, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-	return SQLITE_OK;
-}
-
-void
-db_count_log(struct db *db)
-{
-	/* instead of the automatic checkpoint, which is such a hook, too */
-	if (db->wal)
-		(void)sqlite3_wal_hook(db->h, on_commit, db);
-}
-
-/* What fails is tried again later, and nothing is lost until it works. */
-void
-db_checkpoint(const char *path)
-{
-	sqlite3 *h = NULL;
-
-	if (sqlite3_open_v2(path, &h,
-		SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
-		    SQLITE_OPEN_NOFOLLOW,
-		NULL) == SQLITE_OK) {
-		(void)sqlite3_db_config(
-		    h, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-		/* a connection that hasn't read anything knows of no log, and
-		 * copies none */
-		if (sqlite3_exec(h, "PRAGMA schema_version", NULL, NULL,
-			NULL) == SQLITE_OK)
-			(void)sqlite3_wal_checkpoint_v2(
-			    h, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-	}
-	(void)sqlite3_close(h);
-}
-
-void
-db_close(struct db *db)
-{
-	db_rollback(db);
-	for (size_t i = 0; db->stmt != NULL && i < DB_N_STATEMENTS; i++)
-		(void)sqlite3_finalize(db->stmt[i]);
-	free(db->stmt);
-	(void)sqlite3_close(db->h);
-	*db = (struct db){ 0 };
 }

@@ -18,6 +18,8 @@
 #include "base/err.h"
 #include "base/slice.h"
 
+enum { LOG_HEADER = 48 }; /* of the log's index */
+
 /* Every statement there is; its text stands in db.c. */
 enum db_sql {
 	DB_BEGIN,
@@ -26,6 +28,7 @@ enum db_sql {
 	DB_ROLLBACK,
 	DB_DATA_VERSION,
 	DB_META_GET,
+	DB_META_LIST,
 	DB_META_SET,
 	DB_MAILBOX_GET,
 	DB_MAILBOX_FIND,
@@ -84,6 +87,7 @@ enum db_sql {
 	DB_INTENT_PUT,
 	DB_INTENT_LIST,
 	DB_INTENT_DEL,
+	DB_LEFT,
 	DB_GONE_NEXT,
 	DB_GONE_DEL,
 	DB_GONE_FIXED,
@@ -112,8 +116,11 @@ struct db {
 	bool changed; /* something was committed since that was last asked */
 	/* pages in the log; counted if db_count_log() was called */
 	unsigned n_log;
-	unsigned n_frames; /* the same, not set back by a checkpoint */
-	int64_t log_size;  /* of its file, as last seen */
+	unsigned n_frames;	    /* the same, not set back by a checkpoint */
+	int64_t log_size;	    /* of its file, as last seen */
+	int64_t version;	    /* as it was last asked for; 0: ask */
+	uint8_t header[LOG_HEADER]; /* then */
+	uint32_t opened_change;	    /* the log's last one, when it was opened */
 };
 
 /*
@@ -128,12 +135,22 @@ void db_close(struct db *db);
 /*
  * Leave checkpoints to db_checkpoint(), which another thread may run at the
  * same time: it opens the file anew, copies what nobody reads any more, and
- * syncs.  Until it is called for a log of LOG_PAGES pages; one that has
- * grown to LOG_PAGES_MAX is copied by the commit itself.
+ * syncs; empty: then cuts the log to nothing, unless somebody is at it.  Until
+ * it is called for a log of LOG_PAGES pages; one that has grown to
+ * LOG_PAGES_MAX is copied by the commit itself.
  */
 enum { LOG_PAGES = 1000, LOG_PAGES_MAX = 16000 };
 void db_count_log(struct db *db);
-void db_checkpoint(const char *path);
+void db_checkpoint(const char *path, bool empty);
+/* How the log's index begins, which each commit changes; false: there is none,
+ * or nothing has been read yet. */
+bool db_log_header(const struct db *db, uint8_t out[LOG_HEADER]) MUST_USE;
+/*
+ * The pages of a log that nobody has written to since db_log_opened(), after
+ * the first statement, was called; else 0.
+ */
+void db_log_opened(struct db *db);
+uint32_t db_log_unwritten(const struct db *db);
 
 /* A prepared statement, reset and unbound; NULL when it can't be prepared,
  * which db_step reports. */
@@ -147,6 +164,8 @@ int db_exec(struct db *db, const char *sql, struct err *e) MUST_USE;
 /* The ERR_* of an SQLite result. */
 int db_error(struct db *db, int rc, struct err *e);
 
+/* A transaction that only reads, until db_rollback(). */
+int db_begin_read(struct db *db, struct err *e) MUST_USE;
 /* BEGIN IMMEDIATE, COMMIT; a commit that fails has been rolled back. */
 int db_begin(struct db *db, struct err *e) MUST_USE;
 int db_commit(struct db *db, struct err *e) MUST_USE;
@@ -168,6 +187,8 @@ int db_meta_get(struct db *db, const char *key, int64_t *v,
 int db_meta_set(
     struct db *db, const char *key, int64_t v, struct err *e) MUST_USE;
 
+/* 1: the tables are of this version; 0: they aren't. */
+int db_schema_is_ours(struct db *db, struct err *e) MUST_USE;
 /* Make or migrate the tables; ERR_INVALID: made by a newer version. */
 int db_schema(struct db *db, struct err *e) MUST_USE;
 int db_cache_schema(struct db *db, struct err *e) MUST_USE;

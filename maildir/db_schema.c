@@ -153,6 +153,14 @@ migrate(struct db *db, int version, struct err *e)
 }
 
 int
+db_schema_is_ours(struct db *db, struct err *e)
+{
+	int rc = pragma_number(db, "PRAGMA user_version", e);
+
+	return rc < 0 ? rc : rc == SCHEMA_VERSION;
+}
+
+int
 db_schema(struct db *db, struct err *e)
 {
 	int rc = pragma_number(db, "PRAGMA user_version", e);

@@ -129,9 +129,8 @@ mailbox_check(struct mailbox *m, struct err *e)
 	}
 	if (version == m->version)
 		return 0;
-	if ((rc = db_run(&a->db, db_stmt(&a->db, DB_BEGIN_READ), e)) != 0)
+	if ((rc = db_begin_read(&a->db, e)) != 0)
 		return account_db_failed(a, rc);
-	a->db.in_txn = true;
 	rc = mailbox_reload(m, e);
 	db_rollback(&a->db);
 	if (rc != 0)

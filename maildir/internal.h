@@ -51,6 +51,8 @@ enum {
 #define CACHE_NAME "postern.cache"
 #define LAST_NAME  "postern.uidvalidity"
 
+struct checkpoint;
+
 struct store {
 	unsigned magic;
 	struct store_options opt;
@@ -68,11 +70,12 @@ struct store {
 	uint64_t unique;	       /* counter for file names */
 	struct young_disk *disks[8];   /* that are synced for young.h */
 	unsigned young_errors;	       /* their syncs that failed */
+	struct checkpoint *cold;       /* under way, of closed accounts */
+	unsigned n_cold;	       /* of them */
 	uint64_t tick;
 	int64_t now_ms, wall_ms; /* as last handed in */
 };
 
-struct checkpoint;
 struct young;
 struct young_mend;
 struct young_disk;
@@ -277,6 +280,13 @@ enum { DIR_NEW, DIR_CUR };
 void account_touch(struct account *a);
 /* The tree and the database, closed. */
 void account_close_db(struct account *a);
+/* The same where nobody is in a hurry: a log that nobody writes to any more is
+ * copied into the database afterwards, and emptied. */
+void account_close_idle(struct account *a);
+/* Whether it had better stay open for that, as many others are at it. */
+bool account_waits_cold(const struct account *a);
+/* The store goes; what is under way ends without it. */
+void checkpoints_forget(struct store *s);
 /* What a failed database call means for the account; returns rc.  A damaged
  * or replaced database is closed, so that the next use rebuilds it. */
 int account_db_failed(struct account *a, int rc);
@@ -309,6 +319,14 @@ void account_change_abandon(struct account *a);
 
 /* Open tree and database, rebuilding what is damaged. */
 int account_open_db(struct account *a, struct err *e) MUST_USE;
+/* Make new/, cur/ and tmp/ below a directory. */
+int account_make_dirs(int fd, struct err *e) MUST_USE;
+
+/* --- facts.c -------------------------------------------------------------- */
+
+/* Within a transaction: compare what the database knows of itself with what is.
+ * 1: they differed, and what follows from that is written; 0: they don't. */
+int account_check_facts(struct account *a, struct err *e) MUST_USE;
 /* Within a transaction that gives a mod-sequence: have the database know that
  * clients may be told of changes that a loss of power undoes.  *noted: it knew;
  * else this commit must be synced before anybody is told. */
@@ -317,9 +335,6 @@ int account_note_change(struct account *a, bool *noted, struct err *e) MUST_USE;
 void account_note_rest(struct account *a);
 /* This boot of the machine as a number; 0: unknown. */
 int64_t account_boot_number(void);
-/* Make new/, cur/ and tmp/ below a directory. */
-int account_make_dirs(int fd, struct err *e) MUST_USE;
-
 /* --- mailbox.c ------------------------------------------------------------ */
 
 /* The open mailbox of a directory, or NULL. */

@@ -24,7 +24,7 @@ libmaildir_a_SOURCES = \
 	maildir/copy_file.c maildir/copy_sync.c \
 	maildir/create.c \
 	maildir/courier_lock.c maildir/courier_lock.h \
-	maildir/db.c maildir/db_schema.c maildir/db.h \
+	maildir/db.c maildir/db_open.c maildir/db_schema.c maildir/db.h \
 	maildir/deliver.c maildir/deliver.h \
 	maildir/dir.c maildir/dir.h \
 	maildir/durable.c maildir/durable.h \
@@ -32,6 +32,7 @@ libmaildir_a_SOURCES = \
 	maildir/expunge.c \
 	maildir/export.c maildir/export.h \
 	maildir/export_files.c maildir/export_files.h \
+	maildir/facts.c \
 	maildir/file_name.c maildir/file_name.h \
 	maildir/flags.c \
 	maildir/group.c maildir/group.h \
@@ -130,6 +131,12 @@ TESTS += tests/unit/test_maildir_database
 tests_unit_test_maildir_database_SOURCES = tests/unit/test_maildir_database.c \
 	$(MAILDIR_FIXTURE)
 tests_unit_test_maildir_database_LDADD = $(MAILDIR_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_maildir_cold
+TESTS += tests/unit/test_maildir_cold
+tests_unit_test_maildir_cold_SOURCES = tests/unit/test_maildir_cold.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_cold_LDADD = $(MAILDIR_TEST_LIBS)
 
 change_fixture = tests/unit/change_fixture.c tests/unit/change_fixture.h \
 	$(MAILDIR_FIXTURE)

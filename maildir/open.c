@@ -52,9 +52,6 @@
 #include "maildir/maintain.h"
 #include "maildir/young.h"
 
-/* In meta: what clients were told last may not be on the disk yet. */
-#define CHANGING "changing"
-
 static const char *const subdirs[] = { "tmp", "new", "cur" };
 
 int
@@ -268,178 +265,6 @@ real_path(const struct account *a, const char *file)
 	return path;
 }
 
-int64_t
-account_boot_number(void)
-{
-	static int64_t known;
-	char text[64];
-	ssize_t n;
-	int fd;
-
-	if (known != 0)
-		return known;
-	fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	n = read(fd, text, sizeof(text));
-	(void)close(fd);
-	if (n > 0)
-		known = (int64_t)(blob_sum(slice_of(text, (size_t)n)) >> 1 | 1);
-	return known;
-}
-
-static int64_t
-random_number(void)
-{
-	uint64_t v = 0;
-
-	if (getrandom(&v, sizeof(v), 0) != (ssize_t)sizeof(v))
-		v = (uint64_t)getpid() * 0x9e3779b97f4a7c15u;
-	return (int64_t)(v >> 1 | 1);
-}
-
-/* What the second file says of the last UIDVALIDITY given. */
-static int64_t
-last_uidvalidity(const struct account *a)
-{
-	char text[32];
-	int fd = fsx_open_read(a->root_fd, LAST_NAME, NULL);
-	ssize_t n;
-	uint64_t v = 0;
-
-	if (fd < 0)
-		return 0;
-	n = fsx_pread(fd, text, sizeof(text), 0);
-	(void)close(fd);
-	if (n > 0 && num_u64(slice_trim(slice_of(text, (size_t)n)), &v) &&
-	    v < UINT32_MAX)
-		return (int64_t)v;
-	return 0;
-}
-
-struct facts {
-	int64_t ino, boot, identity;
-};
-
-/* To clients everything has changed since whatever they know. */
-static int
-doubt(struct account *a, struct err *e)
-{
-	return db_run(&a->db, db_stmt(&a->db, DB_MAILBOX_DOUBT), e);
-}
-
-int
-account_note_change(struct account *a, bool *noted, struct err *e)
-{
-	int64_t changing = 0;
-	int rc = db_meta_get(&a->db, CHANGING, &changing, e);
-
-	if (rc < 0)
-		return rc;
-	a->changing = true;
-	*noted = changing != 0;
-	return *noted ? 0 : db_meta_set(&a->db, CHANGING, 1, e);
-}
-
-void
-account_note_rest(struct account *a)
-{
-	/* should this fail, all is doubted after a loss of power, no more */
-	if (a->changing && !a->db.in_txn)
-		(void)!db_meta_set(&a->db, CHANGING, 0, NULL);
-	a->changing = false;
-	for (struct mailbox *m = a->mailboxes; m != NULL; m = m->next)
-		m->change_noted = false;
-}
-
-static int
-jump(struct account *a, int64_t uids, int64_t modseqs, struct err *e)
-{
-	sqlite3_stmt *s = db_stmt(&a->db, DB_MAILBOX_JUMP);
-
-	db_bind_i64(s, 1, uids);
-	db_bind_i64(s, 2, modseqs);
-	return db_run(&a->db, s, e);
-}
-
-static int
-note_facts(struct account *a, const struct facts *f, bool fresh, struct err *e)
-{
-	int rc;
-
-	if ((rc = db_meta_set(&a->db, "inode", f->ino, e)) != 0 ||
-	    (rc = db_meta_set(&a->db, "boot", f->boot, e)) != 0 ||
-	    (rc = db_meta_set(&a->db, "identity", f->identity, e)) != 0)
-		return rc;
-	if (!fresh)
-		return 0;
-	/* A second file without a database: there was one. */
-	if ((rc = db_meta_set(
-		 &a->db, "rebuilt", last_uidvalidity(a) != 0, e)) != 0)
-		return rc;
-	return db_meta_set(&a->db, "uidvalidity", last_uidvalidity(a), e);
-}
-
-/* Within a transaction: compare what the database knows of itself with what
- * is, and see to it that nothing is ever given out twice. */
-static int
-check_facts(struct account *a, struct err *e)
-{
-	struct facts now = { (int64_t)a->db_ino, account_boot_number(), 0 },
-		     was = { 0 };
-	int64_t changing = 0;
-	int has, rc;
-
-	if ((has = db_meta_get(&a->db, "inode", &was.ino, e)) < 0)
-		return has;
-	if ((rc = db_meta_get(&a->db, "boot", &was.boot, e)) < 0 ||
-	    (rc = db_meta_get(&a->db, "identity", &was.identity, e)) < 0 ||
-	    (rc = db_meta_get(&a->db, CHANGING, &changing, e)) < 0)
-		return rc;
-	now.identity = was.identity;
-	if (has == 1 && was.ino == now.ino &&
-	    (was.boot == now.boot || now.boot == 0))
-		return 0;
-	/* what was noted in maildirsize was never synced */
-	a->quota_stale = has == 1;
-	if (has == 0) {
-		now.identity = random_number();
-	} else if (was.ino != now.ino) {
-		log_warn(
-		    "maildir: database restored from a copy path=%s", a->path);
-		now.identity = random_number();
-		rc = jump(a, UIDNEXT_JUMP_RESTORED, UIDNEXT_JUMP_RESTORED, e);
-		if (rc == 0)
-			rc = doubt(a, e);
-	} else {
-		rc = jump(a, UIDNEXT_JUMP_BOOT, MODSEQ_BLOCK, e);
-		if (rc == 0 && changing != 0)
-			rc = doubt(a, e);
-	}
-	if (rc == 0 && changing != 0)
-		rc = db_meta_set(&a->db, CHANGING, 0, e);
-	return rc < 0 ? rc : note_facts(a, &now, has == 0, e);
-}
-
-static int
-start_db(struct account *a, struct err *e)
-{
-	int64_t identity = 0, rebuilt = 0;
-	int rc;
-
-	if ((rc = db_schema(&a->db, e)) != 0 || (rc = db_begin(&a->db, e)) != 0)
-		return rc;
-	if ((rc = check_facts(a, e)) != 0 ||
-	    (rc = db_meta_get(&a->db, "identity", &identity, e)) < 0 ||
-	    (rc = db_meta_get(&a->db, "rebuilt", &rebuilt, e)) < 0) {
-		db_rollback(&a->db);
-		return rc;
-	}
-	a->identity = (uint64_t)identity;
-	a->rebuilt = rebuilt != 0;
-	return db_commit(&a->db, e);
-}
-
 /*
  * What another process left half done, if it is sure to be gone.  What one of
  * before a loss of power left must be seen to before anybody looks for files
@@ -467,19 +292,71 @@ carry_out(struct account *a, struct err *e)
 	return rc;
 }
 
+/* Whether there is anything of the kind, and of mailboxes that went. */
 static int
-open_once(struct account *a, struct err *e)
+look_for_left(struct account *a, bool *left, struct err *e)
 {
-	char *path = real_path(a, DB_NAME);
+	sqlite3_stmt *s = db_stmt(&a->db, DB_LEFT);
+	int rc;
+
+	*left = a->rows_left = false;
+	while (!*left && (rc = db_step(&a->db, s, e)) == 1) {
+		*left = sqlite3_column_int(s, 0) == 1;
+		a->rows_left = true;
+	}
+	(void)sqlite3_reset(s);
+	return *left ? 0 : rc;
+}
+
+/* To begin a transaction that may write: whoever can't isn't to find out later.
+ */
+static int
+begin_checks(struct db *db, struct err *e)
+{
+	int rc = db_begin(db, e);
+
+	if (rc != 0)
+		return rc;
+	rc = db_schema_is_ours(db, e);
+	if (rc != 1)
+		db_rollback(db);
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	rc = db_schema(db, e);
+	return rc != 0 ? rc : db_begin(db, e);
+}
+
+/* All in one transaction; most who come find that nothing has happened, and
+ * nothing is written then. */
+static int
+start_db(struct account *a, struct err *e)
+{
+	struct db *db = &a->db;
+	bool left = false;
+	int rc = begin_checks(db, e), mended = rc;
+
+	if (rc != 0)
+		return rc;
+	rc = mended = account_check_facts(a, e);
+	if (rc >= 0)
+		rc = look_for_left(a, &left, e);
+	if (rc == 0 && mended == 1)
+		rc = db_commit(db, e);
+	else
+		db_rollback(db);
+	db_log_opened(db);
+	return rc == 0 && left ? carry_out(a, e) : rc;
+}
+
+static int
+open_once(struct account *a, const char *path, struct err *e)
+{
 	int rc = db_open(&a->db, path, a->remote, false, e);
 
 	if (rc == 0 && !db_file(path, &a->db_ino))
 		rc = err_set(e, ERR_STALE, "database vanished");
-	free(path);
 	if (rc == 0)
 		rc = start_db(a, e);
-	if (rc == 0)
-		rc = carry_out(a, e);
 	if (rc != 0)
 		db_close(&a->db);
 	return rc;
@@ -491,13 +368,16 @@ open_once(struct account *a, struct err *e)
  * the next time they are.
  */
 static int
-begin_fresh(struct account *a, struct err *e)
+begin_fresh(struct account *a, bool *had, struct err *e)
 {
 	struct stat st;
 	int rc;
 
-	if (fsx_stat(a->root_fd, DB_NAME, &st) == 0)
+	*had = false;
+	if (fsx_stat(a->root_fd, DB_NAME, &st) == 0) {
+		*had = st.st_size != 0;
 		return 0;
+	}
 	if (errno != ENOENT)
 		return err_sys(e, "stat %s/%s", a->path, DB_NAME);
 	rc = layout_check(a->root_fd, e);
@@ -507,12 +387,9 @@ begin_fresh(struct account *a, struct err *e)
 static bool
 has_database(struct account *a)
 {
-	char *path = real_path(a, DB_NAME);
 	struct stat st;
-	bool has = fsx_stat(AT_FDCWD, path, &st) == 0 && st.st_size != 0;
 
-	free(path);
-	return has;
+	return fsx_stat(a->root_fd, DB_NAME, &st) == 0 && st.st_size != 0;
 }
 
 /* One that couldn't be made doesn't stay half made. */
@@ -535,30 +412,31 @@ unmake(struct account *a)
 static int
 open_on_disk(struct account *a, struct err *e)
 {
+	char *path;
 	bool had;
 	int rc;
 
-	if ((rc = open_tree(a, e)) != 0 || (rc = begin_fresh(a, e)) != 0)
+	if ((rc = open_tree(a, e)) != 0 || (rc = begin_fresh(a, &had, e)) != 0)
 		return rc;
-	had = has_database(a);
+	path = real_path(a, DB_NAME);
 	if ((rc = take_lock(a, e)) != 0)
-		goto fail;
+		goto out;
 	if (a->damaged > 1 && (rc = set_damaged_aside(a, e)) != 0)
-		goto fail;
-	rc = open_once(a, e);
+		goto out;
+	rc = open_once(a, path, e);
 	if (rc == ERR_DAMAGED)
-		rc = open_once(a, e);
+		rc = open_once(a, path, e);
 	if (rc == ERR_DAMAGED) {
 		if ((rc = set_damaged_aside(a, e)) != 0)
-			goto fail;
-		rc = open_once(a, e);
+			goto out;
+		rc = open_once(a, path, e);
 	}
-	if (rc == 0)
-		return 0;
 	if (!had && (rc == ERR_SPACE || rc == ERR_QUOTA))
 		unmake(a);
-fail:
-	drop_lock(a);
+out:
+	free(path);
+	if (rc != 0)
+		drop_lock(a);
 	return rc;
 }
 

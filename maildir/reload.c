@@ -334,9 +334,8 @@ mailbox_load(struct mailbox *m, int *work, struct err *e)
 	if (l == NULL)
 		l = m->loading = MEM_NEW(struct loading);
 	l->tick = m->account->store->tick;
-	if ((rc = db_run(db, db_stmt(db, DB_BEGIN_READ), e)) != 0)
+	if ((rc = db_begin_read(db, e)) != 0)
 		return rc;
-	db->in_txn = true;
 	if ((rc = load_piece(m, l, work, e)) == 0)
 		rc = load_end(m, l, e);
 	db_rollback(db);

@@ -99,6 +99,7 @@ store_free(struct store **ps)
 			account_free(a);
 		}
 	young_stop(s);
+	checkpoints_forget(s);
 	cache_pool_free(&s->cache_pool);
 	buf_fini(&s->name);
 	shared_indexes_free(&s->shared);
@@ -310,7 +311,7 @@ make_room(struct store *s)
 			    (oldest == NULL || a->used < oldest->used))
 				oldest = a;
 	if (oldest != NULL)
-		account_close_db(oldest);
+		account_close_idle(oldest);
 }
 
 static int
@@ -341,7 +342,6 @@ account_open(struct account *a, struct err *e)
 		return rc;
 	a->store->n_open++;
 	a->n_opened++;
-	a->rows_left = true;
 	a->file_tick = a->store->tick;
 	return ready(a, e);
 }
@@ -556,10 +556,10 @@ tick_account(
 	if (background_tick(a, budget, s->now_ms, s->wall_ms) ||
 	    a->young != NULL || young_mending(a))
 		return true;
-	if (a->used + quiet > s->tick)
+	if (a->used + quiet > s->tick || account_waits_cold(a))
 		return true;
 	*released = a->db.h != NULL || *released;
-	account_close_db(a);
+	account_close_idle(a);
 	return a->refs != 0 || a->mailboxes != NULL;
 }
 

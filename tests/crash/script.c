@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "maildir/internal.h"
 #include "tests/crash/script_impl.h"
+#include "tests/support/syncs.h"
 
 void
 world_some_mail(struct world *w)
@@ -477,6 +478,30 @@ run_reopen(struct world *w)
 	world_look(w, "INBOX");
 }
 
+/* Nobody comes until the account is closed. */
+static void
+close_idle(struct world *w)
+{
+	for (int i = 0; i < 62; i++)
+		(void)store_tick(w->f->store, 1, w->f->wall_ms);
+}
+
+/* A log that is copied into the database by the syncer, and begun anew. */
+static void
+run_cold(struct world *w)
+{
+	w->f->syncer = &syncs_at_once;
+	fixture_reopen(w->f);
+	world_append(w, "INBOX", "append1");
+	close_idle(w);
+	world_look(w, "INBOX");
+	close_idle(w);
+	world_store(w, "INBOX", 1, MESSAGE_SEEN);
+	world_append(w, "INBOX", "append2");
+	close_idle(w);
+	world_look(w, "INBOX");
+}
+
 static const struct script own[] = {
 	{ "first", NULL, run_first, NULL, false },
 	{ "append-store", world_some_mail, run_append_store, NULL, false },
@@ -504,6 +529,7 @@ static const struct script own[] = {
 	{ "quota", world_some_mail, run_small_quota, "1300S,4C", false },
 	{ "subscriptions", world_some_mail, run_subscriptions, NULL, false },
 	{ "reopen", world_some_mail, run_reopen, NULL, false },
+	{ "cold", world_some_mail, run_cold, NULL, false },
 	{ "tails", prepare_tails, run_tails, NULL, false },
 };
 

@@ -1,0 +1,234 @@
+/*
+ * A log that nobody writes to any more (maildir/checkpoint.c).
+ */
+#include <sys/stat.h>
+
+#include <unistd.h>
+
+#include "base/fsx.h"
+#include "maildir/internal.h"
+#include "tests/support/maildir_fixture.h"
+#include "tests/support/quiet.h"
+#include "tests/support/syncs.h"
+
+static void
+begin(struct fixture *f)
+{
+	f->syncer = &syncs_at_once;
+	fixture_reopen(f);
+}
+
+static void
+end(struct fixture *f)
+{
+	fixture_close(f);
+	syncs_do_all();
+	f->syncer = NULL;
+	fixture_open(f);
+}
+
+static off_t
+log_size(const struct fixture *f)
+{
+	struct stat st;
+
+	assert_int_equal(stat(fixture_path(f, WAL_NAME), &st), 0);
+	return st.st_size;
+}
+
+/* The last of them have what is to be synced wait for the test. */
+static void
+ticks(struct fixture *f, int n)
+{
+	for (int i = 0; i < n; i++) {
+		if (i == n / 2)
+			f->store->opt.syncer = &syncs_holder;
+		(void)store_tick(f->store, 1, f->wall_ms);
+	}
+	f->store->opt.syncer = &syncs_at_once;
+}
+
+/* Nobody comes until the account is closed. */
+static void
+leave_alone(struct fixture *f)
+{
+	ticks(f, 62);
+	assert_null(f->account->db.h);
+}
+
+static void
+look(struct fixture *f, const char *listing)
+{
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	refresh(f, m);
+	assert_listing(m, listing);
+	mailbox_close(&m);
+}
+
+static void
+make_mail(struct fixture *f)
+{
+	uint32_t uid;
+
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(
+		    run_append(f, "INBOX", "x\n", 0, NULL, &uid), 0);
+}
+
+static void
+cold_log_is_emptied(void **state)
+{
+	struct fixture *f = *state;
+
+	begin(f);
+	make_mail(f);
+	leave_alone(f);
+	/* that was written to */
+	assert_int_equal(f->store->n_cold, 0);
+	look(f, "1 2 3");
+	leave_alone(f);
+	assert_int_equal(f->store->n_cold, 1);
+	assert_true(log_size(f) > 0);
+	syncs_do_all();
+	assert_int_equal(log_size(f), 0);
+	assert_int_equal(f->store->n_cold, 0);
+	assert_null(f->store->cold);
+	look(f, "1 2 3");
+	leave_alone(f);
+	assert_int_equal(f->store->n_cold, 0);
+	/* a short one stays */
+	assert_int_equal(run_append(f, "INBOX", "x\n", 0, NULL, NULL), 0);
+	leave_alone(f);
+	assert_in_range(log_size(f), 1, 20 * 4096);
+	look(f, "1 2 3 4");
+	leave_alone(f);
+	assert_int_equal(f->store->n_cold, 0);
+	end(f);
+	look(f, "1 2 3 4");
+}
+
+static void
+used_meanwhile(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t uid;
+
+	begin(f);
+	make_mail(f);
+	leave_alone(f);
+	look(f, "1 2 3");
+	leave_alone(f);
+	assert_int_equal(f->store->n_cold, 1);
+	/* what was written before its turn came is copied, too */
+	assert_int_equal(run_append(f, "INBOX", "x\n", 0, NULL, &uid), 0);
+	syncs_do_all();
+	assert_int_equal(run_append(f, "INBOX", "x\n", 0, NULL, &uid), 0);
+	assert_int_equal(uid, 5);
+	fixture_reopen(f);
+	look(f, "1 2 3 4 5");
+	end(f);
+	look(f, "1 2 3 4 5");
+}
+
+/* A reader of another process has need of the log. */
+static void
+read_meanwhile(void **state)
+{
+	struct fixture *f = *state;
+	sqlite3 *reader;
+
+	begin(f);
+	make_mail(f);
+	leave_alone(f);
+	look(f, "1 2 3");
+	assert_int_equal(
+	    sqlite3_open(fixture_path(f, DB_NAME), &reader), SQLITE_OK);
+	assert_int_equal(
+	    sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM mailbox", NULL,
+		NULL, NULL),
+	    SQLITE_OK);
+	leave_alone(f);
+	assert_int_equal(f->store->n_cold, 1);
+	syncs_do_all();
+	assert_true(log_size(f) > 0);
+	assert_int_equal(
+	    sqlite3_exec(reader, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(reader), SQLITE_OK);
+	look(f, "1 2 3");
+	end(f);
+}
+
+/* Many accounts get cold at once: some at a time. */
+static void
+some_at_a_time(void **state)
+{
+	enum { N = 12 };
+	struct fixture *f = *state;
+	struct account *own = f->account, *all[N];
+	unsigned n_open = 0;
+
+	begin(f);
+	own = f->account;
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < N; i++) {
+			char name[16];
+
+			(void)snprintf(name, sizeof(name), "a%d", i);
+			all[i] =
+			    account_get(f->store, fixture_path(f, name), "");
+			f->account = all[i];
+			look(f, "");
+			account_release(&f->account);
+			f->account = own;
+		}
+		ticks(f, 62);
+	}
+	for (int i = 0; i < N; i++)
+		n_open += all[i]->db.h != NULL;
+	assert_int_equal(f->store->n_cold, 8);
+	assert_int_equal(n_open, N - 8);
+	syncs_do_all();
+	ticks(f, 1);
+	assert_int_equal(f->store->n_cold, N - 8);
+	assert_int_equal(f->store->n_open, 0);
+	/* the store may go before they are done */
+	end(f);
+}
+
+/* Nor does nobody's turn ever come. */
+static void
+waits_some_time(void **state)
+{
+	struct fixture *f = *state;
+
+	begin(f);
+	make_mail(f);
+	leave_alone(f);
+	look(f, "1 2 3");
+	f->store->n_cold = 100;
+	ticks(f, 100);
+	assert_non_null(f->account->db.h);
+	ticks(f, 30);
+	assert_null(f->account->db.h);
+	assert_null(f->store->cold);
+	f->store->n_cold = 0;
+	end(f);
+}
+
+int
+main(void)
+{
+#define CASE(fn)                                                               \
+ cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
+	const struct CMUnitTest tests[] = {
+		CASE(cold_log_is_emptied),
+		CASE(used_meanwhile),
+		CASE(read_meanwhile),
+		CASE(some_at_a_time),
+		CASE(waits_some_time),
+	};
+
+	quiet_log();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
