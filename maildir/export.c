@@ -1,12 +1,14 @@
 #include "maildir/export.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/fsx.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "maildir/account_lock.h"
 #include "maildir/courier_lock.h"
 #include "maildir/edit.h"
 #include "maildir/export_files.h"
@@ -45,6 +47,8 @@ struct export
 	struct export_files files;
 	struct sync sync;
 	bool syncing;
+	bool locked;	   /* ACCOUNT_LOCK_EXPORT, of this opening: */
+	uint32_t n_opened; /* the account's */
 	int64_t busy_since_ms;
 	int result;
 	unsigned n_mailboxes;
@@ -61,9 +65,42 @@ export_new(struct account *a, bool again)
 	return x;
 }
 
+/*
+ * From the announcement to the note: another process that announced its own
+ * files in between would leave these, when they are placed or noted, to be
+ * taken for Courier's.
+ */
+static int
+lock(struct export *x, struct err *e)
+{
+	if (account_lock(x->a, ACCOUNT_LOCK_EXPORT, F_WRLCK) < 0)
+		return errno == EAGAIN || errno == EACCES
+		    ? err_set(e, ERR_BUSY, "another process exports it")
+		    : err_sys(e, "lock");
+	x->locked = true;
+	x->n_opened = x->a->n_opened;
+	return 0;
+}
+
+/* It goes when the database is closed. */
+static bool
+is_locked(const struct export *x)
+{
+	return x->locked && x->n_opened == x->a->n_opened;
+}
+
+static void
+unlock(struct export *x)
+{
+	if (is_locked(x) && x->a->lock_fd >= 0)
+		(void)account_lock(x->a, ACCOUNT_LOCK_EXPORT, F_UNLCK);
+	x->locked = false;
+}
+
 static void
 leave(struct export *x)
 {
+	unlock(x);
 	export_files_fini(&x->files);
 	if (x->m != NULL)
 		mailbox_close(&x->m);
@@ -274,9 +311,12 @@ commit(struct export *x, int rc, struct err *e)
 static int
 announce(struct export *x, struct err *e)
 {
-	int rc = export_files_look(&x->files, e);
+	int rc = account_open(x->a, e);
 
-	if (rc != 0 || (rc = begin(x, e)) != 0)
+	if (rc == 0 && !is_locked(x))
+		rc = lock(x, e);
+	if (rc != 0 || (rc = export_files_look(&x->files, e)) != 0 ||
+	    (rc = begin(x, e)) != 0)
 		return rc;
 	if ((rc = import_settle(x->m, e)) == 0)
 		rc = note_prints(x, false, e);
@@ -284,6 +324,17 @@ announce(struct export *x, struct err *e)
 	if (rc == 0)
 		x->state = EXPORT_SYNC_LOG;
 	return rc;
+}
+
+/* Courier wrote its files since they were read, or another process may have
+ * exported since: that comes first.  It ends as with a lock that others hold.
+ */
+static int
+start_over(struct export *x, struct err *e)
+{
+	export_files_fini(&x->files);
+	x->state = EXPORT_REFRESH;
+	return err_set(e, ERR_BUSY, "Courier is writing its files");
 }
 
 /* Note what was placed, in one transaction. */
@@ -294,6 +345,8 @@ note(struct export *x, struct err *e)
 	sqlite3_stmt *s;
 	int rc;
 
+	if (!is_locked(x))
+		return start_over(x, e);
 	if ((rc = begin(x, e)) != 0)
 		return rc;
 	rc = note_prints(x, true, e);
@@ -306,33 +359,25 @@ note(struct export *x, struct err *e)
 	return commit(x, rc, e);
 }
 
-/* Courier wrote its files since they were read: that comes first.  It ends as
- * with a lock that others hold. */
-static int
-start_over(struct export *x, struct err *e)
-{
-	export_files_fini(&x->files);
-	x->state = EXPORT_REFRESH;
-	return err_set(e, ERR_BUSY, "Courier is writing its files");
-}
-
 static int
 place(struct export *x, int64_t wall_ms, struct err *e)
 {
 	struct mailbox *m = x->m;
 	struct file_unique u = store_unique(x->a->store, wall_ms);
 	int root_fd = x->a->root_fd, rc;
-	bool lock = !x->a->store->opt.no_courier_lock;
+	bool courier = !x->a->store->opt.no_courier_lock;
 
 	if (is_another(x))
 		return ERR_STALE;
-	if (lock && (rc = courier_lock_take(root_fd, m->dir, &u, e)) != 0)
+	if (!is_locked(x))
+		return start_over(x, e);
+	if (courier && (rc = courier_lock_take(root_fd, m->dir, &u, e)) != 0)
 		return rc;
 	if (import_courier_has(m, x->known))
 		rc = export_files_place(&x->files, wall_ms, e);
 	else
 		rc = start_over(x, e);
-	if (lock)
+	if (courier)
 		courier_lock_release(root_fd, m->dir);
 	if (rc == 0)
 		x->state = EXPORT_SYNC_DIRS;

@@ -18,6 +18,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "maildir/account_lock.h"
 #include "maildir/edit.h"
 #include "maildir/import.h"
 
@@ -279,14 +280,6 @@ renumber(struct renumbering *r, struct err *e)
 	return 0;
 }
 
-static bool
-set_lock(const struct account *a, short type)
-{
-	struct flock lock = { .l_type = type, .l_whence = SEEK_SET };
-
-	return a->lock_fd >= 0 && fcntl(a->lock_fd, F_OFD_SETLK, &lock) == 0;
-}
-
 int
 keywords_drop_unused(struct mailbox *m, struct err *e)
 {
@@ -297,9 +290,10 @@ keywords_drop_unused(struct mailbox *m, struct err *e)
 	assert(m->head != NULL && m->shown == NULL);
 	if (m->n_sets <= UNUSED_MAX)
 		return 0;
-	if (look_at_messages(&r) && set_lock(a, F_WRLCK)) {
+	if (look_at_messages(&r) &&
+	    account_lock(a, ACCOUNT_LOCK_OPEN, F_WRLCK) == 0) {
 		rc = renumber(&r, e);
-		if (!set_lock(a, F_RDLCK) && rc == 0)
+		if (account_lock(a, ACCOUNT_LOCK_OPEN, F_RDLCK) < 0 && rc == 0)
 			rc = err_sys(e, "lock the database");
 	}
 	renumbering_fini(&r);

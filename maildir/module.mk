@@ -30,6 +30,7 @@ libmaildir_a_SOURCES = \
 	maildir/durable.c maildir/durable.h \
 	maildir/edit.c maildir/edit.h \
 	maildir/expunge.c \
+	maildir/account_lock.c maildir/account_lock.h \
 	maildir/export.c maildir/export.h \
 	maildir/export_files.c maildir/export_files.h \
 	maildir/facts.c \

@@ -45,6 +45,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "maildir/account_lock.h"
 #include "maildir/blob.h"
 #include "maildir/intent.h"
 #include "maildir/internal.h"
@@ -149,21 +150,13 @@ open_tree(struct account *a, struct err *e)
 }
 
 static int
-lock_file(struct account *a, short type)
-{
-	struct flock lock = { .l_type = type, .l_whence = SEEK_SET };
-
-	return fcntl(a->lock_fd, F_OFD_SETLK, &lock);
-}
-
-static int
 take_lock(struct account *a, struct err *e)
 {
 	a->lock_fd = (int)TEMP_FAILURE_RETRY(openat(a->root_fd, LOCK_NAME,
 	    O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
 	if (a->lock_fd < 0)
 		return err_sys(e, "open " LOCK_NAME);
-	if (lock_file(a, F_RDLCK) == 0)
+	if (account_lock(a, ACCOUNT_LOCK_OPEN, F_RDLCK) == 0)
 		return 0;
 	if (errno == EAGAIN || errno == EACCES)
 		return err_set(e, ERR_BUSY, "database is being rebuilt");
@@ -209,7 +202,7 @@ set_aside(struct account *a, struct err *e)
 		1000);
 	char from[64], to[96];
 
-	if (lock_file(a, F_WRLCK) < 0)
+	if (account_lock(a, ACCOUNT_LOCK_OPEN, F_WRLCK) < 0)
 		return err_set(e, ERR_BUSY, "others have the database open");
 	log_error("maildir: database set aside path=%s kept=" DB_NAME
 		  ".damaged-%lld",
@@ -223,7 +216,7 @@ set_aside(struct account *a, struct err *e)
 			return err_sys(e, "rename %s", from);
 	}
 	a->damaged = 0;
-	if (lock_file(a, F_RDLCK) < 0)
+	if (account_lock(a, ACCOUNT_LOCK_OPEN, F_RDLCK) < 0)
 		return err_sys(e, "lock " LOCK_NAME);
 	return 0;
 }
@@ -282,10 +275,10 @@ carry_out(struct account *a, struct err *e)
 	if (young < 0)
 		return young;
 	if (intents != 0 || young != 0)
-		alone = lock_file(a, F_WRLCK) == 0;
+		alone = account_lock(a, ACCOUNT_LOCK_OPEN, F_WRLCK) == 0;
 	if (alone && intents != 0)
 		rc = intent_redo(a, e);
-	if (alone && lock_file(a, F_RDLCK) < 0 && rc == 0)
+	if (alone && account_lock(a, ACCOUNT_LOCK_OPEN, F_RDLCK) < 0 && rc == 0)
 		rc = err_sys(e, "lock " LOCK_NAME);
 	if (rc == 0)
 		young_opened(a, young, alone);
@@ -400,7 +393,7 @@ unmake(struct account *a)
 		"" };
 	char *path;
 
-	if (a->lock_fd < 0 || lock_file(a, F_WRLCK) < 0)
+	if (a->lock_fd < 0 || account_lock(a, ACCOUNT_LOCK_OPEN, F_WRLCK) < 0)
 		return;
 	for (size_t i = 0; i < NELEMS(suffixes); i++) {
 		path = mem_printf("%s%s", DB_NAME, suffixes[i]);

@@ -420,8 +420,38 @@ change_and_export(struct fixture *f)
 	export_free(&x);
 }
 
+static void
+assert_no_keywords(struct fixture *f)
+{
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	uint32_t i;
+	const struct chunk *c;
+
+	refresh(f, m);
+	c = view_at(m->head, 1, &i);
+	assert_int_equal(c->m[i].keywords, 0);
+	mailbox_close(&m);
+}
+
+static struct export *begun;
+
+/* The same, and the first one's goes on before this process removes one, which
+ * looks at no list that it knows. */
+static void
+export_and_remove(struct fixture *f)
+{
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	const uint32_t uid = 1;
+
+	change_and_export(f);
+	(void)export_steps(f, begun, UINT_MAX);
+	assert_int_equal(run_flags(f, m, &uid, 1, FLAGS_REMOVE, 0, "new"), 0);
+	mailbox_close(&m);
+}
+
 /* Two processes export a mailbox at the same time: wherever the other comes in
- * between, in the end the files are what the mailbox is. */
+ * between, in the end the files are what the mailbox is.  What is removed then
+ * doesn't come back from a list that is taken for Courier's. */
 static void
 two_export_at_once(void **state)
 {
@@ -447,6 +477,15 @@ two_export_at_once(void **state)
 		export_free(&x);
 		assert_file(f, "courierimapkeywords/:list", "new\n\n1.M1:0\n");
 		run_export(f, false, 0);
+
+		/* the other's is the last one this time */
+		change_keyword(f, FLAGS_ADD, "old");
+		begun = export_new(f->account, false);
+		(void)export_steps(f, begun, at);
+		fixture_elsewhere(f, export_and_remove);
+		export_free(&begun);
+		fixture_reopen(f);
+		assert_no_keywords(f);
 		at++;
 	} while (!done);
 	assert_true(at > 10);
