@@ -36,6 +36,7 @@ struct sync_job {
 	 */
 	unsigned *unfinished;
 	struct sync_job *next; /* the syncer's */
+	bool unheralded;       /* the same: no thread was woken for it */
 };
 
 struct syncer {

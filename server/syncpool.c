@@ -156,12 +156,20 @@ static struct sync_job *
 wait_job(struct syncpool *p)
 {
 	struct sync_job *job = NULL;
+	bool woken = false;
 
 	while (!p->stop && (job = take_job(p)) == NULL) {
 		p->n_idle++;
 		(void)pthread_mutex_unlock(&p->lock);
 		(void)TEMP_FAILURE_RETRY(sem_wait(&p->work));
 		(void)pthread_mutex_lock(&p->lock);
+		woken = true;
+	}
+	/* it was woken for another, which nobody else may come to take */
+	if (woken && job != NULL && job->unheralded && p->todo.first != NULL &&
+	    p->n_idle > 0) {
+		p->n_idle--;
+		(void)sem_post(&p->work);
 	}
 	return p->stop ? NULL : job;
 }
@@ -219,7 +227,7 @@ submit(struct syncer *self, struct sync_job *job)
 {
 	struct syncpool *p = CONTAINER_OF(self, struct syncpool, syncer);
 	struct sync_job *last;
-	bool wake;
+	bool wake, follows;
 
 	p->pending++;
 	(void)pthread_mutex_lock(&p->lock);
@@ -228,8 +236,9 @@ submit(struct syncer *self, struct sync_job *job)
 	    : NULL;
 	list_append(&p->todo, job);
 	/* else the first thread that is through takes it, as they all look */
-	wake = p->n_idle > 0 && may_run(p, job) &&
-	    (last == NULL || !go_together(last, job));
+	follows = last != NULL && go_together(last, job);
+	job->unheralded = follows;
+	wake = p->n_idle > 0 && may_run(p, job) && !follows;
 	p->n_idle -= wake;
 	(void)pthread_mutex_unlock(&p->lock);
 	/* who wakes up finds the lock free */

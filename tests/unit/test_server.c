@@ -317,6 +317,13 @@ pass_gate(struct sync_job *job)
 	return read(gate_fds[0], &byte, 1) == 1 ? 0 : EIO;
 }
 
+/* It has a thread for itself: others are at work, too. */
+static int
+arrive(struct sync_job *job)
+{
+	return write(begun_fds[1], "x", 1) == 1 ? pass_gate(job) : EIO;
+}
+
 static void
 open_pipes(void)
 {
@@ -392,6 +399,65 @@ brief_jobs_come_back_together(void **state)
 	come_back_together(true);
 }
 
+/* All wait for a job. */
+static void
+have_all_wait(struct syncpool *pool, struct event_base *base)
+{
+	struct seen all = { .base = base, .want = 8 };
+	struct sync_job idle[8];
+	char byte;
+
+	for (size_t i = 0; i < NELEMS(idle); i++) {
+		idle[i] = (struct sync_job){
+			.run = arrive, .done = on_synced, .arg = &all
+		};
+		syncer_submit(syncpool_syncer(pool), &idle[i]);
+	}
+	for (size_t i = 0; i < NELEMS(idle); i++)
+		assert_int_equal(read(begun_fds[0], &byte, 1), 1);
+	assert_int_equal(write(gate_fds[1], "xxxxxxxx", 8), 8);
+	(void)event_base_dispatch(base);
+}
+
+/* Brief jobs that aren't keep no other waiting that came behind them, though no
+ * thread was woken but for the first. */
+static void
+brief_jobs_leave_threads_to_others(void **state)
+{
+	struct event_base *base = event_base_new();
+	struct sync_job hung[5], quick[1];
+
+	(void)state;
+	/* often enough that the first isn't begun before the others come */
+	for (unsigned n = 0; n < 30; n++) {
+		struct syncpool *pool = syncpool_new(base, 8);
+		struct seen own = { .base = base, .want = 5 };
+		struct seen other = { .base = base, .want = 1 };
+
+		assert_non_null(pool);
+		open_pipes();
+		have_all_wait(pool, base);
+		for (size_t i = 0; i < NELEMS(hung); i++) {
+			hung[i] = (struct sync_job){ .run = hang,
+				.done = on_synced,
+				.arg = &own,
+				.owner = &own,
+				.brief = true };
+			syncer_submit(syncpool_syncer(pool), &hung[i]);
+		}
+		submit_all(pool, quick, NELEMS(quick), nothing, &other);
+		(void)event_base_dispatch(base);
+		assert_int_equal(other.messages, 1);
+		assert_int_equal(own.messages, 0);
+		(void)close(hung_fds[1]);
+		(void)event_base_dispatch(base);
+		assert_int_equal(own.messages, 5);
+		syncpool_free(&pool);
+		close_pipes();
+	}
+	event_base_free(base);
+}
+
 /* --- a job that is fetched before the loop comes round ---------------------
  */
 
@@ -441,6 +507,7 @@ main(void)
 		cmocka_unit_test(every_job_is_taken),
 		cmocka_unit_test(siblings_come_back_together),
 		cmocka_unit_test(brief_jobs_come_back_together),
+		cmocka_unit_test(brief_jobs_leave_threads_to_others),
 	};
 
 	return cmocka_run_group_tests_name("server", tests, NULL, NULL);
