@@ -143,7 +143,8 @@ is_durable(const struct mailbox *m)
 {
 	uint32_t from = m->durable_uidnext, to = m->head->uidnext;
 
-	return from >= m->wanted_uidnext && young_all_wait(m, from, to) &&
+	return (from >= m->wanted_uidnext || from >= to) &&
+	    young_all_wait(m, from, to) &&
 	    (!m->unsynced || (from < to && !m->unsynced_told));
 }
 
