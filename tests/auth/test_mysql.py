@@ -522,11 +522,15 @@ def test_out_of_all_connections(mysql_daemon, mariadb):
             return False
         return True
 
-    try:
-        # Those that are the pool's already go on working: look for a new one.
-        support.wait_for(is_full, "a full house", 2 * support.PATIENCE)
+    def is_turned_away():
+        """Those that are the pool's already go on working: it looks for new
+        ones, when others have what it gave up."""
         mysql_daemon.reload()
-        support.wait_for(lambda: mysql_daemon.login() == b"", "no connection")
+        support.wait_for(is_full, "a full house", 2 * support.PATIENCE)
+        return mysql_daemon.login() == b""
+
+    try:
+        support.wait_for(is_turned_away, "no connection")
         assert "Too many connections" in mysql_daemon.log()
     finally:
         for other in others:
