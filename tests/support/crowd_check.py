@@ -297,8 +297,8 @@ class Crowd:
                 if c.wire is not None:
                     c.wire.cut()
             await asyncio.sleep(0.05)  # connections are cut by the loop
-        # workers of Joe, of Ann, and of each imapd
-        if self.most_holders != 2 + N_ALONE:
+        # workers of Joe, of Ann, and of each imapd; some may be about to end
+        if self.most_holders < 2 + N_ALONE:
             raise Violation(f"{self.most_holders} processes only")
         print(dict(sorted(self.world.counts.items())))
 
