@@ -88,7 +88,7 @@ libmaildir_a_SOURCES = \
 	maildir/watch.c \
 	maildir/young.c maildir/young.h maildir/young_impl.h \
 	maildir/young_disk.c maildir/young_help.c maildir/young_mend.c \
-	maildir/young_round.c maildir/young_row.c \
+	maildir/young_round.c maildir/young_row.c maildir/young_search.c \
 	maildir/work.c maildir/work.h
 
 # Tests

@@ -1,8 +1,8 @@
 /*
  * young_impl: what the parts of young share: messages that come into the
  * database (young.c), and leave it (young_disk.c); what others have left there
- * (young_mend.c, young_round.c, young_row.c), or are about to do
- * (young_help.c).
+ * (young_mend.c, young_round.c, young_row.c, young_search.c), or are about to
+ * do (young_help.c).
  *
  * Layer:  maildir.  Not for anybody outside.
  */
@@ -80,7 +80,7 @@ struct young_row {
 	int64_t internal_ms;
 
 	int64_t written_s;
-	bool lost;     /* not where it should be, after a loss of power */
+	bool lost;     /* not where it should be */
 	bool has_tmp;  /* it has no name yet */
 	bool is_there; /* it is in cur/, as: */
 	struct buf found;
@@ -127,10 +127,18 @@ struct young_round {
 	size_t n, n_dirs;
 };
 
+void young_dir_open(const struct young_round *rd, struct young_dir *d);
+void young_dir_close(struct young_dir *d);
 /* The job; with rd->names: the second one, after young_row_place(). */
 int young_round_run(void *arg);
 void young_round_free(struct young_round *rd);
 /* Nobody waits for it any more; what it wrote has no name. */
 void young_round_drop(void *arg);
+
+/* --- young_search.c ------------------------------------------------------- */
+
+/* Look for the files of those that are lost; who has one isn't any more.  0, or
+ * ERR_*: the others may have theirs nevertheless. */
+int young_search(struct young_round *rd) MUST_USE;
 
 #endif

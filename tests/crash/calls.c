@@ -24,6 +24,7 @@ static enum call struck;
 static const char *boot_id;
 static int64_t birth_s;
 static calls_watcher *watcher;
+static calls_hider *hider;
 static const char *keep_dir;
 
 /* The descriptors of the tree: node + 1; 0: not of the tree. */
@@ -182,6 +183,18 @@ void
 calls_set_watcher(calls_watcher *w)
 {
 	watcher = w;
+}
+
+void
+calls_set_hider(calls_hider *h)
+{
+	hider = h;
+}
+
+bool
+calls_hides(const char *name)
+{
+	return hider != NULL && hider(name);
 }
 
 /* --- the plan ------------------------------------------------------------- */

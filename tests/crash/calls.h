@@ -124,5 +124,9 @@ void calls_set_keep(const char *dir);
 /* Each watched call is told; for tests of order.  NULL: nobody. */
 typedef void calls_watcher(enum call c, const char *name);
 void calls_set_watcher(calls_watcher *w);
+/* readdir() passes over each name of which this says so, as it may over one
+ * that changes meanwhile.  NULL: over none. */
+typedef bool calls_hider(const char *name);
+void calls_set_hider(calls_hider *h);
 
 #endif

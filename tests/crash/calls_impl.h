@@ -47,5 +47,7 @@ const char *calls_boot_id(void);
 const char *calls_keep(void);
 /* When all files were made, in seconds; 0: as it is. */
 int64_t calls_birth(void);
+/* Whether readdir() passes over it. */
+bool calls_hides(const char *name);
 
 #endif

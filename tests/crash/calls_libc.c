@@ -428,11 +428,15 @@ struct dirent *
 readdir(DIR *d)
 {
 	int fd = dirfd(d);
+	struct dirent *entry;
 
 	REAL64(struct dirent *, readdir, DIR *);
-	if (calls_has_fd(fd) && calls_gate(CALL_READDIR, "") != 0)
-		return NULL;
-	return real_readdir(d);
+	do {
+		if (calls_has_fd(fd) && calls_gate(CALL_READDIR, "") != 0)
+			return NULL;
+		entry = real_readdir(d);
+	} while (entry != NULL && calls_hides(entry->d_name));
+	return entry;
 }
 
 int

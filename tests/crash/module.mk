@@ -69,6 +69,14 @@ tests_crash_test_young_left_SOURCES = tests/crash/test_young_left.c \
 tests_crash_test_young_left_LDFLAGS = $(TESTS_CRASH_LD)
 tests_crash_test_young_left_LDADD = $(TESTS_CRASH_LIBS)
 
+check_PROGRAMS += tests/crash/test_young_meanwhile
+TESTS += tests/crash/test_young_meanwhile
+tests_crash_test_young_meanwhile_SOURCES = \
+	tests/crash/test_young_meanwhile.c \
+	tests/crash/young.c tests/crash/young.h $(TESTS_CRASH_ORDER)
+tests_crash_test_young_meanwhile_LDFLAGS = $(TESTS_CRASH_LD)
+tests_crash_test_young_meanwhile_LDADD = $(TESTS_CRASH_LIBS)
+
 check_PROGRAMS += tests/crash/test_young_mend
 TESTS += tests/crash/test_young_mend
 tests_crash_test_young_mend_SOURCES = tests/crash/test_young_mend.c \

@@ -235,6 +235,7 @@ order_teardown(void **state)
 {
 	fsx_set_fault(NULL);
 	calls_set_watcher(NULL);
+	calls_set_hider(NULL);
 	calls_set_birth(0);
 	calls_end();
 	hold = hold_disks = false;

@@ -1,0 +1,204 @@
+/*
+ * What others do while what is left of young messages is mended
+ * (maildir/young_mend.c): files and mailboxes get other names, or go.
+ */
+#include <sys/stat.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "maildir/internal.h"
+#include "tests/crash/script.h"
+#include "tests/crash/young.h"
+
+/* --- a file gets another name while its directory is read ----------------- */
+
+/* A message, whose flags another program changes each time that its directory
+ * is read; who reads sees neither name. */
+static struct {
+	struct fixture *f;
+	char *base;
+	unsigned left; /* readings */
+	bool seen;     /* in this one */
+	bool flagged;
+} renamed;
+static int n_synced;
+
+static char *
+renamed_path(bool flagged)
+{
+	char *name =
+	    mem_printf("cur/%s:2,%s", renamed.base, flagged ? "F" : "");
+	char *path = mem_strdup(fixture_path(renamed.f, name));
+
+	free(name);
+	return path;
+}
+
+static void
+change_flag(void)
+{
+	char *from = renamed_path(renamed.flagged);
+	char *to = renamed_path(!renamed.flagged);
+
+	assert_int_equal(rename(from, to), 0);
+	renamed.flagged = !renamed.flagged;
+	free(from);
+	free(to);
+}
+
+static bool
+hide(const char *name)
+{
+	if ((renamed.left == 0 && !renamed.seen) ||
+	    strncmp(name, renamed.base, strlen(renamed.base)) != 0)
+		return false;
+	if (!renamed.seen) {
+		change_flag();
+		renamed.left--;
+	}
+	return renamed.seen = true;
+}
+
+static void
+watch(enum call c, const char *name)
+{
+	n_synced += c == CALL_SYNC && name[0] >= '0' && name[0] <= '9';
+	if (c == CALL_OPEN && strcmp(name, ".") == 0)
+		renamed.seen = false;
+}
+
+/* The name of the first of the three, without flags. */
+static char *
+find_base(struct fixture *f)
+{
+	DIR *d = opendir(fixture_path(f, "cur"));
+	struct dirent *entry;
+	struct stat st;
+	char *base = NULL;
+
+	assert_non_null(d);
+	while ((entry = readdir(d)) != NULL) {
+		size_t n = strcspn(entry->d_name, ":");
+
+		if (strcmp(entry->d_name + n, ":2,") == 0 &&
+		    fstatat(dirfd(d), entry->d_name, &st, 0) == 0 &&
+		    st.st_size == (off_t)strlen("one\n"))
+			base = slice_dup(slice_of(entry->d_name, n));
+	}
+	assert_int_equal(closedir(d), 0);
+	assert_non_null(base);
+	return base;
+}
+
+/* Its flags are changed now, too. */
+static void
+rename_while_read(struct fixture *f, unsigned readings)
+{
+	renamed.f = f;
+	renamed.base = find_base(f);
+	renamed.left = readings;
+	renamed.seen = renamed.flagged = false;
+	change_flag();
+	calls_set_hider(hide);
+	calls_set_watcher(watch);
+}
+
+static void
+stop_renaming(void)
+{
+	calls_set_hider(NULL);
+	assert_int_equal(renamed.left, 0);
+	free(renamed.base);
+}
+
+static void
+power_goes(struct fixture *f)
+{
+	append_three(f);
+	age_boot(f);
+}
+
+/* It has its file, and isn't written once more. */
+static void
+renamed_is_not_missing(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m;
+
+	/* so that its calls are noted from here on */
+	assert_int_equal(account_open(f->account, NULL), 0);
+	fixture_close(f);
+	lives(f, power_goes);
+	rename_while_read(f, 2);
+	fixture_open(f);
+	m = open_mailbox(f, "INBOX");
+	assert_int_equal(count_rows(f), 0);
+	stop_renaming();
+	refresh(f, m);
+	assert_listing(m, renamed.flagged ? "1:F 2:S 3" : "1 2:S 3");
+	assert_int_equal(count_files(fixture_path(f, "cur")), 3);
+	mailbox_close(&m);
+}
+
+/* Whoever goes on and on has it stay in its row. */
+static void
+renamed_for_ever_waits(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m;
+
+	/* so that its calls are noted from here on */
+	assert_int_equal(account_open(f->account, NULL), 0);
+	fixture_close(f);
+	lives(f, power_goes);
+	rename_while_read(f, 1000);
+	fixture_open(f);
+	m = open_mailbox(f, "INBOX");
+	assert_int_equal(count_rows(f), 1);
+	renamed.left = 0;
+	renamed.seen = false;
+	assert_int_equal(count_files(fixture_path(f, "cur")), 3);
+	ticks(f, 31);
+	assert_int_equal(count_rows(f), 0);
+	stop_renaming();
+	refresh(f, m);
+	assert_listing(m, renamed.flagged ? "1:F 2:S 3" : "1 2:S 3");
+	assert_int_equal(count_files(fixture_path(f, "cur")), 3);
+	mailbox_close(&m);
+}
+
+/* Nor is its row given up before it is synced. */
+static void
+renamed_is_synced(void **state)
+{
+	struct fixture *f = *state;
+
+	append_three(f);
+	rename_while_read(f, 2);
+	fail_disk_sync(f, EIO);
+	n_synced = 0;
+	ticks(f, 40);
+	assert_int_equal(count_rows(f), 0);
+	stop_renaming();
+	assert_int_equal(n_synced, 3);
+	assert_int_equal(count_files(fixture_path(f, "cur")), 3);
+}
+
+int
+main(void)
+{
+#define CASE(fn)                                                               \
+ cmocka_unit_test_setup_teardown(fn, order_setup, order_teardown)
+	const struct CMUnitTest tests[] = {
+		CASE(renamed_is_not_missing),
+		CASE(renamed_for_ever_waits),
+		CASE(renamed_is_synced),
+	};
+
+	order_init();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
