@@ -94,6 +94,8 @@ void tree_give_up(struct account *a, const char *work);
 int account_is_mailbox(int root_fd, const char *dir);
 /* Give a directory what makes it a mailbox, durably. */
 int create_fill(int root_fd, const char *path, struct err *e);
+/* Make one, unless it is there, with all of that; nothing is synced. */
+int create_dirs(int root_fd, const char *path, struct err *e);
 /* A job: make job_dir (or with fill, what it lacks), durably. */
 int create_job(struct change_job *j, struct err *e);
 /* Before it: drop what an earlier directory of the name has left. */

@@ -46,8 +46,8 @@ account_is_mailbox(int root_fd, const char *dir)
 
 /* --- CREATE --------------------------------------------------------------- */
 
-int
-create_fill(int root_fd, const char *path, struct err *e)
+static int
+fill(int root_fd, const char *path, bool sync, struct err *e)
 {
 	int fd = fsx_open_dir(root_fd, path), mark, rc;
 
@@ -61,10 +61,24 @@ create_fill(int root_fd, const char *path, struct err *e)
 		else if (errno != EEXIST)
 			rc = err_sys(e, "create %s/maildirfolder", path);
 	}
-	if (rc == 0 && fsx_fsync(fd) < 0)
+	if (rc == 0 && sync && fsx_fsync(fd) < 0)
 		rc = err_sys(e, "sync %s", path);
 	(void)close(fd);
 	return rc;
+}
+
+int
+create_fill(int root_fd, const char *path, struct err *e)
+{
+	return fill(root_fd, path, true, e);
+}
+
+int
+create_dirs(int root_fd, const char *path, struct err *e)
+{
+	if (fsx_mkdir(root_fd, path, 0700) < 0 && errno != EEXIST)
+		return err_sys(e, "mkdir %s", path);
+	return fill(root_fd, path, false, e);
 }
 
 static int

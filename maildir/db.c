@@ -151,6 +151,7 @@ static const char *const texts[DB_N_STATEMENTS] = {
 [DB_YOUNG_ROW] =
     "SELECT y.boot, y.tmp, y.base, y.bytes, m.dir FROM young y "
     "LEFT JOIN mailbox m ON m.id = y.key >> 32 WHERE y.key = ?1",
+[DB_YOUNG_DIR] = "SELECT dir FROM mailbox WHERE id = ?1 >> 32",
 [DB_YOUNG_BOOTS] = "SELECT max(boot <> ?1 OR ?1 = 0) FROM young",
 [DB_YOUNG_DEL] = "DELETE FROM young WHERE key BETWEEN ?1 AND ?2",
 /* an id that no other ever had, whatever became of the database meanwhile */

@@ -61,6 +61,8 @@ struct young_dir {
 	char *path;
 	int tmp_fd, cur_fd; /* -1: it isn't there */
 	bool gone;	    /* it isn't, and nothing is to be done */
+	bool to_make;	    /* it isn't; tmp_fd is INBOX's */
+	bool made;	    /* it was made, and isn't synced yet */
 	int rc;
 };
 
@@ -100,9 +102,13 @@ bool young_row_is(const struct young_row *r, struct slice name);
 /* 0: the file is durable, or will be with its name; or ERR_*. */
 int young_row_write(
     struct young_row *r, const struct young_dir *d, mode_t mode) MUST_USE;
-/* Within a transaction: the copy gets its name.  0 or ERR_*. */
+/* Within a transaction: the copy gets its name.  0; ERR_BUSY: the mailbox has
+ * another directory by now; ERR_*. */
 int young_row_place(
-    struct account *a, struct young_row *r, const struct young_dir *d) MUST_USE;
+    struct account *a, struct young_row *r, struct young_dir *d) MUST_USE;
+/* Within one: whether its mailbox has gone elsewhere since it was read, so that
+ * what was found there says nothing. */
+bool young_row_moved(struct account *a, const struct young_row *r);
 /* Within one: rows leave the table. */
 int young_row_delete(struct account *a, int64_t first, int64_t last) MUST_USE;
 

@@ -171,6 +171,10 @@ forget(struct young_mend *md)
 	for (size_t i = 0; i < rd->n && rc == 0; i++) {
 		const struct young_row *r = &rd->row[i];
 
+		/* these have their turn again in the next pass */
+		if (r->rc == ERR_BUSY ||
+		    (!r->is_there && young_row_moved(a, r)))
+			continue;
 		if (r->rc == 0 &&
 		    (r->at == ROW_NOWHERE || rd->dir[r->at].rc == 0))
 			rc = young_row_delete(a, r->key, r->key);

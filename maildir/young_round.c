@@ -13,7 +13,6 @@
 
 #include "base/fsx.h"
 #include "base/mem.h"
-#include "maildir/account_change_impl.h"
 #include "maildir/dir.h"
 #include "maildir/young_impl.h"
 
@@ -80,20 +79,27 @@ young_dir_open(const struct young_round *rd, struct young_dir *d)
 
 /* --- a directory that is gone --------------------------------------------- */
 
-/* The directory has neither its old name nor its new one. */
+/* It is made when it gets its first file (young_row_place()). */
 static void
-dir_make(struct young_round *rd, struct young_dir *d)
+prepare(struct young_round *rd, struct young_dir *d)
 {
-	if (d->path[0] == '\0' ||
-	    (fsx_mkdir(rd->root_fd, d->path, 0700) < 0 && errno != EEXIST)) {
+	d->gone = false;
+	d->to_make = true;
+	d->tmp_fd = fsx_open_dir(rd->root_fd, "tmp");
+	if (d->tmp_fd < 0)
 		d->rc = err_of_errno(errno);
-		return;
-	}
-	d->rc = create_fill(rd->root_fd, d->path, NULL);
-	if (d->rc == 0 && fsx_fsync(rd->root_fd) < 0)
-		d->rc = err_of_errno(errno);
-	if (d->rc == 0)
-		young_dir_open(rd, d);
+}
+
+static int
+sync_made(struct young_round *rd, struct young_dir *d)
+{
+	int fd = fsx_open_dir(rd->root_fd, d->path), rc = 0;
+
+	if (fd < 0 || fsx_fsync(fd) < 0 || fsx_fsync(rd->root_fd) < 0)
+		rc = err_of_errno(errno);
+	if (fd >= 0)
+		(void)close(fd);
+	return rc;
 }
 
 /* --- the thread ----------------------------------------------------------- */
@@ -134,8 +140,9 @@ write_anew(struct young_round *rd, struct young_row *r)
 
 	if (r->rc != 0)
 		return;
-	if (d != NULL && d->gone && d->rc == 0 && r->rebooted && r->known)
-		dir_make(rd, d);
+	if (d != NULL && d->gone && d->rc == 0 && d->path[0] != '\0' &&
+	    r->rebooted && r->known)
+		prepare(rd, d);
 	if (d != NULL && d->rc != 0)
 		r->rc = d->rc;
 	else if (d != NULL && !d->gone)
@@ -147,10 +154,14 @@ write_anew(struct young_round *rd, struct young_row *r)
 static void
 sync_names(struct young_round *rd)
 {
-	for (size_t i = 0; i < rd->n_dirs; i++)
-		if (rd->dir[i].rc == 0 && rd->dir[i].cur_fd >= 0 &&
-		    fsx_fsync(rd->dir[i].cur_fd) < 0)
-			rd->dir[i].rc = err_of_errno(errno);
+	for (size_t i = 0; i < rd->n_dirs; i++) {
+		struct young_dir *d = &rd->dir[i];
+
+		if (d->rc == 0 && d->cur_fd >= 0 && fsx_fsync(d->cur_fd) < 0)
+			d->rc = err_of_errno(errno);
+		if (d->rc == 0 && d->made)
+			d->rc = sync_made(rd, d);
+	}
 }
 
 int

@@ -19,6 +19,7 @@
 #include "base/fsx.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "maildir/account_change_impl.h"
 #include "maildir/dir.h"
 #include "maildir/edit.h"
 #include "maildir/young_impl.h"
@@ -258,9 +259,63 @@ replace(struct young_row *r, const struct young_dir *d)
 	return 0;
 }
 
+bool
+young_row_moved(struct account *a, const struct young_row *r)
+{
+	sqlite3_stmt *s = db_stmt(&a->db, DB_YOUNG_DIR);
+	bool same;
+	int rc;
+
+	db_bind_i64(s, 1, r->key);
+	if ((rc = db_step(&a->db, s, NULL)) != 1)
+		return rc < 0 || r->dir != NULL;
+	same =
+	    r->dir != NULL && slice_eq(db_column_blob(s, 0), slice_str(r->dir));
+	(void)sqlite3_reset(s);
+	return !same;
+}
+
+/*
+ * It has neither its old name nor its new one.  Whoever renames or deletes the
+ * mailbox has the database meanwhile: so it is made here, and synced later.
+ */
+static int
+make_dir(struct account *a, struct young_dir *d)
+{
+	int rc = create_dirs(a->root_fd, d->path, NULL);
+
+	if (rc != 0)
+		return rc;
+	d->cur_fd = dir_open_sub(a->root_fd, slice_str(d->path), "cur");
+	if (d->cur_fd < 0)
+		return err_of_errno(errno);
+	d->to_make = false;
+	d->made = true;
+	return 0;
+}
+
+/* Whether d is the directory of its mailbox, still.  0 or ERR_*. */
+static int
+check_dir(struct account *a, const struct young_row *r, struct young_dir *d)
+{
+	char *cur = mem_printf("%s%scur", d->path, d->path[0] ? "/" : "");
+	struct stat now, st;
+	bool there = fsx_stat(a->root_fd, cur, &now) == 0;
+	int rc = ERR_BUSY;
+
+	free(cur);
+	if (young_row_moved(a, r))
+		return rc;
+	if (d->to_make && !there)
+		rc = make_dir(a, d);
+	else if (d->cur_fd >= 0 && there && fstat(d->cur_fd, &st) == 0 &&
+	    st.st_dev == now.st_dev && st.st_ino == now.st_ino)
+		rc = 0;
+	return rc;
+}
+
 int
-young_row_place(
-    struct account *a, struct young_row *r, const struct young_dir *d)
+young_row_place(struct account *a, struct young_row *r, struct young_dir *d)
 {
 	int rc, error = 0;
 
@@ -270,11 +325,14 @@ young_row_place(
 		error = replace(r, d);
 	else if (!r->known)
 		(void)!fsx_unlink(d->tmp_fd, r->copy);
+	else if ((rc = check_dir(a, r, d)) != 0)
+		return rc;
 	else if (fsx_rename_new(
 		     d->tmp_fd, r->copy, d->cur_fd, buf_cstr(&r->name)) < 0)
 		error = errno;
 	else if (r->tmp[0] != '\0')
 		(void)!fsx_unlink(d->tmp_fd, r->tmp);
+	r->is_there = r->is_there || (r->known && error == 0);
 	if (error == 0 && r->rebooted)
 		log_warn("maildir: message written anew path=%s uid=%u",
 		    a->path, (unsigned)r->key);

@@ -159,7 +159,9 @@ search_path(struct young_round *rd, const char *path)
 		at++;
 	if (at < rd->n_dirs)
 		return search_dir(rd, &rd->dir[at], at, &any);
-	*d = (struct young_dir){ mem_strdup(path), -1, -1, false, 0 };
+	*d = (struct young_dir){
+		.path = mem_strdup(path), .tmp_fd = -1, .cur_fd = -1
+	};
 	young_dir_open(rd, d);
 	rc = search_dir(rd, d, at, &any);
 	if (any)

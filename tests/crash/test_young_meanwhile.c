@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/fsx.h"
 #include "base/mem.h"
 #include "maildir/internal.h"
 #include "tests/crash/script.h"
@@ -188,6 +189,140 @@ renamed_is_synced(void **state)
 	assert_int_equal(count_files(fixture_path(f, "cur")), 3);
 }
 
+/* --- a mailbox gets another name, or goes --------------------------------- */
+
+static int
+fail_create(const char *call, const char *path)
+{
+	return strcmp(call, "create") == 0 && path[0] >= '0' && path[0] <= '9'
+	    ? ENOSPC
+	    : 0;
+}
+
+/* The power took a file. */
+static void
+lose_file(struct fixture *f, const char *mailbox)
+{
+	struct mailbox *m;
+	char *path;
+
+	assert_int_equal(run_append(f, mailbox, "one\n", 0, NULL, NULL), 0);
+	m = open_mailbox(f, mailbox);
+	refresh(f, m);
+	path = mem_printf("%s%s", strcmp(mailbox, "INBOX") == 0 ? "" : ".t/",
+	    message_path(m, 1));
+	assert_int_equal(unlink(fixture_path(f, path)), 0);
+	free(path);
+	mailbox_close(&m);
+	age_boot(f);
+}
+
+static void
+lose_file_of_t(struct fixture *f)
+{
+	assert_int_equal(create_now(f->account, SLICE("INBOX.t")), 0);
+	lose_file(f, "INBOX.t");
+}
+
+static void
+lose_file_of_inbox(struct fixture *f)
+{
+	lose_file(f, "INBOX");
+}
+
+/* Once there is room for it, its row has been read, and no more. */
+static void
+begin_to_mend(struct fixture *f, void (*lose)(struct fixture *f))
+{
+	fixture_close(f);
+	lives(f, lose);
+	fsx_set_fault(fail_create);
+	fixture_open(f);
+	assert_int_equal(count_rows(f), 1);
+	fsx_set_fault(NULL);
+	hold_syncs(true);
+	ticks(f, 31);
+	assert_int_equal(held_syncs(), 1);
+	hold_syncs(false);
+}
+
+static void
+end_mending(struct fixture *f)
+{
+	release_syncs(0);
+	ticks(f, 40);
+	assert_int_equal(count_rows(f), 0);
+}
+
+/* It is in INBOX.u, and nowhere else. */
+static void
+expect_in_u(struct fixture *f)
+{
+	struct mailbox *m = open_mailbox(f, "INBOX.u");
+	char *text;
+
+	refresh(f, m);
+	assert_listing(m, "1");
+	text = message_text(m, 1);
+	assert_string_equal(text, "one\n");
+	free(text);
+	mailbox_close(&m);
+	assert_int_equal(access(fixture_path(f, ".t"), F_OK), -1);
+	assert_int_equal(count_files(fixture_path(f, "cur")), 0);
+	assert_int_equal(count_files(fixture_path(f, "tmp")), 0);
+}
+
+static void
+renamed_mailbox_has_it(void **state)
+{
+	struct fixture *f = *state;
+
+	begin_to_mend(f, lose_file_of_t);
+	assert_int_equal(
+	    rename_now(f->account, SLICE("INBOX.t"), SLICE("INBOX.u")), 0);
+	end_mending(f);
+	expect_in_u(f);
+}
+
+static void
+renamed_inbox_has_none(void **state)
+{
+	struct fixture *f = *state;
+
+	begin_to_mend(f, lose_file_of_inbox);
+	assert_int_equal(
+	    rename_now(f->account, SLICE("INBOX"), SLICE("INBOX.u")), 0);
+	end_mending(f);
+	expect_in_u(f);
+}
+
+static void
+deleted_mailbox_stays_away(void **state)
+{
+	struct fixture *f = *state;
+
+	begin_to_mend(f, lose_file_of_t);
+	assert_int_equal(delete_now(f->account, SLICE("INBOX.t")), 0);
+	end_mending(f);
+	assert_int_equal(access(fixture_path(f, ".t"), F_OK), -1);
+}
+
+/* A new one of the name isn't the one that it was in. */
+static void
+new_mailbox_has_none(void **state)
+{
+	struct fixture *f = *state;
+
+	begin_to_mend(f, lose_file_of_t);
+	assert_int_equal(
+	    rename_now(f->account, SLICE("INBOX.t"), SLICE("INBOX.u")), 0);
+	assert_int_equal(create_now(f->account, SLICE("INBOX.t")), 0);
+	end_mending(f);
+	assert_int_equal(count_files(fixture_path(f, ".t/cur")), 0);
+	assert_int_equal(delete_now(f->account, SLICE("INBOX.t")), 0);
+	expect_in_u(f);
+}
+
 int
 main(void)
 {
@@ -197,6 +332,10 @@ main(void)
 		CASE(renamed_is_not_missing),
 		CASE(renamed_for_ever_waits),
 		CASE(renamed_is_synced),
+		CASE(renamed_mailbox_has_it),
+		CASE(renamed_inbox_has_none),
+		CASE(deleted_mailbox_stays_away),
+		CASE(new_mailbox_has_none),
 	};
 
 	order_init();
