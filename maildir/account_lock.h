@@ -2,8 +2,8 @@
  * account_lock: locks on an account's file postern.lock.
  *
  * Layer:  maildir, uses base.
- * They end with the process, or when the database is closed, and hold between
- * all processes that serve the account.
+ * They end with the process, or when the database is closed and no checkpoint
+ * of it is under way, and hold between all processes that serve the account.
  */
 #ifndef MAILDIR_ACCOUNT_LOCK_H
 #define MAILDIR_ACCOUNT_LOCK_H

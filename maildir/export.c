@@ -82,17 +82,17 @@ lock(struct export *x, struct err *e)
 	return 0;
 }
 
-/* It goes when the database is closed. */
+/* It goes when the database is closed, as for others that need the room. */
 static bool
 is_locked(const struct export *x)
 {
-	return x->locked && x->n_opened == x->a->n_opened;
+	return x->locked && x->a->lock_fd >= 0 && x->n_opened == x->a->n_opened;
 }
 
 static void
 unlock(struct export *x)
 {
-	if (is_locked(x) && x->a->lock_fd >= 0)
+	if (is_locked(x))
 		(void)account_lock(x->a, ACCOUNT_LOCK_EXPORT, F_UNLCK);
 	x->locked = false;
 }
@@ -201,17 +201,24 @@ is_another(const struct export *x)
 	return x->m->gone || x->m->id != x->id;
 }
 
+/* Have the database open, and in it the mailbox: opening may find another
+ * database. */
+static int
+reopen(struct export *x, struct err *e)
+{
+	int rc = account_open(x->a, e);
+
+	return rc == 0 && is_another(x) ? ERR_STALE : rc;
+}
+
 /* What is exported: the mailbox as it is now. */
 static int
 take_snapshot(struct export *x, struct err *e)
 {
 	struct mailbox *m = x->m;
-	int rc;
+	int rc = reopen(x, e);
 
-	if (is_another(x))
-		return ERR_STALE;
-	if ((rc = account_open(x->a, e)) != 0 ||
-	    (rc = import_known(m, x->known, e)) != 0)
+	if (rc != 0 || (rc = import_known(m, x->known, e)) != 0)
 		return rc;
 	x->change = m->change;
 	x->modseq = m->modseq;
@@ -225,7 +232,7 @@ static enum step
 piece(struct export *x, int (*fn)(struct export_files *, struct err *),
     enum export_state next, int *rc, struct err *e)
 {
-	*rc = is_another(x) ? ERR_STALE : account_open(x->a, e);
+	*rc = reopen(x, e);
 	if (*rc == 0)
 		*rc = fn(&x->files, e);
 	if (*rc == 0)
@@ -288,13 +295,9 @@ note_prints(struct export *x, bool placed, struct err *e)
 static int
 begin(struct export *x, struct err *e)
 {
-	int rc;
+	int rc = reopen(x, e);
 
-	if (is_another(x))
-		return ERR_STALE;
-	if ((rc = account_open(x->a, e)) != 0)
-		return rc;
-	return db_begin(&x->a->db, e);
+	return rc == 0 ? db_begin(&x->a->db, e) : rc;
 }
 
 static int
@@ -326,12 +329,16 @@ announce(struct export *x, struct err *e)
 	return rc;
 }
 
-/* Courier wrote its files since they were read, or another process may have
+/*
+ * Courier wrote its files since they were read, or another process may have
  * exported since: that comes first.  It ends as with a lock that others hold.
+ * What was announced is gone, and is settled by whoever exports next: until the
+ * next announcement others may be it.
  */
 static int
 start_over(struct export *x, struct err *e)
 {
+	unlock(x);
 	export_files_fini(&x->files);
 	x->state = EXPORT_REFRESH;
 	return err_set(e, ERR_BUSY, "Courier is writing its files");

@@ -206,6 +206,47 @@ export_keeps_what_courier_wrote(void **state)
 	assert_int_equal(count_files(fixture_path(f, "tmp")), 0);
 }
 
+/* One that begins again for Courier's sake keeps no other process waiting. */
+static void
+export_begins_again_beside_another(void **state)
+{
+	struct fixture *f = *state, other = *f;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct export *x, *y;
+	enum step step;
+
+	put_cur(f, "1.M1:2,", "one\n");
+	refresh(f, m);
+	mailbox_close(&m);
+	fixture_open(&other);
+	x = export_new(f->account, false);
+	courier_at = f;
+	courier_call = "link";
+	courier_path = "tmp/";
+	fsx_set_fault(courier_comes);
+	while (export_step(x, (struct waker){ 0 }, 1, f->wall_ms) !=
+	    STEP_WAIT_PEER)
+		;
+	fsx_set_fault(NULL);
+	assert_null(courier_at);
+	y = export_new(other.account, false);
+	do {
+		step = export_step(y, (struct waker){ 0 }, 1, f->wall_ms);
+		assert_int_not_equal(step, STEP_WAIT_PEER);
+	} while (step != STEP_DONE);
+	assert_int_equal(export_result(y, NULL), 0);
+	export_free(&y);
+	fixture_close(&other);
+	while (export_step(x, (struct waker){ 0 }, 1, f->wall_ms) != STEP_DONE)
+		;
+	assert_int_equal(export_result(x, NULL), 0);
+	export_free(&x);
+	m = open_again(f, "INBOX");
+	assert_listing(m, "1 50");
+	mailbox_close(&m);
+	run_export(f, false, 0);
+}
+
 static int
 courier_always_comes(const char *call, const char *path)
 {
@@ -433,6 +474,19 @@ assert_no_keywords(struct fixture *f)
 	mailbox_close(&m);
 }
 
+/* The first one's database is closed, too, when it has got so far. */
+static bool closes;
+
+static bool
+export_until(struct fixture *f, struct export *x, unsigned n)
+{
+	bool done = export_steps(f, x, n);
+
+	if (closes)
+		account_close_db(f->account);
+	return done;
+}
+
 static struct export *begun;
 
 /* The same, and the first one's goes on before this process removes one, which
@@ -466,7 +520,7 @@ two_export_at_once(void **state)
 		change_keyword(f, FLAGS_REMOVE, "new");
 		change_keyword(f, FLAGS_ADD, "old");
 		x = export_new(f->account, false);
-		done = export_steps(f, x, at);
+		done = export_until(f, x, at);
 		fixture_elsewhere(f, change_and_export);
 		(void)export_steps(f, x, UINT_MAX);
 		export_free(&x);
@@ -481,7 +535,7 @@ two_export_at_once(void **state)
 		/* the other's is the last one this time */
 		change_keyword(f, FLAGS_ADD, "old");
 		begun = export_new(f->account, false);
-		(void)export_steps(f, begun, at);
+		(void)export_until(f, begun, at);
 		fixture_elsewhere(f, export_and_remove);
 		export_free(&begun);
 		fixture_reopen(f);
@@ -501,6 +555,15 @@ two_export_without_the_lock(void **state)
 	two_export_at_once(state);
 }
 
+static void
+two_export_and_one_is_closed(void **state)
+{
+	closes = true;
+	two_export_at_once(state);
+	two_export_without_the_lock(state);
+	closes = false;
+}
+
 #define CASE(name)                                                             \
  cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
@@ -512,12 +575,14 @@ main(void)
 		CASE(export_leaves_a_renamed_inbox),
 		CASE(export_notes_its_own_files),
 		CASE(export_keeps_what_courier_wrote),
+		CASE(export_begins_again_beside_another),
 		CASE(export_gives_way_to_courier),
 		CASE(export_waits_for_the_database),
 		CASE(export_is_cut_short_twice),
 		CASE(exports_without_exchange),
 		CASE(two_export_at_once),
 		CASE(two_export_without_the_lock),
+		CASE(two_export_and_one_is_closed),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);
