@@ -188,7 +188,7 @@ struct watched_dir {
 
 struct keyword_set {
 	uint16_t *v; /* ascending */
-	uint32_t n, hash;
+	uint32_t n;
 };
 
 /*
@@ -250,6 +250,8 @@ struct mailbox {
 	size_t n_keywords;
 	struct keyword_set *sets;
 	size_t n_sets;
+	struct name_table set_numbers; /* of the first of sets, by members: */
+	size_t n_numbers;	       /* as far as one was asked for */
 	uint64_t numbered; /* so many times they were: keywords_unused.c */
 
 	struct watched_dir dirs[2]; /* new/, cur/ */

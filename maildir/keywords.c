@@ -55,15 +55,13 @@ add_keyword(struct mailbox *m, struct slice name)
 	m->keywords[m->n_keywords++] = slice_of(slice_dup(name), name.n);
 }
 
-/* FNV-1a over the members: sets that differ are told apart at once. */
-static uint32_t
-hash_of(const uint16_t *v, size_t n)
+/* A set's name in the table of their numbers. */
+static struct slice
+set_members(const void *array, size_t i)
 {
-	uint32_t h = 2166136261;
+	const struct keyword_set *s = (const struct keyword_set *)array + i;
 
-	for (size_t i = 0; i < n; i++)
-		h = (h ^ v[i]) * 16777619;
-	return h;
+	return slice_of(s->v, s->n * sizeof(*s->v));
 }
 
 static void
@@ -74,7 +72,6 @@ add_set(struct mailbox *m, const uint16_t *v, size_t n)
 	m->sets = mem_realloc(m->sets, m->n_sets + 1, sizeof(*m->sets));
 	s = &m->sets[m->n_sets++];
 	s->n = (uint32_t)n;
-	s->hash = hash_of(v, n);
 	s->v = mem_alloc(n * sizeof(*v));
 	if (n != 0)
 		memcpy(s->v, v, n * sizeof(*v));
@@ -91,13 +88,22 @@ keywords_truncate(struct mailbox *m, size_t n_keywords, size_t n_sets)
 
 		free(p.out);
 	}
-	while (m->n_sets > n_sets)
-		free(m->sets[--m->n_sets].v);
+	while (m->n_sets > n_sets) {
+		m->n_sets--;
+		if (m->n_numbers > m->n_sets) {
+			name_table_remove(&m->set_numbers,
+			    set_members(m->sets, m->n_sets), m->n_sets);
+			m->n_numbers = m->n_sets;
+		}
+		free(m->sets[m->n_sets].v);
+	}
 }
 
 void
 keywords_fini(struct mailbox *m)
 {
+	name_table_fini(&m->set_numbers);
+	m->n_numbers = 0;
 	keywords_truncate(m, 0, 0);
 	free(m->keywords);
 	free(m->sets);
@@ -228,16 +234,19 @@ int
 keyword_set_intern(struct mailbox *m, const uint16_t *v, size_t n,
     uint32_t *out, struct err *e)
 {
-	uint32_t hash = hash_of(v, n);
+	size_t set;
 
-	/* The newest first: a STORE over many messages asks for it again. */
-	for (size_t i = m->n_sets; i-- > 0;)
-		if (m->sets[i].hash == hash && m->sets[i].n == n &&
-		    (n == 0 || memcmp(m->sets[i].v, v, n * sizeof(*v)) == 0)) {
-			*out = (uint32_t)i;
-			return 0;
-		}
-	return keyword_set_add(m, v, n, out, e);
+	/* Only who changes keywords needs the table. */
+	for (; m->n_numbers < m->n_sets; m->n_numbers++)
+		(void)name_table_put(&m->set_numbers,
+		    set_members(m->sets, m->n_numbers), set_members, m->sets,
+		    m->n_numbers);
+	set = name_table_find(
+	    &m->set_numbers, slice_of(v, n * sizeof(*v)), set_members, m->sets);
+	if (set == SIZE_MAX)
+		return keyword_set_add(m, v, n, out, e);
+	*out = (uint32_t)set;
+	return 0;
 }
 
 /* Put v into the ascending list if it isn't there. */

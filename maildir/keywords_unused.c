@@ -186,17 +186,23 @@ exchange(struct mailbox *m, struct mailbox *to)
 		.n_keywords = m->n_keywords,
 		.sets = m->sets,
 		.n_sets = m->n_sets,
+		.set_numbers = m->set_numbers,
+		.n_numbers = m->n_numbers,
 		.numbered = m->numbered };
 
 	m->keywords = to->keywords;
 	m->n_keywords = to->n_keywords;
 	m->sets = to->sets;
 	m->n_sets = to->n_sets;
+	m->set_numbers = to->set_numbers;
+	m->n_numbers = to->n_numbers;
 	m->numbered = to->numbered;
 	to->keywords = was.keywords;
 	to->n_keywords = was.n_keywords;
 	to->sets = was.sets;
 	to->n_sets = was.n_sets;
+	to->set_numbers = was.set_numbers;
+	to->n_numbers = was.n_numbers;
 	to->numbered = was.numbered;
 }
 

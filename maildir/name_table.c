@@ -96,6 +96,30 @@ name_table_put(struct name_table *t, struct slice name, name_of *of,
 }
 
 void
+name_table_remove(struct name_table *t, struct slice name, size_t i)
+{
+	size_t mask = t->cap - 1, hole, at;
+
+	if (t->cap == 0)
+		return;
+	for (hole = hash_of(name) & mask; t->v[hole].at != i + 1;
+	     hole = (hole + 1) & mask)
+		if (t->v[hole].at == 0)
+			return;
+	/* Those behind it that would be there, had it been free, move up. */
+	for (at = (hole + 1) & mask; t->v[at].at != 0; at = (at + 1) & mask) {
+		size_t from_home = (at - t->v[at].hash) & mask;
+
+		if (from_home < ((at - hole) & mask))
+			continue;
+		t->v[hole] = t->v[at];
+		hole = at;
+	}
+	t->v[hole].at = 0;
+	t->n--;
+}
+
+void
 name_table_fini(struct name_table *t)
 {
 	free(t->v);

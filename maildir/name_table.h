@@ -34,6 +34,8 @@ void name_table_add(struct name_table *t, struct slice name, size_t i);
  * returned; else SIZE_MAX. */
 size_t name_table_put(struct name_table *t, struct slice name, name_of *of,
     const void *array, size_t i);
+/* Take element i, whose name this is, out again, if it is there. */
+void name_table_remove(struct name_table *t, struct slice name, size_t i);
 void name_table_fini(struct name_table *t);
 
 #endif

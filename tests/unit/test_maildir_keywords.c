@@ -1,18 +1,88 @@
 /*
- * A mailbox whose messages have had thousands of sets of keywords gives back
- * what no message has, without anybody having others than before.
+ * Mailboxes whose messages have had thousands of sets of keywords: each is
+ * found by its members, and what no message has is given back, without anybody
+ * having others than before.
  */
+#include <sys/mman.h>
+
+#include <unistd.h>
+
 #include "base/log.h"
 #include "maildir/internal.h"
 #include "tests/support/maildir_fixture.h"
 
-enum { SETS = 4200 };
+enum { SETS = 4200, MANY = 50000 };
 
 static void
 set(struct fixture *f, struct mailbox *m, uint32_t uid, enum flags_how how,
     const char *keyword)
 {
 	assert_int_equal(run_flags(f, m, &uid, 1, how, 0, keyword), 0);
+}
+
+/* The number of one of very many sets, from 1. */
+static uint32_t
+intern(struct mailbox *m, unsigned i)
+{
+	const uint16_t v[] = { (uint16_t)(i / 256), (uint16_t)(256 + i % 256) };
+	uint32_t set;
+
+	assert_int_equal(keyword_set_intern(m, v, NELEMS(v), &set, NULL), 0);
+	return set;
+}
+
+/* Let nobody look at any of the sets but those beside one, or at all again. */
+static void
+guard_sets(const struct mailbox *m, uint32_t but, int others)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), n, at;
+
+	n = (m->n_sets * sizeof(*m->sets) + page - 1) / page;
+	at = but * sizeof(*m->sets) / page;
+	for (size_t i = 0; i < n; i++)
+		if (i != at)
+			assert_int_equal(mprotect((uint8_t *)m->sets + i * page,
+					     page, others),
+			    0);
+}
+
+/* However many there are, one is found without a look at the others. */
+static void
+finds_one_set_of_many(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct keyword_set *own;
+	size_t size;
+
+	refresh(f, m);
+	assert_int_equal(db_begin(&f->account->db, NULL), 0);
+	for (unsigned i = 0; i < MANY; i++)
+		assert_int_equal(intern(m, i), i + 1);
+	(void)intern(m, 0); /* the last one is known then, too */
+	size = m->n_sets * sizeof(*m->sets);
+	own = m->sets;
+	m->sets = mmap(NULL, size, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_true(m->sets != MAP_FAILED);
+	memcpy(m->sets, own, size);
+	for (unsigned i = 0; i < MANY; i += MANY / 50) {
+		guard_sets(m, i + 1, PROT_NONE);
+		assert_int_equal(intern(m, i), i + 1);
+		guard_sets(m, i + 1, PROT_READ | PROT_WRITE);
+	}
+	assert_int_equal(munmap(m->sets, size), 0);
+	m->sets = own;
+	/* what is taken back is found no more, the others are */
+	keywords_truncate(m, 0, MANY / 2 + 1);
+	for (unsigned i = 0; i < MANY / 2; i += 7)
+		assert_int_equal(intern(m, i), i + 1);
+	for (unsigned i = MANY; --i >= MANY / 2;)
+		assert_int_equal(intern(m, i), MANY / 2 + MANY - i);
+	db_rollback(&f->account->db);
+	keywords_truncate(m, 0, 1);
+	assert_int_equal(m->set_numbers.n, 1);
+	mailbox_close(&m);
 }
 
 /* "1(last) 2(early)(kept)", after thousands of others that 1 had. */
@@ -145,6 +215,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		CASE(finds_one_set_of_many),
 		CASE(gives_back_sets),
 		CASE(others_have_it_open),
 		CASE(others_know_numbers),
