@@ -18,10 +18,11 @@ static void
 hand_over(struct conn *c, struct slice ticket)
 {
 	struct preauth *p = c->pre;
-	char facts[128] = "";
+	char facts[HANDOVER_WORD_MAX] = "";
 	struct msg_out m;
 	int pair[2];
 
+	assert(buf_len(&p->in) <= HANDOVER_AHEAD_MAX);
 	if (c->ssl != NULL) {
 		if (socketpair(AF_UNIX,
 			SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,

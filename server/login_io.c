@@ -13,7 +13,9 @@
 #include "server/net/tls_record.h"
 #include "server/service_log.h"
 
-enum { READ_SIZE = 4096 };
+/* No more than that is left behind a login: who has a whole command reads no
+ * more. */
+enum { READ_SIZE = HANDOVER_AHEAD_MAX };
 
 /* --- bytes --------------------------------------------------------------- */
 

@@ -130,6 +130,16 @@ tests_unit_test_login_auth_LDADD = $(login_test_libs)
 tests_unit_test_login_tls_SOURCES = tests/unit/test_login_tls.c
 tests_unit_test_login_tls_LDADD = $(login_test_libs)
 
+check_PROGRAMS += tests/unit/test_handover
+TESTS += tests/unit/test_handover
+tests_unit_test_handover_SOURCES = tests/unit/test_handover.c \
+	tests/unit/conf_fixture.c tests/unit/conf_fixture.h \
+	server/master_handover.c server/peer.c server/service.c \
+	server/service_log.c server/tickets.c
+tests_unit_test_handover_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
+tests_unit_test_handover_LDADD = libconf.a libnet.a libipc.a libbase.a \
+	$(EVENT_LIBS) -lcmocka
+
 check_PROGRAMS += tests/unit/test_sandbox
 tests_unit_test_sandbox_SOURCES = tests/unit/test_sandbox.c server/sandbox.c
 tests_unit_test_sandbox_CFLAGS = $(AM_CFLAGS) $(SECCOMP_CFLAGS)

@@ -371,35 +371,57 @@ try_handover(
 	return TRIED_DONE;
 }
 
+/* A word of it, or NULL: longer than it may be, or with a NUL inside. */
+static char *
+get_word(struct msg_in *in)
+{
+	const char *word = msg_get_str(in);
+
+	return strlen(word) <= HANDOVER_WORD_MAX ? mem_strdup(word) : NULL;
+}
+
+/* What a login process says, which speaks with strangers; NULL: it can't be. */
+static struct handover *
+handover_get(struct msg_in *in)
+{
+	struct handover *h = MEM_NEW(struct handover);
+	struct slice ticket = msg_get_bytes(in), unparsed;
+
+	h->fd = in->fd;
+	in->fd = -1;
+	h->tag = get_word(in);
+	unparsed = msg_get_bytes(in);
+	buf_init(&h->unparsed, HANDOVER_AHEAD_MAX);
+	buf_put(&h->unparsed, unparsed);
+	h->tls = get_word(in);
+	h->command = get_word(in);
+	h->utf8 = msg_get_u32(in);
+	h->rcvd = msg_get_u64(in);
+	h->sent = msg_get_u64(in);
+	h->until_ms = clock_now() + TICKET_WAIT_MS;
+	if (msg_get_end(in) && ticket.n == TICKET_SIZE &&
+	    buf_ok(&h->unparsed) && h->tag != NULL && h->tls != NULL &&
+	    h->command != NULL)
+		memcpy(h->ticket, ticket.p, TICKET_SIZE);
+	else
+		handover_free(&h);
+	return h;
+}
+
 void
 master_handover(struct child *c, struct msg_in *in)
 {
 	struct master *m = c->master;
 	struct conn_record *r = conn_find(m, msg_get_u64(in));
-	struct slice ticket = msg_get_bytes(in), unparsed;
-	struct handover *h = MEM_NEW(struct handover);
+	struct handover *h = handover_get(in);
 	enum tried tried;
 
-	h->fd = in->fd;
-	in->fd = -1;
-	h->tag = mem_strdup(msg_get_str(in));
-	unparsed = msg_get_bytes(in);
-	buf_init(&h->unparsed, unparsed.n);
-	buf_put(&h->unparsed, unparsed);
-	h->tls = mem_strdup(msg_get_str(in));
-	h->command = mem_strdup(msg_get_str(in));
-	h->utf8 = msg_get_u32(in);
-	h->rcvd = msg_get_u64(in);
-	h->sent = msg_get_u64(in);
-	h->until_ms = clock_now() + TICKET_WAIT_MS;
-	if (!msg_get_end(in) || r == NULL || r->login != c ||
-	    r->verdict != CONN_OK || r->worker != NULL || r->waiting != NULL ||
-	    ticket.n != TICKET_SIZE) {
+	if (h == NULL || r == NULL || r->login != c || r->verdict != CONN_OK ||
+	    r->worker != NULL || r->waiting != NULL) {
 		log_error("master: bad HANDOVER of pid %d", (int)c->pid);
 		handover_free(&h);
 		return;
 	}
-	memcpy(h->ticket, ticket.p, TICKET_SIZE);
 	/* Most often it is on the socket, where it has waked nobody. */
 	tried = try_handover(m, r, h, clock_now());
 	if (tried == TRIED_NO_TICKET) {

@@ -4,6 +4,7 @@
  */
 #include <sys/socket.h>
 
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -238,6 +239,51 @@ hands_the_socket_over(void **state)
 
 		assert_true(msg_get_u64(&m) == id);
 	}
+	login_end(&f);
+}
+
+/* However much is sent ahead: the worker reads the rest itself. */
+static void
+hands_no_more_over_than_it_read(void **state)
+{
+	static const char before[] = "a NOOP\r\n",
+			  login[] = "b LOGIN joe secret\r\n";
+	struct login_fixture f;
+	struct handover h;
+	struct client c;
+	char ahead[20001], got[sizeof(ahead)];
+	size_t n;
+
+	(void)state;
+	for (size_t i = 0; i + 1 < sizeof(ahead); i++)
+		ahead[i] = "x NOOP\r\n"[i % 8];
+	ahead[sizeof(ahead) - 1] = '\0';
+	login_begin(&f, "", "");
+	login_start(&f, false);
+	(void)client_greeted(&c, &f, SERVICE_IMAPD);
+	client_say(&c, before);
+	client_expect(&c, "a OK");
+	client_say(&c, login);
+	client_say(&c, ahead);
+	auth_accept(&f, 1);
+	master_expect_handover(&f, &h);
+	n = strlen(h.unparsed);
+	assert_true(n <= HANDOVER_AHEAD_MAX);
+	assert_true(h.rcvd == sizeof(before) + sizeof(login) - 2 + n);
+	memcpy(got, h.unparsed, n);
+	while (n < sizeof(ahead) - 1) {
+		struct pollfd wait = { .fd = h.fd, .events = POLLIN };
+		ssize_t r;
+
+		assert_int_equal(poll(&wait, 1, LOGIN_WAIT_MS), 1);
+		r = recv(h.fd, got + n, sizeof(got) - 1 - n, 0);
+		assert_true(r > 0);
+		n += (size_t)r;
+	}
+	got[n] = '\0';
+	assert_string_equal(got, ahead);
+	(void)close(h.fd);
+	client_close(&c);
 	login_end(&f);
 }
 
@@ -490,6 +536,7 @@ main(void)
 		cmocka_unit_test(closes_what_was_handed_over),
 		cmocka_unit_test(tells_why_it_refuses),
 		cmocka_unit_test(hands_the_socket_over),
+		cmocka_unit_test(hands_no_more_over_than_it_read),
 		cmocka_unit_test(hands_pop3_over),
 		cmocka_unit_test(goes_on_when_a_handover_is_refused),
 		cmocka_unit_test(bounds_the_time_to_log_in),
