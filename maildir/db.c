@@ -149,7 +149,7 @@ static const char *const texts[DB_N_STATEMENTS] = {
 [DB_YOUNG_GET] = "SELECT tmp, boot FROM young WHERE key = ?1",
 [DB_YOUNG_KEYS] = "SELECT key FROM young WHERE key BETWEEN ?1 AND ?2",
 [DB_YOUNG_ROW] =
-    "SELECT y.boot, y.tmp, y.base, y.bytes, m.dir FROM young y "
+    "SELECT y.boot, y.tmp, y.base, y.bytes, m.dir, m.cur_ino FROM young y "
     "LEFT JOIN mailbox m ON m.id = y.key >> 32 WHERE y.key = ?1",
 [DB_YOUNG_DIR] = "SELECT dir FROM mailbox WHERE id = ?1 >> 32",
 [DB_YOUNG_BOOTS] = "SELECT max(boot <> ?1 OR ?1 = 0) FROM young",

@@ -74,6 +74,7 @@ struct young_row {
 	char *tmp, *base, *store;
 	struct slice bytes; /* of store */
 	char *dir;	    /* its mailbox; NULL: that is gone */
+	uint64_t cur_ino;   /* of that, when it was last read; 0: never */
 	struct file_unique unique;
 	size_t at; /* of the round's directories, or: */
 

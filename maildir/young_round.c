@@ -4,7 +4,8 @@
  * names, it syncs the directories.
  *
  * A file that isn't where it should be is looked for (young_search.c).  A
- * mailbox that has no directory gets one, should a message be in its row alone.
+ * mailbox that has no directory, under any name, gets one, should a message be
+ * in its row alone.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -87,6 +87,7 @@ young_row_read(
 		r->tmp[0] = '\0';
 	if (sqlite3_column_type(s, 4) != SQLITE_NULL)
 		r->dir = slice_dup(db_column_blob(s, 4));
+	r->cur_ino = (uint64_t)sqlite3_column_int64(s, 5);
 	r->at = ROW_NOWHERE;
 	(void)sqlite3_reset(s);
 	r->written_s = strtoll(r->base, NULL, 10);

@@ -6,7 +6,8 @@
  * a RENAME or a DELETE is in the one, and not in the others.  What the index
  * has in one mailbox then lies in another, or in one that it doesn't have; so a
  * file that isn't where it should be is looked for everywhere, lest half of it
- * be taken for new mail.
+ * be taken for new mail.  One that has none, and whose mailbox's directory has
+ * another name, gets its file there: else that mailbox would have two names.
  *
  * While other programs rename files, readdir() may miss them.  A message that
  * has a file under a name nobody has seen must not be written anew, or it is
@@ -197,6 +198,45 @@ search_places(struct young_round *rd, const struct places *p)
 	return rc;
 }
 
+/* Where its mailbox's directory is under another name. */
+static void
+find_home(struct young_round *rd, struct young_row *row, const struct places *p)
+{
+	struct young_dir *d = &rd->dir[rd->n_dirs];
+	size_t i = 0, at = 0;
+
+	while (i < p->n && p->v[i].ino != row->cur_ino)
+		i++;
+	if (i == p->n)
+		return;
+	while (at < rd->n_dirs && strcmp(rd->dir[at].path, p->v[i].path) != 0)
+		at++;
+	if (at == rd->n_dirs) {
+		*d = (struct young_dir){ .path = mem_strdup(p->v[i].path),
+			.tmp_fd = -1,
+			.cur_fd = -1 };
+		young_dir_open(rd, d);
+		rd->n_dirs++;
+	}
+	if (rd->dir[at].cur_fd >= 0)
+		row->at = at;
+}
+
+/* Messages that have no file, and whose mailbox has no directory, as far as the
+ * index knows. */
+static void
+find_homes(struct young_round *rd, const struct places *p)
+{
+	for (size_t i = 0; i < rd->n; i++) {
+		struct young_row *row = &rd->row[i];
+
+		if (row->lost && row->rebooted && row->known &&
+		    row->at != ROW_NOWHERE && rd->dir[row->at].gone &&
+		    row->cur_ino != 0)
+			find_home(rd, row, p);
+	}
+}
+
 int
 young_search(struct young_round *rd)
 {
@@ -212,6 +252,8 @@ young_search(struct young_round *rd)
 			rc = places_read(&after, rd->root_fd);
 		still = rc == 0 && same_places(&before, &after);
 	}
+	if (still)
+		find_homes(rd, &after);
 	places_free(&before);
 	places_free(&after);
 	if (rc == 0 && !still && lost_since(rd) != INT64_MAX)

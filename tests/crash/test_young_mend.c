@@ -337,6 +337,78 @@ lost_mailbox_is_made_again(void **state)
 	fixture_open(f);
 }
 
+/* A mailbox has one name, be its index and its directory of different minds:
+ * that of the directory. */
+static void
+lose_file_of_two(struct fixture *f)
+{
+	struct mailbox *m;
+	char *path;
+
+	assert_int_equal(create_now(f->account, SLICE("INBOX.t")), 0);
+	(void)deliver(f, ".t/", "zero\n");
+	m = open_mailbox(f, "INBOX.t");
+	refresh(f, m);
+	assert_int_equal(run_append(f, "INBOX.t", "one\n", 0, NULL, NULL), 0);
+	path = mem_printf(".t/%s", message_path(m, 2));
+	assert_int_equal(unlink(fixture_path(f, path)), 0);
+	free(path);
+	mailbox_close(&m);
+}
+
+static void
+index_knows_no_rename(struct fixture *f)
+{
+	lose_file_of_two(f);
+	age_boot(f);
+	move_t(f, ".u");
+}
+
+static void
+index_alone_knows_rename(struct fixture *f)
+{
+	char *from;
+
+	lose_file_of_two(f);
+	assert_int_equal(
+	    rename_now(f->account, SLICE("INBOX.t"), SLICE("INBOX.s")), 0);
+	age_boot(f);
+	from = mem_strdup(fixture_path(f, ".s"));
+	assert_int_equal(rename(from, fixture_path(f, ".u")), 0);
+	free(from);
+}
+
+static void
+find_both_in_u(struct fixture *f)
+{
+	struct mailbox *m = open_mailbox(f, "INBOX.u");
+
+	assert_int_equal(count_rows(f), 0);
+	refresh(f, m);
+	assert_listing(m, "1 2");
+	assert_int_equal(count_files(fixture_path(f, ".u/cur")), 2);
+	assert_int_equal(access(fixture_path(f, ".t"), F_OK), -1);
+	assert_int_equal(access(fixture_path(f, ".s"), F_OK), -1);
+	mailbox_close(&m);
+}
+
+static void
+renamed_mailbox_has_one_name(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_close(f);
+	lives(f, index_knows_no_rename);
+	lives(f, find_both_in_u);
+	fixture_open(f);
+	remove_tree(f->path);
+	fixture_reopen(f);
+	fixture_close(f);
+	lives(f, index_alone_knows_rename);
+	lives(f, find_both_in_u);
+	fixture_open(f);
+}
+
 /* It was deleted, which its directory doesn't know any more. */
 static void
 delete_half(struct fixture *f)
@@ -378,6 +450,7 @@ main(void)
 		CASE(rows_are_taken_over),
 		CASE(renamed_is_found),
 		CASE(lost_mailbox_is_made_again),
+		CASE(renamed_mailbox_has_one_name),
 		CASE(deleted_is_whole_again),
 	};
 
