@@ -1,12 +1,15 @@
 #include "maildir/intent.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/fsx.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "maildir/dir.h"
+#include "maildir/sync.h"
 
 int
 intent_put(struct mailbox *m, struct slice names, int64_t *id, struct err *e)
@@ -86,11 +89,48 @@ take_name(struct slice *names)
 	return name;
 }
 
-static int
-redo_one(struct account *a, struct slice dir, struct slice names, struct err *e)
+/* What is carried out, as a thread needs it. */
+struct redo_job {
+	int root_fd;
+	struct {
+		char *dir, *store;
+		struct slice names; /* of store */
+	} * v;
+	size_t n;
+	int64_t last; /* id */
+	int rc;
+	struct err e;
+};
+
+struct intent_redo {
+	struct account *a;
+	struct sync sync;
+	struct redo_job *job;
+	int (*then)(struct account *a, struct err *e);
+	int rc; /* when it has ended */
+	struct err e;
+};
+
+static void
+job_free(void *arg)
 {
-	int tmp = dir_open_sub(a->root_fd, dir, "tmp");
-	int cur = dir_open_sub(a->root_fd, dir, "cur");
+	struct redo_job *j = arg;
+
+	for (size_t i = 0; i < j->n; i++) {
+		free(j->v[i].dir);
+		free(j->v[i].store);
+	}
+	free(j->v);
+	if (j->root_fd >= 0)
+		(void)close(j->root_fd);
+	free(j);
+}
+
+static int
+redo_one(int root_fd, struct slice dir, struct slice names, struct err *e)
+{
+	int tmp = dir_open_sub(root_fd, dir, "tmp");
+	int cur = dir_open_sub(root_fd, dir, "cur");
 	const char *from, *to;
 	int rc = 0;
 
@@ -111,26 +151,114 @@ redo_one(struct account *a, struct slice dir, struct slice names, struct err *e)
 	return rc;
 }
 
-int
-intent_redo(struct account *a, struct err *e)
+static int
+job_run(void *arg)
+{
+	struct redo_job *j = arg;
+
+	for (size_t i = 0; i < j->n && j->rc == 0; i++)
+		j->rc = redo_one(
+		    j->root_fd, slice_str(j->v[i].dir), j->v[i].names, &j->e);
+	return 0;
+}
+
+/* All there are. */
+static int
+job_fill(struct redo_job *j, struct account *a, struct err *e)
 {
 	sqlite3_stmt *s = db_stmt(&a->db, DB_INTENT_LIST);
-	int64_t last = 0;
 	int rc;
 
 	db_bind_i64(s, 1, 0);
 	while ((rc = db_step(&a->db, s, e)) == 1) {
-		last = sqlite3_column_int64(s, 0);
-		rc = redo_one(a, db_column_blob(s, 1), db_column_blob(s, 2), e);
-		if (rc != 0)
-			break;
+		struct slice names = db_column_blob(s, 2);
+
+		j->v = mem_realloc(j->v, j->n + 1, sizeof(*j->v));
+		j->v[j->n].dir = slice_dup(db_column_blob(s, 1));
+		j->v[j->n].store = slice_dup(names);
+		j->v[j->n].names = slice_of(j->v[j->n].store, names.n);
+		j->n++;
+		j->last = sqlite3_column_int64(s, 0);
 	}
 	(void)sqlite3_reset(s);
-	if (rc != 0)
-		return rc;
+	j->root_fd = fcntl(a->root_fd, F_DUPFD_CLOEXEC, 0);
+	return rc == 0 && j->root_fd < 0 ? err_sys(e, "dup") : rc;
+}
+
+static int
+forget(struct account *a, int64_t last, struct err *e)
+{
+	sqlite3_stmt *s = db_stmt(&a->db, DB_INTENT_DEL);
+
 	log_warn("maildir: carried out an interrupted APPEND path=%s", a->path);
-	s = db_stmt(&a->db, DB_INTENT_DEL);
 	db_bind_i64(s, 1, 0);
 	db_bind_i64(s, 2, last);
 	return db_run(&a->db, s, e);
+}
+
+static void
+on_run(void *arg)
+{
+	struct intent_redo *r = arg;
+	struct account *a = r->a;
+
+	r->e = r->job->e;
+	r->rc = r->job->rc;
+	if (r->rc == 0)
+		r->rc = forget(a, r->job->last, &r->e);
+	job_free(r->job);
+	r->job = NULL;
+	if (r->rc == 0)
+		r->rc = r->then(a, &r->e);
+	/* a failure is for who asks next */
+	if (r->rc == 0)
+		intent_redo_free(a);
+}
+
+int
+intent_redo(struct account *a, int (*then)(struct account *a, struct err *e),
+    struct err *e)
+{
+	struct redo_job *j = MEM_NEW(struct redo_job);
+	struct intent_redo *r;
+	int rc = job_fill(j, a, e);
+
+	if (rc != 0) {
+		job_free(j);
+		return rc;
+	}
+	a->intent_redo = r = MEM_NEW(struct intent_redo);
+	r->a = a;
+	r->job = j;
+	r->then = then;
+	sync_call(&r->sync, a->store->opt.syncer, a, job_run, job_free, j,
+	    (struct waker){ on_run, r });
+	return 0;
+}
+
+int
+intent_redone(const struct account *a, struct err *e)
+{
+	const struct intent_redo *r = a->intent_redo;
+
+	if (r == NULL)
+		return 0;
+	if (r->job != NULL)
+		return err_set(e, ERR_BUSY, "an APPEND is being carried out");
+	if (e != NULL)
+		*e = r->e;
+	return r->rc;
+}
+
+void
+intent_redo_free(struct account *a)
+{
+	struct intent_redo *r = a->intent_redo;
+
+	a->intent_redo = NULL;
+	if (r == NULL)
+		return;
+	if (r->job != NULL)
+		sync_forget(&r->sync);
+	free(r);
 }

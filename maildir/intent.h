@@ -6,8 +6,8 @@
  * two of them.  So a command that adds several (RFC 3502) first has their
  * names in the database, durably, when all files are durable in tmp/.  Whoever
  * opens the account finds an intent that its process didn't live to carry out,
- * and moves the files that are still in tmp/ into place: their messages come
- * into the mailbox like new mail.
+ * and has a sync thread move the files that are still in tmp/ into place: their
+ * messages come into the mailbox like new mail.
  */
 #ifndef MAILDIR_INTENT_H
 #define MAILDIR_INTENT_H
@@ -26,7 +26,16 @@ void intent_drop(struct account *a, int64_t id);
 void intent_leave(struct account *a);
 /* Whether there are any; ERR_*. */
 int intent_pending(struct account *a, struct err *e) MUST_USE;
-/* Carry out all there are.  Nobody else may have the account open. */
-int intent_redo(struct account *a, struct err *e) MUST_USE;
+/*
+ * Carry out all there are, by the syncer, and then go on.  Nobody else may have
+ * the account open, nor may anybody use it here, until intent_redone().
+ */
+int intent_redo(struct account *a,
+    int (*then)(struct account *a, struct err *e), struct err *e) MUST_USE;
+/* 0: none is under way; ERR_BUSY; ERR_*: it failed, and is tried again when the
+ * database is opened the next time. */
+int intent_redone(const struct account *a, struct err *e) MUST_USE;
+/* The database is about to be closed. */
+void intent_redo_free(struct account *a);
 
 #endif

@@ -138,6 +138,7 @@ struct account {
 	uint64_t young_marked;	       /* those that a round has */
 	bool young_doubt;	       /* a syncfs() failed */
 	struct young_mend *young_mend; /* rows to be seen to: young_mend.c */
+	struct intent_redo *intent_redo; /* or NULL: intent.c */
 	bool changing; /* something was changed since it was opened */
 	bool rebuilt; /* the database was lost once: UIDs it gave are unknown */
 	bool room_given;  /* room.c: to be taken back when there is some */
@@ -321,6 +322,11 @@ void account_change_abandon(struct account *a);
 
 /* Open tree and database, rebuilding what is damaged. */
 int account_open_db(struct account *a, struct err *e) MUST_USE;
+/* Whether the open database may be used: 0; ERR_BUSY: what others have left is
+ * being seen to; ERR_*: it was closed. */
+int account_ready(struct account *a, struct err *e) MUST_USE;
+/* Whether that is being seen to. */
+bool account_mending(const struct account *a);
 /* Make new/, cur/ and tmp/ below a directory. */
 int account_make_dirs(int fd, struct err *e) MUST_USE;
 

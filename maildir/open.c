@@ -258,6 +258,20 @@ real_path(const struct account *a, const char *file)
 	return path;
 }
 
+/* Others may open it again. */
+static int
+carry_on(struct account *a, struct err *e)
+{
+	int young = young_left(a, e);
+
+	if (young < 0)
+		return young;
+	if (account_lock(a, ACCOUNT_LOCK_OPEN, F_RDLCK) < 0)
+		return err_sys(e, "lock " LOCK_NAME);
+	young_opened(a, young, true);
+	return 0;
+}
+
 /*
  * What another process left half done, if it is sure to be gone.  What one of
  * before a loss of power left must be seen to before anybody looks for files
@@ -269,20 +283,16 @@ carry_out(struct account *a, struct err *e)
 	/* those of our own APPENDs aren't left: the database was closed
 	 * and opened again under them */
 	int intents = a->n_intents == 0 ? intent_pending(a, e) : 0;
-	int young = intents < 0 ? intents : young_left(a, e), rc = 0;
-	bool alone = false;
+	int young = intents < 0 ? intents : young_left(a, e);
 
 	if (young < 0)
 		return young;
-	if (intents != 0 || young != 0)
-		alone = account_lock(a, ACCOUNT_LOCK_OPEN, F_WRLCK) == 0;
-	if (alone && intents != 0)
-		rc = intent_redo(a, e);
-	if (alone && account_lock(a, ACCOUNT_LOCK_OPEN, F_RDLCK) < 0 && rc == 0)
-		rc = err_sys(e, "lock " LOCK_NAME);
-	if (rc == 0)
-		young_opened(a, young, alone);
-	return rc;
+	if ((intents != 0 || young != 0) &&
+	    account_lock(a, ACCOUNT_LOCK_OPEN, F_WRLCK) == 0)
+		return intents != 0 ? intent_redo(a, carry_on, e)
+				    : carry_on(a, e);
+	young_opened(a, young, false);
+	return 0;
 }
 
 /* Whether there is anything of the kind, and of mailboxes that went. */
@@ -468,4 +478,22 @@ account_open_db(struct account *a, struct err *e)
 	a->root_changes++;
 	room_keep(a);
 	return 0;
+}
+
+int
+account_ready(struct account *a, struct err *e)
+{
+	int rc = intent_redone(a, e);
+
+	if (rc != 0 && rc != ERR_BUSY)
+		account_close_db(a);
+	if (rc == 0 && !young_ready(a))
+		rc = err_set(e, ERR_BUSY, "messages are being written anew");
+	return rc;
+}
+
+bool
+account_mending(const struct account *a)
+{
+	return young_mending(a) || intent_redone(a, NULL) == ERR_BUSY;
 }

@@ -15,6 +15,7 @@
 #include "maildir/background.h"
 #include "maildir/blob.h"
 #include "maildir/durable.h"
+#include "maildir/intent.h"
 #include "maildir/quota_file.h"
 #include "maildir/shared_index.h"
 #include "maildir/young.h"
@@ -238,6 +239,7 @@ account_close_db(struct account *a)
 		if (a->in_memory)
 			mailbox_set_gone(m);
 	}
+	intent_redo_free(a);
 	young_close(a);
 	checkpoint_forget(a);
 	background_close(a);
@@ -261,6 +263,7 @@ abandon_db(struct account *a)
 	for (struct mailbox *m = a->mailboxes; m != NULL; m = m->next)
 		mailbox_set_gone(m);
 	cache_close(a);
+	young_abandon(a);
 	account_close_db(a);
 	quota_count_free(&a->counting);
 	if (a->root_fd >= 0)
@@ -278,6 +281,7 @@ account_db_failed(struct account *a, int rc)
 		abandon_db(a);
 	} else if (rc == ERR_DENIED || rc == ERR_TEMPORARY) {
 		/* a connection that can't write will never be able to */
+		young_abandon(a);
 		account_close_db(a);
 	}
 	return rc;
@@ -307,19 +311,11 @@ make_room(struct store *s)
 	for (size_t i = 0; i < ACCOUNT_BUCKETS; i++)
 		for (struct account *a = s->accounts[i]; a != NULL; a = a->next)
 			if (a->db.h != NULL && !a->db.in_txn && !a->in_memory &&
-			    a->young == NULL && !young_mending(a) &&
+			    a->young == NULL && !account_mending(a) &&
 			    (oldest == NULL || a->used < oldest->used))
 				oldest = a;
 	if (oldest != NULL)
 		account_close_idle(oldest);
-}
-
-static int
-ready(const struct account *a, struct err *e)
-{
-	return young_ready(a)
-	    ? 0
-	    : err_set(e, ERR_BUSY, "messages are being written anew");
 }
 
 int
@@ -332,7 +328,7 @@ account_open(struct account *a, struct err *e)
 	a->worked = a->used;
 	if (a->db.h != NULL) {
 		if (a->db.in_txn || still_there(a))
-			return ready(a, e);
+			return account_ready(a, e);
 		log_error(
 		    "maildir: database vanished, rebuilding path=%s", a->path);
 		abandon_db(a);
@@ -343,7 +339,7 @@ account_open(struct account *a, struct err *e)
 	a->store->n_open++;
 	a->n_opened++;
 	a->file_tick = a->store->tick;
-	return ready(a, e);
+	return account_ready(a, e);
 }
 
 int
@@ -554,7 +550,7 @@ tick_account(
 	if (poll)
 		poll_mailboxes(a);
 	if (background_tick(a, budget, s->now_ms, s->wall_ms) ||
-	    a->young != NULL || young_mending(a))
+	    a->young != NULL || account_mending(a))
 		return true;
 	if (a->used + quiet > s->tick || account_waits_cold(a))
 		return true;
@@ -576,7 +572,7 @@ store_hibernate(struct store *s)
 				mailbox_flush(m);
 				(void)mailbox_hibernate(m);
 			}
-			if (a->young == NULL && !young_mending(a))
+			if (a->young == NULL && !account_mending(a))
 				account_close_db(a);
 		}
 }

@@ -75,6 +75,9 @@ bool young_placed(const struct account *a, int64_t key);
 void young_tick(struct store *s);
 /* The database is about to be closed: all that is done here and now. */
 void young_close(struct account *a);
+/* It can't be used any more: as little as can be is lost with it, and nobody
+ * waits. */
+void young_abandon(struct account *a);
 /* No account has any more. */
 void young_stop(struct store *s);
 

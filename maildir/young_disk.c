@@ -312,6 +312,28 @@ name_all(struct account *a)
 }
 
 /*
+ * What has no name yet gets none, and is answered NO.  The rows of all else may
+ * be there when the database is opened again, and are mended then; if they are
+ * gone with it, the sync of the disk is what is left to do.
+ */
+void
+young_abandon(struct account *a)
+{
+	struct sync_fds fds = { 0 };
+	struct sync s = { 0 };
+
+	if (a->young == NULL || a->store->opt.syncer == NULL)
+		return; /* young_close() */
+	db_rollback(&a->db);
+	young_failed(a, 0, young_mark(a), ERR_SYS);
+	sync_fds_add(&fds, a->root_fd, SYNC_FS);
+	sync_start(&s, a->store->opt.syncer, a, &fds, (struct waker){ 0 });
+	sync_forget(&s);
+	a->young_doubt = false;
+	young_free(a);
+}
+
+/*
  * By the account's own descriptor, which was opened before its files were
  * written: so an error that it is told of is nobody else's to hear of, and the
  * other way round.  What isn't sure stays in the table.

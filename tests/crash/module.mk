@@ -94,7 +94,7 @@ tests_crash_test_waiting_LDADD = $(TESTS_CRASH_LIBS)
 check_PROGRAMS += tests/crash/test_append_group
 TESTS += tests/crash/test_append_group
 tests_crash_test_append_group_SOURCES = tests/crash/test_append_group.c \
-	$(TESTS_CRASH_ORDER)
+	tests/crash/young.c tests/crash/young.h $(TESTS_CRASH_ORDER)
 tests_crash_test_append_group_LDFLAGS = $(TESTS_CRASH_LD)
 tests_crash_test_append_group_LDADD = $(TESTS_CRASH_LIBS)
 

@@ -7,12 +7,13 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "base/fsx.h"
 #include "base/mem.h"
 #include "maildir/intent.h"
 #include "maildir/internal.h"
 #include "maildir/scan.h"
-#include "tests/crash/order.h"
 #include "tests/crash/script.h"
+#include "tests/crash/young.h"
 
 /* One step of each; how many are done. */
 static size_t
@@ -239,6 +240,71 @@ abandoned_append_keeps_its_intent(void **state)
 	account_close_db(f->account);
 	assert_int_equal(account_open(f->account, NULL), 0);
 	assert_int_equal(intent_pending(f->account, NULL), 0);
+}
+
+static void
+leave_two(struct fixture *f)
+{
+	(void)begin_two(f);
+}
+
+/* Who comes first after a crash waits for a thread to carry it out, and no
+ * other account's user does. */
+static void
+intent_is_carried_out_by_a_thread(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m;
+
+	assert_int_equal(account_open(f->account, NULL), 0);
+	fixture_close(f);
+	lives(f, leave_two);
+	fixture_open(f);
+	hold_syncs(true);
+	forget_calls();
+	assert_int_equal(account_open(f->account, NULL), ERR_BUSY);
+	assert_int_equal(held_syncs(), 1);
+	/* it isn't closed meanwhile */
+	ticks(f, 10000);
+	assert_int_equal(account_open(f->account, NULL), ERR_BUSY);
+	assert_int_equal(count_calls(CALL_SYNC, ANY), 0);
+	assert_int_equal(count_files(fixture_path(f, "cur")), 0);
+	release_syncs(0);
+	hold_syncs(false);
+	assert_int_equal(count_calls(CALL_SYNC, DIR_OF_MAIL), 1);
+	assert_int_equal(account_open(f->account, NULL), 0);
+	assert_int_equal(intent_pending(f->account, NULL), 0);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	assert_listing(m, "1 2");
+	mailbox_close(&m);
+}
+
+static int
+fail_fsync(const char *call, const char *path)
+{
+	(void)path;
+	return strcmp(call, "fsync") == 0 ? EIO : 0;
+}
+
+/* That fails: it isn't forgotten. */
+static void
+intent_stays_until_it_is_durable(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(account_open(f->account, NULL), 0);
+	fixture_close(f);
+	lives(f, leave_two);
+	fixture_open(f);
+	fsx_set_fault(fail_fsync);
+	assert_int_equal(account_open(f->account, NULL), ERR_SYS);
+	assert_null(f->account->db.h);
+	assert_int_equal(account_open(f->account, NULL), ERR_SYS);
+	fsx_set_fault(NULL);
+	assert_int_equal(account_open(f->account, NULL), 0);
+	assert_int_equal(intent_pending(f->account, NULL), 0);
+	assert_int_equal(count_files(fixture_path(f, "cur")), 2);
 }
 
 static int
@@ -472,6 +538,8 @@ main(void)
 		CASE(one_append_waits_for_nobody),
 		CASE(intent_of_a_live_append_is_its_own),
 		CASE(abandoned_append_keeps_its_intent),
+		CASE(intent_is_carried_out_by_a_thread),
+		CASE(intent_stays_until_it_is_durable),
 		CASE(intents_of_a_lost_database_are_others),
 		CASE(intents_go_with_their_mailbox),
 		CASE(appends_share_their_syncs),

@@ -54,6 +54,31 @@ failed_disk_is_looked_at(void **state)
 	mailbox_close(&m);
 }
 
+/* The database goes: the disk is synced by a thread, and nobody waits. */
+static void
+lost_database_syncs_in_a_thread(void **state)
+{
+	struct fixture *f = *state;
+	struct append *p;
+
+	assert_int_equal(run_append(f, "INBOX", "one", 0, NULL, NULL), 0);
+	p = begin_commit(f, "INBOX", "two");
+	assert_int_equal(unlink(fixture_path(f, "postern.db")), 0);
+	assert_int_equal(unlink(fixture_path(f, "postern.db-wal")), 0);
+	ticks(f, 1);
+	forget_calls();
+	assert_int_equal(account_open(f->account, NULL), 0);
+	assert_int_equal(count_calls(CALL_SYNC, DISK), 0);
+	assert_true(held_syncs() > 0);
+	release_syncs(0);
+	hold_syncs(false);
+	/* one was under way */
+	assert_int_equal(count_calls(CALL_SYNC, DISK), 2);
+	assert_int_equal(end_append(f, &p), ERR_SYS);
+	assert_int_equal(count_files(fixture_path(f, "cur")), 1);
+	assert_int_equal(count_files(fixture_path(f, "tmp")), 0);
+}
+
 /* One whose file was written before, and which came into the mailbox after. */
 static void
 failed_disk_counts_for_the_next(void **state)
@@ -190,6 +215,7 @@ main(void)
  cmocka_unit_test_setup_teardown(fn, order_setup, order_teardown)
 	const struct CMUnitTest tests[] = {
 		CASE(failed_disk_is_looked_at),
+		CASE(lost_database_syncs_in_a_thread),
 		CASE(failed_disk_counts_for_the_next),
 		CASE(closing_in_doubt_keeps),
 		CASE(killed_before_its_name),
