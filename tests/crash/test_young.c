@@ -215,6 +215,60 @@ who_selects_sees_what_is_committed(void **state)
 }
 
 static void
+execute(sqlite3 *h, const char *sql)
+{
+	assert_int_equal(sqlite3_exec(h, sql, NULL, NULL, NULL), SQLITE_OK);
+}
+
+static void
+append_two(struct fixture *f)
+{
+	assert_int_equal(run_append(f, "INBOX", "two", 0, NULL, NULL), 0);
+}
+
+/* A backup of the database that has less is put back: what is wanted will never
+ * come, and nobody waits for it. */
+static void
+what_is_not_there_is_not_wanted(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	sqlite3 *h = NULL;
+	enum step step = STEP_WAIT_SYNC;
+	int result = 0;
+
+	assert_int_equal(run_append(f, "INBOX", "one", 0, NULL, NULL), 0);
+	refresh(f, m);
+	assert_int_equal(
+	    sqlite3_open(fixture_path(f, "postern.db"), &h), SQLITE_OK);
+	execute(h,
+	    "CREATE TEMP TABLE fixed AS SELECT * FROM chunk_fixed;"
+	    "CREATE TEMP TABLE names AS SELECT * FROM chunk_names;"
+	    "CREATE TEMP TABLE states AS SELECT * FROM chunk_state");
+	fixture_elsewhere(f, append_two);
+	assert_int_equal(mailbox_check(m, NULL), 0);
+	mailbox_want_committed(m);
+	assert_int_equal(unlink(fixture_path(f, message_path(m, 2))), 0);
+	execute(h,
+	    "BEGIN; REPLACE INTO chunk_fixed SELECT * FROM fixed;"
+	    "REPLACE INTO chunk_names SELECT * FROM names;"
+	    "REPLACE INTO chunk_state SELECT * FROM states;"
+	    "UPDATE mailbox SET uidnext = 2, change = change + 1; COMMIT");
+	assert_int_equal(sqlite3_close(h), SQLITE_OK);
+	hold_syncs(true);
+	for (int i = 0; i < 5 && step != STEP_DONE; i++) {
+		release_syncs(0);
+		step = mailbox_refresh(m, true, (struct waker){ 0 },
+		    clock_now(), f->wall_ms, &result);
+	}
+	assert_int_equal(step, STEP_DONE);
+	assert_int_equal(result, 0);
+	hold_syncs(false);
+	assert_listing(m, "1");
+	mailbox_close(&m);
+}
+
+static void
 look_for_two(struct fixture *f)
 {
 	struct mailbox *m = open_mailbox(f, "INBOX");
@@ -371,6 +425,7 @@ main(void)
 		CASE(closing_syncs),
 		CASE(nobody_takes_it_for_missing),
 		CASE(who_selects_sees_what_is_committed),
+		CASE(what_is_not_there_is_not_wanted),
 		CASE(another_process_helps),
 		CASE(another_process_dies),
 		CASE(removed_is_removed),
