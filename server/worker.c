@@ -80,6 +80,8 @@ shut_down(struct worker *w)
 	w->stopping = true;
 	TAILQ_FOREACH(st, &w->streams, link)
 		stream_end(st, SESSION_SHUTDOWN);
+	/* a home isn't left half made: nobody would go on with it */
+	sessions_hurry(w);
 	if (w->n_streams == 0)
 		finish(w);
 }
@@ -162,7 +164,7 @@ when_idle(struct worker *w, int64_t now)
 {
 	struct msg_out m;
 
-	if (w->n_streams != 0)
+	if (w->n_streams != 0 || !TAILQ_EMPTY(&w->arrivals))
 		return;
 	if (w->stopping) {
 		finish(w);

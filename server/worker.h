@@ -102,6 +102,8 @@ void session_arrives(struct worker *w, struct msg_in *in);
 void session_ends(struct worker *w, struct msg_in *in);
 /* The event of w->on_arrival: go on with the first that waits for a home. */
 void on_session_arrival(evutil_socket_t fd, short what, void *arg);
+/* Begin all that wait: their homes are made now. */
+void sessions_hurry(struct worker *w);
 void sessions_forget(struct worker *w);
 
 /* --- worker_options.c ---------------------------------------------------- */

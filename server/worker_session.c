@@ -206,6 +206,13 @@ on_session_arrival(evutil_socket_t fd, short what, void *arg)
 }
 
 void
+sessions_hurry(struct worker *w)
+{
+	while (!TAILQ_EMPTY(&w->arrivals))
+		on_session_arrival(-1, 0, w);
+}
+
+void
 sessions_forget(struct worker *w)
 {
 	while (!TAILQ_EMPTY(&w->arrivals))

@@ -1,5 +1,6 @@
 """What happens around a login: loginexec, home directories from a skeleton."""
 
+import contextlib
 import os
 import select
 import signal
@@ -206,6 +207,36 @@ def test_a_home_made_with_the_users_rights(skeleton):
         c.ok("SELECT INBOX")
     assert not (home / ".profile").exists()
     s.wait_log(r"home directory \S+/joe made from \S+/skel, files=4, links")
+
+
+def test_a_home_under_way_when_the_server_stops(skeleton):
+    """It isn't left half made: who comes next would find it so."""
+    s = skeleton()
+    for i in range(900):
+        (s.skel / f"sub/{i}").write_text("x" * 1000)
+    home = s.homes / "joe"
+    s.add_user(ANN)
+    s.add_user(JOE, homedir=str(home), maildir="")
+    s.start()
+    with imap(s, user=ANN) as c:
+        c.ok("LOGOUT")
+    wait_for(lambda: " imapd " not in s.ctl("who").stdout, "its end")
+    worker, = s.workers()
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        with Lines(s.connect()) as c:
+            c.line()
+            c.send(f'1 LOGIN {JOE} "{PASSWORD}"\r\n')
+            wait_for(lambda: JOE in s.ctl("who").stdout, "its handover")
+            s.signal(signal.SIGTERM)
+            s.wait_log("stopping")
+            os.kill(worker, signal.SIGCONT)
+            lines = list(iter(c.line, None))
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGCONT)
+    assert any(line.startswith("* BYE") for line in lines), lines
+    assert len(list((home / "sub").iterdir())) == 901
 
 
 @pytest.fixture
