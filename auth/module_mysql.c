@@ -296,10 +296,20 @@ is_configured(struct mysql_module *m)
 	return false;
 }
 
+/* A CALL gives more than its rows; while that waits nothing can be asked. */
+static void
+drop_rest(MYSQL *db)
+{
+	while (mysql_more_results(db) && mysql_next_result(db) == 0)
+		mysql_free_result(mysql_store_result(db));
+}
+
 /* A connection that is thought to work. */
 static bool
 is_ready(struct mysql_module *m, int64_t deadline)
 {
+	if (m->db != NULL)
+		drop_rest(m->db);
 	if (m->db != NULL && clock_now() - m->last_used > PING_AFTER_MS &&
 	    mysql_ping(m->db) != 0)
 		disconnect(m);

@@ -90,6 +90,23 @@ def test_passwd(mysql_daemon, mariadb):
     assert mysql_daemon.login() == record()
 
 
+def test_procedure(mysql_daemon, mariadb):
+    """A CALL answers with a status behind its rows, which has to be taken."""
+    mariadb.sql(
+        "CREATE OR REPLACE PROCEDURE account(IN name VARCHAR(255)) "
+        "SELECT email, crypt, clear, uid, gid, homedir, maildir, quota "
+        "FROM postfix_users WHERE email = name")
+    mariadb.sql("GRANT EXECUTE ON postfix.* TO 'postfix'@'localhost'")
+    mysql_daemon.write("authmysqlrc", mariadb.rc() +
+                       "MYSQL_SELECT_CLAUSE CALL account("
+                       "'$(local_part)@$(domain)')\n")
+    before = len(mysql_daemon.log())
+    for _ in range(12):
+        assert mysql_daemon.login() == record()
+        assert mysql_daemon.login(password="wrong") == b"FAIL\n"
+    assert "mysql_query failed" not in mysql_daemon.log()[before:]
+
+
 def test_enumerate(mysql_daemon):
     out = mysql_daemon.courier(b"ENUMERATE\n").decode()
     assert out.startswith("# authmysql\n\n")
