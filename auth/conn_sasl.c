@@ -214,4 +214,5 @@ sasl_conn_new(struct front *f, int fd, bool login)
 	sc->conn = conn_new(
 	    &f->conns, fd, &ops, SASL_LINE_MAX + 1, &sc->session.out, sc);
 	conn_set_timer(sc->conn, FRONT_HANDSHAKE_MS);
+	conn_flush(sc->conn);
 }

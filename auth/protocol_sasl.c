@@ -5,21 +5,6 @@
 #include "base/base64.h"
 #include "base/mem.h"
 
-void
-sasl_session_init(struct sasl_session *s, const struct sasl_options *options,
-    const struct sasl_host *host, void *arg)
-{
-	*s = (struct sasl_session){ .magic = SASL_SESSION_MAGIC,
-		.options = *options,
-		.host = host,
-		.arg = arg };
-	buf_init(&s->out, SASL_OUTPUT_MAX);
-	TAILQ_INIT(&s->requests);
-	TAILQ_INIT(&s->failures);
-	for (size_t i = 0; i < SASL_N_BUCKETS; i++)
-		LIST_INIT(&s->bucket[i]);
-}
-
 static struct sasl_bucket *
 bucket_of(struct sasl_session *s, uint32_t id)
 {
@@ -114,6 +99,10 @@ is_offered(const struct sasl_session *s, const struct mech *m)
 	    ((!m->plus && !m->certified) || s->options.can_bind);
 }
 
+/*
+ * Before the client says anything, as Dovecot's server did up to 2.3: Exim
+ * reads all of it first, and Postfix reads it after its own.
+ */
 static void
 put_handshake(struct sasl_session *s)
 {
@@ -135,6 +124,22 @@ put_handshake(struct sasl_session *s)
 	for (size_t i = 0; i < sizeof(s->options.cookie); i++)
 		buf_putf(&s->out, "%02x", s->options.cookie[i]);
 	buf_puts(&s->out, "\nDONE\n");
+}
+
+void
+sasl_session_init(struct sasl_session *s, const struct sasl_options *options,
+    const struct sasl_host *host, void *arg)
+{
+	*s = (struct sasl_session){ .magic = SASL_SESSION_MAGIC,
+		.options = *options,
+		.host = host,
+		.arg = arg };
+	buf_init(&s->out, SASL_OUTPUT_MAX);
+	TAILQ_INIT(&s->requests);
+	TAILQ_INIT(&s->failures);
+	for (size_t i = 0; i < SASL_N_BUCKETS; i++)
+		LIST_INIT(&s->bucket[i]);
+	put_handshake(s);
 }
 
 static void
@@ -334,6 +339,17 @@ sasl_session_answer(
 	}
 }
 
+/*
+ * Exim, a client of version 1.0, writes an empty "resp=" when its own client
+ * sent no initial response; since 1.2 that is an empty one.
+ */
+static bool
+lacks_response(const struct sasl_session *s, const struct sasl_line *line)
+{
+	return !line->has_resp ||
+	    (line->verb == SASL_AUTH && line->resp.n == 0 && s->minor < 2);
+}
+
 /* Hand a response, decoded, to the mechanism. */
 static void
 respond(struct sasl_request *r, const struct sasl_line *line, int64_t now)
@@ -347,7 +363,7 @@ respond(struct sasl_request *r, const struct sasl_line *line, int64_t now)
 		accept_request(r);
 		return;
 	}
-	if (!line->has_resp) {
+	if (lacks_response(r->session, line)) {
 		follow(r, r->mech.mech->step(&r->mech, NULL));
 		return;
 	}
@@ -419,7 +435,7 @@ handshake(struct sasl_session *s, const struct sasl_line *line)
 			return false;
 		}
 		s->state = SASL_HANDSHAKE;
-		put_handshake(s);
+		s->minor = line->minor;
 		return true;
 	}
 	if (line->verb == SASL_CPID)

@@ -137,6 +137,7 @@ struct sasl_session {
 	const struct sasl_host *host;
 	void *arg;
 	enum { SASL_GREETING, SASL_HANDSHAKE, SASL_OPEN } state;
+	uint32_t minor;	 /* version of the client */
 	bool closing;	 /* flush out, then close */
 	const char *why; /* of a bad line, for the log */
 	struct buf out;
@@ -146,6 +147,7 @@ struct sasl_session {
 	struct sasl_bucket bucket[SASL_N_BUCKETS];
 };
 
+/* Puts the handshake out, for no client need speak before it has seen it. */
 void sasl_session_init(struct sasl_session *s,
     const struct sasl_options *options, const struct sasl_host *host,
     void *arg);

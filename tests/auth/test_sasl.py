@@ -31,13 +31,17 @@ def master(daemon):
         yield m
 
 
-def test_handshake_waits_for_the_client(daemon):
+def test_handshake_comes_before_the_clients(daemon):
+    """Exim reads to DONE, then sends its own with the request."""
     with daemon.sasl("../postfix") as c:
-        c.s.settimeout(0.1)
-        with pytest.raises(socket.timeout):
-            c.line()
-        c.s.settimeout(support.PATIENCE)
-        lines = c.handshake()
+        lines = []
+        while not lines or lines[-1] != "DONE":
+            lines.append(c.line())
+        c.s.sendall(("VERSION\t1\t0\nCPID\t7\nAUTH\t1\tPLAIN\tservice=smtp\t"
+                     "rip=192.0.2.7\tlip=192.0.2.1\tnologin\tresp=\n").encode())
+        assert c.line() == "CONT\t1\t"
+        c.send("CONT", 1, b64(f"\0{JOE}\0secret"))
+        assert c.line() == f"OK\t1\tuser={JOE}"
     assert lines[0] == "VERSION\t1\t2"
     names = [line.split("\t")[0] for line in lines]
     assert names.index("MECH") < names.index("SPID")
@@ -94,7 +98,7 @@ def test_refused_at_the_deadline(postfix, user, password):
 
 @pytest.mark.parametrize("resp", [
     "!!!!", "AAA", b64("joe"), b64("\0joe"), b64("\0\0x"), b64("\0joe\0"),
-    b64("\0j\noe\0x"), b64("\0joe\0a\0b"), "", "=",
+    b64("\0j\noe\0x"), b64("\0joe\0a\0b"), "=",
 ])
 def test_bad_responses(postfix, resp):
     postfix.send("AUTH", 1, "PLAIN", "service=smtp", "resp=" + resp)

@@ -148,13 +148,41 @@ test_handshake(void **state)
 
 	(void)state;
 	begin(&f, false);
-	hear(&f, "");
-	assert_true(say(&f, "VERSION\t1\t0"));
+	/* Exim waits for it. */
 	hear(&f,
 	    "VERSION\t1\t2\nMECH\tPLAIN\tplaintext\nMECH\tLOGIN\tplaintext\n"
 	    "SPID\t678\nCUID\t1\n"
 	    "COOKIE\t00000000000000000000000000000000\nDONE\n");
+	assert_true(say(&f, "VERSION\t1\t0"));
 	assert_true(say(&f, "CPID\t12345"));
+	hear(&f, "");
+	sasl_session_fini(&f.s);
+}
+
+/* Of a client before 1.2, as Exim, "resp=" means that there is none. */
+static void
+test_empty_initial_response(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, false);
+	shake_hands(&f);
+	assert_true(say(&f, "AUTH\t1\tPLAIN\tservice=smtp\tresp="));
+	hear(&f, "CONT\t1\t\n");
+	assert_true(say(&f, "CONT\t1\tAGpvZUBleGFtcGxlLmNvbQBzZWNyZXQ="));
+	assert_string_equal(f.table.password, "secret");
+	answer(&f, VERDICT_OK);
+	hear(&f, "OK\t1\tuser=joe@example.com\n");
+	assert_true(say(&f, "AUTH\t2\tPLAIN\tservice=smtp\tresp=="));
+	hear(&f, "");
+	sasl_session_fini(&f.s);
+
+	begin(&f, false);
+	assert_true(say(&f, "VERSION\t1\t2"));
+	assert_true(say(&f, "CPID\t12345"));
+	buf_reset(&f.s.out);
+	assert_true(say(&f, "AUTH\t1\tPLAIN\tservice=smtp\tresp="));
 	hear(&f, "");
 	sasl_session_fini(&f.s);
 }
@@ -482,6 +510,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_handshake),
 		cmocka_unit_test(test_bad_handshakes),
+		cmocka_unit_test(test_empty_initial_response),
 		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_ticket),
 		cmocka_unit_test(test_failure_waits),
