@@ -51,7 +51,7 @@ sbin_authdaemond_LDADD = libauth.a libconf.a libipc.a libbase.a \
 libauth_a_test_libs = libauth.a libconf.a libipc.a libbase.a $(MYSQL_LIBS) \
 	$(SQLITE_LIBS) $(CRYPT_LIBS) $(ARGON2_LIBS) $(OPENSSL_LIBS)
 auth_unit_tests = tests/unit/test_auth_conn tests/unit/test_auth_courier \
-	tests/unit/test_auth_passwd \
+	tests/unit/test_auth_passwd tests/unit/test_auth_pool \
 	tests/unit/test_auth_sasl tests/unit/test_auth_scram \
 	tests/unit/test_auth_settings tests/unit/test_auth_sql \
 	tests/unit/test_auth_throttle
@@ -64,6 +64,9 @@ tests_unit_test_auth_courier_SOURCES = tests/unit/test_auth_courier.c
 tests_unit_test_auth_courier_LDADD = $(libauth_a_test_libs) -lcmocka
 tests_unit_test_auth_passwd_SOURCES = tests/unit/test_auth_passwd.c
 tests_unit_test_auth_passwd_LDADD = $(libauth_a_test_libs) -lcmocka
+tests_unit_test_auth_pool_SOURCES = tests/unit/test_auth_pool.c auth/pool.c
+tests_unit_test_auth_pool_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
+tests_unit_test_auth_pool_LDADD = $(libauth_a_test_libs) $(EVENT_LIBS) -lcmocka
 tests_unit_test_auth_sasl_SOURCES = tests/unit/test_auth_sasl.c
 tests_unit_test_auth_sasl_LDADD = $(libauth_a_test_libs) -lcmocka
 tests_unit_test_auth_scram_SOURCES = tests/unit/test_auth_scram.c

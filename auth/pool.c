@@ -19,6 +19,9 @@ enum {
 	/* One that ends sooner than this after its start is broken; the next
 	 * is asked for only after the same time. */
 	SHORT_LIFE_MS = 1000,
+	/* One that hasn't come that long after it was asked for won't: the
+	 * keeper couldn't make it. */
+	LOST_MS = 2000,
 	/* What the helper gets less than the front, to be heard in time. */
 	MARGIN_MS = 300,
 };
@@ -58,6 +61,7 @@ struct pool {
 	void *host_arg;
 	struct {
 		uint32_t want, have, asked_for; /* wanted, alive, to come */
+		int64_t asked_at;
 		struct jobs queue;
 	} of[POOL_N_CLASSES];
 	uint32_t n_helpers; /* of a class that is needed */
@@ -182,15 +186,21 @@ schedule(struct pool *p, int64_t ms)
 static void
 fill_up(struct pool *p)
 {
-	if (clock_now() < p->spawn_after) {
-		schedule(p, p->spawn_after - clock_now());
+	int64_t now = clock_now();
+
+	if (now < p->spawn_after) {
+		schedule(p, p->spawn_after - now);
 		return;
 	}
-	for (enum pool_class c = 0; c < POOL_N_CLASSES; c++)
+	for (enum pool_class c = 0; c < POOL_N_CLASSES; c++) {
+		if (now - p->of[c].asked_at >= LOST_MS)
+			p->of[c].asked_for = 0;
 		while (p->of[c].have + p->of[c].asked_for < p->of[c].want) {
 			p->of[c].asked_for++;
+			p->of[c].asked_at = now;
 			p->host->spawn(p->host_arg, c);
 		}
+	}
 }
 
 static void
