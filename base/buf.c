@@ -93,6 +93,8 @@ buf_reserve(struct buf *b, size_t n)
 		return b->p + b->n;
 	if (b->off != 0) {
 		memmove(b->p, b->p + b->off, len);
+		if (b->secret)
+			explicit_bzero(b->p + len, b->off);
 		b->n = len;
 		b->off = 0;
 		if (b->cap - b->n >= n)

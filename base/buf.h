@@ -32,8 +32,8 @@ struct buf {
 /* An empty buf that will hold at most max bytes; allocates nothing. */
 void buf_init(struct buf *b, size_t max);
 /*
- * The same for passwords and keys: wherever the bytes were is wiped when the
- * buf grows, is emptied by buf_reset() or released.
+ * The same for passwords and keys: wherever the bytes were is wiped when they
+ * are moved, and when the buf is emptied by buf_reset() or released.
  */
 void buf_init_secret(struct buf *b, size_t max);
 /* Release the bytes; the buf is as after buf_init, or buf_init_secret. */

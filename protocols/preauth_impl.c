@@ -15,7 +15,7 @@ preauth_init(struct preauth *p, const struct preauth_ops *ops,
     const struct preauth_options *opt, size_t in_max)
 {
 	*p = (struct preauth){ .ops = ops, .opt = opt };
-	buf_init(&p->in, in_max);
+	buf_init_secret(&p->in, in_max);
 	buf_init(&p->out, PREAUTH_OUTPUT_MAX);
 }
 

@@ -77,6 +77,24 @@ a_secret_is_wiped(void **state)
 	assert_wiped();
 }
 
+/* Where the bytes were before they were moved to the front. */
+static void
+a_secret_is_wiped_where_it_was(void **state)
+{
+	struct buf b;
+
+	(void)state;
+	buf_init_secret(&b, 64);
+	for (unsigned i = 0; i < 8; i++)
+		buf_puts(&b, "password");
+	buf_drain(&b, 56);
+	assert_non_null(buf_reserve(&b, 16));
+	assert_true(slice_eq(buf_slice(&b), SLICE("password")));
+	for (size_t i = buf_len(&b); i < b.cap; i++)
+		assert_int_equal(b.p[i], 0);
+	buf_fini(&b);
+}
+
 static void
 grows_up_to_its_maximum(void **state)
 {
@@ -107,6 +125,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_secret_is_wiped),
+		cmocka_unit_test(a_secret_is_wiped_where_it_was),
 		cmocka_unit_test(grows_up_to_its_maximum),
 	};
 

@@ -216,6 +216,29 @@ test_end(void **state)
 	check_end(PREAUTH_STOPPING, "STLS\r\n", "");
 }
 
+/* What a password leaves in the input buffer, also where it was moved from. */
+static void
+test_wiped(void **state)
+{
+	static const char begin[] = "USER bob\r\nPASS hunt";
+	struct preauth *p = pop3_preauth_new(&preauth_fixture_options);
+
+	(void)state;
+	p->mechanisms = "PLAIN";
+	p->clear_allowed = true;
+	buf_puts(&p->in, begin);
+	assert_int_equal(p->ops->run(p), PREAUTH_WAIT);
+	assert_true(p->in.secret); /* a larger block leaves nothing behind */
+	assert_non_null(buf_reserve(&p->in, p->in.cap - strlen("PASS hunt")));
+	buf_puts(&p->in, "er\r\n");
+	assert_int_equal(p->ops->run(p), PREAUTH_AUTH);
+	for (size_t i = 0; i < strlen(begin); i++)
+		assert_int_equal(p->in.p[i], 0);
+	p->ops->failed(p, PREAUTH_BAD_CREDENTIALS, NULL);
+	assert_null(p->response.p);
+	p->ops->free(p);
+}
+
 /* POP3AUTH names what is announced; it makes nothing work that doesn't. */
 static void
 test_configured_mechanisms(void **state)
@@ -243,6 +266,7 @@ main(void)
 		cmocka_unit_test(test_cases),
 		cmocka_unit_test(test_greeting),
 		cmocka_unit_test(test_end),
+		cmocka_unit_test(test_wiped),
 		cmocka_unit_test(test_configured_mechanisms),
 	};
 
