@@ -247,6 +247,9 @@ pop3_command(struct pop3_session *p, struct slice line)
 		line.n--;
 	arg = line;
 	(void)slice_split(&arg, ' ', &name);
+	/* RFC 1939 3 has one blank there; Courier takes several */
+	while (slice_starts(arg, SLICE(" ")))
+		arg = slice_skip(arg, 1);
 	for (size_t i = 0; i < NELEMS(commands); i++)
 		if (slice_ieq(name, commands[i].name)) {
 			commands[i].fn(p, arg);

@@ -74,6 +74,14 @@ ask(struct pop3_preauth *c, const char *command)
 
 /* --- commands ------------------------------------------------------------ */
 
+/* Blanks at the end are common, and can't mean anything where there is no name
+ * or password. */
+static bool
+has_arg(struct slice arg)
+{
+	return slice_trim(arg).n != 0;
+}
+
 static bool
 stls_offered(const struct pop3_preauth *c)
 {
@@ -97,7 +105,7 @@ do_capa(struct pop3_preauth *c, struct slice arg)
 {
 	struct buf mechs;
 
-	if (arg.p != NULL)
+	if (has_arg(arg))
 		return refuse(c, "-ERR Invalid command.");
 	buf_init(&mechs, PREAUTH_INPUT_AHEAD);
 	put_mechs(c, &mechs);
@@ -186,7 +194,7 @@ do_auth(struct pop3_preauth *c, struct slice arg)
 static enum preauth_event
 do_stls(struct pop3_preauth *c, struct slice arg)
 {
-	if (arg.p != NULL)
+	if (has_arg(arg))
 		return refuse(c, "-ERR Invalid command.");
 	if (c->p.tls)
 		return refuse(c, "-ERR TLS is in use already.");
@@ -206,7 +214,7 @@ do_stls(struct pop3_preauth *c, struct slice arg)
 static enum preauth_event
 do_utf8(struct pop3_preauth *c, struct slice arg)
 {
-	if (arg.p != NULL)
+	if (has_arg(arg))
 		return refuse(c, "-ERR Invalid command.");
 	c->p.utf8 = true;
 	return refuse(c, "+OK UTF8 enabled");
@@ -215,7 +223,7 @@ do_utf8(struct pop3_preauth *c, struct slice arg)
 static enum preauth_event
 do_quit(struct pop3_preauth *c, struct slice arg)
 {
-	if (arg.p != NULL)
+	if (has_arg(arg))
 		return refuse(c, "-ERR Invalid command.");
 	c->p.logged_out = true;
 	return hang_up(c, "+OK Bye.");

@@ -131,6 +131,10 @@ static const struct preauth_case cases[] = {
 	  .in = BYTES("STAT\r\nRETR 1\r\nTOP 1 0\r\nUIDL\r\n"),
 	  .want = "-ERR Please log in first.\r\n-ERR Please log in first.\r\n"
 	    "-ERR Please log in first.\r\n-ERR Please log in first.\r\n" },
+	{ .name = "blanks behind a command",
+	  .in = BYTES("CAPA \r\nUTF8 \r\nSTLS x\r\nQUIT  \r\n"),
+	  .want = CAPA("SASL PLAIN LOGIN\r\nSTLS\r\nTOP\r\nUSER\r\n")
+	    "+OK UTF8 enabled\r\n" INVALID "+OK Bye.\r\n<LOGOUT>" },
 	{ .name = "unknown", .in = BYTES("\r\nXYZZY\r\nQUITS\r\nQUIT 1\r\n"),
 	  .want = INVALID INVALID INVALID INVALID },
 	{ .name = "nul", .in = BYTES("USER a\0b\r\nNOOP\0\r\nQUIT\r\n"),
