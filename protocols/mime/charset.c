@@ -154,10 +154,11 @@ convert(struct mime_charset *c, char *work, size_t n, struct buf *out)
 {
 	char room[CHUNK];
 	char *in = work;
+	size_t unit = mime_charset_unit(c->row);
 
 	while (n != 0) {
 		char *to = room;
-		size_t left = sizeof(room);
+		size_t left = sizeof(room), bad;
 		size_t result = iconv(c->cd, &in, &n, &to, &left);
 		int why = errno;
 		buf_put(out, slice_of(room, sizeof(room) - left));
@@ -166,8 +167,10 @@ convert(struct mime_charset *c, char *work, size_t n, struct buf *out)
 		if (why == EINVAL && n <= sizeof(c->carry))
 			break;
 		buf_put(out, replacement);
-		in++;
-		n--;
+		/* what follows must be read from where a character begins */
+		bad = unit < n ? unit : n;
+		in += bad;
+		n -= bad;
 	}
 	memmove(work, in, n);
 	return n;

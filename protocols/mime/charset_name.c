@@ -175,3 +175,16 @@ mime_charset_iconv(unsigned row)
 	assert(row < MIME_CHARSETS);
 	return charsets[row].iconv;
 }
+
+size_t
+mime_charset_unit(unsigned row)
+{
+	struct slice name = slice_str(mime_charset_iconv(row));
+
+	if (slice_starts(name, SLICE("UTF-32")))
+		return 4;
+	return slice_starts(name, SLICE("UTF-16")) ||
+		slice_starts(name, SLICE("UCS-2"))
+	    ? 2
+	    : 1;
+}

@@ -9,6 +9,8 @@
 #ifndef MIME_CHARSET_NAME_H
 #define MIME_CHARSET_NAME_H
 
+#include <stddef.h>
+
 #include "base/defs.h"
 #include "base/slice.h"
 
@@ -25,5 +27,7 @@ enum mime_charset_kind mime_charset_find(
     struct slice name, unsigned *row) MUST_USE;
 /* The name of a row for iconv_open(). */
 const char *mime_charset_iconv(unsigned row);
+/* Of how many bytes, at least, each of its characters is: 1, 2 or 4. */
+size_t mime_charset_unit(unsigned row);
 
 #endif

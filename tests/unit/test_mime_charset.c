@@ -137,6 +137,16 @@ static const struct {
 	{ "gb2312", true, SLICE_INIT("\xc4\xe3x"), "\xe4\xbd\xa0x" },
 	{ "gb2312", true, SLICE_INIT("\xc4"), "\xef\xbf\xbd" },
 	{ "utf-16be", true, SLICE_INIT("\0a\x20\xac"), "a\xe2\x82\xac" },
+	/* a lone surrogate doesn't garble what follows it */
+	{ "utf-16be", true, SLICE_INIT("\0a\xd8\0\0b\0c"),
+	    "a\xef\xbf\xbd"
+	    "bc" },
+	{ "utf-16le", true, SLICE_INIT("a\0\0\xdc" "b\0c"),
+	    "a\xef\xbf\xbd"
+	    "b\xef\xbf\xbd" },
+	{ "utf-32be", true, SLICE_INIT("\0\0\xd8\0\0\0\0b"),
+	    "\xef\xbf\xbd"
+	    "b" },
 	{ "utf-7", true, SLICE_INIT("+IKw-"), "\xe2\x82\xac" },
 	{ "iso-2022-jp", true, SLICE_INIT("\x1b$BF|K\\\x1b(B."),
 	    "\xe6\x97\xa5\xe6\x9c\xac." },
