@@ -100,17 +100,26 @@ name_split(struct slice name, struct piece *piece)
 
 /*
  * A value without quotes.  Blanks inside are kept, as unquoted file names
- * have them; a comment (RFC 2045 5.1 shows one) ends it.
+ * have them.  A comment (RFC 2045 5.1 shows one) ends it, but only if nothing
+ * follows: "copy (1).pdf" is a file name, too.
  */
 static struct slice
 bare_value(struct slice *in)
 {
-	struct slice value;
+	struct slice value, behind;
 	size_t n = 0;
 
-	while (n < in->n && in->p[n] != ';' &&
-	    !(in->p[n] == '(' && n > 0 && mime_is_space(in->p[n - 1])))
-		n++;
+	while (n < in->n && in->p[n] != ';') {
+		if (in->p[n] != '(' || n == 0 || !mime_is_space(in->p[n - 1])) {
+			n++;
+			continue;
+		}
+		behind = slice_skip(*in, n);
+		(void)mime_lex_cfws(&behind);
+		if (behind.n == 0 || behind.p[0] == ';')
+			break;
+		n = in->n - behind.n;
+	}
 	value = slice_trim(slice_first(*in, n));
 	*in = slice_skip(*in, n);
 	return value;
