@@ -107,15 +107,25 @@ do_noop(struct pop3_session *p, struct slice arg)
 		pop3_reply(p, "+OK");
 }
 
+/* It looks at every message there is: one of a turn. */
+static enum step
+rset_fn(struct pop3_session *p)
+{
+	pop3_maildrop_reset(&p->drop);
+	pop3_reply(p, "+OK Nothing is marked as deleted.");
+	(void)pop3_goto(p, &pop3_step_command);
+	return STEP_YIELD;
+}
+
+static const struct pop3_step step_rset = { "RSET", rset_fn, false, false };
+
 static void
 do_rset(struct pop3_session *p, struct slice arg)
 {
-	if (arg.p != NULL) {
+	if (arg.p != NULL)
 		invalid(p);
-		return;
-	}
-	pop3_maildrop_reset(&p->drop);
-	pop3_reply(p, "+OK Nothing is marked as deleted.");
+	else
+		(void)pop3_goto(p, &step_rset);
 }
 
 /* --- RFC 1939 sections 6 and 7, RFC 2449 --------------------------------- */

@@ -79,7 +79,9 @@ void
 pop3_wrap_nothing(struct pop3_session *p)
 {
 	p->utf8 = true;
-	pop3_maildrop_set_surrogate(&p->drop, 0);
+	/* which looks at every message there is: once */
+	if (p->drop.surrogate != 0)
+		pop3_maildrop_set_surrogate(&p->drop, 0);
 }
 
 /* --- what is sent -------------------------------------------------------- */

@@ -544,6 +544,25 @@ test_freed_at_work(void **state)
 
 /* --- much ---------------------------------------------------------------- */
 
+/* What looks at all messages is done once in a turn, however many are sent. */
+static void
+test_resets_yield(void **state)
+{
+	struct worker w;
+
+	(void)state;
+	fill();
+	worker_begin(&w);
+	worker_serve(&w);
+	buf_puts(&w.s->in, "DELE 1\r\nRSET\r\nDELE 1\r\nRSET\r\n");
+	assert_int_equal(w.s->ops->run(w.s, w.now, w.now), STEP_YIELD);
+	assert_true(slice_eq(buf_slice(&w.s->out),
+	    SLICE("+OK Deleted.\r\n+OK Nothing is marked as deleted.\r\n")));
+	assert_int_equal(w.s->ops->run(w.s, w.now, w.now), STEP_YIELD);
+	assert_int_equal(w.s->ops->run(w.s, w.now, w.now), STEP_WAIT_INPUT);
+	worker_fini(&w);
+}
+
 static void
 test_large_message(void **state)
 {
@@ -626,6 +645,7 @@ main(void)
 		cmocka_unit_test(test_ended_from_outside),
 		cmocka_unit_test(test_ended_in_update),
 		cmocka_unit_test(test_freed_at_work),
+		cmocka_unit_test(test_resets_yield),
 		cmocka_unit_test(test_large_message),
 		cmocka_unit_test(test_log),
 	};
