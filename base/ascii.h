@@ -41,7 +41,6 @@ ascii_is_alnum(uint8_t c)
 	return ascii_is_alpha(c) || ascii_is_digit(c);
 }
 
-/* 0x00-0x1f and 0x7f. */
 /* Blank, or one of the control characters that move the cursor. */
 static inline bool
 ascii_is_space(uint8_t c)
@@ -49,6 +48,7 @@ ascii_is_space(uint8_t c)
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
+/* 0x00-0x1f and 0x7f. */
 static inline bool
 ascii_is_control(uint8_t c)
 {

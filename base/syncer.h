@@ -1,7 +1,7 @@
 /*
  * syncer: hands work to somebody who waits for the disk.
  *
- * Layer:  base, uses step.
+ * Layer:  base.
  * The worker's implementation is a pool of threads; a test may do the work
  * at once, or hold it back to see what must not happen before it is done.
  */

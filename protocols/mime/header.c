@@ -67,20 +67,6 @@ mime_unfold(struct slice raw, struct buf *out)
 	}
 }
 
-bool
-mime_header_get(struct slice header, struct slice name, struct buf *out)
-{
-	struct mime_header_field field;
-
-	while (mime_header_next(&header, &field)) {
-		if (!slice_ieq(field.name, name))
-			continue;
-		mime_unfold(slice_trim(field.value), out);
-		return true;
-	}
-	return false;
-}
-
 /* --- HEADER.FIELDS ------------------------------------------------------- */
 
 enum filter_state {

@@ -34,12 +34,6 @@ struct mime_header_field {
  */
 bool mime_header_next(struct slice *rest, struct mime_header_field *field);
 
-/*
- * The value of the first field of this name, unfolded and trimmed, appended
- * to out; false if there's none.
- */
-bool mime_header_get(struct slice header, struct slice name, struct buf *out);
-
 /* Append a raw value without its line breaks (RFC 5322 2.2.3). */
 void mime_unfold(struct slice raw, struct buf *out);
 

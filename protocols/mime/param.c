@@ -209,8 +209,9 @@ param_cmp(const void *va, const void *vb)
 	return a->seq < b->seq ? -1 : a->seq > b->seq;
 }
 
-void
-mime_percent_decode(struct slice s, struct buf *out)
+/* Append s with its %XX decoded; a "%" that starts none stays. */
+static void
+percent_decode(struct slice s, struct buf *out)
 {
 	for (size_t i = 0; i < s.n; i++) {
 		int hi, lo;
@@ -262,7 +263,7 @@ sections_join(const struct piece *pieces, size_t n, const struct buf *values,
 		else if (extended)
 			percent_encode(value, text);
 		else
-			mime_percent_decode(value, text);
+			percent_decode(value, text);
 	}
 }
 
@@ -434,7 +435,7 @@ mime_params_text(
 		rest = v->value;
 	}
 	buf_init(&raw, rest.n + 1);
-	mime_percent_decode(rest, &raw);
+	percent_decode(rest, &raw);
 	mime_charset_decode(charset, buf_slice(&raw), out);
 	buf_fini(&raw);
 	return true;

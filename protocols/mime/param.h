@@ -82,7 +82,4 @@ bool mime_params_get(
 bool mime_params_text(
     const struct mime_params *params, struct slice name, struct buf *out);
 
-/* Append s with its %XX decoded; a "%" that starts none stays. */
-void mime_percent_decode(struct slice s, struct buf *out);
-
 #endif

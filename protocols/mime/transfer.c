@@ -12,8 +12,6 @@ enum qp_state {
 	QP_CR,	   /* a CR behind blanks or "=" */
 };
 
-enum { LINE_MAX_QP = 76 };
-
 void
 mime_decoder_init(struct mime_decoder *d, enum mime_encoding encoding)
 {
@@ -228,40 +226,6 @@ qp_finish(struct mime_decoder *d, struct buf *out)
 		qp_release(d, out);
 	d->n = 0;
 	d->state = QP_TEXT;
-}
-
-void
-mime_qp_encode(struct slice in, bool binary, struct buf *out)
-{
-	size_t column = 0;
-
-	for (size_t i = 0; i < in.n; i++) {
-		uint8_t c = in.p[i];
-		bool crlf = c == '\r' && i + 1 < in.n && in.p[i + 1] == '\n';
-		bool plain = c >= 0x20 && c < 0x7f && c != '=';
-		size_t width;
-		if (!binary && (c == '\n' || crlf)) {
-			buf_put(out, SLICE("\r\n"));
-			i += crlf;
-			column = 0;
-			continue;
-		}
-		/* RFC 2045 6.7 (3): no blank at the end of a line */
-		if (c == ' ' &&
-		    (i + 1 == in.n || in.p[i + 1] == '\n' ||
-			in.p[i + 1] == '\r'))
-			plain = false;
-		width = plain ? 1 : 3;
-		if (column + width > LINE_MAX_QP - 1) {
-			buf_put(out, SLICE("=\r\n"));
-			column = 0;
-		}
-		if (plain)
-			buf_putc(out, c);
-		else
-			buf_putf(out, "=%02X", c);
-		column += width;
-	}
 }
 
 /* --- interface ----------------------------------------------------------- */

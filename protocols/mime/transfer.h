@@ -48,11 +48,4 @@ bool mime_decoder_damaged(const struct mime_decoder *d);
 void mime_base64_encode(struct slice in, struct buf *out);
 /* Bytes that n bytes come to so. */
 uint64_t mime_base64_size(uint64_t n);
-/*
- * Append the quoted-printable of in, in lines of at most 76.  CRLF and LF in
- * the input are line breaks (given out as CRLF); with binary set they're
- * data.
- */
-void mime_qp_encode(struct slice in, bool binary, struct buf *out);
-
 #endif

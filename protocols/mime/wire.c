@@ -3,8 +3,6 @@
  * bare LF (then its two lengths are equal), and none of what a mark covers.
  * Otherwise the file is read, but nothing is copied.
  */
-#include "config.h"
-
 #include "protocols/mime/wire.h"
 
 #include <errno.h>
@@ -68,21 +66,6 @@ mime_count_feed(struct mime_count *c, struct slice in)
 	c->wire += in.n + lines.bare;
 	c->lines += lines.all;
 	c->last = in.p[in.n - 1];
-}
-
-int
-mime_wire_size(const struct mime_source *src, struct mime_span *span)
-{
-	uint8_t chunk[MIME_READ_SIZE];
-	struct mime_count c = { .len = 0 };
-	ssize_t got;
-
-	while ((got = src->read(src, chunk, sizeof(chunk), c.len)) > 0)
-		mime_count_feed(&c, slice_of(chunk, (size_t)got));
-	if (got < 0)
-		return ERR_SYS;
-	*span = (struct mime_span){ 0, c.len, c.wire, c.lines };
-	return 0;
 }
 
 /* --- conversion ---------------------------------------------------------- */

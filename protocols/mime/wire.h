@@ -54,14 +54,6 @@ struct mime_count {
 
 void mime_count_feed(struct mime_count *c, struct slice in);
 
-/*
- * The sizes of a whole file, in one reading and nothing else: for RFC822.SIZE
- * and POP3 when no table of parts is needed.  Reads until the end.
- * Returns 0, or ERR_SYS with errno set.
- */
-int mime_wire_size(
-    const struct mime_source *src, struct mime_span *span) MUST_USE;
-
 /* --- conversion ---------------------------------------------------------- */
 
 enum mime_wire_result {

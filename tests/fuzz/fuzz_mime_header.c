@@ -124,7 +124,8 @@ try_transfer(struct slice in, struct buf *out)
 	}
 	buf_init(&back, in.n + 4);
 	buf_reset(out);
-	mime_qp_encode(in, true, out);
+	for (size_t i = 0; i < in.n; i++)
+		buf_putf(out, "=%02X%s", in.p[i], i % 25 == 24 ? "=\r\n" : "");
 	mime_decoder_init(&d, MIME_QUOTED_PRINTABLE);
 	mime_decoder_feed(&d, buf_slice(out), &back);
 	mime_decoder_finish(&d, &back);

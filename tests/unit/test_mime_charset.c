@@ -141,7 +141,9 @@ static const struct {
 	{ "utf-16be", true, SLICE_INIT("\0a\xd8\0\0b\0c"),
 	    "a\xef\xbf\xbd"
 	    "bc" },
-	{ "utf-16le", true, SLICE_INIT("a\0\0\xdc" "b\0c"),
+	{ "utf-16le", true,
+	    SLICE_INIT("a\0\0\xdc"
+		       "b\0c"),
 	    "a\xef\xbf\xbd"
 	    "b\xef\xbf\xbd" },
 	{ "utf-32be", true, SLICE_INIT("\0\0\xd8\0\0\0\0b"),

@@ -83,12 +83,14 @@ wire_read(struct slice in, uint64_t from, uint64_t n, size_t max,
     const struct mime_wire_mark *resume, struct buf *out)
 {
 	struct mime_source src = mime_source_bytes(in);
+	struct mime_count c = { .len = 0 };
 	struct mime_span span;
 	struct mime_wire w;
 	uint64_t announced;
 	int result;
 
-	assert_int_equal(mime_wire_size(&src, &span), 0);
+	mime_count_feed(&c, in);
+	span = (struct mime_span){ 0, c.len, c.wire, c.lines };
 	mime_wire_init(&w, &src, &span, from, n);
 	if (resume != NULL)
 		mime_wire_resume(&w, resume);
@@ -172,7 +174,7 @@ test_wire_file(void **state)
 	char path[] = "/tmp/test_mime_wire.XXXXXX";
 	int fd = mkstemp(path);
 	struct mime_source src = mime_source_fd(fd);
-	struct mime_span span;
+	const struct mime_span span = { 0, 220000, 240000, 20000 };
 	struct mime_wire w;
 	struct buf out;
 	int result;
@@ -181,10 +183,6 @@ test_wire_file(void **state)
 	assert_true(fd >= 0);
 	for (int i = 0; i < 20000; i++)
 		assert_int_equal(write(fd, "0123456789\n", 11), 11);
-	assert_int_equal(mime_wire_size(&src, &span), 0);
-	assert_int_equal(span.len, 220000);
-	assert_int_equal(span.wire, 240000);
-	assert_int_equal(span.lines, 20000);
 	buf_init(&out, 300000);
 	mime_wire_init(&w, &src, &span, 239990, UINT64_MAX);
 	assert_int_equal(mime_wire_left(&w), 10);
@@ -205,7 +203,6 @@ test_wire_file(void **state)
 	assert_int_equal(mime_wire_step(&w, &out, 65536), ERR_LIMIT);
 	buf_fini(&out);
 	assert_int_equal(close(fd), 0);
-	assert_int_equal(mime_wire_size(&src, &span), ERR_SYS);
 	mime_wire_init(&w, &src, &span, 0, UINT64_MAX);
 	assert_int_equal(mime_wire_step(&w, &out, 10), ERR_SYS);
 	(void)unlink(path);
@@ -297,8 +294,7 @@ test_decode_many_blanks(void **state)
 
 /* Encode, check the lines, decode; n bytes of a simple generator. */
 static void
-roundtrip(
-    size_t n, enum mime_encoding encoding, struct buf *text, struct buf *back)
+roundtrip(size_t n, struct buf *text, struct buf *back)
 {
 	uint8_t in[400];
 	struct mime_decoder d;
@@ -308,16 +304,12 @@ roundtrip(
 		in[i] = (uint8_t)(i % 7 == 0 ? ' ' : i * 37 + n);
 	buf_reset(text);
 	buf_reset(back);
-	if (encoding == MIME_BASE64)
-		mime_base64_encode(slice_of(in, n), text);
-	else
-		mime_qp_encode(slice_of(in, n), true, text);
+	mime_base64_encode(slice_of(in, n), text);
+	assert_int_equal(mime_base64_size(n), buf_len(text));
 	rest = buf_slice(text);
-	while (slice_split(&rest, '\n', &line)) {
+	while (slice_split(&rest, '\n', &line))
 		assert_true(line.n <= 77);
-		assert_false(slice_ends(line, SLICE(" \r")));
-	}
-	mime_decoder_init(&d, encoding);
+	mime_decoder_init(&d, MIME_BASE64);
 	mime_decoder_feed(&d, buf_slice(text), back);
 	mime_decoder_finish(&d, back);
 	assert_false(mime_decoder_damaged(&d));
@@ -332,13 +324,8 @@ test_encode(void **state)
 	(void)state;
 	buf_init(&text, 4096);
 	buf_init(&back, 4096);
-	for (size_t n = 0; n < 400; n++) {
-		roundtrip(n, MIME_BASE64, &text, &back);
-		roundtrip(n, MIME_QUOTED_PRINTABLE, &text, &back);
-	}
-	buf_reset(&text);
-	mime_qp_encode(SLICE("a \nb=\xe4\r\nc "), false, &text);
-	assert_string_equal(buf_cstr(&text), "a=20\r\nb=3D=E4\r\nc=20");
+	for (size_t n = 0; n < 400; n++)
+		roundtrip(n, &text, &back);
 	buf_fini(&text);
 	buf_fini(&back);
 }
