@@ -281,6 +281,8 @@ enum { DIR_NEW, DIR_CUR };
 
 /* Mark a use; databases unused for long get closed. */
 void account_touch(struct account *a);
+/* Nobody uses it, and nothing goes on in the background. */
+void account_free(struct account *a);
 /* The tree and the database, closed. */
 void account_close_db(struct account *a);
 /* The same where nobody is in a hurry: a log that nobody writes to any more is

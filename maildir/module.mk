@@ -78,6 +78,7 @@ libmaildir_a_SOURCES = \
 	maildir/shared_list.c \
 	maildir/shared_subscription.c \
 	maildir/store.c maildir/store.h \
+	maildir/store_tick.c \
 	maildir/subscription.c maildir/subscription.h \
 	maildir/sync.c maildir/sync.h \
 	maildir/takeover.c maildir/takeover.h \

@@ -123,10 +123,8 @@ def test_workers_know_no_tls():
     assert not wrong
 
 
-# A bounded wait (100 ms in all) for a lock that another process holds for a
-# moment, in the middle of a change that can't be left half done; and one of a
-# sync thread, for time stamps to become old.
-WAITS = {"maildir/store.c: nanosleep", "maildir/young_search.c: nanosleep"}
+# A bounded wait of a sync thread, for time stamps to become old.
+WAITS = {"maildir/young_search.c: nanosleep"}
 
 
 @pytest.mark.parametrize("folder", ["maildir", "protocols"])

@@ -1,0 +1,202 @@
+/*
+ * What a store does about once a second, whether anybody asks or not: it polls,
+ * gives back what is no longer used, and has its accounts do in the background
+ * what they need.
+ */
+#include "base/fsx.h"
+#include "maildir/background.h"
+#include "maildir/internal.h"
+#include "maildir/young.h"
+
+enum { TICK_BUDGET = 100 };
+
+/* Whether memory was released. */
+static bool
+tick_mailboxes(struct store *s, struct account *a, uint64_t quiet)
+{
+	struct mailbox *m, *next;
+	bool released = false;
+
+	openings_give_up(a, false);
+	for (m = a->mailboxes; m != NULL; m = next) {
+		next = m->next;
+		import_stop(m, true);
+		if (mailbox_load_left(m, s->tick))
+			mailbox_load_stop(m);
+		if ((m->asleep && m->refs != 0) || m->used + quiet > s->tick)
+			continue;
+		if (m->refs == 0) {
+			mailbox_free(m);
+			released = true;
+		} else {
+			mailbox_flush(m);
+			mailbox_close_fds(m);
+			index_free(&m->index);
+			released = mailbox_hibernate(m) || released;
+		}
+	}
+	return released;
+}
+
+/*
+ * Whether a directory may have changed since it was read.  One that had just
+ * been changed then may have been once more, at what is the same time.
+ */
+static bool
+may_have_changed(struct mailbox *m, int which, const char *path)
+{
+	const struct watched_dir *d = &m->dirs[which];
+	struct stat st;
+
+	return fsx_stat(m->account->root_fd, path, &st) < 0 ||
+	    st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec !=
+	    d->mtime_ns ||
+	    (d->wd < 0 && !d->clean);
+}
+
+/* For mailboxes nobody asks about. */
+static void
+poll_mailboxes(struct account *a)
+{
+	struct buf path;
+
+	if (a->root_fd < 0)
+		return;
+	buf_init(&path, 1024);
+	for (struct mailbox *m = a->mailboxes; m != NULL; m = m->next) {
+		for (int d = 0; d < 2 && m->listeners != NULL; d++) {
+			buf_reset(&path);
+			mailbox_put_path(
+			    m, &path, d == DIR_NEW ? "new" : "cur");
+			if (may_have_changed(m, d, buf_cstr(&path))) {
+				mailbox_wake(m);
+				break;
+			}
+		}
+		if (m->listeners != NULL && import_keywords_waiting(m))
+			mailbox_wake(m);
+	}
+	buf_fini(&path);
+}
+
+static void
+tidy(struct account *a, int64_t wall_ms)
+{
+	if (a->root_fd < 0)
+		return;
+	tidy_sweep(a);
+	if (a->rows_left)
+		a->rows_left = tidy_rows(a);
+	if (a->room_given && a->db.h != NULL)
+		room_keep(a);
+	if (a->tmp_at == 0) {
+		if (wall_ms - a->tmp_checked_ms < 3600 * INT64_C(1000))
+			return;
+		a->tmp_checked_ms = wall_ms;
+		a->sweep = true;
+	}
+	a->tmp_at = tidy_tmps(a, a->tmp_at, wall_ms);
+}
+
+static bool
+in_use(const struct account *a)
+{
+	for (const struct mailbox *m = a->mailboxes; m != NULL; m = m->next)
+		if (m->refs != 0)
+			return true;
+	return false;
+}
+
+/* Whether it is still needed. */
+static bool
+tick_account(
+    struct store *s, struct account *a, bool poll, int *budget, bool *released)
+{
+	/* the tick comes about once a second */
+	uint64_t quiet = (uint64_t)(s->opt.quiet_ms / 1000) + 1;
+
+	/* there may be room by now */
+	if (a->in_memory && !in_use(a))
+		account_close_db(a);
+	cache_flush(a);
+	*released = tick_mailboxes(s, a, quiet) || *released;
+	tidy(a, s->wall_ms);
+	if (a->quota_grew)
+		quota_warn(a);
+	if (poll)
+		poll_mailboxes(a);
+	if (background_tick(a, budget, s->now_ms, s->wall_ms) ||
+	    a->young != NULL || account_mending(a))
+		return true;
+	if (a->used + quiet > s->tick || account_waits_cold(a))
+		return true;
+	*released = a->db.h != NULL || *released;
+	account_close_idle(a);
+	return a->refs != 0 || a->mailboxes != NULL;
+}
+
+void
+store_hibernate(struct store *s)
+{
+	MAGIC_CHECK(s, STORE_MAGIC);
+	watch_drain(s);
+	for (size_t i = 0; i < ACCOUNT_BUCKETS; i++)
+		for (struct account *a = s->accounts[i]; a != NULL;
+		     a = a->next) {
+			for (struct mailbox *m = a->mailboxes; m != NULL;
+			     m = m->next) {
+				mailbox_flush(m);
+				(void)mailbox_hibernate(m);
+			}
+			if (a->young == NULL && !account_mending(a))
+				account_close_db(a);
+		}
+}
+
+bool
+store_tick(struct store *s, int64_t now_ms, int64_t wall_ms)
+{
+	uint64_t every =
+	    s->opt.poll_ms > 0 ? (uint64_t)(s->opt.poll_ms / 1000) : 0;
+	bool poll, released = false;
+	int budget = TICK_BUDGET;
+
+	MAGIC_CHECK(s, STORE_MAGIC);
+	s->now_ms = now_ms;
+	s->wall_ms = wall_ms;
+	s->tick++;
+	poll = every <= 1 || s->tick % every == 0;
+	watch_drain(s);
+	young_tick(s);
+	for (size_t i = 0; i < ACCOUNT_BUCKETS; i++) {
+		struct account **at = &s->accounts[i];
+
+		while (*at != NULL) {
+			struct account *a = *at;
+
+			if (tick_account(s, a, poll, &budget, &released)) {
+				at = &a->next;
+				continue;
+			}
+			*at = a->next;
+			account_free(a);
+		}
+	}
+	return released;
+}
+
+bool
+store_finish(struct store *s, int64_t now_ms, int64_t wall_ms)
+{
+	int budget = TICK_BUDGET;
+	bool more = false;
+
+	MAGIC_CHECK(s, STORE_MAGIC);
+	s->now_ms = now_ms;
+	s->wall_ms = wall_ms;
+	for (size_t i = 0; i < ACCOUNT_BUCKETS; i++)
+		for (struct account *a = s->accounts[i]; a != NULL; a = a->next)
+			more = background_finish(a, &budget, now_ms, wall_ms) ||
+			    more;
+	return more;
+}
