@@ -33,8 +33,19 @@ background_close(struct account *a)
 	a->all_exported = rc == 0;
 }
 
-/* Go on with the trash, which is no use of the account either. */
+/* What a step took: one that waits still took nothing. */
 static void
+charge(struct account *a, enum step step, int *budget)
+{
+	bool waits = step == STEP_WAIT_SYNC || step == STEP_WAIT_PEER;
+
+	if (!waits || !a->background_waits)
+		*budget -= STEP_COST;
+	a->background_waits = waits;
+}
+
+/* Go on with the trash, which is no use of the account either. */
+static enum step
 trash_on(struct account *a, int *budget, int64_t now_ms, int64_t wall_ms)
 {
 	uint64_t used = a->used, worked = a->worked;
@@ -44,22 +55,23 @@ trash_on(struct account *a, int *budget, int64_t now_ms, int64_t wall_ms)
 		a->trash = trash_new(a);
 	a->refs++;
 	while (*budget > 0 && step == STEP_YIELD) {
-		*budget -= STEP_COST;
 		step =
 		    trash_step(a->trash, (struct waker){ 0 }, now_ms, wall_ms);
+		charge(a, step, budget);
 	}
 	a->refs--;
 	a->used = used;
 	a->worked = worked;
 	if (step != STEP_DONE)
-		return;
+		return step;
 	trash_free(&a->trash);
 	/* what has been removed is to be exported */
 	a->exported_at = 0;
+	return step;
 }
 
 /* Go on with the export.  The account doesn't count as used by it. */
-static void
+static enum step
 export_on(struct account *a, int *budget, int64_t now_ms, int64_t wall_ms)
 {
 	uint64_t used = a->used, worked = a->worked;
@@ -72,9 +84,9 @@ export_on(struct account *a, int *budget, int64_t now_ms, int64_t wall_ms)
 	}
 	a->refs++;
 	while (*budget > 0 && step == STEP_YIELD) {
-		*budget -= STEP_COST;
 		step = export_step(
 		    a->export, (struct waker){ 0 }, now_ms, wall_ms);
+		charge(a, step, budget);
 	}
 	a->refs--;
 	a->used = used;
@@ -84,23 +96,30 @@ export_on(struct account *a, int *budget, int64_t now_ms, int64_t wall_ms)
 		export_free(&a->export);
 		a->exported_at = worked;
 	}
+	return step;
 }
 
-bool
-background_tick(struct account *a, int *budget, int64_t now_ms, int64_t wall_ms)
+enum step
+background_work(struct account *a, int *budget, int64_t now_ms, int64_t wall_ms)
 {
 	uint64_t quiet = (uint64_t)(a->store->opt.quiet_ms / 1000);
+	bool clears = a->trash != NULL, exports = a->export != NULL;
+	enum step step = STEP_DONE;
 
 	if (quiet > EXPORT_QUIET_TICKS)
 		quiet = EXPORT_QUIET_TICKS;
-	if (a->trash == NULL && a->export == NULL &&
+	if (!clears && !exports &&
 	    (a->worked == 0 || a->worked + quiet > a->store->tick))
-		return export_due(a);
-	if (a->trash != NULL || (a->export == NULL && trash_due(a, wall_ms)))
-		trash_on(a, budget, now_ms, wall_ms);
-	if (a->trash == NULL && (a->export != NULL || export_due(a)))
-		export_on(a, budget, now_ms, wall_ms);
-	return a->trash != NULL || a->export != NULL || export_due(a);
+		return export_due(a) ? STEP_WAIT_PEER : STEP_DONE;
+	clears = clears || (!exports && trash_due(a, wall_ms));
+	if (*budget <= 0)
+		return clears || exports || export_due(a) ? STEP_YIELD
+							  : STEP_DONE;
+	if (clears)
+		step = trash_on(a, budget, now_ms, wall_ms);
+	if (a->trash == NULL && (exports || export_due(a)))
+		step = export_on(a, budget, now_ms, wall_ms);
+	return step;
 }
 
 bool
@@ -108,7 +127,7 @@ background_finish(
     struct account *a, int *budget, int64_t now_ms, int64_t wall_ms)
 {
 	if (export_due(a) || a->export != NULL)
-		export_on(a, budget, now_ms, wall_ms);
+		(void)export_on(a, budget, now_ms, wall_ms);
 	return export_due(a) || a->export != NULL;
 }
 

@@ -2,7 +2,7 @@
  * background: what an account needs when nobody asks for it.
  *
  * Layer:  maildir, uses base.
- * Driven by store_tick(); each call does a bounded piece.
+ * Driven by store_work(); each call does a bounded piece.
  */
 #ifndef MAILDIR_BACKGROUND_H
 #define MAILDIR_BACKGROUND_H
@@ -10,11 +10,12 @@
 #include "maildir/internal.h"
 
 /*
- * budget: what may be done in this tick by all accounts, in steps of about
- * 1/10 ms; what was done is taken off.  True: something is under way or due,
- * so that the account can't be closed yet.
+ * budget: what may be done now by all accounts, in steps of about 1/10 ms; what
+ * was done is taken off.  STEP_DONE: nothing is under way nor due, so that the
+ * account may be closed.  STEP_YIELD: the budget is used up; STEP_WAIT_SYNC: it
+ * waits for the disk; STEP_WAIT_PEER: for another process, or quiet.
  */
-bool background_tick(
+enum step background_work(
     struct account *a, int *budget, int64_t now_ms, int64_t wall_ms);
 /* The same without waiting for quiet, at the end of the process. */
 bool background_finish(

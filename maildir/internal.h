@@ -72,6 +72,7 @@ struct store {
 	unsigned young_errors;	       /* their syncs that failed */
 	struct checkpoint *cold;       /* under way, of closed accounts */
 	unsigned n_cold;	       /* of them */
+	bool released; /* much memory, since the last tick */
 	uint64_t tick;
 	int64_t now_ms, wall_ms; /* as last handed in */
 };
@@ -154,6 +155,7 @@ struct account {
 	struct trash *trash; /* under way, in the background */
 	int64_t trash_checked_ms;
 	struct export *export; /* under way, in the background */
+	bool background_waits; /* for the disk, or another process */
 	uint64_t worked;      /* store's tick of the last use of the database */
 	uint64_t exported_at; /* worked, when the last one was complete */
 	/* All was exported when that was last asked, and nothing has been

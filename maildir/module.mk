@@ -225,6 +225,12 @@ tests_unit_test_maildir_pieces_SOURCES = tests/unit/test_maildir_pieces.c \
 	$(MAILDIR_FIXTURE)
 tests_unit_test_maildir_pieces_LDADD = $(MAILDIR_TEST_LIBS)
 
+check_PROGRAMS += tests/unit/test_maildir_idle
+TESTS += tests/unit/test_maildir_idle
+tests_unit_test_maildir_idle_SOURCES = tests/unit/test_maildir_idle.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_idle_LDADD = $(MAILDIR_TEST_LIBS)
+
 check_PROGRAMS += tests/unit/test_maildir_tidy
 TESTS += tests/unit/test_maildir_tidy
 tests_unit_test_maildir_tidy_SOURCES = tests/unit/test_maildir_tidy.c \

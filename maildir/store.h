@@ -2,7 +2,7 @@
  * store: the accounts that one worker has in hand.
  *
  * Layer:  maildir, uses base.  No event loop: the owner polls store_watch_fd()
- *         and calls store_tick() about once a second.
+ *         and calls store_tick() about once a second, store_work() then.
  *
  * A store holds one inotify descriptor, one syncer and every account opened;
  * an account is one Maildir++ tree with its postern.db (docs/storage.md); all
@@ -17,6 +17,7 @@
 #include "base/defs.h"
 #include "base/err.h"
 #include "base/slice.h"
+#include "base/step.h"
 #include "base/syncer.h"
 
 struct store_options {
@@ -62,9 +63,17 @@ void store_free(struct store **s);
 int store_watch_fd(const struct store *s);
 /* Read and apply the waiting watch events; calls wakers of mailboxes. */
 void store_on_watch(struct store *s, int64_t now_ms);
-/* Periodic work: polls, quiet databases, hibernation, tmp/ cleaning.  Whether
- * much memory was released, so that the heap is worth trimming. */
+/* Periodic work: polls, hibernation, tmp/ cleaning, and some of store_work().
+ * Whether much memory was released, so that the heap is worth trimming. */
 bool store_tick(struct store *s, int64_t now_ms, int64_t wall_ms);
+/*
+ * What accounts that nobody uses have still to do, the export for Courier say,
+ * and then their closing: a piece of about 1 ms.  STEP_YIELD: there is more,
+ * when there is time for it; STEP_WAIT_SYNC: there will be, when the disk has
+ * done something, so call it again some ms later; STEP_DONE: nothing until the
+ * next tick.
+ */
+enum step store_work(struct store *s, int64_t now_ms, int64_t wall_ms);
 /*
  * The process is about to end, no session is left: do a piece of what would
  * have waited for quiet.  True: call it again, some ms later.

@@ -8,7 +8,12 @@
 #include "maildir/internal.h"
 #include "maildir/young.h"
 
-enum { TICK_BUDGET = 100 };
+/* In steps of about 1/10 ms. */
+enum {
+	TICK_BUDGET = 100,
+	WORK_BUDGET = 10, /* of store_work() */
+	CLOSE_COST = 2,	  /* of a database */
+};
 
 /* Whether memory was released. */
 static bool
@@ -107,32 +112,82 @@ in_use(const struct account *a)
 	return false;
 }
 
-/* Whether it is still needed. */
-static bool
-tick_account(
-    struct store *s, struct account *a, bool poll, int *budget, bool *released)
+/* The tick comes about once a second. */
+static uint64_t
+quiet_ticks(const struct store *s)
 {
-	/* the tick comes about once a second */
-	uint64_t quiet = (uint64_t)(s->opt.quiet_ms / 1000) + 1;
+	return (uint64_t)(s->opt.quiet_ms / 1000) + 1;
+}
 
+static void
+tick_account(struct store *s, struct account *a, bool poll)
+{
 	/* there may be room by now */
 	if (a->in_memory && !in_use(a))
 		account_close_db(a);
 	cache_flush(a);
-	*released = tick_mailboxes(s, a, quiet) || *released;
+	if (tick_mailboxes(s, a, quiet_ticks(s)))
+		s->released = true;
 	tidy(a, s->wall_ms);
 	if (a->quota_grew)
 		quota_warn(a);
 	if (poll)
 		poll_mailboxes(a);
-	if (background_tick(a, budget, s->now_ms, s->wall_ms) ||
-	    a->young != NULL || account_mending(a))
-		return true;
-	if (a->used + quiet > s->tick || account_waits_cold(a))
-		return true;
-	*released = a->db.h != NULL || *released;
+}
+
+/*
+ * What goes on in the background, and when nobody has used it for long, its
+ * closing.  STEP_DONE: nothing more until the next tick; *needed: whether the
+ * account is still.
+ */
+static enum step
+work_on_account(struct store *s, struct account *a, int *budget, bool *needed)
+{
+	enum step step = background_work(a, budget, s->now_ms, s->wall_ms);
+
+	*needed = true;
+	if (step != STEP_DONE)
+		return step == STEP_WAIT_PEER ? STEP_DONE : step;
+	if (a->young != NULL || account_mending(a) ||
+	    a->used + quiet_ticks(s) > s->tick)
+		return STEP_DONE;
+	if (account_waits_cold(a))
+		return STEP_WAIT_SYNC;
+	if (a->db.h != NULL) {
+		if (*budget <= 0)
+			return STEP_YIELD;
+		*budget -= CLOSE_COST;
+		s->released = true;
+	}
 	account_close_idle(a);
-	return a->refs != 0 || a->mailboxes != NULL;
+	*needed = a->refs != 0 || a->mailboxes != NULL;
+	return STEP_DONE;
+}
+
+static enum step
+work(struct store *s, int budget)
+{
+	enum step result = STEP_DONE;
+
+	for (size_t i = 0; i < ACCOUNT_BUCKETS; i++) {
+		struct account *a, **at = &s->accounts[i];
+
+		while ((a = *at) != NULL) {
+			bool needed;
+			enum step step =
+			    work_on_account(s, a, &budget, &needed);
+
+			if (step == STEP_YIELD || result == STEP_DONE)
+				result = step;
+			if (needed) {
+				at = &a->next;
+				continue;
+			}
+			*at = a->next;
+			account_free(a);
+		}
+	}
+	return result;
 }
 
 void
@@ -158,8 +213,7 @@ store_tick(struct store *s, int64_t now_ms, int64_t wall_ms)
 {
 	uint64_t every =
 	    s->opt.poll_ms > 0 ? (uint64_t)(s->opt.poll_ms / 1000) : 0;
-	bool poll, released = false;
-	int budget = TICK_BUDGET;
+	bool poll, released;
 
 	MAGIC_CHECK(s, STORE_MAGIC);
 	s->now_ms = now_ms;
@@ -168,21 +222,22 @@ store_tick(struct store *s, int64_t now_ms, int64_t wall_ms)
 	poll = every <= 1 || s->tick % every == 0;
 	watch_drain(s);
 	young_tick(s);
-	for (size_t i = 0; i < ACCOUNT_BUCKETS; i++) {
-		struct account **at = &s->accounts[i];
-
-		while (*at != NULL) {
-			struct account *a = *at;
-
-			if (tick_account(s, a, poll, &budget, &released)) {
-				at = &a->next;
-				continue;
-			}
-			*at = a->next;
-			account_free(a);
-		}
-	}
+	for (size_t i = 0; i < ACCOUNT_BUCKETS; i++)
+		for (struct account *a = s->accounts[i]; a != NULL; a = a->next)
+			tick_account(s, a, poll);
+	(void)work(s, TICK_BUDGET);
+	released = s->released;
+	s->released = false;
 	return released;
+}
+
+enum step
+store_work(struct store *s, int64_t now_ms, int64_t wall_ms)
+{
+	MAGIC_CHECK(s, STORE_MAGIC);
+	s->now_ms = now_ms;
+	s->wall_ms = wall_ms;
+	return work(s, WORK_BUDGET);
 }
 
 bool

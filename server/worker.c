@@ -33,6 +33,8 @@
 enum {
 	TICK_MS = 1000,
 	TRIM_TICKS = 8,
+	WORK_MS = 4,
+	WORK_PAUSE_MS = 50,
 	WARNING_MAX = 1024 * 1024,
 	OPEN_FDS = 6
 };
@@ -176,6 +178,25 @@ when_idle(struct worker *w, int64_t now)
 	}
 }
 
+/* Accounts that nobody uses any more are seen to for some ms at a time: many at
+ * once neither keep others waiting nor keep their memory for long. */
+static void
+on_work(evutil_socket_t fd, short what, void *arg)
+{
+	const struct timeval soon = { 0, WORK_PAUSE_MS * 1000 };
+	struct worker *w = arg;
+	int64_t until = clock_now() + WORK_MS;
+	enum step step;
+
+	(void)fd;
+	(void)what;
+	do
+		step = store_work(w->store, clock_now(), clock_wall());
+	while (step == STEP_YIELD && clock_now() < until);
+	if (step != STEP_DONE)
+		(void)event_add(w->on_work, &soon);
+}
+
 static void
 on_tick(evutil_socket_t fd, short what, void *arg)
 {
@@ -187,6 +208,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (store_tick(w->store, now, clock_wall()))
 		w->trim_due = true;
+	on_work(-1, 0, w);
 	TAILQ_FOREACH(z, &w->zips, link)
 		if (zip_tick(z))
 			w->trim_due = true;
@@ -258,6 +280,7 @@ make_store(struct worker *w)
 	}
 	w->on_tick = event_new(w->base, -1, EV_PERSIST, on_tick, w);
 	(void)event_add(w->on_tick, &t);
+	w->on_work = event_new(w->base, -1, 0, on_work, w);
 }
 
 /* The rest of the start ritual, once everything has been received. */
@@ -390,6 +413,8 @@ worker_free(struct worker *w)
 		event_free(w->on_watch);
 	if (w->on_tick != NULL)
 		event_free(w->on_tick);
+	if (w->on_work != NULL)
+		event_free(w->on_work);
 	if (w->on_finish != NULL)
 		event_free(w->on_finish);
 	sessions_forget(w);

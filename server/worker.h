@@ -60,7 +60,7 @@ struct worker {
 	unsigned n_streams, n_runnable;
 	struct event *on_runnable, *on_arrival;
 	char *page; /* shared with the master: the account at work */
-	struct event *on_watch, *on_tick, *on_sigterm;
+	struct event *on_watch, *on_tick, *on_work, *on_sigterm;
 	struct protocol_options *options; /* made from conf */
 	struct event *on_finish;	  /* NULL: the end isn't near */
 	int64_t finish_by_ms;

@@ -1,0 +1,167 @@
+/*
+ * Accounts that nobody uses any more: many at once are exported and closed some
+ * at a time, so that others wait for little, and all soon.
+ */
+#include <unistd.h>
+
+#include "base/log.h"
+#include "maildir/internal.h"
+#include "tests/support/maildir_fixture.h"
+#include "tests/support/quiet.h"
+#include "tests/support/syncs.h"
+
+/* They are looked at for an export one tick before they may be closed. */
+enum { QUIET_TICKS = 60 };
+
+static void
+begin(struct fixture *f, bool export)
+{
+	f->export_courier = export;
+	f->syncer = &syncs_at_once;
+	fixture_reopen(f);
+}
+
+static void
+end(struct fixture *f)
+{
+	fixture_close(f);
+	syncs_do_all();
+	f->syncer = NULL;
+	f->export_courier = false;
+	fixture_open(f);
+}
+
+static const char *
+path_of(struct fixture *f, unsigned i, const char *file)
+{
+	char name[64];
+
+	(void)snprintf(name, sizeof(name), "a%u%s", i, file);
+	return fixture_path(f, name);
+}
+
+/* So many accounts have been used last in this tick. */
+static void
+use_accounts(struct fixture *f, unsigned n)
+{
+	struct account *own = f->account;
+
+	f->store->opt.open_max = n;
+	for (unsigned i = 0; i < n; i++) {
+		struct mailbox *m;
+
+		f->account = account_get(f->store, path_of(f, i, ""), "");
+		m = open_mailbox(f, "INBOX");
+		refresh(f, m);
+		mailbox_close(&m);
+		account_release(&f->account);
+	}
+	f->account = own;
+	assert_int_equal(f->store->n_open, n);
+}
+
+static void
+ticks(struct fixture *f, int n)
+{
+	while (n-- > 0)
+		(void)store_tick(f->store, 1, f->wall_ms);
+}
+
+/* As long as there is something to do; how many pieces it took. */
+static unsigned
+work(struct fixture *f, enum step *last)
+{
+	unsigned n = 1;
+
+	while ((*last = store_work(f->store, 1, f->wall_ms)) == STEP_YIELD)
+		n++;
+	return n;
+}
+
+static unsigned
+work_off(struct fixture *f)
+{
+	enum step last;
+	unsigned n = work(f, &last);
+
+	assert_int_equal(last, STEP_DONE);
+	return n;
+}
+
+static void
+are_closed_some_at_a_time(void **state)
+{
+	enum { MANY = 100 };
+	struct fixture *f = *state;
+
+	begin(f, false);
+	use_accounts(f, MANY);
+	ticks(f, QUIET_TICKS);
+	(void)work_off(f);
+	assert_int_equal(f->store->n_open, MANY);
+	ticks(f, 1);
+	assert_in_range(f->store->n_open, MANY - 50, MANY - 1);
+	assert_in_range(work_off(f), 8, 16);
+	assert_int_equal(f->store->n_open, 0);
+	end(f);
+}
+
+static void
+are_exported_some_at_a_time(void **state)
+{
+	enum { MANY = 25 };
+	struct fixture *f = *state;
+
+	begin(f, true);
+	use_accounts(f, MANY);
+	ticks(f, QUIET_TICKS + 1);
+	assert_true(f->store->n_open > MANY - 5);
+	assert_in_range(work_off(f), 4 * MANY, 20 * MANY);
+	assert_int_equal(f->store->n_open, 0);
+	for (unsigned i = 0; i < MANY; i++)
+		assert_int_equal(
+		    access(path_of(f, i, "/courierimapuiddb"), F_OK), 0);
+	end(f);
+}
+
+/* Those whose files the disk has let the others go on: all wait for it
+ * together, not one after the other. */
+static void
+wait_for_the_disk_together(void **state)
+{
+	enum { SOME = 12 };
+	struct fixture *f = *state;
+	unsigned rounds = 0;
+	enum step last;
+
+	begin(f, true);
+	use_accounts(f, SOME);
+	ticks(f, QUIET_TICKS - 1);
+	f->store->opt.syncer = &syncs_holder;
+	ticks(f, 2);
+	while ((void)work(f, &last), last == STEP_WAIT_SYNC) {
+		syncs_do_all();
+		assert_true(++rounds < 20);
+	}
+	assert_int_equal(last, STEP_DONE);
+	assert_int_equal(f->store->n_open, 0);
+	assert_in_range(rounds, 3, 8);
+	f->store->opt.syncer = &syncs_at_once;
+	end(f);
+}
+
+#define CASE(name)                                                             \
+ cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(are_closed_some_at_a_time),
+		CASE(are_exported_some_at_a_time),
+		CASE(wait_for_the_disk_together),
+	};
+
+	log_set_level(LOG_LEVEL_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
