@@ -10,6 +10,8 @@ import postern
 import pytest
 from postern import ANN, JOE, Lines, PASSWORD, imap, pop3, wait_for
 
+EVE = "eve@example.com"
+
 
 # --- loginexec ---------------------------------------------------------------
 
@@ -209,34 +211,70 @@ def test_a_home_made_with_the_users_rights(skeleton):
     s.wait_log(r"home directory \S+/joe made from \S+/skel, files=4, links")
 
 
-def test_a_home_under_way_when_the_server_stops(skeleton):
-    """It isn't left half made: who comes next would find it so."""
-    s = skeleton()
+@pytest.fixture
+def large(skeleton):
+    """Joe and Ann share a home, which takes many steps to be made; their only
+    worker runs, and has no session."""
+    s = skeleton(WORKERS=1)
     for i in range(900):
         (s.skel / f"sub/{i}").write_text("x" * 1000)
-    home = s.homes / "joe"
-    s.add_user(ANN)
-    s.add_user(JOE, homedir=str(home), maildir="")
+    s.shared = s.homes / "joe"
+    s.add_user(EVE)
+    s.add_user(JOE, homedir=str(s.shared), maildir="")
+    s.add_user(ANN, homedir=str(s.shared), maildir=str(s.shared / "Ann"))
     s.start()
-    with imap(s, user=ANN) as c:
+    with imap(s, user=EVE) as c:
         c.ok("LOGOUT")
     wait_for(lambda: " imapd " not in s.ctl("who").stdout, "its end")
-    worker, = s.workers()
-    os.kill(worker, signal.SIGSTOP)
+    s.worker, = s.workers()
+    return s
+
+
+@contextlib.contextmanager
+def stopped(pid):
+    os.kill(pid, signal.SIGSTOP)
     try:
-        with Lines(s.connect()) as c:
-            c.line()
-            c.send(f'1 LOGIN {JOE} "{PASSWORD}"\r\n')
-            wait_for(lambda: JOE in s.ctl("who").stdout, "its handover")
-            s.signal(signal.SIGTERM)
-            s.wait_log("stopping")
-            os.kill(worker, signal.SIGCONT)
-            lines = list(iter(c.line, None))
+        yield
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(worker, signal.SIGCONT)
+        os.kill(pid, signal.SIGCONT)
+
+
+def hand_over(s, user, commands=""):
+    """A login that its worker doesn't know of yet."""
+    c = Lines(s.connect())
+    c.line()
+    c.send(f'1 LOGIN {user} "{PASSWORD}"\r\n{commands}')
+    wait_for(lambda: user in s.ctl("who").stdout, "its handover")
+    return c
+
+
+def is_whole(home):
+    return len(list((home / "sub").iterdir())) == 901
+
+
+def test_a_home_under_way_when_the_server_stops(large):
+    """It isn't left half made: who comes next would find it so."""
+    with stopped(large.worker):
+        c = hand_over(large, JOE)
+        large.signal(signal.SIGTERM)
+        large.wait_log("stopping")
+    with c:
+        lines = list(iter(c.line, None))
     assert any(line.startswith("* BYE") for line in lines), lines
-    assert len(list((home / "sub").iterdir())) == 901
+    assert is_whole(large.shared)
+
+
+def test_a_client_that_leaves_before_its_home_is_made(large):
+    """Another one waits for the same home, and finds it whole."""
+    with stopped(large.worker):
+        hand_over(large, JOE).close()
+        c = hand_over(large, ANN, "2 SELECT INBOX\r\n3 LOGOUT\r\n")
+    with c:
+        lines = [c.line(), *iter(c.line, None)]
+        assert is_whole(large.shared)
+    assert any(line.startswith("2 OK") for line in lines), lines
+    wait_for(lambda: " imapd " not in large.ctl("who").stdout, "their end")
+    assert large.workers() == [large.worker]
 
 
 @pytest.fixture
