@@ -342,6 +342,22 @@ is_lost(MYSQL *db)
 typedef void put_statement(
     struct mysql_module *m, const void *arg, struct buf *sql);
 
+static put_statement put_change;
+
+/* The server's words about a statement quote from it: of the one with the new
+ * password only the number is told. */
+static void
+log_query_failed(const struct mysql_module *m, put_statement *put)
+{
+	unsigned e = mysql_errno(m->db);
+
+	if (put == put_change && (e < CR_MIN_ERROR || e > CR_MAX_ERROR))
+		log_error("mysql_query failed: error %u (SQLSTATE %s)", e,
+		    mysql_sqlstate(m->db));
+	else
+		log_error("mysql_query failed: %s", mysql_error(m->db));
+}
+
 /*
  * Make the statement for the present connection (escaping depends on it) and
  * run it; once more on a new connection if the old one was lost.
@@ -372,10 +388,10 @@ run(struct mysql_module *m, int64_t deadline, put_statement *put,
 		/* What was lost only after a long wait hangs: trying again
 		 * would wait as long. */
 		lost = is_lost(m->db) && clock_now() - begun < HANGS_MS;
-		if (!lost || attempt != 0)
-			log_error("mysql_query failed: %s",
-			    buf_ok(&sql) ? mysql_error(m->db)
-					 : "statement too long");
+		if (!buf_ok(&sql))
+			log_error("mysql_query failed: statement too long");
+		else if (!lost || attempt != 0)
+			log_query_failed(m, put);
 		else
 			log_debug("mysql_query failed, reconnecting: %s",
 			    mysql_error(m->db));

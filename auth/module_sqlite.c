@@ -149,18 +149,27 @@ escape(void *arg, struct slice text, struct buf *out)
 	}
 }
 
+/* NULL: it can't be run, and sqlite3_errmsg() says why. */
 static sqlite3_stmt *
-prepare(struct sqlite_module *m, const struct buf *sql)
+prepare_quietly(struct sqlite_module *m, const struct buf *sql)
 {
 	struct slice text = buf_slice(sql);
 	sqlite3_stmt *stmt = NULL;
 
 	if (!buf_ok(sql) || text.n > SQL_STATEMENT_MAX ||
 	    sqlite3_prepare_v2(m->db, (const char *)text.p, (int)text.n, &stmt,
-		NULL) != SQLITE_OK) {
-		log_error("authsqlite: %s: %s", m->path, sqlite3_errmsg(m->db));
+		NULL) != SQLITE_OK)
 		return NULL;
-	}
+	return stmt;
+}
+
+static sqlite3_stmt *
+prepare(struct sqlite_module *m, const struct buf *sql)
+{
+	sqlite3_stmt *stmt = prepare_quietly(m, sql);
+
+	if (stmt == NULL)
+		log_error("authsqlite: %s: %s", m->path, sqlite3_errmsg(m->db));
 	return stmt;
 }
 
@@ -370,6 +379,23 @@ enumerate(
 	return step == SQLITE_DONE ? VERDICT_OK : VERDICT_TEMPORARY;
 }
 
+/* sqlite3_errmsg() would quote the new password. */
+static enum verdict
+run_change(struct sqlite_module *m, const struct buf *sql)
+{
+	sqlite3_stmt *stmt = prepare_quietly(m, sql);
+	enum verdict result = VERDICT_TEMPORARY;
+
+	if (stmt != NULL && sqlite3_step(stmt) == SQLITE_DONE)
+		result =
+		    sqlite3_changes(m->db) > 0 ? VERDICT_OK : VERDICT_REJECTED;
+	else
+		log_error("authsqlite: %s: the password isn't changed: %s",
+		    m->path, sqlite3_errstr(sqlite3_errcode(m->db)));
+	(void)sqlite3_finalize(stmt);
+	return result;
+}
+
 static enum verdict
 change(
     void *self, const struct module_call *call, const struct account *account)
@@ -377,7 +403,6 @@ change(
 	struct sqlite_module *m = self;
 	enum verdict result = VERDICT_TEMPORARY;
 	struct secret crypted = { 0 };
-	sqlite3_stmt *stmt = NULL;
 	struct buf sql;
 
 	if (!is_ready(m, call))
@@ -389,17 +414,8 @@ change(
 		    account_get(account, ACCOUNT_ADDRESS),
 		    secret_slice(&crypted),
 		    (struct sql_escaper){ escape, NULL }, &sql);
-		stmt = prepare(m, &sql);
+		result = run_change(m, &sql);
 	}
-	if (stmt != NULL) {
-		if (sqlite3_step(stmt) == SQLITE_DONE)
-			result = sqlite3_changes(m->db) > 0 ? VERDICT_OK
-							    : VERDICT_REJECTED;
-		else
-			log_error("authsqlite: %s: %s", m->path,
-			    sqlite3_errmsg(m->db));
-	}
-	(void)sqlite3_finalize(stmt);
 	secret_wipe(sql.p, sql.n);
 	buf_fini(&sql);
 	secret_fini(&crypted);

@@ -267,6 +267,20 @@ def test_enumerate_clause(daemon, clauses):
         "example.com/joe/\tx=\n.\n")
 
 
+@pytest.mark.parametrize("clause", [
+    "UPDATE postfix_users SET clear '$(newpass)'",
+    "UPDATE postfix_users SET clear = $(newpass)",
+])
+def test_new_password_in_no_error(daemon, table, clauses, clause):
+    """SQLite's words about a statement quote from it."""
+    table.add("changer", clear="old")
+    clauses(f"SQLITE_CHPASS_CLAUSE {clause}\n")
+    before = len(daemon.log())
+    assert daemon.courier(b"PASSWD imap\tchanger\told\tn3wpass\n") == b""
+    log = daemon.log()[before:]
+    assert "the password isn't changed" in log and "n3w" not in log
+
+
 def test_chpass_clause(daemon, table, clauses):
     table.add("o'chpass@x", clear="old")
     clauses("SQLITE_CHPASS_CLAUSE UPDATE postfix_users SET clear = "

@@ -90,6 +90,25 @@ def test_passwd(mysql_daemon, mariadb):
     assert mysql_daemon.login() == record()
 
 
+@pytest.mark.parametrize("clause, old, new", [
+    ("UPDATE postfix_users SET clear '$(newpass)'", "secret", "n3w-pass"),
+    # the second one has no place in the table's character set
+    ("", "secret", "n3w-pass\xff"),
+])
+def test_new_password_in_no_error(mysql_daemon, mariadb, clause, old, new):
+    """The server's words about a statement quote from it."""
+    mariadb.add("changer", clear=old)
+    if clause:
+        mysql_daemon.write("authmysqlrc", mariadb.rc() +
+                           f"MYSQL_CHPASS_CLAUSE {clause}\n")
+    before = len(mysql_daemon.log())
+    assert mysql_daemon.courier(
+        f"PASSWD imap\tchanger\t{old}\t{new}\n".encode("latin-1")) == b""
+    log = mysql_daemon.log()[before:]
+    assert "mysql_query failed: error 1" in log
+    assert "n3w" not in log and "xFF" not in log
+
+
 def test_procedure(mysql_daemon, mariadb):
     """A CALL answers with a status behind its rows, which has to be taken."""
     mariadb.sql(
