@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "server/conf/conf_words.h"
 
 static const struct auth_module *const all[] = {
 #ifdef WITH_AUTHMYSQL
@@ -96,11 +97,8 @@ chain_new(const struct settings *settings)
 	c->gid_min =
 	    (uint32_t)conf_num(settings->postern, CONF_POSTERN_GID_MIN);
 	c->default_options = conf_str(conf, CONF_AUTHDAEMONRC_DEFAULTOPTIONS);
-	while (slice_split(&rest, ' ', &word)) {
-		word = slice_trim(word);
-		if (word.n != 0)
-			add_link(c, word, settings);
-	}
+	while (conf_word_next(&rest, &word))
+		add_link(c, word, settings);
 	if (c->n == 0)
 		log_error("authmodulelist names no module that there is: "
 			  "nobody can log in");

@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "base/paths.h"
+#include "server/conf/conf_words.h"
 
 /* The files that are looked at again, and which module reads each. */
 static const struct {
@@ -306,8 +307,8 @@ settings_lists(const struct settings *s, const char *module)
 	    slice_str(conf_str(s->conf, CONF_AUTHDAEMONRC_authmodulelist));
 	struct slice word;
 
-	while (slice_split(&rest, ' ', &word))
-		if (is_module(slice_trim(word), module))
+	while (conf_word_next(&rest, &word))
+		if (is_module(word, module))
 			return true;
 	return false;
 }
@@ -409,16 +410,8 @@ settings_sasl_socket(
 	    slice_str(conf_str(s->postern, CONF_POSTERN_AUTH_SASL_SOCKETS));
 	struct slice word;
 
-	/* Words, separated by blanks or commas. */
-	while (rest.n != 0) {
-		size_t at = 0;
-
-		while (at < rest.n && rest.p[at] != ' ' && rest.p[at] != '\t' &&
-		    rest.p[at] != ',')
-			at++;
-		word = slice_first(rest, at);
-		rest = slice_skip(rest, at + 1);
-		if (word.n == 0 || n-- != 0)
+	while (conf_word_next(&rest, &word)) {
+		if (n-- != 0)
 			continue;
 		*out = (struct sasl_socket){
 			.mode = 0660, .uid = (uid_t)-1, .gid = (gid_t)-1

@@ -5,9 +5,11 @@
 
 #include "auth/network.h"
 #include "base/ascii.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/secret.h"
 #include "base/siphash.h"
+#include "server/conf/conf_words.h"
 
 enum {
 	MAGIC = 0x7440771e,
@@ -72,13 +74,17 @@ void
 throttle_configure(struct throttle *t, int64_t max_ms, struct slice trusted)
 {
 	struct slice word;
+	char safe[64];
 
 	MAGIC_CHECK(t, MAGIC);
 	t->max_ms = max_ms;
 	t->n_trusted = 0;
-	while (t->n_trusted < TRUSTED_MAX && slice_split(&trusted, ' ', &word))
-		if (network_parse(slice_trim(word), &t->trusted[t->n_trusted]))
+	while (t->n_trusted < TRUSTED_MAX && conf_word_next(&trusted, &word))
+		if (network_parse(word, &t->trusted[t->n_trusted]))
 			t->n_trusted++;
+		else
+			log_warn("AUTH_TRUSTED: %s is no network",
+			    log_safe(word, safe, sizeof(safe)));
 }
 
 static bool

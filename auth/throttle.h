@@ -1,7 +1,7 @@
 /*
  * throttle: who guesses passwords has to wait.
  *
- * Layer:  auth, uses base.  No I/O; the time is passed in.
+ * Layer:  auth, uses base, conf.  No I/O; the time is passed in.
  * Memory: a table of fixed size, whatever comes; nothing of a password is
  *         kept but a keyed hash.
  *

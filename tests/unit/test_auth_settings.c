@@ -72,6 +72,26 @@ database(void)
 }
 
 static void
+modules_and_sockets_are_lists(void **state)
+{
+	struct sasl_socket out;
+	struct err e;
+
+	(void)state;
+	fixture_write(
+	    &f, "authdaemonrc", "authmodulelist=\"authmysql\tauthuserdb\"\n");
+	fixture_write(&f, "postern",
+	    "AUTH_SASL_SOCKETS=\"/run/a:0600,/run/b\n\t/run/c:0666\"\n");
+	assert_true(settings_reload(&s, f.dir));
+	assert_true(settings_lists(&s, "authmysql"));
+	assert_true(settings_lists(&s, "authuserdb"));
+	assert_int_equal(settings_sasl_socket(&s, 2, &out, &e), 1);
+	assert_string_equal(out.path, "/run/c");
+	assert_int_equal(out.mode, 0666);
+	assert_int_equal(settings_sasl_socket(&s, 3, &out, &e), 0);
+}
+
+static void
 edits_are_seen(void **state)
 {
 	(void)state;
@@ -191,6 +211,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		T(modules_and_sockets_are_lists),
 		T(edits_are_seen),
 		T(mended_while_it_is_refused),
 		T(a_refused_file_is_read_once),

@@ -193,6 +193,27 @@ test_trusted(void **state)
 	throttle_free(&t);
 }
 
+/* A list as all others: commas and line ends separate as well. */
+static void
+test_trusted_list(void **state)
+{
+	static const char *const trusted[] = { "10.1.2.3", "192.0.2.1",
+		"198.51.100.7", "2001:db8::1" };
+	struct throttle *t = begin();
+
+	(void)state;
+	throttle_configure(t, MAX_MS,
+	    SLICE("10.0.0.0/8,192.0.2.0/24, nonsense\n\t198.51.100.7\n"
+		  "2001:db8::/32"));
+	for (size_t i = 0; i < NELEMS(trusted); i++) {
+		fail_often(t, "joe", trusted[i], 50, 0);
+		assert_int_equal(wait_of(t, "joe", trusted[i], 0), 0);
+	}
+	fail_often(t, "joe", "127.0.0.1", 50, 0);
+	assert_true(wait_of(t, "joe", "127.0.0.1", 0) > 0);
+	throttle_free(&t);
+}
+
 /* A flood of names and networks ends in no more memory, and doesn't wash an
  * entry away that waits. */
 static void
@@ -445,6 +466,7 @@ main(void)
 		cmocka_unit_test(test_no_password),
 		cmocka_unit_test(test_known),
 		cmocka_unit_test(test_trusted),
+		cmocka_unit_test(test_trusted_list),
 		cmocka_unit_test(test_bounded),
 		cmocka_unit_test(test_odd_addresses),
 		cmocka_unit_test(test_cache),
