@@ -96,7 +96,8 @@ libmaildir_a_SOURCES = \
 MAILDIR_TEST_LIBS = libmaildir.a libbase.a $(SQLITE_LIBS) -lcmocka
 ACCOUNT_NOW = tests/support/account_now.c tests/support/account_now.h
 MAILDIR_FIXTURE = tests/support/maildir_fixture.c \
-	tests/support/maildir_fixture.h tests/support/quiet.h \
+	tests/support/maildir_fixture.h \
+	tests/support/kept_log.h tests/support/quiet.h \
 	tests/support/syncs.c tests/support/syncs.h $(ACCOUNT_NOW)
 
 check_PROGRAMS += tests/unit/test_maildir

@@ -519,6 +519,20 @@ fresh_tree(struct fixture *f, const char *mailbox)
 }
 
 void
+make_maildir(const char *path, mode_t mode, mode_t below)
+{
+	static const char *const parts[] = { "", "/cur", "/new", "/tmp" };
+
+	for (size_t i = 0; i < NELEMS(parts); i++) {
+		char *part = mem_printf("%s%s", path, parts[i]);
+
+		assert_int_equal(mkdir(part, 0700), 0);
+		assert_int_equal(chmod(part, i == 0 ? mode : below), 0);
+		free(part);
+	}
+}
+
+void
 next_tick(void)
 {
 	struct timespec from, now;

@@ -101,6 +101,8 @@ int run_remove(
 
 /* Make a mailbox that the index knows nothing of, and close the account. */
 void fresh_tree(struct fixture *f, const char *mailbox);
+/* A Maildir of this mode, and three empty directories of that in it. */
+void make_maildir(const char *path, mode_t mode, mode_t below);
 /*
  * Wait until files that are written get another time: before Linux 6.13 all
  * that are written within a tick, 4 ms or so, have the same.  The store waits

@@ -146,6 +146,13 @@ login_start(struct login_fixture *f, bool tls)
 	(void)master_expect(f, MSG_READY);
 }
 
+void
+login_up(struct login_fixture *f, bool tls)
+{
+	login_begin(f, "", "");
+	login_start(f, tls);
+}
+
 /* --- the master's messages ----------------------------------------------- */
 
 static void

@@ -60,6 +60,8 @@ int login_wait(struct login_fixture *f);
 /* CONFIG, then certificates if tls, a socket to authdaemond with its
  * handshake, START; returns after READY. */
 void login_start(struct login_fixture *f, bool tls);
+/* Both, without any settings. */
+void login_up(struct login_fixture *f, bool tls);
 
 /* --- the master ---------------------------------------------------------- */
 

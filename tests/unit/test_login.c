@@ -20,8 +20,7 @@ greets_when_admitted(void **state)
 	struct msg_in m;
 
 	(void)state;
-	login_begin(&f, "", "");
-	login_start(&f, false);
+	login_up(&f, false);
 	client_connect(&c, &f, SERVICE_IMAPD);
 	id = master_admit(&f, SERVICE_IMAPD);
 	assert_contains(client_line(&c), "AUTH=PLAIN");
@@ -46,8 +45,7 @@ asks_whose_a_proxied_one_is(void **state)
 	struct msg_in m;
 
 	(void)state;
-	login_begin(&f, "", "");
-	login_start(&f, false);
+	login_up(&f, false);
 	client_connect(&c, &f, SERVICE_IMAPD);
 	id = master_give(&f, SERVICE_IMAPD, CONN_PROXIED);
 	client_say(&c, "PROXY TCP4 198.51.100.7 192.0.2.1 40001 143\r\n");
@@ -73,8 +71,7 @@ asks_again_at_a_limit(void **state)
 	struct client c;
 
 	(void)state;
-	login_begin(&f, "", "");
-	login_start(&f, false);
+	login_up(&f, false);
 	for (size_t i = 0; i < NELEMS(verdicts); i++) {
 		uint64_t id;
 		struct msg_in m;
@@ -128,8 +125,7 @@ closes_what_was_handed_over(void **state)
 	uint64_t ids[3];
 
 	(void)state;
-	login_begin(&f, "", "");
-	login_start(&f, false);
+	login_up(&f, false);
 	for (size_t i = 0; i < NELEMS(c); i++) {
 		struct handover h;
 
@@ -171,8 +167,7 @@ tells_why_it_refuses(void **state)
 	struct client c;
 
 	(void)state;
-	login_begin(&f, "", "");
-	login_start(&f, false);
+	login_up(&f, false);
 	for (size_t i = 0; i < NELEMS(cases); i++) {
 		client_connect(&c, &f, cases[i].service);
 		(void)master_give(&f, cases[i].service, cases[i].verdict);
@@ -196,8 +191,7 @@ hands_the_socket_over(void **state)
 	unsigned auth_id;
 
 	(void)state;
-	login_begin(&f, "", "");
-	login_start(&f, false);
+	login_up(&f, false);
 	id = client_greeted(&c, &f, SERVICE_IMAPD);
 	client_say(&c, said);
 	auth_id = auth_expect(&f, &line);
@@ -258,8 +252,7 @@ hands_no_more_over_than_it_read(void **state)
 	for (size_t i = 0; i + 1 < sizeof(ahead); i++)
 		ahead[i] = "x NOOP\r\n"[i % 8];
 	ahead[sizeof(ahead) - 1] = '\0';
-	login_begin(&f, "", "");
-	login_start(&f, false);
+	login_up(&f, false);
 	(void)client_greeted(&c, &f, SERVICE_IMAPD);
 	client_say(&c, before);
 	client_expect(&c, "a OK");
@@ -297,8 +290,7 @@ hands_pop3_over(void **state)
 	unsigned id;
 
 	(void)state;
-	login_begin(&f, "", "");
-	login_start(&f, false);
+	login_up(&f, false);
 	(void)client_greeted(&c, &f, SERVICE_POP3D);
 	client_say(&c, "USER joe\r\nPASS a b\r\nSTAT\r\n");
 	client_expect(&c, "+OK");
@@ -323,8 +315,7 @@ goes_on_when_a_handover_is_refused(void **state)
 	struct client c;
 
 	(void)state;
-	login_begin(&f, "", "");
-	login_start(&f, false);
+	login_up(&f, false);
 	(void)client_greeted(&c, &f, SERVICE_IMAPD);
 	client_say(&c, "a LOGIN joe secret\r\nb NOOP\r\n");
 	auth_accept(&f, 1);
@@ -372,8 +363,7 @@ stops_one_service(void **state)
 	struct client imap, pop3, late;
 
 	(void)state;
-	login_begin(&f, "", "");
-	login_start(&f, false);
+	login_up(&f, false);
 	(void)client_greeted(&imap, &f, SERVICE_IMAPD);
 	(void)client_greeted(&pop3, &f, SERVICE_POP3D);
 	master_send_u32(&f, MSG_SERVICE_STOP, SERVICE_IMAPD);
@@ -410,8 +400,7 @@ ends_a_handover_when_the_service_stops(void **state)
 		struct handover h;
 		struct client c;
 
-		login_begin(&f, "", "");
-		login_start(&f, false);
+		login_up(&f, false);
 		(void)client_greeted(&c, &f, cases[i].service);
 		client_say(&c, cases[i].login);
 		if (cases[i].service == SERVICE_POP3D)
@@ -435,8 +424,7 @@ shuts_down(void **state)
 	struct client c;
 
 	(void)state;
-	login_begin(&f, "", "");
-	login_start(&f, false);
+	login_up(&f, false);
 	(void)client_greeted(&c, &f, SERVICE_IMAPD);
 	master_send_empty(&f, MSG_SHUTDOWN);
 	client_expect(&c, "* BYE");
@@ -454,8 +442,7 @@ ends_cleanly_by_signal(void **state)
 	struct client c;
 
 	(void)state;
-	login_begin(&f, "", "");
-	login_start(&f, false);
+	login_up(&f, false);
 	(void)client_greeted(&c, &f, SERVICE_IMAPD);
 	assert_int_equal(kill(f.pid, SIGINT), 0);
 	assert_int_equal(kill(f.pid, SIGHUP), 0);
@@ -479,8 +466,7 @@ closes_without_a_reset(void **state)
 
 	(void)state;
 	memset(more, 'x', sizeof(more));
-	login_begin(&f, "", "");
-	login_start(&f, false);
+	login_up(&f, false);
 	(void)client_greeted(&c, &f, SERVICE_IMAPD);
 	client_say(&c, "a LOGOUT\r\n");
 	for (int i = 0; i < 64; i++)
@@ -503,8 +489,7 @@ answers_nonsense(void **state)
 	assert_non_null(line);
 	memset(line, 'x', 20000);
 	line[20000] = '\0';
-	login_begin(&f, "", "");
-	login_start(&f, false);
+	login_up(&f, false);
 	(void)client_greeted(&c, &f, SERVICE_IMAPD);
 	client_say(&c, line);
 	client_expect(&c, "* BAD");

@@ -13,8 +13,7 @@ tells_failures_apart(void **state)
 	unsigned id;
 
 	(void)state;
-	login_begin(&f, "", "");
-	login_start(&f, false);
+	login_up(&f, false);
 	(void)client_greeted(&c, &f, SERVICE_IMAPD);
 	client_say(&c,
 	    "a LOGIN joe wrong\r\nb LOGIN joe wrong\r\n"
@@ -47,8 +46,7 @@ keeps_names_out_of_log_fields(void **state)
 	unsigned id;
 
 	(void)state;
-	login_begin(&f, "", "");
-	login_start(&f, false);
+	login_up(&f, false);
 	(void)client_greeted(&c, &f, SERVICE_IMAPD);
 	client_say(&c, "a LOGIN \"x, ip=[192.0.2.9], port=[1]\" wrong\r\n");
 	id = auth_expect(&f, &line);
@@ -71,8 +69,7 @@ carries_an_exchange(void **state)
 	unsigned id;
 
 	(void)state;
-	login_begin(&f, "", "");
-	login_start(&f, false);
+	login_up(&f, false);
 	(void)client_greeted(&c, &f, SERVICE_IMAPD);
 	client_say(&c, "a AUTHENTICATE LOGIN\r\n");
 	id = auth_expect(&f, &line);
@@ -107,8 +104,7 @@ holds_logins_while_authdaemond_restarts(void **state)
 	const char *line;
 
 	(void)state;
-	login_begin(&f, "", "");
-	login_start(&f, false);
+	login_up(&f, false);
 	(void)client_greeted(&c[0], &f, SERVICE_IMAPD);
 	(void)client_greeted(&c[1], &f, SERVICE_IMAPD);
 	client_say(&c[0], "a LOGIN joe secret\r\n");
@@ -173,8 +169,7 @@ ends_a_socket_that_breaks_the_protocol(void **state)
 	const char *line;
 
 	(void)state;
-	login_begin(&f, "", "");
-	login_start(&f, false);
+	login_up(&f, false);
 	for (size_t i = 0; i < NELEMS(bad); i++) {
 		(void)client_greeted(&c, &f, SERVICE_IMAPD);
 		client_say(&c, "a LOGIN joe secret\r\n");

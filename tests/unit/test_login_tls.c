@@ -64,8 +64,7 @@ relays_to_the_client(void **state)
 
 	(void)state;
 	assert_non_null(got);
-	login_begin(&f, "", "");
-	login_start(&f, true);
+	login_up(&f, true);
 	relayed(&c, &f, &h);
 	/* A client that doesn't read stops the worker after a while. */
 	p = (struct pollfd){ h.fd, POLLOUT, 0 };
@@ -110,8 +109,7 @@ relays_to_the_worker(void **state)
 
 	(void)state;
 	assert_non_null(got);
-	login_begin(&f, "", "");
-	login_start(&f, true);
+	login_up(&f, true);
 	relayed(&c, &f, &h);
 	(void)fcntl(c.fd, F_SETFL, O_NONBLOCK);
 	(void)SSL_set_mode(c.ssl,
@@ -213,8 +211,7 @@ drops_what_was_injected(void **state)
 	struct client c;
 
 	(void)state;
-	login_begin(&f, "", "");
-	login_start(&f, true);
+	login_up(&f, true);
 	client_connect(&c, &f, SERVICE_IMAPD);
 	(void)master_admit(&f, SERVICE_IMAPD);
 	client_expect(&c, "* OK");
@@ -271,8 +268,7 @@ refuses_under_tls(void **state)
 	struct client c;
 
 	(void)state;
-	login_begin(&f, "", "");
-	login_start(&f, true);
+	login_up(&f, true);
 	client_connect(&c, &f, SERVICE_IMAPD_SSL);
 	(void)master_give(&f, SERVICE_IMAPD_SSL, CONN_PER_ADDRESS);
 	assert_true(client_tls(&c, NULL, NULL));
@@ -343,8 +339,7 @@ insists_on_its_protocol(void **state)
 	struct client c;
 
 	(void)state;
-	login_begin(&f, "", "");
-	login_start(&f, true);
+	login_up(&f, true);
 	client_connect(&c, &f, SERVICE_IMAPD_SSL);
 	(void)master_admit(&f, SERVICE_IMAPD_SSL);
 	assert_false(client_tls(&c, NULL, "pop3"));
@@ -370,8 +365,7 @@ reads_on_after_a_long_record(void **state)
 	(void)state;
 	(void)snprintf(said, sizeof(said),
 	    "a LOGIN joe %04000d\r\nb LOGIN joe %01000d\r\n", 1, 2);
-	login_begin(&f, "", "");
-	login_start(&f, true);
+	login_up(&f, true);
 	(void)client_greeted(&c, &f, SERVICE_IMAPD_SSL);
 	client_say(&c, said);
 	id = auth_expect(&f, &line);
@@ -391,8 +385,7 @@ survives_what_is_no_tls(void **state)
 	struct client c;
 
 	(void)state;
-	login_begin(&f, "", "");
-	login_start(&f, true);
+	login_up(&f, true);
 	client_connect(&c, &f, SERVICE_IMAPD_SSL);
 	(void)master_admit(&f, SERVICE_IMAPD_SSL);
 	client_say(&c, "a LOGIN joe secret\r\n\r\n");
@@ -412,8 +405,7 @@ reloads_without_dropping_anybody(void **state)
 	struct handover h;
 
 	(void)state;
-	login_begin(&f, "", "");
-	login_start(&f, true);
+	login_up(&f, true);
 	relayed(&before, &f, &h);
 	(void)client_greeted(&talking, &f, SERVICE_IMAPD_SSL);
 	master_send_config(&f);
@@ -444,8 +436,7 @@ lets_relays_finish_at_shutdown(void **state)
 	struct client c;
 
 	(void)state;
-	login_begin(&f, "", "");
-	login_start(&f, true);
+	login_up(&f, true);
 	relayed(&c, &f, &h);
 	master_send_empty(&f, MSG_SHUTDOWN);
 	assert_int_equal(send(h.fd, "* BYE\r\n", 7, 0), 7);
@@ -466,10 +457,8 @@ resumes_at_a_sibling(void **state)
 	SSL_SESSION *session;
 
 	(void)state;
-	login_begin(&one, "", "");
-	login_start(&one, true);
-	login_begin(&other, "", "");
-	login_start(&other, true);
+	login_up(&one, true);
+	login_up(&other, true);
 	(void)client_greeted(&c, &one, SERVICE_IMAPD_SSL);
 	session = SSL_get1_session(c.ssl);
 	assert_int_equal(SSL_SESSION_is_resumable(session), 1);
@@ -507,8 +496,7 @@ takes_a_hello_in_pieces(void **state)
 	int n;
 
 	(void)state;
-	login_begin(&f, "", "");
-	login_start(&f, true);
+	login_up(&f, true);
 	client_connect(&c, &f, SERVICE_IMAPD_SSL);
 	(void)master_admit(&f, SERVICE_IMAPD_SSL);
 	c.ssl = SSL_new(ctx);
@@ -551,8 +539,7 @@ refuses_a_hello(void **state)
 	struct client c;
 
 	(void)state;
-	login_begin(&f, "", "");
-	login_start(&f, true);
+	login_up(&f, true);
 	for (size_t i = 0; i < NELEMS(heads); i++) {
 		client_connect(&c, &f, SERVICE_IMAPD_SSL);
 		(void)master_admit(&f, SERVICE_IMAPD_SSL);

@@ -10,30 +10,8 @@
 #include "maildir/acl.h"
 #include "maildir/internal.h"
 #include "maildir/shared_link.h"
+#include "tests/support/kept_log.h"
 #include "tests/support/maildir_fixture.h"
-
-static char logged[10000];
-
-static void
-keep_log(void *arg, enum log_level level, const char *ident, const char *line)
-{
-	size_t n = strlen(logged);
-
-	(void)arg;
-	(void)level;
-	(void)ident;
-	(void)snprintf(logged + n, sizeof(logged) - n, "%s\n", line);
-}
-
-static unsigned
-times_logged(const char *what)
-{
-	unsigned n = 0;
-
-	for (const char *p = logged; (p = strstr(p, what)) != NULL; p++)
-		n++;
-	return n;
-}
 
 /* Alice (the fixture's), and Bob with .News, .Drop and .Own. */
 struct world {
@@ -43,18 +21,14 @@ struct world {
 	struct buf path, box;
 };
 
+/* Of Bob's. */
 static void
-make_maildir(const char *base, const char *name, mode_t mode, mode_t below)
+make_bobs(const struct world *w, const char *name, mode_t mode, mode_t below)
 {
-	static const char *const parts[] = { "", "/cur", "/new", "/tmp" };
+	char *path = mem_printf("%s%s", w->bob, name);
 
-	for (size_t i = 0; i < NELEMS(parts); i++) {
-		char *part = mem_printf("%s%s%s", base, name, parts[i]);
-
-		assert_int_equal(mkdir(part, 0700), 0);
-		assert_int_equal(chmod(part, i == 0 ? mode : below), 0);
-		free(part);
-	}
+	make_maildir(path, mode, below);
+	free(path);
 }
 
 static void
@@ -76,17 +50,16 @@ world_make(struct world *w, struct fixture *f)
 	w->bob = mem_printf("%s/bob", f->root);
 	w->global = mem_printf("%s/maildirshared", f->root);
 	w->o = (struct shared_options){ .links = w->global };
-	make_maildir(w->bob, "", 0755, 0700);
-	make_maildir(w->bob, "/.News", 0755, 0755);
-	make_maildir(w->bob, "/.Drop", 01755, 01777);
-	make_maildir(w->bob, "/.Own", 0700, 0700);
+	make_bobs(w, "", 0755, 0700);
+	make_bobs(w, "/.News", 0755, 0755);
+	make_bobs(w, "/.Drop", 01755, 01777);
+	make_bobs(w, "/.Own", 0700, 0700);
 	text = mem_printf("bob\t%s\n", w->bob);
 	own_links(w, text);
 	free(text);
 	buf_init(&w->path, 4096);
 	buf_init(&w->box, 4096);
-	logged[0] = '\0';
-	log_set_sink(keep_log, NULL);
+	kept_log_begin();
 }
 
 static void
