@@ -13,6 +13,7 @@ import subprocess
 
 import pytest
 import postern
+from built import name_sources_from
 from postern import JOE, Lines, free_ports, wait_for
 
 
@@ -43,12 +44,7 @@ class Tree:
         makefile = (source / "Makefile").read_text()
         (given,) = re.findall(r"(?m)^top_srcdir = (.*)$", makefile)
         srcdir = (source / given).resolve()
-        # configure called by a relative path: so are the names of headers
-        # in what make knows of them, which the copy is elsewhere to.
-        for known in () if given.startswith("/") else \
-                self.build.rglob(".deps/*.Po"):
-            known.write_text(re.sub(rf"(?m)(^|\s){re.escape(given)}/",
-                                    rf"\1{srcdir}/", known.read_text()))
+        name_sources_from(srcdir, self.build, source)
         sh(srcdir / "configure", *options, f"--prefix={self.prefix}",
            f"--with-piddir={self.prefix}/pids", cwd=self.build)
         sh("make", "-j2", cwd=self.build)

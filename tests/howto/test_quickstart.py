@@ -14,6 +14,7 @@ import tempfile
 
 import postern
 import pytest
+from built import name_sources_from
 from postern import Lines
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
@@ -35,6 +36,7 @@ class Quickstart:
         self.uid = None
         shutil.copytree(os.environ["BUILD_DIR"], self.build, symlinks=True,
                         ignore=outputs)
+        name_sources_from(TOP, self.build, os.environ["BUILD_DIR"])
 
     def give_to(self, uid):
         """The tree belongs to another user now, who starts without a demo."""

@@ -21,6 +21,7 @@ import shutil
 import signal
 import subprocess
 
+from built import name_sources_from
 from postern import wait_for
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
@@ -174,6 +175,8 @@ class Machine:
                 raise AssertionError("no machine:\n" + log.read_text())
             return ready.exists()
         wait_for(up, "the machine is up")
+        if self.build is not None:
+            name_sources_from(SOURCE, self.path(f"{SOURCE}/build"), self.build)
         if self.init:
             wait_for(lambda: self.run(["systemctl", "is-system-running"],
                                       ok=None).strip()
