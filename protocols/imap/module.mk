@@ -135,7 +135,8 @@ tests_unit_test_imap_consistency_LDADD = $(IMAP_LIBS) libmaildir.a libbase.a \
 
 check_PROGRAMS += tests/unit/test_imap_memory
 TESTS += tests/unit/test_imap_memory
-tests_unit_test_imap_memory_SOURCES = tests/unit/test_imap_memory.c
+tests_unit_test_imap_memory_SOURCES = tests/unit/test_imap_memory.c \
+	tests/support/quiet.h tests/support/syncs.c tests/support/syncs.h
 tests_unit_test_imap_memory_LDADD = $(IMAP_LIBS) libmaildir.a libbase.a \
 	$(SQLITE_LIBS) $(UTF8PROC_LIBS) -lcmocka
 

@@ -1,9 +1,9 @@
 #include "tests/crash/order.h"
 
 #include "base/fsx.h"
-#include "base/log.h"
-#include "base/mem.h"
 #include "base/syncer.h"
+#include "tests/support/quiet.h"
+#include "tests/support/syncs.h"
 
 /* --- the calls ------------------------------------------------------------ */
 
@@ -89,24 +89,14 @@ forget_calls(void)
 
 /* --- the syncs ------------------------------------------------------------ */
 
-enum { HELD_MAX = 64 };
-
-static struct sync_job *held[HELD_MAX];
-static size_t n_held;
 static bool hold, hold_disks;
 static const struct fixture *fixture;
 unsigned woken;
 
-static void
-submit(struct syncer *self, struct sync_job *job)
+static bool
+is_held(const struct sync_job *job)
 {
-	(void)self;
-	if (!hold && !(hold_disks && job->owner != fixture->account)) {
-		sync_job_do(job);
-		return;
-	}
-	assert_true(n_held < HELD_MAX);
-	held[n_held++] = job;
+	return hold || (hold_disks && job->owner != fixture->account);
 }
 
 void
@@ -124,26 +114,13 @@ hold_disk_syncs(bool on)
 size_t
 held_syncs(void)
 {
-	return n_held;
+	return syncs_count_held();
 }
 
 void
 release_syncs(int error)
 {
-	struct sync_job *now[HELD_MAX];
-	size_t n = n_held;
-
-	/* who is woken may hand in the next */
-	memcpy(now, held, sizeof(now));
-	n_held = 0;
-	for (size_t i = 0; i < n; i++) {
-		if (error == 0) {
-			sync_job_do(now[i]);
-			continue;
-		}
-		now[i]->error = error;
-		now[i]->done(now[i]);
-	}
+	syncs_release(error);
 }
 
 static void
@@ -186,26 +163,16 @@ step_append(struct fixture *f, struct append *p, struct waker waker)
 
 /* --- the Maildir ---------------------------------------------------------- */
 
-static void
-quiet(void *arg, enum log_level level, const char *ident, const char *line)
-{
-	(void)arg;
-	(void)level;
-	(void)ident;
-	(void)line;
-}
-
 void
 order_init(void)
 {
-	log_set_sink(quiet, NULL);
+	quiet_log();
 	calls = calls_log_new();
 }
 
 int
 order_setup(void **state)
 {
-	static struct syncer syncer = { .submit = submit };
 	struct fixture *f;
 	int rc = fixture_setup(state);
 
@@ -213,10 +180,11 @@ order_setup(void **state)
 		return rc;
 	f = *state;
 	calls_begin(f->path, calls);
-	f->syncer = &syncer;
+	f->syncer = &syncs_holder;
+	syncs_holds = is_held;
 	fixture = f;
 	hold = hold_disks = false;
-	n_held = 0;
+	syncs_held = NULL;
 	fixture_reopen(f);
 	n_noted = 0;
 	calls_set_watcher(note);

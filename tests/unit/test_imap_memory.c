@@ -28,6 +28,7 @@
 #include "protocols/imap/session_impl.h"
 #include "protocols/imap/shared.h"
 #include "tests/support/quiet.h"
+#include "tests/support/syncs.h"
 
 enum {
 	MESSAGES = 20000,
@@ -41,16 +42,6 @@ static char root[] = "/tmp/postern-memory.XXXXXX";
 static struct store *store;
 static struct session *session;
 static bool woken;
-
-static void
-sync_at_once(struct syncer *self, struct sync_job *job)
-{
-	(void)self;
-	job->error = 0;
-	job->done(job);
-}
-
-static struct syncer syncer = { .submit = sync_at_once };
 
 static void
 wake(void *arg)
@@ -284,7 +275,7 @@ static int
 set_up(void **state)
 {
 	struct store_options opt = { .hostname = "test.example",
-		.syncer = &syncer,
+		.syncer = &syncs_at_once,
 		.quiet_ms = (int64_t)1 << 40,
 		.poll_ms = (int64_t)1 << 40,
 		.open_max = 10,

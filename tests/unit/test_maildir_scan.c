@@ -14,6 +14,7 @@
 #include "maildir/internal.h"
 #include "maildir/scan.h"
 #include "tests/support/maildir_fixture.h"
+#include "tests/support/syncs.h"
 
 /* --- counting calls ------------------------------------------------------- */
 
@@ -176,21 +177,15 @@ large_mailbox(void **state)
 	mailbox_close(&m);
 }
 
-static struct sync_job *checkpoint_job;
 static struct fixture *checkpointed;
 
-/* As the worker's pool does, but a checkpoint waits for the test. */
-static void
-submit(struct syncer *self, struct sync_job *job)
+/* The first one waits for the test. */
+static bool
+is_checkpoint(const struct sync_job *job)
 {
-	(void)self;
-	if (checkpointed->account != NULL &&
-	    checkpointed->account->checkpoint != NULL &&
-	    checkpoint_job == NULL) {
-		checkpoint_job = job;
-		return;
-	}
-	sync_job_do(job);
+	(void)job;
+	return checkpointed->account != NULL &&
+	    checkpointed->account->checkpoint != NULL && syncs_held == NULL;
 }
 
 static void *
@@ -205,11 +200,11 @@ commit_until_checkpoint(struct fixture *f, struct mailbox *m)
 {
 	const uint32_t uid[] = { 1 };
 
-	for (int i = 0; checkpoint_job == NULL && i < 1000; i++)
+	for (int i = 0; syncs_held == NULL && i < 1000; i++)
 		assert_int_equal(
 		    run_flags(f, m, uid, 1, FLAGS_REPLACE, 1u << i % 6, NULL),
 		    0);
-	assert_non_null(checkpoint_job);
+	assert_non_null(syncs_held);
 }
 
 /* The log is copied by a thread, while commits go on. */
@@ -217,7 +212,7 @@ static void
 checkpoint_aside(void **state)
 {
 	struct fixture *f = *state;
-	struct syncer syncer = { .submit = submit };
+	struct sync_job *job;
 	struct mailbox *m;
 	pthread_t thread;
 	struct stat st;
@@ -225,7 +220,8 @@ checkpoint_aside(void **state)
 	const uint32_t uid[] = { 1 };
 
 	checkpointed = f;
-	f->syncer = &syncer;
+	f->syncer = &syncs_holder;
+	syncs_holds = is_checkpoint;
 	fixture_reopen(f);
 	m = open_mailbox(f, "INBOX");
 	for (int i = 0; i < 1000; i++) {
@@ -237,15 +233,15 @@ checkpoint_aside(void **state)
 	refresh(f, m);
 	commit_until_checkpoint(f, m);
 	assert_int_equal(
-	    pthread_create(&thread, NULL, checkpoint_thread, checkpoint_job),
-	    0);
+	    pthread_create(&thread, NULL, checkpoint_thread, syncs_held), 0);
 	for (int i = 0; i < 10; i++)
 		assert_int_equal(
 		    run_flags(f, m, uid, 1, FLAGS_REPLACE, 1u << i % 6, NULL),
 		    0);
 	assert_int_equal(pthread_join(thread, NULL), 0);
-	checkpoint_job->done(checkpoint_job);
-	checkpoint_job = NULL;
+	job = syncs_held;
+	syncs_held = NULL;
+	job->done(job);
 	/* the thread did copy it, and from now on it is written anew */
 	assert_int_equal(fsx_stat(f->account->root_fd, "postern.db", &st), 0);
 	assert_true(st.st_size > 1 << 16);
@@ -257,11 +253,14 @@ checkpoint_aside(void **state)
 	assert_int_equal(
 	    fsx_stat(f->account->root_fd, "postern.db-wal", &st), 0);
 	assert_true(st.st_size < size + size / 2);
-	checkpoint_job->error = checkpoint_job->run(checkpoint_job);
+	job = syncs_held;
+	job->error = job->run(job);
 	mailbox_close(&m);
 	fixture_close(f);
 	/* it may end after the account was closed */
-	checkpoint_job->done(checkpoint_job);
+	syncs_held = NULL;
+	syncs_holds = NULL;
+	job->done(job);
 	f->syncer = NULL;
 	fixture_open(f);
 	m = open_mailbox(f, "INBOX");
