@@ -1,4 +1,4 @@
-"""APPENDs by appendload.c: clients in C, which cost less than what they
+"""APPENDs by appendload: clients in C, which cost less than what they
 measure, the bare system calls, and what a server can't do without besides."""
 import os
 import statistics
@@ -6,7 +6,7 @@ import subprocess
 
 import servers
 
-# What appendload.c adds from one to the next.
+# What appendfloor.c adds from one to the next.
 LAYERS = (
     "create, write, fdatasync, rename, fsync of the directory",
     "+ a log, synced beside the directory",
@@ -22,8 +22,9 @@ LAYER_OF = {"plus": 4, "sync": 5}
 def compile_load(work):
     program = work / "appendload"
     servers.quiet([os.environ.get("CC", "cc"), "-O2", "-D_GNU_SOURCE",
-                   "-pthread", "-o", program,
-                   servers.HERE / "appendload.c"])
+                   f"-I{servers.HERE.parent}", "-pthread", "-o", program,
+                   servers.HERE / "appendload.c",
+                   servers.HERE / "appendfloor.c"])
     return program
 
 

@@ -95,7 +95,7 @@ def fill_own(server, name, n):
 
 class Floor(Bare):
     """Those, and the changes between threads, the log and the round trips that
-    a server can't do without (appendload.c); of one client only."""
+    a server can't do without (appendfloor.c); of one client only."""
 
     name = "floor"
 
