@@ -226,8 +226,9 @@ class Machine:
         shutil.copy(source, to)
 
     def argv(self, argv, cwd="/", **env):
-        return ["nsenter", f"--target={self.pid}", "--mount", "--net",
-                "--pid", "--ipc", "--uts", "--", "env", "-i",
+        # --root: the tests themselves may run in a chroot.
+        return ["nsenter", f"--target={self.pid}", "--mount", "--root",
+                "--net", "--pid", "--ipc", "--uts", "--", "env", "-i",
                 *(f"{k}={v}" for k, v in {**ENVIRONMENT, **env}.items()),
                 "sh", "-c", f'cd {cwd} && exec "$@"', "sh",
                 *(str(a) for a in argv)]
