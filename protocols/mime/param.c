@@ -99,12 +99,12 @@ name_split(struct slice name, struct piece *piece)
 }
 
 /*
- * A value without quotes.  Blanks inside are kept, as unquoted file names
- * have them.  A comment (RFC 2045 5.1 shows one) ends it, but only if nothing
- * follows: "copy (1).pdf" is a file name, too.
+ * A file name without quotes.  Blanks inside are kept.  A comment (RFC 2045
+ * 5.1 shows one) ends it, but only if nothing follows: "copy (1).pdf" is a
+ * file name, too.
  */
 static struct slice
-bare_value(struct slice *in)
+bare_file_name(struct slice *in)
 {
 	struct slice value, behind;
 	size_t n = 0;
@@ -123,6 +123,27 @@ bare_value(struct slice *in)
 	value = slice_trim(slice_first(*in, n));
 	*in = slice_skip(*in, n);
 	return value;
+}
+
+/* Another value without quotes, in which no blank is meant: what follows one
+ * is a comment, or a parameter that lacks its ";". */
+static struct slice
+bare_value(struct slice *in)
+{
+	struct slice value = *in;
+	size_t n = 0;
+
+	while (n < in->n && in->p[n] != ';' && !mime_is_space(in->p[n]))
+		n++;
+	*in = slice_skip(*in, n);
+	return slice_first(value, n);
+}
+
+static bool
+is_file_name(struct slice name)
+{
+	return slice_ieq(name, SLICE("filename")) ||
+	    slice_ieq(name, SLICE("name"));
 }
 
 /* Take one parameter; false if *in had only rubbish up to its next ";". */
@@ -145,7 +166,9 @@ piece_take(struct slice *in, struct piece *piece, struct buf *text)
 	(void)mime_lex_cfws(in);
 	piece->off = text->n;
 	if (!mime_lex_quoted(in, text))
-		buf_put(text, bare_value(in));
+		buf_put(text,
+		    is_file_name(piece->name) ? bare_file_name(in)
+					      : bare_value(in));
 	piece->n = text->n - piece->off;
 	(void)mime_lex_cfws(in);
 	return true;

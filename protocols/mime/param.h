@@ -6,9 +6,9 @@
  * Memory: a mime_params owns its table and texts; its slices end with it.
  * Time:   O(n log n) in the length of the field, whatever it holds.
  *
- * The values come from the wild: parameters without "=", without quotes
- * around blanks, with comments or rubbish between them are all passed over
- * or taken for what they must have meant; nothing is an error.
+ * The values come from the wild: parameters without "=", file names without
+ * quotes around blanks, with comments or rubbish between them are all passed
+ * over or taken for what they must have meant; nothing is an error.
  */
 #ifndef MIME_PARAM_H
 #define MIME_PARAM_H

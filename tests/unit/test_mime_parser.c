@@ -76,6 +76,11 @@ static const struct structure_case structure_cases[] = {
 	    "(" TEXT "1 0" EXT },
 	{ "multipart without boundary is text/plain",
 	    "Content-Type: multipart/mixed\n\n--\nx\n", "(" TEXT "7 2" EXT },
+	{ "a boundary ends at a blank if it isn't quoted",
+	    "Content-Type: multipart/mixed; boundary=b charset=x\n\n"
+	    "--b\n\nhello\n--b--\n",
+	    "((" TEXT "5 0" EXT
+	    " \"mixed\" (\"boundary\" \"b\") NIL NIL NIL)" },
 	{ "multipart without parts",
 	    "Content-Type: multipart/mixed; boundary=b\n\nnothing\n",
 	    "((\"TEXT\" \"PLAIN\" (\"CHARSET\" \"US-ASCII\") NIL NIL \"7BIT\" "
