@@ -112,6 +112,8 @@ is_word(struct slice *line, const char *word)
 	(void)slice_split(&rest, ' ', &first);
 	if (!slice_ieq(first, slice_str(word)))
 		return false;
+	while (slice_starts(rest, SLICE(" ")))
+		rest = slice_skip(rest, 1);
 	*line = rest;
 	return true;
 }
