@@ -101,7 +101,8 @@ buf_slice(const struct buf *b)
 	return slice_of(b->n != 0 ? b->p + b->off : NULL, b->n - b->off);
 }
 
-/* A NUL-terminated view of it; fails to "" only when max leaves no room. */
+/* A NUL-terminated view of it; "" when it has failed, as it does here when max
+ * leaves no room for the NUL. */
 const char *buf_cstr(struct buf *b);
 
 #endif

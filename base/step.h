@@ -22,7 +22,6 @@ enum step {
 };
 
 enum {
-	STEP_SLICE_MS = 5,
 	STEP_SLICE_OUTPUT = 64 * 1024,
 	STEP_OUTPUT_HIGH = 128 * 1024,
 };
