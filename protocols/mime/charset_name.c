@@ -4,14 +4,14 @@
 
 /*
  * What iconv(3) calls a charset, and what mail calls it, as simplify() leaves
- * that.  Some are read as a larger one that has all of their characters.
+ * that.  Some are read as a larger one that has all of their characters, as
+ * mail programs do: senders name ISO-8859-1 and mean windows-1252.
  */
 /* clang-format off */
 static const struct {
 	const char *iconv;
 	struct slice mail;
 } charsets[MIME_CHARSETS] = {
-	{ "ISO-8859-1", SLICE_INIT("iso88591 latin1 isolatin1") },
 	{ "ISO-8859-2", SLICE_INIT("iso88592 latin2 isolatin2") },
 	{ "ISO-8859-3", SLICE_INIT("iso88593 latin3 isolatin3") },
 	{ "ISO-8859-4", SLICE_INIT("iso88594 latin4 isolatin4") },
@@ -21,24 +21,23 @@ static const struct {
 	{ "ISO-8859-7", SLICE_INIT("iso88597 isolatingreek") },
 	{ "ISO-8859-8",
 	    SLICE_INIT("iso88598 iso88598e iso88598i isolatinhebrew") },
-	{ "ISO-8859-9", SLICE_INIT("iso88599 latin5 isolatin5") },
 	{ "ISO-8859-10", SLICE_INIT("iso885910 latin6 isolatin6") },
-	{ "ISO-8859-11", SLICE_INIT("iso885911") },
 	{ "ISO-8859-13", SLICE_INIT("iso885913 latin7") },
 	{ "ISO-8859-14", SLICE_INIT("iso885914 latin8") },
 	{ "ISO-8859-15", SLICE_INIT("iso885915 latin9") },
 	{ "ISO-8859-16", SLICE_INIT("iso885916 latin10") },
-	{ "TIS-620", SLICE_INIT("tis620") },
 	{ "CP1250", SLICE_INIT("windows1250 cp1250 win1250") },
 	{ "CP1251", SLICE_INIT("windows1251 cp1251 win1251") },
-	{ "CP1252", SLICE_INIT("windows1252 cp1252 win1252") },
+	{ "CP1252",
+	    SLICE_INIT("windows1252 cp1252 win1252 iso88591 latin1 isolatin1") },
 	{ "CP1253", SLICE_INIT("windows1253 cp1253 win1253") },
-	{ "CP1254", SLICE_INIT("windows1254 cp1254 win1254") },
+	{ "CP1254",
+	    SLICE_INIT("windows1254 cp1254 win1254 iso88599 latin5 isolatin5") },
 	{ "CP1255", SLICE_INIT("windows1255 cp1255 win1255") },
 	{ "CP1256", SLICE_INIT("windows1256 cp1256 win1256") },
 	{ "CP1257", SLICE_INIT("windows1257 cp1257 win1257") },
 	{ "CP1258", SLICE_INIT("windows1258 cp1258 win1258") },
-	{ "CP874", SLICE_INIT("windows874 cp874 ibm874") },
+	{ "CP874", SLICE_INIT("windows874 cp874 ibm874 iso885911 tis620") },
 	{ "CP437", SLICE_INIT("cp437 ibm437") },
 	{ "CP737", SLICE_INIT("cp737 ibm737") },
 	{ "CP775", SLICE_INIT("cp775 ibm775") },
@@ -55,10 +54,11 @@ static const struct {
 	{ "CP865", SLICE_INIT("cp865 ibm865") },
 	{ "CP866", SLICE_INIT("cp866 ibm866") },
 	{ "CP869", SLICE_INIT("cp869 ibm869") },
-	{ "CP932", SLICE_INIT("cp932 ms932 windows31j sjis") },
+	{ "CP932",
+	    SLICE_INIT("cp932 ms932 windows31j sjis shiftjis mskanji") },
 	{ "CP936", SLICE_INIT("cp936 ms936 windows936") },
 	{ "CP949",
-	    SLICE_INIT("cp949 ms949 windows949 uhc ksc56011987 ksc5601") },
+	    SLICE_INIT("cp949 ms949 windows949 uhc ksc56011987 ksc5601 euckr") },
 	{ "CP950", SLICE_INIT("cp950 windows950 ms950") },
 	{ "KOI8-R", SLICE_INIT("koi8r koi8") },
 	{ "KOI8-U", SLICE_INIT("koi8u") },
@@ -70,19 +70,15 @@ static const struct {
 	{ "MAC-UK", SLICE_INIT("macuk macukraine macukrainian") },
 	{ "BIG5", SLICE_INIT("big5 cnbig5 xbig5") },
 	{ "BIG5-HKSCS", SLICE_INIT("big5hkscs") },
-	{ "GB18030", SLICE_INIT("gb2312 gbk gb18030 gb23121980 cngb") },
-	{ "EUC-JP", SLICE_INIT("eucjp eucpkdfmtjapanese") },
-	{ "EUC-KR", SLICE_INIT("euckr") },
-	{ "EUC-CN", SLICE_INIT("euccn") },
+	{ "GB18030", SLICE_INIT("gb2312 gbk gb18030 gb23121980 cngb euccn") },
 	{ "EUC-TW", SLICE_INIT("euctw") },
-	{ "EUC-JP-MS", SLICE_INIT("eucjpms") },
+	{ "EUC-JP-MS", SLICE_INIT("eucjpms eucjp eucpkdfmtjapanese") },
 	{ "ISO-2022-JP", SLICE_INIT("iso2022jp") },
 	{ "ISO-2022-JP-2", SLICE_INIT("iso2022jp2") },
 	{ "ISO-2022-JP-3", SLICE_INIT("iso2022jp3") },
 	{ "ISO-2022-KR", SLICE_INIT("iso2022kr") },
 	{ "ISO-2022-CN", SLICE_INIT("iso2022cn") },
 	{ "ISO-2022-CN-EXT", SLICE_INIT("iso2022cnext") },
-	{ "SHIFT_JIS", SLICE_INIT("shiftjis mskanji") },
 	{ "JOHAB", SLICE_INIT("johab") },
 	{ "UTF-7", SLICE_INIT("utf7 unicode11utf7") },
 	{ "UTF-16", SLICE_INIT("utf16") },

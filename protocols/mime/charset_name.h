@@ -14,7 +14,7 @@
 #include "base/defs.h"
 #include "base/slice.h"
 
-enum { MIME_CHARSETS = 86 }; /* rows: charsets that need iconv(3) */
+enum { MIME_CHARSETS = 78 }; /* rows: charsets that need iconv(3) */
 
 enum mime_charset_kind {
 	MIME_CHARSET_UNKNOWN,
