@@ -96,6 +96,7 @@ libmaildir_a_SOURCES = \
 MAILDIR_TEST_LIBS = libmaildir.a libbase.a $(SQLITE_LIBS) -lcmocka
 ACCOUNT_NOW = tests/support/account_now.c tests/support/account_now.h
 MAILDIR_FIXTURE = tests/support/maildir_fixture.c \
+	tests/support/maildir_fixture_files.c \
 	tests/support/maildir_fixture.h \
 	tests/support/kept_log.h tests/support/quiet.h \
 	tests/support/syncs.c tests/support/syncs.h $(ACCOUNT_NOW)
@@ -104,6 +105,12 @@ check_PROGRAMS += tests/unit/test_maildir
 TESTS += tests/unit/test_maildir
 tests_unit_test_maildir_SOURCES = tests/unit/test_maildir.c $(MAILDIR_FIXTURE)
 tests_unit_test_maildir_LDADD = $(MAILDIR_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_maildir_cache
+TESTS += tests/unit/test_maildir_cache
+tests_unit_test_maildir_cache_SOURCES = tests/unit/test_maildir_cache.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_cache_LDADD = $(MAILDIR_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_maildir_names
 TESTS += tests/unit/test_maildir_names

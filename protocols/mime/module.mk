@@ -37,6 +37,11 @@ TESTS += tests/unit/test_mime_parser
 tests_unit_test_mime_parser_SOURCES = tests/unit/test_mime_parser.c
 tests_unit_test_mime_parser_LDADD = $(MIME_TEST_LIBS) -lcmocka
 
+check_PROGRAMS += tests/unit/test_mime_envelope
+TESTS += tests/unit/test_mime_envelope
+tests_unit_test_mime_envelope_SOURCES = tests/unit/test_mime_envelope.c
+tests_unit_test_mime_envelope_LDADD = $(MIME_TEST_LIBS) -lcmocka
+
 check_PROGRAMS += tests/unit/test_mime_header
 TESTS += tests/unit/test_mime_header
 tests_unit_test_mime_header_SOURCES = tests/unit/test_mime_header.c

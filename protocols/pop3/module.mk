@@ -26,8 +26,8 @@ libpop3_a_SOURCES = \
 	protocols/pop3/wrap.c
 
 # --- tests ------------------------------------------------------------------
-pop3_unit_tests = tests/unit/test_pop3_session tests/unit/test_pop3_stuff \
-	tests/unit/test_pop3_utf8 \
+pop3_unit_tests = tests/unit/test_pop3_session tests/unit/test_pop3_failures \
+	tests/unit/test_pop3_stuff tests/unit/test_pop3_utf8 \
 	tests/unit/test_preauth_imap tests/unit/test_preauth_pop3
 check_PROGRAMS += $(pop3_unit_tests)
 TESTS += $(pop3_unit_tests)
@@ -41,9 +41,14 @@ tests_unit_test_preauth_pop3_SOURCES = tests/unit/test_preauth_pop3.c \
 	$(preauth_fixture)
 tests_unit_test_preauth_pop3_LDADD = libpreauth.a libbase.a -lcmocka
 fake_mailbox = tests/support/fake_mailbox.c tests/support/fake_mailbox.h
-tests_unit_test_pop3_session_SOURCES = tests/unit/test_pop3_session.c \
+pop3_fixture = tests/unit/pop3_fixture.c tests/unit/pop3_fixture.h \
 	$(fake_mailbox)
+tests_unit_test_pop3_session_SOURCES = tests/unit/test_pop3_session.c \
+	$(pop3_fixture)
 tests_unit_test_pop3_session_LDADD = libpop3.a libmime.a libbase.a -lcmocka
+tests_unit_test_pop3_failures_SOURCES = tests/unit/test_pop3_failures.c \
+	$(pop3_fixture)
+tests_unit_test_pop3_failures_LDADD = libpop3.a libmime.a libbase.a -lcmocka
 tests_unit_test_pop3_utf8_SOURCES = tests/unit/test_pop3_utf8.c \
 	$(fake_mailbox)
 tests_unit_test_pop3_utf8_LDADD = libpop3.a libmime.a libbase.a -lcmocka

@@ -51,6 +51,8 @@ struct sqlite3 *fixture_take_database(const struct fixture *f);
 extern unsigned fixture_sleeps;
 void fixture_give_back(struct sqlite3 *h);
 
+/* --- maildir_fixture_files.c ---------------------------------------------- */
+
 /* "PATH/NAME", in a few buffers that take turns. */
 const char *fixture_path(const struct fixture *f, const char *name);
 void write_file(const char *path, const char *text);
@@ -74,6 +76,8 @@ void put_uid_lines(FILE *out, unsigned first, unsigned from, unsigned n);
 /* All of it, for n messages; none of them has a file. */
 void write_uid_list(
     struct fixture *f, const char *name, unsigned validity, unsigned n);
+
+/* --- mailboxes ------------------------------------------------------------ */
 
 /* In all the pieces it takes; NULL, and *rc. */
 struct mailbox *try_open(struct fixture *f, const char *name, int *rc);

@@ -8,141 +8,13 @@
 
 #include <cmocka.h>
 
-#include "base/err.h"
-#include "base/log.h"
 #include "base/mem.h"
-#include "protocols/pop3/session.h"
 #include "tests/support/fake_mailbox.h"
+#include "tests/unit/pop3_fixture.h"
 
-enum { LINE_MAX = 255, TIMEOUT_MS = 600 * 1000, CLOSE_MS = 1000 };
-
-#define X10	"xxxxxxxxxx"
-#define X50	X10 X10 X10 X10 X10
-#define X250	X50 X50 X50 X50 X50
-#define NUMBER	"-ERR Invalid message number.\r\n"
-#define INVALID "-ERR Invalid command.\r\n"
-
-/* --- a worker without sockets -------------------------------------------- */
-
-static char log_text[4096];
-
-static void
-on_log(void *arg, enum log_level level, const char *ident, const char *line)
-{
-	size_t n = strlen(log_text);
-
-	(void)arg;
-	(void)level;
-	assert_string_equal(ident, "pop3d");
-	assert_true(n + strlen(line) + 2 < sizeof(log_text));
-	memcpy(log_text + n, line, strlen(line) + 1);
-	memcpy(log_text + n + strlen(line), "\n", 2);
-}
-
-static struct pop3_options options = {
-	.sasl = "",
-	.sasl_tls = "",
-	.bad_max = 10,
-	.user = true,
-	.timeout_ms = TIMEOUT_MS,
-	.line_max = LINE_MAX,
-};
-
-struct worker {
-	struct session *s;
-	struct buf out;
-	int64_t now;
-	enum step last;
-};
-
-static void
-worker_begin(struct worker *w)
-{
-	struct session_peer peer = { .user = "alice@example.com",
-		.client_addr = "::ffff:192.0.2.7",
-		.client_port = 4711,
-		.local_addr = "",
-		.tls = "",
-		.ident = "pop3d",
-		.id = 7,
-		.rcvd = 100,
-		.sent = 200 };
-
-	log_text[0] = '\0';
-	*w = (struct worker){ .now = 5000, .last = STEP_YIELD };
-	buf_init(&w->out, 4 * 1024 * 1024);
-	w->s = pop3_session_new(&options, &peer, fake_account(), w->now);
-}
-
-/* Run it until it waits for input (or is done). */
-static void
-worker_serve(struct worker *w)
-{
-	for (int turns = 0; w->last != STEP_DONE; turns++) {
-		struct slice out;
-
-		assert_true(turns < 10000);
-		w->last = w->s->ops->run(w->s, w->now, w->now);
-		out = buf_slice(&w->s->out);
-		/* a slice of work is bounded */
-		assert_true(out.n <= STEP_OUTPUT_HIGH + 2 * STEP_SLICE_OUTPUT);
-		buf_put(&w->out, out);
-		w->s->sent += out.n;
-		buf_drain(&w->s->out, out.n);
-		if (w->last == STEP_WAIT_INPUT)
-			return;
-		if (w->last == STEP_WAIT_PEER)
-			w->now = w->s->ops->deadline(w->s);
-	}
-}
-
-static void
-worker_send(struct worker *w, struct slice in)
-{
-	while (in.n != 0 && w->last != STEP_DONE) {
-		struct slice piece = slice_first(in, session_input_room(w->s));
-
-		assert_true(piece.n != 0);
-		buf_put(&w->s->in, piece);
-		w->s->rcvd += piece.n;
-		in = slice_skip(in, piece.n);
-		worker_serve(w);
-	}
-}
-
-/* The client closes its side. */
-static void
-worker_eof(struct worker *w)
-{
-	if (w->last != STEP_DONE)
-		w->s->ops->eof(w->s);
-	worker_serve(w);
-	assert_int_equal(w->last, STEP_DONE);
-}
-
-static void
-worker_fini(struct worker *w)
-{
-	w->s->ops->free(w->s);
-	buf_fini(&w->out);
-	assert_int_equal(fake.accounts, 0);
-	assert_false(fake.is_open);
-}
+#define NUMBER "-ERR Invalid message number.\r\n"
 
 /* --- cases --------------------------------------------------------------- */
-
-static const struct slice first = SLICE_INIT(".A: b\n\n.\nlast");
-static const struct slice second = SLICE_INIT("C: d\r\n\r\n1\r\n2\r\n");
-static const struct slice third = SLICE_INIT("E: f\n\nx\n");
-
-static void
-fill(void)
-{
-	fake_mailbox_reset();
-	fake_mailbox_add(first, "UID1-1000");
-	fake_mailbox_add(second, "UID2-1000");
-	fake_mailbox_add(third, "1700000000.M1P1.host");
-}
 
 struct session_case {
 	const char *name;
@@ -247,7 +119,7 @@ run_case(const struct session_case *c, size_t cut, bool waits)
 {
 	struct worker w;
 
-	fill();
+	fill_maildrop();
 	fake.waits = waits;
 	worker_begin(&w);
 	worker_serve(&w);
@@ -281,7 +153,7 @@ test_half_closed(void **state)
 	struct worker w;
 
 	(void)state;
-	fill();
+	fill_maildrop();
 	fake.waits = true;
 	worker_begin(&w);
 	buf_puts(&w.s->in, "RETR 3\r\nDELE 3\r\nQUIT\r\n");
@@ -289,256 +161,6 @@ test_half_closed(void **state)
 	assert_true(slice_ends(buf_slice(&w.out),
 	    SLICE("x\r\n.\r\n+OK Deleted.\r\n+OK Bye.\r\n")));
 	assert_true(fake.v[2].gone);
-	worker_fini(&w);
-}
-
-static void
-expect(struct worker *w, const char *in, const char *want)
-{
-	buf_drain(&w->out, buf_len(&w->out));
-	worker_send(w, slice_str(in));
-	if (!slice_eq(buf_slice(&w->out), slice_str(want)))
-		fail_msg("%s gave %.*s instead of %s", in,
-		    SLICE_ARG(buf_slice(&w->out)), want);
-}
-
-/* --- what goes wrong ----------------------------------------------------- */
-
-static void
-check_open(int *rc_at, int rc, const char *want)
-{
-	struct worker w;
-
-	*rc_at = rc;
-	worker_begin(&w);
-	worker_serve(&w);
-	assert_int_equal(w.last, STEP_DONE);
-	if (!slice_eq(buf_slice(&w.out), slice_str(want)))
-		fail_msg("%d gave %.*s", rc, SLICE_ARG(buf_slice(&w.out)));
-	worker_fini(&w);
-	assert_non_null(strstr(log_text,
-	    "pop3: cannot open the mailbox "
-	    "session=7 user=alice@example.com: "));
-	*rc_at = 0;
-}
-
-static void
-test_open_fails(void **state)
-{
-	static const char temp[] = "-ERR [SYS/TEMP] Mailbox is unavailable, "
-				   "please try again later.\r\n";
-
-	(void)state;
-	fill();
-	check_open(&fake.open_rc, ERR_SYS, temp);
-	check_open(&fake.open_rc, ERR_BUSY,
-	    "-ERR [IN-USE] Mailbox is in "
-	    "use.\r\n");
-	check_open(&fake.open_rc, ERR_DENIED,
-	    "-ERR [SYS/PERM] Mailbox cannot be opened.\r\n");
-	check_open(&fake.refresh_rc, ERR_SPACE, temp);
-	check_open(&fake.list_rc, ERR_DAMAGED, temp);
-}
-
-static void
-test_busy(void **state)
-{
-	struct worker w;
-
-	(void)state;
-	fill();
-	fake.busy = 3;
-	worker_begin(&w);
-	worker_serve(&w);
-	expect(&w, "STAT\r\n", "+OK 3 43\r\n");
-	fake.busy = 2;
-	expect(&w, "RETR 3\r\n",
-	    "+OK 11 octets follow.\r\nE: f\r\n\r\nx\r\n.\r\n");
-	assert_true(fake.v[2].seen);
-	fake.busy = 2;
-	expect(&w, "DELE 1\r\nQUIT\r\n", "+OK Deleted.\r\n+OK Bye.\r\n");
-	assert_true(fake.v[0].gone);
-	worker_fini(&w);
-}
-
-static void
-test_message_fails(void **state)
-{
-	struct worker w;
-
-	(void)state;
-	fill();
-	fake.seen_rc = ERR_SPACE;
-	worker_begin(&w);
-	worker_serve(&w);
-	fake.v[0].gone = true;
-	fake.v[1].unreadable = true;
-	expect(&w, "RETR 1\r\nTOP 1 0\r\n",
-	    "-ERR Message is no longer there.\r\n"
-	    "-ERR Message is no longer there.\r\n");
-	expect(&w, "RETR 2\r\nSTAT\r\n",
-	    "-ERR [SYS/TEMP] Message cannot be read.\r\n+OK 3 43\r\n");
-	expect(&w, "RETR 3\r\n",
-	    "+OK 11 octets follow.\r\nE: f\r\n\r\nx\r\n.\r\n");
-	assert_false(fake.v[2].seen);
-	assert_non_null(strstr(log_text, "cannot mark a message as seen"));
-	/* somebody else removed it: DELE is done with all the same */
-	expect(&w, "DELE 1\r\nQUIT\r\n", "+OK Deleted.\r\n+OK Bye.\r\n");
-	worker_fini(&w);
-}
-
-/* Half a message must not look like a whole one. */
-static void
-test_read_breaks(void **state)
-{
-	struct worker w;
-
-	(void)state;
-	fill();
-	worker_begin(&w);
-	worker_serve(&w);
-	fake.v[1].read_breaks = true;
-	expect(&w, "DELE 1\r\nRETR 2\r\nQUIT\r\n",
-	    "+OK Deleted.\r\n+OK 14 octets follow.\r\n");
-	assert_int_equal(w.last, STEP_DONE);
-	assert_false(fake.v[0].gone);
-	assert_false(fake.v[1].seen);
-	worker_fini(&w);
-	assert_non_null(strstr(log_text, "cannot read a message"));
-	assert_non_null(strstr(log_text, "DISCONNECTED, user="));
-}
-
-static void
-test_removal_fails(void **state)
-{
-	struct worker w;
-
-	(void)state;
-	fill();
-	fake.remove_rc = ERR_SYS;
-	worker_begin(&w);
-	worker_serve(&w);
-	expect(&w, "DELE 1\r\nQUIT\r\n",
-	    "+OK Deleted.\r\n-ERR [SYS/TEMP] Some deleted messages were not "
-	    "removed.\r\n");
-	assert_int_equal(w.last, STEP_DONE);
-	worker_fini(&w);
-	assert_non_null(strstr(log_text, "LOGOUT, user="));
-}
-
-/* --- ends ---------------------------------------------------------------- */
-
-static void
-test_autologout(void **state)
-{
-	struct worker w;
-
-	(void)state;
-	fill();
-	worker_begin(&w);
-	worker_serve(&w);
-	expect(&w, "DELE 1\r\n", "+OK Deleted.\r\n");
-	w.now += TIMEOUT_MS - 1;
-	expect(&w, "NO", "");
-	assert_int_equal(w.last, STEP_WAIT_INPUT);
-	/* half a command doesn't put it off */
-	assert_int_equal(w.s->ops->deadline(w.s), w.now + 1);
-	w.now++;
-	worker_serve(&w);
-	assert_int_equal(w.last, STEP_DONE);
-	assert_int_equal(buf_len(&w.out), 0);
-	assert_false(fake.v[0].gone);
-	worker_fini(&w);
-	assert_non_null(strstr(log_text,
-	    "TIMEOUT, user=alice@example.com, ip=[::ffff:192.0.2.7], "
-	    "port=[4711], top=0, retr=0, rcvd=110, sent=230, time=600\n"));
-}
-
-static void
-test_bad_commands(void **state)
-{
-	struct worker w;
-
-	(void)state;
-	fill();
-	worker_begin(&w);
-	worker_serve(&w);
-	for (int i = 0; i < 8; i++)
-		expect(&w, "X\r\n", INVALID);
-	expect(&w, X250 X10 "\r\n", "-ERR Line too long.\r\n");
-	expect(&w, "DELE 1\r\n", "+OK Deleted.\r\n");
-	for (int i = 0; i < 9; i++)
-		expect(&w, "NOOP 1\r\n", INVALID);
-	expect(&w, "X\r\nQUIT\r\n", "-ERR Too many bad commands.\r\n");
-	assert_int_equal(w.last, STEP_DONE);
-	assert_false(fake.v[0].gone);
-	worker_fini(&w);
-}
-
-static void
-test_ended_from_outside(void **state)
-{
-	struct worker w;
-
-	(void)state;
-	fill();
-	worker_begin(&w);
-	worker_serve(&w);
-	expect(&w, "DELE 1\r\n", "+OK Deleted.\r\n");
-	buf_drain(&w.out, buf_len(&w.out));
-	w.s->ops->end(w.s, SESSION_SHUTDOWN);
-	worker_serve(&w);
-	assert_true(slice_eq(buf_slice(&w.out),
-	    SLICE("-ERR [SYS/TEMP] Server is shutting down.\r\n")));
-	assert_false(fake.v[0].gone);
-	worker_fini(&w);
-	assert_non_null(strstr(
-	    log_text, "NOTICE: Disconnected during shutdown by signal, user="));
-}
-
-/* UPDATE, once entered, is carried through. */
-static void
-test_ended_in_update(void **state)
-{
-	struct worker w;
-
-	(void)state;
-	fill();
-	worker_begin(&w);
-	worker_serve(&w);
-	fake.waits = true;
-	buf_puts(&w.s->in, "DELE 1\r\nQUIT\r\n");
-	w.last = w.s->ops->run(w.s, w.now, w.now);
-	assert_int_equal(w.last, STEP_WAIT_SYNC);
-	w.s->ops->end(w.s, SESSION_SHUTDOWN);
-	w.s->ops->eof(w.s);
-	worker_serve(&w);
-	assert_int_equal(w.last, STEP_DONE);
-	assert_true(fake.v[0].gone);
-	assert_true(slice_ends(buf_slice(&w.out), SLICE("+OK Bye.\r\n")));
-	worker_fini(&w);
-	assert_non_null(strstr(log_text, "LOGOUT, user="));
-}
-
-/* The worker gives up (nothing can be written) in the middle of work. */
-static void
-test_freed_at_work(void **state)
-{
-	struct worker w;
-
-	(void)state;
-	fill();
-	worker_begin(&w);
-	worker_serve(&w);
-	fake.waits = true;
-	buf_puts(&w.s->in, "RETR 1\r\n");
-	assert_int_equal(w.s->ops->run(w.s, w.now, w.now), STEP_WAIT_SYNC);
-	worker_fini(&w);
-
-	fill();
-	fake.waits = true;
-	worker_begin(&w);
-	assert_int_equal(w.s->ops->run(w.s, w.now, w.now), STEP_YIELD);
 	worker_fini(&w);
 }
 
@@ -551,7 +173,7 @@ test_resets_yield(void **state)
 	struct worker w;
 
 	(void)state;
-	fill();
+	fill_maildrop();
 	worker_begin(&w);
 	worker_serve(&w);
 	buf_puts(&w.s->in, "DELE 1\r\nRSET\r\nDELE 1\r\nRSET\r\n");
@@ -609,7 +231,7 @@ test_log(void **state)
 	struct worker w;
 
 	(void)state;
-	fill();
+	fill_maildrop();
 	options.log_deletions = true;
 	worker_begin(&w);
 	worker_serve(&w);
@@ -635,21 +257,10 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cases),
 		cmocka_unit_test(test_half_closed),
-		cmocka_unit_test(test_open_fails),
-		cmocka_unit_test(test_busy),
-		cmocka_unit_test(test_message_fails),
-		cmocka_unit_test(test_read_breaks),
-		cmocka_unit_test(test_removal_fails),
-		cmocka_unit_test(test_autologout),
-		cmocka_unit_test(test_bad_commands),
-		cmocka_unit_test(test_ended_from_outside),
-		cmocka_unit_test(test_ended_in_update),
-		cmocka_unit_test(test_freed_at_work),
 		cmocka_unit_test(test_resets_yield),
 		cmocka_unit_test(test_large_message),
 		cmocka_unit_test(test_log),
 	};
 
-	log_set_sink(on_log, NULL);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
