@@ -363,8 +363,8 @@ def fuzz():
 VALGRIND = re.compile(r"test_(access|auth_(?!throttle)\w+|conf\w*|deflate|ipc|"
                       r"net|proxy|"
                       r"imap_(keys|lex|parts|preview|session|thread)|"
-                      r"mime_(header|parser|wire)|pop3_\w+|preauth_\w+|"
-                      r"maildir(_account|_commands|_import|_names|_view)?)$")
+                      r"mime_(envelope|header|parser|wire)|pop3_\w+|preauth_\w+|"
+                      r"maildir(_account|_cache|_commands|_import|_names|_view)?)$")
 
 
 def valgrind(folder):
