@@ -174,11 +174,13 @@ list_mechs(struct pop3_preauth *c)
 static enum preauth_event
 do_auth(struct pop3_preauth *c, struct slice arg)
 {
-	struct slice mech, initial = arg;
+	struct slice mech, initial = slice_trim(arg);
 
-	if (arg.n == 0)
+	if (initial.n == 0)
 		return list_mechs(c);
 	(void)slice_split(&initial, ' ', &mech);
+	if (initial.p != NULL)
+		initial = slice_trim(initial);
 	if (!preauth_mech_offered(&c->p, mech) || !preauth_begin(&c->p, mech))
 		return refuse(c, "-ERR Unsupported mechanism.");
 	if (!preauth_mech_allowed(&c->p, mech))

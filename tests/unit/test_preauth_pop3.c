@@ -90,9 +90,14 @@ static const struct preauth_case cases[] = {
 	    "-ERR Please log in first.\r\n" },
 	{ .name = "auth not base64",
 	  .in = BYTES("AUTH PLAIN\r\nA===\r\nAUTH PLAIN A\r\n"
-	    "AUTH PLAIN \r\n"),
+	    "AUTH PLAIN A= =\r\n"),
 	  .want = "<AUTH PLAIN >+ \r\n-ERR Invalid base64.\r\n<ABORT>"
 	    "-ERR Invalid base64.\r\n-ERR Invalid base64.\r\n" },
+	{ .name = "auth with blanks",
+	  .in = BYTES("AUTH PLAIN \r\n*\r\n"
+	    "AUTH  PLAIN  AGFsaWNlAHNlY3JldCB3b3Jk \r\n"),
+	  .want = "<AUTH PLAIN >+ \r\n-ERR Authentication cancelled.\r\n"
+	    "<ABORT><AUTH PLAIN alice><OK |>" },
 	{ .name = "auth empty responses",
 	  .in = BYTES("AUTH PLAIN =\r\nAUTH PLAIN\r\n\r\n"),
 	  .want = "<AUTH PLAIN >-ERR [AUTH] Login failed.\r\n"
