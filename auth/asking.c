@@ -129,7 +129,8 @@ take_note(struct question *q, const struct answer *a)
 	else if (a->verdict == VERDICT_OK)
 		throttle_succeeded(k->throttle, &attempt, now);
 	if (q->query.op == QUERY_PASSWD && a->verdict == VERDICT_OK)
-		cache_forget(k->cache, q->query.user);
+		cache_forget(
+		    k->cache, q->query.user, a->field[ACCOUNT_ADDRESS]);
 	else
 		cache_learn(k->cache, &q->query, a, now);
 }

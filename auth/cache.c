@@ -376,13 +376,19 @@ cache_learn(
 }
 
 void
-cache_forget(struct cache *c, struct slice name)
+cache_forget(struct cache *c, struct slice name, struct slice address)
 {
 	uint64_t user = user_key(c, name);
-	struct entry **e = set_of(c, user);
 
 	MAGIC_CHECK(c, MAGIC);
-	for (int i = 0; i < WAYS; i++)
-		if (e[i] != NULL && e[i]->user == user)
-			drop(&e[i]);
+	for (size_t i = 0; i < CACHE_ENTRIES; i++) {
+		const struct entry *e = c->entries[i];
+
+		if (e != NULL &&
+		    (e->user == user ||
+			(address.n != 0 &&
+			    slice_eq(account_get(&e->account, ACCOUNT_ADDRESS),
+				address))))
+			drop(&c->entries[i]);
+	}
 }

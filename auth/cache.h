@@ -48,7 +48,9 @@ bool cache_find(struct cache *c, const struct query *q, bool outage,
 /* Remember a verdict of the user table. */
 void cache_learn(struct cache *c, const struct query *q, const struct answer *a,
     int64_t now);
-/* Forget all of a user. */
-void cache_forget(struct cache *c, struct slice user);
+/* Forget all of a user, and of the account with this address (unless it is
+ * empty) whatever name it was found by: a default domain or the collation of
+ * the table gives it several. */
+void cache_forget(struct cache *c, struct slice user, struct slice address);
 
 #endif

@@ -134,6 +134,20 @@ def test_cache_and_passwd(own, table):
     assert login(d, "n3w", user="changer")[0].startswith(b"UID=")
 
 
+def test_cache_and_passwd_by_another_name(own, table):
+    d = own(AUTH_CACHE_TIME=60)
+    d.write("authsqliterc", table.rc() + "DEFAULT_DOMAIN example.com\n")
+    d.reload()
+    table.add("changer@example.com", clear="old")
+    support.wait_for(
+        lambda: login(d, "old", user="changer")[0].startswith(b"UID="),
+        "the new configuration")
+    assert d.courier(
+        b"PASSWD imap\tchanger@example.com\told\tn3w\n") == b"OK\n"
+    assert login(d, "old", user="changer")[0] == b"FAIL\n"
+    assert login(d, "n3w", user="changer")[0].startswith(b"UID=")
+
+
 def test_cache_and_reload(own, table):
     d = own(AUTH_CACHE_TIME=60)
     assert login(d, "secret")[0] == record()

@@ -359,9 +359,19 @@ test_cache_forgets(void **state)
 	assert_true(knows(c, "Joe", "new", false, 2));
 	/* The old one is refused from now on. */
 	learn(c, "joe", "new", VERDICT_REJECTED, 3);
-	cache_forget(c, SLICE("JOE"));
+	cache_forget(c, SLICE("JOE"), SLICE(""));
 	assert_false(knows(c, "Joe", "new", false, 4));
 	assert_false(knows(c, "joe", "new", false, 4));
+	/* Under whatever name the account was found. */
+	learn(c, "joe", "old", VERDICT_OK, 5);
+	learn(c, "joe@example.com", "old", VERDICT_OK, 5);
+	learn(c, "ann", "wrong", VERDICT_REJECTED, 5);
+	cache_forget(c, SLICE("joe@example.com"), SLICE("ann@example.com"));
+	assert_true(knows(c, "joe", "old", false, 5));
+	cache_forget(c, SLICE("joe@example.com"), SLICE("joe@example.com"));
+	assert_false(knows(c, "joe", "old", false, 5));
+	assert_false(knows(c, "joe", "old", true, 5));
+	assert_true(knows(c, "ann", "wrong", false, 5));
 	learn(c, "joe", "new", VERDICT_OK, 5);
 	cache_configure(c, &times);
 	assert_false(knows(c, "joe", "new", false, 6));
