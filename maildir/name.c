@@ -96,14 +96,26 @@ name_put_utf8_dir(struct buf *out, struct slice name)
 }
 
 bool
+name_put_utf7(struct buf *out, struct slice s)
+{
+	size_t before = buf_len(out);
+
+	if (!utf8_to_utf7(s, out))
+		return false;
+	if (has_real_shift(slice_skip(buf_slice(out), before)))
+		return true;
+	buf_truncate(out, before);
+	return false;
+}
+
+bool
 name_put_utf7_dir(struct buf *out, struct slice name)
 {
 	size_t before = buf_len(out);
 
-	if (name.n <= inbox.n || !utf8_to_utf7(slice_skip(name, inbox.n), out))
+	if (name.n <= inbox.n || !name_put_utf7(out, slice_skip(name, inbox.n)))
 		return false;
-	if (has_real_shift(slice_skip(buf_slice(out), before)) &&
-	    buf_len(out) - before <= NAME_DIR_MAX) {
+	if (buf_len(out) - before <= NAME_DIR_MAX) {
 		(void)buf_cstr(out);
 		return true;
 	}

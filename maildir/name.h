@@ -52,6 +52,9 @@ void name_put_from_dir(int root_fd, struct slice dir, struct buf *out);
 
 /* Whether the tree spells names in modified UTF-7. */
 bool name_tree_is_utf7(int root_fd);
+/* Append s in modified UTF-7 if that holds a real shifted sequence; false: with
+ * or without '&', it is spelled as it is. */
+bool name_put_utf7(struct buf *out, struct slice s) MUST_USE;
 /* Append s decoded if it holds a real shifted sequence; else as it is. */
 void name_put_decoded(struct buf *out, struct slice s);
 

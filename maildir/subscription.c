@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include "base/fsx.h"
-#include "base/utf7.h"
 #include "maildir/name.h"
 
 #define FILE_NAME "courierimapsubscribed"
@@ -83,7 +82,9 @@ subscription_replace(
 	while (slice_split(&names, '\n', &name)) {
 		if (name.n == 0)
 			continue;
-		if (!utf7 || !utf8_to_utf7(name, &out))
+		/* as directories are: "a&b" would be "a&-b", and read as that
+		 */
+		if (!utf7 || !name_put_utf7(&out, name))
 			buf_put(&out, name);
 		buf_putc(&out, '\n');
 	}

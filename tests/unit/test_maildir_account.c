@@ -281,6 +281,31 @@ subscriptions(void **state)
 	mailbox_list_fini(&l);
 }
 
+/* In a tree in modified UTF-7 a name with '&' stays what it is, however often
+ * the list is written. */
+static void
+subscriptions_with_ampersands(void **state)
+{
+	static const char *const names[] = { "INBOX.R&D", "INBOX.a&-b",
+		"INBOX.\xc3\xa9&", "INBOX.a" };
+	struct fixture *f = *state;
+	struct mailbox_list l;
+
+	assert_int_equal(account_open(f->account, NULL), 0);
+	assert_int_equal(mkdir(fixture_path(f, ".&AOk-"), 0700), 0);
+	for (size_t i = 0; i < NELEMS(names); i++)
+		assert_int_equal(
+		    subscribe_now(f->account, slice_str(names[i]), true), 0);
+	assert_file(f, "courierimapsubscribed",
+	    "INBOX.R&D\nINBOX.a&-b\nINBOX.&AOk-&-\nINBOX.a\n");
+	assert_int_equal(account_subscriptions(f->account, &l, NULL), 0);
+	assert_int_equal(l.n, NELEMS(names));
+	mailbox_list_fini(&l);
+	for (size_t i = 0; i < NELEMS(names); i++)
+		assert_int_equal(
+		    subscribe_now(f->account, slice_str(names[i]), false), 0);
+}
+
 /* --- guards --------------------------------------------------------------- */
 
 struct guard {
@@ -579,6 +604,7 @@ main(void)
 		CASE(rename_keeps_uids),
 		CASE(rename_inbox_moves_messages),
 		CASE(subscriptions),
+		CASE(subscriptions_with_ampersands),
 		CASE(changes_ask_again),
 		CASE(pop3_ids_stay),
 		CASE(pop3_imports_version_0),
