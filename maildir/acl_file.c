@@ -102,19 +102,50 @@ put_other_spelling(struct buf *out, struct slice name)
 	return !slice_eq(buf_slice(out), name);
 }
 
+/*
+ * What the list of a name may be called in the hierarchy's folder, appended: in
+ * modified UTF-7, as Courier 5 and acl_write() spell it, as its directory is,
+ * or in UTF-8.  False: that is the same as one before.
+ */
+enum { HIER_UTF7, HIER_AS_DIR, HIER_UTF8, HIER_SPELLINGS };
+static bool
+put_hier_name(struct buf *out, struct slice dir, int spelling)
+{
+	size_t before = buf_len(out);
+	struct slice name = slice_skip(dir, 1), first;
+	struct buf utf8, utf7;
+	bool other = true;
+
+	buf_init(&utf8, PATH_BYTES);
+	buf_init(&utf7, PATH_BYTES);
+	name_put_decoded(&utf8, name);
+	first = utf8_to_utf7(buf_slice(&utf8), &utf7) ? buf_slice(&utf7) : name;
+	buf_put(out,
+	    spelling == HIER_UTF7	? first
+		: spelling == HIER_UTF8 ? buf_slice(&utf8)
+					: name);
+	if (spelling != HIER_UTF7)
+		other = !slice_eq(slice_skip(buf_slice(out), before), first);
+	if (spelling == HIER_UTF8)
+		other = other && !slice_eq(buf_slice(&utf8), name);
+	buf_fini(&utf7);
+	buf_fini(&utf8);
+	return other;
+}
+
 /* As read_file(), for what is known of a name that may be only a parent. */
 static int
 read_hier(int root_fd, struct slice dir, struct acl *out)
 {
 	struct buf name;
-	int rc;
+	int rc = 0;
 
 	buf_init(&name, PATH_BYTES);
-	buf_put(&name, slice_skip(dir, 1));
-	rc = read_file(root_fd, HIER_DIR, buf_cstr(&name), out);
-	buf_reset(&name);
-	if (rc == 0 && put_other_spelling(&name, slice_skip(dir, 1)))
-		rc = read_file(root_fd, HIER_DIR, buf_cstr(&name), out);
+	for (int i = 0; i < HIER_SPELLINGS && rc == 0; i++) {
+		buf_reset(&name);
+		if (put_hier_name(&name, dir, i))
+			rc = read_file(root_fd, HIER_DIR, buf_cstr(&name), out);
+	}
 	buf_fini(&name);
 	return rc;
 }
@@ -160,22 +191,17 @@ acl_read(int root_fd, const char *dir, struct acl *out, enum acl_source *from,
 static int
 look_hier(int root_fd, struct slice dir, struct stat *st)
 {
-	struct slice name = slice_skip(dir, 1);
-	struct buf path, other;
-	int rc;
+	struct buf path;
+	int rc = 0;
 
-	buf_init(&other, PATH_BYTES);
 	buf_init(&path, PATH_BYTES);
-	buf_puts(&path, HIER_DIR "/");
-	buf_put(&path, name);
-	rc = look(root_fd, buf_cstr(&path), st);
-	if (rc == 0 && put_other_spelling(&other, name)) {
-		buf_truncate(&path, sizeof(HIER_DIR));
-		buf_put(&path, buf_slice(&other));
-		rc = look(root_fd, buf_cstr(&path), st);
+	for (int i = 0; i < HIER_SPELLINGS && rc == 0; i++) {
+		buf_reset(&path);
+		buf_puts(&path, HIER_DIR "/");
+		if (put_hier_name(&path, dir, i))
+			rc = look(root_fd, buf_cstr(&path), st);
 	}
 	buf_fini(&path);
-	buf_fini(&other);
 	return rc;
 }
 
@@ -278,7 +304,7 @@ write_list(int root_fd, int dir_fd, const char *name, const struct acl *a,
 }
 
 static int
-write_hier(int root_fd, struct slice name, const struct acl *a,
+write_hier(int root_fd, struct slice dir, const struct acl *a,
     struct file_unique *u, struct err *e)
 {
 	int fd = open_hier(root_fd, e), rc;
@@ -287,9 +313,7 @@ write_hier(int root_fd, struct slice name, const struct acl *a,
 	if (fd < 0)
 		return fd;
 	buf_init(&file, PATH_BYTES);
-	/* as Courier 5 spells them */
-	if (!utf8_to_utf7(name, &file))
-		buf_put(&file, name);
+	(void)put_hier_name(&file, dir, HIER_UTF7);
 	rc = write_list(root_fd, fd, buf_cstr(&file), a, false, u, e);
 	buf_fini(&file);
 	(void)close(fd);
@@ -308,7 +332,7 @@ acl_write(int root_fd, const char *dir, uint64_t ino, const struct acl *a,
 	if (ino != 0 && (fd < 0 || fstat(fd, &st) < 0 || st.st_ino != ino))
 		rc = err_set(e, ERR_NOT_FOUND, "%s is another now", dir);
 	else if (fd < 0)
-		rc = write_hier(root_fd, slice_str(dir + 1), a, u, e);
+		rc = write_hier(root_fd, slice_str(dir), a, u, e);
 	else
 		rc = write_list(root_fd, fd, FILE_NAME, a, false, u, e);
 	if (fd >= 0)
@@ -414,12 +438,12 @@ acl_deleted(int root_fd, const char *dir)
 	if (dir[0] == '\0' || fsx_stat(root_fd, HIER_DIR, &st) < 0)
 		return;
 	buf_init(&path, PATH_BYTES);
-	buf_puts(&path, HIER_DIR "/");
-	buf_puts(&path, dir + 1);
-	(void)!fsx_unlink(root_fd, buf_cstr(&path));
-	buf_truncate(&path, sizeof(HIER_DIR));
-	if (put_other_spelling(&path, slice_str(dir + 1)))
-		(void)!fsx_unlink(root_fd, buf_cstr(&path));
+	for (int i = 0; i < HIER_SPELLINGS; i++) {
+		buf_reset(&path);
+		buf_puts(&path, HIER_DIR "/");
+		if (put_hier_name(&path, slice_str(dir), i))
+			(void)!fsx_unlink(root_fd, buf_cstr(&path));
+	}
 	buf_fini(&path);
 }
 

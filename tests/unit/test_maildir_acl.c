@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -182,9 +183,8 @@ static void
 sees_that_lists_change(void **state)
 {
 	static const char *const files[] = { "courierimapacl",
-		".a/courierimapacl", "courierimaphieracl/&AOk-.b",
-		"courierimaphieracl/\xc3\xa9.b",
-		".\xc3\xa9.b.c/courierimapacl" };
+		".a/courierimapacl", "courierimaphieracl/\xc3\xa9.b",
+		"courierimaphieracl/&AOk-.b", ".\xc3\xa9.b.c/courierimapacl" };
 	struct fixture *f = *state;
 	const char *dir = ".\xc3\xa9.b.c";
 	struct acl_print before, after;
@@ -331,6 +331,47 @@ settles_what_is_renamed(void **state)
 	assert_acl(f, "INBOX.p.a", "owner al\n");
 }
 
+/* A name that is only a parent has its list found again, however it is spelt.
+ */
+static void
+spells_parents_one_way(void **state)
+{
+	static const char *const trees[] = { "a&b", "\xc3\xa9", "\xc3\xa9&" };
+	struct fixture *f = *state;
+
+	for (int utf7 = 0; utf7 < 2; utf7++) {
+		if (utf7 != 0)
+			assert_int_equal(
+			    mkdir(fixture_path(f, ".&AOk-z"), 0700), 0);
+		for (size_t i = 0; i < NELEMS(trees); i++) {
+			char parent[64], child[80], other[64];
+
+			(void)snprintf(parent, sizeof(parent), "INBOX.%d%s",
+			    utf7, trees[i]);
+			(void)snprintf(
+			    child, sizeof(child), "%s.child", parent);
+			(void)snprintf(
+			    other, sizeof(other), "INBOX.%d%zu", utf7, i);
+			create(f, child);
+			assert_int_equal(
+			    set_acl(f, parent, DEFAULT "anyone l\n"), 0);
+			assert_acl(f, parent, DEFAULT "anyone l\n");
+			assert_int_equal(
+			    set_acl(f, parent, DEFAULT "anyone r\n"), 0);
+			assert_acl(f, parent, DEFAULT "anyone r\n");
+			assert_int_equal(
+			    rename_now(f->account, slice_str(parent),
+				slice_str(other)),
+			    0);
+			assert_acl(f, other, DEFAULT "anyone r\n");
+			assert_acl(f, parent, DEFAULT);
+			create(f, other);
+			assert_acl(f, other, DEFAULT "anyone r\n");
+		}
+	}
+	assert_int_equal(count_files(fixture_path(f, "courierimaphieracl")), 0);
+}
+
 static void
 tidies(void **state)
 {
@@ -370,6 +411,7 @@ main(void)
 		WITH(keeps_lists_of_children),
 		WITH(carries_lists_along),
 		WITH(settles_what_is_renamed),
+		WITH(spells_parents_one_way),
 		WITH(tidies),
 	};
 
