@@ -448,10 +448,19 @@ acl_deleted(int root_fd, const char *dir)
 }
 
 int
-acl_before_rename(
-    int root_fd, const char *dir, struct file_unique *u, struct err *e)
+acl_before_rename(int root_fd, const char *dir, const char *to,
+    struct file_unique *u, struct err *e)
 {
-	return settle_one(root_fd, dir, false, u, e);
+	enum acl_source from;
+	struct acl a;
+	int rc;
+
+	/* of what nobody has ever written a list for, it would get that */
+	acl_init(&a);
+	rc = acl_read(root_fd, to, &a, &from, e);
+	acl_fini(&a);
+	return rc != 0 ? rc
+		       : settle_one(root_fd, dir, from != ACL_BY_DEFAULT, u, e);
 }
 
 /* The name in the spelling of another, in the hierarchy's folder. */

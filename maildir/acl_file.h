@@ -64,9 +64,10 @@ int acl_before_delete(int root_fd, const char *dir, struct file_unique *u,
     struct err *e) MUST_USE;
 /* The list of a name is to go; a mailbox's own goes with its directory. */
 void acl_deleted(int root_fd, const char *dir);
-/* The mailbox in dir is about to get another name: its list stays its own. */
-int acl_before_rename(int root_fd, const char *dir, struct file_unique *u,
-    struct err *e) MUST_USE;
+/* The mailbox in dir is about to get another name, which is to or below it: its
+ * list stays its own. */
+int acl_before_rename(int root_fd, const char *dir, const char *to,
+    struct file_unique *u, struct err *e) MUST_USE;
 /* Names that are only parents took another name, too. */
 void acl_renamed(int root_fd, const char *from, const char *to);
 

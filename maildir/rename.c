@@ -237,7 +237,8 @@ before_rename(struct change_job *j, struct err *e)
 	int rc = 0;
 
 	for (size_t i = 0; i < j->n && rc == 0; i++)
-		rc = acl_before_rename(j->root_fd, j->list[i], &j->unique, e);
+		rc = acl_before_rename(
+		    j->root_fd, j->list[i], j->dir, &j->unique, e);
 	return rc;
 }
 
@@ -444,6 +445,8 @@ check_tree(struct account_change *ch, struct err *e)
 	    c.n == 0)
 		rc = err_set(e, ERR_NOT_FOUND, "no such mailbox");
 	if (rc == 0) {
+		buf_reset(&ch->job_dir);
+		buf_put(&ch->job_dir, c.to);
 		ch->list = mem_alloc(c.n * sizeof(*ch->list));
 		for (; ch->n_list < c.n; ch->n_list++)
 			ch->list[ch->n_list] = mem_strdup(c.v[ch->n_list].from);

@@ -372,6 +372,22 @@ spells_parents_one_way(void **state)
 	assert_int_equal(count_files(fixture_path(f, "courierimaphieracl")), 0);
 }
 
+/* Nobody gets in because a mailbox moves below one that others see. */
+static void
+keeps_the_default_when_renamed(void **state)
+{
+	struct fixture *f = *state;
+
+	create(f, "INBOX.mine");
+	create(f, "INBOX.ours");
+	write_file(fixture_path(f, ".ours/courierimapacl"),
+	    "owner aceilrstwx\nanyone lr\n");
+	assert_int_equal(rename_now(f->account, SLICE("INBOX.mine"),
+			     SLICE("INBOX.ours.mine")),
+	    0);
+	assert_acl(f, "INBOX.ours.mine", DEFAULT);
+}
+
 static void
 tidies(void **state)
 {
@@ -412,6 +428,7 @@ main(void)
 		WITH(carries_lists_along),
 		WITH(settles_what_is_renamed),
 		WITH(spells_parents_one_way),
+		WITH(keeps_the_default_when_renamed),
 		WITH(tidies),
 	};
 
