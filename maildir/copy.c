@@ -169,6 +169,10 @@ look_at(struct change_copy *c, uint32_t uid, int64_t wall_ms)
 	rc = copy_item_look(it, c->from, c->to, wall_ms);
 	if (rc != 0)
 		return rc == ERR_NOT_FOUND ? 0 : rc;
+	/* a MOVE within an account takes away as much as it adds, but for what
+	 * is in the trash */
+	it->counted = c->move && c->to->account == c->from->account &&
+	    quota_counts(c->from, it->place);
 	it->place =
 	    place_with_flags(it->place, place_flags(it->place) & ~c->dropped);
 	it->counts = quota_counts(c->to, it->place);
@@ -176,16 +180,30 @@ look_at(struct change_copy *c, uint32_t uid, int64_t wall_ms)
 	return 0;
 }
 
-/* What counts for the quota, of those that are there. */
+/* What those that are there add to the quota, once all is done. */
 static void
-count_items(struct change_copy *c)
+count_added(struct change_copy *c)
 {
 	c->bytes = c->messages = 0;
 	for (size_t i = 0; i < c->n; i++)
-		if (c->v[i].counts && !c->v[i].gone) {
+		if (c->v[i].counts && !c->v[i].counted && !c->v[i].gone) {
 			c->bytes += c->v[i].fixed.file_size;
 			c->messages++;
 		}
+}
+
+/* Those that have come into the mailbox count. */
+static void
+note_quota(struct change_copy *c)
+{
+	int64_t bytes = 0, messages = 0;
+
+	for (size_t i = 0; i < c->n; i++)
+		if (c->v[i].counts && c->v[i].committed != NULL) {
+			bytes += (int64_t)c->v[i].fixed.file_size;
+			messages++;
+		}
+	quota_note(c->to->account, bytes, messages);
 }
 
 static enum step
@@ -200,9 +218,9 @@ step_look(struct change_copy *c, int64_t now_ms, int64_t wall_ms)
 	}
 	if (c->at < c->n_uids)
 		return STEP_YIELD;
-	/* A MOVE within an account takes away as much as it adds. */
-	if (!c->move || c->to->account != c->from->account) {
-		count_items(c);
+	count_added(c);
+	/* who is over quota may still throw away */
+	if (c->messages != 0) {
 		rc = quota_check(
 		    c->to->account, c->bytes, c->messages, wall_ms, NULL);
 		/* somebody has the database, or all is being counted */
@@ -357,8 +375,7 @@ step_sync(struct change_copy *c, struct waker waker)
 		return step;
 	if (rc != 0)
 		return undo(c, rc);
-	count_items(c);
-	quota_note(c->to->account, (int64_t)c->bytes, (int64_t)c->messages);
+	note_quota(c);
 	tell_pairs(c);
 	c->state = c->move ? COPY_REMOVE : COPY_DONE;
 	return STEP_NEXT;
@@ -537,6 +554,9 @@ change_copy_free(struct change_copy **pc)
 	copy_sync_fini(&c->young);
 	durable_fini(&c->durable);
 	change_expunge_free(&c->removal);
+	/* they stay, although nobody will be told */
+	if (c->state < COPY_REMOVE || c->state == COPY_UNDO)
+		note_quota(c);
 	for (size_t i = 0; i < c->n; i++) {
 		struct copy_item *it = &c->v[i];
 

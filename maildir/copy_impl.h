@@ -20,6 +20,7 @@ struct copy_item {
 	char *base;	   /* what the copy is called */
 	char *committed;   /* its name in cur/ of the target */
 	bool counts;	   /* for the quota */
+	bool counted;	   /* so does the source, which goes */
 	bool young;	   /* its bytes may not be on the disk */
 	bool gone;	   /* expunged meanwhile */
 };

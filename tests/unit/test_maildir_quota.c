@@ -168,6 +168,93 @@ quota_of_the_file_stays(void **state)
 	assert_int_equal(q.messages, 1);
 }
 
+/* What is in the trash doesn't count, and does when it is moved elsewhere. */
+static void
+quota_refuses_what_leaves_the_trash(void **state)
+{
+	const uint32_t uid[] = { 1, 2 };
+	struct fixture *f = *state;
+	struct account_quota q;
+	struct mailbox *m;
+
+	f->quota = "10S";
+	fixture_reopen(f);
+	assert_int_equal(create_now(f->account, SLICE("INBOX.a")), 0);
+	assert_int_equal(create_now(f->account, SLICE("INBOX.Trash")), 0);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(
+		    run_append(f, "INBOX.Trash", "123456\n", 0, NULL, NULL), 0);
+	m = open_mailbox(f, "INBOX.Trash");
+	refresh(f, m);
+	assert_int_equal(
+	    run_copy(f, m, uid, 2, "INBOX.a", false, NULL), ERR_QUOTA);
+	assert_int_equal(
+	    run_copy(f, m, uid, 2, "INBOX.a", true, NULL), ERR_QUOTA);
+	assert_int_equal(run_copy(f, m, uid, 1, "INBOX.a", true, NULL), 0);
+	mailbox_close(&m);
+	/* what counts where it was, too, needs no room */
+	m = open_mailbox(f, "INBOX.a");
+	refresh(f, m);
+	assert_int_equal(run_copy(f, m, uid, 1, "INBOX", true, NULL), 0);
+	mailbox_close(&m);
+	assert_int_equal(account_quota(f->account, &q, NULL), 0);
+	assert_int_equal(q.bytes, 7);
+	assert_int_equal(q.messages, 1);
+	/* who is over quota may throw away, by COPY as well */
+	deliver(f, "", "0123456789\n");
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	assert_int_equal(
+	    run_copy(f, m, uid, 1, "INBOX.a", false, NULL), ERR_QUOTA);
+	assert_int_equal(run_copy(f, m, uid, 1, "INBOX.Trash", false, NULL), 0);
+	mailbox_close(&m);
+}
+
+/* A client goes while its messages are being copied: those that are there
+ * count, whenever it went. */
+static void
+quota_counts_half_a_copy(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t uids[250];
+
+	f->quota = "100000S";
+	fixture_reopen(f);
+	assert_int_equal(create_now(f->account, SLICE("INBOX.a")), 0);
+	for (unsigned i = 0; i < NELEMS(uids); i++) {
+		char name[64];
+
+		(void)snprintf(name, sizeof(name), "cur/%u.M1,S=3:2,", i);
+		write_file(fixture_path(f, name), "12\n");
+		uids[i] = i + 1;
+	}
+	for (unsigned steps = 0;; steps++) {
+		struct account_quota q, counted;
+		struct change_copy *c;
+		struct mailbox *m = open_mailbox(f, "INBOX");
+		enum step step = STEP_NEXT;
+
+		refresh(f, m);
+		assert_int_equal(account_quota(f->account, &q, NULL), 0);
+		assert_int_equal(
+		    change_copy_begin(m, f->account, SLICE("INBOX.a"), uids,
+			NELEMS(uids), false, &c, NULL),
+		    0);
+		for (unsigned i = 0; i < steps && step != STEP_DONE; i++)
+			step = change_copy_step(
+			    c, (struct waker){ 0 }, 1, f->wall_ms);
+		change_copy_free(&c);
+		mailbox_close(&m);
+		assert_int_equal(account_quota(f->account, &q, NULL), 0);
+		(void)unlink(fixture_path(f, "maildirsize"));
+		assert_int_equal(account_quota(f->account, &counted, NULL), 0);
+		assert_int_equal(q.messages, counted.messages);
+		assert_int_equal(q.bytes, counted.bytes);
+		if (step == STEP_DONE)
+			break;
+	}
+}
+
 static void
 bad_quota_is_none(void **state)
 {
@@ -192,6 +279,8 @@ main(void)
 		CASE(quota_is_counted_in_pieces),
 		CASE(quota_takes_absurd_sizes),
 		CASE(quota_of_the_file_stays),
+		CASE(quota_refuses_what_leaves_the_trash),
+		CASE(quota_counts_half_a_copy),
 		CASE(bad_quota_is_none),
 	};
 
