@@ -35,12 +35,20 @@ enum job_phase {
 	JOB_BUILD,
 };
 
+/* A message that is being read for its size. */
+struct sizing {
+	int fd; /* -1: none is */
+	uint64_t file_size, at, size;
+	uint8_t last, seen;
+};
+
 struct pop3_job {
 	struct pop3_job *next; /* of the mailbox */
 	const void *owner;     /* argument of its waker */
 	enum job_phase phase;
 	struct view *v;
 	uint32_t seq; /* the next message, from 1 */
+	struct sizing sizing;
 	struct pop3_ids ids, given;
 	struct pop3_ids_loader loader;
 	struct listing list;
@@ -63,59 +71,81 @@ enum {
 
 /* Octets on the wire: each line end counts two.  RFC 1939 11.  What RETR adds
  * to a last line without its end isn't among them, for this is RFC822.SIZE,
- * and the length of BODY[]'s literal, too. */
+ * and the length of BODY[]'s literal, too.  1: there is more to read; 0: *f is
+ * filled in; -1: it can't be. */
 static int
-count_wire(int fd, uint64_t file_size, struct fixed *f)
+count_wire(struct sizing *z, int64_t *budget, struct fixed *f)
 {
 	static uint8_t bytes[READ_BYTES];
-	uint64_t at = 0, size = 0;
-	uint8_t last = 0, seen = 0;
-	ssize_t n;
+	ssize_t n = 1;
 
-	while ((n = fsx_pread(fd, bytes, sizeof(bytes), (off_t)at)) > 0) {
+	while (*budget > 0 &&
+	    (n = fsx_pread(z->fd, bytes, sizeof(bytes), (off_t)z->at)) > 0) {
 		for (ssize_t i = 0; i < n; i++) {
-			size += bytes[i] == '\n' && last != '\r' ? 2 : 1;
-			last = bytes[i];
-			seen |= last;
+			z->size += bytes[i] == '\n' && z->last != '\r' ? 2 : 1;
+			z->last = bytes[i];
+			z->seen |= z->last;
 		}
-		at += (uint64_t)n;
+		z->at += (uint64_t)n;
+		*budget -= n;
 	}
-	if (n < 0 || at < file_size)
+	if (n > 0)
+		return 1;
+	if (n < 0 || z->at < z->file_size)
 		return -1;
-	f->wire_size = size;
-	f->ending = size == 0 || last == '\n' ? ENDING_LINE : ENDING_NO_LINE;
-	if (seen < 0x80)
+	f->wire_size = z->size;
+	f->ending =
+	    z->size == 0 || z->last == '\n' ? ENDING_LINE : ENDING_NO_LINE;
+	if (z->seen < 0x80)
 		f->header = HEADER_ASCII;
 	return 0;
 }
 
 /* The same when only the file's last byte is unknown. */
 static int
-look_at_end(int fd, uint64_t file_size, struct fixed *f)
+look_at_end(const struct sizing *z, struct fixed *f)
 {
 	uint8_t last = '\n';
 
-	if (file_size != 0 &&
-	    fsx_pread(fd, &last, 1, (off_t)file_size - 1) != 1)
+	if (z->file_size != 0 &&
+	    fsx_pread(z->fd, &last, 1, (off_t)z->file_size - 1) != 1)
 		return -1;
 	f->ending = last == '\n' ? ENDING_LINE : ENDING_NO_LINE;
 	return 0;
 }
 
-/* What it costs, in bytes read. */
-static int64_t
-fill_size(struct mailbox *m, uint32_t uid, struct fixed *f)
+static void
+sizing_end(struct sizing *z)
 {
-	bool known = f->wire_size != SIZE_UNKNOWN;
-	struct fixed full = *f;
-	uint64_t file_size;
-	int fd, rc;
+	if (z->fd >= 0)
+		(void)close(z->fd);
+	*z = (struct sizing){ .fd = -1 };
+}
 
-	if (mailbox_open_message(m, uid, &fd, &file_size, NULL) != 0)
-		return OPEN_COST;
-	rc = known ? look_at_end(fd, file_size, &full)
-		   : count_wire(fd, file_size, &full);
-	(void)close(fd);
+/* Of one message, some of it.  1: there is more; 0: that was all, or it can't
+ * be known; ERR_*: not now. */
+static int
+fill_size(struct mailbox *m, uint32_t uid, struct sizing *z, struct fixed *f,
+    int64_t *budget)
+{
+	struct fixed full = *f;
+	int rc;
+
+	if (z->fd < 0) {
+		*budget -= OPEN_COST;
+		rc = mailbox_open_message(m, uid, &z->fd, &z->file_size, NULL);
+		/* to a client that isn't told of it, it would be new the next
+		 * time */
+		if (rc == ERR_BUSY || rc == ERR_TEMPORARY)
+			return rc;
+		if (rc != 0)
+			return 0;
+	}
+	rc = f->wire_size != SIZE_UNKNOWN ? look_at_end(z, &full)
+					  : count_wire(z, budget, &full);
+	if (rc == 1)
+		return 1;
+	sizing_end(z);
 	if (rc == 0) {
 		/* the newest version of the chunk, then this one */
 		mailbox_set_size(m, uid, full.wire_size, full.ending);
@@ -123,27 +153,33 @@ fill_size(struct mailbox *m, uint32_t uid, struct fixed *f)
 			mailbox_set_header(m, uid, full.header);
 		*f = full;
 	}
-	return OPEN_COST + (known ? 0 : (int64_t)file_size);
+	return 0;
 }
 
-/* Fill in unknown sizes; true: there are more. */
-static bool
+/* Fill in unknown sizes.  1: there are more; 0; or ERR_*. */
+static int
 fill_sizes(struct mailbox *m, struct pop3_job *j, int *work)
 {
 	int64_t budget = SIZE_SLICE;
 
-	for (; j->seq <= j->v->count && *work > 0; j->seq++, (*work)--) {
+	while (j->seq <= j->v->count && *work > 0) {
 		uint32_t i;
 		const struct chunk *c = view_at(j->v, j->seq, &i);
 		struct fixed *f = chunk_fixed(c, i);
 
-		if (f->wire_size != SIZE_UNKNOWN && f->ending != ENDING_UNKNOWN)
-			continue;
-		if (budget <= 0) {
-			*work = 0;
-			break;
+		if (f->wire_size == SIZE_UNKNOWN ||
+		    f->ending == ENDING_UNKNOWN) {
+			int rc = budget > 0
+			    ? fill_size(m, c->m[i].uid, &j->sizing, f, &budget)
+			    : 1;
+
+			if (rc == 1)
+				*work = 0;
+			if (rc != 0)
+				return rc;
 		}
-		budget -= fill_size(m, c->m[i].uid, f);
+		j->seq++;
+		(*work)--;
 	}
 	return j->seq <= j->v->count;
 }
@@ -163,6 +199,7 @@ job_of(struct mailbox *m, const void *owner)
 	j->owner = owner;
 	j->v = view_ref(m->shown);
 	j->seq = 1;
+	j->sizing.fd = -1;
 	pop3_ids_init(&j->ids);
 	pop3_ids_init(&j->given);
 	buf_init(&j->texts, ((size_t)j->v->count + 1) * UNIQUE_ID_BYTES);
@@ -179,6 +216,7 @@ job_end(struct mailbox *m, struct pop3_job *j)
 	while (*at != j)
 		at = &(*at)->next;
 	*at = j->next;
+	sizing_end(&j->sizing);
 	pop3_ids_fini(&j->ids);
 	pop3_ids_fini(&j->given);
 	listing_fini(&j->list);
@@ -451,8 +489,8 @@ advance(struct mailbox *m, struct pop3_job *j, int *work)
 	int rc;
 
 	switch (j->phase) {
-	case JOB_SIZES:
-		return then(j, fill_sizes(m, j, work), JOB_LOAD);
+	case JOB_SIZES: /* nothing of the database: step_job() */
+		break;
 	case JOB_LOAD:
 		rc = pop3_ids_load_some(m, &j->ids, &j->loader, work, NULL);
 		return rc < 0 ? rc : then(j, rc == 1, JOB_FIND_NEW);
@@ -496,7 +534,11 @@ step_job(struct mailbox *m, struct pop3_job *j)
 			return rc;
 		if (m->gone)
 			return ERR_STALE;
-		rc = account_db_failed(m->account, advance(m, j, &work));
+		if (j->phase != JOB_SIZES)
+			rc =
+			    account_db_failed(m->account, advance(m, j, &work));
+		else if ((rc = fill_sizes(m, j, &work)) >= 0)
+			rc = then(j, rc == 1, JOB_LOAD);
 	}
 	return rc;
 }

@@ -3,6 +3,12 @@
  * given or read, and Courier's files written from it; with others at it, and
  * cut short.
  */
+#include <sys/resource.h>
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
 #include "base/mem.h"
 #include "maildir/export_files.h"
 #include "maildir/listing.h"
@@ -325,6 +331,81 @@ prepares_an_export_in_pieces(void **state)
 	mailbox_close(&m);
 }
 
+/* A large message is read in pieces for its size. */
+static void
+reads_a_large_message_in_pieces(void **state)
+{
+	enum { BYTES = 4 * 1024 * 1024 };
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	char *text = mem_alloc(BYTES + 1);
+	struct pop3_entry *v = NULL;
+	unsigned pieces = 0;
+	size_t n = 0;
+	int rc = 0;
+
+	memset(text, 'x', BYTES);
+	for (size_t i = 79; i < BYTES; i += 80)
+		text[i] = '\n';
+	text[BYTES - 1] = '\n';
+	text[BYTES] = '\0';
+	put_cur(f, "1.M1:2,", "one\n");
+	put_cur(f, "2.M2:2,", text);
+	refresh(f, m);
+	while (mailbox_pop3_list(m, (struct waker){ 0 }, 1, &v, &n, &rc) !=
+	    STEP_DONE)
+		pieces++;
+	assert_int_equal(rc, 0);
+	assert_int_equal(n, 2);
+	assert_int_equal(v[1].size, BYTES + BYTES / 80 + 1);
+	assert_true(pieces >= 8);
+	free(v);
+	free(text);
+	mailbox_close(&m);
+}
+
+/* None is left out because its file can't be opened just then: to the client it
+ * would be new the next time. */
+static void
+leaves_nothing_out(void **state)
+{
+	enum { N = 200 };
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct rlimit before, low;
+	struct pop3_entry *v = NULL;
+	enum step step;
+	char name[32];
+	int rc = 0, fd;
+	size_t n = 0;
+
+	for (int i = 0; i < N; i++) {
+		(void)snprintf(name, sizeof(name), "%d.M1:2,", i);
+		put_cur(f, name, "one\n");
+	}
+	refresh(f, m);
+	fd = dup(0);
+	assert_true(fd >= 0);
+	assert_int_equal(close(fd), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	low = before;
+	low.rlim_cur = (rlim_t)fd;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	step = mailbox_pop3_list(m, (struct waker){ 0 }, 1, &v, &n, &rc);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	if (step != STEP_DONE)
+		rc = run_pop3(m, &v, &n);
+	if (rc == 0)
+		assert_int_equal(n, N);
+	else
+		assert_int_equal(rc, ERR_TEMPORARY);
+	free(v);
+	assert_int_equal(run_pop3(m, &v, &n), 0);
+	assert_int_equal(n, N);
+	free(v);
+	mailbox_close(&m);
+}
+
 #define CASE(name)                                                             \
  cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
@@ -335,6 +416,8 @@ main(void)
 		cmocka_unit_test(sorts_any_number),
 		cmocka_unit_test(sort_ends_anywhere),
 		CASE(lists_in_pieces),
+		CASE(reads_a_large_message_in_pieces),
+		CASE(leaves_nothing_out),
 		CASE(sessions_list_side_by_side),
 		CASE(processes_give_at_a_time),
 		CASE(goes_on_after_an_end),
