@@ -170,6 +170,11 @@ change_expunge_to_trash_begin(struct mailbox *m, const uint32_t *uids, size_t n,
 	}
 	c->thrown = for_trash(c, sorted, n_skip, &c->n_thrown);
 	free(sorted);
+	/* what gets the flag from now on isn't in the trash, and stays */
+	sorted = for_trash(c, NULL, 0, &n);
+	free(c->work.uids);
+	c->work.uids = sorted;
+	c->work.n = n;
 	if (c->n_thrown != 0) {
 		struct buf name;
 

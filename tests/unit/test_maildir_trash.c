@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "maildir/change.h"
 #include "maildir/internal.h"
 #include "maildir/trash.h"
 #include "tests/support/maildir_fixture.h"
@@ -192,6 +193,35 @@ quota_and_trash(void **state)
 	}
 }
 
+/* A message that gets \Deleted while others are thrown away isn't removed: it
+ * hasn't come into the trash. */
+static void
+removes_only_what_was_thrown_away(void **state)
+{
+	const uint32_t both[] = { 1, 2 };
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct change_expunge *c;
+	size_t n;
+
+	put_cur(f, "1.M1:2,T", "one\n");
+	put_cur(f, "2.M2:2,", "two\n");
+	refresh(f, m);
+	assert_int_equal(
+	    change_expunge_to_trash_begin(m, both, 2, NULL, 0, &c, NULL), 0);
+	assert_int_equal(
+	    run_flags(f, m, &both[1], 1, FLAGS_ADD, MESSAGE_DELETED, NULL), 0);
+	while (change_expunge_step(c, (struct waker){ 0 }, 1, f->wall_ms) !=
+	    STEP_DONE)
+		;
+	assert_int_equal(change_expunge_result(c, &n), 0);
+	assert_int_equal(n, 1);
+	change_expunge_free(&c);
+	assert_int_equal(count_files(fixture_path(f, ".Trash/cur")), 1);
+	assert_listing(m, "2:T");
+	mailbox_close(&m);
+}
+
 #define CASE(name)                                                             \
  cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
@@ -204,6 +234,7 @@ main(void)
 		CASE(waits_for_quiet),
 		CASE(tries_again_when_busy),
 		CASE(quota_and_trash),
+		CASE(removes_only_what_was_thrown_away),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);
