@@ -86,6 +86,7 @@ note(const struct delivery *d, int sign)
 
 	if (!to->counts)
 		return;
+	/* cppcheck-suppress signConversion; they are signed */
 	rc = quota_file_add(to->root_fd, sign * (int64_t)d->size, sign);
 	if (rc == 0 || rc == ERR_NOT_FOUND)
 		return;

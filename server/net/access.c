@@ -253,6 +253,7 @@ check_vars(const struct lines *l, struct slice vars)
 		wrong = l->reader->check(l->reader->arg, slice_first(piece, eq),
 		    slice_skip(piece, eq + 1), &bad);
 		if (wrong != NULL && bad)
+			/* cppcheck-suppress returnDanglingLifetime; a text */
 			return wrong;
 		if (wrong != NULL)
 			tell(l, false, wrong);
