@@ -10,9 +10,10 @@
 
 /* In steps of about 1/10 ms. */
 enum {
-	TICK_BUDGET = 100,
+	TICK_BUDGET = 40,
 	WORK_BUDGET = 10, /* of store_work() */
-	CLOSE_COST = 2,	  /* of a database */
+	FINISH_BUDGET = 100,
+	CLOSE_COST = 2, /* of a database */
 };
 
 /* Whether memory was released. */
@@ -243,7 +244,7 @@ store_work(struct store *s, int64_t now_ms, int64_t wall_ms)
 bool
 store_finish(struct store *s, int64_t now_ms, int64_t wall_ms)
 {
-	int budget = TICK_BUDGET;
+	int budget = FINISH_BUDGET;
 	bool more = false;
 
 	MAGIC_CHECK(s, STORE_MAGIC);

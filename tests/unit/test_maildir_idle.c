@@ -100,8 +100,8 @@ are_closed_some_at_a_time(void **state)
 	(void)work_off(f);
 	assert_int_equal(f->store->n_open, MANY);
 	ticks(f, 1);
-	assert_in_range(f->store->n_open, MANY - 50, MANY - 1);
-	assert_in_range(work_off(f), 8, 16);
+	assert_in_range(f->store->n_open, MANY - 25, MANY - 10);
+	assert_in_range(work_off(f), 14, 20);
 	assert_int_equal(f->store->n_open, 0);
 	end(f);
 }
