@@ -167,6 +167,9 @@ def clean_select(server, args, watch):
         return
     time.sleep(2.2)
     session(server, "INBOX.Large").logout()
+    # a process that served one session and can serve the next is given time
+    # to be ready, and still has the mailbox's index in memory
+    time.sleep(1)
     if isinstance(server, servers.Postern):
         server.restart()
     client = server.client(JOE)

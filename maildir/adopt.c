@@ -78,9 +78,9 @@ renumber_one(struct edit *ed, uint32_t uid, struct err *e)
 	base = slice_dup(chunk_base(c, i));
 	odd = slice_dup(chunk_odd(c, i));
 	name = (struct file_name){ slice_of(base, chunk_base(c, i).n),
-		slice_of(odd, chunk_odd(c, i).n), c->place[i] };
+		slice_of(odd, chunk_odd(c, i).n), chunk_place(c, i) };
 	fixed = *chunk_fixed(c, i);
-	keywords = c->m[i].keywords;
+	keywords = chunk_message(c, i)->keywords;
 	edit_remove(ed, at, i);
 	rc = edit_append(ed, &name, keywords, &fixed, &fresh, e);
 	free(base);
@@ -186,7 +186,7 @@ adopt_set(struct edit *ed, size_t at, uint32_t i,
     const struct adopted_keywords *a, struct err *e)
 {
 	const struct chunk *c = ed->v[at];
-	const struct message *msg = &c->m[i];
+	const struct message *msg = chunk_message(c, i);
 	struct foreign_keyword_set *s =
 	    foreign_keywords_find(a->k, chunk_base(c, i));
 	bool known = a->modseq != 0 && msg->modseq <= a->modseq;
@@ -204,7 +204,7 @@ adopt_set(struct edit *ed, size_t at, uint32_t i,
 	    ? 0
 	    : set_of(ed->m, a->k, s, known ? 0 : msg->keywords, &set, e);
 	if (rc == 0 && set != msg->keywords)
-		edit_set(ed, at, i, c->place[i], chunk_odd(c, i), set);
+		edit_set(ed, at, i, chunk_place(c, i), chunk_odd(c, i), set);
 	/* more than there can be: those of this message stay as they are */
 	return rc == ERR_LIMIT ? 0 : rc;
 }
@@ -220,7 +220,7 @@ adopt_keywords(struct edit *ed, const struct adopted_keywords *a,
 		uint32_t last = 0;
 
 		for (uint32_t i = 0; i < ed->v[at]->n && rc == 0; i++) {
-			last = ed->v[at]->m[i].uid;
+			last = chunk_uid(ed->v[at], i);
 			if (last >= *from)
 				rc = adopt_set(ed, at, i, a, e);
 		}

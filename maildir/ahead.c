@@ -256,7 +256,7 @@ ahead_ask(struct ahead *a, uint32_t uid)
 		return true;
 	close_slot(s);
 	s->uid = uid;
-	s->which = c->place[i] & PLACE_NEW ? DIR_NEW : DIR_CUR;
+	s->which = chunk_place(c, i) & PLACE_NEW ? DIR_NEW : DIR_CUR;
 	s->ok = false;
 	if (!has_dir(a, s->which))
 		return false;

@@ -296,9 +296,9 @@ adopt(struct edit *ed, struct new_message *msg)
 	msg->uid = mailbox_find_base(ed->m, slice_str(msg->base));
 	if (msg->uid == 0 || !edit_find(ed, msg->uid, &at, &i))
 		return false;
-	if (!(ed->v[at]->place[i] & PLACE_ODD))
-		edit_set(ed, at, i, ed->v[at]->place[i], slice_of(NULL, 0),
-		    msg->keyword_set);
+	if (!(chunk_place(ed->v[at], i) & PLACE_ODD))
+		edit_set(ed, at, i, chunk_place(ed->v[at], i),
+		    slice_of(NULL, 0), msg->keyword_set);
 	return true;
 }
 

@@ -1,10 +1,9 @@
-#include "maildir/chunk.h"
-
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "maildir/blob.h"
+#include "maildir/chunk_impl.h"
 #include "maildir/file_name.h"
 
 enum { NAMES_MAX = CHUNK_MAX * 2 * 260 };
@@ -18,9 +17,29 @@ body_new(uint32_t cap)
 
 	b->refs = 1;
 	b->cap = cap;
-	b->fixed = mem_zalloc(cap, sizeof(*b->fixed));
-	b->at = mem_zalloc(2 * (size_t)cap + 1, sizeof(*b->at));
 	buf_init(&b->names, NAMES_MAX);
+	return b;
+}
+
+void
+body_make_fixed(struct body *b)
+{
+	b->fixed = mem_zalloc(b->cap, sizeof(*b->fixed));
+}
+
+void
+body_make_names(struct body *b)
+{
+	b->at = mem_zalloc(2 * (size_t)b->cap + 1, sizeof(*b->at));
+}
+
+static struct body *
+body_new_unpacked(uint32_t cap)
+{
+	struct body *b = body_new(cap);
+
+	body_make_fixed(b);
+	body_make_names(b);
 	return b;
 }
 
@@ -28,6 +47,8 @@ static void
 body_unref(struct body **b)
 {
 	if (*b != NULL && --(*b)->refs == 0) {
+		free((*b)->packed_fixed.p);
+		free((*b)->packed_names.p);
 		free((*b)->fixed);
 		free((*b)->at);
 		buf_fini(&(*b)->names);
@@ -36,10 +57,36 @@ body_unref(struct body **b)
 	*b = NULL;
 }
 
+static struct fixed *
+body_fixed(struct body *b, uint32_t i)
+{
+	if (b->packed_fixed.p != NULL)
+		body_unpack_fixed(b);
+	return &b->fixed[i];
+}
+
+static struct slice
+body_text(struct body *b, size_t i)
+{
+	struct slice names;
+
+	if (b->packed_names.p != NULL)
+		body_unpack_names(b);
+	names = buf_slice(&b->names);
+	/* one message without a name leaves no memory to point into */
+	return names.n == 0
+	    ? names
+	    : slice_of(names.p + b->at[i], b->at[i + 1] - b->at[i]);
+}
+
 static void
 body_append(struct body *b, struct slice base, struct slice odd,
     const struct fixed *fixed)
 {
+	if (b->packed_fixed.p != NULL)
+		body_unpack_fixed(b);
+	if (b->packed_names.p != NULL)
+		body_unpack_names(b);
 	if (b->n == b->cap) {
 		b->cap = b->cap < 8 ? 8 : b->cap * 2;
 		b->fixed = mem_realloc(b->fixed, b->cap, sizeof(*b->fixed));
@@ -55,30 +102,19 @@ body_append(struct body *b, struct slice base, struct slice odd,
 	b->n++;
 }
 
-static struct slice
-body_text(const struct body *b, size_t i)
-{
-	struct slice names = buf_slice(&b->names);
-
-	/* one message without a name leaves no memory to point into */
-	return names.n == 0
-	    ? names
-	    : slice_of(names.p + b->at[i], b->at[i + 1] - b->at[i]);
-}
-
 /* A body of its own for c: without removed messages, and with odd instead of
  * what message odd_at (or UINT32_MAX) had. */
 static void
 body_remake(struct chunk *c, uint32_t odd_at, struct slice odd)
 {
-	struct body *old = c->body, *b = body_new(c->n);
+	struct body *old = c->body, *b = body_new_unpacked(c->n);
 
 	for (uint32_t i = 0; i < c->n; i++)
-		if (c->m[i].uid != 0)
+		if (chunk_uid(c, i) != 0)
 			body_append(b, body_text(old, 2 * (size_t)i),
 			    i == odd_at ? odd
 					: body_text(old, 2 * (size_t)i + 1),
-			    &old->fixed[i]);
+			    body_fixed(old, i));
 	b->dirty = old->dirty;
 	body_unref(&c->body);
 	c->body = b;
@@ -87,12 +123,20 @@ body_remake(struct chunk *c, uint32_t odd_at, struct slice odd)
 
 /* --- chunks -------------------------------------------------------------- */
 
-static void
-reserve(struct chunk *c, uint32_t cap)
+void
+chunk_reserve(struct chunk *c, uint32_t cap)
 {
 	c->cap = cap;
-	c->m = mem_realloc(c->m, cap, sizeof(*c->m));
-	c->place = mem_realloc(c->place, cap, sizeof(*c->place));
+	c->messages = mem_realloc(c->messages, cap, sizeof(*c->messages));
+	c->places = mem_realloc(c->places, cap, sizeof(*c->places));
+}
+
+/* A chunk that is in a view is the same, packed or not. */
+static void
+unpack_state(const struct chunk *c)
+{
+	if (c->packed_state.p != NULL)
+		chunk_unpack_state((struct chunk *)(uintptr_t)c);
 }
 
 struct chunk *
@@ -103,7 +147,7 @@ chunk_new(uint32_t first)
 	c->refs = 1;
 	c->first = first;
 	c->own = c->dirty_body = true;
-	c->body = body_new(0);
+	c->body = body_new_unpacked(0);
 	return c;
 }
 
@@ -116,7 +160,6 @@ chunk_sized(uint32_t first, uint32_t n)
 	c->first = first;
 	c->body = body_new(n);
 	c->n = c->body->n = n;
-	reserve(c, n);
 	return c;
 }
 
@@ -131,8 +174,10 @@ void
 chunk_unref(struct chunk **c)
 {
 	if (*c != NULL && --(*c)->refs == 0) {
-		free((*c)->m);
-		free((*c)->place);
+		free((*c)->packed_state.p);
+		free((*c)->facts.uids);
+		free((*c)->messages);
+		free((*c)->places);
 		body_unref(&(*c)->body);
 		free(*c);
 	}
@@ -150,10 +195,78 @@ chunk_clone(const struct chunk *c)
 	d->n = c->n;
 	d->body = c->body;
 	d->body->refs++;
-	reserve(d, c->n);
-	memcpy(d->m, c->m, c->n * sizeof(*c->m));
-	memcpy(d->place, c->place, c->n * sizeof(*c->place));
+	unpack_state(c);
+	chunk_reserve(d, c->n);
+	memcpy(d->messages, c->messages, c->n * sizeof(*c->messages));
+	memcpy(d->places, c->places, c->n * sizeof(*c->places));
 	return d;
+}
+
+struct message *
+chunk_message(const struct chunk *c, uint32_t i)
+{
+	unpack_state(c);
+	return &c->messages[i];
+}
+
+uint64_t
+chunk_place(const struct chunk *c, uint32_t i)
+{
+	unpack_state(c);
+	return c->places[i];
+}
+
+uint32_t
+chunk_uid(const struct chunk *c, uint32_t i)
+{
+	if (c->packed_state.p == NULL)
+		return c->messages[i].uid;
+	return c->facts.uids != NULL ? c->facts.uids[i]
+				     : c->facts.first_uid + i;
+}
+
+uint32_t
+chunk_count_new(const struct chunk *c)
+{
+	uint32_t n = 0;
+
+	if (c->packed_state.p != NULL)
+		return c->facts.n_new;
+	for (uint32_t i = 0; i < c->n; i++)
+		n += (c->places[i] & PLACE_NEW) != 0;
+	return n;
+}
+
+bool
+chunk_all_seen(const struct chunk *c)
+{
+	return c->packed_state.p != NULL && c->facts.all_seen;
+}
+
+uint64_t
+chunk_highest_modseq(const struct chunk *c)
+{
+	uint64_t high = 0;
+
+	if (c->packed_state.p != NULL)
+		return c->facts.highest_modseq > c->facts.modseq_floor
+		    ? c->facts.highest_modseq
+		    : c->facts.modseq_floor;
+	for (uint32_t i = 0; i < c->n; i++)
+		if (c->messages[i].modseq > high)
+			high = c->messages[i].modseq;
+	return high;
+}
+
+void
+chunk_set_modseq_floor(struct chunk *c, uint64_t floor)
+{
+	c->facts.modseq_floor = floor;
+	if (c->packed_state.p != NULL)
+		return;
+	for (uint32_t i = 0; i < c->n; i++)
+		if (c->messages[i].modseq < floor)
+			c->messages[i].modseq = floor;
 }
 
 struct slice
@@ -171,7 +284,7 @@ chunk_odd(const struct chunk *c, uint32_t i)
 struct fixed *
 chunk_fixed(const struct chunk *c, uint32_t i)
 {
-	return &c->body->fixed[i];
+	return body_fixed(c->body, i);
 }
 
 void
@@ -179,13 +292,14 @@ chunk_append(struct chunk *c, const struct message *m, uint64_t place,
     struct slice base, struct slice odd, const struct fixed *fixed)
 {
 	assert(c->own && c->n < CHUNK_MAX);
+	unpack_state(c);
 	if (c->body->refs != 1)
 		body_remake(c, UINT32_MAX, slice_of(NULL, 0));
 	assert(c->body->n == c->n);
 	if (c->n == c->cap)
-		reserve(c, c->cap < 8 ? 8 : c->cap * 2);
-	c->m[c->n] = *m;
-	c->place[c->n] = place;
+		chunk_reserve(c, c->cap < 8 ? 8 : c->cap * 2);
+	c->messages[c->n] = *m;
+	c->places[c->n] = place;
 	c->n++;
 	c->dirty_body = true;
 	body_append(c->body, base, odd, fixed);
@@ -195,6 +309,7 @@ void
 chunk_set_place(struct chunk *c, uint32_t i, uint64_t place, struct slice odd)
 {
 	assert(c->own && i < c->n);
+	unpack_state(c);
 	if (!(place & PLACE_ODD))
 		odd = slice_of(NULL, 0);
 	/* Removed messages must stay in step with the body until the end. */
@@ -202,7 +317,7 @@ chunk_set_place(struct chunk *c, uint32_t i, uint64_t place, struct slice odd)
 		body_remake(c, i, odd);
 	else if (place & PLACE_ODD && c->n_removed != 0)
 		place &= ~PLACE_ODD;
-	c->place[i] = place;
+	c->places[i] = place;
 }
 
 uint64_t
@@ -233,10 +348,10 @@ chunk_compact(struct chunk *c)
 		return;
 	body_remake(c, UINT32_MAX, slice_of(NULL, 0));
 	for (uint32_t i = 0; i < c->n; i++) {
-		if (c->m[i].uid == 0)
+		if (c->messages[i].uid == 0)
 			continue;
-		c->m[n] = c->m[i];
-		c->place[n++] = c->place[i];
+		c->messages[n] = c->messages[i];
+		c->places[n++] = c->places[i];
 	}
 	c->n = n;
 	c->n_removed = 0;

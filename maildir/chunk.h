@@ -4,7 +4,9 @@
  * Layer:  maildir, uses base.
  * Memory: a chunk is shared by views and immutable once it is in one; its
  *         body (what never changes of a message) is shared by the versions of
- *         a chunk.  Both are reference counted, within one thread.
+ *         a chunk.  Both are reference counted, within one thread.  What was
+ *         read from the database stays as it is there until it is asked for;
+ *         who asks by the functions below doesn't see that.
  * On disk a chunk is three blobs, integers little-endian:
  *   fixed  columns of uid less its place in the chunk, internal_ms and save_ms
  *          (their highest bit turned), file_size + 1, wire_size + 1 (unknown:
@@ -56,13 +58,31 @@ struct fixed {
 	bool synced; /* its bytes were on the disk before it had its UID */
 };
 
+/* A blob without its sum; p NULL: none. */
+struct packed {
+	uint8_t *p;
+	size_t n;
+};
+
+/* What never changes: chunk_base(), chunk_odd() and chunk_fixed() unpack the
+ * part that they need. */
 struct body {
 	unsigned refs;
 	uint32_t n, cap;
 	bool dirty; /* a fixed was filled in and not yet written */
+	struct packed packed_fixed, packed_names;
 	struct fixed *fixed;
 	uint32_t *at; /* base i: at[2i] … at[2i+1], odd: … at[2i+2] */
 	struct buf names;
+};
+
+/* What a packed state says of all its messages together. */
+struct chunk_facts {
+	uint32_t first_uid, last_uid;
+	uint32_t *uids; /* NULL: all from the first to the last */
+	uint32_t n_new; /* in new/ */
+	bool all_seen;
+	uint64_t modseq_floor, highest_modseq;
 };
 
 struct chunk {
@@ -70,8 +90,10 @@ struct chunk {
 	uint32_t first;	 /* key: uid of its first message when it was made */
 	uint64_t change; /* the mailbox's change that wrote it */
 	uint32_t n, cap;
-	struct message *m;
-	uint64_t *place;
+	struct packed packed_state; /* then facts, and neither of these: */
+	struct chunk_facts facts;
+	struct message *messages;
+	uint64_t *places;
 	struct body *body;
 	/* while an edit owns it: */
 	bool own, dirty_body;
@@ -79,13 +101,19 @@ struct chunk {
 };
 
 struct chunk *chunk_new(uint32_t first) MUST_USE;
-/* One of n messages that are to be filled in, as if it had been read. */
-struct chunk *chunk_sized(uint32_t first, uint32_t n) MUST_USE;
 struct chunk *chunk_ref(struct chunk *c);
 void chunk_unref(struct chunk **c);
 /* A copy to be changed; its body is shared. */
 struct chunk *chunk_clone(const struct chunk *c) MUST_USE;
 
+/* Message i (from 0); to be changed only if the chunk is owned. */
+struct message *chunk_message(const struct chunk *c, uint32_t i);
+uint64_t chunk_place(const struct chunk *c, uint32_t i);
+uint32_t chunk_uid(const struct chunk *c, uint32_t i);
+/* Of all messages.  chunk_all_seen(): false if it isn't known at once. */
+uint32_t chunk_count_new(const struct chunk *c);
+bool chunk_all_seen(const struct chunk *c);
+uint64_t chunk_highest_modseq(const struct chunk *c);
 struct slice chunk_base(const struct chunk *c, uint32_t i);
 struct slice chunk_odd(const struct chunk *c, uint32_t i);
 struct fixed *chunk_fixed(const struct chunk *c, uint32_t i);
@@ -103,6 +131,8 @@ void chunk_set_place(
     struct chunk *c, uint32_t i, uint64_t place, struct slice odd);
 /* All messages were saved at that time. */
 void chunk_set_saved(struct chunk *c, int64_t save_ms);
+/* No message has a smaller mod-sequence; of one just decoded. */
+void chunk_set_modseq_floor(struct chunk *c, uint64_t floor);
 /* Drop the messages with uid 0. */
 void chunk_compact(struct chunk *c);
 

@@ -1,38 +1,28 @@
 /*
  * Chunks as they are in the database: chunk.h has their form.
  *
+ * A SELECT needs the state and the UIDs, and opens a mailbox in the time that
+ * they take.  So what else there is of a chunk is checked when it is read, but
+ * stays packed until somebody asks for it.
+ *
  * Most of what a chunk says is the same for all its messages, or nearly: it is
  * written column by column, each with the least of its values and so many
- * bytes of what the others are more.  A name repeats the beginning and the end
- * of the one before, but for the size that it may tell.  100 000 messages of a
- * first scan are some 3 MB so, where plain records were 12 MB, and it is these
- * bytes that have to be summed, copied to the log and synced before a client
- * may be shown its UIDs.
+ * bytes of what the others are more.  100 000 messages of a first scan are some
+ * 3 MB so, where plain records were 12 MB, and it is these bytes that have to
+ * be summed, copied to the log and synced before a client may be shown its
+ * UIDs.
  */
 #include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/ascii.h"
 #include "base/le.h"
 #include "base/mem.h"
 #include "maildir/blob.h"
-#include "maildir/chunk.h"
+#include "maildir/chunk_impl.h"
 #include "maildir/file_name.h"
 
-enum {
-	COUNT_BYTES = 2,
-	COLUMN_HEAD = 9,
-	NAME_HEAD = 3,
-	TEXT_MAX = 255, /* of a base name, or an odd part */
-	DIGITS_MAX = 18,
-
-	/* before schema 5 */
-	FIXED_BYTES = 44,
-	FIXED_BYTES_1 = 36, /* of schema 1 */
-	STATE_BYTES = 20,
-	ENDING_SHIFT = 62, /* above any size that a file can have */
-};
+enum { COUNT_BYTES = 2, COLUMN_HEAD = 9 };
 
 /* Beside enum ending. */
 #define SYNCED UINT64_C(4)
@@ -45,8 +35,8 @@ enum { ENDING_MASK = 3, HEADER_SHIFT = 3 };
  */
 
 /* The sum of a packed blob is inverted: so it tells the form, too. */
-static void
-seal_packed(struct buf *b)
+void
+chunk_seal(struct buf *b)
 {
 	le_put(b, ~blob_sum(buf_slice(b)), BLOB_SUM_BYTES);
 }
@@ -82,8 +72,8 @@ bytes_of(uint64_t v)
 	return n;
 }
 
-static void
-put_column(struct buf *out, const uint64_t *v, uint32_t n)
+void
+column_put(struct buf *out, const uint64_t *v, uint32_t n)
 {
 	uint64_t low = UINT64_MAX, high = 0;
 	uint8_t *to;
@@ -110,8 +100,8 @@ put_column(struct buf *out, const uint64_t *v, uint32_t n)
 	buf_advance(out, (size_t)n * width);
 }
 
-static bool
-take_column(struct slice *in, uint64_t *v, uint32_t n)
+bool
+column_take(struct slice *in, uint64_t *v, uint32_t n)
 {
 	uint64_t low;
 	unsigned width;
@@ -120,26 +110,31 @@ take_column(struct slice *in, uint64_t *v, uint32_t n)
 	if (in->n < COLUMN_HEAD || in->p[0] > 8)
 		return false;
 	width = in->p[0];
-	low = le_get(in->p + 1, COLUMN_HEAD - 1);
+	low = le_get64(in->p + 1);
 	*in = slice_skip(*in, COLUMN_HEAD);
 	size = (size_t)n * width;
 	if (in->n < size)
 		return false;
-	for (uint32_t i = 0; i < n; i++)
-		v[i] = low + le_get(in->p + (size_t)i * width, width);
+	/* mostly all values are the same */
+	if (v != NULL && width == 0)
+		for (uint32_t i = 0; i < n; i++)
+			v[i] = low;
+	else if (v != NULL)
+		for (uint32_t i = 0; i < n; i++)
+			v[i] = low + le_get(in->p + (size_t)i * width, width);
 	*in = slice_skip(*in, size);
 	return true;
 }
 
-static void
-put_count(struct buf *out, uint32_t n)
+void
+count_put(struct buf *out, uint32_t n)
 {
 	le_put(out, n, COUNT_BYTES);
 }
 
 /* A blob says first for how many messages it is. */
 static bool
-take_count(struct slice *in, uint32_t *n)
+count_take(struct slice *in, uint32_t *n)
 {
 	if (in->n < COUNT_BYTES)
 		return false;
@@ -148,12 +143,30 @@ take_count(struct slice *in, uint32_t *n)
 	return *n != 0 && *n <= CHUNK_MAX;
 }
 
-static bool
-is_count(struct slice *in, uint32_t wanted)
+bool
+count_is(struct slice *in, uint32_t wanted)
 {
 	uint32_t n;
 
-	return take_count(in, &n) && n == wanted;
+	return count_take(in, &n) && n == wanted;
+}
+
+/* --- parts that stay packed ------------------------------------------------
+ */
+
+void
+packed_set(struct packed *to, struct slice blob)
+{
+	to->p = mem_alloc(blob.n);
+	memcpy(to->p, blob.p, blob.n);
+	to->n = blob.n;
+}
+
+void
+packed_fini(struct packed *of)
+{
+	free(of->p);
+	*of = (struct packed){ NULL, 0 };
 }
 
 /* --- the fixed part ------------------------------------------------------- */
@@ -176,7 +189,7 @@ fixed_value(const struct chunk *c, uint32_t i, enum fixed_column which)
 
 	switch (which) {
 	case COLUMN_UID:
-		return c->m[i].uid - i;
+		return chunk_uid(c, i) - i;
 	case COLUMN_INTERNAL:
 		return (uint64_t)f->internal_ms ^ TIME_BIAS;
 	case COLUMN_SAVE:
@@ -201,34 +214,66 @@ chunk_encode_fixed(const struct chunk *c, struct buf *out)
 {
 	uint64_t v[CHUNK_MAX];
 
-	put_count(out, c->n);
+	count_put(out, c->n);
 	for (unsigned k = 0; k < N_FIXED_COLUMNS; k++) {
 		for (uint32_t i = 0; i < c->n; i++)
 			v[i] = fixed_value(c, i, (enum fixed_column)k);
-		put_column(out, v, c->n);
+		column_put(out, v, c->n);
 	}
-	seal_packed(out);
+	chunk_seal(out);
 }
 
+/* The columns that have a place in v. */
 static bool
-unpack_fixed(struct chunk *c, struct slice in)
+take_fixed(struct slice in, uint64_t *const v[N_FIXED_COLUMNS], uint32_t n)
 {
-	uint64_t v[N_FIXED_COLUMNS][CHUNK_MAX];
-
-	if (!is_count(&in, c->n))
+	if (!count_is(&in, n))
 		return false;
 	for (unsigned k = 0; k < N_FIXED_COLUMNS; k++)
-		if (!take_column(&in, v[k], c->n))
+		if (!column_take(&in, v[k], n))
 			return false;
+	return in.n == 0;
+}
+
+/* The UIDs; all else is looked at only. */
+static bool
+open_fixed(struct chunk *c, struct slice in, uint32_t *uids)
+{
+	uint64_t column[CHUNK_MAX], endings[CHUNK_MAX];
+	uint64_t *const v[N_FIXED_COLUMNS] = {
+		[COLUMN_UID] = column, [COLUMN_ENDING] = endings
+	};
+
+	if (!take_fixed(in, v, c->n))
+		return false;
 	for (uint32_t i = 0; i < c->n; i++) {
+		if (column[i] > UINT32_MAX - i ||
+		    (endings[i] & ENDING_MASK) > ENDING_NO_LINE ||
+		    endings[i] >> HEADER_SHIFT > HEADER_8BIT)
+			return false;
+		uids[i] = (uint32_t)column[i] + i;
+	}
+	packed_set(&c->body->packed_fixed, in);
+	return true;
+}
+
+void
+body_unpack_fixed(struct body *b)
+{
+	uint64_t columns[N_FIXED_COLUMNS][CHUNK_MAX], *v[N_FIXED_COLUMNS];
+	bool ok;
+
+	for (unsigned k = 0; k < N_FIXED_COLUMNS; k++)
+		v[k] = columns[k];
+	v[COLUMN_UID] = NULL;
+	ok =
+	    take_fixed(slice_of(b->packed_fixed.p, b->packed_fixed.n), v, b->n);
+	assert(ok);
+	body_make_fixed(b);
+	for (uint32_t i = 0; i < b->n; i++) {
 		uint64_t known = v[COLUMN_ENDING][i];
 
-		if (v[COLUMN_UID][i] > UINT32_MAX - i ||
-		    (known & ENDING_MASK) > ENDING_NO_LINE ||
-		    known >> HEADER_SHIFT > HEADER_8BIT)
-			return false;
-		c->m[i].uid = (uint32_t)v[COLUMN_UID][i] + i;
-		c->body->fixed[i] = (struct fixed){
+		b->fixed[i] = (struct fixed){
 			.internal_ms =
 			    (int64_t)(v[COLUMN_INTERNAL][i] ^ TIME_BIAS),
 			.save_ms = (int64_t)(v[COLUMN_SAVE][i] ^ TIME_BIAS),
@@ -240,7 +285,7 @@ unpack_fixed(struct chunk *c, struct slice in)
 			.synced = (known & SYNCED) != 0,
 		};
 	}
-	return in.n == 0;
+	packed_fini(&b->packed_fixed);
 }
 
 /* --- the state ------------------------------------------------------------ */
@@ -263,269 +308,94 @@ chunk_encode_state(const struct chunk *c, struct buf *out)
 {
 	uint64_t v[CHUNK_MAX];
 
-	put_count(out, c->n);
+	count_put(out, c->n);
 	for (uint32_t i = 0; i < c->n; i++)
-		v[i] = place_folded(c->place[i]);
-	put_column(out, v, c->n);
+		v[i] = place_folded(chunk_place(c, i));
+	column_put(out, v, c->n);
 	for (uint32_t i = 0; i < c->n; i++)
-		v[i] = c->m[i].keywords;
-	put_column(out, v, c->n);
+		v[i] = chunk_message(c, i)->keywords;
+	column_put(out, v, c->n);
 	for (uint32_t i = 0; i < c->n; i++)
-		v[i] = c->m[i].modseq;
-	put_column(out, v, c->n);
-	seal_packed(out);
+		v[i] = chunk_message(c, i)->modseq;
+	column_put(out, v, c->n);
+	chunk_seal(out);
 }
 
-static bool
-unpack_state(struct chunk *c, struct slice in)
-{
+struct state_columns {
 	uint64_t places[CHUNK_MAX], keywords[CHUNK_MAX], modseqs[CHUNK_MAX];
-
-	if (!is_count(&in, c->n) || !take_column(&in, places, c->n) ||
-	    !take_column(&in, keywords, c->n) ||
-	    !take_column(&in, modseqs, c->n))
-		return false;
-	for (uint32_t i = 0; i < c->n; i++) {
-		if (keywords[i] > UINT32_MAX)
-			return false;
-		c->place[i] = place_unfolded(places[i]);
-		c->m[i].flags = place_flags(c->place[i]);
-		c->m[i].keywords = (uint32_t)keywords[i];
-		c->m[i].modseq = modseqs[i];
-	}
-	return in.n == 0;
-}
-
-/* --- names ---------------------------------------------------------------- */
-
-/* Cut ",S=n" from the end of a base name, spelled as put_size() would, and
- * return n + 1; else 0. */
-static uint64_t
-cut_size(struct slice *base)
-{
-	size_t at = base->n;
-	uint64_t v = 0;
-
-	while (at > 0 && ascii_is_digit(base->p[at - 1]))
-		at--;
-	if (at == base->n || base->n - at > DIGITS_MAX || at < 3 ||
-	    memcmp(base->p + at - 3, ",S=", 3) != 0 ||
-	    (base->p[at] == '0' && base->n - at > 1))
-		return 0;
-	for (size_t i = at; i < base->n; i++)
-		v = v * 10 + (uint64_t)(base->p[i] - '0');
-	base->n = at - 3;
-	return v + 1;
-}
-
-/* What cut_size() made n + 1 of; the length. */
-static size_t
-put_size(uint8_t *to, uint64_t v)
-{
-	uint8_t digits[20];
-	size_t n = 0, at = 3;
-
-	if (v == 0)
-		return 0;
-	v--;
-	do
-		digits[n++] = (uint8_t)('0' + v % 10);
-	while ((v /= 10) != 0);
-	memcpy(to, ",S=", 3);
-	while (n > 0)
-		to[at++] = digits[--n];
-	return at;
-}
-
-static size_t
-common_prefix(struct slice a, struct slice b)
-{
-	size_t n = 0;
-
-	while (n < a.n && n < b.n && a.p[n] == b.p[n])
-		n++;
-	return n;
-}
-
-static size_t
-common_suffix(struct slice a, struct slice b)
-{
-	size_t n = 0;
-
-	while (n < a.n && n < b.n && a.p[a.n - 1 - n] == b.p[b.n - 1 - n])
-		n++;
-	return n;
-}
-
-void
-chunk_encode_names(const struct chunk *c, struct buf *out)
-{
-	uint64_t sizes[CHUNK_MAX], odds[CHUNK_MAX];
-	struct slice stem[CHUNK_MAX], last = { NULL, 0 };
-
-	for (uint32_t i = 0; i < c->n; i++) {
-		stem[i] = chunk_base(c, i);
-		sizes[i] = cut_size(&stem[i]);
-		odds[i] = chunk_odd(c, i).n;
-	}
-	put_count(out, c->n);
-	le_put(out, buf_len(&c->body->names), 4);
-	put_column(out, sizes, c->n);
-	put_column(out, odds, c->n);
-	for (uint32_t i = 0; i < c->n; i++) {
-		size_t before = common_prefix(last, stem[i]);
-		size_t after = common_suffix(
-		    slice_skip(last, before), slice_skip(stem[i], before));
-		size_t n = stem[i].n - before - after;
-
-		le_put(out, before | after << 8 | n << 16, NAME_HEAD);
-		buf_put(out, slice_first(slice_skip(stem[i], before), n));
-		buf_put(out, chunk_odd(c, i));
-		last = stem[i];
-	}
-	seal_packed(out);
-}
-
-/* A base name without its size, which the next may repeat parts of. */
-struct stem {
-	uint8_t p[TEXT_MAX];
-	size_t n;
 };
 
 static bool
-take_stem(struct slice *in, struct stem *s)
+take_state(struct slice in, struct state_columns *v, uint32_t n)
 {
-	size_t before, after, n;
-
-	if (in->n < NAME_HEAD)
-		return false;
-	before = in->p[0];
-	after = in->p[1];
-	n = in->p[2];
-	*in = slice_skip(*in, NAME_HEAD);
-	if (before > s->n || after > s->n - before || n > in->n ||
-	    before + n + after > sizeof(s->p))
-		return false;
-	memmove(s->p + before + n, s->p + s->n - after, after);
-	memcpy(s->p + before, in->p, n);
-	s->n = before + n + after;
-	*in = slice_skip(*in, n);
-	return true;
+	return count_is(&in, n) && column_take(&in, v->places, n) &&
+	    column_take(&in, v->keywords, n) &&
+	    column_take(&in, v->modseqs, n) && in.n == 0;
 }
 
-static bool
-unpack_names(struct chunk *c, struct slice in)
+static void
+keep_uids(struct chunk_facts *f, const uint32_t *uids, uint32_t n)
 {
-	uint64_t sizes[CHUNK_MAX], odds[CHUNK_MAX];
-	struct stem stem = { .n = 0 };
-	struct body *b = c->body;
-	size_t total, at = 0;
-	uint8_t *to;
+	f->first_uid = uids[0];
+	f->last_uid = uids[n - 1];
+	if (f->last_uid - f->first_uid == n - 1)
+		return;
+	f->uids = mem_alloc(n * sizeof(*uids));
+	memcpy(f->uids, uids, n * sizeof(*uids));
+}
 
-	if (!is_count(&in, c->n) || in.n < 4)
+/* What is wanted of all messages together; the UIDs ascend. */
+static bool
+open_state(struct chunk *c, struct slice in, const uint32_t *uids)
+{
+	const uint64_t seen = place_letter('S');
+	struct chunk_facts *f = &c->facts;
+	struct state_columns v;
+
+	if (!take_state(in, &v, c->n))
 		return false;
-	/* it may be none: ":2,S" has an empty base name */
-	total = (size_t)le_get(in.p, 4);
-	in = slice_skip(in, 4);
-	if (!take_column(&in, sizes, c->n) || !take_column(&in, odds, c->n) ||
-	    (to = buf_reserve(&b->names, total + 1)) == NULL)
-		return false;
+	f->all_seen = true;
 	for (uint32_t i = 0; i < c->n; i++) {
-		uint8_t text[24];
-		size_t n = put_size(text, sizes[i]);
+		uint64_t place = place_unfolded(v.places[i]);
 
-		if (!take_stem(&in, &stem) || stem.n + n > TEXT_MAX ||
-		    odds[i] > TEXT_MAX || odds[i] > in.n ||
-		    stem.n + n + odds[i] > total - at)
+		if (v.keywords[i] > UINT32_MAX)
 			return false;
-		memcpy(to + at, stem.p, stem.n);
-		memcpy(to + at + stem.n, text, n);
-		at += stem.n + n;
-		b->at[2 * i + 1] = (uint32_t)at;
-		memcpy(to + at, in.p, (size_t)odds[i]);
-		at += (size_t)odds[i];
-		b->at[2 * i + 2] = (uint32_t)at;
-		in = slice_skip(in, (size_t)odds[i]);
+		f->n_new += (place & PLACE_NEW) != 0;
+		f->all_seen = f->all_seen && (place & seen) != 0;
+		if (v.modseqs[i] > f->highest_modseq)
+			f->highest_modseq = v.modseqs[i];
 	}
-	buf_advance(&b->names, at);
-	return in.n == 0 && at == total;
+	keep_uids(f, uids, c->n);
+	packed_set(&c->packed_state, in);
+	return true;
 }
 
-/* --- records, as they were before ----------------------------------------- */
-
-static bool
-read_fixed(struct chunk *c, struct slice in)
+void
+chunk_unpack_state(struct chunk *c)
 {
-	size_t size = FIXED_BYTES;
+	const struct chunk_facts *f = &c->facts;
+	struct state_columns v;
+	bool ok = take_state(
+	    slice_of(c->packed_state.p, c->packed_state.n), &v, c->n);
 
-	if (in.n == c->n * (size_t)FIXED_BYTES_1)
-		size = FIXED_BYTES_1;
-	else if (in.n != c->n * size)
-		return false;
+	assert(ok);
+	chunk_reserve(c, c->n);
 	for (uint32_t i = 0; i < c->n; i++) {
-		const uint8_t *p = in.p + i * size;
-		struct fixed *f = &c->body->fixed[i];
+		uint64_t place = place_unfolded(v.places[i]);
 
-		c->m[i].uid = (uint32_t)le_get(p, 4);
-		f->internal_ms = (int64_t)le_get(p + 4, 8);
-		f->save_ms = (int64_t)le_get(p + 12, 8);
-		f->file_size = le_get(p + 20, 8);
-		f->wire_size = le_get(p + 28, 8);
-		f->ending = ENDING_UNKNOWN;
-		if (f->wire_size != SIZE_UNKNOWN) {
-			f->ending = (enum ending)(f->wire_size >> ENDING_SHIFT);
-			f->wire_size &= (UINT64_C(1) << ENDING_SHIFT) - 1;
-			if (f->ending > ENDING_NO_LINE)
-				return false;
-		}
-		f->email_id = size == FIXED_BYTES ? le_get(p + 36, 8) : 0;
+		c->places[i] = place;
+		c->messages[i] = (struct message){
+			.uid = f->uids != NULL ? f->uids[i] : f->first_uid + i,
+			.flags = place_flags(place),
+			.keywords = (uint32_t)v.keywords[i],
+			.modseq = v.modseqs[i] < f->modseq_floor
+			    ? f->modseq_floor
+			    : v.modseqs[i],
+		};
 	}
-	return true;
-}
-
-static bool
-read_state(struct chunk *c, struct slice in)
-{
-	if (in.n != (size_t)c->n * STATE_BYTES)
-		return false;
-	for (uint32_t i = 0; i < c->n; i++) {
-		const uint8_t *p = in.p + (size_t)i * STATE_BYTES;
-
-		c->place[i] = le_get(p, 8);
-		c->m[i].flags = place_flags(c->place[i]);
-		c->m[i].keywords = (uint32_t)le_get(p + 8, 4);
-		c->m[i].modseq = le_get(p + 12, 8);
-	}
-	return true;
-}
-
-static bool
-take_text(struct slice *in, struct slice *out)
-{
-	size_t n;
-
-	if (in->n < 2 || (n = (size_t)le_get(in->p, 2)) > in->n - 2 ||
-	    n > TEXT_MAX)
-		return false;
-	*out = slice_of(in->p + 2, n);
-	*in = slice_skip(*in, 2 + n);
-	return true;
-}
-
-static bool
-read_names(struct chunk *c, struct slice in)
-{
-	struct body *b = c->body;
-
-	for (uint32_t i = 0; i < 2 * c->n; i++) {
-		struct slice text;
-
-		if (!take_text(&in, &text))
-			return false;
-		buf_put(&b->names, text);
-		b->at[i + 1] = (uint32_t)buf_len(&b->names);
-	}
-	return in.n == 0 && buf_ok(&b->names);
+	packed_fini(&c->packed_state);
+	free(c->facts.uids);
+	c->facts.uids = NULL;
 }
 
 /* --- either --------------------------------------------------------------- */
@@ -536,22 +406,20 @@ count_state(struct slice state, bool packed)
 {
 	uint32_t n;
 
-	if (packed)
-		return take_count(&state, &n) ? n : 0;
-	if (state.n % STATE_BYTES != 0 || state.n / STATE_BYTES > CHUNK_MAX)
-		return 0;
-	return (uint32_t)(state.n / STATE_BYTES);
+	if (!packed)
+		return chunk_count_state(state);
+	return count_take(&state, &n) ? n : 0;
 }
 
 static bool
-uids_ascend(const struct chunk *c)
+uids_ascend(const struct chunk *c, const uint32_t *uids)
 {
 	uint32_t last = 0;
 
 	for (uint32_t i = 0; i < c->n; i++) {
-		if (c->m[i].uid <= last || c->m[i].uid < c->first)
+		if (uids[i] <= last || uids[i] < c->first)
 			return false;
-		last = c->m[i].uid;
+		last = uids[i];
 	}
 	return true;
 }
@@ -560,9 +428,9 @@ struct chunk *
 chunk_decode(
     uint32_t first, struct slice fixed, struct slice names, struct slice state)
 {
+	uint32_t n, uids[CHUNK_MAX];
 	struct chunk *c;
 	bool packed[3];
-	uint32_t n;
 
 	if (!open_either(&fixed, &packed[0]) ||
 	    !open_either(&names, &packed[1]) ||
@@ -570,10 +438,13 @@ chunk_decode(
 	    (n = count_state(state, packed[2])) == 0)
 		return NULL;
 	c = chunk_sized(first, n);
-	if ((packed[0] ? unpack_fixed(c, fixed) : read_fixed(c, fixed)) &&
-	    (packed[1] ? unpack_names(c, names) : read_names(c, names)) &&
-	    (packed[2] ? unpack_state(c, state) : read_state(c, state)) &&
-	    uids_ascend(c))
+	if ((packed[0] ? open_fixed(c, fixed, uids)
+		       : chunk_read_fixed(c, fixed, uids)) &&
+	    (packed[1] ? chunk_open_names(c, names)
+		       : chunk_read_names(c, names)) &&
+	    uids_ascend(c, uids) &&
+	    (packed[2] ? open_state(c, state, uids)
+		       : chunk_read_state(c, state, uids)))
 		return c;
 	chunk_unref(&c);
 	return NULL;

@@ -91,8 +91,8 @@ copy_item_look(struct copy_item *it, struct mailbox *from, struct mailbox *to,
 
 	if (!mailbox_find(from, it->from, &ch, &i))
 		return ERR_NOT_FOUND;
-	it->place = ch->place[i];
-	it->keywords = ch->m[i].keywords;
+	it->place = chunk_place(ch, i);
+	it->keywords = chunk_message(ch, i)->keywords;
 	if ((rc = mailbox_message_stat(from, it->from, &st)) != 0 ||
 	    (rc = mailbox_message_info(from, it->from, &info)) != 0)
 		return rc;

@@ -91,20 +91,20 @@ edit_find(const struct edit *ed, uint32_t uid, size_t *at, uint32_t *i)
 	if (c->n_removed != 0) {
 		/* the removed have uid 0: no order to search by */
 		for (*i = 0; *i < c->n; (*i)++)
-			if (c->m[*i].uid == uid)
+			if (chunk_uid(c, *i) == uid)
 				return true;
 		return false;
 	}
 	while (low < high) {
 		uint32_t mid = low + (high - low) / 2;
 
-		if (c->m[mid].uid < uid)
+		if (chunk_uid(c, mid) < uid)
 			low = mid + 1;
 		else
 			high = mid;
 	}
 	*i = low;
-	return low < c->n && c->m[low].uid == uid;
+	return low < c->n && chunk_uid(c, low) == uid;
 }
 
 /* The chunk, made this edit's own. */
@@ -128,17 +128,18 @@ edit_set(struct edit *ed, size_t at, uint32_t i, uint64_t place,
 	struct chunk *c = ed->v[at];
 	uint32_t flags = place_flags(place);
 
-	if (c->place[i] == place && c->m[i].keywords == keywords &&
-	    !(place & PLACE_ODD))
+	if (chunk_place(c, i) == place &&
+	    chunk_message(c, i)->keywords == keywords && !(place & PLACE_ODD))
 		return;
 	c = own(ed, at);
 	ed->more = true;
 	ed->n_new +=
-	    ((place & PLACE_NEW) != 0) - ((c->place[i] & PLACE_NEW) != 0);
-	if (c->m[i].flags != flags || c->m[i].keywords != keywords) {
-		c->m[i].flags = flags;
-		c->m[i].keywords = keywords;
-		c->m[i].modseq = ed->modseq;
+	    ((place & PLACE_NEW) != 0) - ((chunk_place(c, i) & PLACE_NEW) != 0);
+	if (chunk_message(c, i)->flags != flags ||
+	    chunk_message(c, i)->keywords != keywords) {
+		chunk_message(c, i)->flags = flags;
+		chunk_message(c, i)->keywords = keywords;
+		chunk_message(c, i)->modseq = ed->modseq;
 		ed->modseq_used = true;
 	}
 	chunk_set_place(c, i, place, odd);
@@ -157,9 +158,9 @@ edit_remove(struct edit *ed, size_t at, uint32_t i)
 		ed->gone = mem_realloc(ed->gone, ed->cap_gone, sizeof(*g));
 	}
 	g = &ed->gone[ed->n_gone++];
-	*g = (struct edit_gone){ c->m[i].uid, slice_dup(base), base.n };
-	ed->n_new -= (c->place[i] & PLACE_NEW) != 0;
-	c->m[i].uid = 0;
+	*g = (struct edit_gone){ chunk_uid(c, i), slice_dup(base), base.n };
+	ed->n_new -= (chunk_place(c, i) & PLACE_NEW) != 0;
+	chunk_message(c, i)->uid = 0;
 	c->n_removed++;
 	ed->modseq_used = true;
 }
@@ -175,8 +176,8 @@ merge_tail(struct edit *ed)
 	to = own(ed, ed->n - 2);
 	chunk_compact(to);
 	for (uint32_t i = 0; i < c->n; i++)
-		chunk_append(to, &c->m[i], c->place[i], chunk_base(c, i),
-		    chunk_odd(c, i), chunk_fixed(c, i));
+		chunk_append(to, chunk_message(c, i), chunk_place(c, i),
+		    chunk_base(c, i), chunk_odd(c, i), chunk_fixed(c, i));
 	ed->merged = c->first;
 	ed->n--;
 	chunk_unref(&c);
@@ -247,7 +248,7 @@ edit_last_uid(const struct edit *ed)
 {
 	const struct chunk *c = ed->n != 0 ? ed->v[ed->n - 1] : NULL;
 
-	return c != NULL ? c->m[c->n - 1].uid : 0;
+	return c != NULL ? chunk_uid(c, c->n - 1) : 0;
 }
 
 /* --- writing -------------------------------------------------------------- */
@@ -527,9 +528,9 @@ update_index(struct edit *ed)
 		const struct chunk *c = m->head->v[k];
 
 		for (uint32_t i = c->n; i-- > 0;) {
-			if (c->m[i].uid < ed->added_from)
+			if (chunk_uid(c, i) < ed->added_from)
 				return;
-			index_add(m->index, chunk_base(c, i), c->m[i].uid);
+			index_add(m->index, chunk_base(c, i), chunk_uid(c, i));
 		}
 	}
 }

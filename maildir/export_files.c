@@ -164,7 +164,7 @@ put_uid(
 	(void)f;
 	if (!is_line(base))
 		return 1;
-	buf_putf(out, "%u ", c->m[i].uid);
+	buf_putf(out, "%u ", chunk_uid(c, i));
 	buf_put(out, base);
 	buf_putc(out, '\n');
 	return 1;
@@ -176,7 +176,8 @@ put_keywords(
 {
 	struct slice base = chunk_base(c, i);
 	size_t n;
-	const uint16_t *v = mailbox_keyword_set(f->m, c->m[i].keywords, &n);
+	const uint16_t *v =
+	    mailbox_keyword_set(f->m, chunk_message(c, i)->keywords, &n);
 
 	if (n == 0 || !is_line(base))
 		return 1;
@@ -198,7 +199,7 @@ size_of(struct export_files *f, const struct chunk *c, uint32_t i, int *cost)
 
 	if (file_name_size(chunk_base(c, i), &size))
 		return size;
-	if (mailbox_message_info(f->m, c->m[i].uid, &info) != 0) {
+	if (mailbox_message_info(f->m, chunk_uid(c, i), &info) != 0) {
 		*cost = ASKED_COST;
 		return 0;
 	}
@@ -212,7 +213,7 @@ static int
 put_size(
     struct export_files *f, struct buf *out, const struct chunk *c, uint32_t i)
 {
-	const struct pop3_id *id = pop3_ids_find(&f->ids, c->m[i].uid);
+	const struct pop3_id *id = pop3_ids_find(&f->ids, chunk_uid(c, i));
 	const struct fixed *fixed = chunk_fixed(c, i);
 	uint64_t size = fixed->wire_size;
 	struct buf name;
@@ -229,7 +230,7 @@ put_size(
 	buf_init(&name, 1024);
 	buf_puts(out, message_name(&name, c, i));
 	/* Courier moves it to cur/ when it opens the mailbox. */
-	if (c->place[i] & PLACE_NEW && !(c->place[i] & PLACE_INFO))
+	if (chunk_place(c, i) & PLACE_NEW && !(chunk_place(c, i) & PLACE_INFO))
 		buf_puts(out, ":2,");
 	buf_putf(out, " %llu %u:%u:%d\n", (unsigned long long)size, id->n,
 	    id->uidvalidity,

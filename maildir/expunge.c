@@ -64,8 +64,8 @@ all_deleted(const struct view *v, size_t *n)
 	*n = 0;
 	for (size_t k = 0; k < v->n_chunks; k++)
 		for (uint32_t i = 0; i < v->v[k]->n; i++)
-			if (v->v[k]->m[i].flags & MESSAGE_DELETED)
-				uids[(*n)++] = v->v[k]->m[i].uid;
+			if (chunk_message(v->v[k], i)->flags & MESSAGE_DELETED)
+				uids[(*n)++] = chunk_uid(v->v[k], i);
 	return uids;
 }
 
@@ -104,10 +104,11 @@ tell(const struct change_expunge *c, const struct chunk *ch, uint32_t i)
 	buf_init(&path, 8192);
 	buf_init(&name, 1024);
 	buf_putf(&path, "%s/", c->m->account->path);
-	mailbox_put_path(c->m, &path, ch->place[i] & PLACE_NEW ? "new" : "cur");
+	mailbox_put_path(
+	    c->m, &path, chunk_place(ch, i) & PLACE_NEW ? "new" : "cur");
 	buf_putf(&path, "/%s", message_name(&name, ch, i));
-	c->observer(
-	    c->observer_arg, ch->m[i].uid, buf_slice(&path), slice_of("", 0));
+	c->observer(c->observer_arg, chunk_uid(ch, i), buf_slice(&path),
+	    slice_of("", 0));
 	buf_fini(&name);
 	buf_fini(&path);
 }
@@ -281,12 +282,13 @@ remove_one(struct change_expunge *c, struct edit *ed, uint32_t uid)
 		return 0;
 	ch = ed->v[at];
 	/* Somebody may have taken the flag back. */
-	if (!c->any && !(ch->m[i].flags & MESSAGE_DELETED))
+	if (!c->any && !(chunk_message(ch, i)->flags & MESSAGE_DELETED))
 		return 0;
-	fd = mailbox_dir_fd(c->m, ch->place[i] & PLACE_NEW ? DIR_NEW : DIR_CUR);
+	fd = mailbox_dir_fd(
+	    c->m, chunk_place(ch, i) & PLACE_NEW ? DIR_NEW : DIR_CUR);
 	if (fd < 0)
 		return err_of_errno(errno);
-	counts = quota_counts(c->m, ch->place[i]);
+	counts = quota_counts(c->m, chunk_place(ch, i));
 	size = counts ? quota_size(c->m, ch, i) : 0;
 	buf_init(&name, 1024);
 	if (fsx_unlink(fd, message_name(&name, ch, i)) < 0)

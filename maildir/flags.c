@@ -202,7 +202,7 @@ static void
 count_quota(
     struct change_flags *c, const struct chunk *ch, uint32_t i, uint64_t to)
 {
-	bool before = quota_counts(c->m, ch->place[i]);
+	bool before = quota_counts(c->m, chunk_place(ch, i));
 	bool after = quota_counts(c->m, to);
 	int64_t size;
 
@@ -218,8 +218,8 @@ static int
 rename_file(struct mailbox *m, const struct chunk *ch, uint32_t i, uint64_t to)
 {
 	struct buf from, target;
-	int from_fd =
-	    mailbox_dir_fd(m, ch->place[i] & PLACE_NEW ? DIR_NEW : DIR_CUR);
+	int from_fd = mailbox_dir_fd(
+	    m, chunk_place(ch, i) & PLACE_NEW ? DIR_NEW : DIR_CUR);
 	int to_fd = mailbox_dir_fd(m, DIR_CUR), rc = 0;
 
 	if (from_fd < 0 || to_fd < 0)
@@ -298,7 +298,7 @@ change_one(struct change_flags *c, struct edit *ed, uint32_t uid,
 		return 0;
 	}
 	ch = ed->v[at];
-	m = &ch->m[i];
+	m = chunk_message(ch, i);
 	/* RFC 7162 3.1.3: the others are changed all the same */
 	if (m->modseq > c->what.unchanged_since && m->modseq != ed->modseq &&
 	    !is_unconcerned(c, m)) {
@@ -308,7 +308,7 @@ change_one(struct change_flags *c, struct edit *ed, uint32_t uid,
 	if ((rc = change_set(c, m->keywords, memo)) != 0)
 		return rc;
 	flags = new_flags(&c->what, m->flags);
-	to = ch->place[i];
+	to = chunk_place(ch, i);
 	if (flags != m->flags) {
 		to = place_with_flags(to, flags);
 		rc = rename_file(c->m, ch, i, to);

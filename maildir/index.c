@@ -6,6 +6,8 @@
 #include "maildir/blob.h"
 #include "maildir/chunk.h"
 
+enum { CAP_MIN = 64 };
+
 struct slot {
 	uint32_t hash, uid; /* uid 0: free */
 };
@@ -13,6 +15,8 @@ struct slot {
 struct index {
 	struct slot *v;
 	size_t cap, n; /* cap: a power of two */
+	uint32_t next; /* all with lower UIDs are there */
+	bool whole;
 };
 
 static uint32_t
@@ -49,14 +53,26 @@ grow(struct index *x, size_t cap)
 	free(old);
 }
 
-/* Slots lie in the order of hashes, which is none: they are fetched for all of
- * the chunk before the first is written. */
 static void
-add_chunk(struct index *x, const struct chunk *c)
+make_room(struct index *x, size_t n)
+{
+	size_t cap = x->cap;
+
+	while (cap * 3 / 4 <= x->n + n)
+		cap *= 2;
+	if (cap != x->cap)
+		grow(x, cap);
+}
+
+/* From message `from' on.  Slots lie in the order of hashes, which is none:
+ * they are fetched for all of the chunk before the first is written. */
+static void
+add_chunk(struct index *x, const struct chunk *c, uint32_t from)
 {
 	uint32_t hashes[CHUNK_MAX];
 
-	for (uint32_t from = 0; from < c->n; from += CHUNK_MAX) {
+	make_room(x, c->n - from);
+	for (; from < c->n; from += CHUNK_MAX) {
 		uint32_t n = c->n - from < CHUNK_MAX ? c->n - from : CHUNK_MAX;
 
 		for (uint32_t i = 0; i < n; i++) {
@@ -64,7 +80,7 @@ add_chunk(struct index *x, const struct chunk *c)
 			__builtin_prefetch(&x->v[hashes[i] & (x->cap - 1)], 1);
 		}
 		for (uint32_t i = 0; i < n; i++)
-			insert(x, hashes[i], c->m[from + i].uid);
+			insert(x, hashes[i], chunk_uid(c, from + i));
 	}
 }
 
@@ -72,14 +88,35 @@ struct index *
 index_new(const struct view *v)
 {
 	struct index *x = MEM_NEW(struct index);
-	size_t cap = 64;
 
-	while (cap * 3 / 4 <= (size_t)v->count + 1)
-		cap *= 2;
-	grow(x, cap);
-	for (size_t k = 0; k < v->n_chunks; k++)
-		add_chunk(x, v->v[k]);
+	grow(x, CAP_MIN);
+	make_room(x, (size_t)v->count + 1);
 	return x;
+}
+
+bool
+index_extend(struct index *x, const struct view *v, int *work)
+{
+	uint32_t seq, i;
+
+	if (x->whole)
+		return true;
+	seq = view_lower_bound(v, x->next);
+	while (seq <= v->count && *work > 0) {
+		const struct chunk *c = view_at(v, seq, &i);
+
+		add_chunk(x, c, i);
+		seq += c->n - i;
+		*work -= (int)(c->n - i);
+		x->next = chunk_uid(c, c->n - 1) + 1;
+	}
+	return x->whole = seq > v->count;
+}
+
+bool
+index_is_whole(const struct index *x)
+{
+	return x->whole;
 }
 
 void
@@ -94,8 +131,9 @@ index_free(struct index **x)
 void
 index_add(struct index *x, struct slice base, uint32_t uid)
 {
-	if (x->n + 1 >= x->cap * 3 / 4)
-		grow(x, x->cap * 2);
+	if (!x->whole)
+		return;
+	make_room(x, 1);
 	insert(x, hash_of(base), uid);
 }
 

@@ -395,6 +395,10 @@ int mailbox_message_link(struct mailbox *m, uint32_t uid, int dirfd,
     const char *name, int *error) MUST_USE;
 /* The uid of a base name, or 0. */
 uint32_t mailbox_find_base(struct mailbox *m, struct slice base);
+/* A piece of the index that this needs; true: it is there. */
+bool mailbox_index_step(struct mailbox *m);
+/* Whether it is, or takes one piece. */
+bool mailbox_finds_at_once(const struct mailbox *m);
 
 /* --- mailbox_open.c ------------------------------------------------------- */
 

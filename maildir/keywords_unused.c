@@ -61,7 +61,7 @@ look_at_messages(struct renumbering *r)
 		const struct chunk *c = m->head->v[k];
 
 		for (uint32_t i = 0; i < c->n; i++) {
-			uint32_t set = c->m[i].keywords;
+			uint32_t set = chunk_message(c, i)->keywords;
 
 			if (set < m->n_sets && !r->used[set]) {
 				r->used[set] = true;
@@ -153,14 +153,17 @@ put_chunk(struct renumbering *r, struct chunk *c, struct err *e)
 	struct chunk *own;
 	uint32_t i = 0;
 
-	while (i < c->n && new_set(r, c->m[i].keywords) == c->m[i].keywords)
+	while (i < c->n &&
+	    new_set(r, chunk_message(c, i)->keywords) ==
+		chunk_message(c, i)->keywords)
 		i++;
 	own = i == c->n ? chunk_ref(c) : chunk_clone(c);
 	r->chunks[r->n_chunks++] = own;
 	if (own == c)
 		return 0;
 	for (; i < own->n; i++)
-		own->m[i].keywords = new_set(r, own->m[i].keywords);
+		chunk_message(own, i)->keywords =
+		    new_set(r, chunk_message(own, i)->keywords);
 	own->change = r->m->change + 1;
 	own->own = false;
 	return chunk_write(r->m, own, e);

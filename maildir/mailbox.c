@@ -313,7 +313,7 @@ mailbox_counts(struct mailbox *m, struct mailbox_counts *out)
 		const struct chunk *c = v->v[k];
 
 		for (uint32_t i = 0; i < c->n; i++) {
-			const struct message *msg = &c->m[i];
+			const struct message *msg = chunk_message(c, i);
 			const struct fixed *f = chunk_fixed(c, i);
 			uint64_t size;
 
@@ -341,15 +341,32 @@ mailbox_find(struct mailbox *m, uint32_t uid, struct chunk **c, uint32_t *i)
 	return true;
 }
 
+bool
+mailbox_index_step(struct mailbox *m)
+{
+	int work = PIECE_WORK;
+
+	/* a first scan finds all of them new */
+	if (m->index == NULL && m->head->count == 0)
+		return true;
+	if (m->index == NULL)
+		m->index = index_new(m->head);
+	return index_extend(m->index, m->head, &work);
+}
+
+bool
+mailbox_finds_at_once(const struct mailbox *m)
+{
+	return m->head->count <= PIECE_WORK ||
+	    (m->index != NULL && index_is_whole(m->index));
+}
+
 uint32_t
 mailbox_find_base(struct mailbox *m, struct slice base)
 {
-	/* a first scan finds all of them new */
-	if (m->index == NULL && m->head->count == 0)
-		return 0;
-	if (m->index == NULL)
-		m->index = index_new(m->head);
-	return index_find(m->index, m->head, base);
+	while (!mailbox_index_step(m))
+		;
+	return m->index != NULL ? index_find(m->index, m->head, base) : 0;
 }
 
 /* --- directories ---------------------------------------------------------- */

@@ -33,7 +33,7 @@ compare_file(struct compare *c, struct slice name, bool in_new)
 		c->out->unknown++;
 		return;
 	}
-	c->out->changed += chunk->place[i] != f.place;
+	c->out->changed += chunk_place(chunk, i) != f.place;
 	if ((seq = view_find(c->m->head, uid)) != 0)
 		c->seen[seq - 1] = 1;
 }

@@ -12,7 +12,7 @@ const char *
 message_name(struct buf *b, const struct chunk *c, uint32_t i)
 {
 	buf_reset(b);
-	file_name_put(b, chunk_base(c, i), c->place[i], chunk_odd(c, i));
+	file_name_put(b, chunk_base(c, i), chunk_place(c, i), chunk_odd(c, i));
 	return buf_cstr(b);
 }
 
@@ -99,7 +99,7 @@ with_file(struct mailbox *m, uint32_t uid, attempt *fn, void *arg)
 	if (m->gone || !mailbox_find(m, uid, &c, &i))
 		return ERR_NOT_FOUND;
 	w.name = &m->account->store->name;
-	w.which = c->place[i] & PLACE_NEW ? DIR_NEW : DIR_CUR;
+	w.which = chunk_place(c, i) & PLACE_NEW ? DIR_NEW : DIR_CUR;
 	(void)message_name(w.name, c, i);
 	base = chunk_base(c, i);
 	if (fn(m, &w, arg) == 0)

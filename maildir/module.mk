@@ -19,6 +19,7 @@ libmaildir_a_SOURCES = \
 	maildir/change.h \
 	maildir/checkpoint.c \
 	maildir/chunk.c maildir/chunk.h maildir/chunk_code.c \
+	maildir/chunk_impl.h maildir/chunk_names.c maildir/chunk_old.c \
 	maildir/collect.c maildir/collect.h \
 	maildir/copy.c maildir/copy_impl.h \
 	maildir/copy_file.c maildir/copy_sync.c \
@@ -117,6 +118,12 @@ TESTS += tests/unit/test_maildir_names
 tests_unit_test_maildir_names_SOURCES = tests/unit/test_maildir_names.c \
 	$(MAILDIR_FIXTURE)
 tests_unit_test_maildir_names_LDADD = $(MAILDIR_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_maildir_chunk
+TESTS += tests/unit/test_maildir_chunk
+tests_unit_test_maildir_chunk_SOURCES = tests/unit/test_maildir_chunk.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_chunk_LDADD = $(MAILDIR_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_maildir_view
 TESTS += tests/unit/test_maildir_view

@@ -169,9 +169,9 @@ fill_sizes(struct mailbox *m, struct pop3_job *j, int *work)
 
 		if (f->wire_size == SIZE_UNKNOWN ||
 		    f->ending == ENDING_UNKNOWN) {
-			int rc = budget > 0
-			    ? fill_size(m, c->m[i].uid, &j->sizing, f, &budget)
-			    : 1;
+			int rc = budget > 0 ? fill_size(m, chunk_uid(c, i),
+						  &j->sizing, f, &budget)
+					    : 1;
 
 			if (rc == 1)
 				*work = 0;
@@ -395,15 +395,15 @@ build_one(struct pop3_job *j, uint32_t seq)
 	uint32_t i;
 	const struct chunk *c = view_at(j->v, seq, &i);
 	const struct fixed *f = chunk_fixed(c, i);
-	const struct pop3_id *id = pop3_ids_find(&j->ids, c->m[i].uid);
+	const struct pop3_id *id = pop3_ids_find(&j->ids, chunk_uid(c, i));
 	uint64_t size = octets(f);
 
 	/* no size: the file went away meanwhile */
 	if (id == NULL || size == SIZE_UNKNOWN)
 		return;
-	j->entries[j->n] = (struct pop3_entry){
-		.uid = c->m[i].uid, .size = size, .header = header_bytes(f, id)
-	};
+	j->entries[j->n] = (struct pop3_entry){ .uid = chunk_uid(c, i),
+		.size = size,
+		.header = header_bytes(f, id) };
 	j->text_at[j->n++] = buf_len(&j->texts);
 	pop3_id_put(&j->texts, &j->ids, id, chunk_base(c, i));
 	buf_putc(&j->texts, '\0');

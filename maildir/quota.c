@@ -247,8 +247,9 @@ quota_size(struct mailbox *m, const struct chunk *c, uint32_t i)
 
 	if (file_name_size(chunk_base(c, i), &size))
 		return size;
-	return mailbox_message_info(m, c->m[i].uid, &info) == 0 ? info.file_size
-								: 0;
+	return mailbox_message_info(m, chunk_uid(c, i), &info) == 0
+	    ? info.file_size
+	    : 0;
 }
 
 int

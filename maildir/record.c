@@ -30,7 +30,7 @@ collect_spans(const struct view *view, struct uid_span *v)
 		const struct chunk *c = view->v[k];
 
 		for (uint32_t i = 0; i < c->n; i++) {
-			uint32_t uid = c->m[i].uid;
+			uint32_t uid = chunk_uid(c, i);
 
 			if (n == 0 || uid != last + 1) {
 				if (v != NULL)
@@ -52,9 +52,8 @@ last_modseq(const struct view *v)
 	uint64_t last = 0;
 
 	for (size_t k = 0; k < v->n_chunks; k++)
-		for (uint32_t i = 0; i < v->v[k]->n; i++)
-			if (v->v[k]->m[i].modseq > last)
-				last = v->v[k]->m[i].modseq;
+		if (chunk_highest_modseq(v->v[k]) > last)
+			last = chunk_highest_modseq(v->v[k]);
 	return last;
 }
 
@@ -176,8 +175,8 @@ is_shared(struct cursor *c, const struct chunk *chunk, uint64_t end)
 	struct cursor k = *c;
 
 	for (uint32_t i = 0; i < chunk->n; i++) {
-		if (at_end(&k) || k.uid != chunk->m[i].uid ||
-		    chunk->m[i].modseq > k.r->last)
+		if (at_end(&k) || k.uid != chunk_uid(chunk, i) ||
+		    chunk_message(chunk, i)->modseq > k.r->last)
 			return false;
 		next(&k);
 	}
@@ -198,11 +197,11 @@ mix(struct builder *b, struct cursor *c, const struct chunk *chunk,
 		struct message m = { .uid = c->uid,
 			.flags = MESSAGE_FLAGS_UNKNOWN };
 
-		while (i < chunk->n && chunk->m[i].uid < c->uid)
+		while (i < chunk->n && chunk_uid(chunk, i) < c->uid)
 			i++;
-		if (i < chunk->n && chunk->m[i].uid == c->uid &&
-		    chunk->m[i].modseq <= c->r->last)
-			m = chunk->m[i];
+		if (i < chunk->n && chunk_uid(chunk, i) == c->uid &&
+		    chunk_message(chunk, i)->modseq <= c->r->last)
+			m = *chunk_message(chunk, i);
 		put(b, &m);
 	}
 }

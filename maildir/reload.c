@@ -33,9 +33,8 @@ load_chunk(struct mailbox *m, int64_t key, struct err *e, int *rc)
 	    db_column_blob(s, 1), db_column_blob(s, 2));
 	(void)sqlite3_reset(s);
 	*rc = c != NULL ? 0 : err_set(e, ERR_DAMAGED, "a chunk is damaged");
-	for (uint32_t i = 0; c != NULL && i < c->n; i++)
-		if (c->m[i].modseq < m->modseq_floor)
-			c->m[i].modseq = m->modseq_floor;
+	if (c != NULL)
+		chunk_set_modseq_floor(c, m->modseq_floor);
 	return c;
 }
 
@@ -93,11 +92,11 @@ load_chunks(struct mailbox *m, struct chunk_list *l, struct err *e)
 			break;
 		c->change = change;
 		chunk_list_add(l, c);
-		if (c->m[0].uid <= last) {
+		if (chunk_uid(c, 0) <= last) {
 			rc = err_set(e, ERR_DAMAGED, "chunks overlap");
 			break;
 		}
-		last = c->m[c->n - 1].uid;
+		last = chunk_uid(c, c->n - 1);
 	}
 	(void)sqlite3_reset(s);
 	if (rc == 0 && last >= m->uidnext)
@@ -109,12 +108,8 @@ static void
 count_new(struct mailbox *m)
 {
 	m->n_new = 0;
-	for (size_t k = 0; k < m->head->n_chunks; k++) {
-		const struct chunk *c = m->head->v[k];
-
-		for (uint32_t i = 0; i < c->n; i++)
-			m->n_new += (c->place[i] & PLACE_NEW) != 0;
-	}
+	for (size_t k = 0; k < m->head->n_chunks; k++)
+		m->n_new += chunk_count_new(m->head->v[k]);
 }
 
 static void

@@ -170,7 +170,8 @@ sync_log_first(struct scan *s)
 	s->state = SCAN_LOG;
 }
 
-/* 0: nothing to be done; 1: m->scan has been made; else ERR_*. */
+/* 0: nothing to be done; 1: m->scan has been made; else ERR_*, ERR_MORE when
+ * a piece of what comes before has been done. */
 static int
 begin(struct mailbox *m, bool move_new, int64_t wall_ms)
 {
@@ -196,6 +197,10 @@ begin(struct mailbox *m, bool move_new, int64_t wall_ms)
 	if (need[0] == NEED_NOTHING && need[1] == NEED_NOTHING &&
 	    !(move_new && m->n_new != 0) && m->n_unnamed == 0 && is_durable(m))
 		return 0;
+	/* names will be looked for */
+	if ((need[0] != NEED_NOTHING || need[1] != NEED_NOTHING) &&
+	    !mailbox_index_step(m))
+		return ERR_MORE;
 	m->scan = s = MEM_NEW(struct scan);
 	s->move_new = move_new;
 	s->change = m->change;

@@ -52,7 +52,7 @@ collect_known_new(struct mailbox *m, struct scan *s)
 		const struct chunk *c = m->head->v[k];
 
 		for (uint32_t i = 0; i < c->n; i++) {
-			if (!(c->place[i] & PLACE_NEW))
+			if (!(chunk_place(c, i) & PLACE_NEW))
 				continue;
 			(void)message_name(&name, c, i);
 			scan_add_found(s, buf_slice(&name), true);
@@ -128,7 +128,8 @@ change_one(
 		return;
 	}
 	file_name_parse(scan_name(s, f), f->in_new, &name);
-	edit_set(ed, at, i, name.place, name.odd, ed->v[at]->m[i].keywords);
+	edit_set(ed, at, i, name.place, name.odd,
+	    chunk_message(ed->v[at], i)->keywords);
 }
 
 /* One that isn't known: it is to be added, if it is still there. */

@@ -42,11 +42,11 @@ place_presence(struct mailbox *m, const struct chunk *c, uint32_t i)
 	struct buf name;
 	enum presence result;
 
-	if (young_waits(m, c->m[i].uid))
+	if (young_waits(m, chunk_uid(c, i)))
 		return PRESENT;
 	buf_init(&name, 1024);
 	result = presence(
-	    m, (c->place[i] & PLACE_NEW) != 0, message_name(&name, c, i));
+	    m, (chunk_place(c, i) & PLACE_NEW) != 0, message_name(&name, c, i));
 	buf_fini(&name);
 	return result;
 }

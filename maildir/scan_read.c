@@ -87,7 +87,8 @@ scan_add_found(struct scan *s, struct slice name, bool in_new)
 bool
 scan_is_place(const struct chunk *c, uint32_t i, const struct file_name *f)
 {
-	return c->place[i] == f->place && slice_eq(chunk_odd(c, i), f->odd);
+	return chunk_place(c, i) == f->place &&
+	    slice_eq(chunk_odd(c, i), f->odd);
 }
 
 bool
@@ -284,16 +285,17 @@ doubt_unseen(struct mailbox *m, struct scan *s)
 		const struct chunk *c = m->head->v[k];
 
 		for (uint32_t i = 0; i < c->n; i++) {
-			int which = c->place[i] & PLACE_NEW ? DIR_NEW : DIR_CUR;
+			int which =
+			    chunk_place(c, i) & PLACE_NEW ? DIR_NEW : DIR_CUR;
 
 			while (seq <= s->base->count &&
-			    view_get(s->base, seq)->uid < c->m[i].uid)
+			    view_uid(s->base, seq) < chunk_uid(c, i))
 				seq++;
 			if (seq > s->base->count)
 				return;
-			if (view_get(s->base, seq)->uid == c->m[i].uid &&
+			if (view_uid(s->base, seq) == chunk_uid(c, i) &&
 			    s->read[which] && !bit_get(s->seen, seq))
-				scan_add_doubt(s, c->m[i].uid);
+				scan_add_doubt(s, chunk_uid(c, i));
 		}
 	}
 }

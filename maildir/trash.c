@@ -168,7 +168,7 @@ look(struct trash *t, int64_t wall_ms)
 			t->uids =
 			    mem_realloc(t->uids, t->cap, sizeof(*t->uids));
 		}
-		t->uids[t->n_uids++] = c->m[i].uid;
+		t->uids[t->n_uids++] = chunk_uid(c, i);
 	}
 	return t->seq <= t->v->count;
 }

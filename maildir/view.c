@@ -66,15 +66,15 @@ view_below(struct view *v, uint32_t uidnext)
 	for (; n < v->n_chunks; n++) {
 		struct chunk *c = v->v[n];
 
-		if (c->m[0].uid >= uidnext)
+		if (chunk_uid(c, 0) >= uidnext)
 			break;
-		if (c->m[c->n - 1].uid < uidnext) {
+		if (chunk_uid(c, c->n - 1) < uidnext) {
 			copy[n] = chunk_ref(c);
 			continue;
 		}
 		copy[n] = chunk_clone(c);
 		copy[n]->own = false;
-		while (copy[n]->m[copy[n]->n - 1].uid >= uidnext)
+		while (chunk_uid(copy[n], copy[n]->n - 1) >= uidnext)
 			copy[n]->n--;
 	}
 	return view_new(copy, n, uidnext, highest);
@@ -137,7 +137,16 @@ view_get(const struct view *v, uint32_t seq)
 	uint32_t i;
 	const struct chunk *c = view_at(v, seq, &i);
 
-	return &c->m[i];
+	return chunk_message(c, i);
+}
+
+uint32_t
+view_uid(const struct view *v, uint32_t seq)
+{
+	uint32_t i;
+	const struct chunk *c = view_at(v, seq, &i);
+
+	return chunk_uid(c, i);
 }
 
 size_t
@@ -182,15 +191,15 @@ view_lower_bound(const struct view *v, uint32_t uid)
 	at = chunk_of_uid(v, uid);
 	c = v->v[at];
 	/* mostly no UID is missing */
-	low = uid - c->m[0].uid;
-	if (low < c->n && c->m[low].uid == uid)
+	low = uid - chunk_uid(c, 0);
+	if (low < c->n && chunk_uid(c, low) == uid)
 		return v->start[at] + low;
 	low = 0;
 	high = c->n;
 	while (low < high) {
 		uint32_t mid = low + (high - low) / 2;
 
-		if (c->m[mid].uid < uid)
+		if (chunk_uid(c, mid) < uid)
 			low = mid + 1;
 		else
 			high = mid;
@@ -203,15 +212,16 @@ view_find(const struct view *v, uint32_t uid)
 {
 	uint32_t seq = view_lower_bound(v, uid);
 
-	return seq <= v->count && view_get(v, seq)->uid == uid ? seq : 0;
+	return seq <= v->count && view_uid(v, seq) == uid ? seq : 0;
 }
 
 uint32_t
 view_find_unseen(const struct view *v)
 {
 	for (size_t k = 0; k < v->n_chunks; k++)
-		for (uint32_t i = 0; i < v->v[k]->n; i++)
-			if (!(v->v[k]->m[i].flags & MESSAGE_SEEN))
+		for (uint32_t i = 0; !chunk_all_seen(v->v[k]) && i < v->v[k]->n;
+		     i++)
+			if (!(chunk_message(v->v[k], i)->flags & MESSAGE_SEEN))
 				return v->start[k] + i;
 	return 0;
 }

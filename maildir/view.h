@@ -46,6 +46,8 @@ void view_unref(struct view **v);
 uint32_t view_count(const struct view *v);
 /* The message with the sequence number (1 … count); valid as long as v. */
 const struct message *view_get(const struct view *v, uint32_t seq);
+/* Its UID; costs less than view_get() where nothing else is asked for. */
+uint32_t view_uid(const struct view *v, uint32_t seq);
 /* The sequence number of a UID; 0 when it isn't there.  O(log n). */
 uint32_t view_find(const struct view *v, uint32_t uid);
 /* The lowest sequence number whose UID is >= uid; count + 1 if none is. */

@@ -133,7 +133,8 @@ watch_drop_events(struct watched_dir *d)
 	d->n_events = d->cap_events = 0;
 }
 
-/* Whether an event tells nothing that isn't known. */
+/* Whether an event tells nothing that isn't known; false if that would take
+ * more than a moment to find out. */
 static bool
 is_known(struct watched_dir *d, struct slice name, bool present)
 {
@@ -142,11 +143,13 @@ is_known(struct watched_dir *d, struct slice name, bool present)
 	uint32_t uid, i;
 	bool same;
 
+	if (!mailbox_finds_at_once(d->m))
+		return false;
 	file_name_parse(name, d->is_new, &f);
 	uid = mailbox_find_base(d->m, f.base);
 	if (uid == 0 || !mailbox_find(d->m, uid, &c, &i))
 		return !present;
-	same = c->place[i] == f.place && slice_eq(chunk_odd(c, i), f.odd);
+	same = chunk_place(c, i) == f.place && slice_eq(chunk_odd(c, i), f.odd);
 	return same == present;
 }
 

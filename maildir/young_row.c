@@ -54,7 +54,7 @@ find_message(struct account *a, struct young_row *r, struct err *e)
 	if (c == NULL)
 		return err_set(e, ERR_DAMAGED, "a chunk is damaged");
 	for (i = 0; i < c->n && !r->known; i++)
-		r->known = c->m[i].uid == uid &&
+		r->known = chunk_uid(c, i) == uid &&
 		    slice_eq(chunk_base(c, i), slice_str(r->base));
 	if (r->known) {
 		(void)message_name(&r->name, c, i - 1);

@@ -31,11 +31,13 @@ same(const struct chunk *a, const struct chunk *b)
 		const struct fixed *x = chunk_fixed(a, i);
 		const struct fixed *y = chunk_fixed(b, i);
 
-		check(a->m[i].uid == b->m[i].uid &&
-		    a->m[i].flags == b->m[i].flags &&
-		    a->m[i].keywords == b->m[i].keywords &&
-		    a->m[i].modseq == b->m[i].modseq &&
-		    a->place[i] == b->place[i]);
+		check(chunk_uid(a, i) == chunk_uid(b, i) &&
+		    chunk_message(a, i)->flags == chunk_message(b, i)->flags &&
+		    chunk_message(a, i)->keywords ==
+			chunk_message(b, i)->keywords &&
+		    chunk_message(a, i)->modseq ==
+			chunk_message(b, i)->modseq &&
+		    chunk_place(a, i) == chunk_place(b, i));
 		check(x->internal_ms == y->internal_ms &&
 		    x->save_ms == y->save_ms && x->file_size == y->file_size &&
 		    x->wire_size == y->wire_size && x->ending == y->ending &&

@@ -470,7 +470,7 @@ assert_no_keywords(struct fixture *f)
 
 	refresh(f, m);
 	c = view_at(m->head, 1, &i);
-	assert_int_equal(c->m[i].keywords, 0);
+	assert_int_equal(chunk_message(c, i)->keywords, 0);
 	mailbox_close(&m);
 }
 

@@ -340,7 +340,7 @@ put_old_fixed(struct buf *out, const struct chunk *c, int version)
 	for (uint32_t i = 0; i < c->n; i++) {
 		const struct fixed *f = chunk_fixed(c, i);
 
-		le_put(out, c->m[i].uid, 4);
+		le_put(out, chunk_uid(c, i), 4);
 		le_put(out, (uint64_t)f->internal_ms, 8);
 		le_put(out, (uint64_t)f->save_ms, 8);
 		le_put(out, f->file_size, 8);
@@ -376,9 +376,9 @@ static void
 put_old_state(struct buf *out, const struct chunk *c)
 {
 	for (uint32_t i = 0; i < c->n; i++) {
-		le_put(out, c->place[i], 8);
-		le_put(out, c->m[i].keywords, 4);
-		le_put(out, c->m[i].modseq, 8);
+		le_put(out, chunk_place(c, i), 8);
+		le_put(out, chunk_message(c, i)->keywords, 4);
+		le_put(out, chunk_message(c, i)->modseq, 8);
 	}
 	blob_seal(out);
 }

@@ -99,6 +99,29 @@ loads_in_pieces(void **state)
 	mailbox_close(&m);
 }
 
+/* The names are taken in before a scan looks for the first of them. */
+static void
+indexes_names_in_pieces(void **state)
+{
+	struct fixture *f = *state;
+	const struct waker nobody = { NULL, NULL };
+	struct mailbox *m;
+	unsigned n = 0;
+	int rc;
+
+	fresh_list(f, MANY);
+	(void)count_calls(f, &m);
+	assert_false(mailbox_finds_at_once(m));
+	while (!mailbox_finds_at_once(m)) {
+		assert_int_equal(
+		    mailbox_refresh(m, false, nobody, 0, f->wall_ms, &rc),
+		    STEP_YIELD);
+		n++;
+	}
+	assert_in_range(n, MANY / PIECE_WORK, MANY / PIECE_WORK + 1);
+	mailbox_close(&m);
+}
+
 static void
 sessions_share_the_work(void **state)
 {
@@ -467,6 +490,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(takes_over_in_pieces),
 		CASE(loads_in_pieces),
+		CASE(indexes_names_in_pieces),
 		CASE(sessions_share_the_work),
 		CASE(goes_away_without_a_trace),
 		CASE(goes_on_after_an_end),

@@ -291,7 +291,7 @@ check_names(struct mailbox *m, struct seen_name *seen)
 	for (uint32_t seq = 1; seq <= view_count(v); seq++) {
 		uint32_t i;
 		const struct chunk *c = view_at(v, seq, &i);
-		uint32_t uid = c->m[i].uid;
+		uint32_t uid = chunk_uid(c, i);
 		struct slice base = chunk_base(c, i);
 
 		assert_true(uid < 100000);

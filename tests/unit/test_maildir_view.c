@@ -1,5 +1,5 @@
 /*
- * Views, chunks and the index against plain models, with random changes.
+ * Views and the index against plain models, with random changes.
  */
 #include "base/mem.h"
 #include "maildir/chunk.h"
@@ -125,7 +125,7 @@ flag_some(struct edit *ed, struct model *model, uint32_t n)
 		if (!edit_find(ed, m->uid, &at, &i))
 			fail();
 		edit_set(ed, at, i,
-		    place_with_flags(ed->v[at]->place[i], flags),
+		    place_with_flags(chunk_place(ed->v[at], i), flags),
 		    slice_of(NULL, 0), 0);
 		if (flags != m->flags)
 			m->modseq = ed->modseq;
@@ -365,125 +365,29 @@ view_hides_what_is_not_durable(void **state)
 	free(model);
 }
 
-/* Names that repeat much, little, or nothing of one another, up to the longest
- * there are, and sizes in all spellings. */
-static char *
-some_name(uint32_t i)
+static void
+change_some(struct mailbox *m, struct model *model)
 {
-	static const char *const sizes[] = { "", ",S=0", ",S=5", ",S=05",
-		",S=", ",S=123456789012345678", ",S=1234567890123456789",
-		",S=7,W=8", "S=3", "," };
+	struct edit ed;
 
-	if (i == 0)
-		return mem_strdup(",S=12");
-	if (i % 50 == 1)
-		return mem_printf("%0*u", 255, i);
-	if (i % 50 == 2)
-		return mem_printf("%0*u,S=77", 250, i);
-	return mem_printf("%u.M%uP1.host%.*s%s", 1700000000 + i / 7, i,
-	    (int)(i % 9), "aaaaaaaa", sizes[i % NELEMS(sizes)]);
+	assert_int_equal(edit_begin(&ed, m, NULL), 0);
+	add_some(&ed, model, dice(100));
+	remove_some(&ed, model, dice(90));
+	assert_int_equal(edit_commit(&ed, NULL), 0);
 }
 
 static void
-chunks_on_disk(void **state)
+assert_finds_all(struct mailbox *m, const struct model *model)
 {
-	struct chunk *c = chunk_new(7), *d;
-	struct buf fixed, names, state_blob;
-	struct slice blobs[3];
+	for (uint32_t i = 0; i < model->n; i++) {
+		struct chunk *c;
+		uint32_t k;
 
-	(void)state;
-	for (uint32_t i = 0; i < CHUNK_MAX; i++) {
-		struct message m = { .uid = 7 + 3 * i,
-			.keywords = i,
-			.modseq = UINT64_MAX - i };
-		struct fixed x = { -5, TIME_UNKNOWN, SIZE_UNKNOWN, i,
-			(enum ending)(i % 3), (enum header_bytes)(i % 3), i,
-			i % 2 != 0 };
-		char *base = some_name(i);
-
-		chunk_append(c, &m, i % 2 ? PLACE_NEW : PLACE_INFO | PLACE_ODD,
-		    slice_str(base), i % 2 ? SLICE("") : SLICE(":2,SS"), &x);
-		free(base);
+		assert_true(mailbox_find(m, model->v[i].uid, &c, &k));
+		assert_int_equal(
+		    mailbox_find_base(m, chunk_base(c, k)), model->v[i].uid);
 	}
-	buf_init(&fixed, 1 << 20);
-	buf_init(&names, 1 << 20);
-	buf_init(&state_blob, 1 << 20);
-	chunk_encode_fixed(c, &fixed);
-	chunk_encode_names(c, &names);
-	chunk_encode_state(c, &state_blob);
-	blobs[0] = buf_slice(&fixed);
-	blobs[1] = buf_slice(&names);
-	blobs[2] = buf_slice(&state_blob);
-	d = chunk_decode(7, blobs[0], blobs[1], blobs[2]);
-	assert_non_null(d);
-	for (uint32_t i = 0; i < CHUNK_MAX; i++) {
-		assert_int_equal(d->m[i].uid, c->m[i].uid);
-		assert_int_equal(d->m[i].modseq, c->m[i].modseq);
-		assert_int_equal(d->m[i].keywords, i);
-		assert_int_equal(d->place[i], c->place[i]);
-		assert_true(slice_eq(chunk_base(d, i), chunk_base(c, i)));
-		assert_true(slice_eq(chunk_odd(d, i), chunk_odd(c, i)));
-		assert_int_equal(chunk_fixed(d, i)->internal_ms, -5);
-		assert_int_equal(chunk_fixed(d, i)->save_ms, TIME_UNKNOWN);
-		assert_int_equal(chunk_fixed(d, i)->file_size, SIZE_UNKNOWN);
-		assert_int_equal(chunk_fixed(d, i)->synced, i % 2 != 0);
-		assert_int_equal(chunk_fixed(d, i)->wire_size, i);
-		assert_int_equal(chunk_fixed(d, i)->header, i % 3);
-		assert_int_equal(chunk_fixed(d, i)->ending, i % 3);
-		assert_int_equal(chunk_fixed(d, i)->email_id, i);
-	}
-	chunk_unref(&d);
-	/* any damage is noticed */
-	for (int which = 0; which < 3; which++)
-		for (size_t at = 0; at < blobs[which].n; at += 37) {
-			uint8_t *p = (which == 0 ? &fixed
-				: which == 1	 ? &names
-						 : &state_blob)
-					 ->p;
-
-			p[at] ^= 0x10;
-			assert_null(
-			    chunk_decode(7, blobs[0], blobs[1], blobs[2]));
-			p[at] ^= 0x10;
-			d = NULL;
-			blobs[which].n = at;
-			assert_null(
-			    chunk_decode(7, blobs[0], blobs[1], blobs[2]));
-			blobs[0] = buf_slice(&fixed);
-			blobs[1] = buf_slice(&names);
-			blobs[2] = buf_slice(&state_blob);
-		}
-	buf_fini(&fixed);
-	buf_fini(&names);
-	buf_fini(&state_blob);
-	chunk_unref(&c);
-}
-
-/* A file ":2,S" alone: no text at all. */
-static void
-chunk_of_an_empty_name(void **state)
-{
-	struct chunk *c = chunk_new(1), *d;
-	struct message m = { .uid = 1 };
-	struct fixed x = { 0 };
-	struct buf blobs[3];
-
-	(void)state;
-	chunk_append(c, &m, PLACE_INFO, SLICE(""), SLICE(""), &x);
-	for (int k = 0; k < 3; k++)
-		buf_init(&blobs[k], CHUNK_BLOB_MAX);
-	chunk_encode_fixed(c, &blobs[0]);
-	chunk_encode_names(c, &blobs[1]);
-	chunk_encode_state(c, &blobs[2]);
-	d = chunk_decode(1, buf_slice(&blobs[0]), buf_slice(&blobs[1]),
-	    buf_slice(&blobs[2]));
-	assert_non_null(d);
-	assert_int_equal(d->n, 1);
-	assert_int_equal(chunk_base(d, 0).n, 0);
-	for (int k = 0; k < 3; k++)
-		buf_fini(&blobs[k]);
-	chunk_unref(&c);
-	chunk_unref(&d);
+	assert_int_equal(mailbox_find_base(m, SLICE("nobody")), 0);
 }
 
 static void
@@ -492,24 +396,39 @@ index_finds_names(void **state)
 	struct fixture *f = *state;
 	struct mailbox *m = open_mailbox(f, "INBOX");
 	struct model *model = MEM_NEW(struct model);
-	struct edit ed;
 
 	for (int round = 0; round < 60; round++) {
-		assert_int_equal(edit_begin(&ed, m, NULL), 0);
-		add_some(&ed, model, dice(100));
-		remove_some(&ed, model, dice(90));
-		assert_int_equal(edit_commit(&ed, NULL), 0);
+		change_some(m, model);
 		/* it is kept up from the first round on */
-		for (uint32_t i = 0; i < model->n; i++) {
-			struct chunk *c;
-			uint32_t k;
-
-			assert_true(mailbox_find(m, model->v[i].uid, &c, &k));
-			assert_int_equal(mailbox_find_base(m, chunk_base(c, k)),
-			    model->v[i].uid);
-		}
-		assert_int_equal(mailbox_find_base(m, SLICE("nobody")), 0);
+		assert_finds_all(m, model);
 	}
+	mailbox_close(&m);
+	free(model);
+}
+
+/* It is made piece by piece, and messages come and go meanwhile. */
+static void
+index_grows_beside_changes(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct model *model = MEM_NEW(struct model);
+	unsigned pieces = 0, made = 0;
+
+	for (int round = 0; round < 200; round++) {
+		int work = (int)dice(200);
+
+		change_some(m, model);
+		if (m->index == NULL)
+			m->index = index_new(m->head);
+		pieces++;
+		if (!index_extend(m->index, m->head, &work))
+			continue;
+		assert_finds_all(m, model);
+		index_free(&m->index);
+		made++;
+	}
+	assert_in_range(made, 2, pieces - 2);
 	mailbox_close(&m);
 	free(model);
 }
@@ -524,9 +443,8 @@ main(void)
 		CASE(last_chunk_stays_small),
 		CASE(merge_is_taken_back),
 		CASE(view_hides_what_is_not_durable),
-		cmocka_unit_test(chunks_on_disk),
-		cmocka_unit_test(chunk_of_an_empty_name),
 		CASE(index_finds_names),
+		CASE(index_grows_beside_changes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
