@@ -343,7 +343,9 @@ account_next_uidvalidity(
     struct account *a, uint32_t at_least, uint32_t *out, struct err *e)
 {
 	int64_t wall = store_wall(a->store);
-	int64_t last = 0, v = wall / 1000;
+	/* Nothing on the disk tells the next process what one gave that had no
+	 * room there: so within a second the disk's are the higher ones. */
+	int64_t last = 0, v = wall / 1000 + !a->in_memory;
 	struct buf name;
 	char text[32];
 	int rc;

@@ -320,11 +320,21 @@ on_a_disk_that_filled_up(void *arg)
 	fixture_close(f);
 }
 
+static void
+deliver_six(struct fixture *f)
+{
+	static const char *const dirs[] = { "tmp", "new", "cur" };
+
+	for (size_t k = 0; k < NELEMS(dirs); k++)
+		assert_int_equal(mkdir(fixture_path(f, dirs[k]), 0700), 0);
+	for (int k = 0; k < 6; k++)
+		(void)deliver(f, "", "text");
+}
+
 /* And nobody has ever looked. */
 static void
 on_a_disk_that_was_full(void *arg)
 {
-	static const char *const dirs[] = { "tmp", "new", "cur" };
 	struct fixture *f = arg;
 	const uint32_t first[] = { 1 };
 	struct mailbox *m;
@@ -333,10 +343,7 @@ on_a_disk_that_was_full(void *arg)
 
 	if (!mount_small_disk(f))
 		return;
-	for (size_t k = 0; k < NELEMS(dirs); k++)
-		assert_int_equal(mkdir(fixture_path(f, dirs[k]), 0700), 0);
-	for (int k = 0; k < 6; k++)
-		(void)deliver(f, "", "text");
+	deliver_six(f);
 	write_file(fixture_path(f, "courierimapuiddb"), "1 77 5\n");
 	fill_disk(f);
 	fixture_open(f);
@@ -379,6 +386,45 @@ full_disk_at_first(void **state)
 	fixture_close(f);
 	in_child(on_a_disk_that_filled_up, f, "disk filled up");
 	in_child(on_a_disk_that_was_full, f, "disk was full");
+	fixture_open(f);
+}
+
+/* The next process begins within the second, and finds room. */
+static void
+on_a_disk_with_room_again(void *arg)
+{
+	struct fixture *f = arg;
+	struct mailbox *m;
+	uint32_t validity;
+
+	if (!mount_small_disk(f))
+		return;
+	deliver_six(f);
+	fill_disk(f);
+	fixture_open(f);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	validity = mailbox_uidvalidity(m);
+	mailbox_close(&m);
+	fixture_close(f);
+	assert_int_equal(access(fixture_path(f, "postern.db"), F_OK), -1);
+	assert_int_equal(unlink(fixture_path(f, "filler")), 0);
+	fixture_open(f);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	assert_int_equal(access(fixture_path(f, "postern.db"), F_OK), 0);
+	assert_true(mailbox_uidvalidity(m) > validity);
+	mailbox_close(&m);
+	fixture_close(f);
+}
+
+static void
+full_disk_and_room_again(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_close(f);
+	in_child(on_a_disk_with_room_again, f, "room again");
 	fixture_open(f);
 }
 
@@ -456,6 +502,7 @@ main(void)
 		CASE(flipped_bits),
 		CASE(full_disk),
 		CASE(full_disk_at_first),
+		CASE(full_disk_and_room_again),
 		CASE(held_database_stays),
 	};
 
