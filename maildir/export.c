@@ -12,6 +12,7 @@
 #include "maildir/courier_lock.h"
 #include "maildir/edit.h"
 #include "maildir/export_files.h"
+#include "maildir/foreign.h"
 #include "maildir/import.h"
 #include "maildir/name.h"
 
@@ -26,7 +27,9 @@ enum export_state {
 	EXPORT_SYNC,
 	EXPORT_ANNOUNCE,
 	EXPORT_SYNC_LOG,
+	EXPORT_LIST,
 	EXPORT_PLACE,
+	EXPORT_TIDY,
 	EXPORT_SYNC_DIRS,
 	EXPORT_NOTE,
 	EXPORT_SYNC_NOTE,
@@ -45,6 +48,7 @@ struct export
 	uint64_t change, modseq;	   /* that the files will hold */
 	struct print known[PRINT_N_KINDS]; /* when they were begun */
 	struct export_files files;
+	struct courier_tidying *tidying; /* a thread's while that is busy */
 	struct sync sync;
 	bool syncing;
 	bool locked;	   /* ACCOUNT_LOCK_EXPORT, of this opening: */
@@ -98,10 +102,18 @@ unlock(struct export *x)
 }
 
 static void
+drop_files(struct export *x)
+{
+	export_files_fini(&x->files);
+	courier_tidying_free(x->tidying);
+	x->tidying = NULL;
+}
+
+static void
 leave(struct export *x)
 {
 	unlock(x);
-	export_files_fini(&x->files);
+	drop_files(x);
 	if (x->m != NULL)
 		mailbox_close(&x->m);
 	x->busy_since_ms = 0;
@@ -118,6 +130,8 @@ export_free(struct export **px)
 		return;
 	if (x->m != NULL)
 		mailbox_forget_waker(x->m, x);
+	if (x->state == EXPORT_TIDY && sync_busy(&x->sync))
+		x->tidying = NULL;
 	sync_forget(&x->sync);
 	leave(x);
 	buf_fini(&x->dir);
@@ -339,7 +353,7 @@ static int
 start_over(struct export *x, struct err *e)
 {
 	unlock(x);
-	export_files_fini(&x->files);
+	drop_files(x);
 	x->state = EXPORT_REFRESH;
 	return err_set(e, ERR_BUSY, "Courier is writing its files");
 }
@@ -366,6 +380,47 @@ note(struct export *x, struct err *e)
 	return commit(x, rc, e);
 }
 
+/*
+ * What has been merged into the list that is there; what Courier merges from
+ * now on may not be in the one that takes its place.  What the refresh took
+ * over may still be about to be renamed, and would be left.
+ */
+static enum step
+list_merged(struct export *x, int64_t wall_ms)
+{
+	int work = PIECE_WORK;
+
+	if (x->m->imported.renaming != NULL)
+		return STEP_WAIT_PEER;
+	if (x->tidying == NULL)
+		x->tidying = courier_tidying_new(
+		    x->a->root_fd, x->m->dir, wall_ms / 1000);
+	if (x->tidying != NULL && courier_tidying_list(x->tidying, &work))
+		return STEP_YIELD;
+	x->state = EXPORT_PLACE;
+	return STEP_NEXT;
+}
+
+/* It is in the new list; it goes before that is noted, else Courier would take
+ * it for newer. */
+static enum step
+tidy(struct export *x, struct waker waker)
+{
+	if (!sync_busy(&x->sync)) {
+		if (x->tidying == NULL || !courier_tidying_left(x->tidying)) {
+			x->state = EXPORT_SYNC_DIRS;
+			return STEP_NEXT;
+		}
+		sync_call(&x->sync, x->a->store->opt.syncer, x->a,
+		    courier_tidying_run, courier_tidying_free, x->tidying,
+		    waker);
+	}
+	if (!sync_busy(&x->sync))
+		return STEP_YIELD;
+	sync_rewake(&x->sync, waker);
+	return STEP_WAIT_SYNC;
+}
+
 static int
 place(struct export *x, int64_t wall_ms, struct err *e)
 {
@@ -381,13 +436,13 @@ place(struct export *x, int64_t wall_ms, struct err *e)
 	if (courier && (rc = courier_lock_take(root_fd, m->dir, &u, e)) != 0)
 		return rc;
 	if (import_courier_has(m, x->known))
-		rc = export_files_place(&x->files, wall_ms, e);
+		rc = export_files_place(&x->files, e);
 	else
 		rc = start_over(x, e);
 	if (courier)
 		courier_lock_release(root_fd, m->dir);
 	if (rc == 0)
-		x->state = EXPORT_SYNC_DIRS;
+		x->state = EXPORT_TIDY;
 	return rc;
 }
 
@@ -447,10 +502,14 @@ advance(struct export *x, struct waker waker, int64_t now_ms, int64_t wall_ms,
 		*rc = account_db_failed(x->a, announce(x, e));
 		return STEP_NEXT;
 	case EXPORT_SYNC_LOG:
-		return sync_some(x, waker, EXPORT_PLACE, rc, e);
+		return sync_some(x, waker, EXPORT_LIST, rc, e);
+	case EXPORT_LIST:
+		return list_merged(x, wall_ms);
 	case EXPORT_PLACE:
 		*rc = place(x, wall_ms, e);
 		return STEP_NEXT;
+	case EXPORT_TIDY:
+		return tidy(x, waker);
 	case EXPORT_SYNC_DIRS:
 		return sync_some(x, waker, EXPORT_NOTE, rc, e);
 	case EXPORT_NOTE:

@@ -447,7 +447,7 @@ place_one(struct export_files *f, enum export_file which, struct err *e)
 }
 
 int
-export_files_place(struct export_files *f, int64_t wall_ms, struct err *e)
+export_files_place(struct export_files *f, struct err *e)
 {
 	struct account *a = f->m->account;
 	struct buf dir;
@@ -468,9 +468,6 @@ export_files_place(struct export_files *f, int64_t wall_ms, struct err *e)
 	}
 	for (int i = 0; i < EXPORT_N_FILES && rc == 0; i++)
 		rc = place_one(f, (enum export_file)i, e);
-	/* What had been merged into the old list is in the new one. */
-	if (rc == 0)
-		courier_keywords_tidy(a->root_fd, f->m->dir, wall_ms / 1000);
 	return rc;
 }
 

@@ -53,8 +53,7 @@ void export_files_sync_fds(struct export_files *f, struct sync_fds *fds);
  * that the list of keywords has until then. */
 int export_files_look(struct export_files *f, struct err *e) MUST_USE;
 /* Rename them into place. */
-int export_files_place(
-    struct export_files *f, int64_t wall_ms, struct err *e) MUST_USE;
+int export_files_place(struct export_files *f, struct err *e) MUST_USE;
 /* The directories that they were put into: it must not be known that a file is
  * there before it is, even if the power goes. */
 int export_files_sync_dirs(

@@ -150,14 +150,32 @@ int courier_keywords_read(int root_fd, const char *dir,
  * ERR_*. */
 int courier_update_waits(int root_fd, const char *dir,
     const struct foreign_keyword_set *s, struct err *e) MUST_USE;
-/* Rename the updates that are TAKEN, as Courier does: RENAMED.  One that came
- * in the place of such is left where it is. */
-void courier_keywords_merged(
-    int root_fd, const char *dir, int64_t wall_s, struct foreign_keywords *k);
+/* So many are renamed, or removed, in a piece; on a disk that has much to do
+ * each may take a ms. */
+enum { COURIER_UPDATES_PIECE = 64 };
+/*
+ * Rename a piece of the updates that are TAKEN, from *at on, in their directory
+ * fd, as Courier does: RENAMED.  One that came in the place of such is left
+ * where it is.  True: there may be more.
+ */
+bool courier_keywords_merged(
+    int fd, int64_t wall_s, struct foreign_keywords *k, size_t *at) MUST_USE;
 
-/* The list has been written anew: remove the updates that are in it, and those
- * that wait for a message that never came. */
-void courier_keywords_tidy(int root_fd, const char *dir, int64_t wall_s);
+/*
+ * To remove, when the list has been written anew, the updates that are in it,
+ * and those that wait for a message that never came: first list them, then have
+ * a thread remove them.  NULL: there is no such directory.
+ */
+struct courier_tidying;
+struct courier_tidying *courier_tidying_new(
+    int root_fd, const char *dir, int64_t wall_s) MUST_USE;
+/* True: there are more to list. */
+bool courier_tidying_list(struct courier_tidying *t, int *work) MUST_USE;
+/* Whether there are some to remove; a piece of them; for sync_call(), with the
+ * struct as arg. */
+bool courier_tidying_left(const struct courier_tidying *t) MUST_USE;
+int courier_tidying_run(void *arg);
+void courier_tidying_free(void *arg);
 
 /* The file dovecot-keywords: names[i] is that of the i-th letter from 'a'. */
 enum { DOVECOT_LETTERS = 26 };

@@ -5,7 +5,6 @@
  * older list.
  */
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 
 #include "base/fsx.h"
@@ -200,15 +199,21 @@ foreign_updates_open(int root_fd, const char *dir, struct dir_reader *r)
 	return rc;
 }
 
-/* Whether the file of a name is the one of the update: 1, 0, or -1. */
+/* Whether the file of a name is the one of an update: 1, 0, or -1. */
 static int
-is_file_of(int fd, const char *name, const struct foreign_keyword_set *s)
+is_file(int fd, const char *name, uint64_t ino, int64_t mtime_ns)
 {
 	struct stat st;
 
 	if (fsx_stat(fd, name, &st) < 0)
 		return errno == ENOENT || errno == ENOTDIR ? 0 : -1;
-	return st.st_ino == s->ino && mtime_of(&st) == s->mtime_ns;
+	return st.st_ino == ino && mtime_of(&st) == mtime_ns;
+}
+
+static int
+is_file_of(int fd, const char *name, const struct foreign_keyword_set *s)
+{
+	return is_file(fd, name, s->ino, s->mtime_ns);
 }
 
 int
@@ -252,53 +257,110 @@ rename_update(int fd, const struct foreign_keyword_set *s, const char *from,
 	return true;
 }
 
-void
+bool
 courier_keywords_merged(
-    int root_fd, const char *dir, int64_t wall_s, struct foreign_keywords *k)
+    int fd, int64_t wall_s, struct foreign_keywords *k, size_t *at)
 {
-	struct dir_reader r;
 	struct buf from, to;
-	bool ok = true;
+	int left = COURIER_UPDATES_PIECE;
 
-	if (foreign_updates_open(root_fd, dir, &r) < 0)
-		return;
 	buf_init(&from, 1024);
 	buf_init(&to, 1024);
-	for (size_t i = 0; i < k->n && ok; i++) {
-		if (k->v[i].state != UPDATE_TAKEN)
+	for (; *at < k->n && left > 0; ++*at) {
+		struct foreign_keyword_set *s = &k->v[*at];
+
+		if (s->state != UPDATE_TAKEN)
 			continue;
+		left--;
 		buf_reset(&from);
 		buf_reset(&to);
-		buf_put(&from, k->v[i].base);
+		buf_put(&from, s->base);
 		buf_putf(&to, ".%lld.", (long long)(wall_s / PERIOD_S + 1));
-		buf_put(&to, k->v[i].base);
-		ok = rename_update(dir_reader_fd(&r), &k->v[i], buf_cstr(&from),
-		    buf_cstr(&to));
-		if (ok)
-			k->v[i].state = UPDATE_RENAMED;
+		buf_put(&to, s->base);
+		if (!rename_update(fd, s, buf_cstr(&from), buf_cstr(&to))) {
+			*at = k->n;
+			break;
+		}
+		s->state = UPDATE_RENAMED;
 	}
 	buf_fini(&from);
 	buf_fini(&to);
-	dir_reader_close(&r);
+	return *at < k->n;
+}
+
+/* --- tidying -------------------------------------------------------------- */
+
+struct courier_tidying {
+	struct dir_reader dir;
+	struct foreign_file file;
+	struct foreign_updates updates; /* from at on they are there */
+	int64_t wall_s;
+	bool listed;
+};
+
+struct courier_tidying *
+courier_tidying_new(int root_fd, const char *dir, int64_t wall_s)
+{
+	struct dir_reader r;
+	struct courier_tidying *t;
+
+	if (foreign_updates_open(root_fd, dir, &r) < 0)
+		return NULL;
+	t = MEM_NEW(struct courier_tidying);
+	t->dir = r;
+	t->file.fd = -1;
+	t->wall_s = wall_s;
+	return t;
+}
+
+bool
+courier_tidying_list(struct courier_tidying *t, int *work)
+{
+	/* what can't be looked at stays */
+	if (!t->listed)
+		t->listed = foreign_updates_list(&t->dir, &t->file, &t->updates,
+				work) != FOREIGN_MORE;
+	return !t->listed;
+}
+
+bool
+courier_tidying_left(const struct courier_tidying *t)
+{
+	return t->updates.at < t->updates.n;
+}
+
+/*
+ * In the list is what had the name when it was listed.  Since then another
+ * update of the message may have been merged, within the same period.
+ */
+int
+courier_tidying_run(void *arg)
+{
+	struct courier_tidying *t = arg;
+	struct foreign_updates *u = &t->updates;
+	int fd = dir_reader_fd(&t->dir), left = COURIER_UPDATES_PIECE;
+
+	for (; u->at < u->n && left > 0; u->at++) {
+		const struct foreign_update *one = &u->v[u->at];
+
+		if (one->period == UINT64_MAX &&
+		    one->mtime_ns / 1000000000 + FOREIGN_PENDING_S >= t->wall_s)
+			continue;
+		left--;
+		if (is_file(fd, one->name, one->ino, one->mtime_ns) == 1)
+			(void)!fsx_unlink(fd, one->name);
+	}
+	return 0;
 }
 
 void
-courier_keywords_tidy(int root_fd, const char *dir, int64_t wall_s)
+courier_tidying_free(void *arg)
 {
-	struct dir_reader r;
-	struct foreign_updates u = { 0 };
-	struct foreign_file f = { .fd = -1 };
-	int work = INT_MAX;
+	struct courier_tidying *t = arg;
 
-	if (foreign_updates_open(root_fd, dir, &r) < 0)
+	if (t == NULL)
 		return;
-	/* what can't be looked at stays */
-	(void)!foreign_updates_list(&r, &f, &u, &work);
-	for (size_t i = 0; i < u.n; i++) {
-		if (u.v[i].period != UINT64_MAX ||
-		    u.v[i].mtime_ns / 1000000000 + FOREIGN_PENDING_S < wall_s)
-			(void)!fsx_unlink(dir_reader_fd(&r), u.v[i].name);
-	}
-	foreign_updates_fini(&u);
-	dir_reader_close(&r);
+	foreign_updates_fini(&t->updates);
+	dir_reader_close(&t->dir);
+	free(t);
 }

@@ -9,16 +9,17 @@
  * update asks, within his own transaction, whether the file is still there, and
  * whether there is such a row: then all that is left to do is to rename it.
  *
- * It is renamed only when what was taken over is on the disk: else the power
- * could go and leave the file with its new name, which says that it counts no
- * more, and the keywords nowhere.  Until then it waits, and so does the print
- * of the directory: who looks again finds file and row.
+ * It is renamed, by a thread, only when what was taken over is on the disk:
+ * else the power could go and leave the file with its new name, which says that
+ * it counts no more, and the keywords nowhere.  Until then it waits, and so
+ * does the print of the directory: who looks again finds file and row.
  *
  * The row may go when the file isn't there any more, even if the power goes.
  * Whoever has read the whole directory, and not found it, knows that of rows
  * which were there before: those of more than ROW_MS ago, which is longer than
  * a reading takes; when it has been synced since, they may go.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -116,12 +117,33 @@ put_row(
 
 /* --- renaming ------------------------------------------------------------- */
 
+/* What a thread works on. */
+struct merging {
+	struct foreign_keywords k; /* those that were taken over */
+	size_t at;		   /* so many are looked at */
+	bool more;
+	int fd; /* of their directory, or -1 */
+	int64_t wall_s;
+};
+
 struct renaming {
 	struct mailbox *m;
-	struct sync sync;	   /* of the log, then of the directory */
-	struct foreign_keywords k; /* those that were taken over */
-	int64_t read_ms;	   /* the directory was read after that */
+	struct sync sync; /* of the log, then what the thread does */
+	struct merging *merging;
+	bool handed_over; /* merging is the thread's while that is busy */
+	int64_t read_ms;  /* the directory was read after that */
 };
+
+static void
+merging_free(void *arg)
+{
+	struct merging *g = arg;
+
+	if (g->fd >= 0)
+		(void)close(g->fd);
+	foreign_keywords_fini(&g->k);
+	free(g);
+}
 
 void
 import_drop_renaming(struct mailbox *m)
@@ -131,18 +153,36 @@ import_drop_renaming(struct mailbox *m)
 	m->imported.renaming = NULL;
 	if (r == NULL)
 		return;
+	if (!r->handed_over || !sync_busy(&r->sync))
+		merging_free(r->merging);
 	sync_forget(&r->sync);
-	foreign_keywords_fini(&r->k);
 	free(r);
 }
 
+/* A piece of them; those that were renamed are synced with the last. */
+static int
+run_merging(void *arg)
+{
+	struct merging *g = arg;
+
+	g->more = courier_keywords_merged(g->fd, g->wall_s, &g->k, &g->at);
+	return g->more || fsx_fsync(g->fd) == 0 ? 0 : errno;
+}
+
 static void
-on_renames_durable(void *arg)
+on_renamed(void *arg)
 {
 	struct renaming *r = arg;
 	struct imported *im = &r->m->imported;
+	struct account *a = r->m->account;
 
-	if (r->sync.error == 0 && im->forget_ms < r->read_ms - ROW_MS)
+	if (r->merging->more && !r->m->gone) {
+		sync_call(&r->sync, a->store->opt.syncer, a, run_merging,
+		    merging_free, r->merging, (struct waker){ on_renamed, r });
+		return;
+	}
+	if (!r->merging->more && r->sync.error == 0 &&
+	    im->forget_ms < r->read_ms - ROW_MS)
 		im->forget_ms = r->read_ms - ROW_MS;
 	import_drop_renaming(r->m);
 }
@@ -151,57 +191,67 @@ static void
 on_taken_durable(void *arg)
 {
 	struct renaming *r = arg;
+	struct merging *g = r->merging;
 	struct account *a = r->m->account;
-	struct sync_fds fds = { 0 };
-	struct buf path;
-	int fd;
 
-	if (account_synced(a, &r->sync) != 0 || r->m->gone) {
+	if (account_synced(a, &r->sync) == 0 && !r->m->gone)
+		g->fd = dir_open_sub(
+		    a->root_fd, slice_str(r->m->dir), "courierimapkeywords");
+	if (g->fd < 0) {
 		import_drop_renaming(r->m);
 		return;
 	}
-	courier_keywords_merged(
-	    a->root_fd, r->m->dir, store_wall(a->store) / 1000, &r->k);
-	buf_init(&path, 2048);
-	mailbox_put_path(r->m, &path, "courierimapkeywords");
-	fd = fsx_open_dir(a->root_fd, buf_cstr(&path));
-	buf_fini(&path);
-	if (fd < 0) {
-		import_drop_renaming(r->m);
-		return;
-	}
-	sync_fds_add(&fds, fd, SYNC_FILE);
-	sync_start(&r->sync, a->store->opt.syncer, a, &fds,
-	    (struct waker){ on_renames_durable, r });
-	(void)close(fd);
+	g->wall_s = store_wall(a->store) / 1000;
+	r->handed_over = true;
+	sync_call(&r->sync, a->store->opt.syncer, a, run_merging, merging_free,
+	    g, (struct waker){ on_renamed, r });
 }
 
-/* What was taken over is committed. */
-static void
-rename_when_durable(struct import *in)
+/* Those of them that were taken over, or NULL. */
+static struct merging *
+merging_new(const struct foreign_keywords *k)
 {
-	struct mailbox *m = in->m;
-	const struct foreign_keywords *k = &in->keywords.k;
-	struct sync_fds fds = { 0 };
-	struct renaming *r;
+	struct merging *g = NULL;
 
-	/* what comes meanwhile is found again */
-	if (m->imported.renaming != NULL ||
-	    account_sync_fds(m->account, &fds, NULL) != 0)
-		return;
-	r = MEM_NEW(struct renaming);
-	r->m = m;
-	r->read_ms = in->wall_ms;
-	foreign_keywords_init(&r->k);
 	for (size_t i = 0; i < k->n; i++) {
 		struct foreign_keyword_set s = k->v[i];
 
 		if (s.state != UPDATE_TAKEN)
 			continue;
-		s.base = arena_dup(&r->k.arena, s.base);
+		if (g == NULL) {
+			g = MEM_NEW(struct merging);
+			g->fd = -1;
+			foreign_keywords_init(&g->k);
+		}
+		s.base = arena_dup(&g->k.arena, s.base);
 		s.at = s.n = 0;
-		foreign_keywords_add(&r->k, &s);
+		foreign_keywords_add(&g->k, &s);
 	}
+	return g;
+}
+
+/* What was taken over is committed.  There may be nothing: others only wait,
+ * which is no reason to sync. */
+static void
+rename_when_durable(struct import *in)
+{
+	struct mailbox *m = in->m;
+	struct merging *g;
+	struct sync_fds fds = { 0 };
+	struct renaming *r;
+
+	/* what comes meanwhile is found again */
+	if (m->imported.renaming != NULL ||
+	    (g = merging_new(&in->keywords.k)) == NULL)
+		return;
+	if (account_sync_fds(m->account, &fds, NULL) != 0) {
+		merging_free(g);
+		return;
+	}
+	r = MEM_NEW(struct renaming);
+	r->m = m;
+	r->merging = g;
+	r->read_ms = in->wall_ms;
 	m->imported.renaming = r;
 	sync_start(&r->sync, m->account->store->opt.syncer, m->account, &fds,
 	    (struct waker){ on_taken_durable, r });

@@ -273,14 +273,21 @@ static void
 take_updates(int root_fd)
 {
 	struct foreign_keywords k, again;
+	struct courier_tidying *t;
+	size_t at = 0;
+	int fd, work = WORK;
 
 	if (courier_keywords_read(root_fd, "", &k, NULL) != 1)
 		return;
+	fd = fsx_open_dir(root_fd, "courierimapkeywords");
+	assert(fd >= 0);
 	check_keywords(&k);
 	for (size_t i = 0; i < k.n; i++)
 		if (k.v[i].state == UPDATE_WAITS)
 			k.v[i].state = UPDATE_TAKEN;
-	courier_keywords_merged(root_fd, "", 1700000000, &k);
+	while (courier_keywords_merged(fd, 1700000000, &k, &at))
+		continue;
+	(void)close(fd);
 	if (courier_keywords_read(root_fd, "", &again, NULL) == 1) {
 		check_keywords(&again);
 		assert(again.n_pending == 0 && again.n >= k.n);
@@ -288,7 +295,13 @@ take_updates(int root_fd)
 		foreign_keywords_fini(&again);
 	}
 	foreign_keywords_fini(&k);
-	courier_keywords_tidy(root_fd, "", INT64_MAX / 2);
+	t = courier_tidying_new(root_fd, "", INT64_MAX / 2);
+	assert(t != NULL);
+	while (courier_tidying_list(t, &work))
+		work = WORK;
+	while (courier_tidying_left(t))
+		(void)courier_tidying_run(t);
+	courier_tidying_free(t);
 }
 
 static void
