@@ -62,9 +62,8 @@ import_look(const struct account *a, const char *dir, enum print_kind kind,
 	buf_puts(&path, dir);
 	buf_puts(&path, dir[0] != '\0' ? "/" : "");
 	buf_puts(&path, file_names[kind]);
-	/* who may not look there isn't told what there is */
 	if (fsx_stat(a->root_fd, buf_cstr(&path), &st) < 0)
-		rc = foreign_is_absence(errno) || errno == EACCES
+		rc = foreign_is_absence(errno)
 		    ? 0
 		    : err_sys(e, "stat %s", buf_cstr(&path));
 	else if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))

@@ -158,7 +158,7 @@ any_unnamed(struct mailbox *m)
 
 	for (size_t k = 0; k < m->n_unnamed; k++)
 		if (mailbox_find(m, m->unnamed[k], &c, &i) &&
-		    !scan_place_exists(m, c, i))
+		    scan_place_presence(m, c, i) == ABSENT)
 			return true;
 	return false;
 }

@@ -121,10 +121,13 @@ bool scan_sort_step(struct scan *s);
 
 /* --- scan_missing.c ------------------------------------------------------- */
 
-/* Whether the file of a name, or of message i, is there, or may be, as the disk
- * doesn't say. */
-bool scan_exists(struct mailbox *m, bool in_new, const char *name);
-bool scan_place_exists(struct mailbox *m, const struct chunk *c, uint32_t i);
+/* Whether a file is there.  UNSEEN: the disk doesn't say, errno tells why. */
+enum presence { ABSENT, PRESENT, UNSEEN };
+
+/* That of a name, or of message i. */
+enum presence scan_presence(struct mailbox *m, bool in_new, const char *name);
+enum presence scan_place_presence(
+    struct mailbox *m, const struct chunk *c, uint32_t i);
 /* A piece of the step SCAN_MISSING. */
 int scan_step_missing(
     struct mailbox *m, struct scan *s, int64_t wall_ms) MUST_USE;

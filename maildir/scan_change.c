@@ -89,21 +89,35 @@ scan_step_move(struct mailbox *m, struct scan *s)
 
 /* --- changes -------------------------------------------------------------- */
 
-/* Of the names found[from … to) with one base name, one that is there. */
-static const struct found *
-choose(struct mailbox *m, const struct scan *s, size_t from, size_t to)
+/*
+ * Of the names found[from … to) with one base name, one that is there; NULL:
+ * none.  ERR_* if that isn't known: a name that is passed over is told by no
+ * event again, and its message would be taken for gone.
+ */
+static int
+choose(struct mailbox *m, const struct scan *s, size_t from, size_t to,
+    const struct found **out)
 {
+	int rc = 0;
+
+	*out = NULL;
 	for (size_t i = from; i < to; i++) {
 		const struct found *f = &s->found[i];
+		const char *name = (const char *)scan_name(s, f).p;
+		enum presence p = scan_presence(m, f->in_new, name);
 
-		if (scan_exists(m, f->in_new, (const char *)scan_name(s, f).p))
-			return f;
+		if (p == PRESENT) {
+			*out = f;
+			return 0;
+		}
+		if (p == UNSEEN)
+			rc = err_of_errno(errno);
 	}
-	return NULL;
+	return rc;
 }
 
 /* A message that was seen under another name, or more than once. */
-static void
+static int
 change_one(
     struct edit *ed, struct scan *s, uint32_t uid, size_t from, size_t to)
 {
@@ -112,40 +126,50 @@ change_one(
 	struct file_name name;
 	size_t at;
 	uint32_t i;
-	bool known;
+	enum presence known;
+	int rc;
 
 	if (!edit_find(ed, uid, &at, &i))
-		return;
+		return 0;
 	scan_add_uid(&s->heard, &s->n_heard, &s->cap_heard, uid);
 	/* Of two files with one base name the known one stays. */
-	known = scan_place_exists(m, ed->v[at], i);
-	f = known ? NULL : choose(m, s, from, to);
+	known = scan_place_presence(m, ed->v[at], i);
+	if (known == PRESENT)
+		return 0;
+	rc = choose(m, s, from, to, &f);
+	/* A damaged file keeps nobody from the other messages: it was listed,
+	 * and has no other name. */
+	if (f == NULL && rc != 0 && known == ABSENT && to == from + 1)
+		f = &s->found[from];
+	else if (rc != 0)
+		return rc;
 	if (f == NULL) {
 		/* Should all have gone again by now, then what tells why is
 		 * still to come: it isn't forgotten. */
-		if (!known)
-			scan_add_doubt(s, uid);
-		return;
+		scan_add_doubt(s, uid);
+		return 0;
 	}
 	file_name_parse(scan_name(s, f), f->in_new, &name);
 	edit_set(ed, at, i, name.place, name.odd,
 	    chunk_message(ed->v[at], i)->keywords);
+	return 0;
 }
 
 /* One that isn't known: it is to be added, if it is still there. */
-static void
+static int
 add_one(struct mailbox *m, struct scan *s, size_t from, size_t to)
 {
-	const struct found *f =
-	    to == from + 1 ? &s->found[from] : choose(m, s, from, to);
+	const struct found *f = &s->found[from];
+	int rc = to == from + 1 ? 0 : choose(m, s, from, to, &f);
 
-	if (f == NULL)
-		return;
+	if (rc != 0 || f == NULL)
+		return rc;
 	if (s->n_adds == s->cap_adds) {
 		s->cap_adds = s->cap_adds == 0 ? s->n_found : s->cap_adds * 2;
 		s->adds = mem_realloc(s->adds, s->cap_adds, sizeof(*s->adds));
 	}
 	s->adds[s->n_adds++] = *f;
+	return 0;
 }
 
 /* The end of those with the same base name. */
@@ -174,15 +198,17 @@ change_found(struct edit *ed, struct mailbox *m, struct scan *s)
 		    mailbox_find_base(m, scan_base(s, &s->found[from]));
 
 		if (uid != 0 && ed->m == NULL) {
-			if ((rc = edit_begin(ed, m, NULL)) != 0)
+			if ((rc = edit_begin(ed, m, NULL)) != 0) {
+				ed->m = NULL;
 				return rc;
+			}
 			/* others may have changed the mailbox */
 			continue;
 		}
-		if (uid != 0)
-			change_one(ed, s, uid, from, to);
-		else
-			add_one(m, s, from, to);
+		rc = uid != 0 ? change_one(ed, s, uid, from, to)
+			      : add_one(m, s, from, to);
+		if (rc != 0)
+			return rc;
 		work += uid != 0 ? CHANGE_COST : (int)(to - from);
 		s->changed = to;
 	}
@@ -215,11 +241,12 @@ scan_step_change(struct mailbox *m, struct scan *s)
 		s->state = SCAN_MISSING;
 		return 0;
 	}
-	if ((rc = change_found(&ed, m, s)) != 0)
-		return rc;
-	if (ed.m == NULL)
+	rc = change_found(&ed, m, s);
+	if (ed.m == NULL && rc == 0)
 		return 0;
-	if ((rc = scan_commit(&ed, s)) == 0) {
+	if (rc != 0 && ed.m != NULL)
+		edit_abort(&ed);
+	if (rc == 0 && (rc = scan_commit(&ed, s)) == 0) {
 		mailbox_publish(m);
 		return 0;
 	}
@@ -293,8 +320,8 @@ scan_step_add(struct mailbox *m, struct scan *s, int64_t wall_ms)
 		if (m->change != s->change) {
 			if (mailbox_find_base(m, f.base) != 0)
 				continue;
-			if (!scan_exists(
-				m, s->adds[i].in_new, (const char *)name.p)) {
+			if (scan_presence(m, s->adds[i].in_new,
+				(const char *)name.p) == ABSENT) {
 				s->unsure = true;
 				continue;
 			}

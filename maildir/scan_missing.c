@@ -22,11 +22,8 @@
 
 enum { LOOK_SLICE = 1000, TICKS_MS = 20 };
 
-/* UNSEEN: the disk doesn't say. */
-enum presence { ABSENT, PRESENT, UNSEEN };
-
-static enum presence
-presence(struct mailbox *m, bool in_new, const char *name)
+enum presence
+scan_presence(struct mailbox *m, bool in_new, const char *name)
 {
 	int fd = mailbox_dir_fd(m, in_new ? DIR_NEW : DIR_CUR);
 	struct stat st;
@@ -36,8 +33,8 @@ presence(struct mailbox *m, bool in_new, const char *name)
 	return errno == ENOENT ? ABSENT : UNSEEN;
 }
 
-static enum presence
-place_presence(struct mailbox *m, const struct chunk *c, uint32_t i)
+enum presence
+scan_place_presence(struct mailbox *m, const struct chunk *c, uint32_t i)
 {
 	struct buf name;
 	enum presence result;
@@ -45,22 +42,10 @@ place_presence(struct mailbox *m, const struct chunk *c, uint32_t i)
 	if (young_waits(m, chunk_uid(c, i)))
 		return PRESENT;
 	buf_init(&name, 1024);
-	result = presence(
+	result = scan_presence(
 	    m, (chunk_place(c, i) & PLACE_NEW) != 0, message_name(&name, c, i));
 	buf_fini(&name);
 	return result;
-}
-
-bool
-scan_exists(struct mailbox *m, bool in_new, const char *name)
-{
-	return presence(m, in_new, name) != ABSENT;
-}
-
-bool
-scan_place_exists(struct mailbox *m, const struct chunk *c, uint32_t i)
-{
-	return place_presence(m, c, i) != ABSENT;
 }
 
 static int
@@ -178,7 +163,7 @@ look_at(struct mailbox *m, struct scan *s, size_t end)
 		goto out;
 	for (size_t k = s->looked; k < end; k++) {
 		enum presence p = edit_find(&l->ed, s->doubts[k], &at, &i)
-		    ? place_presence(m, l->ed.v[at], i)
+		    ? scan_place_presence(m, l->ed.v[at], i)
 		    : PRESENT;
 
 		if (p == ABSENT)
@@ -208,7 +193,7 @@ any_missing(struct mailbox *m, const struct scan *s, size_t end)
 
 	for (size_t k = s->looked; k < end; k++)
 		if (mailbox_find(m, s->doubts[k], &c, &i) &&
-		    place_presence(m, c, i) != PRESENT)
+		    scan_place_presence(m, c, i) != PRESENT)
 			return true;
 	return false;
 }

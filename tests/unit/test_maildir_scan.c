@@ -1,9 +1,10 @@
 /*
  * How much work a look at a mailbox is, and what it finds beside others that
- * change it: that of one process.
+ * change it, or when the disk doesn't say: that of one process.
  */
 #include <sys/stat.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <unistd.h>
@@ -21,6 +22,9 @@
 static unsigned n_stats, n_readings;
 /* Removed after the next look at it, as by another program. */
 static const char *expunged_at_stat;
+/* The next look at it fails so. */
+static const char *unseen;
+static int unseen_errno;
 
 int __real_fsx_stat(int dirfd, const char *name, struct stat *st);
 int __wrap_fsx_stat(int dirfd, const char *name, struct stat *st);
@@ -33,6 +37,11 @@ __wrap_fsx_stat(int dirfd, const char *name, struct stat *st)
 	int rc = __real_fsx_stat(dirfd, name, st);
 
 	n_stats++;
+	if (unseen != NULL && strcmp(unseen, name) == 0) {
+		unseen = NULL;
+		errno = unseen_errno;
+		return -1;
+	}
 	if (expunged_at_stat != NULL && name[0] != '\0' &&
 	    strstr(expunged_at_stat, name) != NULL) {
 		assert_int_equal(unlink(expunged_at_stat), 0);
@@ -307,6 +316,71 @@ renamed_after_the_events(void **state)
 	mailbox_close(&m);
 }
 
+/* --- what the disk doesn't say -------------------------------------------- */
+
+static void
+fails_once(
+    struct fixture *f, struct mailbox *m, const char *name, int error, int code)
+{
+	unseen = name;
+	unseen_errno = error;
+	assert_int_equal(try_refresh(f, m, true), code);
+	assert_null(unseen);
+	refresh(f, m);
+}
+
+/* Whether its old file is there: a message isn't gone for that. */
+static void
+renamed_and_unseen(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	put_cur(f, "1.a:2,", "one");
+	put_cur(f, "2.b:2,", "two");
+	refresh(f, m);
+	for (int watched = 0; watched < 2; watched++) {
+		const char *from = watched ? "cur/1.a:2,S" : "cur/1.a:2,";
+		const char *to = watched ? "cur/1.a:2,FS" : "cur/1.a:2,S";
+
+		if (!watched)
+			scan_distrust(m);
+		assert_int_equal(
+		    rename(fixture_path(f, from), fixture_path(f, to)), 0);
+		unseen = from + strlen("cur/");
+		unseen_errno = EIO;
+		refresh(f, m);
+		assert_null(unseen);
+		assert_int_equal(m->head->count, 2);
+		assert_int_equal(view_get(m->head, 1)->uid, 1);
+		assert_int_equal(view_get(m->head, 1)->flags,
+		    watched ? MESSAGE_SEEN | MESSAGE_FLAGGED : MESSAGE_SEEN);
+	}
+	mailbox_close(&m);
+}
+
+/* Whether another server has been there: nothing is given anew meanwhile. */
+static void
+list_unseen(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct pop3_entry *v;
+	size_t n;
+
+	refresh(f, m);
+	write_file(fixture_path(f, "courierpop3dsizelist"),
+	    "/3 9 1234567890\n1.a:2,S 3 7:1234567890:0\n");
+	put_cur(f, "1.a:2,S", "one");
+	fixture_tick(f, 1);
+	fails_once(f, m, "courierpop3dsizelist", EACCES, ERR_DENIED);
+	assert_int_equal(run_pop3(m, &v, &n), 0);
+	assert_int_equal(n, 1);
+	assert_string_equal(v[0].unique_id, "UID7-1234567890");
+	free(v);
+	mailbox_close(&m);
+}
+
 int
 main(void)
 {
@@ -318,6 +392,8 @@ main(void)
 		CASE(large_mailbox),
 		CASE(checkpoint_aside),
 		CASE(renamed_after_the_events),
+		CASE(renamed_and_unseen),
+		CASE(list_unseen),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
