@@ -72,6 +72,8 @@ fixture_open(struct fixture *f)
 		.umask = 077 };
 
 	f->store = store_new(&opt);
+	/* a process has one store only, and may leave files in tmp/ */
+	f->store->unique = f->unique;
 	f->account = account_get(f->store, f->path, f->quota);
 }
 
@@ -79,6 +81,7 @@ void
 fixture_close(struct fixture *f)
 {
 	account_release(&f->account);
+	f->unique = f->store->unique;
 	store_free(&f->store);
 }
 

@@ -32,6 +32,7 @@ struct fixture {
 	bool fsync_always, no_watches, export_courier, trash_quota;
 	bool no_courier_lock;
 	struct syncer *syncer; /* NULL: syncs are done at once */
+	uint64_t unique;       /* of the store before: names of files go on */
 	const char *quota, *empty_trash, *trash_name, *quota_warn;
 };
 
