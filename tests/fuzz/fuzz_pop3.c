@@ -109,8 +109,8 @@ is_word(struct slice *line, const char *word)
 {
 	struct slice rest = *line, first;
 
-	(void)slice_split(&rest, ' ', &first);
-	if (!slice_ieq(first, slice_str(word)))
+	if (!slice_split(&rest, ' ', &first) ||
+	    !slice_ieq(first, slice_str(word)))
 		return false;
 	while (slice_starts(rest, SLICE(" ")))
 		rest = slice_skip(rest, 1);
