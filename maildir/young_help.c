@@ -68,28 +68,42 @@ young_look_for(struct mailbox *m, uint32_t from)
 		young_mend_later(m->account);
 }
 
+/* Of a call that failed: whether that says that there is no such file. */
 static bool
-give_name_here(struct mailbox *m, uint32_t uid, const char *tmp)
+is_absence(int error)
+{
+	return error == ENOENT || error == ENOTDIR;
+}
+
+/* False: it has no file.  *later: that isn't known, or it can't get its name
+ * now. */
+static bool
+give_name_here(struct mailbox *m, uint32_t uid, const char *tmp, bool *later)
 {
 	struct buf name;
 	struct chunk *c;
 	uint32_t i;
 	int tmp_fd, cur_fd = mailbox_dir_fd(m, DIR_CUR);
 	struct stat st;
-	bool there = false;
+	int error = 0;
 
 	if (!mailbox_find(m, uid, &c, &i) || cur_fd < 0)
 		return false;
 	buf_init(&name, NAME_BYTES_MAX);
 	tmp_fd = dir_open_sub(m->account->root_fd, slice_str(m->dir), "tmp");
-	if (tmp_fd >= 0) {
-		there = fsx_rename_new(tmp_fd, tmp, cur_fd,
-			    message_name(&name, c, i)) == 0 ||
-		    fsx_stat(cur_fd, message_name(&name, c, i), &st) == 0;
+	if (tmp_fd < 0 ||
+	    fsx_rename_new(tmp_fd, tmp, cur_fd, message_name(&name, c, i)) < 0)
+		error = errno;
+	/* another was faster */
+	if (error != 0 && fsx_stat(cur_fd, message_name(&name, c, i), &st) == 0)
+		error = 0;
+	else if (is_absence(error))
+		error = errno;
+	if (tmp_fd >= 0)
 		(void)close(tmp_fd);
-	}
 	buf_fini(&name);
-	return there;
+	*later = error != 0 && !is_absence(error);
+	return !is_absence(error);
 }
 
 /* Whether its file has no name yet. */
@@ -98,7 +112,8 @@ tmp_is_there(struct mailbox *m, const char *tmp)
 {
 	int fd = dir_open_sub(m->account->root_fd, slice_str(m->dir), "tmp");
 	struct stat st;
-	bool there = fd >= 0 && fsx_stat(fd, tmp, &st) == 0;
+	bool there =
+	    (fd >= 0 && fsx_stat(fd, tmp, &st) == 0) || !is_absence(errno);
 
 	if (fd >= 0)
 		(void)close(fd);
@@ -111,7 +126,7 @@ young_help(struct mailbox *m, uint32_t uid, bool log_synced)
 	struct account *a = m->account;
 	int64_t key = chunk_key(m, uid);
 	sqlite3_stmt *s = db_stmt(&a->db, DB_YOUNG_GET);
-	bool there = false, kept;
+	bool there = false, later = !log_synced, kept;
 	char *tmp;
 
 	if (young_placed(a, key))
@@ -124,10 +139,10 @@ young_help(struct mailbox *m, uint32_t uid, bool log_synced)
 	(void)sqlite3_reset(s);
 	/* what the log has must not be less than what the name promises */
 	if (!kept && log_synced && strchr(tmp, '/') == NULL)
-		there = give_name_here(m, uid, tmp);
+		there = give_name_here(m, uid, tmp, &later);
 	else if (!kept)
 		there = tmp_is_there(m, tmp);
-	if (there && !log_synced)
+	if (there && later)
 		note_unnamed(m, uid);
 	free(tmp);
 	return kept || there;

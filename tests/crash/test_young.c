@@ -395,6 +395,42 @@ failed_rename_is_no(void **state)
 	mailbox_close(&m);
 }
 
+static void
+look_in_vain(struct fixture *f)
+{
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	scan_distrust(m);
+	failing = EIO;
+	fsx_set_fault(fail_rename);
+	refresh(f, m);
+	fsx_set_fault(NULL);
+	assert_listing(m, "1 2");
+	mailbox_close(&m);
+}
+
+/* Another process would give it its name, and can't: it isn't gone for that. */
+static void
+failed_help_removes_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m;
+	struct append *p;
+
+	assert_int_equal(run_append(f, "INBOX", "one", 0, NULL, NULL), 0);
+	p = begin_commit(f, "INBOX", "two");
+	hold_syncs(false);
+	fixture_elsewhere(f, look_in_vain);
+	assert_int_equal(count_files(fixture_path(f, "cur")), 1);
+	release_syncs(0);
+	assert_int_equal(end_append(f, &p), 0);
+	assert_int_equal(count_files(fixture_path(f, "cur")), 2);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	assert_listing(m, "1 2");
+	mailbox_close(&m);
+}
+
 /* So is a sync of the log that fails. */
 static void
 failed_log_is_no(void **state)
@@ -430,6 +466,7 @@ main(void)
 		CASE(another_process_dies),
 		CASE(removed_is_removed),
 		CASE(failed_rename_is_no),
+		CASE(failed_help_removes_nothing),
 		CASE(failed_log_is_no),
 	};
 
