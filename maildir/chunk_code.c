@@ -100,6 +100,21 @@ column_put(struct buf *out, const uint64_t *v, uint32_t n)
 	buf_advance(out, (size_t)n * width);
 }
 
+/* The values of a column of so many bytes each, one at least. */
+static void
+values_take(
+    struct slice in, unsigned width, uint64_t low, uint64_t *v, uint32_t n)
+{
+	const uint64_t mask = UINT64_MAX >> (64 - 8 * width);
+	uint32_t i = 0;
+
+	/* eight bytes at once, as long as there are so many */
+	for (; i < n && (size_t)i * width + 8 <= in.n; i++)
+		v[i] = low + (le_get64(in.p + (size_t)i * width) & mask);
+	for (; i < n; i++)
+		v[i] = low + le_get(in.p + (size_t)i * width, width);
+}
+
 bool
 column_take(struct slice *in, uint64_t *v, uint32_t n)
 {
@@ -120,8 +135,7 @@ column_take(struct slice *in, uint64_t *v, uint32_t n)
 		for (uint32_t i = 0; i < n; i++)
 			v[i] = low;
 	else if (v != NULL)
-		for (uint32_t i = 0; i < n; i++)
-			v[i] = low + le_get(in->p + (size_t)i * width, width);
+		values_take(*in, width, low, v, n);
 	*in = slice_skip(*in, size);
 	return true;
 }

@@ -109,9 +109,9 @@ size_length(uint64_t v)
 
 	if (v == 0)
 		return 0;
-	for (v--; v > 9; v /= 10)
-		n++;
-	return n;
+	for (v--; v > 9999; v /= 10000)
+		n += 4;
+	return n + (v > 9) + (v > 99) + (v > 999);
 }
 
 /* What there is of one name: so much of its beginning and of its end, without
