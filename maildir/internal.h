@@ -248,6 +248,7 @@ struct mailbox {
 	bool change_noted;   /* account_note_change(), durably or soon */
 	uint32_t n_new;	     /* messages in new/, or UINT32_MAX: not counted */
 	struct index *index; /* base name -> uid; NULL: not made */
+	bool index_lost;     /* it was, before all were in it */
 
 	struct slice *keywords;
 	size_t n_keywords;

@@ -1,6 +1,7 @@
 #include "maildir/mailbox.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -344,14 +345,19 @@ mailbox_find(struct mailbox *m, uint32_t uid, struct chunk **c, uint32_t *i)
 bool
 mailbox_index_step(struct mailbox *m)
 {
-	int work = PIECE_WORK;
+	/* others who change the mailbox all the time don't keep it from ever
+	 * being made */
+	int work = m->index_lost ? INT_MAX : PIECE_WORK;
 
 	/* a first scan finds all of them new */
 	if (m->index == NULL && m->head->count == 0)
 		return true;
 	if (m->index == NULL)
 		m->index = index_new(m->head);
-	return index_extend(m->index, m->head, &work);
+	if (!index_extend(m->index, m->head, &work))
+		return false;
+	m->index_lost = false;
+	return true;
 }
 
 bool

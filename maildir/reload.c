@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "maildir/edit.h"
 #include "maildir/import.h"
+#include "maildir/index.h"
 #include "maildir/young.h"
 
 #define KEY_UIDS UINT32_MAX
@@ -153,6 +154,8 @@ reload_messages(struct mailbox *m, struct err *e)
 	}
 	view_unref(&m->head);
 	m->head = view_new(l.v, l.n, m->uidnext, m->modseq);
+	if (m->index != NULL && !index_is_whole(m->index))
+		m->index_lost = true;
 	index_free(&m->index);
 	count_new(m);
 	return 0;

@@ -122,6 +122,50 @@ indexes_names_in_pieces(void **state)
 	mailbox_close(&m);
 }
 
+/* Flag a message, or take the flag away. */
+static void
+flag(struct mailbox *m, uint32_t uid, bool on)
+{
+	struct file_name name;
+	struct edit ed;
+	uint32_t i;
+	size_t at;
+
+	assert_int_equal(edit_begin(&ed, m, NULL), 0);
+	assert_true(edit_find(&ed, uid, &at, &i));
+	file_name_parse(on ? SLICE("x:2,F") : SLICE("x:2,"), false, &name);
+	edit_set(&ed, at, i, name.place, slice_of(NULL, 0), 0);
+	assert_int_equal(edit_commit(&ed, NULL), 0);
+}
+
+/* Another process that changes the mailbox all the time makes what there is of
+ * the index worth nothing; it is made all the same. */
+static void
+indexes_names_beside_others(void **state)
+{
+	struct fixture *f = *state, other;
+	const struct waker nobody = { NULL, NULL };
+	struct mailbox *m, *theirs;
+	unsigned n = 0;
+	int rc;
+
+	fresh_list(f, MANY);
+	other = *f;
+	(void)count_calls(f, &m);
+	fixture_open(&other);
+	(void)count_calls(&other, &theirs);
+	for (;;) {
+		(void)mailbox_refresh(m, false, nobody, 0, f->wall_ms, &rc);
+		if (mailbox_finds_at_once(m))
+			break;
+		flag(theirs, 1, n % 2 == 0);
+		assert_in_range(n++, 0, 3);
+	}
+	mailbox_close(&theirs);
+	fixture_close(&other);
+	mailbox_close(&m);
+}
+
 static void
 sessions_share_the_work(void **state)
 {
@@ -271,10 +315,6 @@ changes_while_loading_are_seen(void **state)
 {
 	struct fixture *f = *state, other;
 	struct mailbox *m = NULL, *theirs;
-	struct file_name name;
-	struct edit ed;
-	uint32_t i, n;
-	size_t at;
 
 	fresh_list(f, MANY);
 	other = *f;
@@ -285,15 +325,8 @@ changes_while_loading_are_seen(void **state)
 	(void)count_calls(&other, &theirs);
 	assert_int_equal(open_once(f, &m), ERR_MORE);
 	/* the first message is read by now, the last is not */
-	for (n = 0; n < 2; n++) {
-		uint32_t uid = n == 0 ? 1 : 2 * MANY - 1;
-
-		assert_int_equal(edit_begin(&ed, theirs, NULL), 0);
-		assert_true(edit_find(&ed, uid, &at, &i));
-		file_name_parse(SLICE("x:2,F"), false, &name);
-		edit_set(&ed, at, i, name.place, slice_of(NULL, 0), 0);
-		assert_int_equal(edit_commit(&ed, NULL), 0);
-	}
+	flag(theirs, 1, true);
+	flag(theirs, 2 * MANY - 1, true);
 	(void)count_calls(f, &m);
 	assert_taken_over(m, MANY);
 	assert_int_equal(view_get(m->head, 1)->flags, MESSAGE_FLAGGED);
@@ -491,6 +524,7 @@ main(void)
 		CASE(takes_over_in_pieces),
 		CASE(loads_in_pieces),
 		CASE(indexes_names_in_pieces),
+		CASE(indexes_names_beside_others),
 		CASE(sessions_share_the_work),
 		CASE(goes_away_without_a_trace),
 		CASE(goes_on_after_an_end),
