@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "maildir/account_change_impl.h"
 #include "maildir/acl_file.h"
+#include "maildir/cache.h"
 #include "maildir/dir.h"
 #include "maildir/name.h"
 #include "maildir/shared_index.h"

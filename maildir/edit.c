@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "maildir/cache.h"
 
 /*
  * A chunk is written whole for each message that is added to it, and what is

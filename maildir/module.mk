@@ -14,7 +14,8 @@ libmaildir_a_SOURCES = \
 	maildir/append_commit.c maildir/append_impl.h \
 	maildir/background.c maildir/background.h \
 	maildir/blob.c maildir/blob.h \
-	maildir/cache.c \
+	maildir/cache.c maildir/cache.h \
+	maildir/cache_file.c maildir/cache_pool.c maildir/cache_impl.h \
 	maildir/cache_row.c maildir/cache_row.h \
 	maildir/change.h \
 	maildir/checkpoint.c \

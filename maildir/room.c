@@ -13,6 +13,7 @@
 
 #include "base/fsx.h"
 #include "base/log.h"
+#include "maildir/cache.h"
 #include "maildir/internal.h"
 
 #define ROOM_NAME "postern.room"

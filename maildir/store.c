@@ -12,6 +12,7 @@
 #include "base/pool.h"
 #include "maildir/background.h"
 #include "maildir/blob.h"
+#include "maildir/cache.h"
 #include "maildir/durable.h"
 #include "maildir/intent.h"
 #include "maildir/quota_file.h"

@@ -5,6 +5,7 @@
  */
 #include "base/fsx.h"
 #include "maildir/background.h"
+#include "maildir/cache.h"
 #include "maildir/internal.h"
 #include "maildir/young.h"
 

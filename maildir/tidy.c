@@ -7,6 +7,7 @@
 #include "base/fsx.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "maildir/cache.h"
 #include "maildir/dir.h"
 #include "maildir/edit.h"
 #include "maildir/name.h"

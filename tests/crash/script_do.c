@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "maildir/cache.h"
 #include "maildir/internal.h"
 #include "tests/crash/script_impl.h"
 
