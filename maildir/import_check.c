@@ -11,6 +11,7 @@
  */
 #include "base/log.h"
 #include "maildir/import_impl.h"
+#include "maildir/row.h"
 #include "maildir/takeover.h"
 
 enum {

@@ -8,6 +8,7 @@
 #include "maildir/internal.h"
 #include "maildir/name.h"
 #include "maildir/quota_file.h"
+#include "maildir/row.h"
 
 struct compare {
 	struct mailbox *m; /* NULL: not indexed */

@@ -69,7 +69,7 @@ libmaildir_a_SOURCES = \
 	maildir/reload.c \
 	maildir/rename.c \
 	maildir/room.c \
-	maildir/row.c \
+	maildir/row.c maildir/row.h \
 	maildir/scan.c maildir/scan.h \
 	maildir/scan_change.c \
 	maildir/scan_missing.c \

@@ -25,6 +25,7 @@
 #include "maildir/dir.h"
 #include "maildir/edit.h"
 #include "maildir/name.h"
+#include "maildir/row.h"
 
 struct pair {
 	char *from, *to; /* directories */

@@ -1,4 +1,5 @@
-/* The row that the database has for a mailbox's directory. */
+#include "maildir/row.h"
+
 #include <stdlib.h>
 
 #include "maildir/edit.h"

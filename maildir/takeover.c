@@ -29,6 +29,7 @@
 #include "base/mem.h"
 #include "maildir/dir.h"
 #include "maildir/edit.h"
+#include "maildir/row.h"
 
 enum {
 	WRITE_SLICE = 4096,

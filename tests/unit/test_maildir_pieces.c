@@ -8,6 +8,7 @@
 
 #include "maildir/edit.h"
 #include "maildir/pop3_ids.h"
+#include "maildir/row.h"
 #include "tests/support/maildir_fixture.h"
 
 enum {
