@@ -209,10 +209,9 @@ mailbox_reload(struct mailbox *m, struct err *e)
 	if ((rc = check_numbers(m, e)) != 0 ||
 	    (rc = keywords_load(m, (size_t)n_keywords, (size_t)n_sets, e)) !=
 		0 ||
-	    (rc = reload_messages(m, e)) != 0)
+	    (rc = reload_messages(m, e)) != 0 ||
+	    (rc = young_look_for(m, from, e)) != 0)
 		m->change = 0; /* what memory has fits nothing any more */
-	else
-		young_look_for(m, from);
 	return rc;
 }
 

@@ -134,7 +134,10 @@ judge(struct look *l, struct scan *s)
 	for (size_t k = 0; k < l->n; k++) {
 		uint32_t uid = l->absent[k].uid;
 
-		if (young_help(m, uid, uid < s->log_uidnext))
+		rc = young_help(m, uid, uid < s->log_uidnext, NULL);
+		if (rc < 0)
+			return rc;
+		if (rc == 1)
 			continue;
 		if (!l->absent[k].renamed &&
 		    !scan_has_uid(s->heard, s->n_heard, uid) &&

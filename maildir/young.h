@@ -99,15 +99,17 @@ int young_open_kept(struct mailbox *m, uint32_t uid, int *fd) MUST_USE;
 /* --- young_help.c --------------------------------------------------------- */
 
 /* Messages from that UID on were read for the first time: have a scan look for
- * the files of those that are another process's and young. */
-void young_look_for(struct mailbox *m, uint32_t from);
+ * the files of those that are another process's and young.  0 or ERR_*. */
+int young_look_for(struct mailbox *m, uint32_t from, struct err *e) MUST_USE;
 /*
  * Within a transaction, of a message whose file isn't in cur/: if another
  * process is about to give it its name, or has died before, it gets it now,
  * provided that the log was synced when this process knew of the message; else
- * young_look_for() it.  True: it has it, or will have; or it is young_kept().
+ * young_look_for() it.  1: it has it, or may have it later; or it is
+ * young_kept().  0: it has none.  ERR_*: nothing is known.
  */
-bool young_help(struct mailbox *m, uint32_t uid, bool log_synced);
+int young_help(
+    struct mailbox *m, uint32_t uid, bool log_synced, struct err *e) MUST_USE;
 /* Whether the table has rows, 2: of another boot; ERR_*. */
 int young_left(struct account *a, struct err *e) MUST_USE;
 

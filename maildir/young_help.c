@@ -47,15 +47,17 @@ note_unnamed(struct mailbox *m, uint32_t uid)
 	m->unnamed[m->n_unnamed++] = uid;
 }
 
-void
-young_look_for(struct mailbox *m, uint32_t from)
+int
+young_look_for(struct mailbox *m, uint32_t from, struct err *e)
 {
 	sqlite3_stmt *s = db_stmt(&m->account->db, DB_YOUNG_KEYS);
+	size_t n_before = m->n_unnamed;
 	bool others = false;
+	int rc;
 
 	db_bind_i64(s, 1, chunk_key(m, from));
 	db_bind_i64(s, 2, chunk_key(m, UINT32_MAX));
-	while (db_step(&m->account->db, s, NULL) == 1) {
+	while ((rc = db_step(&m->account->db, s, e)) == 1) {
 		int64_t key = sqlite3_column_int64(s, 0);
 
 		if (young_is_own(m->account, key))
@@ -63,9 +65,12 @@ young_look_for(struct mailbox *m, uint32_t from)
 		others = true;
 		note_unnamed(m, (uint32_t)key);
 	}
-	(void)sqlite3_reset(s);
-	if (others)
+	/* all are asked for again */
+	if (rc != 0)
+		m->n_unnamed = n_before;
+	else if (others)
 		young_mend_later(m->account);
+	return rc;
 }
 
 /* Of a call that failed: whether that says that there is no such file. */
@@ -83,12 +88,17 @@ give_name_here(struct mailbox *m, uint32_t uid, const char *tmp, bool *later)
 	struct buf name;
 	struct chunk *c;
 	uint32_t i;
-	int tmp_fd, cur_fd = mailbox_dir_fd(m, DIR_CUR);
+	int tmp_fd, cur_fd;
 	struct stat st;
 	int error = 0;
 
-	if (!mailbox_find(m, uid, &c, &i) || cur_fd < 0)
+	if (!mailbox_find(m, uid, &c, &i))
 		return false;
+	/* that says nothing of the file, not even if there is no cur/ */
+	if ((cur_fd = mailbox_dir_fd(m, DIR_CUR)) < 0) {
+		*later = true;
+		return true;
+	}
 	buf_init(&name, NAME_BYTES_MAX);
 	tmp_fd = dir_open_sub(m->account->root_fd, slice_str(m->dir), "tmp");
 	if (tmp_fd < 0 ||
@@ -120,20 +130,21 @@ tmp_is_there(struct mailbox *m, const char *tmp)
 	return there;
 }
 
-bool
-young_help(struct mailbox *m, uint32_t uid, bool log_synced)
+int
+young_help(struct mailbox *m, uint32_t uid, bool log_synced, struct err *e)
 {
 	struct account *a = m->account;
 	int64_t key = chunk_key(m, uid);
 	sqlite3_stmt *s = db_stmt(&a->db, DB_YOUNG_GET);
 	bool there = false, later = !log_synced, kept;
 	char *tmp;
+	int rc;
 
 	if (young_placed(a, key))
-		return false;
+		return 0;
 	db_bind_i64(s, 1, key);
-	if (db_step(&a->db, s, NULL) != 1)
-		return false;
+	if ((rc = db_step(&a->db, s, e)) != 1)
+		return rc;
 	tmp = slice_dup(db_column_blob(s, 0));
 	kept = sqlite3_column_int64(s, 1) != account_boot_number();
 	(void)sqlite3_reset(s);

@@ -59,7 +59,7 @@ check_PROGRAMS += tests/crash/test_young
 TESTS += tests/crash/test_young
 tests_crash_test_young_SOURCES = tests/crash/test_young.c \
 	tests/crash/young.c tests/crash/young.h $(TESTS_CRASH_ORDER)
-tests_crash_test_young_LDFLAGS = $(TESTS_CRASH_LD)
+tests_crash_test_young_LDFLAGS = $(TESTS_CRASH_LD) -Wl,--wrap=db_step
 tests_crash_test_young_LDADD = $(TESTS_CRASH_LIBS)
 
 check_PROGRAMS += tests/crash/test_young_left

@@ -2,6 +2,7 @@
  * Messages whose files the disk may not have yet (maildir/young.h): what is
  * waited for, and what others see.
  */
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <errno.h>
@@ -406,28 +407,124 @@ look_in_vain(struct fixture *f)
 	refresh(f, m);
 	fsx_set_fault(NULL);
 	assert_listing(m, "1 2");
+	assert_int_equal(count_files(fixture_path(f, "cur")), 1);
 	mailbox_close(&m);
 }
 
-/* Another process would give it its name, and can't: it isn't gone for that. */
+/* A process looks while another is about to give a message's file its name. */
 static void
-failed_help_removes_nothing(void **state)
+look_half_way(struct fixture *f, void (*look)(struct fixture *f))
 {
-	struct fixture *f = *state;
 	struct mailbox *m;
 	struct append *p;
 
 	assert_int_equal(run_append(f, "INBOX", "one", 0, NULL, NULL), 0);
 	p = begin_commit(f, "INBOX", "two");
 	hold_syncs(false);
-	fixture_elsewhere(f, look_in_vain);
-	assert_int_equal(count_files(fixture_path(f, "cur")), 1);
+	fixture_elsewhere(f, look);
 	release_syncs(0);
 	assert_int_equal(end_append(f, &p), 0);
 	assert_int_equal(count_files(fixture_path(f, "cur")), 2);
 	m = open_mailbox(f, "INBOX");
 	refresh(f, m);
 	assert_listing(m, "1 2");
+	mailbox_close(&m);
+}
+
+/* It would give it its name, and can't: it isn't gone for that. */
+static void
+failed_help_removes_nothing(void **state)
+{
+	look_half_way(*state, look_in_vain);
+}
+
+/* Whether rows can't be read now. */
+static bool rows_unread;
+
+int __real_db_step(struct db *db, sqlite3_stmt *s, struct err *e);
+int __wrap_db_step(struct db *db, sqlite3_stmt *s, struct err *e);
+
+int
+__wrap_db_step(struct db *db, sqlite3_stmt *s, struct err *e)
+{
+	if (rows_unread && s != NULL && strstr(sqlite3_sql(s), " young "))
+		return err_set(e, ERR_SYS, "can't be read");
+	return __real_db_step(db, s, e);
+}
+
+static int
+refresh_without_rows(struct fixture *f, struct mailbox *m)
+{
+	int rc;
+
+	rows_unread = true;
+	rc = try_refresh(f, m, true);
+	rows_unread = false;
+	return rc;
+}
+
+static void
+look_without_rows(struct fixture *f)
+{
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	scan_distrust(m);
+	assert_int_equal(refresh_without_rows(f, m), ERR_SYS);
+	assert_int_equal(count_files(fixture_path(f, "cur")), 1);
+	refresh(f, m);
+	assert_listing(m, "1 2");
+	assert_int_equal(count_files(fixture_path(f, "cur")), 2);
+	mailbox_close(&m);
+}
+
+static void
+look_without_descriptors(struct fixture *f)
+{
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct rlimit limit, none;
+
+	mailbox_close_fds(m);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = limit;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_int_equal(young_help(m, 2, true, NULL), 1);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_int_equal(count_files(fixture_path(f, "cur")), 1);
+	refresh(f, m);
+	assert_listing(m, "1 2");
+	assert_int_equal(count_files(fixture_path(f, "cur")), 2);
+	mailbox_close(&m);
+}
+
+/* Nor if it doesn't know whether there is a row, */
+static void
+unread_row_removes_nothing(void **state)
+{
+	look_half_way(*state, look_without_rows);
+}
+
+/* or a file. */
+static void
+no_descriptor_removes_nothing(void **state)
+{
+	look_half_way(*state, look_without_descriptors);
+}
+
+/* Rows that can't be read when their messages come are read later. */
+static void
+unread_rows_are_read_again(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	refresh(f, m);
+	assert_true(child_run(die_half_way, f));
+	assert_int_equal(count_files(fixture_path(f, "cur")), 1);
+	assert_int_equal(refresh_without_rows(f, m), ERR_SYS);
+	refresh(f, m);
+	assert_listing(m, "1 2");
+	assert_int_equal(count_files(fixture_path(f, "cur")), 2);
 	mailbox_close(&m);
 }
 
@@ -467,6 +564,9 @@ main(void)
 		CASE(removed_is_removed),
 		CASE(failed_rename_is_no),
 		CASE(failed_help_removes_nothing),
+		CASE(unread_row_removes_nothing),
+		CASE(no_descriptor_removes_nothing),
+		CASE(unread_rows_are_read_again),
 		CASE(failed_log_is_no),
 	};
 
