@@ -412,8 +412,10 @@ mailbox_row_write(struct mailbox *m, struct err *e)
 		const struct watched_dir *w = &m->dirs[d];
 
 		db_bind_u64(s, at++, w->ino);
-		/* 0: not to be trusted by who reads it */
-		db_bind_i64(s, at++, w->clean ? w->mtime_ns : 0);
+		/* 0: not to be trusted by who reads it, nor if only memory
+		 * knows of twins */
+		db_bind_i64(
+		    s, at++, w->clean && m->n_twins == 0 ? w->mtime_ns : 0);
 	}
 	db_bind_i64(s, at++, m->pop3_next);
 	db_bind_i64(s, at++, m->pop3_uidvalidity);

@@ -263,6 +263,9 @@ struct mailbox {
 	uint32_t *suspects; /* missing in the last reading, ascending */
 	size_t n_suspects;
 	int64_t suspects_mtime[2];
+	/* with more than one file, as far as scans have noticed; ascending */
+	uint32_t *twins;
+	size_t n_twins;
 	/* others' messages whose files may have no name yet, see young.h */
 	uint32_t *unnamed;
 	size_t n_unnamed;

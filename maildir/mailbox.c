@@ -138,6 +138,7 @@ mailbox_dispose(struct mailbox *m)
 	index_free(&m->index);
 	keywords_fini(m);
 	free(m->suspects);
+	free(m->twins);
 	free(m->unnamed);
 	pool_free(m->name);
 	pool_free(m->dir);

@@ -14,6 +14,10 @@
  *   A message is missing only if its last known file isn't there, and no
  *   reading and no event showed another one under its base name.  Where there
  *   is no watch it takes two readings without a change in between.
+ *   Of two files with one base name ("twins") one is known, and there is no
+ *   event that tells of the other when the known one goes: so the directories
+ *   are read then.  Who opens the mailbox anew reads them, too, as only memory
+ *   knows which messages have twins.
  *
  * A rename is one event that the old name went and another that the new one
  * came, and the first may be read before the second is there.  The kernel
@@ -57,6 +61,7 @@ scan_free(struct mailbox *m)
 	free(s->doubts);
 	free(s->heard);
 	free(s->unsure_uids);
+	free(s->twins);
 	free(s->adds);
 	piece_sort_fini(&s->sort);
 	free(s->wakers.v);
@@ -248,7 +253,7 @@ restart(struct mailbox *m, struct scan *s)
 	s->seen = mem_zalloc(s->base->count / 8 + 1, 1);
 	buf_reset(&s->names);
 	s->n_found = s->n_absent = s->n_doubts = s->n_adds = 0;
-	s->n_heard = s->n_unsure = 0;
+	s->n_heard = s->n_unsure = s->n_twins = 0;
 	s->changed = s->looked = s->added = 0;
 	s->settled = false;
 	s->again = true;
@@ -277,6 +282,7 @@ step_finish(struct mailbox *m, struct scan *s)
 		sync_log_first(s);
 		return;
 	}
+	scan_note_twins(m, s);
 	settle_dir(m, s, DIR_NEW);
 	settle_dir(m, s, DIR_CUR);
 	s->state = SCAN_SYNC;

@@ -36,6 +36,7 @@ struct found {
 	uint32_t at;  /* in names */
 	uint16_t n, n_base;
 	bool in_new;
+	bool twin; /* one of the adds: there is another with its base name */
 };
 
 struct scan {
@@ -66,6 +67,8 @@ struct scan {
 	size_t n_heard, cap_heard;
 	uint32_t *unsure_uids; /* doubts that nothing settled */
 	size_t n_unsure, cap_unsure;
+	uint32_t *twins; /* noticed by this look */
+	size_t n_twins, cap_twins;
 	struct found *adds;
 	size_t n_adds, cap_adds, added;
 
@@ -128,6 +131,8 @@ enum presence { ABSENT, PRESENT, UNSEEN };
 enum presence scan_presence(struct mailbox *m, bool in_new, const char *name);
 enum presence scan_place_presence(
     struct mailbox *m, const struct chunk *c, uint32_t i);
+/* The mailbox is told which messages have more than one file. */
+void scan_note_twins(struct mailbox *m, const struct scan *s);
 /* A piece of the step SCAN_MISSING. */
 int scan_step_missing(
     struct mailbox *m, struct scan *s, int64_t wall_ms) MUST_USE;

@@ -89,67 +89,90 @@ scan_step_move(struct mailbox *m, struct scan *s)
 
 /* --- changes -------------------------------------------------------------- */
 
-/*
- * Of the names found[from … to) with one base name, one that is there; NULL:
- * none.  ERR_* if that isn't known: a name that is passed over is told by no
- * event again, and its message would be taken for gone.
- */
-static int
+/* Of several names with one base name: */
+struct choice {
+	const struct found *f; /* one that is there, else one that may be */
+	enum presence presence;
+	unsigned n; /* that are there, or may be: one, or more than one */
+	int error;  /* UNSEEN: why */
+};
+
+/* Of the names found[from … to); but for message i's known one, unless c is
+ * NULL. */
+static struct choice
 choose(struct mailbox *m, const struct scan *s, size_t from, size_t to,
-    const struct found **out)
+    const struct chunk *c, uint32_t i)
 {
-	int rc = 0;
+	struct choice ch = { .presence = ABSENT };
 
-	*out = NULL;
-	for (size_t i = from; i < to; i++) {
-		const struct found *f = &s->found[i];
-		const char *name = (const char *)scan_name(s, f).p;
-		enum presence p = scan_presence(m, f->in_new, name);
+	for (size_t k = from; k < to; k++) {
+		const struct found *f = &s->found[k];
+		struct slice text = scan_name(s, f);
+		struct file_name name;
+		enum presence p;
 
-		if (p == PRESENT) {
-			*out = f;
-			return 0;
-		}
+		file_name_parse(text, f->in_new, &name);
+		if (c != NULL && scan_is_place(c, i, &name))
+			continue;
+		p = scan_presence(m, f->in_new, (const char *)text.p);
 		if (p == UNSEEN)
-			rc = err_of_errno(errno);
+			ch.error = errno;
+		if (p == ABSENT)
+			continue;
+		ch.n++;
+		if (ch.f == NULL || p == PRESENT) {
+			ch.f = f;
+			ch.presence = p;
+		}
+		if (ch.presence == PRESENT && ch.n > 1)
+			break;
 	}
-	return rc;
+	return ch;
 }
 
-/* A message that was seen under another name, or more than once. */
+static void
+add_twin(struct scan *s, uint32_t uid)
+{
+	scan_add_uid(&s->twins, &s->n_twins, &s->cap_twins, uid);
+}
+
+/*
+ * A message that was seen under another name, or more than once.  ERR_* if it
+ * isn't known what its file is called: a name that is passed over is told by no
+ * event again, and its message would be taken for gone.
+ */
 static int
 change_one(
     struct edit *ed, struct scan *s, uint32_t uid, size_t from, size_t to)
 {
 	struct mailbox *m = ed->m;
-	const struct found *f;
 	struct file_name name;
+	struct choice ch;
 	size_t at;
 	uint32_t i;
 	enum presence known;
-	int rc;
 
 	if (!edit_find(ed, uid, &at, &i))
 		return 0;
 	scan_add_uid(&s->heard, &s->n_heard, &s->cap_heard, uid);
-	/* Of two files with one base name the known one stays. */
 	known = scan_place_presence(m, ed->v[at], i);
+	ch = choose(m, s, from, to, ed->v[at], i);
+	if (ch.n > (known == ABSENT ? 1 : 0))
+		add_twin(s, uid);
+	/* Of two files with one base name the known one stays. */
 	if (known == PRESENT)
 		return 0;
-	rc = choose(m, s, from, to, &f);
 	/* A damaged file keeps nobody from the other messages: it was listed,
 	 * and has no other name. */
-	if (f == NULL && rc != 0 && known == ABSENT && to == from + 1)
-		f = &s->found[from];
-	else if (rc != 0)
-		return rc;
-	if (f == NULL) {
+	if (ch.presence == UNSEEN && (known == UNSEEN || to != from + 1))
+		return err_of_errno(ch.error);
+	if (ch.f == NULL) {
 		/* Should all have gone again by now, then what tells why is
 		 * still to come: it isn't forgotten. */
 		scan_add_doubt(s, uid);
 		return 0;
 	}
-	file_name_parse(scan_name(s, f), f->in_new, &name);
+	file_name_parse(scan_name(s, ch.f), ch.f->in_new, &name);
 	edit_set(ed, at, i, name.place, name.odd,
 	    chunk_message(ed->v[at], i)->keywords);
 	return 0;
@@ -159,16 +182,20 @@ change_one(
 static int
 add_one(struct mailbox *m, struct scan *s, size_t from, size_t to)
 {
-	const struct found *f = &s->found[from];
-	int rc = to == from + 1 ? 0 : choose(m, s, from, to, &f);
+	struct choice ch = { &s->found[from], PRESENT, 1, 0 };
 
-	if (rc != 0 || f == NULL)
-		return rc;
+	if (to != from + 1)
+		ch = choose(m, s, from, to, NULL, 0);
+	if (ch.presence == UNSEEN)
+		return err_of_errno(ch.error);
+	if (ch.f == NULL)
+		return 0;
 	if (s->n_adds == s->cap_adds) {
 		s->cap_adds = s->cap_adds == 0 ? s->n_found : s->cap_adds * 2;
 		s->adds = mem_realloc(s->adds, s->cap_adds, sizeof(*s->adds));
 	}
-	s->adds[s->n_adds++] = *f;
+	s->adds[s->n_adds] = *ch.f;
+	s->adds[s->n_adds++].twin = ch.n > 1;
 	return 0;
 }
 
@@ -231,7 +258,7 @@ int
 scan_step_change(struct mailbox *m, struct scan *s)
 {
 	size_t changed = s->changed, n_adds = s->n_adds, n_heard = s->n_heard;
-	size_t n_doubts = s->n_doubts;
+	size_t n_doubts = s->n_doubts, n_twins = s->n_twins;
 	struct edit ed = { .m = NULL };
 	int rc;
 
@@ -255,6 +282,7 @@ scan_step_change(struct mailbox *m, struct scan *s)
 	s->n_adds = n_adds;
 	s->n_heard = n_heard;
 	s->n_doubts = n_doubts;
+	s->n_twins = n_twins;
 	return rc;
 }
 
@@ -281,6 +309,25 @@ uncounted_size(struct mailbox *m, const struct found *f, struct slice name,
 	    counted_ns)
 		return 0;
 	return st.st_size;
+}
+
+/* Somebody else has changed the mailbox: has it given this one its UID, or even
+ * expunged it again? */
+static bool
+came_or_went(struct mailbox *m, struct scan *s, size_t i, struct slice base)
+{
+	const struct found *f = &s->adds[i];
+	uint32_t uid = mailbox_find_base(m, base);
+
+	if (uid == 0 &&
+	    scan_presence(m, f->in_new, (const char *)scan_name(s, f).p) !=
+		ABSENT)
+		return false;
+	if (uid == 0)
+		s->unsure = true;
+	else if (f->twin)
+		add_twin(s, uid);
+	return true;
 }
 
 int
@@ -315,18 +362,11 @@ scan_step_add(struct mailbox *m, struct scan *s, int64_t wall_ms)
 		if (i + AHEAD < end)
 			__builtin_prefetch(scan_name(s, &s->adds[i + AHEAD]).p);
 		file_name_parse(name, s->adds[i].in_new, &f);
-		/* Somebody else may have given it its UID meanwhile, or even
-		 * have expunged it again. */
-		if (m->change != s->change) {
-			if (mailbox_find_base(m, f.base) != 0)
-				continue;
-			if (scan_presence(m, s->adds[i].in_new,
-				(const char *)name.p) == ABSENT) {
-				s->unsure = true;
-				continue;
-			}
-		}
+		if (m->change != s->change && came_or_went(m, s, i, f.base))
+			continue;
 		rc = edit_append(&ed, &f, 0, &fixed, &uid, NULL);
+		if (rc == 0 && s->adds[i].twin)
+			add_twin(s, uid);
 		if (quota && quota_counts(m, f.place) &&
 		    (size = uncounted_size(m, &s->adds[i], name, counted_ns)) !=
 			0) {

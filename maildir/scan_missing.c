@@ -115,12 +115,21 @@ spare_renamed(struct look *l, const struct watched_dir *w)
 	}
 }
 
+/* Whether the directories must be read before it is known that this message has
+ * no file: one that is as old as the known one is told by no event. */
+static bool
+may_have_twin(const struct mailbox *m, const struct scan *s, uint32_t uid)
+{
+	return !(s->read[DIR_NEW] && s->read[DIR_CUR]) &&
+	    scan_has_uid(m->twins, m->n_twins, uid);
+}
+
 /* Remove what is surely gone of the absent. */
 static int
 judge(struct look *l, struct scan *s)
 {
 	struct mailbox *m = l->ed.m;
-	bool sure, still;
+	bool sure, still, to_read = false;
 	uint32_t i;
 	size_t at;
 	int rc = scan_settle(m);
@@ -139,17 +148,22 @@ judge(struct look *l, struct scan *s)
 			return rc;
 		if (rc == 1)
 			continue;
-		if (!l->absent[k].renamed &&
+		if (may_have_twin(m, s, uid))
+			to_read = true;
+		else if (!l->absent[k].renamed &&
 		    !scan_has_uid(s->heard, s->n_heard, uid) &&
 		    (sure ||
 			(still &&
 			    scan_has_uid(m->suspects, m->n_suspects, uid))) &&
-		    edit_find(&l->ed, uid, &at, &i))
+		    edit_find(&l->ed, uid, &at, &i)) {
 			edit_remove(&l->ed, at, i);
-		else
-			scan_add_uid(
-			    &s->unsure_uids, &s->n_unsure, &s->cap_unsure, uid);
+			continue;
+		}
+		scan_add_uid(
+		    &s->unsure_uids, &s->n_unsure, &s->cap_unsure, uid);
 	}
+	if (to_read)
+		scan_distrust(m);
 	return 0;
 }
 
@@ -222,6 +236,26 @@ remember_suspects(struct mailbox *m, struct scan *s, int64_t wall_ms)
 	}
 }
 
+void
+scan_note_twins(struct mailbox *m, const struct scan *s)
+{
+	bool any = m->n_twins != 0;
+
+	/* all there are were seen */
+	if (s->read[DIR_NEW] && s->read[DIR_CUR])
+		m->n_twins = 0;
+	if (s->n_twins != 0) {
+		m->twins = mem_realloc(
+		    m->twins, m->n_twins + s->n_twins, sizeof(*m->twins));
+		memcpy(m->twins + m->n_twins, s->twins,
+		    s->n_twins * sizeof(*m->twins));
+		m->n_twins += s->n_twins;
+		tidy_uids(m->twins, &m->n_twins);
+	}
+	if (any != (m->n_twins != 0))
+		m->meta_dirty = true;
+}
+
 int
 scan_step_missing(struct mailbox *m, struct scan *s, int64_t wall_ms)
 {
@@ -231,6 +265,7 @@ scan_step_missing(struct mailbox *m, struct scan *s, int64_t wall_ms)
 	if (s->looked == 0) {
 		tidy_uids(s->heard, &s->n_heard);
 		tidy_uids(s->doubts, &s->n_doubts);
+		scan_note_twins(m, s);
 	}
 	end = s->looked + LOOK_SLICE;
 	if (end > s->n_doubts)

@@ -316,6 +316,87 @@ renamed_after_the_events(void **state)
 	mailbox_close(&m);
 }
 
+/* --- two files with one base name ----------------------------------------- */
+
+static void
+put_twins(struct fixture *f, struct mailbox *m)
+{
+	put_cur(f, "1.a:2,S", "one");
+	put_cur(f, "1.a:2,F", "one");
+	put_cur(f, "2.b:2,", "two");
+	refresh(f, m);
+	assert_int_equal(m->head->count, 2);
+	assert_int_equal(view_get(m->head, 1)->uid, 1);
+}
+
+/* Under a watch, to which the other one isn't new. */
+static void
+expect_other(struct fixture *f, struct mailbox *m)
+{
+	bool seen = view_get(m->head, 1)->flags == MESSAGE_SEEN;
+
+	n_readings = 0;
+	assert_int_equal(unlink(fixture_path(f, message_path(m, 1))), 0);
+	refresh(f, m);
+	assert_true(n_readings > 0);
+	assert_listing(m, seen ? "1:F 2" : "1:S 2");
+	/* it is the only one by now */
+	assert_int_equal(unlink(fixture_path(f, message_path(m, 1))), 0);
+	refresh(f, m);
+	assert_listing(m, "2");
+}
+
+static void
+known_twin_removed(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	put_twins(f, m);
+	n_readings = 0;
+	refresh(f, m);
+	assert_int_equal(n_readings, 0);
+	expect_other(f, m);
+	mailbox_close(&m);
+}
+
+/* The second one comes later, to be seen by the watch. */
+static void
+known_twin_removed_later(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	put_cur(f, "1.a:2,", "one");
+	put_cur(f, "2.b:2,", "two");
+	refresh(f, m);
+	put_cur(f, "1.a:2,S", "one");
+	refresh(f, m);
+	assert_listing(m, "1 2");
+	assert_int_equal(unlink(fixture_path(f, "cur/1.a:2,")), 0);
+	refresh(f, m);
+	assert_listing(m, "1:S 2");
+	mailbox_close(&m);
+}
+
+/* A process that doesn't read directories that nobody has changed. */
+static void
+known_twin_removed_anew(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	put_twins(f, m);
+	f->wall_ms += 3000;
+	refresh(f, m);
+	mailbox_close(&m);
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	expect_other(f, m);
+	mailbox_close(&m);
+}
+
 /* --- what the disk doesn't say -------------------------------------------- */
 
 static void
@@ -392,6 +473,9 @@ main(void)
 		CASE(large_mailbox),
 		CASE(checkpoint_aside),
 		CASE(renamed_after_the_events),
+		CASE(known_twin_removed),
+		CASE(known_twin_removed_later),
+		CASE(known_twin_removed_anew),
 		CASE(renamed_and_unseen),
 		CASE(list_unseen),
 	};
