@@ -129,7 +129,7 @@ TESTS += tests/unit/test_imap_consistency
 tests_unit_test_imap_consistency_SOURCES = tests/unit/test_imap_consistency.c \
 	tests/unit/consistency_client.c tests/unit/consistency_view.c \
 	tests/unit/consistency.h \
-	tests/support/syncs.c tests/support/syncs.h
+	tests/support/quiet.h tests/support/syncs.c tests/support/syncs.h
 tests_unit_test_imap_consistency_LDADD = $(IMAP_LIBS) libmaildir.a libbase.a \
 	$(SQLITE_LIBS) $(UTF8PROC_LIBS)
 
@@ -143,7 +143,8 @@ tests_unit_test_imap_memory_LDADD = $(IMAP_LIBS) libmaildir.a libbase.a \
 check_PROGRAMS += tests/unit/test_imap_hibernate
 TESTS += tests/unit/test_imap_hibernate
 tests_unit_test_imap_hibernate_SOURCES = tests/unit/test_imap_hibernate.c \
-	tests/support/dice.h tests/support/syncs.c tests/support/syncs.h
+	tests/support/dice.h tests/support/quiet.h \
+	tests/support/syncs.c tests/support/syncs.h
 tests_unit_test_imap_hibernate_LDADD = $(IMAP_LIBS) libmaildir.a libbase.a \
 	$(SQLITE_LIBS) $(UTF8PROC_LIBS) -lcmocka
 

@@ -84,6 +84,7 @@ check_PROGRAMS += $(pop3_transcripts)
 TESTS += $(pop3_transcripts)
 maildir_worker = tests/support/maildir_worker.c \
 	tests/support/maildir_worker.h \
+	tests/support/quiet.h \
 	tests/support/syncs.c tests/support/syncs.h \
 	tests/support/maildir_tree.c tests/support/maildir_tree.h $(transcript)
 tests_transcripts_run_pop3_SOURCES = tests/transcripts/run_pop3.c \

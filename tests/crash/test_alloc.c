@@ -125,8 +125,7 @@ main(void)
 		CASE(in_the_parser),
 	};
 
-	if (access("/dev/shm", W_OK) == 0)
-		(void)setenv("TMPDIR", "/dev/shm", 0);
+	fixture_in_memory();
 	quiet_log();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -169,8 +169,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(in_a_session) };
 
-	if (access("/dev/shm", W_OK) == 0)
-		(void)setenv("TMPDIR", "/dev/shm", 0);
+	fixture_in_memory();
 	quiet_log();
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);

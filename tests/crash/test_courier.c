@@ -441,9 +441,7 @@ main(void)
 	struct CMUnitTest tests[2 * NELEMS(scripts)];
 	int rc;
 
-	/* A kill leaves what was written, synced or not: memory will do. */
-	if (access("/dev/shm", W_OK) == 0)
-		(void)setenv("TMPDIR", "/dev/shm", 0);
+	fixture_in_memory();
 	log_set_level(LOG_LEVEL_ERROR);
 	told = shared(sizeof(*told));
 	tells = shared(sizeof(*tells));

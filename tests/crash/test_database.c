@@ -16,19 +16,18 @@
 #include "maildir/internal.h"
 #include "tests/crash/child.h"
 #include "tests/crash/client.h"
+#include "tests/support/quiet.h"
 
 enum { MESSAGES = 40, FLIPS = 60 };
 
 static unsigned n_errors;
 
 static void
-quiet(void *arg, enum log_level level, const char *ident, const char *line)
+count_errors(
+    void *arg, enum log_level level, const char *ident, const char *line)
 {
-	(void)arg;
-	(void)ident;
 	n_errors += level <= LOG_LEVEL_ERROR;
-	if (getenv("CRASH_TRACE") != NULL)
-		(void)fprintf(stderr, "%s: %s\n", ident, line);
+	quiet_line(arg, level, ident, line);
 }
 
 static void
@@ -506,8 +505,7 @@ main(void)
 		CASE(held_database_stays),
 	};
 
-	if (access("/dev/shm", W_OK) == 0)
-		(void)setenv("TMPDIR", "/dev/shm", 0);
-	log_set_sink(quiet, NULL);
+	fixture_in_memory();
+	log_set_sink(count_errors, NULL);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,11 +9,10 @@
  */
 #include <errno.h>
 #include <limits.h>
-#include <unistd.h>
 
-#include "base/log.h"
 #include "tests/crash/child.h"
 #include "tests/crash/script.h"
+#include "tests/support/quiet.h"
 
 /* Every so manieth call, and of a script of many calls no more than that. */
 enum { STRIDE = 29, AT_MOST = 20, AT_MOST_LONG = 1000 };
@@ -43,15 +42,6 @@ static const struct fault faults[] = {
 	    { ERR_SYS, ERR_TEMPORARY, ERR_DAMAGED } },
 	{ "no descriptors", CALLS_BROKEN, EMFILE, { ERR_TEMPORARY, ERR_SYS } },
 };
-
-static void
-quiet(void *arg, enum log_level level, const char *ident, const char *line)
-{
-	(void)arg;
-	(void)level;
-	if (getenv("CRASH_TRACE") != NULL)
-		(void)fprintf(stderr, "%s: %s\n", ident, line);
-}
 
 static bool
 fits(const struct fault *x, int code)
@@ -169,9 +159,8 @@ main(int argc, char **argv)
 {
 	int rc;
 
-	if (access("/dev/shm", W_OK) == 0)
-		(void)setenv("TMPDIR", "/dev/shm", 0);
-	log_set_sink(quiet, NULL);
+	fixture_in_memory();
+	quiet_log();
 	world_init(&world);
 	rc =
 	    script_run_all("fault", each_call_fails, argc > 1 ? argv[1] : NULL);

@@ -4,22 +4,13 @@
  * takes all.
  */
 #include <limits.h>
-#include <unistd.h>
 
-#include "base/log.h"
 #include "tests/crash/kill.h"
+#include "tests/support/quiet.h"
 
 enum { STRIDE = 5 };
 
 static struct world world;
-
-static void
-quiet(void *arg, enum log_level level, const char *ident, const char *line)
-{
-	(void)arg;
-	if (level <= LOG_LEVEL_ERROR || getenv("CRASH_TRACE") != NULL)
-		(void)fprintf(stderr, "%s: %s\n", ident, line);
-}
 
 static void
 check(const struct script *s, bool ended, const char *where)
@@ -52,10 +43,8 @@ main(int argc, char **argv)
 {
 	int rc;
 
-	/* A kill leaves what was written, synced or not: memory will do. */
-	if (access("/dev/shm", W_OK) == 0)
-		(void)setenv("TMPDIR", "/dev/shm", 0);
-	log_set_sink(quiet, NULL);
+	fixture_in_memory();
+	quiet_log_but_errors();
 	world_init(&world);
 	rc = script_run_all(
 	    "kill", killed_at_each_call, argc > 1 ? argv[1] : NULL);

@@ -6,26 +6,16 @@
  */
 #include <sys/stat.h>
 
-#include <unistd.h>
-
-#include "base/log.h"
 #include "base/mem.h"
 #include "tests/crash/child.h"
 #include "tests/crash/power.h"
 #include "tests/crash/script.h"
+#include "tests/support/quiet.h"
 
 enum { STRIDE = 23, SAMPLES = 8 };
 
 static struct world world;
 static char *boots[2], *kept;
-
-static void
-quiet(void *arg, enum log_level level, const char *ident, const char *line)
-{
-	(void)arg;
-	if (level <= LOG_LEVEL_ERROR || getenv("CRASH_TRACE") != NULL)
-		(void)fprintf(stderr, "%s: %s\n", ident, line);
-}
 
 static unsigned
 n_ops(void)
@@ -148,9 +138,8 @@ main(int argc, char **argv)
 {
 	int rc;
 
-	if (access("/dev/shm", W_OK) == 0)
-		(void)setenv("TMPDIR", "/dev/shm", 0);
-	log_set_sink(quiet, NULL);
+	fixture_in_memory();
+	quiet_log_but_errors();
 	world_init(&world);
 	ledger_clock = n_ops;
 	make_boot(&boots[0], "one");

@@ -112,8 +112,7 @@ main(void)
 	};
 	int rc;
 
-	if (access("/dev/shm", W_OK) == 0)
-		(void)setenv("TMPDIR", "/dev/shm", 0);
+	fixture_in_memory();
 	quiet_log();
 	world_init(&world);
 	rc = cmocka_run_group_tests(tests, NULL, NULL);

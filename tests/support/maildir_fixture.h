@@ -36,6 +36,9 @@ struct fixture {
 	const char *quota, *empty_trash, *trash_name, *quota_warn;
 };
 
+/* Have what follows in memory if that can be, which is faster: a kill leaves
+ * what was written there, synced or not. */
+void fixture_in_memory(void);
 /* cmocka's setup and teardown; *state is a struct fixture. */
 int fixture_setup(void **state);
 int fixture_teardown(void **state);

@@ -8,10 +8,10 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/num.h"
 #include "tests/support/maildir_tree.h"
+#include "tests/support/quiet.h"
 #include "tests/support/syncs.h"
 
 enum {
@@ -457,14 +457,6 @@ end(void)
 	tree_end();
 }
 
-static void
-quiet(void *arg, enum log_level level, const char *ident, const char *line)
-{
-	(void)arg;
-	if (level <= LOG_LEVEL_ERROR)
-		(void)fprintf(stderr, "%s: %s\n", ident, line);
-}
-
 int
 maildir_worker_main(int argc, char **argv, const struct maildir_worker *w)
 {
@@ -482,6 +474,6 @@ maildir_worker_main(int argc, char **argv, const struct maildir_worker *w)
 	};
 
 	worker = w;
-	log_set_sink(quiet, NULL);
+	quiet_log_but_errors();
 	return transcript_main(argc, argv, &driver);
 }

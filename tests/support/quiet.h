@@ -13,12 +13,28 @@
 #include "base/log.h"
 
 static inline void
+quiet_show(const char *ident, const char *line)
+{
+	(void)fprintf(stderr, "%s: %s\n", ident, line);
+}
+
+static inline void
 quiet_line(void *arg, enum log_level level, const char *ident, const char *line)
 {
 	(void)arg;
 	(void)level;
 	if (getenv("CRASH_TRACE") != NULL)
-		(void)fprintf(stderr, "%s: %s\n", ident, line);
+		quiet_show(ident, line);
+}
+
+static inline void
+quiet_line_but_error(
+    void *arg, enum log_level level, const char *ident, const char *line)
+{
+	if (level <= LOG_LEVEL_ERROR)
+		quiet_show(ident, line);
+	else
+		quiet_line(arg, level, ident, line);
 }
 
 /* Drop what is logged, until log_set_sink(NULL, NULL); CRASH_TRACE=1: show it
@@ -27,6 +43,13 @@ static inline void
 quiet_log(void)
 {
 	log_set_sink(quiet_line, NULL);
+}
+
+/* The same, but errors are shown. */
+static inline void
+quiet_log_but_errors(void)
+{
+	log_set_sink(quiet_line_but_error, NULL);
 }
 
 #endif

@@ -32,8 +32,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/mem.h"
+#include "tests/support/quiet.h"
 #include "tests/unit/consistency.h"
 
 enum { SHORT_TURNS = 12000 };
@@ -281,14 +281,6 @@ run_seed(unsigned number, unsigned turns)
 	(void)nftw(ck.root, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-static void
-quiet(void *arg, enum log_level level, const char *ident, const char *line)
-{
-	(void)arg;
-	if (level <= LOG_LEVEL_ERROR)
-		printf("# %s: %s\n", ident, line);
-}
-
 int
 main(int argc, char **argv)
 {
@@ -296,7 +288,7 @@ main(int argc, char **argv)
 	int64_t end = clock_now() + hour;
 	unsigned n = 0;
 
-	log_set_sink(quiet, NULL);
+	quiet_log_but_errors();
 	if (argc > 2) {
 		n = (unsigned)strtoul(argv[1], NULL, 10);
 		for (; n <= strtoul(argv[2], NULL, 10); n++)

@@ -22,11 +22,11 @@
 
 #include <cmocka.h>
 
-#include "base/log.h"
 #include "base/mem.h"
 #include "maildir/internal.h"
 #include "protocols/imap/session.h"
 #include "tests/support/dice.h"
+#include "tests/support/quiet.h"
 #include "tests/support/syncs.h"
 
 enum { SESSIONS = 3, STEPS = 250, RUNS_MAX = 100000, TEXT_MAX = 1 << 24 };
@@ -381,14 +381,6 @@ other_seeds(void **state)
 	}
 }
 
-static void
-quiet(void *arg, enum log_level level, const char *ident, const char *line)
-{
-	(void)arg;
-	if (level <= LOG_LEVEL_ERROR)
-		print_error("%s: %s\n", ident, line);
-}
-
 int
 main(void)
 {
@@ -396,6 +388,6 @@ main(void)
 		cmocka_unit_test(other_seeds),
 	};
 
-	log_set_sink(quiet, NULL);
+	quiet_log_but_errors();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
