@@ -223,6 +223,12 @@ tests_unit_test_maildir_updates_SOURCES = tests/unit/test_maildir_updates.c \
 	$(MAILDIR_FIXTURE)
 tests_unit_test_maildir_updates_LDADD = $(MAILDIR_TEST_LIBS)
 
+check_PROGRAMS += tests/unit/test_maildir_update_pieces
+TESTS += tests/unit/test_maildir_update_pieces
+tests_unit_test_maildir_update_pieces_SOURCES = \
+	tests/unit/test_maildir_update_pieces.c $(MAILDIR_FIXTURE)
+tests_unit_test_maildir_update_pieces_LDADD = $(MAILDIR_TEST_LIBS)
+
 check_PROGRAMS += tests/unit/test_maildir_keywords
 TESTS += tests/unit/test_maildir_keywords
 tests_unit_test_maildir_keywords_SOURCES = tests/unit/test_maildir_keywords.c \

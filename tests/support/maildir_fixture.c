@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "maildir/export.h"
 #include "maildir/internal.h"
+#include "tests/support/syncs.h"
 
 unsigned fixture_sleeps;
 
@@ -193,8 +194,22 @@ try_refresh(struct fixture *f, struct mailbox *m, bool move_new)
 
 	while (mailbox_refresh(m, move_new, nobody, clock_now(), f->wall_ms,
 		   &result) != STEP_DONE)
-		;
+		syncs_do_all();
 	return result;
+}
+
+enum step
+refresh_some(struct fixture *f, struct mailbox *m)
+{
+	enum step step;
+	int rc = 0;
+
+	do
+		step = mailbox_refresh(
+		    m, true, nobody, clock_now(), f->wall_ms, &rc);
+	while (step == STEP_YIELD);
+	assert_int_equal(rc, 0);
+	return step;
 }
 
 void
@@ -514,11 +529,18 @@ void
 run_export(struct fixture *f, bool again, unsigned expected)
 {
 	struct export *x = export_new(f->account, again);
+
+	assert_int_equal(finish_export(f, &x), expected);
+}
+
+unsigned
+finish_export(struct fixture *f, struct export **x)
+{
 	unsigned n;
 
-	while (export_step(x, (struct waker){ 0 }, 1, f->wall_ms) != STEP_DONE)
-		;
-	assert_int_equal(export_result(x, &n), 0);
-	assert_int_equal(n, expected);
-	export_free(&x);
+	while (export_step(*x, nobody, 1, f->wall_ms) != STEP_DONE)
+		syncs_do_all();
+	assert_int_equal(export_result(*x, &n), 0);
+	export_free(x);
+	return n;
 }

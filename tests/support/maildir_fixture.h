@@ -23,6 +23,8 @@
 #include "maildir/mailbox.h"
 #include "tests/support/account_now.h"
 
+struct export;
+
 struct fixture {
 	char *root; /* removed at the end */
 	char *path; /* the Maildir, not yet made */
@@ -64,6 +66,7 @@ void write_file(const char *path, const char *text);
 char *read_file(const char *path);
 /* A file of the Maildir, whose bytes must be those. */
 void assert_file(struct fixture *f, const char *name, const char *expected);
+void put_dir(struct fixture *f, const char *name);
 /* How many files a directory has. */
 unsigned count_files(const char *dir);
 /* Have a directory's mtime look old. */
@@ -88,6 +91,9 @@ struct mailbox *try_open(struct fixture *f, const char *name, int *rc);
 struct mailbox *open_mailbox(struct fixture *f, const char *name);
 int try_refresh(struct fixture *f, struct mailbox *m, bool move_new);
 void refresh(struct fixture *f, struct mailbox *m);
+/* Until it waits, for what syncs_holder has or another process, or is through.
+ * The others do what is held. */
+enum step refresh_some(struct fixture *f, struct mailbox *m);
 /* UIDs with flag letters, blank-separated: "1 2:S 4:FS(kw)". */
 const char *listing(struct mailbox *m);
 void assert_listing(struct mailbox *m, const char *expected);
@@ -130,5 +136,7 @@ void assert_pop3(struct mailbox *m, const char *expected);
 void fixture_tick(struct fixture *f, unsigned n);
 /* All files for Courier, of so many mailboxes as are expected. */
 void run_export(struct fixture *f, bool again, unsigned expected);
+/* One that was begun, to its end; how many mailboxes it had. */
+unsigned finish_export(struct fixture *f, struct export **x);
 
 #endif

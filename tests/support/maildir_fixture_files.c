@@ -52,6 +52,12 @@ assert_file(struct fixture *f, const char *name, const char *expected)
 	free(text);
 }
 
+void
+put_dir(struct fixture *f, const char *name)
+{
+	assert_int_equal(mkdir(fixture_path(f, name), 0700), 0);
+}
+
 unsigned
 count_files(const char *dir)
 {

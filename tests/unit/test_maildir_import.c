@@ -199,12 +199,6 @@ parses_subscriptions(void **state)
 }
 
 static void
-make_dir(struct fixture *f, const char *name)
-{
-	assert_int_equal(mkdir(fixture_path(f, name), 0700), 0);
-}
-
-static void
 keywords_of_courier(void **state)
 {
 	struct fixture *f = *state;
@@ -216,7 +210,7 @@ keywords_of_courier(void **state)
 	put_cur(f, "3.M1P1.host:2,", "three\n");
 	put_cur(f, "4.M1P1.host:2,", "four\n");
 	put_cur(f, "5.a:b:2,", "five\n");
-	make_dir(f, "courierimapkeywords");
+	put_dir(f, "courierimapkeywords");
 	write_file(fixture_path(f, "courierimapkeywords/:list"),
 	    "$Bar\nKw2\nFoo\n\n1.M1P1.host,S=4:0 2\n2.M1P1.host:1\n"
 	    "gone.host:1\n5.a:b:2\n4.M1P1.host:0 99\n");
