@@ -1,6 +1,7 @@
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -59,6 +60,20 @@ def mysql_daemon(directory, mariadb):
     d.start()
     yield d
     d.stop()
+    # neither the table's passwords nor the server's
+    assert "secret" not in d.log()
+
+
+@pytest.fixture
+def as_it_was(mariadb, mysql_daemon):
+    """Whatever a test did to the server or to authmysqlrc is undone."""
+    yield
+    mysql_daemon.write("authmysqlrc", mariadb.rc())
+    if mariadb.process is None:
+        mariadb.start()
+    mariadb.signal(signal.SIGCONT)
+    support.wait_for(lambda: mysql_daemon.login() == support.record(),
+                     "recovery")
 
 
 @pytest.fixture(scope="module")
