@@ -73,9 +73,11 @@ add_name(struct scan *s, struct found **v, size_t *n, size_t *cap,
 	buf_put(&s->names, name);
 	buf_putc(&s->names, '\0');
 	if (buf_ok(&s->names))
-		(*v)[(*n)++] =
-		    (struct found){ file_name_key(f.base), (uint32_t)at,
-			    (uint16_t)name.n, (uint16_t)f.base.n, in_new };
+		(*v)[(*n)++] = (struct found){ .key = file_name_key(f.base),
+			.at = (uint32_t)at,
+			.n = (uint16_t)name.n,
+			.n_base = (uint16_t)f.base.n,
+			.in_new = in_new };
 }
 
 void
