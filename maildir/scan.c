@@ -60,6 +60,7 @@ scan_free(struct mailbox *m)
 	free(s->absent);
 	free(s->doubts);
 	free(s->heard);
+	free(s->listed);
 	free(s->unsure_uids);
 	free(s->twins);
 	free(s->adds);
@@ -235,7 +236,7 @@ settle_dir(struct mailbox *m, struct scan *s, int which)
 		return;
 	clean = s->looked_ms[which] * 1000000 >=
 		s->mtime_ns[which] + GRANULARITY_MS * INT64_C(1000000) &&
-	    !s->unsure && (s->read[which] || d->complete) &&
+	    !s->unsure && !s->reread && (s->read[which] || d->complete) &&
 	    (d->wd < 0 || d->complete);
 	if (clean && (!d->clean || d->mtime_ns != s->mtime_ns[which]))
 		m->meta_dirty = true;
@@ -253,9 +254,9 @@ restart(struct mailbox *m, struct scan *s)
 	s->seen = mem_zalloc(s->base->count / 8 + 1, 1);
 	buf_reset(&s->names);
 	s->n_found = s->n_absent = s->n_doubts = s->n_adds = 0;
-	s->n_heard = s->n_unsure = s->n_twins = 0;
+	s->n_heard = s->n_listed = s->n_unsure = s->n_twins = 0;
 	s->changed = s->looked = s->added = 0;
-	s->settled = false;
+	s->settled = s->reread = false;
 	s->again = true;
 	/* Under a watch the events that came meanwhile will do. */
 	if (m->dirs[DIR_NEW].complete && m->dirs[DIR_CUR].complete) {
@@ -271,8 +272,10 @@ restart(struct mailbox *m, struct scan *s)
 static void
 step_finish(struct mailbox *m, struct scan *s)
 {
+	if (s->reread)
+		scan_distrust(m);
 	/* A client waits: the second reading at once. */
-	if (s->unsure && !s->again) {
+	if ((s->unsure || s->reread) && !s->again) {
 		restart(m, s);
 		return;
 	}

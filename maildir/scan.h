@@ -42,6 +42,8 @@ struct found {
 struct scan {
 	enum scan_state state, after_log;
 	bool move_new, again, unsure, settled;
+	bool reread;	 /* the directories, before something can be said */
+	bool told;	 /* what is wrong with a file was logged */
 	uint64_t change; /* of the mailbox, as far as this scan knows it */
 	int which;	 /* DIR_* being read */
 	bool reading;
@@ -65,6 +67,9 @@ struct scan {
 	size_t n_doubts, cap_doubts, looked; /* at so many of them */
 	uint32_t *heard;		     /* ascending once all are there */
 	size_t n_heard, cap_heard;
+	/* has a name that was listed, whatever stat() says of it; likewise */
+	uint32_t *listed;
+	size_t n_listed, cap_listed;
 	uint32_t *unsure_uids; /* doubts that nothing settled */
 	size_t n_unsure, cap_unsure;
 	uint32_t *twins; /* noticed by this look */

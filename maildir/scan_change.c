@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/fsx.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "maildir/scan.h"
 
@@ -137,11 +138,75 @@ add_twin(struct scan *s, uint32_t uid)
 }
 
 /*
- * A message that was seen under another name, or more than once.  ERR_* if it
- * isn't known what its file is called: a name that is passed over is told by no
- * event again, and its message would be taken for gone.
+ * Of several names the disk doesn't say which is the file's.  One that is
+ * passed over is told by no event again: so for now all stays as it is, and the
+ * directories are read once more.  If it still doesn't say it of one that was
+ * listed then, that is taken: a damaged file keeps nobody from other messages.
  */
-static int
+static bool
+put_off(struct mailbox *m, struct scan *s, const struct choice *ch)
+{
+	char text[256];
+
+	if (!s->again || !s->read[DIR_NEW] || !s->read[DIR_CUR]) {
+		s->reread = true;
+		return true;
+	}
+	if (!s->told)
+		log_warn("maildir: a message of several files can't be looked "
+			 "at path=%s mailbox=%s file=%s: %s",
+		    m->account->path, m->name,
+		    log_safe(scan_name(s, ch->f), text, sizeof(text)),
+		    strerror(ch->error));
+	s->told = true;
+	return false;
+}
+
+/* Whether any of the names is the one that message i is known by. */
+static bool
+is_listed(const struct scan *s, size_t from, size_t to, const struct chunk *c,
+    uint32_t i)
+{
+	struct file_name name;
+
+	for (size_t k = from; k < to; k++) {
+		const struct found *f = &s->found[k];
+
+		file_name_parse(scan_name(s, f), f->in_new, &name);
+		if (scan_is_place(c, i, &name))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Nothing is known to be there under any of a message's names: not under the
+ * known one (ABSENT or UNSEEN; listed: by this look), nor under those of ch.
+ * Which it has from now on; NULL: the one it had.
+ */
+static const struct found *
+guess(struct mailbox *m, struct scan *s, uint32_t uid, enum presence known,
+    bool listed, const struct choice *ch)
+{
+	bool only_one = ch->n == 0 ? listed : ch->n == 1 && known == ABSENT;
+
+	/* nothing new */
+	if (!only_one && known == UNSEEN && ch->n != 0 &&
+	    scan_has_uid(m->twins, m->n_twins, uid) &&
+	    !scan_has_uid(m->suspects, m->n_suspects, uid))
+		return NULL;
+	if (!only_one && (ch->n == 0 || put_off(m, s, ch))) {
+		/* Should all have gone again by now, then what tells why is
+		 * still to come: it isn't forgotten. */
+		scan_add_doubt(s, uid);
+		return NULL;
+	}
+	scan_add_uid(&s->listed, &s->n_listed, &s->cap_listed, uid);
+	return known == UNSEEN && listed ? NULL : ch->f;
+}
+
+/* A message that was seen under another name, or more than once. */
+static void
 change_one(
     struct edit *ed, struct scan *s, uint32_t uid, size_t from, size_t to)
 {
@@ -153,7 +218,7 @@ change_one(
 	enum presence known;
 
 	if (!edit_find(ed, uid, &at, &i))
-		return 0;
+		return;
 	scan_add_uid(&s->heard, &s->n_heard, &s->cap_heard, uid);
 	known = scan_place_presence(m, ed->v[at], i);
 	ch = choose(m, s, from, to, ed->v[at], i);
@@ -161,42 +226,33 @@ change_one(
 		add_twin(s, uid);
 	/* Of two files with one base name the known one stays. */
 	if (known == PRESENT)
-		return 0;
-	/* A damaged file keeps nobody from the other messages: it was listed,
-	 * and has no other name. */
-	if (ch.presence == UNSEEN && (known == UNSEEN || to != from + 1))
-		return err_of_errno(ch.error);
-	if (ch.f == NULL) {
-		/* Should all have gone again by now, then what tells why is
-		 * still to come: it isn't forgotten. */
-		scan_add_doubt(s, uid);
-		return 0;
-	}
+		return;
+	if (ch.presence != PRESENT)
+		ch.f = guess(m, s, uid, known,
+		    is_listed(s, from, to, ed->v[at], i), &ch);
+	if (ch.f == NULL)
+		return;
 	file_name_parse(scan_name(s, ch.f), ch.f->in_new, &name);
 	edit_set(ed, at, i, name.place, name.odd,
 	    chunk_message(ed->v[at], i)->keywords);
-	return 0;
 }
 
 /* One that isn't known: it is to be added, if it is still there. */
-static int
+static void
 add_one(struct mailbox *m, struct scan *s, size_t from, size_t to)
 {
 	struct choice ch = { &s->found[from], PRESENT, 1, 0 };
 
 	if (to != from + 1)
 		ch = choose(m, s, from, to, NULL, 0);
-	if (ch.presence == UNSEEN)
-		return err_of_errno(ch.error);
-	if (ch.f == NULL)
-		return 0;
+	if (ch.f == NULL || (ch.presence == UNSEEN && put_off(m, s, &ch)))
+		return;
 	if (s->n_adds == s->cap_adds) {
 		s->cap_adds = s->cap_adds == 0 ? s->n_found : s->cap_adds * 2;
 		s->adds = mem_realloc(s->adds, s->cap_adds, sizeof(*s->adds));
 	}
 	s->adds[s->n_adds] = *ch.f;
 	s->adds[s->n_adds++].twin = ch.n > 1;
-	return 0;
 }
 
 /* The end of those with the same base name. */
@@ -232,10 +288,10 @@ change_found(struct edit *ed, struct mailbox *m, struct scan *s)
 			/* others may have changed the mailbox */
 			continue;
 		}
-		rc = uid != 0 ? change_one(ed, s, uid, from, to)
-			      : add_one(m, s, from, to);
-		if (rc != 0)
-			return rc;
+		if (uid != 0)
+			change_one(ed, s, uid, from, to);
+		else
+			add_one(m, s, from, to);
 		work += uid != 0 ? CHANGE_COST : (int)(to - from);
 		s->changed = to;
 	}
@@ -259,6 +315,7 @@ scan_step_change(struct mailbox *m, struct scan *s)
 {
 	size_t changed = s->changed, n_adds = s->n_adds, n_heard = s->n_heard;
 	size_t n_doubts = s->n_doubts, n_twins = s->n_twins;
+	size_t n_listed = s->n_listed;
 	struct edit ed = { .m = NULL };
 	int rc;
 
@@ -269,11 +326,9 @@ scan_step_change(struct mailbox *m, struct scan *s)
 		return 0;
 	}
 	rc = change_found(&ed, m, s);
-	if (ed.m == NULL && rc == 0)
-		return 0;
-	if (rc != 0 && ed.m != NULL)
-		edit_abort(&ed);
-	if (rc == 0 && (rc = scan_commit(&ed, s)) == 0) {
+	if (ed.m == NULL)
+		return rc;
+	if ((rc = scan_commit(&ed, s)) == 0) {
 		mailbox_publish(m);
 		return 0;
 	}
@@ -283,6 +338,7 @@ scan_step_change(struct mailbox *m, struct scan *s)
 	s->n_heard = n_heard;
 	s->n_doubts = n_doubts;
 	s->n_twins = n_twins;
+	s->n_listed = n_listed;
 	return rc;
 }
 

@@ -129,7 +129,7 @@ static int
 judge(struct look *l, struct scan *s)
 {
 	struct mailbox *m = l->ed.m;
-	bool sure, still, to_read = false;
+	bool sure, still;
 	uint32_t i;
 	size_t at;
 	int rc = scan_settle(m);
@@ -149,7 +149,7 @@ judge(struct look *l, struct scan *s)
 		if (rc == 1)
 			continue;
 		if (may_have_twin(m, s, uid))
-			to_read = true;
+			s->reread = true;
 		else if (!l->absent[k].renamed &&
 		    !scan_has_uid(s->heard, s->n_heard, uid) &&
 		    (sure ||
@@ -162,9 +162,17 @@ judge(struct look *l, struct scan *s)
 		scan_add_uid(
 		    &s->unsure_uids, &s->n_unsure, &s->cap_unsure, uid);
 	}
-	if (to_read)
-		scan_distrust(m);
 	return 0;
+}
+
+/* The disk doesn't say whether it is there. */
+static void
+doubt_still(struct mailbox *m, struct scan *s, uint32_t uid)
+{
+	if (scan_has_uid(s->listed, s->n_listed, uid))
+		return;
+	scan_add_uid(&s->unsure_uids, &s->n_unsure, &s->cap_unsure, uid);
+	s->reread = s->reread || may_have_twin(m, s, uid);
 }
 
 /* The doubts up to end, which aren't all where they were. */
@@ -186,8 +194,7 @@ look_at(struct mailbox *m, struct scan *s, size_t end)
 		if (p == ABSENT)
 			l->absent[l->n++].uid = s->doubts[k];
 		else if (p == UNSEEN)
-			scan_add_uid(&s->unsure_uids, &s->n_unsure,
-			    &s->cap_unsure, s->doubts[k]);
+			doubt_still(m, s, s->doubts[k]);
 	}
 	if ((rc = judge(l, s)) != 0) {
 		edit_abort(&l->ed);
@@ -264,6 +271,7 @@ scan_step_missing(struct mailbox *m, struct scan *s, int64_t wall_ms)
 
 	if (s->looked == 0) {
 		tidy_uids(s->heard, &s->n_heard);
+		tidy_uids(s->listed, &s->n_listed);
 		tidy_uids(s->doubts, &s->n_doubts);
 		scan_note_twins(m, s);
 	}

@@ -14,6 +14,7 @@
 #include "maildir/dir.h"
 #include "maildir/internal.h"
 #include "maildir/scan.h"
+#include "tests/support/kept_log.h"
 #include "tests/support/maildir_fixture.h"
 #include "tests/support/syncs.h"
 
@@ -25,6 +26,8 @@ static const char *expunged_at_stat;
 /* The next look at it fails so. */
 static const char *unseen;
 static int unseen_errno;
+/* And each at a file of which the name begins so. */
+static const char *damaged;
 
 int __real_fsx_stat(int dirfd, const char *name, struct stat *st);
 int __wrap_fsx_stat(int dirfd, const char *name, struct stat *st);
@@ -40,6 +43,10 @@ __wrap_fsx_stat(int dirfd, const char *name, struct stat *st)
 	if (unseen != NULL && strcmp(unseen, name) == 0) {
 		unseen = NULL;
 		errno = unseen_errno;
+		return -1;
+	}
+	if (damaged != NULL && strncmp(name, damaged, strlen(damaged)) == 0) {
+		errno = EACCES;
 		return -1;
 	}
 	if (expunged_at_stat != NULL && name[0] != '\0' &&
@@ -333,13 +340,15 @@ put_twins(struct fixture *f, struct mailbox *m)
 static void
 expect_other(struct fixture *f, struct mailbox *m)
 {
-	bool seen = view_get(m->head, 1)->flags == MESSAGE_SEEN;
+	bool seen = (view_get(m->head, 1)->flags & MESSAGE_SEEN) != 0;
 
 	n_readings = 0;
 	assert_int_equal(unlink(fixture_path(f, message_path(m, 1))), 0);
 	refresh(f, m);
 	assert_true(n_readings > 0);
-	assert_listing(m, seen ? "1:F 2" : "1:S 2");
+	assert_int_equal(m->head->count, 2);
+	assert_true(view_get(m->head, 1)->flags &
+	    (seen ? MESSAGE_FLAGGED : MESSAGE_SEEN));
 	/* it is the only one by now */
 	assert_int_equal(unlink(fixture_path(f, message_path(m, 1))), 0);
 	refresh(f, m);
@@ -440,6 +449,74 @@ renamed_and_unseen(void **state)
 	mailbox_close(&m);
 }
 
+/* One message whose files can't be looked at, for good. */
+static void
+twins_unseen(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	kept_log_begin();
+	damaged = "1.a";
+	put_cur(f, "1.a:2,S", "one");
+	put_cur(f, "1.a:2,F", "one");
+	put_cur(f, "2.b:2,", "two");
+	put_cur(f, "3.c:2,", "three");
+	refresh(f, m);
+	/* the one that was put off comes last */
+	assert_int_equal(m->head->count, 3);
+	assert_int_equal(times_logged("1.a:2,"), 1);
+	/* what happens to others is served */
+	f->wall_ms += 3000;
+	n_readings = 0;
+	assert_int_equal(rename(fixture_path(f, "cur/2.b:2,"),
+			     fixture_path(f, "cur/2.b:2,S")),
+	    0);
+	assert_int_equal(unlink(fixture_path(f, "cur/3.c:2,")), 0);
+	refresh(f, m);
+	assert_int_equal(m->head->count, 2);
+	assert_int_equal(view_get(m->head, 1)->flags, MESSAGE_SEEN);
+	/* pieces of them, for the one that was missing */
+	assert_int_equal(n_readings, 4);
+	assert_int_equal(times_logged("1.a:2,"), 1);
+	f->wall_ms += 3000;
+	refresh(f, m);
+	n_stats = n_readings = 0;
+	refresh(f, m);
+	assert_int_equal(n_stats, 2);
+	assert_int_equal(n_readings, 0);
+	log_set_sink(NULL, NULL);
+	damaged = NULL;
+	mailbox_close(&m);
+}
+
+/* Then others rename, and at last remove, them. */
+static void
+twins_unseen_change(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	put_twins(f, m);
+	kept_log_begin();
+	damaged = "1.a";
+	assert_int_equal(rename(fixture_path(f, "cur/1.a:2,S"),
+			     fixture_path(f, "cur/1.a:2,RS")),
+	    0);
+	assert_int_equal(rename(fixture_path(f, "cur/1.a:2,F"),
+			     fixture_path(f, "cur/1.a:2,FR")),
+	    0);
+	refresh(f, m);
+	assert_int_equal(m->head->count, 2);
+	assert_true(view_get(m->head, 1)->flags & MESSAGE_ANSWERED);
+	assert_int_equal(times_logged("1.a:2,"), 1);
+	damaged = NULL;
+	refresh(f, m);
+	expect_other(f, m);
+	log_set_sink(NULL, NULL);
+	mailbox_close(&m);
+}
+
 /* Whether another server has been there: nothing is given anew meanwhile. */
 static void
 list_unseen(void **state)
@@ -477,6 +554,8 @@ main(void)
 		CASE(known_twin_removed_later),
 		CASE(known_twin_removed_anew),
 		CASE(renamed_and_unseen),
+		CASE(twins_unseen),
+		CASE(twins_unseen_change),
 		CASE(list_unseen),
 	};
 
