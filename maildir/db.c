@@ -244,6 +244,8 @@ db_error(struct db *db, int rc, struct err *e)
 	default:
 		break;
 	}
+	db->refused =
+	    db->refused || code == ERR_DENIED || code == ERR_TEMPORARY;
 	(void)err_set(e, code, "database: %s",
 	    db->h != NULL ? sqlite3_errmsg(db->h) : sqlite3_errstr(rc));
 	if (e != NULL)

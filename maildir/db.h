@@ -115,6 +115,7 @@ struct db {
 	bool wal; /* else a rollback journal, synced by SQLite itself */
 	bool in_txn;
 	bool changed; /* something was committed since that was last asked */
+	bool refused; /* it gave ERR_DENIED or ERR_TEMPORARY itself */
 	/* pages in the log; counted if db_count_log() was called */
 	unsigned n_log;
 	unsigned n_frames;	    /* the same, not set back by a checkpoint */

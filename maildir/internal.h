@@ -298,8 +298,9 @@ void account_close_idle(struct account *a);
 bool account_waits_cold(const struct account *a);
 /* The store goes; what is under way ends without it. */
 void checkpoints_forget(struct store *s);
-/* What a failed database call means for the account; returns rc.  A damaged
- * or replaced database is closed, so that the next use rebuilds it. */
+/* What a failed database call, or what was done along with it, means for the
+ * account; returns rc.  A damaged or replaced database is closed, so that the
+ * next use rebuilds it, and so is one that can't be written. */
 int account_db_failed(struct account *a, int rc);
 /* A unique name for a file of ours. */
 struct file_unique store_unique(struct store *s, int64_t wall_ms);

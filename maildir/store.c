@@ -276,8 +276,9 @@ account_db_failed(struct account *a, int rc)
 	if (rc == ERR_DAMAGED) {
 		a->damaged++;
 		abandon_db(a);
-	} else if (rc == ERR_DENIED || rc == ERR_TEMPORARY) {
-		/* a connection that can't write will never be able to */
+	} else if ((rc == ERR_DENIED || rc == ERR_TEMPORARY) && a->db.refused) {
+		/* a connection that can't write will never be able to; what
+		 * other files are refused says nothing of it */
 		young_abandon(a);
 		account_close_db(a);
 	}

@@ -3,6 +3,7 @@
  * becomes of them when a sync of the disk fails, or a process or the power
  * goes.
  */
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <errno.h>
@@ -77,6 +78,37 @@ lost_database_syncs_in_a_thread(void **state)
 	assert_int_equal(end_append(f, &p), ERR_SYS);
 	assert_int_equal(count_files(fixture_path(f, "cur")), 1);
 	assert_int_equal(count_files(fixture_path(f, "tmp")), 0);
+}
+
+/* A mailbox can't be opened for want of a descriptor: that says nothing of the
+ * database, nor of messages that wait for it. */
+static void
+unopened_mailbox_fails_alone(void **state)
+{
+	struct fixture *f = *state;
+	struct rlimit before, low;
+	struct mailbox *m;
+	struct append *p;
+	int fd, rc;
+
+	assert_int_equal(run_append(f, "INBOX", "one", 0, NULL, NULL), 0);
+	make_maildir(fixture_path(f, ".a"), 0700, 0700);
+	p = begin_commit(f, "INBOX", "two");
+	fd = dup(0);
+	assert_true(fd >= 0);
+	assert_int_equal(close(fd), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	low = before;
+	low.rlim_cur = (rlim_t)fd;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	m = try_open(f, "INBOX.a", &rc);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_null(m);
+	assert_int_equal(rc, ERR_TEMPORARY);
+	release_syncs(0);
+	hold_syncs(false);
+	assert_int_equal(end_append(f, &p), 0);
+	assert_int_equal(count_files(fixture_path(f, "cur")), 2);
 }
 
 /* One whose file was written before, and which came into the mailbox after. */
@@ -216,6 +248,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(failed_disk_is_looked_at),
 		CASE(lost_database_syncs_in_a_thread),
+		CASE(unopened_mailbox_fails_alone),
 		CASE(failed_disk_counts_for_the_next),
 		CASE(closing_in_doubt_keeps),
 		CASE(killed_before_its_name),
