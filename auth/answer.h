@@ -55,7 +55,9 @@ enum verdict {
 	VERDICT_MORE,	     /* part of a long answer, more follows */
 	VERDICT_STALE,	     /* not tried: the helper must be made anew */
 	VERDICT_SLOW,	     /* not tried: work for a helper for slow work */
-	VERDICT_UNUSABLE,    /* the row is wrong: until the admin mends it */
+	/* the password is right, or with SCRAM yet to be shown, but the row is
+	 * wrong: until the admin mends it */
+	VERDICT_UNUSABLE,
 	VERDICT_N,
 };
 

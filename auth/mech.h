@@ -31,6 +31,7 @@ enum mech_next {
 	MECH_REJECT,	   /* wrong */
 	MECH_REJECT_AUTHZ, /* authenticated, but may not act for the other */
 	MECH_UNSURE,	   /* it may be right: what was asked is only hearsay */
+	MECH_UNUSABLE,	   /* right, but the account can't be used */
 };
 
 /* What must be in the user table for it. */
@@ -68,10 +69,11 @@ struct mech {
 	enum mech_next (*step)(
 	    struct mech_state *st, const struct slice *response);
 	/*
-	 * The user table's answer, OK or rejected.  NULL: OK accepts, rejected
-	 * rejects.  Where it is given, MECH_ACCEPT comes from a later step;
-	 * then account() tells the account, and challenge holds what the client
-	 * must get with its success.
+	 * The user table's answer, OK, rejected, or unusable with what judges
+	 * the client nevertheless.  NULL: OK accepts, rejected rejects.  Where
+	 * it is given, MECH_ACCEPT comes from a later step; then account()
+	 * tells the account, and challenge holds what the client must get with
+	 * its success.
 	 */
 	enum mech_next (*answered)(
 	    struct mech_state *st, const struct answer *a);

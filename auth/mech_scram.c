@@ -28,7 +28,8 @@ enum { STAGE_BEGIN, STAGE_ASKED, STAGE_SERVER_FIRST, STAGE_DONE };
 
 struct scram {
 	struct scram_keys keys;
-	bool fake; /* no such user: nothing will do */
+	bool fake;     /* no such user: nothing will do */
+	bool unusable; /* there is one, but nobody gets in */
 	bool hearsay;
 	struct account account;
 	struct buf binding; /* what c= must hold */
@@ -177,7 +178,8 @@ answered(struct mech_state *st, const struct answer *a)
 	if (!scram_hash_find(st->mech->hash, &hash) ||
 	    !scram_keys_parse(a->extra, hash, &s->keys))
 		return MECH_REJECT;
-	s->fake = a->verdict != VERDICT_OK;
+	s->unusable = a->verdict == VERDICT_UNUSABLE;
+	s->fake = a->verdict != VERDICT_OK && !s->unusable;
 	s->hearsay = a->hearsay;
 	s->account.uid = a->uid;
 	s->account.gid = a->gid;
@@ -228,6 +230,8 @@ on_client_final(struct mech_state *st, struct slice in)
 	}
 	buf_fini(&signature);
 	st->stage = STAGE_DONE;
+	if (ok && s->unusable)
+		return MECH_UNUSABLE;
 	/* The password may have been changed while the table was away. */
 	return ok ? MECH_ACCEPT : s->hearsay ? MECH_UNSURE : MECH_REJECT;
 }

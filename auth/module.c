@@ -313,22 +313,51 @@ warn_of_nobody(struct chain *c, const struct query *q, const struct account *a)
 	    log_safe(q->user, safe, sizeof(safe)), UID_NOBODY);
 }
 
-/* Is the account usable, and does what was asked agree with it?  compare:
- * the module hasn't done that itself. */
+/* Why the account can't be used; NULL: it can. */
+static const char *
+find_fault(
+    const struct chain *c, const struct query *q, const struct account *a)
+{
+	const char *why;
+
+	return account_check(a, c->uid_min, c->gid_min, &why) &&
+		check_paths(q, a, &why)
+	    ? NULL
+	    : why;
+}
+
+static void
+log_fault(const struct query *q, const char *why)
+{
+	char safe[128];
+
+	log_error("account %s can't be used: %s",
+	    log_safe(q->user, safe, sizeof(safe)), why);
+}
+
+/*
+ * Only who has the password is told of the fault: to all others the account is
+ * as any other.  With SCRAM that is known when the keys have been used.
+ */
+static enum verdict
+refuse_account(const struct query *q, struct account *a)
+{
+	struct secret keys = { 0 };
+
+	if (q->op == QUERY_SCRAM)
+		secret_set(&keys, secret_slice(&a->extra));
+	account_fini(a); /* it may be longer than a message */
+	a->extra = keys;
+	return VERDICT_UNUSABLE;
+}
+
+/* Does what was asked agree with the account?  compare: the module hasn't done
+ * that itself. */
 static enum verdict
 judge(struct chain *c, const struct query *q, struct account *a, bool compare)
 {
-	const char *why;
-	char safe[128];
 	enum verdict v;
 
-	if (!account_check(a, c->uid_min, c->gid_min, &why) ||
-	    !check_paths(q, a, &why)) {
-		log_error("account %s can't be used: %s",
-		    log_safe(q->user, safe, sizeof(safe)), why);
-		account_fini(a); /* it may be longer than a message */
-		return VERDICT_UNUSABLE;
-	}
 	warn_of_nobody(c, q, a);
 	v = compare ? judge_op(c, q, a) : VERDICT_OK;
 	if (v == VERDICT_OK)
@@ -383,6 +412,7 @@ ask_module(
 {
 	const struct auth_module *m = c->link[i].module;
 	void *self = c->link[i].self;
+	const char *fault = NULL;
 	enum verdict v;
 
 	log_debug("%s: trying this module", m->name);
@@ -392,12 +422,17 @@ ask_module(
 	v = m->check != NULL ? m->check(self, call, out)
 			     : m->lookup(self, call, out);
 	if (v == VERDICT_OK) {
+		fault = find_fault(c, call->query, out);
 		v = judge(c, call->query, out, m->check == NULL);
 		if (v == VERDICT_REJECTED)
 			v = try_app_password(c, m, self, call, out);
 	} else if (v == VERDICT_REJECTED && call->query->op == QUERY_LOGIN &&
 	    m->check == NULL)
 		v = burn(c, call->query);
+	if (fault != NULL && v != VERDICT_SLOW)
+		log_fault(call->query, fault);
+	if (fault != NULL && v == VERDICT_OK)
+		v = refuse_account(call->query, out);
 	if (v == VERDICT_OK && call->query->op == QUERY_PASSWD &&
 	    m->check == NULL)
 		v = m->change != NULL ? m->change(self, call, out)

@@ -193,6 +193,13 @@ fail_later(struct sasl_request *r, const char *fields)
 	TAILQ_INSERT_HEAD(&s->failures, r, by_failure);
 }
 
+/* temp: a mail server may not bounce for it. */
+static void
+fail_unusable(struct sasl_request *r)
+{
+	fail_at_once(r, "\ttemp\tcode=unusable");
+}
+
 static void
 put_challenge(struct sasl_request *r)
 {
@@ -302,6 +309,9 @@ follow(struct sasl_request *r, enum mech_next next)
 	case MECH_UNSURE:
 		fail_temporarily(r);
 		break;
+	case MECH_UNUSABLE:
+		fail_unusable(r);
+		break;
 	}
 }
 
@@ -326,8 +336,10 @@ sasl_session_answer(
 			follow(r, MECH_REJECT);
 		break;
 	case VERDICT_UNUSABLE:
-		/* temp: a mail server may not bounce for it */
-		fail_at_once(r, "\ttemp\tcode=unusable");
+		if (r->mech.mech->answered != NULL && a->extra.n != 0)
+			follow(r, r->mech.mech->answered(&r->mech, a));
+		else
+			fail_unusable(r);
 		break;
 	case VERDICT_TEMPORARY:
 	case VERDICT_MORE:

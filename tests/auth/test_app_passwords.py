@@ -208,3 +208,15 @@ def test_outage(cached):
     assert login(cached, "secret") == record()
     assert login(cached, "one", rip="198.51.100.1") == b""
     assert "joe@example.com, label=phone is judged by what was" in cached.log()
+
+
+def test_unusable_account(backend):
+    """Only who has one of its passwords is told."""
+    add(backend, "phone", "one")
+    backend.sql(f"UPDATE postfix_users SET uid = 0 WHERE email = '{JOE}'")
+    try:
+        assert login(backend, "one") == b""
+        assert login(backend, "wrong") == b"FAIL\n"
+    finally:
+        backend.sql(
+            f"UPDATE postfix_users SET uid = 5000 WHERE email = '{JOE}'")

@@ -169,10 +169,14 @@ def test_where_clause(daemon, table):
     ("lines", {"maildir": "a\nUID=0"}, "control character in the maildir"),
 ])
 def test_unusable_row(daemon, table, name, fields, log):
-    """An error, not an unknown user: no answer, and a line in the log."""
+    """An error, not an unknown user: no answer, and a line in the log.  Who
+    doesn't know the password isn't told."""
     table.add(name, clear="secret", **fields)
     assert daemon.login(name) == b""
     assert f"account {name} can't be used: {log}" in daemon.log()
+    assert daemon.login(name, "wrong") == b"FAIL\n"
+    assert daemon.courier(
+        f"PASSWD imap\t{name}\twrong\tn3w\n".encode()) == b"FAIL\n"
 
 
 def test_full_name(daemon, table):

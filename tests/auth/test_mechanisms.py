@@ -144,6 +144,8 @@ def test_scram_while_a_row_is_unusable(table, login):
     table.add("unusable", clear="secret", uid=0)
     line, _ = scram(login, 1, "SCRAM-SHA-256", "unusable", "secret")
     assert line == "FAIL\t1\tuser=unusable\ttemp\tcode=unusable"
+    line, _ = scram(login, 2, "SCRAM-SHA-256", "unusable", "wrong")
+    assert line == "FAIL\t2\tuser=unusable"
 
 
 def test_scram_without_initial_response(postfix):

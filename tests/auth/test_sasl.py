@@ -217,6 +217,8 @@ def test_login_socket_says_temporary_failures(daemon, table, login, master):
     assert login.line() == "FAIL\t1\tuser=unusable\ttemp\tcode=unusable"
     login.plain(2, JOE, "secret")
     assert login.line().startswith("OK\t2")
+    login.plain(3, "unusable", "wrong")
+    assert login.line() == "FAIL\t3\tuser=unusable"
 
 
 def test_postfix_socket_closes_for_temporary_failures(table, postfix):

@@ -95,7 +95,7 @@ USERDB = (
     f"hmac-md5pw={contexts('md5', 'secret')}|"
     f"hmac-sha1pw={contexts('sha1', 'secret')}\n"
     "nopw\tuid=5000|gid=5000|home=/h\n"
-    "broken\tuid=x|gid=5000|home=/h|systempw=x\n")
+    f"broken\tuid=x|gid=5000|home=/h|systempw={HASH}\n")
 
 
 def write_userdb(daemon, text):
