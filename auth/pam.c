@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pwd.h>
 #include <security/pam_appl.h>
@@ -199,8 +200,8 @@ ask_pam(const struct query *q)
 
 	if (!is_service(q->service) || slice_has(q->password, '\0'))
 		return VERDICT_REJECTED;
-	/* Its end tells that the child has ended. */
-	if (pipe(ends) != 0)
+	/* Its end tells that the child has ended, whatever that has begun. */
+	if (pipe2(ends, O_CLOEXEC) != 0)
 		return VERDICT_TEMPORARY;
 	pid = fork();
 	if (pid == 0) {

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import os
+import pathlib
 import shutil
 import signal
 import subprocess
@@ -351,6 +352,45 @@ def test_pam_service_and_address(pam, gid):
             assert answer == (pam_record(gid) if good else b"FAIL\n"), rip
     finally:
         os.unlink(path)
+
+
+LEAVER = r"""
+#include <security/pam_modules.h>
+#include <unistd.h>
+int pam_sm_authenticate(pam_handle_t *h, int f, int n, const char **v)
+{
+	if (fork() == 0) {
+		execl("/bin/sh", "sh", "-c", v[0], (char *)0);
+		_exit(1);
+	}
+	return PAM_SUCCESS;
+}
+int pam_sm_setcred(pam_handle_t *h, int f, int n, const char **v)
+{
+	return PAM_SUCCESS;
+}
+"""
+
+
+def test_pam_module_leaves_a_process(pam, gid, directory):
+    """It isn't waited for."""
+    service = f"postern{os.getpid()}"
+    path, pid = f"/etc/pam.d/{service}", pathlib.Path(directory, "left.pid")
+    subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-", "-o",
+                    f"{directory}/leaver.so"], input=LEAVER, text=True,
+                   check=True)
+    with open(path, "w", encoding="ascii") as f:
+        f.write(f"auth required {directory}/leaver.so "
+                f"[echo $$ >{pid}.new; mv {pid}.new {pid}; exec sleep 1000]\n"
+                "account required pam_unix.so\n")
+    before = len(pam.log())
+    try:
+        assert pam.login(PAM_USER, "pampw", service) == pam_record(gid)
+        assert "hangs" not in pam.log()[before:]
+    finally:
+        os.unlink(path)
+        support.wait_for(pid.exists, "its number")
+        os.kill(int(pid.read_text()), signal.SIGKILL)
 
 
 def test_pam_password_change(pam, gid):
