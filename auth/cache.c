@@ -1,5 +1,7 @@
 #include "auth/cache.h"
 
+#include <sys/queue.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,9 +14,15 @@
 #include "base/secret.h"
 #include "base/siphash.h"
 
-enum { MAGIC = 0x0cac4e00, WAYS = 8, KEY_LEN = 32 };
+enum {
+	MAGIC = 0x0cac4e00,
+	WAYS = 8,
+	KEY_LEN = 32,
+	SETS = CACHE_ENTRIES / WAYS,
+};
 
-/* The sets are chosen by the user, so that all of one are found together. */
+/* The sets are chosen by the user, so that all of one are found together; those
+ * that say who it is, by his account's address, too. */
 struct entry {
 	uint64_t user;
 	uint8_t key[KEY_LEN];
@@ -25,13 +33,17 @@ struct entry {
 	struct secret rip;
 	bool by_app; /* entered by an app password */
 	struct account account;
+	bool listed; /* there is an address */
+	LIST_ENTRY(entry) by_address;
 };
+LIST_HEAD(entries, entry);
 
 struct cache {
 	uint32_t magic;
 	uint8_t secret[32];
 	struct cache_times times;
 	struct entry **entries; /* NULL: free */
+	struct entries by_address[SETS];
 };
 
 struct cache *
@@ -53,6 +65,8 @@ drop(struct entry **pe)
 	*pe = NULL;
 	if (e == NULL)
 		return;
+	if (e->listed)
+		LIST_REMOVE(e, by_address);
 	account_fini(&e->account);
 	secret_fini(&e->rip);
 	secret_wipe(e, sizeof(*e));
@@ -165,7 +179,13 @@ query_key(const struct cache *c, const struct query *q, uint8_t out[KEY_LEN])
 static struct entry **
 set_of(struct cache *c, uint64_t user)
 {
-	return &c->entries[user % (CACHE_ENTRIES / WAYS) * WAYS];
+	return &c->entries[user % SETS * WAYS];
+}
+
+static struct entries *
+list_of(struct cache *c, struct slice address)
+{
+	return &c->by_address[siphash(c->secret, address) % SETS];
 }
 
 /* Whether there is anything of this user: most of the time there isn't, and
@@ -273,27 +293,78 @@ place_for(struct cache *c, uint64_t user, int64_t now)
 	return oldest;
 }
 
+/* --- forgetting ---------------------------------------------------------- */
+
+/* Whose entries: a name's, and those of its account whatever name it was found
+ * by, unless the address is empty. */
+struct whose {
+	uint64_t user;
+	struct slice address;
+};
+
+typedef bool goes_fn(const struct entry *e, uint64_t password);
+
+/* Drop those that are said to go; whether there were any. */
+static bool
+drop_some(struct cache *c, struct whose w, goes_fn *goes, uint64_t password)
+{
+	struct entry **set = set_of(c, w.user), *e, *next;
+	bool any = false;
+
+	for (int i = 0; i < WAYS; i++)
+		if (set[i] != NULL && set[i]->user == w.user &&
+		    goes(set[i], password)) {
+			drop(&set[i]);
+			any = true;
+		}
+	e = w.address.n != 0 ? LIST_FIRST(list_of(c, w.address)) : NULL;
+	for (; e != NULL; e = next) {
+		next = LIST_NEXT(e, by_address);
+		if (!slice_eq(
+			account_get(&e->account, ACCOUNT_ADDRESS), w.address) ||
+		    !goes(e, password))
+			continue;
+		for (set = set_of(c, e->user); *set != e; set++)
+			;
+		drop(set);
+		any = true;
+	}
+	return any;
+}
+
+/* What another one of the account's own passwords got. */
+static bool
+is_of_another(const struct entry *e, uint64_t password)
+{
+	return e->password != 0 && e->password != password &&
+	    e->verdict == VERDICT_OK && !e->by_app;
+}
+
+static bool
+is_of_keys(const struct entry *e, uint64_t password)
+{
+	(void)password;
+	return e->password == 0;
+}
+
+static bool
+is_any(const struct entry *e, uint64_t password)
+{
+	(void)e;
+	(void)password;
+	return true;
+}
+
 /*
  * The account's own password is this one now (0: one that isn't known here):
  * what another one got, and what was made of another one, is over.  App
  * passwords come and go beside it.
  */
 static void
-drop_older(struct cache *c, uint64_t user, uint64_t password)
+drop_older(struct cache *c, struct whose w, uint64_t password)
 {
-	struct entry **e = set_of(c, user);
-	bool changed = false;
-
-	for (int i = 0; i < WAYS; i++)
-		if (e[i] != NULL && e[i]->user == user && e[i]->password != 0 &&
-		    e[i]->password != password && e[i]->verdict == VERDICT_OK &&
-		    !e[i]->by_app) {
-			drop(&e[i]);
-			changed = true;
-		}
-	for (int i = 0; i < WAYS && changed && password != 0; i++)
-		if (e[i] != NULL && e[i]->user == user && e[i]->password == 0)
-			drop(&e[i]);
+	if (drop_some(c, w, is_of_another, password) && password != 0)
+		(void)drop_some(c, w, is_of_keys, password);
 }
 
 /* Keys for a mechanism: others than before are of another password. */
@@ -306,7 +377,8 @@ keys_changed(
 }
 
 static void
-fill(struct entry *e, const struct query *q, const struct answer *a)
+fill(struct cache *c, struct entry *e, const struct query *q,
+    const struct answer *a)
 {
 	account_init(&e->account);
 	secret_set(&e->rip, q->rip);
@@ -319,6 +391,10 @@ fill(struct entry *e, const struct query *q, const struct answer *a)
 			account_set(&e->account, f, a->field[f]);
 	if (q->op != QUERY_LOGIN)
 		secret_set(&e->account.extra, a->extra);
+	e->listed = a->field[ACCOUNT_ADDRESS].n != 0;
+	if (e->listed)
+		LIST_INSERT_HEAD(
+		    list_of(c, a->field[ACCOUNT_ADDRESS]), e, by_address);
 }
 
 void
@@ -328,6 +404,7 @@ cache_learn(
 	bool is_login = q->op == QUERY_LOGIN, by_app;
 	uint64_t user = user_key(c, q->user), password = 0;
 	uint8_t key[KEY_LEN] = { 0 };
+	const struct whose w = { user, a->field[ACCOUNT_ADDRESS] };
 	struct slice label;
 	struct entry **at, *e;
 
@@ -358,9 +435,9 @@ cache_learn(
 	if (is_login)
 		password = password_key(c, q->password);
 	if (a->verdict == VERDICT_OK && is_login && !by_app)
-		drop_older(c, user, password);
+		drop_older(c, w, password);
 	else if (at != NULL && keys_changed(*at, q, a))
-		drop_older(c, user, 0);
+		drop_older(c, w, 0);
 	if (at == NULL)
 		at = place_for(c, user, now);
 	drop(at);
@@ -372,23 +449,14 @@ cache_learn(
 		.by_rip = is_login && a->extra.n != 0,
 		.by_app = by_app };
 	memcpy(e->key, key, sizeof(key));
-	fill(e, q, a);
+	fill(c, e, q, a);
 }
 
 void
 cache_forget(struct cache *c, struct slice name, struct slice address)
 {
-	uint64_t user = user_key(c, name);
+	const struct whose w = { user_key(c, name), address };
 
 	MAGIC_CHECK(c, MAGIC);
-	for (size_t i = 0; i < CACHE_ENTRIES; i++) {
-		const struct entry *e = c->entries[i];
-
-		if (e != NULL &&
-		    (e->user == user ||
-			(address.n != 0 &&
-			    slice_eq(account_get(&e->account, ACCOUNT_ADDRESS),
-				address))))
-			drop(&c->entries[i]);
-	}
+	(void)drop_some(c, w, is_any, 0);
 }

@@ -372,6 +372,13 @@ test_cache_forgets(void **state)
 	assert_false(knows(c, "joe", "old", false, 5));
 	assert_false(knows(c, "joe", "old", true, 5));
 	assert_true(knows(c, "ann", "wrong", false, 5));
+	/* So is one that was changed in the table. */
+	learn(c, "joe", "old", VERDICT_OK, 5);
+	learn(c, "joe@example.com", "new", VERDICT_OK, 6);
+	learn(c, "JOE@example.com", "new", VERDICT_OK, 6);
+	assert_false(knows(c, "joe", "old", false, 6));
+	assert_false(knows(c, "joe", "old", true, 6));
+	assert_true(knows(c, "joe@example.com", "new", false, 6));
 	learn(c, "joe", "new", VERDICT_OK, 5);
 	cache_configure(c, &times);
 	assert_false(knows(c, "joe", "new", false, 6));
@@ -452,14 +459,18 @@ static void
 test_cache_bounded(void **state)
 {
 	struct cache *c = cache_new(key);
+	struct answer a = answer(VERDICT_OK);
 
 	(void)state;
 	cache_configure(c, &times);
 	for (int i = 0; i < 2 * CACHE_ENTRIES; i++) {
 		char user[32];
+		struct query q;
 
 		(void)snprintf(user, sizeof(user), "user%d", i);
-		learn(c, user, "x", VERDICT_OK, i);
+		q = query(user, "x");
+		a.field[ACCOUNT_ADDRESS] = slice_str(user);
+		cache_learn(c, &q, &a, i);
 		assert_true(knows(c, user, "x", false, i));
 	}
 	cache_free(&c);
