@@ -137,7 +137,40 @@ take_colon(struct slice *in)
 	return true;
 }
 
-/* hour ":" minute [ ":" second ]; *d is untouched unless it's there. */
+/* Pass over a fraction of a second (RFC 3339 has it, mail hasn't). */
+static void
+skip_fraction(struct slice *in)
+{
+	if (in->n < 2 || (in->p[0] != '.' && in->p[0] != ',') ||
+	    !ascii_is_digit(in->p[1]))
+		return;
+	*in = slice_skip(*in, 1);
+	while (in->n != 0 && ascii_is_digit(in->p[0]))
+		*in = slice_skip(*in, 1);
+}
+
+/* Pass over AM or PM, and count the hour of the day. */
+static void
+take_half(struct slice *in, int *hour)
+{
+	struct slice rest = *in, word;
+
+	(void)mime_lex_cfws(&rest);
+	word = take_word(&rest);
+	if (slice_ieq(word, SLICE("PM"))) {
+		if (*hour < 12)
+			*hour += 12;
+	} else if (slice_ieq(word, SLICE("AM"))) {
+		if (*hour == 12)
+			*hour = 0;
+	} else {
+		return;
+	}
+	*in = rest;
+}
+
+/* hour ":" minute [ ":" second ], also as programs write it that don't know the
+ * form of mail; *d is untouched unless it's there. */
 static bool
 take_time(struct slice *in, struct mime_date *d)
 {
@@ -150,6 +183,8 @@ take_time(struct slice *in, struct mime_date *d)
 		return false;
 	if (take_colon(&rest) && !take_number(&rest, 2, &second, &digits))
 		return false;
+	skip_fraction(&rest);
+	take_half(&rest, &hour);
 	*in = rest;
 	d->hour = hour;
 	d->minute = minute;
