@@ -79,13 +79,10 @@ type_params(const struct mime_message *m, uint32_t part)
 static void
 put_encoding(struct walk *w, uint32_t part)
 {
-	struct slice value =
-	    mime_message_value(w->m, part, MIME_F_CONTENT_TRANSFER_ENCODING);
-	struct slice token;
+	struct slice name = mime_encoding_name(
+	    mime_message_value(w->m, part, MIME_F_CONTENT_TRANSFER_ENCODING));
 
-	(void)mime_lex_cfws(&value);
-	token = mime_lex_token(&value);
-	imap_put_string(w->out, token.n != 0 ? token : SLICE("7BIT"));
+	imap_put_string(w->out, name.n != 0 ? name : SLICE("7BIT"));
 }
 
 /* body-fld-dsp */

@@ -76,6 +76,17 @@ mime_disposition_parse(
 	return true;
 }
 
+struct slice
+mime_encoding_name(struct slice value)
+{
+	(void)mime_lex_cfws(&value);
+	if (value.n != 0 && value.p[0] == '"') {
+		value = slice_skip(value, 1);
+		(void)mime_lex_space(&value);
+	}
+	return mime_lex_token(&value);
+}
+
 /* Find form, section and bare name in what stands before the "=". */
 static void
 name_split(struct slice name, struct piece *piece)

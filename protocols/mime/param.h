@@ -60,6 +60,12 @@ bool mime_disposition_parse(
     struct slice value, struct slice *token, struct slice *rest) MUST_USE;
 
 /*
+ * What a Content-Transfer-Encoding names (RFC 2045 6.1: a token; some programs
+ * put it in quotes).  The empty slice if that is nothing.
+ */
+struct slice mime_encoding_name(struct slice value);
+
+/*
  * Parse *( ";" parameter ).  params need not be initialised, and is always
  * valid afterwards; mime_params_fini() releases it.
  */

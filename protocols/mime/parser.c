@@ -216,14 +216,12 @@ encoding_of(struct slice value)
 		[MIME_QUOTED_PRINTABLE] = SLICE_INIT("quoted-printable"),
 		[MIME_BASE64] = SLICE_INIT("base64"),
 	};
-	struct slice token;
+	struct slice name = mime_encoding_name(value);
 
-	(void)mime_lex_cfws(&value);
-	if (value.n == 0)
+	if (name.n == 0)
 		return MIME_7BIT;
-	token = mime_lex_token(&value);
 	for (size_t i = 0; i < NELEMS(names); i++)
-		if (slice_ieq(token, names[i]))
+		if (slice_ieq(name, names[i]))
 			return (enum mime_encoding)i;
 	return MIME_ENCODING_UNKNOWN;
 }

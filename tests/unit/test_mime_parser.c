@@ -245,6 +245,12 @@ static const struct structure_case structure_cases[] = {
 	    "(\"Text\" \"plain\" (\"charset\" \"ISO-8859-1\") NIL NIL "
 	    "\"Quoted-printable\" 51 1" EXT " 7" EXT
 	    " \"mixed\" (\"boundary\" \"unique-boundary-1\") NIL NIL NIL)" },
+	{ "an encoding in quotes",
+	    "Content-Type: a/b\nContent-Transfer-Encoding: \"base64\"\n\nYQ==",
+	    "(\"a\" \"b\" NIL NIL NIL \"base64\" 4" EXT },
+	{ "an encoding that isn't any",
+	    "Content-Type: a/b\nContent-Transfer-Encoding: \"\"\n\nYQ==",
+	    "(\"a\" \"b\" NIL NIL NIL \"7BIT\" 4" EXT },
 	{ "8 bit and quotes in strings",
 	    "Content-Type: a/b; n=\"q\\\"\\\\\"\nContent-Description: \xc3\xa4\n\n",
 	    "(\"a\" \"b\" (\"n\" \"q\\\"\\\\\") NIL {2}\r\n\xc3\xa4 \"7BIT\" 0"
