@@ -93,6 +93,13 @@ asking_configure(struct asking *k, const struct asking_options *o)
 }
 
 void
+asking_hold(struct question *q, bool hold)
+{
+	if (q->job != NULL)
+		pool_hold(q->job, hold);
+}
+
+void
 asking_cancel(struct question *q)
 {
 	if (q->job != NULL)

@@ -40,6 +40,8 @@ typedef void asking_done(void *arg, const struct answer *a, int64_t begun);
 /* Ask; NULL when too much is being asked.  Never calls back at once. */
 struct question *asking_ask(struct asking *k, const struct query *q,
     asking_done *done, void *arg) MUST_USE;
+/* As pool_hold(). */
+void asking_hold(struct question *q, bool hold);
 void asking_cancel(struct question *q);
 
 /*

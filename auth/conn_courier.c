@@ -1,10 +1,11 @@
 /*
  * A connection to Courier's socket: one request, one answer, the end.
  *
- * The answer is composed whole before its first byte is written.  A refusal
- * of AUTH and PASSWD is held back until a fixed time after the request, so
- * that it doesn't tell an unknown user from a wrong password; PRE, which
- * mail delivery asks and which tells exactly that, is answered at once.
+ * The answer is composed whole before its first byte is written; that of
+ * ENUMERATE is sent as it comes.  A refusal of AUTH and PASSWD is held back
+ * until a fixed time after the request, so that it doesn't tell an unknown user
+ * from a wrong password; PRE, which mail delivery asks and which tells exactly
+ * that, is answered at once.
  */
 #include <stdlib.h>
 
@@ -13,8 +14,15 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "server/ipc/msg.h"
 
-enum { LIST_MAX = 64 * 1024 * 1024 };
+enum {
+	/* Of a list: with so much unsent the helper has to wait, and so long
+	 * at most, as it has other clients. */
+	LIST_HIGH = 1024 * 1024,
+	LIST_HOLD_MS = 4000,
+	OUT_MAX = LIST_HIGH + MSG_SIZE_MAX,
+};
 
 struct courier_conn {
 	struct front *front;
@@ -24,8 +32,30 @@ struct courier_conn {
 	bool is_ours; /* root or our own user asks */
 	bool asked;   /* the request was taken; what follows is ignored */
 	struct buf out;
-	struct buf list; /* parts of an enumeration */
 };
+
+/* A part of a list. */
+static void
+send_part(struct courier_conn *cc, struct slice text)
+{
+	buf_put(&cc->out, text);
+	conn_flush(cc->conn);
+	if (cc->conn->closed || buf_len(&cc->out) < LIST_HIGH)
+		return;
+	asking_hold(cc->question, true);
+	conn_set_timer(cc->conn, LIST_HOLD_MS);
+}
+
+static void
+on_drained(struct conn *c)
+{
+	struct courier_conn *cc = c->arg;
+
+	if (cc->question == NULL)
+		return;
+	conn_set_timer(c, -1);
+	asking_hold(cc->question, false);
+}
 
 static void
 on_answer(void *arg, const struct answer *a, int64_t begun)
@@ -35,12 +65,10 @@ on_answer(void *arg, const struct answer *a, int64_t begun)
 	int64_t wait = 0;
 
 	if (a->verdict == VERDICT_MORE) {
-		buf_put(&cc->list, a->extra);
+		send_part(cc, a->extra);
 		return;
 	}
 	cc->question = NULL;
-	if (cc->op == QUERY_ENUMERATE)
-		whole.extra = buf_slice(&cc->list);
 	/* What the client sent itself it may see again; what is stored isn't
 	 * everybody's business. */
 	if (cc->op != QUERY_LOGIN && !cc->is_ours &&
@@ -93,6 +121,10 @@ on_input(struct conn *c)
 	struct courier_conn *cc = c->arg;
 	struct courier_request req;
 
+	if (cc->asked) {
+		conn_consume(c, c->n_in);
+		return;
+	}
 	switch (courier_parse(conn_input(c), &req)) {
 	case PARSE_OK:
 		ask(cc, &req);
@@ -127,8 +159,9 @@ on_timer(struct conn *c)
 {
 	struct courier_conn *cc = c->arg;
 
-	/* Before the request: too slow.  After it: the refusal is due. */
-	if (cc->asked)
+	/* Before the request, and in the middle of a list: too slow.  Else the
+	 * refusal is due. */
+	if (cc->asked && cc->question == NULL)
 		conn_finish(c);
 	else
 		conn_close(c);
@@ -151,7 +184,6 @@ on_free(struct conn *c)
 	if (cc->question != NULL)
 		asking_cancel(cc->question);
 	buf_fini(&cc->out);
-	buf_fini(&cc->list);
 	front_check_stop(cc->front);
 	free(cc);
 }
@@ -161,6 +193,7 @@ static const struct conn_ops ops = {
 	.on_eof = on_eof,
 	.on_timer = on_timer,
 	.on_stop = on_stop,
+	.on_drained = on_drained,
 	.on_free = on_free,
 };
 
@@ -171,8 +204,7 @@ courier_conn_new(struct front *f, int fd)
 
 	cc->front = f;
 	cc->is_ours = front_peer_is_ours(fd);
-	buf_init_secret(&cc->out, LIST_MAX);
-	buf_init(&cc->list, LIST_MAX);
+	buf_init_secret(&cc->out, OUT_MAX);
 	cc->conn =
 	    conn_new(&f->conns, fd, &ops, COURIER_INPUT_MAX, &cc->out, cc);
 	conn_set_timer(cc->conn, FRONT_COURIER_READ_MS);

@@ -104,6 +104,17 @@ job_free(struct job *j)
 	free(j);
 }
 
+void
+pool_hold(struct job *j, bool hold)
+{
+	if (j->helper == NULL)
+		return;
+	if (hold)
+		(void)event_del(j->helper->readable);
+	else
+		(void)event_add(j->helper->readable, NULL);
+}
+
 /* Tell the asker, once. */
 static void
 job_tell(struct job *j, const struct answer *a)
@@ -112,8 +123,10 @@ job_tell(struct job *j, const struct answer *a)
 
 	if (done == NULL)
 		return;
-	if (a->verdict != VERDICT_MORE)
+	if (a->verdict != VERDICT_MORE) {
 		j->done = NULL;
+		pool_hold(j, false);
+	}
 	done(j->arg, a);
 }
 
@@ -162,8 +175,10 @@ void
 pool_cancel(struct job *j)
 {
 	j->done = NULL;
-	if (j->helper != NULL)
+	if (j->helper != NULL) {
+		pool_hold(j, false);
 		return;
+	}
 	queue_remove(j);
 	job_free(j);
 }

@@ -59,6 +59,11 @@ void pool_add(struct pool *p, int fd, uint32_t pid, enum pool_class class);
 /* Ask; NULL, and no callback, when the queue is full. */
 struct job *pool_ask(
     struct pool *p, const struct query *q, pool_done *done, void *arg) MUST_USE;
+/*
+ * Whether more parts are to wait, as the asker has no room for them: the
+ * helper can't go on meanwhile, so not for long.
+ */
+void pool_hold(struct job *j, bool hold);
 /* The answer isn't wanted any more. */
 void pool_cancel(struct job *j);
 

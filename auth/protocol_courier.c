@@ -254,10 +254,9 @@ courier_reply(enum query_op op, const struct answer *a, struct buf *out)
 {
 	struct buf text;
 
-	if (op == QUERY_ENUMERATE) {
-		buf_put(out, a->extra);
+	/* the last part of the list has told its end */
+	if (op == QUERY_ENUMERATE)
 		return;
-	}
 	if (a->verdict == VERDICT_REJECTED ||
 	    a->verdict == VERDICT_UNSUPPORTED) {
 		buf_puts(out, "FAIL\n");

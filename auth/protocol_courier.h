@@ -47,7 +47,8 @@ enum parse courier_parse(struct slice in, struct courier_request *req) MUST_USE;
 
 /*
  * The answer to a request, whole.  Appends nothing for a temporary failure:
- * the client learns of it by the connection closing without a byte.
+ * the client learns of it by the connection closing without a byte; and
+ * nothing for ENUMERATE, whose parts were sent as they came.
  */
 void courier_reply(enum query_op op, const struct answer *a, struct buf *out);
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import socket
 import subprocess
 import time
@@ -219,6 +220,39 @@ def test_enumerate_many(daemon, table):
     for row in (rows[0], rows[-1]):
         assert "\t".join(map(str, row)) + "\t" in lines
     assert lines[-1] == "."
+
+
+def peak(pid):
+    """The most memory that a process ever had, in KiB."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        return next(int(line.split()[1]) for line in f
+                    if line.startswith("VmHWM:"))
+
+
+def test_enumerate_is_sent_as_it_comes(daemon, clauses):
+    """A list of 20 MB takes no memory; who doesn't read it is cut off, and the
+    helper goes on."""
+    clauses("SQLITE_ENUMERATE_CLAUSE WITH RECURSIVE n(i) AS (SELECT 1 UNION "
+            "ALL SELECT i + 1 FROM n LIMIT 300000) SELECT 'user' || i || "
+            "'@example.com', 5000, 5000, '/home/vmail', "
+            "'example.com/user' || i || '/', '' FROM n\n")
+    assert daemon.login() == record()
+    front, = daemon.children_named("authd-front")
+    before = peak(front)
+    with daemon.connect() as s:
+        s.sendall(b"ENUMERATE\n")
+        assert s.recv(1) == b"#"
+        out = read_all(s)
+    assert out.count(b"\n") == 300000 + 3 and out.endswith(b"\n.\n")
+    with daemon.connect() as deaf:
+        deaf.sendall(b"ENUMERATE\n")
+        assert deaf.recv(1) == b"#"
+        poll = select.poll()
+        poll.register(deaf, select.POLLHUP | select.POLLERR)
+        assert poll.poll(support.PATIENCE * 1000)
+        assert not read_all(deaf).endswith(b"\n.\n")
+    assert daemon.login() == record()
+    assert peak(front) - before < 4 * 1024
 
 
 def test_many_at_once(daemon):
