@@ -138,6 +138,12 @@ tests_unit_test_maildir_account_SOURCES = tests/unit/test_maildir_account.c \
 	$(MAILDIR_FIXTURE)
 tests_unit_test_maildir_account_LDADD = $(MAILDIR_TEST_LIBS)
 
+check_PROGRAMS += tests/unit/test_maildir_pop3
+TESTS += tests/unit/test_maildir_pop3
+tests_unit_test_maildir_pop3_SOURCES = tests/unit/test_maildir_pop3.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_pop3_LDADD = $(MAILDIR_TEST_LIBS)
+
 check_PROGRAMS += tests/unit/test_maildir_quota
 TESTS += tests/unit/test_maildir_quota
 tests_unit_test_maildir_quota_SOURCES = tests/unit/test_maildir_quota.c \
