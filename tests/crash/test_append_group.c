@@ -452,6 +452,21 @@ one_of_a_group_fails_alone(void **state)
 	mailbox_close(&m);
 }
 
+/* So many that sync their files first, and whose syncs are held. */
+static struct mailbox *
+begin_held(struct fixture *f, struct append **v, size_t n)
+{
+	struct mailbox *m;
+
+	sync_files_first(f);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	hold_syncs(true);
+	for (size_t i = 0; i < n; i++)
+		v[i] = begin_append(f, "INBOX", "x");
+	return m;
+}
+
 /* A turn is waited only for those who are expected; and the directory's sync
  * begins before the log is written. */
 static void
@@ -461,12 +476,7 @@ one_append_waits_for_nobody(void **state)
 	struct mailbox *m;
 	struct append *v[2];
 
-	sync_files_first(f);
-	m = open_mailbox(f, "INBOX");
-	refresh(f, m);
-	hold_syncs(true);
-	v[0] = begin_append(f, "INBOX", "x");
-	v[1] = begin_append(f, "INBOX", "x");
+	m = begin_held(f, v, NELEMS(v));
 	assert_int_equal(step_each(f, v, 1), 0);
 	release_syncs(0);
 	hold_syncs(false);
@@ -492,12 +502,7 @@ rounds_are_limited(void **state)
 	struct mailbox *m;
 	struct append *v[4];
 
-	sync_files_first(f);
-	m = open_mailbox(f, "INBOX");
-	refresh(f, m);
-	hold_syncs(true);
-	for (size_t i = 0; i < NELEMS(v); i++)
-		v[i] = begin_append(f, "INBOX", "x");
+	m = begin_held(f, v, NELEMS(v));
 	assert_int_equal(step_each(f, v, NELEMS(v)), 0);
 	release_syncs(0);
 	forget_calls();

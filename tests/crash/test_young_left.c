@@ -186,10 +186,7 @@ killed_before_its_name(void **state)
 {
 	struct fixture *f = *state;
 
-	fixture_close(f);
-	lives(f, append_half);
-	lives(f, find_half);
-	fixture_open(f);
+	live_one_by_one(f, append_half, find_half);
 }
 
 /* What the disk doesn't have after a loss of power comes from the log. */
@@ -198,10 +195,7 @@ power_goes(void **state)
 {
 	struct fixture *f = *state;
 
-	fixture_close(f);
-	lives(f, damage_files);
-	lives(f, expect_texts);
-	fixture_open(f);
+	live_one_by_one(f, damage_files, expect_texts);
 }
 
 static void
@@ -234,10 +228,7 @@ expunged_stays_expunged(void **state)
 {
 	struct fixture *f = *state;
 
-	fixture_close(f);
-	lives(f, remove_second);
-	lives(f, expect_first_and_third);
-	fixture_open(f);
+	live_one_by_one(f, remove_second, expect_first_and_third);
 }
 
 int

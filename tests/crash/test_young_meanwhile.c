@@ -130,9 +130,7 @@ renamed_is_not_missing(void **state)
 	struct fixture *f = *state;
 	struct mailbox *m;
 
-	/* so that its calls are noted from here on */
-	assert_int_equal(account_open(f->account, NULL), 0);
-	fixture_close(f);
+	close_noted(f);
 	lives(f, power_goes);
 	rename_while_read(f, 2);
 	fixture_open(f);
@@ -152,9 +150,7 @@ renamed_for_ever_waits(void **state)
 	struct fixture *f = *state;
 	struct mailbox *m;
 
-	/* so that its calls are noted from here on */
-	assert_int_equal(account_open(f->account, NULL), 0);
-	fixture_close(f);
+	close_noted(f);
 	lives(f, power_goes);
 	rename_while_read(f, 1000);
 	fixture_open(f);
@@ -273,13 +269,20 @@ expect_in_u(struct fixture *f)
 }
 
 static void
+rename_meanwhile(
+    struct fixture *f, void (*lose)(struct fixture *f), const char *mailbox)
+{
+	begin_to_mend(f, lose);
+	assert_int_equal(
+	    rename_now(f->account, slice_str(mailbox), SLICE("INBOX.u")), 0);
+}
+
+static void
 renamed_mailbox_has_it(void **state)
 {
 	struct fixture *f = *state;
 
-	begin_to_mend(f, lose_file_of_t);
-	assert_int_equal(
-	    rename_now(f->account, SLICE("INBOX.t"), SLICE("INBOX.u")), 0);
+	rename_meanwhile(f, lose_file_of_t, "INBOX.t");
 	end_mending(f);
 	expect_in_u(f);
 }
@@ -289,9 +292,7 @@ renamed_inbox_has_none(void **state)
 {
 	struct fixture *f = *state;
 
-	begin_to_mend(f, lose_file_of_inbox);
-	assert_int_equal(
-	    rename_now(f->account, SLICE("INBOX"), SLICE("INBOX.u")), 0);
+	rename_meanwhile(f, lose_file_of_inbox, "INBOX");
 	end_mending(f);
 	expect_in_u(f);
 }
@@ -313,9 +314,7 @@ new_mailbox_has_none(void **state)
 {
 	struct fixture *f = *state;
 
-	begin_to_mend(f, lose_file_of_t);
-	assert_int_equal(
-	    rename_now(f->account, SLICE("INBOX.t"), SLICE("INBOX.u")), 0);
+	rename_meanwhile(f, lose_file_of_t, "INBOX.t");
 	assert_int_equal(create_now(f->account, SLICE("INBOX.t")), 0);
 	end_mending(f);
 	assert_int_equal(count_files(fixture_path(f, ".t/cur")), 0);

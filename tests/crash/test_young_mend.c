@@ -127,9 +127,7 @@ killed_is_mended_by_a_thread(void **state)
 {
 	struct fixture *f = *state;
 
-	/* so that its calls are noted from here on */
-	assert_int_equal(account_open(f->account, NULL), 0);
-	fixture_close(f);
+	close_noted(f);
 	lives(f, leave_three);
 	fixture_open(f);
 	mend_in_a_thread(f);
@@ -156,9 +154,7 @@ power_is_mended_by_a_thread(void **state)
 {
 	struct fixture *f = *state;
 
-	/* so that its calls are noted from here on */
-	assert_int_equal(account_open(f->account, NULL), 0);
-	fixture_close(f);
+	close_noted(f);
 	lives(f, damage_files);
 	fixture_open(f);
 	wait_for_a_thread(f);
@@ -300,10 +296,7 @@ renamed_is_found(void **state)
 {
 	struct fixture *f = *state;
 
-	fixture_close(f);
-	lives(f, rename_half);
-	lives(f, find_in_u);
-	fixture_open(f);
+	live_one_by_one(f, rename_half, find_in_u);
 }
 
 /* Nor does the new name have the file. */
@@ -331,10 +324,7 @@ lost_mailbox_is_made_again(void **state)
 {
 	struct fixture *f = *state;
 
-	fixture_close(f);
-	lives(f, lose_t);
-	lives(f, find_in_t);
-	fixture_open(f);
+	live_one_by_one(f, lose_t, find_in_t);
 }
 
 /* A mailbox has one name, be its index and its directory of different minds:
@@ -397,16 +387,10 @@ renamed_mailbox_has_one_name(void **state)
 {
 	struct fixture *f = *state;
 
-	fixture_close(f);
-	lives(f, index_knows_no_rename);
-	lives(f, find_both_in_u);
-	fixture_open(f);
+	live_one_by_one(f, index_knows_no_rename, find_both_in_u);
 	remove_tree(f->path);
 	fixture_reopen(f);
-	fixture_close(f);
-	lives(f, index_alone_knows_rename);
-	lives(f, find_both_in_u);
-	fixture_open(f);
+	live_one_by_one(f, index_alone_knows_rename, find_both_in_u);
 }
 
 /* It was deleted, which its directory doesn't know any more. */
@@ -430,10 +414,7 @@ deleted_is_whole_again(void **state)
 {
 	struct fixture *f = *state;
 
-	fixture_close(f);
-	lives(f, delete_half);
-	lives(f, find_in_t);
-	fixture_open(f);
+	live_one_by_one(f, delete_half, find_in_t);
 }
 
 int

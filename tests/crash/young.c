@@ -117,6 +117,23 @@ lives(struct fixture *f, void (*live)(struct fixture *f))
 	assert_true(child_run(run_life, &l));
 }
 
+void
+live_one_by_one(struct fixture *f, void (*first)(struct fixture *f),
+    void (*second)(struct fixture *f))
+{
+	fixture_close(f);
+	lives(f, first);
+	lives(f, second);
+	fixture_open(f);
+}
+
+void
+close_noted(struct fixture *f)
+{
+	assert_int_equal(account_open(f->account, NULL), 0);
+	fixture_close(f);
+}
+
 /* All that it wrote is of another boot. */
 void
 age_boot(struct fixture *f)

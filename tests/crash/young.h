@@ -26,6 +26,11 @@ void fail_disk_sync(struct fixture *f, int error);
 
 /* A process has the account, and ends as if it was killed. */
 void lives(struct fixture *f, void (*live)(struct fixture *f));
+/* One after the other, and it is opened again. */
+void live_one_by_one(struct fixture *f, void (*first)(struct fixture *f),
+    void (*second)(struct fixture *f));
+/* Close it so that the calls are noted of who opens it next. */
+void close_noted(struct fixture *f);
 /* Such ones: three messages in INBOX; */
 void append_three(struct fixture *f);
 /* and the power went, which spared none of their files; */

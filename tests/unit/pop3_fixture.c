@@ -131,3 +131,11 @@ worker_expect(struct worker *w, const char *in, const char *want)
 		fail_msg("%s gave %.*s instead of %s", in,
 		    SLICE_ARG(buf_slice(&w->out)), want);
 }
+
+void
+worker_greet(struct worker *w)
+{
+	fill_maildrop();
+	worker_begin(w);
+	worker_serve(w);
+}

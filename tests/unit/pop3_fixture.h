@@ -40,6 +40,8 @@ void worker_begin(struct worker *w);
 void worker_fini(struct worker *w);
 /* Run it until it waits for input (or is done). */
 void worker_serve(struct worker *w);
+/* A session of such a maildrop, up to there. */
+void worker_greet(struct worker *w);
 void worker_send(struct worker *w, struct slice in);
 /* The client closes its side. */
 void worker_eof(struct worker *w);

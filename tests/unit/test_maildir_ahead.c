@@ -28,17 +28,25 @@ enum {
 static bool holding, was_run;
 static struct sync_job *held;
 
-static void
-submit(struct syncer *self, struct sync_job *job)
+/* False: it needn't be, and is done already. */
+static bool
+hold(struct sync_job *job)
 {
-	(void)self;
 	if (!holding) {
 		sync_job_do(job);
-		return;
+		return false;
 	}
 	assert_null(held);
 	held = job;
 	was_run = false;
+	return true;
+}
+
+static void
+submit(struct syncer *self, struct sync_job *job)
+{
+	(void)self;
+	(void)hold(job);
 }
 
 static bool
@@ -381,13 +389,9 @@ static void
 start_thread(struct syncer *self, struct sync_job *job)
 {
 	(void)self;
-	if (!holding) {
-		sync_job_do(job);
-		return;
-	}
-	assert_null(held);
-	held = job;
-	assert_int_equal(pthread_create(&thread, NULL, run_job, job), 0);
+	if (hold(job))
+		assert_int_equal(
+		    pthread_create(&thread, NULL, run_job, job), 0);
 }
 
 static bool

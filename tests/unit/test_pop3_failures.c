@@ -104,9 +104,7 @@ test_read_breaks(void **state)
 	struct worker w;
 
 	(void)state;
-	fill_maildrop();
-	worker_begin(&w);
-	worker_serve(&w);
+	worker_greet(&w);
 	fake.v[1].read_breaks = true;
 	worker_expect(&w, "DELE 1\r\nRETR 2\r\nQUIT\r\n",
 	    "+OK Deleted.\r\n+OK 14 octets follow.\r\n");
@@ -144,9 +142,7 @@ test_autologout(void **state)
 	struct worker w;
 
 	(void)state;
-	fill_maildrop();
-	worker_begin(&w);
-	worker_serve(&w);
+	worker_greet(&w);
 	worker_expect(&w, "DELE 1\r\n", "+OK Deleted.\r\n");
 	w.now += TIMEOUT_MS - 1;
 	worker_expect(&w, "NO", "");
@@ -170,9 +166,7 @@ test_bad_commands(void **state)
 	struct worker w;
 
 	(void)state;
-	fill_maildrop();
-	worker_begin(&w);
-	worker_serve(&w);
+	worker_greet(&w);
 	for (int i = 0; i < 8; i++)
 		worker_expect(&w, "X\r\n", INVALID);
 	worker_expect(&w, X250 X10 "\r\n", "-ERR Line too long.\r\n");
@@ -191,9 +185,7 @@ test_ended_from_outside(void **state)
 	struct worker w;
 
 	(void)state;
-	fill_maildrop();
-	worker_begin(&w);
-	worker_serve(&w);
+	worker_greet(&w);
 	worker_expect(&w, "DELE 1\r\n", "+OK Deleted.\r\n");
 	buf_drain(&w.out, buf_len(&w.out));
 	w.s->ops->end(w.s, SESSION_SHUTDOWN);
@@ -213,9 +205,7 @@ test_ended_in_update(void **state)
 	struct worker w;
 
 	(void)state;
-	fill_maildrop();
-	worker_begin(&w);
-	worker_serve(&w);
+	worker_greet(&w);
 	fake.waits = true;
 	buf_puts(&w.s->in, "DELE 1\r\nQUIT\r\n");
 	w.last = w.s->ops->run(w.s, w.now, w.now);
@@ -237,9 +227,7 @@ test_freed_at_work(void **state)
 	struct worker w;
 
 	(void)state;
-	fill_maildrop();
-	worker_begin(&w);
-	worker_serve(&w);
+	worker_greet(&w);
 	fake.waits = true;
 	buf_puts(&w.s->in, "RETR 1\r\n");
 	assert_int_equal(w.s->ops->run(w.s, w.now, w.now), STEP_WAIT_SYNC);

@@ -173,9 +173,7 @@ test_resets_yield(void **state)
 	struct worker w;
 
 	(void)state;
-	fill_maildrop();
-	worker_begin(&w);
-	worker_serve(&w);
+	worker_greet(&w);
 	buf_puts(&w.s->in, "DELE 1\r\nRSET\r\nDELE 1\r\nRSET\r\n");
 	assert_int_equal(w.s->ops->run(w.s, w.now, w.now), STEP_YIELD);
 	assert_true(slice_eq(buf_slice(&w.s->out),
