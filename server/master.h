@@ -244,8 +244,6 @@ void master_outbox_died(struct child *c, int status);
 /* master_conns.c */
 struct conn_record *conn_find(struct master *m, uint64_t id);
 void conn_drop(struct master *m, struct conn_record *r);
-/* What CONNECTION and SESSION begin with: its id, service and two ends. */
-void conn_put(struct msg_out *out, const struct conn_record *r);
 void conns_drop_child(struct master *m, const struct child *c);
 void conns_set_limits(struct master *m);
 /* The two ends of a connection. */
@@ -261,6 +259,8 @@ void master_conn_open(struct child *c, struct msg_in *in);
 struct conn_record *conn_of_hook(struct master *m, const struct child *hook);
 
 /* master_handover.c */
+/* What CONNECTION and SESSION begin with: its id, service and two ends. */
+void conn_put(struct msg_out *out, const struct conn_record *r);
 /* A HANDOVER of a login process; takes in->fd. */
 void master_handover(struct child *c, struct msg_in *in);
 /* Tell a login process which connections are workers' now. */

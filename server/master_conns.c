@@ -230,17 +230,6 @@ count_in(struct master *m, struct conn_record *r, bool first)
 		r->vars = master_access_vars(m, r, rule);
 }
 
-void
-conn_put(struct msg_out *out, const struct conn_record *r)
-{
-	msg_put_u64(out, r->id);
-	msg_put_u32(out, r->service);
-	msg_put_str(out, r->client_addr);
-	msg_put_u32(out, r->client_port);
-	msg_put_str(out, r->local_addr);
-	msg_put_u32(out, r->local_port);
-}
-
 static void
 put_verdict(struct msg_out *out, const struct conn_record *r)
 {

@@ -129,6 +129,17 @@ tell_done(struct conn_record *r, const struct handover *h)
 		master_handed_tell(login);
 }
 
+void
+conn_put(struct msg_out *out, const struct conn_record *r)
+{
+	msg_put_u64(out, r->id);
+	msg_put_u32(out, r->service);
+	msg_put_str(out, r->client_addr);
+	msg_put_u32(out, r->client_port);
+	msg_put_str(out, r->local_addr);
+	msg_put_u32(out, r->local_port);
+}
+
 /* False: what the login process or authdaemond has said of it is longer than a
  * message may be. */
 static bool

@@ -39,17 +39,6 @@ conn_find(struct master *master, uint64_t id)
 	return id == CONN_ID ? &record : NULL;
 }
 
-void
-conn_put(struct msg_out *out, const struct conn_record *r)
-{
-	msg_put_u64(out, r->id);
-	msg_put_u32(out, r->service);
-	msg_put_str(out, r->client_addr);
-	msg_put_u32(out, r->client_port);
-	msg_put_str(out, r->local_addr);
-	msg_put_u32(out, r->local_port);
-}
-
 struct conn_record *
 conn_of_hook(struct master *master, const struct child *of)
 {
