@@ -252,7 +252,9 @@ ahead_ask(struct ahead *a, uint32_t uid)
 
 	if (k - (read < a->left ? read : a->left) == AHEAD_MESSAGES)
 		return false;
-	if (a->m->gone || !mailbox_find(a->m, uid, &c, &i))
+	/* what can't be told here is told when the message is opened */
+	if (a->m->gone || mailbox_need_names(a->m, NULL, NULL) != 0 ||
+	    !mailbox_find(a->m, uid, &c, &i))
 		return true;
 	close_slot(s);
 	s->uid = uid;

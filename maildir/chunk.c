@@ -33,6 +33,15 @@ body_make_names(struct body *b)
 	b->at = mem_zalloc(2 * (size_t)b->cap + 1, sizeof(*b->at));
 }
 
+void
+body_drop_names(struct body *b)
+{
+	free(b->at);
+	b->at = NULL;
+	buf_fini(&b->names);
+	buf_init(&b->names, NAMES_MAX);
+}
+
 static struct body *
 body_new_unpacked(uint32_t cap)
 {
@@ -70,6 +79,7 @@ body_text(struct body *b, size_t i)
 {
 	struct slice names;
 
+	assert(!b->nameless);
 	if (b->packed_names.p != NULL)
 		body_unpack_names(b);
 	names = buf_slice(&b->names);
@@ -83,6 +93,7 @@ static void
 body_append(struct body *b, struct slice base, struct slice odd,
     const struct fixed *fixed)
 {
+	assert(!b->nameless);
 	if (b->packed_fixed.p != NULL)
 		body_unpack_fixed(b);
 	if (b->packed_names.p != NULL)
@@ -159,6 +170,7 @@ chunk_sized(uint32_t first, uint32_t n)
 	c->refs = 1;
 	c->first = first;
 	c->body = body_new(n);
+	c->body->nameless = true;
 	c->n = c->body->n = n;
 	return c;
 }
@@ -267,6 +279,12 @@ chunk_set_modseq_floor(struct chunk *c, uint64_t floor)
 	for (uint32_t i = 0; i < c->n; i++)
 		if (c->messages[i].modseq < floor)
 			c->messages[i].modseq = floor;
+}
+
+bool
+chunk_has_names(const struct chunk *c)
+{
+	return !c->body->nameless;
 }
 
 struct slice

@@ -65,11 +65,12 @@ struct packed {
 };
 
 /* What never changes: chunk_base(), chunk_odd() and chunk_fixed() unpack the
- * part that they need. */
+ * part that they need.  Names that weren't read may not be asked for. */
 struct body {
 	unsigned refs;
 	uint32_t n, cap;
-	bool dirty; /* a fixed was filled in and not yet written */
+	bool dirty;    /* a fixed was filled in and not yet written */
+	bool nameless; /* names are in the database only */
 	struct packed packed_fixed, packed_names;
 	struct fixed *fixed;
 	uint32_t *at; /* base i: at[2i] … at[2i+1], odd: … at[2i+2] */
@@ -114,6 +115,9 @@ uint32_t chunk_uid(const struct chunk *c, uint32_t i);
 uint32_t chunk_count_new(const struct chunk *c);
 bool chunk_all_seen(const struct chunk *c);
 uint64_t chunk_highest_modseq(const struct chunk *c);
+/* Whether it has its names; all that needs one needs that: chunk_base(),
+ * chunk_odd(), chunk_email_id(), and each change of place or number. */
+bool chunk_has_names(const struct chunk *c);
 struct slice chunk_base(const struct chunk *c, uint32_t i);
 struct slice chunk_odd(const struct chunk *c, uint32_t i);
 struct fixed *chunk_fixed(const struct chunk *c, uint32_t i);
@@ -144,6 +148,11 @@ void chunk_encode_state(const struct chunk *c, struct buf *out);
 /* Blobs of any schema.  NULL: they aren't what was written. */
 struct chunk *chunk_decode(uint32_t first, struct slice fixed,
     struct slice names, struct slice state) MUST_USE;
+/* The same without names. */
+struct chunk *chunk_decode_nameless(
+    uint32_t first, struct slice fixed, struct slice state) MUST_USE;
+/* The names of one that has none; false: they aren't what was written. */
+bool chunk_set_names(struct chunk *c, struct slice names) MUST_USE;
 
 /* --- views, from the inside ---------------------------------------------- */
 

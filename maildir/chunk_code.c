@@ -439,27 +439,47 @@ uids_ascend(const struct chunk *c, const uint32_t *uids)
 }
 
 struct chunk *
-chunk_decode(
-    uint32_t first, struct slice fixed, struct slice names, struct slice state)
+chunk_decode_nameless(uint32_t first, struct slice fixed, struct slice state)
 {
+	bool fixed_packed, state_packed;
 	uint32_t n, uids[CHUNK_MAX];
 	struct chunk *c;
-	bool packed[3];
 
-	if (!open_either(&fixed, &packed[0]) ||
-	    !open_either(&names, &packed[1]) ||
-	    !open_either(&state, &packed[2]) ||
-	    (n = count_state(state, packed[2])) == 0)
+	if (!open_either(&fixed, &fixed_packed) ||
+	    !open_either(&state, &state_packed) ||
+	    (n = count_state(state, state_packed)) == 0)
 		return NULL;
 	c = chunk_sized(first, n);
-	if ((packed[0] ? open_fixed(c, fixed, uids)
-		       : chunk_read_fixed(c, fixed, uids)) &&
-	    (packed[1] ? chunk_open_names(c, names)
-		       : chunk_read_names(c, names)) &&
+	if ((fixed_packed ? open_fixed(c, fixed, uids)
+			  : chunk_read_fixed(c, fixed, uids)) &&
 	    uids_ascend(c, uids) &&
-	    (packed[2] ? open_state(c, state, uids)
-		       : chunk_read_state(c, state, uids)))
+	    (state_packed ? open_state(c, state, uids)
+			  : chunk_read_state(c, state, uids)))
 		return c;
 	chunk_unref(&c);
 	return NULL;
+}
+
+bool
+chunk_set_names(struct chunk *c, struct slice names)
+{
+	bool packed;
+
+	assert(c->body->nameless);
+	if (!open_either(&names, &packed) ||
+	    !(packed ? chunk_open_names(c, names) : chunk_read_names(c, names)))
+		return false;
+	c->body->nameless = false;
+	return true;
+}
+
+struct chunk *
+chunk_decode(
+    uint32_t first, struct slice fixed, struct slice names, struct slice state)
+{
+	struct chunk *c = chunk_decode_nameless(first, fixed, state);
+
+	if (c != NULL && !chunk_set_names(c, names))
+		chunk_unref(&c);
+	return c;
 }

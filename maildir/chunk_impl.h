@@ -18,6 +18,8 @@ void chunk_reserve(struct chunk *c, uint32_t cap);
 /* Room for a part that the body doesn't have. */
 void body_make_fixed(struct body *b);
 void body_make_names(struct body *b);
+/* Take the room back. */
+void body_drop_names(struct body *b);
 
 /* --- chunk_code.c --------------------------------------------------------- */
 

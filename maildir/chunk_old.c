@@ -84,15 +84,19 @@ bool
 chunk_read_names(struct chunk *c, struct slice in)
 {
 	struct body *b = c->body;
+	bool ok = true;
 
 	body_make_names(b);
-	for (uint32_t i = 0; i < 2 * c->n; i++) {
+	for (uint32_t i = 0; i < 2 * c->n && ok; i++) {
 		struct slice text;
 
-		if (!take_text(&in, &text))
-			return false;
-		buf_put(&b->names, text);
-		b->at[i + 1] = (uint32_t)buf_len(&b->names);
+		if ((ok = take_text(&in, &text))) {
+			buf_put(&b->names, text);
+			b->at[i + 1] = (uint32_t)buf_len(&b->names);
+		}
 	}
-	return in.n == 0 && buf_ok(&b->names);
+	ok = ok && in.n == 0 && buf_ok(&b->names);
+	if (!ok)
+		body_drop_names(b);
+	return ok;
 }

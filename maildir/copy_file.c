@@ -89,20 +89,20 @@ copy_item_look(struct copy_item *it, struct mailbox *from, struct mailbox *to,
 	uint32_t i;
 	int rc;
 
+	if ((rc = mailbox_message_stat(from, it->from, &st)) != 0 ||
+	    (rc = mailbox_message_info(from, it->from, &info)) != 0)
+		return rc;
 	if (!mailbox_find(from, it->from, &ch, &i))
 		return ERR_NOT_FOUND;
 	it->place = chunk_place(ch, i);
 	it->keywords = chunk_message(ch, i)->keywords;
-	if ((rc = mailbox_message_stat(from, it->from, &st)) != 0 ||
-	    (rc = mailbox_message_info(from, it->from, &info)) != 0)
-		return rc;
 	if (!S_ISREG(st.st_mode))
 		return ERR_DENIED;
 	it->fixed = (struct fixed){ .internal_ms = info.internal_ms,
 		.save_ms = wall_ms,
 		.file_size = (uint64_t)st.st_size,
 		.wire_size = info.wire_size,
-		.email_id = info.email_id,
+		.email_id = chunk_email_id(ch, i),
 		.synced = true };
 	it->unique = store_unique(to->account->store, wall_ms);
 	it->dev = st.st_dev;

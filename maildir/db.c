@@ -68,6 +68,11 @@ static const char *const texts[DB_N_STATEMENTS] = {
 [DB_CHUNK_LIST] =
     "SELECT key, change FROM chunk_state WHERE key BETWEEN ?1 AND ?2 "
     "ORDER BY key",
+[DB_CHUNK_LOAD] =
+    "SELECT s.key, s.change, s.state, f.fixed FROM chunk_state s "
+    "LEFT JOIN chunk_fixed f ON f.key = s.key "
+    "WHERE s.key BETWEEN ?1 AND ?2 ORDER BY s.key",
+[DB_CHUNK_NAMES] = "SELECT names FROM chunk_names WHERE key = ?1",
 [DB_CHUNK_GET] =
     "SELECT f.fixed, n.names, s.state FROM chunk_state s "
     "JOIN chunk_names n ON n.key = s.key JOIN chunk_fixed f ON f.key = s.key "

@@ -35,7 +35,8 @@ edit_join(struct edit *ed, struct mailbox *m, struct err *e)
 	assert(!m->asleep && m->account->db.in_txn);
 	if (m->gone)
 		return err_set(e, ERR_STALE, "mailbox is gone");
-	if ((rc = mailbox_reload(m, e)) != 0)
+	if ((rc = mailbox_reload(m, e)) != 0 ||
+	    (rc = mailbox_need_names(m, NULL, e)) != 0)
 		return rc;
 	*ed = (struct edit){ .m = m,
 		.old_uidnext = m->uidnext,

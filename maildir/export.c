@@ -230,8 +230,10 @@ static int
 take_snapshot(struct export *x, struct err *e)
 {
 	struct mailbox *m = x->m;
-	int rc = reopen(x, e);
+	int work = PIECE_WORK, rc = reopen(x, e);
 
+	if (rc == 0)
+		rc = mailbox_show_names(m, &work, e);
 	if (rc != 0 || (rc = import_known(m, x->known, e)) != 0)
 		return rc;
 	x->change = m->change;

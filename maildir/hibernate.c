@@ -72,6 +72,7 @@ mailbox_hibernate(struct mailbox *m)
 	free(m->suspects);
 	m->suspects = NULL;
 	mailbox_close_fds(m);
+	m->named = false;
 	m->asleep = true;
 	return true;
 }

@@ -222,6 +222,8 @@ advance(struct import *in, int *work, struct err *e)
 	case CHECK_READ_UIDS:
 		return read_uids(in, work, e);
 	case CHECK_SKIP_KNOWN:
+		if ((rc = mailbox_need_names(in->m, work, e)) != 0)
+			return rc;
 		if (adopt_skip_known(in->m, &in->uids.u, &in->at, &in->n, work))
 			in->phase = CHECK_ADOPT_UIDS;
 		return 0;

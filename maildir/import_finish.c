@@ -135,6 +135,8 @@ advance(struct import *in, int *work, struct err *e)
 			in->phase = FINISH_LOOK_UP;
 		return rc == 1 ? 0 : rc;
 	case FINISH_LOOK_UP:
+		if ((rc = mailbox_need_names(in->m, work, e)) != 0)
+			return rc;
 		if (look_up(in, work))
 			in->phase = in->has_uids || in->has_list ? FINISH_IDS
 								 : FINISH_NOTE;

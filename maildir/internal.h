@@ -72,7 +72,7 @@ struct store {
 	unsigned young_errors;	       /* their syncs that failed */
 	struct checkpoint *cold;       /* under way, of closed accounts */
 	unsigned n_cold;	       /* of them */
-	bool released; /* much memory, since the last tick */
+	bool released;		       /* much memory, since the last tick */
 	uint64_t tick;
 	int64_t now_ms, wall_ms; /* as last handed in */
 };
@@ -246,6 +246,7 @@ struct mailbox {
 	bool unsynced_told; /* and more is in it than messages not yet shown */
 	uint64_t unsynced_change;
 	bool change_noted;   /* account_note_change(), durably or soon */
+	bool named;	     /* all of head have their names: message_names.c */
 	uint32_t n_new;	     /* messages in new/, or UINT32_MAX: not counted */
 	struct index *index; /* base name -> uid; NULL: not made */
 	bool index_lost;     /* it was, before all were in it */
@@ -402,8 +403,24 @@ int mailbox_message_link(struct mailbox *m, uint32_t uid, int dirfd,
 uint32_t mailbox_find_base(struct mailbox *m, struct slice base);
 /* A piece of the index that this needs; true: it is there. */
 bool mailbox_index_step(struct mailbox *m);
-/* Whether it is, or takes one piece. */
+/* Whether it is, or takes one piece and no look into the database. */
 bool mailbox_finds_at_once(const struct mailbox *m);
+
+/* --- message_names.c ------------------------------------------------------ */
+
+/*
+ * Have the names of all messages in memory, as whoever looks at one must,
+ * message_name() too: a piece of so much work, about a message each, or, if
+ * work is NULL, all at once.  What others have changed may be read, too.  An
+ * edit sees to it by itself.
+ * 0: they are there, and those of later changes will be; ERR_MORE: call again;
+ * ERR_BUSY, ERR_STALE, ….
+ */
+int mailbox_need_names(struct mailbox *m, int *work, struct err *e) MUST_USE;
+/* The same of m->shown, which is made as new as memory is. */
+int mailbox_show_names(struct mailbox *m, int *work, struct err *e) MUST_USE;
+/* Within a transaction: those of a chunk that the database has so, too. */
+int names_load(struct mailbox *m, struct chunk *c, struct err *e) MUST_USE;
 
 /* --- mailbox_open.c ------------------------------------------------------- */
 

@@ -302,12 +302,26 @@ mailbox_recent_from(struct mailbox *m, bool claim)
 	return from;
 }
 
-void
-mailbox_counts(struct mailbox *m, struct mailbox_counts *out)
+/* As it goes out, or else as quota counts it. */
+static uint64_t
+size_of(struct mailbox *m, const struct chunk *c, uint32_t i)
 {
-	const struct view *v = m->shown;
+	uint64_t size = chunk_fixed(c, i)->wire_size;
+
+	return size != SIZE_UNKNOWN ? size : quota_size(m, c, i);
+}
+
+int
+mailbox_counts(
+    struct mailbox *m, bool sizes, struct mailbox_counts *out, struct err *e)
+{
+	const struct view *v;
+	int rc;
 
 	MAGIC_CHECK(m, MAILBOX_MAGIC);
+	if (sizes && (rc = mailbox_show_names(m, NULL, e)) != 0)
+		return rc;
+	v = m->shown;
 	*out = (struct mailbox_counts){ .messages = v->count,
 		.uidnext = v->uidnext,
 		.highest_modseq = v->highest_modseq };
@@ -316,20 +330,17 @@ mailbox_counts(struct mailbox *m, struct mailbox_counts *out)
 
 		for (uint32_t i = 0; i < c->n; i++) {
 			const struct message *msg = chunk_message(c, i);
-			const struct fixed *f = chunk_fixed(c, i);
-			uint64_t size;
 
 			out->unseen += (msg->flags & MESSAGE_SEEN) == 0;
-			out->deleted += (msg->flags & MESSAGE_DELETED) != 0;
 			out->recent += msg->uid >= m->recent_uid;
-			size = f->wire_size != SIZE_UNKNOWN
-			    ? f->wire_size
-			    : quota_size(m, c, i);
-			out->size += size;
-			if (msg->flags & MESSAGE_DELETED)
-				out->deleted_size += size;
+			if ((msg->flags & MESSAGE_DELETED) == 0)
+				continue;
+			out->deleted++;
+			if (sizes)
+				out->deleted_size += size_of(m, c, i);
 		}
 	}
+	return 0;
 }
 
 bool
@@ -364,8 +375,9 @@ mailbox_index_step(struct mailbox *m)
 bool
 mailbox_finds_at_once(const struct mailbox *m)
 {
-	return m->head->count <= PIECE_WORK ||
-	    (m->index != NULL && index_is_whole(m->index));
+	return m->named &&
+	    (m->head->count <= PIECE_WORK ||
+		(m->index != NULL && index_is_whole(m->index)));
 }
 
 uint32_t

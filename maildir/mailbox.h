@@ -129,15 +129,15 @@ struct message_info {
 	int64_t save_ms;     /* when it came into this mailbox */
 	uint64_t file_size;  /* bytes on disk */
 	uint64_t wire_size;  /* RFC822.SIZE; UINT64_MAX: not yet known */
-	uint64_t email_id;   /* of its content (RFC 8474 5.1); never 0 */
 	bool synced; /* its bytes were on the disk before it had its UID */
 	bool asked;  /* the index didn't know it: its file was asked */
 };
 /* ERR_NOT_FOUND: no such message any more. */
 int mailbox_message_info(
     struct mailbox *m, uint32_t uid, struct message_info *out) MUST_USE;
-/* Its email_id alone, without a look at the file; 0: no such message. */
-uint64_t mailbox_email_id(struct mailbox *m, uint32_t uid);
+/* What identifies its content (RFC 8474 5.1), never 0, without a look at the
+ * file.  ERR_NOT_FOUND: no such message any more; ERR_*: not known now. */
+int mailbox_email_id(struct mailbox *m, uint32_t uid, uint64_t *out) MUST_USE;
 /* Keep a computed wire size. */
 void mailbox_set_wire_size(struct mailbox *m, uint32_t uid, uint64_t size);
 /*
@@ -212,12 +212,13 @@ int mailbox_vanished(struct mailbox *m, uint64_t since, struct uid_range **v,
 
 struct mailbox_counts {
 	uint32_t messages, recent, unseen, deleted, uidnext;
-	uint64_t size;
 	uint64_t deleted_size; /* of those with \Deleted */
 	uint64_t highest_modseq;
 };
-/* From the newest view: call mailbox_refresh first. */
-void mailbox_counts(struct mailbox *m, struct mailbox_counts *out);
+/* From the newest view: call mailbox_refresh first.  sizes: deleted_size, too.
+ * ERR_*: they can't be known now. */
+int mailbox_counts(struct mailbox *m, bool sizes, struct mailbox_counts *out,
+    struct err *e) MUST_USE;
 
 /* --- POP3 ---------------------------------------------------------------- */
 

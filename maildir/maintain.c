@@ -71,6 +71,10 @@ compare(struct account *a, struct slice name, const char *dir,
 
 	if (rc < 0 || (rc == 1 && (rc = mailbox_open(a, name, &c.m, e)) != 0))
 		return rc;
+	if (c.m != NULL && (rc = mailbox_need_names(c.m, NULL, e)) != 0) {
+		mailbox_close(&c.m);
+		return rc;
+	}
 	if (c.m != NULL) {
 		out->indexed = true;
 		out->uidvalidity = c.m->uidvalidity;

@@ -1,12 +1,17 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fsx.h"
 #include "maildir/dir.h"
 #include "maildir/internal.h"
 #include "maildir/young.h"
 
-enum { LINK_TRIES = 3 };
+enum {
+	LINK_TRIES = 3,
+	SEARCHES_MAX = 3,
+	STIRRED_MS = 10, /* the grain of a directory's mtime, and more */
+};
 
 const char *
 message_name(struct buf *b, const struct chunk *c, uint32_t i)
@@ -82,6 +87,47 @@ try_directory(struct mailbox *m, struct slice base, struct whereabouts *w,
 	return rc;
 }
 
+/* Whether somebody has renamed files lately: then a reading may have missed
+ * the one that it was for, or have found a name that was gone again. */
+static bool
+is_stirred(struct mailbox *m, int64_t since_ms)
+{
+	struct stat st;
+
+	for (int d = 0; d < 2; d++) {
+		int fd = mailbox_dir_fd(m, d);
+
+		if (fd >= 0 && fstat(fd, &st) == 0 &&
+		    st.st_mtim.tv_sec * INT64_C(1000) +
+			    st.st_mtim.tv_nsec / 1000000 >=
+			since_ms - STIRRED_MS)
+			return true;
+	}
+	return false;
+}
+
+/* In both directories, as try_directory(). */
+static int
+search(struct mailbox *m, struct slice base, struct whereabouts *w, attempt *fn,
+    void *arg)
+{
+	int rc = 0;
+
+	for (int n = 0; rc == 0 && n < SEARCHES_MAX; n++) {
+		int64_t since = clock_wall();
+
+		w->which = DIR_CUR;
+		rc = try_directory(m, base, w, fn, arg);
+		if (rc == 0) {
+			w->which = DIR_NEW;
+			rc = try_directory(m, base, w, fn, arg);
+		}
+		if (rc == 0 && !is_stirred(m, since))
+			break;
+	}
+	return rc;
+}
+
 /*
  * Have fn use the file of a message, wherever it is now.  Somebody else may
  * be renaming it: the watch often knows the new name, else the directories
@@ -96,7 +142,14 @@ with_file(struct mailbox *m, uint32_t uid, attempt *fn, void *arg)
 	uint32_t i;
 	int rc;
 
-	if (m->gone || !mailbox_find(m, uid, &c, &i))
+	if (m->gone)
+		return ERR_NOT_FOUND;
+	/* these say something else of a file */
+	if ((rc = mailbox_need_names(m, NULL, NULL)) != 0)
+		return rc == ERR_BUSY ? ERR_TEMPORARY
+		    : rc == ERR_STALE ? ERR_NOT_FOUND
+				      : rc;
+	if (!mailbox_find(m, uid, &c, &i))
 		return ERR_NOT_FOUND;
 	w.name = &m->account->store->name;
 	w.which = chunk_place(c, i) & PLACE_NEW ? DIR_NEW : DIR_CUR;
@@ -109,12 +162,7 @@ with_file(struct mailbox *m, uint32_t uid, attempt *fn, void *arg)
 		return rc;
 	if (try_events(m, base, &w, fn, arg))
 		return 0;
-	w.which = DIR_CUR;
-	rc = try_directory(m, base, &w, fn, arg);
-	if (rc == 0) {
-		w.which = DIR_NEW;
-		rc = try_directory(m, base, &w, fn, arg);
-	}
+	rc = search(m, base, &w, fn, arg);
 	if (rc == 0)
 		return young_kept(m, uid) ? ERR_BUSY : ERR_NOT_FOUND;
 	return rc == 1 ? 0 : rc;
@@ -271,9 +319,13 @@ mailbox_message_info(struct mailbox *m, uint32_t uid, struct message_info *out)
 		if ((rc = with_file(m, uid, try_stat, &o)) != 0)
 			return rc;
 		fill_in(m, uid, &o.st);
+		/* it may have been read anew for that */
+		if (!mailbox_find(m, uid, &c, &i))
+			return ERR_NOT_FOUND;
+		f = chunk_fixed(c, i);
 	}
 	*out = (struct message_info){ f->internal_ms, f->save_ms, f->file_size,
-		f->wire_size, chunk_email_id(c, i), f->synced, asked };
+		f->wire_size, f->synced, asked };
 	return 0;
 }
 
@@ -310,14 +362,20 @@ mailbox_message_link(
 	return rc;
 }
 
-uint64_t
-mailbox_email_id(struct mailbox *m, uint32_t uid)
+int
+mailbox_email_id(struct mailbox *m, uint32_t uid, uint64_t *out)
 {
 	struct chunk *c;
 	uint32_t i;
+	int rc;
 
 	MAGIC_CHECK(m, MAILBOX_MAGIC);
-	return mailbox_find(m, uid, &c, &i) ? chunk_email_id(c, i) : 0;
+	if ((rc = mailbox_need_names(m, NULL, NULL)) != 0)
+		return rc;
+	if (!mailbox_find(m, uid, &c, &i))
+		return ERR_NOT_FOUND;
+	*out = chunk_email_id(c, i);
+	return 0;
 }
 
 void

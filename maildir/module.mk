@@ -57,6 +57,7 @@ libmaildir_a_SOURCES = \
 	maildir/listing.c maildir/listing.h \
 	maildir/maintain.c maildir/maintain.h \
 	maildir/message.c \
+	maildir/message_names.c \
 	maildir/name.c maildir/name.h \
 	maildir/name_table.c maildir/name_table.h \
 	maildir/open.c \
@@ -119,6 +120,12 @@ TESTS += tests/unit/test_maildir_names
 tests_unit_test_maildir_names_SOURCES = tests/unit/test_maildir_names.c \
 	$(MAILDIR_FIXTURE)
 tests_unit_test_maildir_names_LDADD = $(MAILDIR_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_maildir_message_names
+TESTS += tests/unit/test_maildir_message_names
+tests_unit_test_maildir_message_names_SOURCES = \
+	tests/unit/test_maildir_message_names.c $(MAILDIR_FIXTURE)
+tests_unit_test_maildir_message_names_LDADD = $(MAILDIR_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_maildir_chunk
 TESTS += tests/unit/test_maildir_chunk
@@ -199,7 +206,7 @@ TESTS += tests/unit/test_maildir_scan
 tests_unit_test_maildir_scan_SOURCES = tests/unit/test_maildir_scan.c \
 	$(MAILDIR_FIXTURE)
 tests_unit_test_maildir_scan_LDFLAGS = $(AM_LDFLAGS) \
-	-Wl,--wrap=fsx_stat,--wrap=dir_reader_open
+	-Wl,--wrap=fsx_stat,--wrap=dir_reader_open,--wrap=fsx_open_read
 tests_unit_test_maildir_scan_LDADD = $(MAILDIR_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_maildir_link

@@ -193,9 +193,14 @@ job_of(struct mailbox *m, const void *owner)
 
 	while (j != NULL && j->owner != owner)
 		j = j->next;
-	if (j != NULL)
-		return j;
-	j = MEM_NEW(struct pop3_job);
+	return j;
+}
+
+static struct pop3_job *
+job_begin(struct mailbox *m, const void *owner)
+{
+	struct pop3_job *j = MEM_NEW(struct pop3_job);
+
 	j->owner = owner;
 	j->v = view_ref(m->shown);
 	j->seq = 1;
@@ -231,11 +236,9 @@ job_end(struct mailbox *m, struct pop3_job *j)
 void
 pop3_forget(struct mailbox *m, void *arg)
 {
-	struct pop3_job *j = m->pop3_jobs;
+	struct pop3_job *j = job_of(m, arg);
 
 	waker_list_forget(&m->pop3_wakers, arg);
-	while (j != NULL && j->owner != arg)
-		j = j->next;
 	if (j != NULL)
 		job_end(m, j);
 }
@@ -570,19 +573,20 @@ enum step
 mailbox_pop3_list(struct mailbox *m, struct waker waker, int64_t now_ms,
     struct pop3_entry **out, size_t *n, int *result)
 {
-	struct pop3_job *j;
-	int rc;
+	struct pop3_job *j = job_of(m, waker.arg);
+	int work = PIECE_WORK, rc = 0;
 
 	MAGIC_CHECK(m, MAILBOX_MAGIC);
-	j = job_of(m, waker.arg);
-	do {
+	if (j == NULL && (rc = mailbox_show_names(m, &work, NULL)) == 0)
+		j = job_begin(m, waker.arg);
+	while (rc == 0) {
 		if (sync_busy(&m->pop3_sync)) {
 			waker_list_add(&m->pop3_wakers, waker);
 			return STEP_WAIT_SYNC;
 		}
 		if ((rc = take_sync(m)) == 0)
 			rc = step_job(m, j);
-	} while (rc == 0);
+	}
 	if (rc == ERR_MORE)
 		return STEP_YIELD;
 	if ((rc == ERR_BUSY || room_made_for(m->account, rc)) &&
@@ -591,7 +595,7 @@ mailbox_pop3_list(struct mailbox *m, struct waker waker, int64_t now_ms,
 	m->busy_since_ms = 0;
 	if (rc == 1)
 		hand_out(m, j, out, n);
-	else
+	else if (j != NULL)
 		job_end(m, j);
 	*result = rc == 1 ? 0 : rc;
 	return STEP_DONE;

@@ -17,25 +17,42 @@
 
 #define KEY_UIDS UINT32_MAX
 
+/* The chunk of a row of DB_CHUNK_LOAD; NULL: it is damaged. */
+static struct chunk *
+take_chunk(struct mailbox *m, sqlite3_stmt *s, struct err *e)
+{
+	struct chunk *c =
+	    chunk_decode_nameless((uint32_t)sqlite3_column_int64(s, 0),
+		db_column_blob(s, 3), db_column_blob(s, 2));
+
+	if (c == NULL) {
+		(void)err_set(e, ERR_DAMAGED, "a chunk is damaged");
+		return NULL;
+	}
+	c->change = db_column_u64(s, 1);
+	chunk_set_modseq_floor(c, m->modseq_floor);
+	return c;
+}
+
 static struct chunk *
 load_chunk(struct mailbox *m, int64_t key, struct err *e, int *rc)
 {
 	struct db *db = &m->account->db;
-	sqlite3_stmt *s = db_stmt(db, DB_CHUNK_GET);
+	sqlite3_stmt *s = db_stmt(db, DB_CHUNK_LOAD);
 	struct chunk *c;
 
 	db_bind_i64(s, 1, key);
+	db_bind_i64(s, 2, key);
 	if ((*rc = db_step(db, s, e)) != 1) {
 		if (*rc == 0)
 			*rc = err_set(e, ERR_DAMAGED, "a chunk is missing");
 		return NULL;
 	}
-	c = chunk_decode((uint32_t)key, db_column_blob(s, 0),
-	    db_column_blob(s, 1), db_column_blob(s, 2));
+	c = take_chunk(m, s, e);
 	(void)sqlite3_reset(s);
-	*rc = c != NULL ? 0 : err_set(e, ERR_DAMAGED, "a chunk is damaged");
-	if (c != NULL)
-		chunk_set_modseq_floor(c, m->modseq_floor);
+	*rc = c == NULL ? ERR_DAMAGED : 0;
+	if (c != NULL && m->named && (*rc = names_load(m, c, e)) != 0)
+		chunk_unref(&c);
 	return c;
 }
 
@@ -91,7 +108,6 @@ load_chunks(struct mailbox *m, struct chunk_list *l, struct err *e)
 
 		if (c == NULL && (c = load_chunk(m, key, e, &rc)) == NULL)
 			break;
-		c->change = change;
 		chunk_list_add(l, c);
 		if (chunk_uid(c, 0) <= last) {
 			rc = err_set(e, ERR_DAMAGED, "chunks overlap");
@@ -270,21 +286,19 @@ load_piece(struct mailbox *m, struct loading *l, int *work, struct err *e)
 		*l = (struct loading){ .row = row, .tick = l->tick };
 	}
 	m->modseq_floor = row.modseq_floor;
-	s = db_stmt(db, DB_CHUNK_LIST);
+	s = db_stmt(db, DB_CHUNK_LOAD);
 	db_bind_i64(s, 1, chunk_key(m, (uint32_t)l->next));
 	db_bind_i64(s, 2, chunk_key(m, KEY_UIDS));
 	while (*work > 0 && (rc = db_step(db, s, e)) == 1) {
-		int64_t key = sqlite3_column_int64(s, 0);
-		uint64_t change = db_column_u64(s, 1);
-		struct chunk *c = load_chunk(m, key, e, &rc);
+		struct chunk *c = take_chunk(m, s, e);
 
-		if (c == NULL)
+		if (c == NULL) {
+			rc = ERR_DAMAGED;
 			break;
-		c->change = change;
+		}
 		chunk_list_add(&l->chunks, c);
-		l->next = (uint64_t)(uint32_t)key + 1;
+		l->next = (uint64_t)c->first + 1;
 		*work -= (int)c->n;
-		rc = 1;
 	}
 	(void)sqlite3_reset(s);
 	return rc;
@@ -315,7 +329,11 @@ load_end(struct mailbox *m, struct loading *l, struct err *e)
 	m->head = view_new(l->chunks.v, l->chunks.n, 0, 0);
 	l->chunks = (struct chunk_list){ 0 };
 	m->change = 0;
-	if ((rc = mailbox_reload(m, e)) != 0)
+	rc = mailbox_reload(m, e);
+	/* names may be what was damaged when the database was given up */
+	if (rc == 0 && m->account->damaged != 0)
+		rc = mailbox_need_names(m, NULL, e);
+	if (rc != 0)
 		view_unref(&m->head);
 	return rc;
 }
@@ -330,6 +348,7 @@ mailbox_load(struct mailbox *m, int *work, struct err *e)
 	assert(m->head == NULL);
 	if (l == NULL)
 		l = m->loading = MEM_NEW(struct loading);
+	m->named = false;
 	l->tick = m->account->store->tick;
 	if ((rc = db_begin_read(db, e)) != 0)
 		return rc;

@@ -352,6 +352,7 @@ rename_inbox_rows(struct rename_call *c, struct mailbox *inbox, struct err *e)
 	if (rc != 0 || (rc = db_begin(&a->db, e)) != 0)
 		return account_db_failed(a, rc);
 	if ((rc = mailbox_reload(inbox, e)) != 0 ||
+	    (rc = mailbox_need_names(inbox, NULL, e)) != 0 ||
 	    (rc = move_inbox_row(c, inbox, &id, e)) != 0 ||
 	    (rc = swap_dirs(a, c->to, e)) != 0) {
 		db_rollback(&a->db);

@@ -184,7 +184,7 @@ begin(struct mailbox *m, bool move_new, int64_t wall_ms)
 	struct stat st[2];
 	enum need need[2];
 	struct scan *s;
-	int rc = mailbox_check(m, NULL);
+	int work = PIECE_WORK, rc = mailbox_check(m, NULL);
 
 	if (rc == 0)
 		rc = import_check(m, false, NULL);
@@ -203,6 +203,8 @@ begin(struct mailbox *m, bool move_new, int64_t wall_ms)
 	if (need[0] == NEED_NOTHING && need[1] == NEED_NOTHING &&
 	    !(move_new && m->n_new != 0) && m->n_unnamed == 0 && is_durable(m))
 		return 0;
+	if ((rc = mailbox_need_names(m, &work, NULL)) != 0)
+		return rc;
 	/* names will be looked for */
 	if ((need[0] != NEED_NOTHING || need[1] != NEED_NOTHING) &&
 	    !mailbox_index_step(m))

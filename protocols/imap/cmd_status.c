@@ -92,15 +92,18 @@ status_cleanup(struct imap_session *i)
 	mailbox_close(&a->mailbox);
 }
 
-static void
-put_status(struct imap_session *i, const struct status_args *a)
+static int
+put_status(struct imap_session *i, const struct status_args *a, struct err *e)
 {
 	struct buf *out = &i->s.out;
 	struct mailbox_counts c;
 	uint64_t values[STATUS_N_ITEMS];
 	bool first = true;
+	int rc =
+	    mailbox_counts(a->mailbox, a->want[STATUS_DELETED_STORAGE], &c, e);
 
-	mailbox_counts(a->mailbox, &c);
+	if (rc != 0)
+		return rc;
 	values[STATUS_MESSAGES] = c.messages;
 	values[STATUS_RECENT] = c.recent;
 	values[STATUS_UIDNEXT] = c.uidnext;
@@ -126,12 +129,14 @@ put_status(struct imap_session *i, const struct status_args *a)
 		first = false;
 	}
 	buf_puts(out, ")\r\n");
+	return 0;
 }
 
 static enum step
 refresh_fn(struct imap_session *i)
 {
 	struct status_args *a = i->args;
+	struct err e = { .code = 0 };
 	int rc = 0;
 	enum step st = mailbox_refresh(
 	    a->mailbox, false, i->s.waker, i->now, i->wall, &rc);
@@ -143,7 +148,8 @@ refresh_fn(struct imap_session *i)
 	/* a busy database was waited for */
 	if (rc != 0)
 		return imap_fail(i, "reading a mailbox", rc, NULL);
-	put_status(i, a);
+	if ((rc = put_status(i, a, &e)) != 0)
+		return imap_fail(i, "counting its messages", rc, &e);
 	/* RFC 3501 6.3.10: it SHOULD NOT be asked for; RFC 5530 3 */
 	if (i->mailbox == a->mailbox)
 		return imap_finish(i, "OK", "[CLIENTBUG] STATUS completed.");

@@ -347,11 +347,9 @@ first_look(struct imap_session *i, struct fetch_args *a)
 	if (a->has_modseq &&
 	    imap_newest(a->newest, view_get(i->view, a->seq))->modseq == 0)
 		return ERR_NOT_FOUND;
-	if (a->needs_email_id) {
-		a->email_id = mailbox_email_id(i->mailbox, a->uid);
-		if (a->email_id == 0)
-			return ERR_NOT_FOUND;
-	}
+	if (a->needs_email_id &&
+	    (rc = mailbox_email_id(i->mailbox, a->uid, &a->email_id)) != 0)
+		return rc;
 	take_cached(i, a, &w.header, &w.whole);
 	w.fields = a->needs_fields && !a->has_fields;
 	if (a->needs_head && !a->needs_file && !w.header && !w.whole &&

@@ -80,9 +80,11 @@ pop3_message_begin(struct pop3_session *p, const struct pop3_item *item,
 	p->off = 0;
 	p->is_top = top;
 	pop3_stuff_init(&p->stuff, lines);
-	p->wrap = pop3_maildrop_wraps(&p->drop, item)
-	    ? mailbox_email_id(p->mailbox, item->uid)
-	    : 0;
+	p->wrap = 0;
+	/* gone since it was opened: it goes out as it is */
+	if (pop3_maildrop_wraps(&p->drop, item) &&
+	    mailbox_email_id(p->mailbox, item->uid, &p->wrap) != 0)
+		p->wrap = 0;
 	if (p->wrap != 0)
 		pop3_wrap_head(p);
 	(void)pop3_goto(p, &pop3_step_send);

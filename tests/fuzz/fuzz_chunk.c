@@ -99,6 +99,20 @@ seal(struct buf *blob, unsigned how, unsigned k)
 	return !wrong;
 }
 
+/* Names that are none leave a chunk as it was, which can get others. */
+static void
+set_bad_names(struct slice fixed, struct slice names, struct slice state)
+{
+	struct chunk *c = chunk_decode_nameless(1, fixed, state);
+
+	if (c == NULL)
+		return;
+	check(!chunk_set_names(c, names));
+	check(!chunk_has_names(c));
+	check(!chunk_set_names(c, names));
+	chunk_unref(&c);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -129,6 +143,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check(c == NULL || good);
 	if (c != NULL)
 		write_and_read(c);
+	else
+		set_bad_names(buf_slice(&blobs[0]), buf_slice(&blobs[1]),
+		    buf_slice(&blobs[2]));
 	chunk_unref(&c);
 	for (unsigned k = 0; k < 3; k++)
 		buf_fini(&blobs[k]);

@@ -188,12 +188,13 @@ mailbox_message_info(struct mailbox *m, uint32_t uid, struct message_info *out)
 	return 0;
 }
 
-uint64_t
-mailbox_email_id(struct mailbox *m, uint32_t uid)
+int
+mailbox_email_id(struct mailbox *m, uint32_t uid, uint64_t *out)
 {
 	(void)m;
 	(void)message_of(uid);
-	return UINT64_C(0xfeed000000000000) | uid;
+	*out = UINT64_C(0xfeed000000000000) | uid;
+	return 0;
 }
 
 int

@@ -343,10 +343,11 @@ mailbox_object_id(const struct mailbox *m)
 	return m->uidvalidity;
 }
 
-uint64_t
-mailbox_email_id(struct mailbox *m, uint32_t uid)
+int
+mailbox_email_id(struct mailbox *m, uint32_t uid, uint64_t *out)
 {
-	return fake_find(m, uid) != NULL ? uid : 0;
+	*out = uid;
+	return fake_find(m, uid) != NULL ? 0 : ERR_NOT_FOUND;
 }
 
 struct slice

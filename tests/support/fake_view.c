@@ -97,12 +97,16 @@ ahead_take(struct ahead *a, uint32_t uid, struct ahead_message *out)
 	return true;
 }
 
-void
-mailbox_counts(struct mailbox *m, struct mailbox_counts *out)
+int
+mailbox_counts(
+    struct mailbox *m, bool sizes, struct mailbox_counts *out, struct err *e)
 {
+	(void)sizes;
+	(void)e;
 	*out = (struct mailbox_counts){ .messages = (uint32_t)m->n,
 		.uidnext = m->uidnext,
 		.highest_modseq = m->modseq };
+	return 0;
 }
 
 /* --- views --------------------------------------------------------------- */

@@ -52,6 +52,7 @@ static void
 assert_list(struct mailbox *m, unsigned n)
 {
 	assert_int_equal(view_count(m->head), n);
+	assert_int_equal(mailbox_need_names(m, NULL, NULL), 0);
 	for (unsigned i = 0; i < n; i++)
 		assert_int_equal(number_of(m, 2 * i + 1), i);
 	assert_true(m->uidnext >= 2 * n + 1);

@@ -473,6 +473,29 @@ races_renames(void **state)
 	mailbox_close(&m);
 }
 
+/* Of a mailbox that another process knew. */
+static void
+reads_names_first(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = fill(f, &syncer);
+	struct ahead *a;
+
+	f->wall_ms += 3 * GRANULARITY_MS;
+	refresh(f, m);
+	mailbox_close(&m);
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	assert_false(m->named);
+	a = ahead_begin(m);
+	assert_int_equal(ask_from(a, 1), 1 + AHEAD_MESSAGES);
+	assert_true(m->named);
+	run_held();
+	assert_true(take(a, 1));
+	end(a, m);
+}
+
 #define TEST(fn)                                                               \
  cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
 
@@ -487,6 +510,7 @@ main(void)
 		TEST(ends_at_any_time),
 		TEST(only_some_at_a_time),
 		TEST(races_renames),
+		TEST(reads_names_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -341,6 +341,8 @@ select_unpacks_nothing(void **state)
 	assert_int_equal(view_find(v, 2), 2);
 	assert_int_equal(m->n_new, 0);
 	assert_int_equal(m->head->n_chunks, 1);
+	assert_false(chunk_has_names(m->head->v[0]));
+	assert_int_equal(mailbox_need_names(m, NULL, NULL), 0);
 	assert_true(is_packed(m->head->v[0]));
 	assert_listing(m, "1:S 2:S 3:S");
 	view_unref(&v);

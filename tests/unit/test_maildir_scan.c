@@ -31,6 +31,12 @@ static const char *damaged;
 
 int __real_fsx_stat(int dirfd, const char *name, struct stat *st);
 int __wrap_fsx_stat(int dirfd, const char *name, struct stat *st);
+/* Renamed before the next so many times that it is opened, by its current
+ * name. */
+static unsigned renames;
+static struct fixture *renamed_in;
+int __real_fsx_open_read(int dirfd, const char *name, struct stat *st);
+int __wrap_fsx_open_read(int dirfd, const char *name, struct stat *st);
 int __real_dir_reader_open(struct dir_reader *r, int dirfd, const char *name);
 int __wrap_dir_reader_open(struct dir_reader *r, int dirfd, const char *name);
 
@@ -58,10 +64,49 @@ __wrap_fsx_stat(int dirfd, const char *name, struct stat *st)
 }
 
 int
+__wrap_fsx_open_read(int dirfd, const char *name, struct stat *st)
+{
+	char from[256], to[256];
+
+	if (renames != 0) {
+		renames--;
+		(void)snprintf(from, sizeof(from), "cur/%s", name);
+		(void)snprintf(to, sizeof(to), "cur/1700000000.M1.host:2,%s",
+		    renames % 2 != 0 ? "F" : "S");
+		assert_int_equal(rename(fixture_path(renamed_in, from),
+				     fixture_path(renamed_in, to)),
+		    0);
+	}
+	return __real_fsx_open_read(dirfd, name, st);
+}
+
+int
 __wrap_dir_reader_open(struct dir_reader *r, int dirfd, const char *name)
 {
 	n_readings++;
 	return __real_dir_reader_open(r, dirfd, name);
+}
+
+/* Another program changes flags as fast as it can. */
+static void
+renamed_each_time(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	char *text;
+
+	put_cur(f, "1700000000.M1.host:2,", "x\n");
+	refresh(f, m);
+	/* no watch tells the name */
+	for (int d = 0; d < 2; d++)
+		watch_remove(&m->dirs[d]);
+	renamed_in = f;
+	renames = 2;
+	text = message_text(m, 1);
+	assert_non_null(text);
+	free(text);
+	assert_int_equal(renames, 0);
+	mailbox_close(&m);
 }
 
 static void
@@ -553,6 +598,7 @@ main(void)
 		CASE(known_twin_removed),
 		CASE(known_twin_removed_later),
 		CASE(known_twin_removed_anew),
+		CASE(renamed_each_time),
 		CASE(renamed_and_unseen),
 		CASE(twins_unseen),
 		CASE(twins_unseen_change),

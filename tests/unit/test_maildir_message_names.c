@@ -1,0 +1,229 @@
+/*
+ * Names of messages are read when they are first needed.
+ */
+#include <sqlite3.h>
+#include <unistd.h>
+
+#include "maildir/internal.h"
+#include "tests/support/maildir_fixture.h"
+#include "tests/support/quiet.h"
+
+/* Messages with known sizes; all of it clean in the database, and opened by
+ * another process than knew it. */
+static struct mailbox *
+open_clean(struct fixture *f, uint32_t n)
+{
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	char text[16];
+
+	for (uint32_t i = 0; i < n; i++) {
+		(void)snprintf(text, sizeof(text), "%u\n", i + 1);
+		deliver(f, "", text);
+		refresh(f, m);
+	}
+	f->wall_ms += 3 * GRANULARITY_MS;
+	refresh(f, m);
+	for (uint32_t uid = 1; uid <= n; uid++) {
+		struct message_info info;
+
+		assert_int_equal(mailbox_message_info(m, uid, &info), 0);
+	}
+	mailbox_close(&m);
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	assert_false(m->named);
+	return m;
+}
+
+static void
+assert_text(struct mailbox *m, uint32_t uid, const char *expected)
+{
+	char *text = message_text(m, uid);
+
+	assert_non_null(text);
+	assert_string_equal(text, expected);
+	free(text);
+}
+
+/* A database that others have. */
+static void
+exec_elsewhere(struct fixture *f, const char *sql)
+{
+	sqlite3 *h = NULL;
+
+	assert_int_equal(sqlite3_open(fixture_path(f, DB_NAME), &h), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(h, sql, NULL, NULL, NULL), SQLITE_OK);
+	(void)sqlite3_close(h);
+}
+
+static void
+looking_needs_none(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_clean(f, 5);
+	struct mailbox_counts counts;
+	struct message_info info;
+	struct view *v;
+
+	assert_int_equal(mailbox_counts(m, false, &counts, NULL), 0);
+	assert_int_equal(counts.messages, 5);
+	assert_int_equal(counts.unseen, 5);
+	assert_int_equal(mailbox_message_info(m, 3, &info), 0);
+	assert_int_equal(info.file_size, 2);
+	v = mailbox_view(m);
+	assert_int_equal(view_get(v, 4)->uid, 4);
+	view_unref(&v);
+	assert_false(m->named);
+	assert_false(chunk_has_names(m->head->v[0]));
+	assert_text(m, 2, "2\n");
+	assert_true(m->named);
+	mailbox_close(&m);
+}
+
+/* Each of what needs names has them read. */
+static void
+doing_reads_them(void **state)
+{
+	struct fixture *f = *state;
+	const uint32_t uid = 2;
+	struct mailbox_counts counts;
+	struct pop3_entry *v = NULL;
+	struct mailbox *m, *t;
+	uint64_t id = 0;
+	uint32_t to;
+	size_t n;
+
+	assert_int_equal(create_now(f->account, SLICE("INBOX.t")), 0);
+	m = open_clean(f, 3);
+	assert_int_equal(mailbox_email_id(m, 1, &id), 0);
+	assert_true(id != 0 && m->named);
+	mailbox_close(&m);
+
+	m = open_clean(f, 0);
+	assert_int_equal(mailbox_counts(m, true, &counts, NULL), 0);
+	assert_true(m->named);
+	mailbox_close(&m);
+
+	m = open_clean(f, 0);
+	assert_int_equal(
+	    run_flags(f, m, &uid, 1, FLAGS_ADD, MESSAGE_FLAGGED, NULL), 0);
+	assert_listing(m, "1 2:F 3");
+	mailbox_close(&m);
+
+	m = open_clean(f, 0);
+	assert_int_equal(run_pop3(m, &v, &n), 0);
+	assert_int_equal(n, 3);
+	free(v);
+	mailbox_close(&m);
+
+	m = open_clean(f, 0);
+	assert_int_equal(run_copy(f, m, &uid, 1, "INBOX.t", false, &to), 0);
+	t = open_mailbox(f, "INBOX.t");
+	refresh(f, t);
+	assert_text(t, to, "2\n");
+	mailbox_close(&t);
+	mailbox_close(&m);
+
+	m = open_clean(f, 0);
+	assert_int_equal(run_remove(f, m, &uid, 1), 1);
+	mailbox_close(&m);
+
+	m = open_clean(f, 0);
+	deliver(f, "", "4\n");
+	refresh(f, m);
+	assert_text(m, 4, "4\n");
+	mailbox_close(&m);
+
+	m = open_clean(f, 0);
+	assert_int_equal(
+	    rename_now(f->account, SLICE("INBOX"), SLICE("INBOX.u")), 0);
+	mailbox_close(&m);
+	m = open_mailbox(f, "INBOX.u");
+	refresh(f, m);
+	assert_text(m, 4, "4\n");
+	mailbox_close(&m);
+}
+
+static void
+flag_and_remove(struct fixture *f)
+{
+	const uint32_t flagged = 1, removed = 2;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	refresh(f, m);
+	assert_int_equal(
+	    run_flags(f, m, &flagged, 1, FLAGS_ADD, MESSAGE_SEEN, NULL), 0);
+	assert_int_equal(run_remove(f, m, &removed, 1), 1);
+	mailbox_close(&m);
+}
+
+/* What others have changed in between is read anew, and the names of that. */
+static void
+others_change_it(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_clean(f, 3);
+	struct pop3_entry *v = NULL;
+	size_t n;
+
+	fixture_elsewhere(f, flag_and_remove);
+	assert_text(m, 1, "1\n");
+	assert_null(message_text(m, 2));
+	assert_text(m, 3, "3\n");
+	/* what is shown is older still, and is shown anew */
+	assert_int_equal(view_count(m->shown), 3);
+	assert_int_equal(run_pop3(m, &v, &n), 0);
+	assert_int_equal(n, 2);
+	free(v);
+	refresh(f, m);
+	assert_listing(m, "1:S 3");
+	mailbox_close(&m);
+}
+
+/* Damage is found when they are read: a client is told that a message can't be
+ * read, nothing is taken for gone, and the database is made anew. */
+static void
+damaged(void **state)
+{
+	static const char *const how[] = {
+		"UPDATE chunk_names SET names = substr(names, 1, 30)",
+		"DELETE FROM chunk_names",
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < NELEMS(how); i++) {
+		struct mailbox *m = open_clean(f, i == 0 ? 3 : 0);
+		uint32_t validity = mailbox_uidvalidity(m);
+		uint64_t size;
+		int fd;
+
+		exec_elsewhere(f, how[i]);
+		assert_int_equal(
+		    mailbox_open_message(m, 1, &fd, &size, NULL), ERR_DAMAGED);
+		assert_false(m->named);
+		mailbox_close(&m);
+		m = open_mailbox(f, "INBOX");
+		refresh(f, m);
+		assert_listing(m, "1 2 3");
+		assert_text(m, 3, "3\n");
+		assert_true(mailbox_uidvalidity(m) > validity);
+		mailbox_close(&m);
+	}
+}
+
+int
+main(void)
+{
+#define CASE(fn)                                                               \
+ cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
+	const struct CMUnitTest tests[] = {
+		CASE(looking_needs_none),
+		CASE(doing_reads_them),
+		CASE(others_change_it),
+		CASE(damaged),
+	};
+
+	quiet_log();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
