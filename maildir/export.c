@@ -385,15 +385,19 @@ note(struct export *x, struct err *e)
 /*
  * What has been merged into the list that is there; what Courier merges from
  * now on may not be in the one that takes its place.  What the refresh took
- * over may still be about to be renamed, and would be left.
+ * over may still be about to be renamed, and would be left; should the disk
+ * hang then, others get their turn as with a lock that is held.
  */
 static enum step
-list_merged(struct export *x, int64_t wall_ms)
+list_merged(struct export *x, int64_t wall_ms, int *rc, struct err *e)
 {
 	int work = PIECE_WORK;
 
-	if (x->m->imported.renaming != NULL)
+	if (x->m->imported.renaming != NULL) {
+		*rc = err_set(
+		    e, ERR_BUSY, "updates of keywords are being renamed");
 		return STEP_WAIT_PEER;
+	}
 	if (x->tidying == NULL)
 		x->tidying = courier_tidying_new(
 		    x->a->root_fd, x->m->dir, wall_ms / 1000);
@@ -506,7 +510,7 @@ advance(struct export *x, struct waker waker, int64_t now_ms, int64_t wall_ms,
 	case EXPORT_SYNC_LOG:
 		return sync_some(x, waker, EXPORT_LIST, rc, e);
 	case EXPORT_LIST:
-		return list_merged(x, wall_ms);
+		return list_merged(x, wall_ms, rc, e);
 	case EXPORT_PLACE:
 		*rc = place(x, wall_ms, e);
 		return STEP_NEXT;

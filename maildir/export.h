@@ -10,14 +10,15 @@
  * It is never done for a session, but after a minute of quiet, at stop, or
  * when somebody asks for it.  Order for each mailbox: refresh it; write the
  * files to tmp/; sync them; note, and sync, that files of these prints are to
- * come; list the updates of keywords that were merged; under Courier's lock
- * (tmp/courier.lock) rename the files into place, or begin again if Courier
- * wrote its own since they were read, for as long as one waits for the lock;
- * have a thread remove those updates; sync the directories; note their prints
- * as those that are there, and what was exported; if a list of keywords
- * replaced another one, sync that, and remove the old one from tmp/.  A crash
- * before the note leaves it to be done again; none of the files is taken for
- * Courier's then, and what Courier writes afterwards for what it is
+ * come; list the updates of keywords that were merged, when those that were
+ * taken over just now have been, for as long as one waits for a lock; under
+ * Courier's lock (tmp/courier.lock) rename the files into place, or begin again
+ * if Courier wrote its own since they were read, for as long as one waits for
+ * the lock; have a thread remove those updates; sync the directories; note
+ * their prints as those that are there, and what was exported; if a list of
+ * keywords replaced another one, sync that, and remove the old one from tmp/.
+ * A crash before the note leaves it to be done again; none of the files is
+ * taken for Courier's then, and what Courier writes afterwards for what it is
  * (import_placing.c).
  */
 #ifndef MAILDIR_EXPORT_H

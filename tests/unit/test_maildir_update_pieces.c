@@ -262,33 +262,82 @@ tidies_in_pieces(void **state)
 	assert_int_equal(count_keyword_files(f), 0);
 }
 
-/* What is merged here, too, as long as it is being renamed. */
-static void
-tidies_when_all_are_renamed(void **state)
+/* An update was taken over, and the disk hangs before it is renamed: only the
+ * caller has that job. */
+static struct mailbox *
+with_one_hanging(struct fixture *f, struct sync_job **late)
 {
-	struct fixture *f = *state;
 	struct mailbox *m = with_one(f);
-	struct sync_job *late;
-	struct export *x;
 
 	write_file(fixture_path(f, "courierimapkeywords/1.M1"), "theirs\n");
 	later(f);
 	(void)refresh_some(f, m);
 	assert_non_null(m->imported.renaming);
-	late = syncs_held;
+	*late = syncs_held;
 	syncs_held = NULL;
-	x = export_new(f->account, false);
+	return m;
+}
+
+static void
+assert_not_exported(struct fixture *f)
+{
+	assert_int_not_equal(
+	    access(fixture_path(f, "courierimapuiddb"), F_OK), 0);
+}
+
+/* What is merged here, too, as long as it is being renamed. */
+static void
+tidies_when_all_are_renamed(void **state)
+{
+	struct fixture *f = *state;
+	struct sync_job *late;
+	struct mailbox *m = with_one_hanging(f, &late);
+	struct export *x = export_new(f->account, false);
+
 	for (int i = 0; i < 100; i++) {
 		(void)export_step(x, (struct waker){ 0 }, 1, f->wall_ms);
 		syncs_do_all();
 	}
-	assert_int_not_equal(
-	    access(fixture_path(f, "courierimapuiddb"), F_OK), 0);
+	assert_not_exported(f);
 	syncs_held = late;
 	syncs_do_all();
 	assert_int_equal(finish_export(f, &x), 1);
 	assert_file(f, "courierimapkeywords/:list", "theirs\n\n1.M1:0\n");
 	assert_int_equal(count_keyword_files(f), 1);
+	mailbox_close(&m);
+}
+
+static void
+export_now(struct fixture *f)
+{
+	run_export(f, false, 1);
+}
+
+/* Whoever waits for that gives up some time, and lets others export. */
+static void
+gives_up_if_renaming_hangs(void **state)
+{
+	struct fixture *f = *state;
+	struct sync_job *late;
+	struct mailbox *m = with_one_hanging(f, &late);
+	struct export *x = export_new(f->account, false);
+	int64_t now = 1;
+	int i;
+
+	for (i = 0; i < 100; i++) {
+		if (export_step(x, (struct waker){ 0 }, now += 500,
+			f->wall_ms) == STEP_DONE)
+			break;
+		syncs_do_all();
+	}
+	assert_in_range(i, 20, 99);
+	assert_int_equal(export_result(x, NULL), ERR_BUSY);
+	assert_not_exported(f);
+	fixture_elsewhere(f, export_now);
+	assert_file(f, "courierimapkeywords/:list", "theirs\n\n1.M1:0\n");
+	export_free(&x);
+	syncs_held = late;
+	syncs_do_all();
 	mailbox_close(&m);
 }
 
@@ -323,6 +372,7 @@ main(void)
 		CASE(syncs_nothing_for_one_that_waits),
 		CASE(tidies_in_pieces),
 		CASE(tidies_when_all_are_renamed),
+		CASE(gives_up_if_renaming_hangs),
 		CASE(tidies_no_newer_ones),
 	};
 
