@@ -72,14 +72,15 @@ import_look(const struct account *a, const char *dir, enum print_kind kind,
 	return rc;
 }
 
-/* Whether it is there, or isn't, as the print has it. */
-static bool
-is_as(const struct mailbox *m, enum print_kind kind, const struct print *p)
+/* Whether it is there, or isn't, as the print has it: 1, 0, or ERR_*. */
+static int
+is_as(const struct mailbox *m, enum print_kind kind, const struct print *p,
+    struct err *e)
 {
 	struct print now;
+	int rc = import_look(m->account, m->dir, kind, &now, e);
 
-	return import_look(m->account, m->dir, kind, &now, NULL) == 0 &&
-	    import_same_print(p, &now);
+	return rc != 0 ? rc : import_same_print(p, &now);
 }
 
 static int
@@ -111,8 +112,8 @@ bool
 import_keywords_waiting(const struct mailbox *m)
 {
 	return !m->imported.loaded ||
-	    !is_as(m, PRINT_COURIER_KEYWORDS,
-		&m->imported.known[PRINT_COURIER_KEYWORDS]);
+	    is_as(m, PRINT_COURIER_KEYWORDS,
+		&m->imported.known[PRINT_COURIER_KEYWORDS], NULL) != 1;
 }
 
 int
@@ -138,8 +139,13 @@ import_load_prints(struct mailbox *m, struct err *e)
 		    kind < PRINT_PLACING + PRINT_N_KINDS) {
 			kind -= PRINT_PLACING;
 			im->placing[kind] = p;
-			if (is_as(m, (enum print_kind)kind, &p))
+			rc = is_as(m, (enum print_kind)kind, &p, e);
+			if (rc == 1)
 				im->known[kind] = p;
+			if (rc < 0) {
+				(void)sqlite3_reset(s);
+				break;
+			}
 		}
 	}
 	im->loaded = rc == 0;
@@ -164,7 +170,7 @@ import_courier_has(struct mailbox *m, const struct print known[])
 		PRINT_COURIER_LIST, PRINT_COURIER_SIZELIST };
 
 	for (size_t i = 0; i < NELEMS(kinds); i++) {
-		if (!is_as(m, kinds[i], &known[kinds[i]])) {
+		if (is_as(m, kinds[i], &known[kinds[i]], NULL) != 1) {
 			m->imported.tick = 0;
 			return false;
 		}

@@ -15,6 +15,8 @@
  * can't do that, or all is older than what is left in tmp/, nothing is known:
  * then the keywords of both count.
  */
+#include <errno.h>
+
 #include "base/fsx.h"
 #include "maildir/import_impl.h"
 
@@ -28,26 +30,28 @@ import_put_aside(
 	    (long long)list->mtime_ns);
 }
 
-/* Whether the list that was announced was in its place. */
-static bool
-was_placed(const struct mailbox *m)
+/* Whether the list that was announced was in its place: 1, 0, or ERR_*. */
+static int
+was_placed(const struct mailbox *m, struct err *e)
 {
 	const struct imported *im = &m->imported;
 	const struct print *list = &im->placing[PRINT_COURIER_LIST];
 	struct print now;
 	struct buf path;
 	struct stat st;
-	bool placed = false;
+	int placed = 0;
 
 	if (list->ino == 0)
-		return false;
+		return 0;
 	if (import_same_print(list, &im->known[PRINT_COURIER_LIST]))
-		return true;
+		return 1;
 	buf_init(&path, 2048);
 	import_put_aside(m, list, &path);
 	if (fsx_stat(m->account->root_fd, buf_cstr(&path), &st) == 0) {
 		now = import_print(&st);
 		placed = !import_same_print(&now, list);
+	} else if (!foreign_is_absence(errno)) {
+		placed = err_sys(e, "stat %s", buf_cstr(&path));
 	}
 	buf_fini(&path);
 	return placed;
@@ -69,8 +73,8 @@ import_exported(struct mailbox *m, uint64_t *modseq, struct err *e)
 		*modseq = db_column_u64(s, 1);
 		(void)sqlite3_reset(s);
 	}
-	if (!was_placed(m))
-		return 0;
+	if ((rc = was_placed(m, e)) != 1)
+		return rc;
 	rc = import_mark_get(m->account, m->id, MARK_PLACING, &placed, e);
 	if (rc == 1 && placed > *modseq)
 		*modseq = placed;
@@ -101,7 +105,7 @@ import_settle(struct mailbox *m, struct err *e)
 	struct imported *im = &m->imported;
 	int rc = import_load_prints(m, e);
 
-	if (rc == 0 && was_placed(m))
+	if (rc == 0 && (rc = was_placed(m, e)) == 1)
 		rc = put_exported(m, e);
 	for (unsigned k = 0; k < PRINT_N_KINDS && rc == 0; k++)
 		if (im->placing[k].ino != 0 &&

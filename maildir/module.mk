@@ -294,6 +294,8 @@ check_PROGRAMS += tests/unit/test_maildir_export_placing
 TESTS += tests/unit/test_maildir_export_placing
 tests_unit_test_maildir_export_placing_SOURCES = tests/unit/test_maildir_export_placing.c \
 	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_export_placing_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=fsx_stat
 tests_unit_test_maildir_export_placing_LDADD = $(MAILDIR_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_maildir_acl

@@ -401,6 +401,70 @@ export_is_cut_short_twice(void **state)
 	assert_file(f, "courierimapkeywords/:list", "kept\n\n1.M1:0\n");
 }
 
+/* The disk doesn't say whether there is a file of which the path has this, but
+ * for the first times it is asked. */
+static const char *unseen;
+static unsigned n_seen;
+
+int __real_fsx_stat(int dirfd, const char *name, struct stat *st);
+int __wrap_fsx_stat(int dirfd, const char *name, struct stat *st);
+
+int
+__wrap_fsx_stat(int dirfd, const char *name, struct stat *st)
+{
+	if (unseen != NULL && strstr(name, unseen) != NULL && n_seen-- == 0) {
+		n_seen = 0;
+		errno = EIO;
+		return -1;
+	}
+	return __real_fsx_stat(dirfd, name, st);
+}
+
+/* An export was cut short when its list was in its place, and the disk doesn't
+ * say it: nothing is concluded, and what was removed doesn't come back. */
+static void
+placed_and_unseen(void **state)
+{
+	static const struct {
+		const char *unseen;
+		unsigned n_seen;
+	} cases[] = { { "tmp/postern-list.", 0 },
+		{ "courierimapkeywords/:list", 1 } };
+	struct fixture *f = *state;
+
+	put_one(f);
+	for (size_t i = 0; i < NELEMS(cases); i++) {
+		struct export *x;
+		struct mailbox *m;
+		int rc = 0;
+
+		change_keyword(f, FLAGS_ADD, "kept");
+		run_export(f, false, 1);
+		change_keyword(f, FLAGS_ADD, "was");
+		x = export_new(f->account, false);
+		while (!has_word(f, "was"))
+			step_export(f, x);
+		export_free(&x);
+		/* by Courier, or here */
+		if (i == 0)
+			write_file(fixture_path(f, "courierimapkeywords/:list"),
+			    "kept\n\n1.M1:0\n");
+		else
+			change_keyword(f, FLAGS_REMOVE, "was");
+		later(f);
+		fixture_reopen(f);
+		unseen = cases[i].unseen;
+		n_seen = cases[i].n_seen;
+		m = try_open(f, "INBOX", &rc);
+		unseen = NULL;
+		assert_null(m);
+		assert_int_equal(rc, ERR_SYS);
+		m = open_again(f, "INBOX");
+		assert_listing(m, "1(kept)");
+		mailbox_close(&m);
+	}
+}
+
 static unsigned n_refused;
 
 static int
@@ -579,6 +643,7 @@ main(void)
 		CASE(export_gives_way_to_courier),
 		CASE(export_waits_for_the_database),
 		CASE(export_is_cut_short_twice),
+		CASE(placed_and_unseen),
 		CASE(exports_without_exchange),
 		CASE(two_export_at_once),
 		CASE(two_export_without_the_lock),
