@@ -34,6 +34,7 @@ struct change_expunge {
 	struct uid_work work;
 	size_t n_removed;
 	int64_t quota_bytes, quota_messages;
+	bool quota_unknown;	    /* the bytes of some */
 	uint32_t slice[WORK_SLICE]; /* unlinked in the running transaction */
 	size_t n_slice;
 	struct durable durable;
@@ -274,8 +275,8 @@ remove_one(struct change_expunge *c, struct edit *ed, uint32_t uid)
 	struct buf name;
 	uint32_t i;
 	size_t at;
-	uint64_t size;
-	bool counts;
+	uint64_t size = 0;
+	bool counts, known;
 	int fd, rc = 0;
 
 	if (!edit_find(ed, uid, &at, &i))
@@ -289,7 +290,7 @@ remove_one(struct change_expunge *c, struct edit *ed, uint32_t uid)
 	if (fd < 0)
 		return err_of_errno(errno);
 	counts = quota_counts(c->m, chunk_place(ch, i));
-	size = counts ? quota_size(c->m, ch, i) : 0;
+	known = !counts || quota_size(c->m, ch, i, &size);
 	buf_init(&name, 1024);
 	if (fsx_unlink(fd, message_name(&name, ch, i)) < 0)
 		rc = errno;
@@ -307,6 +308,7 @@ remove_one(struct change_expunge *c, struct edit *ed, uint32_t uid)
 	c->slice[c->n_slice++] = uid;
 	c->quota_bytes -= (int64_t)size;
 	c->quota_messages -= counts;
+	c->quota_unknown = c->quota_unknown || !known;
 	c->n_removed++;
 	return 0;
 }
@@ -345,6 +347,7 @@ work_slice(void *arg)
 	if (rc != 0)
 		return rc;
 	c->quota_bytes = c->quota_messages = 0;
+	c->quota_unknown = false;
 	c->n_slice = 0;
 	for (; w->at < w->n && n < WORK_SLICE && rc == 0; n++)
 		rc = remove_one(c, &ed, w->uids[w->at++]);
@@ -356,6 +359,8 @@ work_slice(void *arg)
 		scan_distrust(c->m);
 	mailbox_publish(c->m);
 	quota_note(c->m->account, c->quota_bytes, c->quota_messages);
+	if (c->quota_unknown)
+		quota_distrust(c->m->account);
 	return rc != 0 ? rc : commit;
 }
 

@@ -29,6 +29,7 @@ struct change_flags {
 	size_t n_modified, missing;
 	bool too_long; /* of some the name has no room for the letters */
 	int64_t quota_bytes, quota_messages; /* of the running transaction */
+	bool quota_unknown;		     /* the bytes of some */
 	bool need_sync;
 	struct durable durable;
 	int result;
@@ -197,20 +198,36 @@ new_flags(const struct flags_change *what, uint32_t old)
 	return (wanted_flags(what, old) & ~what->keep) | (old & what->keep);
 }
 
-/* What is marked \Deleted doesn't count. */
-static void
-count_quota(
+struct quota_change {
+	int64_t bytes, messages;
+	bool unknown; /* the bytes */
+};
+
+/* What is marked \Deleted doesn't count.  To be asked while the file has the
+ * name that is known. */
+static struct quota_change
+quota_change(
     struct change_flags *c, const struct chunk *ch, uint32_t i, uint64_t to)
 {
 	bool before = quota_counts(c->m, chunk_place(ch, i));
 	bool after = quota_counts(c->m, to);
-	int64_t size;
+	struct quota_change q = { 0 };
+	uint64_t size;
 
 	if (before == after)
-		return;
-	size = (int64_t)quota_size(c->m, ch, i);
-	c->quota_bytes += after ? size : -size;
-	c->quota_messages += after ? 1 : -1;
+		return q;
+	q.unknown = !quota_size(c->m, ch, i, &size);
+	q.messages = after ? 1 : -1;
+	q.bytes = q.messages * (int64_t)size;
+	return q;
+}
+
+static void
+count_quota(struct change_flags *c, const struct quota_change *q)
+{
+	c->quota_bytes += q->bytes;
+	c->quota_messages += q->messages;
+	c->quota_unknown = c->quota_unknown || q->unknown;
 }
 
 /* 0, or errno: the file in its new place. */
@@ -288,6 +305,7 @@ change_one(struct change_flags *c, struct edit *ed, uint32_t uid,
 {
 	const struct message *m;
 	struct chunk *ch;
+	struct quota_change quota;
 	uint64_t to;
 	uint32_t i, flags;
 	size_t at;
@@ -311,6 +329,7 @@ change_one(struct change_flags *c, struct edit *ed, uint32_t uid,
 	to = chunk_place(ch, i);
 	if (flags != m->flags) {
 		to = place_with_flags(to, flags);
+		quota = quota_change(c, ch, i, to);
 		rc = rename_file(c->m, ch, i, to);
 		/* it will come with its new name */
 		if (rc == ENOENT && young_kept(c->m, uid))
@@ -325,7 +344,7 @@ change_one(struct change_flags *c, struct edit *ed, uint32_t uid,
 		}
 		if (rc != 0)
 			return err_of_errno(rc);
-		count_quota(c, ch, i, to);
+		count_quota(c, &quota);
 	}
 	edit_set(ed, at, i, to, chunk_odd(ch, i), memo->to);
 	return 0;
@@ -345,6 +364,7 @@ work_slice(void *arg)
 	if (rc != 0)
 		return rc;
 	c->quota_bytes = c->quota_messages = 0;
+	c->quota_unknown = false;
 	c->numbers_are = NUMBERS_UNKNOWN;
 	for (; w->at < w->n && n < WORK_SLICE && rc == 0; n++)
 		rc = change_one(c, &ed, w->uids[w->at++], &memo);
@@ -358,6 +378,8 @@ work_slice(void *arg)
 		scan_distrust(c->m);
 	mailbox_publish(c->m);
 	quota_note(c->m->account, c->quota_bytes, c->quota_messages);
+	if (c->quota_unknown)
+		quota_distrust(c->m->account);
 	return rc;
 }
 

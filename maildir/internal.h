@@ -535,8 +535,10 @@ int64_t quota_counted_ns(struct account *a);
 void quota_distrust(struct account *a);
 /* Whether messages of the place and mailbox count. */
 bool quota_counts(const struct mailbox *m, uint64_t place);
-/* The size that counts: from the name, else as given or from the file. */
-uint64_t quota_size(struct mailbox *m, const struct chunk *c, uint32_t i);
+/* The size that counts: from the name, else as given or from the file; false:
+ * that doesn't say it, and 0 is told. */
+bool quota_size(
+    struct mailbox *m, const struct chunk *c, uint32_t i, uint64_t *size);
 /* Whether anybody keeps account at all. */
 bool quota_active(struct account *a);
 struct quota_usage;

@@ -308,7 +308,9 @@ size_of(struct mailbox *m, const struct chunk *c, uint32_t i)
 {
 	uint64_t size = chunk_fixed(c, i)->wire_size;
 
-	return size != SIZE_UNKNOWN ? size : quota_size(m, c, i);
+	if (size == SIZE_UNKNOWN)
+		(void)quota_size(m, c, i, &size);
+	return size;
 }
 
 int

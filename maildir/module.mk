@@ -155,6 +155,7 @@ check_PROGRAMS += tests/unit/test_maildir_quota
 TESTS += tests/unit/test_maildir_quota
 tests_unit_test_maildir_quota_SOURCES = tests/unit/test_maildir_quota.c \
 	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_quota_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fsx_stat
 tests_unit_test_maildir_quota_LDADD = $(MAILDIR_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_maildir_database

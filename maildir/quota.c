@@ -239,17 +239,17 @@ quota_counts(const struct mailbox *m, uint64_t place)
 	    (!(place & place_letter('T')) && strcmp(m->dir, s->trash_dir) != 0);
 }
 
-uint64_t
-quota_size(struct mailbox *m, const struct chunk *c, uint32_t i)
+bool
+quota_size(struct mailbox *m, const struct chunk *c, uint32_t i, uint64_t *size)
 {
-	struct message_info info;
-	uint64_t size;
+	struct message_info info = { 0 };
+	bool known = file_name_size(chunk_base(c, i), size);
 
-	if (file_name_size(chunk_base(c, i), &size))
-		return size;
-	return mailbox_message_info(m, chunk_uid(c, i), &info) == 0
-	    ? info.file_size
-	    : 0;
+	if (known)
+		return true;
+	known = mailbox_message_info(m, chunk_uid(c, i), &info) == 0;
+	*size = info.file_size;
+	return known;
 }
 
 int

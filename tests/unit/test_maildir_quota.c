@@ -2,8 +2,10 @@
  */
 #include <sys/stat.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/fsx.h"
@@ -269,6 +271,72 @@ bad_quota_is_none(void **state)
 	assert_int_not_equal(access(fixture_path(f, "maildirsize"), F_OK), 0);
 }
 
+/* --- sizes that no name tells --------------------------------------------- */
+
+static int stat_error; /* of files in cur/ */
+static unsigned n_absent;
+
+int __real_fsx_stat(int dirfd, const char *name, struct stat *st);
+int __wrap_fsx_stat(int dirfd, const char *name, struct stat *st);
+
+int
+__wrap_fsx_stat(int dirfd, const char *name, struct stat *st)
+{
+	int rc;
+
+	if (stat_error != 0 && strstr(name, ".a:2,") != NULL) {
+		errno = stat_error;
+		return -1;
+	}
+	rc = __real_fsx_stat(dirfd, name, st);
+	n_absent += rc < 0 && strstr(name, ".a:2,") != NULL;
+	return rc;
+}
+
+static void
+assert_usage(struct fixture *f, int64_t bytes, int64_t messages)
+{
+	struct account_quota q;
+
+	assert_int_equal(account_quota(f->account, &q, NULL), 0);
+	assert_int_equal(q.bytes, bytes);
+	assert_int_equal(q.messages, messages);
+}
+
+/* The file is asked before it has another name; if it doesn't say it, all is
+ * counted. */
+static void
+quota_of_sizes_unknown(void **state)
+{
+	struct fixture *f = *state;
+	const uint32_t uid[] = { 1, 2, 3 };
+	struct mailbox *m;
+
+	f->quota = "100S,5C";
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	put_cur(f, "1.a:2,", "0123456789012345678\n");
+	put_cur(f, "2.a:2,", "0123456789012345678\n");
+	put_cur(f, "3.a:2,", "0123456789012345678\n");
+	refresh(f, m);
+	assert_usage(f, 60, 3);
+	n_absent = 0;
+	assert_int_equal(
+	    run_flags(f, m, uid, 1, FLAGS_ADD, MESSAGE_DELETED, NULL), 0);
+	assert_int_equal(n_absent, 0);
+	assert_usage(f, 40, 2);
+	stat_error = EIO;
+	assert_int_equal(
+	    run_flags(f, m, uid + 1, 1, FLAGS_ADD, MESSAGE_DELETED, NULL), 0);
+	stat_error = 0;
+	assert_usage(f, 20, 1);
+	stat_error = EIO;
+	assert_int_equal(run_remove(f, m, uid + 2, 1), 1);
+	stat_error = 0;
+	assert_usage(f, 0, 0);
+	mailbox_close(&m);
+}
+
 int
 main(void)
 {
@@ -282,6 +350,7 @@ main(void)
 		CASE(quota_refuses_what_leaves_the_trash),
 		CASE(quota_counts_half_a_copy),
 		CASE(bad_quota_is_none),
+		CASE(quota_of_sizes_unknown),
 	};
 
 	quiet_log();
