@@ -73,6 +73,7 @@ struct store {
 	struct checkpoint *cold;       /* under way, of closed accounts */
 	unsigned n_cold;	       /* of them */
 	bool released;		       /* much memory, since the last tick */
+	size_t work_from;	       /* the first bucket of store_work() */
 	uint64_t tick;
 	int64_t now_ms, wall_ms; /* as last handed in */
 };

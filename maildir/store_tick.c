@@ -167,27 +167,44 @@ work_on_account(struct store *s, struct account *a, int *budget, bool *needed)
 }
 
 static enum step
-work(struct store *s, int budget)
+work_on_bucket(struct store *s, size_t i, int *budget)
 {
+	struct account *a, **at = &s->accounts[i];
 	enum step result = STEP_DONE;
 
-	for (size_t i = 0; i < ACCOUNT_BUCKETS; i++) {
-		struct account *a, **at = &s->accounts[i];
+	while ((a = *at) != NULL) {
+		bool needed;
+		enum step step = work_on_account(s, a, budget, &needed);
 
-		while ((a = *at) != NULL) {
-			bool needed;
-			enum step step =
-			    work_on_account(s, a, &budget, &needed);
-
-			if (step == STEP_YIELD || result == STEP_DONE)
-				result = step;
-			if (needed) {
-				at = &a->next;
-				continue;
-			}
-			*at = a->next;
-			account_free(a);
+		if (step == STEP_YIELD || result == STEP_DONE)
+			result = step;
+		if (needed) {
+			at = &a->next;
+			continue;
 		}
+		*at = a->next;
+		account_free(a);
+	}
+	return result;
+}
+
+/* Who had the last of the budget comes last the next time: one that has much to
+ * do doesn't keep the others from theirs. */
+static enum step
+work(struct store *s, int budget)
+{
+	size_t from = s->work_from;
+	enum step result = STEP_DONE;
+
+	for (size_t k = 0; k < ACCOUNT_BUCKETS; k++) {
+		size_t i = (from + k) % ACCOUNT_BUCKETS;
+		bool any = budget > 0;
+		enum step step = work_on_bucket(s, i, &budget);
+
+		if (any && budget <= 0)
+			s->work_from = (i + 1) % ACCOUNT_BUCKETS;
+		if (step == STEP_YIELD || result == STEP_DONE)
+			result = step;
 	}
 	return result;
 }

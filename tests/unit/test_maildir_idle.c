@@ -150,6 +150,51 @@ wait_for_the_disk_together(void **state)
 	end(f);
 }
 
+/* The account that is looked at first. */
+static struct account *
+first_account(const struct fixture *f)
+{
+	for (size_t i = 0; i < ACCOUNT_BUCKETS; i++)
+		for (struct account *a = f->store->accounts[i]; a != NULL;
+		     a = a->next)
+			if (a->db.h != NULL)
+				return a;
+	return NULL;
+}
+
+/* One that has much to do keeps the others neither open nor unexported. */
+static void
+take_turns(void **state)
+{
+	enum { SOME = 12, MAILBOXES = 40 };
+	struct fixture *f = *state;
+	struct account *large;
+	unsigned n = 0;
+
+	begin(f, true);
+	use_accounts(f, SOME);
+	large = first_account(f);
+	assert_non_null(large);
+	large = account_get(f->store, large->path, "");
+	for (unsigned i = 0; i < MAILBOXES; i++) {
+		char name[32];
+
+		(void)snprintf(name, sizeof(name), "INBOX.%u", i);
+		assert_int_equal(create_now(large, slice_str(name)), 0);
+	}
+	ticks(f, QUIET_TICKS + 1);
+	while (f->store->n_open > 1 &&
+	    store_work(f->store, 1, f->wall_ms) == STEP_YIELD)
+		n++;
+	assert_non_null(large->db.h);
+	assert_non_null(large->export);
+	assert_in_range(n, 4 * SOME, 40 * SOME);
+	assert_true(work_off(f) > MAILBOXES);
+	assert_int_equal(f->store->n_open, 0);
+	account_release(&large);
+	end(f);
+}
+
 #define CASE(name)                                                             \
  cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
@@ -160,6 +205,7 @@ main(void)
 		CASE(are_closed_some_at_a_time),
 		CASE(are_exported_some_at_a_time),
 		CASE(wait_for_the_disk_together),
+		CASE(take_turns),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);
