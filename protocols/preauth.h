@@ -70,6 +70,9 @@ struct preauth_ops {
 	void (*tls_started)(struct preauth *p);
 	/* End from outside: queues BYE / -ERR (or nothing, POP3 timeout). */
 	void (*end)(struct preauth *p, enum preauth_failure why);
+	/* The mechanisms and whether there is USER, as CAPA has them, which
+	 * says the same after login (RFC 2449 6.3); NULL: not POP3. */
+	bool (*capa)(const struct preauth *p, struct buf *mechs);
 	void (*free)(struct preauth *p);
 };
 

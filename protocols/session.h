@@ -36,7 +36,11 @@ struct session_peer {
 	uint32_t client_port;
 	const char *local_addr;
 	uint32_t local_port;
-	bool utf8;	   /* POP3: the client said UTF8 before it logged in */
+	bool utf8; /* POP3: the client said UTF8 before it logged in */
+	/* POP3: the mechanisms, and whether there was USER, as CAPA had them
+	 * then; NULL or "": as the options say, since there was no login */
+	const char *mechs;
+	bool password;
 	const char *tls;   /* "" or "TLSv1.3 TLS_AES_256_GCM_SHA384" */
 	const char *ident; /* log ident: "imapd", "imapd-ssl", … a constant */
 	uint64_t id;	   /* session id, for logs */

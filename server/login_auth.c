@@ -19,6 +19,8 @@ hand_over(struct conn *c, struct slice ticket)
 {
 	struct preauth *p = c->pre;
 	char facts[HANDOVER_WORD_MAX] = "";
+	struct buf mechs;
+	bool password;
 	struct msg_out m;
 	int pair[2];
 
@@ -35,6 +37,8 @@ hand_over(struct conn *c, struct slice ticket)
 		(void)tls_facts(c->ssl, facts, sizeof(facts));
 	}
 	conn_set_state(c, CONN_WAIT_HANDOVER);
+	buf_init(&mechs, HANDOVER_MECHS_MAX);
+	password = p->ops->capa != NULL && p->ops->capa(p, &mechs);
 	msg_begin(&m, MSG_HANDOVER, 0);
 	msg_put_u64(&m, c->id);
 	msg_put_bytes(&m, ticket);
@@ -43,10 +47,13 @@ hand_over(struct conn *c, struct slice ticket)
 	msg_put_str(&m, facts);
 	msg_put_str(&m, p->command);
 	msg_put_u32(&m, p->utf8);
+	msg_put_bytes(&m, buf_slice(&mechs));
+	msg_put_u32(&m, password);
 	msg_put_u64(&m, c->rcvd);
 	msg_put_u64(&m, c->sent);
 	m.fd = c->ssl != NULL ? pair[1] : c->fd;
 	peer_send(c->login->master, &m);
+	buf_fini(&mechs);
 	if (c->ssl != NULL)
 		(void)close(pair[1]);
 }

@@ -95,7 +95,8 @@ struct login {
 	struct auth_client *auth;
 	/* As authdaemond offers them; those that bind to TLS only there, and
 	 * EXTERNAL only with a certificate that names a user. */
-	char mechanisms[1024], mechanisms_tls[1024], mechanisms_cert[1024];
+	char mechanisms[HANDOVER_MECHS_MAX], mechanisms_tls[HANDOVER_MECHS_MAX],
+	    mechanisms_cert[HANDOVER_MECHS_MAX];
 	struct tls_config *tls[2];	 /* by family: IMAP, POP3 */
 	struct material_store *material; /* arrived since the last START */
 	struct preauth_options options[N_SERVICES];

@@ -24,8 +24,8 @@ enum { TICKET_WAIT_MS = 2000 };
 
 struct handover {
 	uint8_t ticket[TICKET_SIZE];
-	char *tag, *tls, *command;
-	uint32_t utf8;
+	char *tag, *tls, *command, *mechs;
+	uint32_t utf8, password;
 	struct buf unparsed;
 	uint64_t rcvd, sent;
 	int fd;
@@ -48,6 +48,7 @@ handover_free(struct handover **hh)
 	free(h->tag);
 	free(h->tls);
 	free(h->command);
+	free(h->mechs);
 	buf_fini(&h->unparsed);
 	account_record_fini(&h->account);
 	free(h->path);
@@ -155,6 +156,8 @@ send_session(struct conn_record *r, const struct handover *h,
 	msg_put_bytes(&out, buf_slice(&h->unparsed));
 	msg_put_str(&out, h->command);
 	msg_put_u32(&out, h->utf8);
+	msg_put_str(&out, h->mechs);
+	msg_put_u32(&out, h->password);
 	msg_put_str(&out, a->user);
 	msg_put_str(&out, a->home);
 	msg_put_str(&out, path);
@@ -384,11 +387,11 @@ try_handover(
 
 /* A word of it, or NULL: longer than it may be, or with a NUL inside. */
 static char *
-get_word(struct msg_in *in)
+get_word(struct msg_in *in, size_t max)
 {
 	const char *word = msg_get_str(in);
 
-	return strlen(word) <= HANDOVER_WORD_MAX ? mem_strdup(word) : NULL;
+	return strlen(word) <= max ? mem_strdup(word) : NULL;
 }
 
 /* What a login process says, which speaks with strangers; NULL: it can't be. */
@@ -400,19 +403,21 @@ handover_get(struct msg_in *in)
 
 	h->fd = in->fd;
 	in->fd = -1;
-	h->tag = get_word(in);
+	h->tag = get_word(in, HANDOVER_WORD_MAX);
 	unparsed = msg_get_bytes(in);
 	buf_init(&h->unparsed, HANDOVER_AHEAD_MAX);
 	buf_put(&h->unparsed, unparsed);
-	h->tls = get_word(in);
-	h->command = get_word(in);
+	h->tls = get_word(in, HANDOVER_WORD_MAX);
+	h->command = get_word(in, HANDOVER_WORD_MAX);
 	h->utf8 = msg_get_u32(in);
+	h->mechs = get_word(in, HANDOVER_MECHS_MAX);
+	h->password = msg_get_u32(in);
 	h->rcvd = msg_get_u64(in);
 	h->sent = msg_get_u64(in);
 	h->until_ms = clock_now() + TICKET_WAIT_MS;
 	if (msg_get_end(in) && ticket.n == TICKET_SIZE &&
 	    buf_ok(&h->unparsed) && h->tag != NULL && h->tls != NULL &&
-	    h->command != NULL)
+	    h->command != NULL && h->mechs != NULL)
 		memcpy(h->ticket, ticket.p, TICKET_SIZE);
 	else
 		handover_free(&h);

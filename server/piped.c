@@ -280,7 +280,9 @@ send_session(
 	msg_put_str(&out, ""); /* no login command: PREAUTH */
 	msg_put_bytes(&out, slice_of(NULL, 0));
 	msg_put_str(&out, "");
-	msg_put_u32(&out, 0); /* UTF8: POP3 only */
+	msg_put_u32(&out, 0);  /* UTF8: POP3 only */
+	msg_put_str(&out, ""); /* nor had it CAPA */
+	msg_put_u32(&out, 0);
 	msg_put_str(&out, user);
 	msg_put_str(&out, home != NULL ? home : "");
 	msg_put_str(&out, path);

@@ -37,9 +37,13 @@ service_is_tls(enum service s)
 /*
  * Of a HANDOVER, which waits in the master as long as a loginexec takes: what a
  * client has sent behind its login, which a login process reads as far as it
- * reads at once, and each of the words that go with it.
+ * reads at once, and each of the words that go with it; all mechanisms are one.
  */
-enum { HANDOVER_AHEAD_MAX = 4096, HANDOVER_WORD_MAX = 128 };
+enum {
+	HANDOVER_AHEAD_MAX = 4096,
+	HANDOVER_WORD_MAX = 128,
+	HANDOVER_MECHS_MAX = 1024,
+};
 
 /* What the master says of a connection, and answers to HANDOVER. */
 enum conn_verdict {

@@ -38,6 +38,8 @@ session_message_get(struct msg_in *in, struct session_message *m)
 	m->unparsed = msg_get_bytes(in);
 	m->command = msg_get_str(in);
 	m->peer.utf8 = msg_get_u32(in) != 0;
+	m->peer.mechs = msg_get_str(in);
+	m->peer.password = msg_get_u32(in) != 0;
 	m->peer.user = msg_get_str(in);
 	m->home = msg_get_str(in);
 	m->path = msg_get_str(in);

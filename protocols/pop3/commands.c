@@ -180,22 +180,28 @@ do_uidl(struct pop3_session *p, struct slice arg)
 	}
 }
 
+/* RFC 5034 3: the mechanisms are told after login, too. */
+static struct slice
+mechanisms(const struct pop3_session *p)
+{
+	struct slice sasl = slice_str(p->opt->sasl);
+
+	if (p->mechs != NULL)
+		return slice_trim(slice_str(p->mechs));
+	if (p->tls && slice_trim(slice_str(p->opt->sasl_tls)).n != 0)
+		sasl = slice_str(p->opt->sasl_tls);
+	return slice_trim(sasl).n == 0 ? SLICE("PLAIN") : slice_trim(sasl);
+}
+
 static void
 do_capa(struct pop3_session *p, struct slice arg)
 {
-	struct slice sasl;
-
 	if (arg.p != NULL) {
 		invalid(p);
 		return;
 	}
-	sasl = slice_str(p->opt->sasl);
-	if (p->tls && slice_trim(slice_str(p->opt->sasl_tls)).n != 0)
-		sasl = slice_str(p->opt->sasl_tls);
-	if (slice_trim(sasl).n == 0)
-		sasl = SLICE("PLAIN");
-	pop3_capa_put(&(struct pop3_capa){ .sasl = slice_trim(sasl),
-			  .user = p->opt->user,
+	pop3_capa_put(&(struct pop3_capa){ .sasl = mechanisms(p),
+			  .user = p->mechs != NULL ? p->password : p->opt->user,
 			  .stls = p->opt->stls && !p->tls },
 	    &p->s.out);
 }

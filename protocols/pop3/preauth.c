@@ -88,30 +88,32 @@ stls_offered(const struct pop3_preauth *c)
 	return c->p.opt->offer_starttls && !c->p.tls;
 }
 
-/* The names after SASL, each behind a blank. */
-static void
-put_mechs(const struct pop3_preauth *c, struct buf *out)
+/* The names after SASL, each behind a blank; whether there is USER. */
+static bool
+put_mechs(const struct preauth *p, struct buf *out)
 {
-	const struct preauth_options *o = c->p.opt;
+	const struct preauth_options *o = p->opt;
 	struct slice only = slice_str(o->capability);
 
-	if (c->p.tls && slice_trim(slice_str(o->capability_tls)).n != 0)
+	if (p->tls && slice_trim(slice_str(o->capability_tls)).n != 0)
 		only = slice_str(o->capability_tls);
-	preauth_put_mechs(&c->p, out, " ", only);
+	preauth_put_mechs(p, out, " ", only);
+	return preauth_password_allowed(p);
 }
 
 static enum preauth_event
 do_capa(struct pop3_preauth *c, struct slice arg)
 {
 	struct buf mechs;
+	bool user;
 
 	if (has_arg(arg))
 		return refuse(c, "-ERR Invalid command.");
 	buf_init(&mechs, PREAUTH_INPUT_AHEAD);
-	put_mechs(c, &mechs);
+	user = put_mechs(&c->p, &mechs);
 	pop3_capa_put(
 	    &(struct pop3_capa){ .sasl = slice_skip(buf_slice(&mechs), 1),
-		.user = preauth_password_allowed(&c->p),
+		.user = user,
 		.stls = stls_offered(c) },
 	    &c->p.out);
 	buf_fini(&mechs);
@@ -159,7 +161,7 @@ list_mechs(struct pop3_preauth *c)
 	struct slice rest, word;
 
 	buf_init(&mechs, PREAUTH_INPUT_AHEAD);
-	put_mechs(c, &mechs);
+	(void)put_mechs(&c->p, &mechs);
 	rest = slice_skip(buf_slice(&mechs), 1);
 	reply(c, "+OK Mechanisms follow.");
 	while (rest.n != 0 && slice_split(&rest, ' ', &word)) {
@@ -464,6 +466,7 @@ static const struct preauth_ops ops = {
 	.failed = failed,
 	.tls_started = tls_started,
 	.end = end,
+	.capa = put_mechs,
 	.free = pop3_preauth_free,
 };
 

@@ -354,6 +354,7 @@ pop3_session_free(struct session *s)
 	buf_fini(&s->out);
 	free(p->user);
 	free(p->client_addr);
+	free(p->mechs);
 	p->magic = 0;
 	free(p);
 }
@@ -385,6 +386,9 @@ pop3_session_new(const struct pop3_options *opt,
 	    mem_strdup(log_safe(slice_str(peer->user), user, sizeof(user)));
 	p->client_addr = mem_strdup(peer->client_addr);
 	p->client_port = peer->client_port;
+	if (peer->mechs != NULL && *peer->mechs != '\0')
+		p->mechs = mem_strdup(peer->mechs);
+	p->password = peer->password;
 	p->ident = peer->ident;
 	p->tls = peer->tls[0] != '\0';
 	p->utf8 = peer->utf8;

@@ -29,10 +29,11 @@
 #include "protocols/session.h"
 
 struct pop3_options {
-	/* POP3AUTH and POP3AUTH_TLS as configured, for CAPA's SASL line; an
-	 * empty sasl_tls stands for sasl, an empty sasl for PLAIN. */
+	/* POP3AUTH and POP3AUTH_TLS as configured, for CAPA's SASL line where
+	 * nobody has logged in; an empty sasl_tls stands for sasl, an empty
+	 * sasl for PLAIN. */
 	const char *sasl, *sasl_tls;
-	bool user;	    /* USER and PASS can be used before login */
+	bool user;	    /* likewise: USER and PASS could have been used */
 	bool stls;	    /* STLS is offered before login without TLS */
 	int64_t timeout_ms; /* autologout; RFC 1939 3: at least 10 minutes */
 	size_t line_max;    /* bytes of a command line with its CRLF, >= 255 */

@@ -50,6 +50,8 @@ struct pop3_session {
 
 	/* who: copies */
 	char *user, *client_addr;
+	char *mechs; /* NULL: there was no login */
+	bool password;
 	const char *ident;
 	uint32_t client_port;
 	bool tls;

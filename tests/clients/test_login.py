@@ -185,15 +185,19 @@ def test_no_plus_without_tls(server):
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_offered_by_the_same_rules(server, service):
-    """The same names on IMAP and POP3; -PLUS over TLS only."""
+    """The same names on IMAP and POP3, there after login, too; -PLUS over TLS
+    only."""
     with connect(server, service) as c:
         if c.is_imap:
             words = c.ok("CAPABILITY")[0].split()
             offered = [w[5:] for w in words if w.startswith("AUTH=")]
         else:
-            line, = [x for x in c.pop("CAPA", multi=True)
-                     if x.startswith("SASL ")]
+            capa = c.pop("CAPA", multi=True)
+            line, = [x for x in capa if x.startswith("SASL ")]
             offered = line.split()[1:]
+            c.pop(f"USER {JOE}")
+            c.pop(f"PASS {PASSWORD}")
+            assert c.pop("CAPA", multi=True) == capa
     assert offered == [
         "SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256",
         "SCRAM-SHA-1", "CRAM-SHA256", "CRAM-SHA1", "CRAM-MD5", "PLAIN",

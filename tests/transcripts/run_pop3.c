@@ -14,6 +14,7 @@ static struct pop3_options options = {
 	.line_max = 4096,
 };
 static char unicode_type[100];
+static char mechs[100]; /* of CAPA before login; "": there was none */
 static bool utf8;
 
 static struct session *
@@ -22,6 +23,7 @@ make(const struct session_peer *peer, struct account *account, int64_t now_ms)
 	struct session_peer said = *peer;
 
 	said.utf8 = utf8;
+	said.mechs = mechs;
 	return pop3_session_new(&options, &said, account, now_ms);
 }
 
@@ -30,6 +32,7 @@ reset(void)
 {
 	options.unicode_type = "message/global";
 	options.mime = mime_options_default;
+	mechs[0] = '\0';
 	utf8 = false;
 }
 
@@ -38,6 +41,11 @@ fixture(struct slice word, struct slice value)
 {
 	if (slice_eq(word, SLICE("utf8"))) {
 		utf8 = slice_eq(value, SLICE("yes"));
+		return true;
+	}
+	if (slice_eq(word, SLICE("sasl")) && value.n < sizeof(mechs)) {
+		memcpy(mechs, value.p, value.n);
+		mechs[value.n] = '\0';
 		return true;
 	}
 	if (slice_eq(word, SLICE("unicode-type")) &&

@@ -414,6 +414,8 @@ master_expect_handover(struct login_fixture *f, struct handover *h)
 	copy_text(h->facts, sizeof(h->facts), msg_get_bytes(&m));
 	copy_text(h->command, sizeof(h->command), msg_get_bytes(&m));
 	h->utf8 = msg_get_u32(&m) != 0;
+	copy_text(h->mechs, sizeof(h->mechs), msg_get_bytes(&m));
+	h->password = msg_get_u32(&m) != 0;
 	h->rcvd = msg_get_u64(&m);
 	h->sent = msg_get_u64(&m);
 	assert_true(msg_get_end(&m));

@@ -94,8 +94,8 @@ void master_expect_log(struct login_fixture *f, const char *text);
 struct handover {
 	uint64_t id;
 	uint8_t ticket[TEST_TICKET_SIZE];
-	char tag[128], facts[128], command[32];
-	bool utf8;
+	char tag[128], facts[128], command[32], mechs[1025];
+	bool utf8, password;
 	char unparsed[4096];
 	uint64_t rcvd, sent;
 	int fd;

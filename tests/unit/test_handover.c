@@ -193,16 +193,16 @@ vouch(size_t home_n)
 }
 
 struct said {
-	size_t ticket, tag, ahead, tls, command;
+	size_t ticket, tag, ahead, tls, command, mechs;
 };
-static const struct said usual = { TICKET_SIZE, 2, 8, 0, 5 };
+static const struct said usual = { TICKET_SIZE, 2, 8, 0, 5, 12 };
 
 /* The login process hands it over; the client's end of its socket. */
 static int
 hand_over(const struct said *s)
 {
 	char *tag = word(s->tag), *ahead = word(s->ahead), *tls = word(s->tls),
-	     *command = word(s->command);
+	     *command = word(s->command), *mechs = word(s->mechs);
 	struct msg_out out;
 	struct msg_in in;
 	int pair[2];
@@ -217,6 +217,8 @@ hand_over(const struct said *s)
 	msg_put_str(&out, tls);
 	msg_put_str(&out, command);
 	msg_put_u32(&out, 0);
+	msg_put_str(&out, mechs);
+	msg_put_u32(&out, 1);
 	msg_put_u64(&out, 100);
 	msg_put_u64(&out, 200);
 	assert_int_equal(
@@ -229,6 +231,7 @@ hand_over(const struct said *s)
 	free(ahead);
 	free(tls);
 	free(command);
+	free(mechs);
 	return pair[1];
 }
 
@@ -262,6 +265,9 @@ assert_session(const struct said *s)
 	assert_int_equal(msg_get_bytes(&in).n, s->tag);
 	assert_int_equal(msg_get_bytes(&in).n, s->ahead);
 	assert_int_equal(msg_get_bytes(&in).n, s->command);
+	assert_int_equal(msg_get_u32(&in), 0);
+	assert_int_equal(msg_get_bytes(&in).n, s->mechs);
+	assert_int_equal(msg_get_u32(&in), 1);
 	assert_ptr_equal(record.worker, &worker);
 	assert_null(record.waiting);
 }
@@ -290,7 +296,8 @@ static void
 takes_what_a_login_process_may_say(void **state)
 {
 	static const struct said most = { TICKET_SIZE, HANDOVER_WORD_MAX,
-		HANDOVER_AHEAD_MAX, HANDOVER_WORD_MAX, HANDOVER_WORD_MAX };
+		HANDOVER_AHEAD_MAX, HANDOVER_WORD_MAX, HANDOVER_WORD_MAX,
+		HANDOVER_MECHS_MAX };
 
 	(void)state;
 	vouch(10);
@@ -304,12 +311,13 @@ static void
 keeps_nothing_that_is_too_long(void **state)
 {
 	static const struct said cases[] = {
-		{ TICKET_SIZE - 1, 2, 8, 0, 5 },
-		{ TICKET_SIZE, HANDOVER_WORD_MAX + 1, 8, 0, 5 },
-		{ TICKET_SIZE, 2, HANDOVER_AHEAD_MAX + 1, 0, 5 },
-		{ TICKET_SIZE, 2, 100 * 1024, 0, 5 },
-		{ TICKET_SIZE, 2, 8, HANDOVER_WORD_MAX + 1, 5 },
-		{ TICKET_SIZE, 2, 8, 0, HANDOVER_WORD_MAX + 1 },
+		{ TICKET_SIZE - 1, 2, 8, 0, 5, 12 },
+		{ TICKET_SIZE, HANDOVER_WORD_MAX + 1, 8, 0, 5, 12 },
+		{ TICKET_SIZE, 2, HANDOVER_AHEAD_MAX + 1, 0, 5, 12 },
+		{ TICKET_SIZE, 2, 100 * 1024, 0, 5, 12 },
+		{ TICKET_SIZE, 2, 8, HANDOVER_WORD_MAX + 1, 5, 12 },
+		{ TICKET_SIZE, 2, 8, 0, HANDOVER_WORD_MAX + 1, 12 },
+		{ TICKET_SIZE, 2, 8, 0, 5, HANDOVER_MECHS_MAX + 1 },
 	};
 	char c;
 

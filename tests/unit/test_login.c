@@ -302,6 +302,9 @@ hands_pop3_over(void **state)
 	assert_string_equal(h.tag, "");
 	assert_string_equal(h.command, "PASS");
 	assert_string_equal(h.unparsed, "STAT\r\n");
+	/* what CAPA says after login, too */
+	assert_string_equal(h.mechs, " PLAIN LOGIN");
+	assert_true(h.password);
 	(void)close(h.fd);
 	client_close(&c);
 	login_end(&f);
