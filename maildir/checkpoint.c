@@ -9,14 +9,17 @@
  * would pay for it again and again.  A short one isn't worth the two syncs;
  * who wrote now may write again, and waits less for a log that has its size.
  * Should many accounts get cold at once, those that wait for their turn stay
- * open some seconds more.
+ * open some seconds more.  A third kind comes before the next sync if one of
+ * the log has failed.
  *
  * The thread has a connection of its own, and a copy of the descriptor that
  * holds the account's lock, so that nobody sets the database aside meanwhile.
  * It touches nothing else.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fsx.h"
@@ -27,6 +30,8 @@ enum {
 	COLD_PAGES = 24, /* from then on it is worth it */
 	COLD_MAX = 8,	 /* at a time */
 	COLD_TICKS = 60, /* then an account doesn't wait for it any more */
+	REPAIR_TRIES = 250,
+	PAUSE_NS = 20000000,
 };
 
 struct checkpoint {
@@ -44,8 +49,7 @@ run(struct sync_job *job)
 {
 	const struct checkpoint *c = job->arg;
 
-	db_checkpoint(c->path, c->empty);
-	return 0;
+	return db_checkpoint(c->path, c->empty);
 }
 
 static void
@@ -103,6 +107,45 @@ account_log_grown(struct account *a)
 	a->db.n_log = 0;
 	a->checkpoint = c;
 	syncer_submit(syncer, &c->job);
+}
+
+/* --- after a sync that failed --------------------------------------------- */
+
+/* Somebody reads or writes it for a moment, or does the same. */
+static int
+run_first(void *arg)
+{
+	const struct timespec pause = { 0, PAUSE_NS };
+	const struct checkpoint *c = arg;
+	int error = EBUSY;
+
+	for (int i = 0; i < REPAIR_TRIES && error == EBUSY; i++) {
+		if (i != 0)
+			(void)nanosleep(&pause, NULL);
+		error = db_checkpoint(c->path, true);
+	}
+	return error;
+}
+
+static void
+end_first(void *arg)
+{
+	checkpoint_free(arg);
+}
+
+/*
+ * What a failed sync lost is lost to any later sync as well; a checkpoint
+ * writes it anew, to another file.
+ */
+int
+checkpoint_before(struct account *a, struct sync_fds *f, struct err *e)
+{
+	struct checkpoint *c = checkpoint_new(a);
+
+	if (c == NULL)
+		return err_sys(e, "dup");
+	f->first = (struct sync_first){ run_first, end_first, c };
+	return 0;
 }
 
 /* --- cold ones ------------------------------------------------------------ */

@@ -139,13 +139,13 @@ void db_close(struct db *db);
 /*
  * Leave checkpoints to db_checkpoint(), which another thread may run at the
  * same time: it opens the file anew, copies what nobody reads any more, and
- * syncs; empty: then cuts the log to nothing, unless somebody is at it.  Until
- * it is called for a log of LOG_PAGES pages; one that has grown to
- * LOG_PAGES_MAX is copied by the commit itself.
+ * syncs; empty: then cuts the log to nothing.  0, or errno if that couldn't be
+ * done; EBUSY: somebody is at it.  Until it is called for a log of LOG_PAGES
+ * pages; one that has grown to LOG_PAGES_MAX is copied by the commit itself.
  */
 enum { LOG_PAGES = 1000, LOG_PAGES_MAX = 16000 };
 void db_count_log(struct db *db);
-void db_checkpoint(const char *path, bool empty);
+int db_checkpoint(const char *path, bool empty);
 /* How the log's index begins, which each commit changes; false: there is none,
  * or nothing has been read yet. */
 bool db_log_header(const struct db *db, uint8_t out[LOG_HEADER]) MUST_USE;

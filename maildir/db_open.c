@@ -6,6 +6,7 @@
  * have no symbolic links isn't walked once more, nothing is asked or set that
  * a file made by us already has, and memory is that which malloc() has ready.
  */
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -252,13 +253,14 @@ db_count_log(struct db *db)
 }
 
 /* What fails is tried again later, and nothing is lost until it works. */
-void
+int
 db_checkpoint(const char *path, bool empty)
 {
 	sqlite3 *h = NULL;
 	int rc = sqlite3_open_v2(path, &h,
 	    SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW,
 	    configure());
+	int error;
 
 	if (rc == SQLITE_OK)
 		(void)sqlite3_db_config(
@@ -273,7 +275,12 @@ db_checkpoint(const char *path, bool empty)
 	/* nobody can write during this one, so it has nothing left to copy or
 	 * to sync */
 	if (rc == SQLITE_OK && empty)
-		(void)sqlite3_wal_checkpoint_v2(
+		rc = sqlite3_wal_checkpoint_v2(
 		    h, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	error = rc == SQLITE_OK		   ? 0
+	    : (rc & 0xff) == SQLITE_BUSY   ? EBUSY
+	    : sqlite3_system_errno(h) != 0 ? sqlite3_system_errno(h)
+					   : EIO;
 	(void)sqlite3_close(h);
+	return error;
 }

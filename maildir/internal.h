@@ -316,6 +316,10 @@ void account_log_grown(struct account *a);
 /* Within a transaction that will be synced: see to it that the log needn't
  * grow by it. */
 void account_log_lengthen(struct account *a);
+/* Have the thread that syncs f, in which the log comes first, empty that before
+ * it. */
+int checkpoint_before(
+    struct account *a, struct sync_fds *f, struct err *e) MUST_USE;
 /* The account goes on without the checkpoint under way. */
 void checkpoint_forget(struct account *a);
 /* Add the descriptors that a durable commit needs to f. */

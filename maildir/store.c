@@ -392,20 +392,15 @@ account_sync_fds(struct account *a, struct sync_fds *f, struct err *e)
 
 	if (a->db.h == NULL && (rc = account_open(a, e)) != 0)
 		return rc;
-	if (a->wal_failed) {
-		/* What a failed sync lost is lost to any later sync as well;
-		 * a checkpoint writes it anew, to another file. */
-		rc = sqlite3_wal_checkpoint_v2(
-		    a->db.h, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-		if (rc != SQLITE_OK)
-			return db_error(&a->db, rc, e);
-		a->wal_failed = false;
-	}
 	if (a->db.wal && a->wal_fd < 0) {
 		a->wal_fd = fsx_open_change(a->root_fd, WAL_NAME);
 		if (a->wal_fd < 0)
 			return err_sys(e, "open " WAL_NAME);
 	}
+	if (!a->db.wal)
+		a->wal_failed = false;
+	else if (a->wal_failed && (rc = checkpoint_before(a, f, e)) != 0)
+		return rc;
 	sync_fds_add(f, a->wal_fd, SYNC_DATA);
 	if (a->root_changes != a->root_synced)
 		sync_fds_add(f, a->root_fd, SYNC_FILE);
@@ -419,6 +414,8 @@ account_synced(struct account *a, const struct sync *s)
 {
 	if (s->error == 0 && s->epoch == a->sync_epoch) {
 		a->root_synced = s->root_changes;
+		if (s->had_first)
+			a->wal_failed = false;
 		return 0;
 	}
 	a->wal_failed = true;

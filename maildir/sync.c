@@ -14,7 +14,7 @@ struct sync_part {
 	struct sync_run *run;
 	int fd;
 	enum sync_how how;
-	bool then; /* run->then follows */
+	bool first, then; /* run->first comes before it, run->then follows */
 };
 
 /* What the syncer works on; it outlives the struct sync if that is gone. */
@@ -26,6 +26,7 @@ struct sync_run {
 	int (*call)(void *arg);
 	void (*drop)(void *arg);
 	void *arg;
+	struct sync_first first;
 	struct sync_then then;
 	int n;
 	struct sync_part part[];
@@ -49,6 +50,8 @@ finish(struct sync_run *run)
 	for (int i = 0; i < run->n; i++)
 		if (run->part[i].fd >= 0)
 			(void)close(run->part[i].fd);
+	if (run->first.end != NULL)
+		run->first.end(run->first.arg);
 	if (run->then.end != NULL)
 		run->then.end(run->then.arg);
 	if (s != NULL) {
@@ -82,6 +85,9 @@ run_part(struct sync_job *job)
 
 	if (part->run->call != NULL)
 		return part->run->call(part->run->arg);
+	if (part->first &&
+	    (rc = part->run->first.run(part->run->first.arg)) != 0)
+		return rc;
 	if (part->fd < 0)
 		return 0;
 	switch (part->how) {
@@ -151,6 +157,9 @@ add_parts(struct sync_run *run, const struct sync_fds *fds)
 {
 	if (fds->then.run != NULL)
 		run->then = fds->then;
+	if (fds->first.run != NULL)
+		run->first = fds->first;
+	run->owner->had_first = fds->first.run != NULL;
 	for (int i = 0; i < fds->n; i++) {
 		struct sync_part *part = &run->part[run->n];
 
@@ -160,6 +169,7 @@ add_parts(struct sync_run *run, const struct sync_fds *fds)
 			break;
 		}
 		part->how = fds->how[i];
+		part->first = i == 0 && fds->first.run != NULL;
 		part->then = i == 0 && fds->then.run != NULL;
 		run->n++;
 	}

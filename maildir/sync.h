@@ -22,6 +22,7 @@ struct sync {
 	int error;	      /* then: 0 or errno */
 	/* of the struct sync_fds */
 	unsigned epoch, root_changes;
+	bool had_first;
 	struct waker waker;
 };
 
@@ -41,12 +42,21 @@ struct sync_then {
 	void *arg;
 };
 
+/* What it does before that: 0, or errno of what isn't durable then; likewise.
+ */
+struct sync_first {
+	int (*run)(void *arg);
+	void (*end)(void *arg);
+	void *arg;
+};
+
 struct sync_fds {
 	int fd[SYNC_FDS_MAX];
 	enum sync_how how[SYNC_FDS_MAX];
 	int n;
 	unsigned epoch, root_changes; /* account_sync_fds() */
 	struct sync_then then;	      /* or zero */
+	struct sync_first first;      /* or zero */
 };
 
 /* fd -1: nothing to sync. */

@@ -545,6 +545,40 @@ failed_log_is_no(void **state)
 	assert_int_equal(run_append(f, "INBOX", "y", 0, NULL, NULL), 0);
 }
 
+static off_t
+log_size(struct fixture *f)
+{
+	struct stat st;
+
+	assert_int_equal(stat(fixture_path(f, "postern.db-wal"), &st), 0);
+	return st.st_size;
+}
+
+/* What it lost is copied into the database before the next sync, by whoever
+ * waits for that. */
+static void
+failed_log_is_copied_aside(void **state)
+{
+	struct fixture *f = *state;
+	struct append *p;
+
+	p = begin_commit(f, "INBOX", "x");
+	release_syncs(EIO);
+	assert_int_equal(end_append(f, &p), ERR_SYS);
+	p = begin_commit(f, "INBOX", "y");
+	assert_true(log_size(f) > 0);
+	forget_calls();
+	release_syncs(0);
+	hold_syncs(false);
+	assert_int_equal(end_append(f, &p), 0);
+	assert_int_equal(log_size(f), 0);
+	assert_false(f->account->wal_failed);
+	assert_true(first_call(CALL_TRUNCATE, WAL) >= 0 &&
+	    first_call(CALL_TRUNCATE, WAL) < first_call(CALL_RENAME, MAIL));
+	fixture_reopen(f);
+	assert_int_equal(count_files(fixture_path(f, "cur")), 1);
+}
+
 int
 main(void)
 {
@@ -568,6 +602,7 @@ main(void)
 		CASE(no_descriptor_removes_nothing),
 		CASE(unread_rows_are_read_again),
 		CASE(failed_log_is_no),
+		CASE(failed_log_is_copied_aside),
 	};
 
 	order_init();

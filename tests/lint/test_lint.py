@@ -123,8 +123,10 @@ def test_workers_know_no_tls():
     assert not wrong
 
 
-# A bounded wait of a sync thread, for time stamps to become old.
-WAITS = {"maildir/young_search.c: nanosleep"}
+# Bounded waits of a sync thread: for time stamps to become old, and for those
+# who are at a log.
+WAITS = {"maildir/young_search.c: nanosleep",
+         "maildir/checkpoint.c: nanosleep"}
 
 
 @pytest.mark.parametrize("folder", ["maildir", "protocols"])
