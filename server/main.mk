@@ -94,6 +94,7 @@ tests_unit_test_ipc_SOURCES = tests/unit/test_ipc.c
 tests_unit_test_ipc_LDADD = libipc.a libbase.a -lcmocka
 tests_unit_test_peer_SOURCES = tests/unit/test_peer.c server/peer.c
 tests_unit_test_peer_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
+tests_unit_test_peer_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=free
 tests_unit_test_peer_LDADD = libipc.a libbase.a $(EVENT_LIBS) -lcmocka
 tests_unit_test_server_SOURCES = tests/unit/test_server.c \
 	server/syncpool.c server/tickets.c

@@ -359,10 +359,15 @@ peer_set_reading(struct peer *p, bool on)
 bool
 peer_poll(struct peer *p)
 {
+	bool lives;
+
 	MAGIC_CHECK(p, PEER_MAGIC);
+	/* it is still asked whether it is over when a handler has freed it */
+	p->depth++;
 	if (p->why == NULL)
 		receive_all(p);
-	return p->why == NULL;
+	lives = p->why == NULL;
+	return leave(p) && lives;
 }
 
 void

@@ -56,7 +56,7 @@ void peer_send_lazily(struct peer *p, struct msg_out *m);
 /*
  * Whether its messages are read as they come, as they are at first; where
  * they aren't, peer_poll() reads those that are there.  False: the peer is
- * gone, its handler will be told or was.
+ * gone, its handler will be told or was, or has freed it.
  */
 void peer_set_reading(struct peer *p, bool on);
 bool peer_poll(struct peer *p);

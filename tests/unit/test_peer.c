@@ -2,9 +2,12 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -298,6 +301,54 @@ every_message_is_received(void **state)
 	end_peers(&s, &login);
 }
 
+/* What is freed is zeros from then on. */
+static bool wipes;
+
+void __real_free(void *p);
+void __wrap_free(void *p);
+
+void
+__wrap_free(void *p)
+{
+	if (wipes && p != NULL)
+		memset(p, 0, malloc_usable_size(p));
+	__real_free(p);
+}
+
+static void
+on_message_free(struct peer *p, struct msg_in *m, void *arg)
+{
+	struct seen *s = arg;
+
+	(void)m;
+	s->messages++;
+	peer_free(&p);
+}
+
+/* Whoever polls is told so if that has the peer freed. */
+static void
+freed_while_polled(void **state)
+{
+	static const struct peer_handler h = { on_message_free, on_end };
+	struct seen s = { .base = event_base_new() };
+	struct peer *login, *master;
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	login = peer_new(s.base, pair[0], ROLE_LOGIN, ROLE_MASTER, &h, &s);
+	master = peer_new(s.base, pair[1], ROLE_MASTER, ROLE_LOGIN, &h, &s);
+	say(login, 0, false);
+	say(login, 1, false);
+	wipes = true;
+	assert_false(peer_poll(master));
+	wipes = false;
+	assert_int_equal(s.messages, 1);
+	peer_free(&login);
+	event_base_free(s.base);
+}
+
 int
 main(void)
 {
@@ -307,6 +358,7 @@ main(void)
 		cmocka_unit_test(last_words_are_said),
 		cmocka_unit_test(every_message_is_received),
 		cmocka_unit_test(rest_is_read),
+		cmocka_unit_test(freed_while_polled),
 		cmocka_unit_test(descriptor_is_lost),
 	};
 
