@@ -277,7 +277,7 @@ remove_one(struct change_expunge *c, struct edit *ed, uint32_t uid)
 	size_t at;
 	uint64_t size = 0;
 	bool counts, known;
-	int fd, rc = 0;
+	int dir, fd, rc = 0;
 
 	if (!edit_find(ed, uid, &at, &i))
 		return 0;
@@ -285,15 +285,16 @@ remove_one(struct change_expunge *c, struct edit *ed, uint32_t uid)
 	/* Somebody may have taken the flag back. */
 	if (!c->any && !(chunk_message(ch, i)->flags & MESSAGE_DELETED))
 		return 0;
-	fd = mailbox_dir_fd(
-	    c->m, chunk_place(ch, i) & PLACE_NEW ? DIR_NEW : DIR_CUR);
-	if (fd < 0)
+	dir = chunk_place(ch, i) & PLACE_NEW ? DIR_NEW : DIR_CUR;
+	if ((fd = mailbox_dir_fd(c->m, dir)) < 0)
 		return err_of_errno(errno);
 	counts = quota_counts(c->m, chunk_place(ch, i));
 	known = !counts || quota_size(c->m, ch, i, &size);
 	buf_init(&name, 1024);
 	if (fsx_unlink(fd, message_name(&name, ch, i)) < 0)
 		rc = errno;
+	else
+		watch_own(&c->m->dirs[dir], buf_slice(&name), false);
 	buf_fini(&name);
 	if (rc == ENOENT && young_kept(c->m, uid))
 		rc = 0;

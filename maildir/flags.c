@@ -235,8 +235,8 @@ static int
 rename_file(struct mailbox *m, const struct chunk *ch, uint32_t i, uint64_t to)
 {
 	struct buf from, target;
-	int from_fd = mailbox_dir_fd(
-	    m, chunk_place(ch, i) & PLACE_NEW ? DIR_NEW : DIR_CUR);
+	int from_dir = chunk_place(ch, i) & PLACE_NEW ? DIR_NEW : DIR_CUR;
+	int from_fd = mailbox_dir_fd(m, from_dir);
 	int to_fd = mailbox_dir_fd(m, DIR_CUR), rc = 0;
 
 	if (from_fd < 0 || to_fd < 0)
@@ -246,8 +246,12 @@ rename_file(struct mailbox *m, const struct chunk *ch, uint32_t i, uint64_t to)
 	(void)message_name(&from, ch, i);
 	file_name_put(&target, chunk_base(ch, i), to, slice_of(NULL, 0));
 	if (fsx_rename_new(from_fd, buf_cstr(&from), to_fd, buf_cstr(&target)) <
-	    0)
+	    0) {
 		rc = errno;
+	} else {
+		watch_own(&m->dirs[from_dir], buf_slice(&from), false);
+		watch_own(&m->dirs[DIR_CUR], buf_slice(&target), true);
+	}
 	buf_fini(&from);
 	buf_fini(&target);
 	return rc;

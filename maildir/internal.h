@@ -61,6 +61,8 @@ struct store {
 	int watch_fd;
 	bool watch_full; /* said that watches ran out */
 	struct watched_dir *watches[WATCH_BUCKETS]; /* by watch descriptor */
+	uint64_t *own_events; /* sums of those of ours not yet read: watch.c */
+	unsigned n_own, own_at; /* of them; those before were */
 	struct account *accounts[ACCOUNT_BUCKETS];
 	unsigned n_open;  /* databases */
 	unsigned n_ahead; /* passes that read ahead */
@@ -509,6 +511,9 @@ void watch_remove(struct watched_dir *d);
 /* Read all waiting events into the directories. */
 void watch_drain(struct store *s);
 void watch_drop_events(struct watched_dir *d);
+/* A name just came or went by what we do, as the index will say by the time
+ * that events are read: or else the directory is distrusted. */
+void watch_own(struct watched_dir *d, struct slice name, bool present);
 
 /* --- scan.c --------------------------------------------------------------- */
 

@@ -210,6 +210,12 @@ tests_unit_test_maildir_scan_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=fsx_stat,--wrap=dir_reader_open,--wrap=fsx_open_read
 tests_unit_test_maildir_scan_LDADD = $(MAILDIR_TEST_LIBS)
 
+check_PROGRAMS += tests/unit/test_maildir_watch
+TESTS += tests/unit/test_maildir_watch
+tests_unit_test_maildir_watch_SOURCES = tests/unit/test_maildir_watch.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_watch_LDADD = $(MAILDIR_TEST_LIBS)
+
 check_PROGRAMS += tests/unit/test_maildir_link
 TESTS += tests/unit/test_maildir_link
 tests_unit_test_maildir_link_SOURCES = tests/unit/test_maildir_link.c \

@@ -206,9 +206,11 @@ begin(struct mailbox *m, bool move_new, int64_t wall_ms)
 	if ((rc = mailbox_need_names(m, &work, NULL)) != 0)
 		return rc;
 	/* names will be looked for */
-	if ((need[0] != NEED_NOTHING || need[1] != NEED_NOTHING) &&
+	if ((need[0] == NEED_READ || need[1] == NEED_READ) &&
 	    !mailbox_index_step(m))
 		return ERR_MORE;
+	/* what is known of the events is nothing to a scan */
+	watch_drain(m->account->store);
 	m->scan = s = MEM_NEW(struct scan);
 	s->move_new = move_new;
 	s->change = m->change;
@@ -376,7 +378,7 @@ advance(struct mailbox *m, struct scan *s, int64_t wall_ms, enum step *step)
 	case SCAN_READ:
 		return scan_step_read(m, s, wall_ms, step);
 	case SCAN_TAKE:
-		return scan_step_take(m, s, wall_ms);
+		return scan_step_take(m, s, wall_ms, step);
 	case SCAN_MOVE:
 		*step = scan_step_move(m, s);
 		return 0;

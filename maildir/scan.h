@@ -112,7 +112,8 @@ bool scan_has_uid(const uint32_t *uids, size_t n, uint32_t uid);
 /* The steps SCAN_READ and SCAN_TAKE. */
 int scan_step_read(struct mailbox *m, struct scan *s, int64_t wall_ms,
     enum step *step) MUST_USE;
-int scan_step_take(struct mailbox *m, struct scan *s, int64_t wall_ms) MUST_USE;
+int scan_step_take(struct mailbox *m, struct scan *s, int64_t wall_ms,
+    enum step *step) MUST_USE;
 
 /*
  * Wait for renames under way, and read their events: what comes of them is

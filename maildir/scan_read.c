@@ -320,10 +320,24 @@ scan_settle(struct mailbox *m)
 	return 0;
 }
 
+/* Whether any name will be looked for, as far as is known. */
+static bool
+needs_index(const struct mailbox *m, const struct scan *s)
+{
+	return m->dirs[DIR_NEW].n_events != 0 ||
+	    m->dirs[DIR_CUR].n_events != 0 || m->n_suspects != 0 ||
+	    m->n_unnamed != 0 || (s->move_new && m->n_new != 0);
+}
+
 int
-scan_step_take(struct mailbox *m, struct scan *s, int64_t wall_ms)
+scan_step_take(
+    struct mailbox *m, struct scan *s, int64_t wall_ms, enum step *step)
 {
 	watch_drain(m->account->store);
+	if (needs_index(m, s) && !mailbox_index_step(m)) {
+		*step = STEP_YIELD;
+		return 0;
+	}
 	for (int d = 0; d < 2; d++) {
 		struct watched_dir *w = &m->dirs[d];
 		struct stat st;

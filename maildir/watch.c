@@ -6,6 +6,15 @@
  * the events say all that a reading would, so nothing need be read.  What we
  * do ourselves comes back as events too; those fit what is known already and
  * are dropped, so they neither wake anybody nor lead to a reading.
+ *
+ * Whether one fits is asked of the index of names.  There is none until
+ * somebody looks for a name, and what we do is no reason to make it, which in
+ * a large mailbox takes more than the change: so the names that we change
+ * meanwhile are noted, and their events known by that.  The kernel queues them
+ * before the call returns: so when the queue is empty, none of them is still to
+ * come.  Those of others may look the same, and be taken for ours; but once one
+ * doesn't all that follow are kept, the last of each name among them that they
+ * had a hand in.
  */
 #include <sys/inotify.h>
 
@@ -17,13 +26,15 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "maildir/blob.h"
 #include "maildir/internal.h"
 
 enum {
 	READ_BYTES = 16384,
 	/* an event with the longest name fits into what a read left free only
 	 * if there is none */
-	EVENT_MAX = sizeof(struct inotify_event) + NAME_MAX + 1
+	EVENT_MAX = sizeof(struct inotify_event) + NAME_MAX + 1,
+	OWN_MAX = 1024, /* noted; the others count as those of others */
 };
 
 #define NAME_EVENTS (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO)
@@ -47,6 +58,8 @@ watch_fini(struct store *s)
 	if (s->watch_fd >= 0)
 		(void)close(s->watch_fd);
 	s->watch_fd = -1;
+	free(s->own_events);
+	s->own_events = NULL;
 }
 
 static struct watched_dir **
@@ -153,6 +166,44 @@ is_known(struct watched_dir *d, struct slice name, bool present)
 	return same == present;
 }
 
+static uint64_t
+own_event(const struct watched_dir *d, struct slice name, bool present)
+{
+	return blob_sum(name) + ((uint64_t)(unsigned)d->wd << 1 | present);
+}
+
+void
+watch_own(struct watched_dir *d, struct slice name, bool present)
+{
+	struct store *s = d->m->account->store;
+
+	if (!d->complete || s->n_own == OWN_MAX ||
+	    (d->m->index != NULL && index_is_whole(d->m->index)))
+		return;
+	if (s->own_events == NULL)
+		s->own_events = mem_alloc(OWN_MAX * sizeof(*s->own_events));
+	s->own_events[s->n_own++] = own_event(d, name, present);
+}
+
+/* Whether we did it ourselves, so that it is known. */
+static bool
+is_own(const struct watched_dir *d, struct slice name, bool present)
+{
+	struct store *s = d->m->account->store;
+	uint64_t event;
+
+	if (s->own_at == s->n_own)
+		return false;
+	event = own_event(d, name, present);
+	for (unsigned i = s->own_at; i < s->n_own; i++) {
+		if (s->own_events[i] == event) {
+			s->own_events[i] = s->own_events[s->own_at++];
+			return true;
+		}
+	}
+	return false;
+}
+
 static void
 broken(struct watched_dir *d)
 {
@@ -171,7 +222,9 @@ note(struct watched_dir *d, const char *name, bool present)
 		return;
 	}
 	if (d->n_events == 0 && d->m->scan == NULL && d->m->n_suspects == 0 &&
-	    !d->m->asleep && is_known(d, slice_str(name), present))
+	    !d->m->asleep &&
+	    (is_own(d, slice_str(name), present) ||
+		is_known(d, slice_str(name), present)))
 		return;
 	if (d->n_events >= (d->m->asleep ? EVENTS_MAX_ASLEEP : EVENTS_MAX)) {
 		broken(d);
@@ -238,4 +291,5 @@ watch_drain(struct store *s)
 			at += sizeof(ev) + ev.len;
 		}
 	} while (n > (ssize_t)(sizeof(bytes) - EVENT_MAX));
+	s->n_own = s->own_at = 0;
 }
