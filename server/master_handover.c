@@ -4,6 +4,8 @@
  * A handover waits for two things: the ticket, which comes by another socket,
  * and the account's hook (master_hook.c), if there is one.
  */
+#include <sys/stat.h>
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,10 +19,14 @@
 #include "server/conf/conf_client.h"
 #include "server/master.h"
 #include "server/service_log.h"
+#include "server/worker_home.h"
 
 /* A handover waits this long for the ticket that authdaemond pushed at the
  * same time on another socket. */
 enum { TICKET_WAIT_MS = 2000 };
+
+/* A home that has been so for longer is so for other reasons. */
+enum { MAKING_MAX_S = 600 };
 
 struct handover {
 	uint8_t ticket[TICKET_SIZE];
@@ -242,7 +248,15 @@ account_disabled(const struct account_record *a, enum service s, bool tls)
 	return NULL;
 }
 
-/* AUTH_MKHOMEDIR_SKEL for a home that isn't there, else "". */
+/* Whether a worker is at it, or one that was ended before it was through. */
+static bool
+is_being_made(const struct stat *home)
+{
+	return S_ISDIR(home->st_mode) && (home->st_mode & HOME_MAKING) != 0 &&
+	    home->st_ctim.tv_sec + MAKING_MAX_S > clock_wall() / 1000;
+}
+
+/* AUTH_MKHOMEDIR_SKEL for a home that isn't there, or only half, else "". */
 static const char *
 skeleton_of(
     const struct conf *conf, enum service s, const struct account_record *a)
@@ -250,10 +264,14 @@ skeleton_of(
 	const char *skeleton = conf_service_str(conf, (enum conf_file)s,
 	    service_is_pop3(s) ? CONF_POP3D_AUTH_MKHOMEDIR_SKEL
 			       : CONF_IMAPD_AUTH_MKHOMEDIR_SKEL);
+	struct stat st;
 	struct err e;
 
-	if (*skeleton == '\0' || a->home[0] != '/' ||
-	    access(a->home, F_OK) == 0 || errno != ENOENT)
+	if (*skeleton == '\0' || a->home[0] != '/')
+		return "";
+	if (stat(a->home, &st) == 0)
+		return is_being_made(&st) ? skeleton : "";
+	if (errno != ENOENT)
 		return "";
 	/* Where root may not, the worker tries with its user's rights. */
 	if (geteuid() == 0 && master_home_make(a->home, a->uid, a->gid, &e) < 0)

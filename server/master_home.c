@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "server/master.h"
+#include "server/worker_home.h"
 
 enum { LINKS_MAX = 8 };
 
@@ -138,11 +139,12 @@ make_in(int dir, const char *home, const char *name, uid_t uid, gid_t gid,
 
 	if (*name == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
 		return err_set(e, ERR_INVALID, "home directory %s", home);
-	if (mkdirat(dir, name, 0700) < 0)
+	if (mkdirat(dir, name, HOME_MODE) < 0)
 		return errno == EEXIST ? 0
 				       : err_sys(e, "home directory %s", home);
 	fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || fchown(fd, uid, gid) < 0) {
+	if (fd < 0 || fchown(fd, uid, gid) < 0 ||
+	    fchmod(fd, HOME_MODE | HOME_MAKING) < 0) {
 		r = err_sys(e, "home directory %s", home);
 		(void)unlinkat(dir, name, AT_REMOVEDIR);
 	}

@@ -1,5 +1,6 @@
 #include "server/worker_home.h"
 
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include <dirent.h>
@@ -33,6 +34,8 @@ struct level {
 
 struct home_copy {
 	char *home, *skeleton;
+	int home_fd;	  /* locked while it is being made; -1 */
+	int64_t until_ms; /* it is waited for; 0: it wasn't yet */
 	bool begun, failed;
 	int error; /* errno */
 	struct level level[DEPTH_MAX];
@@ -41,6 +44,7 @@ struct home_copy {
 	unsigned files;
 	size_t bytes;
 	bool left_out;
+	bool made;	       /* by another one */
 	char at[NAME_MAX + 1]; /* the entry under way, for the log */
 };
 
@@ -203,15 +207,43 @@ make_parents(const char *home)
 	free(path);
 }
 
+/* Have the home, and its lock: HOME_MORE; HOME_WAITS: another has that;
+ * HOME_DONE: all is there, or it failed. */
+static enum home_step
+take_home(struct home_copy *c)
+{
+	struct stat st;
+	bool ours;
+
+	make_parents(c->home);
+	ours = mkdir(c->home, HOME_MODE) == 0;
+	if (!ours && errno != EEXIST)
+		return HOME_DONE;
+	c->home_fd =
+	    open(c->home, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (c->home_fd < 0)
+		return HOME_DONE;
+	/* where there are no locks nobody waits */
+	if (flock(c->home_fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
+		(void)close(c->home_fd);
+		c->home_fd = -1;
+		return HOME_WAITS;
+	}
+	if (ours)
+		(void)fchmod(c->home_fd, HOME_MODE | HOME_MAKING);
+	c->made = !ours && fstat(c->home_fd, &st) == 0 &&
+	    (st.st_mode & HOME_MAKING) == 0;
+	return c->made ? HOME_DONE : HOME_MORE;
+}
+
 static bool
 begin(struct home_copy *c)
 {
 	int from;
 
 	c->begun = true;
-	make_parents(c->home);
 	from = open(c->skeleton, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return from >= 0 && descend(c, from, AT_FDCWD, c->home, 0700);
+	return from >= 0 && descend(c, from, AT_FDCWD, c->home, HOME_MODE);
 }
 
 struct home_copy *
@@ -221,7 +253,7 @@ home_copy_new(const char *home, const char *skeleton)
 
 	c->home = mem_strdup(home);
 	c->skeleton = mem_strdup(skeleton);
-	c->from = c->to = -1;
+	c->from = c->to = c->home_fd = -1;
 	return c;
 }
 
@@ -243,25 +275,67 @@ tell(const struct home_copy *c)
 		    c->left_out ? ", links and special files left out" : "");
 }
 
-bool
-home_copy_step(struct home_copy *c)
+/* Whether somebody else has it, and it is still waited for. */
+static bool
+still_waits(struct home_copy *c, int64_t now_ms)
+{
+	char safe[300];
+
+	if (c->until_ms == 0)
+		c->until_ms = now_ms + HOME_WAIT_MS;
+	if (now_ms < c->until_ms)
+		return true;
+	log_warn("home directory %s is still being made by another process",
+	    log_safe(slice_str(c->home), safe, sizeof(safe)));
+	return false;
+}
+
+/* A piece of the copy; false: c->failed. */
+static bool
+copy_some(struct home_copy *c)
 {
 	unsigned files = c->files;
 	size_t bytes = c->bytes;
-	/* the skeleton's modes, but for the home: 0700 */
-	mode_t before = umask(0);
 	bool good = c->begun || begin(c);
 
 	while (good && (c->depth != 0 || c->from >= 0) &&
 	    c->files - files < STEP_FILES && c->bytes - bytes < STEP_BYTES)
 		good = c->from >= 0 ? copy_bytes(c) : next_entry(c);
-	c->error = errno;
 	c->failed = !good;
-	(void)umask(before);
-	if (good && (c->depth != 0 || c->from >= 0))
-		return true;
+	return good;
+}
+
+static enum home_step
+step(struct home_copy *c, int64_t now_ms)
+{
+	enum home_step had = c->home_fd >= 0 ? HOME_MORE : take_home(c);
+	struct stat st;
+
+	if (had == HOME_WAITS)
+		return still_waits(c, now_ms) ? HOME_WAITS : HOME_DONE;
+	if (c->made)
+		return HOME_DONE;
+	c->failed = had == HOME_DONE;
+	if (!c->failed && copy_some(c) && (c->depth != 0 || c->from >= 0))
+		return HOME_MORE;
+	c->error = errno;
+	/* somebody may have locked the account meanwhile */
+	if (c->home_fd >= 0 && fstat(c->home_fd, &st) == 0)
+		(void)fchmod(
+		    c->home_fd, st.st_mode & 07777 & ~(mode_t)HOME_MAKING);
 	tell(c);
-	return false;
+	return HOME_DONE;
+}
+
+enum home_step
+home_copy_step(struct home_copy *c, int64_t now_ms)
+{
+	/* the skeleton's modes, but for the home's */
+	mode_t before = umask(0);
+	enum home_step result = step(c, now_ms);
+
+	(void)umask(before);
+	return result;
 }
 
 void
@@ -276,6 +350,8 @@ home_copy_free(struct home_copy **pc)
 		(void)close_file(c);
 	while (c->depth != 0)
 		ascend(c);
+	if (c->home_fd >= 0)
+		(void)close(c->home_fd);
 	free(c->home);
 	free(c->skeleton);
 	free(c);

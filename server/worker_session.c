@@ -1,12 +1,14 @@
 /*
  * Sessions that the master hands over.  One whose user has no home yet waits,
  * while a few files of the skeleton at a time are copied into it, and others
- * are served; so does whoever comes to the same home meanwhile.
+ * are served; so does whoever comes to the same home meanwhile, here or in
+ * another worker.
  */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fsx.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -14,6 +16,8 @@
 #include "server/worker.h"
 #include "server/worker_home.h"
 #include "server/worker_refuse.h"
+
+enum { HOME_PAUSE_MS = 50 };
 
 struct session_message {
 	uint64_t id;
@@ -186,16 +190,21 @@ arrival_free(struct worker *w, struct arrival *r)
 void
 on_session_arrival(evutil_socket_t fd, short what, void *arg)
 {
-	const struct timeval now = { 0, 0 };
+	const struct timeval now = { 0, 0 },
+			     later = { 0, HOME_PAUSE_MS * 1000 };
 	struct worker *w = arg;
 	struct arrival *r = TAILQ_FIRST(&w->arrivals);
 	struct session_message m = { 0 };
+	enum home_step step = HOME_DONE;
 
 	(void)fd;
 	(void)what;
 	if (r == NULL)
 		return;
-	if (r->copy == NULL || !home_copy_step(r->copy)) {
+	if (r->copy != NULL)
+		step = home_copy_step(r->copy, clock_now());
+	/* who ends waits for nobody */
+	if (step == HOME_DONE || (step == HOME_WAITS && w->stopping)) {
 		if (session_message_get(&r->in, &m))
 			begin_session(w, &m, &r->in);
 		if (r->ended || w->stopping)
@@ -204,7 +213,8 @@ on_session_arrival(evutil_socket_t fd, short what, void *arg)
 		arrival_free(w, r);
 	}
 	if (!TAILQ_EMPTY(&w->arrivals))
-		(void)event_add(w->on_arrival, &now);
+		(void)event_add(
+		    w->on_arrival, step == HOME_WAITS ? &later : &now);
 }
 
 void

@@ -1,6 +1,7 @@
 """What happens around a login: loginexec, home directories from a skeleton."""
 
 import contextlib
+import fcntl
 import os
 import select
 import signal
@@ -231,6 +232,15 @@ def large(skeleton):
 
 
 @contextlib.contextmanager
+def open_directory(path):
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
 def stopped(pid):
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -275,6 +285,44 @@ def test_a_client_that_leaves_before_its_home_is_made(large):
     assert any(line.startswith("2 OK") for line in lines), lines
     wait_for(lambda: " imapd " not in large.ctl("who").stdout, "their end")
     assert large.workers() == [large.worker]
+
+
+def test_a_home_that_another_process_makes(skeleton):
+    """Its user waits, nobody else does, and then it is left as it is."""
+    s = skeleton(WORKERS=1)
+    home = s.homes / "joe"
+    home.mkdir()
+    s.add_user(EVE)
+    s.add_user(JOE, homedir=str(home), maildir="")
+    s._own(home, s.users[JOE])
+    home.chmod(0o4700)
+    s.start()
+    with open_directory(home) as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        c = hand_over(s, JOE, "2 SELECT INBOX\r\n3 LOGOUT\r\n")
+        for _ in range(2):
+            with imap(s, user=EVE) as eve:
+                eve.ok("SELECT INBOX")
+        assert not select.select([c.sock], [], [], 0)[0]
+        home.chmod(0o700)
+    with c:
+        lines = [c.line(), *iter(c.line, None)]
+    assert any(line.startswith("2 OK") for line in lines), lines
+    assert os.listdir(home) == ["Maildir"]
+
+
+def test_a_home_that_nobody_makes_any_more(skeleton):
+    """Whoever comes next makes the rest."""
+    s = skeleton()
+    home = s.homes / "joe"
+    (home / "sub").mkdir(parents=True)
+    s.add_user(JOE, homedir=str(home), maildir="")
+    s._own(home, s.users[JOE])
+    home.chmod(0o4700)
+    s.start()
+    with imap(s) as c:
+        c.ok("SELECT INBOX")
+    check_home(home, s.uid or os.geteuid())
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -38,17 +39,46 @@ size_of(const char *path)
 	return stat(path, &st) == 0 ? st.st_size : -1;
 }
 
+static mode_t
+mode_of(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 ? st.st_mode & 07777 : 0;
+}
+
+static char dir[32];
+
+/* An empty skeleton, in a directory that is the current one. */
+static int
+set_up(void **state)
+{
+	(void)state;
+	(void)strcpy(dir, "/tmp/postern-home.XXXXXX");
+	return mkdtemp(dir) == NULL || chdir(dir) < 0 ||
+	    mkdir("skel", 0700) < 0;
+}
+
+static int
+tear_down(void **state)
+{
+	char *remove = mem_printf("rm -r %s", dir);
+	int rc = chdir("/");
+
+	(void)state;
+	rc = rc != 0 ? rc : system(remove);
+	free(remove);
+	return rc;
+}
+
 static void
 copies_a_few_at_a_time(void **state)
 {
-	char dir[] = "/tmp/postern-home.XXXXXX", path[64], *remove;
+	char path[64];
 	struct home_copy *c;
 	unsigned steps = 1;
 
 	(void)state;
-	assert_non_null(mkdtemp(dir));
-	assert_int_equal(chdir(dir), 0);
-	assert_int_equal(mkdir("skel", 0700), 0);
 	assert_int_equal(mkdir("skel/sub", 0700), 0);
 	put("skel/large", LARGE);
 	for (int i = 0; i < FILES; i++) {
@@ -56,7 +86,7 @@ copies_a_few_at_a_time(void **state)
 		put(path, 1);
 	}
 	c = home_copy_new("parent/home", "skel");
-	for (; home_copy_step(c); steps++)
+	for (; home_copy_step(c, 1) == HOME_MORE; steps++)
 		assert_true(size_of("parent/home/large") <=
 		    (off_t)(steps * 300 * 1024));
 	home_copy_free(&c);
@@ -67,22 +97,92 @@ copies_a_few_at_a_time(void **state)
 		(void)snprintf(path, sizeof(path), "parent/home/sub/%d", i);
 		assert_int_equal(size_of(path), 1);
 	}
-	/* one that is given up leaves nothing open; what is there stays */
-	put("skel/another", 1);
-	c = home_copy_new("parent/home", "skel");
-	assert_true(home_copy_step(c));
+	assert_int_equal(mode_of("parent/home"), 0700);
+}
+
+static enum home_step
+step_until(struct home_copy *c, int64_t now_ms)
+{
+	enum home_step step;
+
+	while ((step = home_copy_step(c, now_ms)) == HOME_MORE)
+		;
+	return step;
+}
+
+/* Another process has it: that is waited for, and nothing is left to do. */
+static void
+waits_for_another(void **state)
+{
+	struct home_copy *a, *b;
+
+	(void)state;
+	put("skel/large", LARGE);
+	a = home_copy_new("home", "skel");
+	b = home_copy_new("home", "skel");
+	assert_int_equal(home_copy_step(a, 1), HOME_MORE);
+	assert_int_equal(mode_of("home"), 04700);
+	assert_int_equal(home_copy_step(b, 1), HOME_WAITS);
+	assert_int_equal(step_until(a, 1), HOME_DONE);
+	assert_int_equal(mode_of("home"), 0700);
+	home_copy_free(&a);
+	/* the user may do with it what he likes by now */
+	assert_int_equal(unlink("home/large"), 0);
+	assert_int_equal(home_copy_step(b, 1), HOME_DONE);
+	home_copy_free(&b);
+	assert_int_equal(size_of("home/large"), -1);
+}
+
+/* Not for ever. */
+static void
+waits_so_long(void **state)
+{
+	struct home_copy *a, *b;
+
+	(void)state;
+	put("skel/large", LARGE);
+	a = home_copy_new("home", "skel");
+	b = home_copy_new("home", "skel");
+	assert_int_equal(home_copy_step(a, 1), HOME_MORE);
+	assert_int_equal(home_copy_step(b, 1), HOME_WAITS);
+	assert_int_equal(home_copy_step(b, HOME_WAIT_MS), HOME_WAITS);
+	assert_int_equal(home_copy_step(b, 1 + HOME_WAIT_MS), HOME_DONE);
+	home_copy_free(&b);
+	home_copy_free(&a);
+}
+
+/* One that is given up leaves nothing open or locked; what is there stays, and
+ * the next one does the rest. */
+static void
+goes_on_after_another(void **state)
+{
+	struct home_copy *c;
+
+	(void)state;
+	put("skel/large", LARGE);
+	c = home_copy_new("home", "skel");
+	assert_int_equal(home_copy_step(c, 1), HOME_MORE);
 	home_copy_free(&c);
-	assert_int_equal(chdir("/"), 0);
-	remove = mem_printf("rm -r %s", dir);
-	assert_int_equal(system(remove), 0);
-	free(remove);
+	put("home/own", 2);
+	put("skel/own", 1);
+	put("skel/another", 1);
+	c = home_copy_new("home", "skel");
+	assert_int_equal(step_until(c, 1), HOME_DONE);
+	home_copy_free(&c);
+	assert_int_equal(size_of("home/own"), 2);
+	assert_int_equal(size_of("home/another"), 1);
+	assert_int_equal(mode_of("home"), 0700);
 }
 
 int
 main(void)
 {
+#define CASE(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(copies_a_few_at_a_time),
+		CASE(copies_a_few_at_a_time),
+		CASE(waits_for_another),
+		CASE(waits_so_long),
+		CASE(goes_on_after_another),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);
