@@ -115,6 +115,7 @@ struct db {
 	 * most of the databases of a worker are */
 	sqlite3_stmt **stmt;
 	bool wal; /* else a rollback journal, synced by SQLite itself */
+	const void *index; /* of the log, where it is mapped; NULL: ask */
 	bool in_txn;
 	bool changed; /* something was committed since that was last asked */
 	bool refused; /* it gave ERR_DENIED or ERR_TEMPORARY itself */

@@ -180,10 +180,12 @@ db_close(struct db *db)
 /*
  * The index has its place in memory that all share who have the database open,
  * as long as one of them has (https://sqlite.org/walformat.html 2.1); SQLite
- * looks there itself at the beginning of each transaction.
+ * looks there itself at the beginning of each transaction.  Its first region
+ * stays where it is until the connection is closed, or leaves the mode with a
+ * log, which ours don't.
  */
-bool
-db_log_header(const struct db *db, uint8_t out[LOG_HEADER])
+static const void *
+map_index(const struct db *db)
 {
 	enum { REGION = 32768 };
 	volatile void *at = NULL;
@@ -193,11 +195,20 @@ db_log_header(const struct db *db, uint8_t out[LOG_HEADER])
 	    sqlite3_file_control(
 		db->h, "main", SQLITE_FCNTL_FILE_POINTER, &f) != SQLITE_OK ||
 	    f->pMethods == NULL || f->pMethods->iVersion < 2 ||
-	    f->pMethods->xShmMap(f, 0, REGION, 0, &at) != SQLITE_OK ||
-	    at == NULL)
+	    f->pMethods->xShmMap(f, 0, REGION, 0, &at) != SQLITE_OK)
+		return NULL;
+	return (const void *)(uintptr_t)at;
+}
+
+bool
+db_log_header(const struct db *db, uint8_t out[LOG_HEADER])
+{
+	const void *index = db->index != NULL ? db->index : map_index(db);
+
+	if (index == NULL)
 		return false;
 	atomic_thread_fence(memory_order_acquire);
-	memcpy(out, (const void *)(uintptr_t)at, LOG_HEADER);
+	memcpy(out, index, LOG_HEADER);
 	return true;
 }
 
@@ -217,6 +228,7 @@ db_log_opened(struct db *db)
 {
 	uint8_t header[LOG_HEADER];
 
+	db->index = map_index(db);
 	if (db_log_header(db, header))
 		db->opened_change = header_number(header, HEADER_CHANGE);
 }
