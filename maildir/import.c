@@ -47,29 +47,42 @@ import_print(const struct stat *st)
 		    st->st_mtim.tv_nsec };
 }
 
-int
-import_look(const struct account *a, const char *dir, enum print_kind kind,
-    struct print *out, struct err *e)
+/* missing: there is nothing of that name. */
+static int
+look_at(const struct account *a, const char *dir, enum print_kind kind,
+    struct print *out, bool *missing, struct err *e)
 {
 	struct buf path;
 	struct stat st;
 	int rc = 0;
 
 	*out = (struct print){ 0 };
+	*missing = false;
 	if (kind == PRINT_COURIER_SIZELIST && dir[0] != '\0')
 		return 0;
 	buf_init(&path, 2048);
 	buf_puts(&path, dir);
 	buf_puts(&path, dir[0] != '\0' ? "/" : "");
 	buf_puts(&path, file_names[kind]);
-	if (fsx_stat(a->root_fd, buf_cstr(&path), &st) < 0)
+	if (fsx_stat(a->root_fd, buf_cstr(&path), &st) < 0) {
+		*missing = errno == ENOENT;
 		rc = foreign_is_absence(errno)
 		    ? 0
 		    : err_sys(e, "stat %s", buf_cstr(&path));
-	else if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))
+	} else if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)) {
 		*out = import_print(&st);
+	}
 	buf_fini(&path);
 	return rc;
+}
+
+int
+import_look(const struct account *a, const char *dir, enum print_kind kind,
+    struct print *out, struct err *e)
+{
+	bool missing;
+
+	return look_at(a, dir, kind, out, &missing, e);
 }
 
 /* Whether it is there, or isn't, as the print has it: 1, 0, or ERR_*. */
@@ -83,21 +96,57 @@ is_as(const struct mailbox *m, enum print_kind kind, const struct print *p,
 	return rc != 0 ? rc : import_same_print(p, &now);
 }
 
-static int
-look_at_all(
-    const struct mailbox *m, struct print out[PRINT_N_KINDS], struct err *e)
+/* How the directory is now, without kinds. */
+static struct absence
+look_at_dir(const struct mailbox *m)
 {
+	const char *dir = m->dir[0] != '\0' ? m->dir : ".";
+	struct stat st;
+
+	if (fsx_stat(m->account->root_fd, dir, &st) < 0)
+		return (struct absence){ 0 };
+	return (struct absence){ .dev = st.st_dev,
+		.ino = st.st_ino,
+		.ctime_ns = st.st_ctim.tv_sec * INT64_C(1000000000) +
+		    st.st_ctim.tv_nsec };
+}
+
+/*
+ * Most of the files aren't there, and a directory says by its time whether one
+ * has come, unless it changed so recently that it may change again unseen.  It
+ * is looked at before them.
+ */
+static int
+look_at_all(struct mailbox *m, struct print out[PRINT_N_KINDS], int64_t wall_ms,
+    struct err *e)
+{
+	struct absence now = look_at_dir(m), *then = &m->imported.absent;
+	unsigned known = now.ino != 0 && now.ino == then->ino &&
+		now.dev == then->dev && now.ctime_ns == then->ctime_ns
+	    ? then->kinds
+	    : 0;
 	int rc = 0;
 
-	for (int k = 0; k < PRINT_N_KINDS && rc == 0; k++)
+	for (int k = 0; k < PRINT_N_KINDS && rc == 0; k++) {
+		bool missing = false;
+
 		if (k == PRINT_DOVECOT_IDS)
 			out[k] = out[PRINT_DOVECOT_UIDS]; /* the same file */
-		else if (k == PRINT_COURIER_LIST &&
-		    out[PRINT_COURIER_KEYWORDS].ino == 0)
-			out[k] = (struct print){ 0 }; /* it would be in there */
+		else if ((known >> k & 1) != 0 ||
+		    (k == PRINT_COURIER_LIST && /* it would be in there */
+			out[PRINT_COURIER_KEYWORDS].ino == 0))
+			out[k] = (struct print){ 0 };
 		else
-			rc = import_look(
-			    m->account, m->dir, (enum print_kind)k, &out[k], e);
+			rc = look_at(m->account, m->dir, (enum print_kind)k,
+			    &out[k], &missing, e);
+		/* that one isn't in the mailbox's directory itself */
+		if (missing && k != PRINT_COURIER_LIST)
+			now.kinds |= 1u << k;
+	}
+	now.kinds |= known;
+	if (now.ctime_ns / 1000000 + GRANULARITY_MS > wall_ms)
+		now.kinds = 0;
+	*then = now;
 	return rc;
 }
 
@@ -252,7 +301,8 @@ import_compare(struct import *in, int from, int to, struct err *e)
 	int rc = 0;
 
 	in->wall_ms = store_wall(in->m->account->store);
-	if ((rc = look_at_all(in->m, in->now, e)) != 0)
+	rc = look_at_all(in->m, in->now, in->wall_ms, e);
+	if (rc != 0)
 		return rc;
 	/* twice: another process may have taken it over, or have written it */
 	for (int i = 0; i < 2; i++) {

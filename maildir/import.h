@@ -40,6 +40,16 @@ struct print {
 struct import;
 struct renaming;
 
+/*
+ * How the mailbox's directory was when files weren't in it.  Until that is
+ * another they needn't be looked for.
+ */
+struct absence {
+	uint64_t dev, ino;
+	int64_t ctime_ns;
+	unsigned kinds; /* bits by enum print_kind */
+};
+
 /* What a mailbox remembers of its foreign files. */
 struct imported {
 	bool loaded, rest;		   /* something is left for later */
@@ -47,6 +57,7 @@ struct imported {
 	/* announced, by an export that is under way or was cut short */
 	struct print placing[PRINT_N_KINDS];
 	uint64_t tick; /* of the store, when looked at */
+	struct absence absent;
 	/* messages of UIDs below have the keywords of the list of this print */
 	struct print list;
 	uint32_t list_below;

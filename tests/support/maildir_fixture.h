@@ -61,11 +61,13 @@ void fixture_give_back(struct sqlite3 *h);
 
 /* "PATH/NAME", in a few buffers that take turns. */
 const char *fixture_path(const struct fixture *f, const char *name);
+/* After next_tick(). */
 void write_file(const char *path, const char *text);
 /* The whole file, to be freed. */
 char *read_file(const char *path);
 /* A file of the Maildir, whose bytes must be those. */
 void assert_file(struct fixture *f, const char *name, const char *expected);
+/* After next_tick(). */
 void put_dir(struct fixture *f, const char *name);
 /* How many files a directory has. */
 unsigned count_files(const char *dir);

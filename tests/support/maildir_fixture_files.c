@@ -24,8 +24,10 @@ fixture_path(const struct fixture *f, const char *name)
 void
 write_file(const char *path, const char *text)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	int fd;
 
+	next_tick();
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
 	assert_int_equal(close(fd), 0);
@@ -55,6 +57,7 @@ assert_file(struct fixture *f, const char *name, const char *expected)
 void
 put_dir(struct fixture *f, const char *name)
 {
+	next_tick();
 	assert_int_equal(mkdir(fixture_path(f, name), 0700), 0);
 }
 

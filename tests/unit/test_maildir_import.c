@@ -228,6 +228,50 @@ keywords_of_courier(void **state)
 	mailbox_close(&m);
 }
 
+/* They are looked for again when the directory that they weren't in says so. */
+static void
+sees_what_comes_later(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m, *again;
+
+	fresh_tree(f, "INBOX");
+	put_cur(f, "1.M1:2,", "one\n");
+	put_cur(f, "2.M1:2,", "two\n");
+	put_dir(f, "courierimapkeywords");
+	fixture_open(f);
+	m = open_again(f, "INBOX");
+	assert_int_not_equal(m->imported.absent.kinds, 0);
+	assert_listing(m, "1 2");
+	/* in a directory of its own */
+	write_file(
+	    fixture_path(f, "courierimapkeywords/:list"), "Kw\n\n2.M1:0\n");
+	again = open_again(f, "INBOX");
+	mailbox_close(&again);
+	assert_listing(m, "1 2(Kw)");
+	write_file(
+	    fixture_path(f, "dovecot-uidlist"), "3 V66 N9\n5 :1.M1\n8 :2.M1\n");
+	again = open_again(f, "INBOX");
+	assert_int_equal(mailbox_uidvalidity(again), 66);
+	assert_listing(again, "5 8");
+	mailbox_close(&again);
+	mailbox_close(&m);
+}
+
+/* A directory that changed just now may change again, and not show it. */
+static void
+forgets_what_is_recent(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m;
+
+	fresh_tree(f, "INBOX");
+	fixture_open(f);
+	m = open_mailbox(f, "INBOX");
+	assert_int_equal(m->imported.absent.kinds, 0);
+	mailbox_close(&m);
+}
+
 /* The list of UIDs of another mailbox than INBOX; a way out isn't followed. */
 static void
 uids_below_and_symlinks(void **state)
@@ -532,6 +576,8 @@ main(void)
 		cmocka_unit_test(parses_courier_unique_ids),
 		cmocka_unit_test(parses_subscriptions),
 		CASE(keywords_of_courier),
+		CASE(sees_what_comes_later),
+		CASE(forgets_what_is_recent),
 		CASE(uids_below_and_symlinks),
 		CASE(adopts_new_uids),
 		CASE(burns_uids_given_twice),
