@@ -42,8 +42,10 @@ refresh_fn(struct imap_session *i)
 		    i, SESSION_ERROR, "The selected mailbox was removed.");
 	if (rc != 0)
 		imap_log_error(i, "refresh", rc, NULL);
-	if (imap_rights_check(i, NULL) == ERR_NO_RIGHT)
+	/* the first time IDLE itself has just looked */
+	if (!i->rights_checked && imap_rights_check(i, NULL) == ERR_NO_RIGHT)
 		return imap_rights_lost(i);
+	i->rights_checked = false;
 	imap_sync_begin(i, true, NULL);
 	return imap_goto(i, &step_telling);
 }

@@ -232,8 +232,10 @@ begin_fn(struct imap_session *i)
 	struct err e = { .code = 0 };
 	int rc = 0;
 
-	if (i->mailbox != NULL && (i->cmd->flags & IMAP_LEAVES) == 0)
+	if (i->mailbox != NULL && (i->cmd->flags & IMAP_LEAVES) == 0) {
 		rc = imap_rights_check(i, &e);
+		i->rights_checked = rc == 0;
+	}
 	if (rc == ERR_NO_RIGHT)
 		return imap_rights_lost(i);
 	if (imap_retry(i, rc))

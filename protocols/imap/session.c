@@ -296,6 +296,7 @@ run(struct session *s, int64_t now_ms, int64_t wall_ms)
 	i->now = now_ms;
 	i->wall = wall_ms;
 	i->budget = WORK_SLICE;
+	i->rights_checked = false;
 	s->idle = false;
 	imap_work_begin(i);
 	while (st == STEP_NEXT) {

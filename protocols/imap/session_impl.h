@@ -192,6 +192,7 @@ struct imap_session {
 	unsigned rights;	     /* enum acl_right, there */
 	uint32_t recent_told;
 	struct acl_print acl_seen; /* when the rights were looked at */
+	bool rights_checked;	   /* in this turn, when a command began */
 	bool own, link;		   /* as in struct imap_place */
 	bool examined;		   /* by EXAMINE */
 	bool read_only;		   /* or no right to write anything */
