@@ -361,16 +361,18 @@ static const char *
 auth_service(const struct master *m, const struct conn_record *r)
 {
 	const struct access_rule rule = { .vars = r->vars };
-	const char *usual = service_is_pop3(r->service) ? "pop3" : "imap";
+	const char *general =
+	    conf_auth_service(m->conf, (enum conf_file)r->service,
+		r->local_port, service_is_pop3(r->service) ? "pop3" : "imap");
 	char name[32];
 	struct slice set;
 	static char word[128];
 
+	if (r->vars == NULL)
+		return general;
 	(void)snprintf(name, sizeof(name), "AUTHSERVICE%u", r->local_port);
-	if (r->vars == NULL || !access_var(&rule, name, &set) ||
-	    set.n >= sizeof(word))
-		return conf_auth_service(
-		    m->conf, (enum conf_file)r->service, r->local_port, usual);
+	if (!access_var(&rule, name, &set) || set.n >= sizeof(word))
+		return general;
 	memcpy(word, set.p, set.n);
 	word[set.n] = '\0';
 	return word;

@@ -108,6 +108,9 @@ imap_preauth_put_capability(struct imap_preauth *c, struct buf *out)
 	words = slice_trim(words);
 	if (words.n == 0)
 		words = none;
+	/* most of a greeting: not to grow step by step */
+	if (buf_reserve(out, words.n) == NULL)
+		return;
 	buf_init(&mechs, words.n + 1);
 	buf_puts(out, "CAPABILITY");
 	while (slice_split(&words, ' ', &word)) {

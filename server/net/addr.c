@@ -117,13 +117,33 @@ addr_in_net(const struct addr *a, const struct addr_net *n)
 	return addr_eq(&around.addr, &n->addr);
 }
 
+/* One printf() for each connection would cost more than all the rest. */
+static char *
+put_byte(char *to, unsigned v)
+{
+	if (v >= 100)
+		*to++ = (char)('0' + v / 100);
+	if (v >= 10)
+		*to++ = (char)('0' + v / 10 % 10);
+	*to++ = (char)('0' + v % 10);
+	return to;
+}
+
+static void
+put_v4(char *to, const uint8_t b[4])
+{
+	for (int i = 0; i < 4; i++) {
+		to = put_byte(to, b[i]);
+		*to++ = i < 3 ? '.' : '\0';
+	}
+}
+
 const char *
 addr_text(const struct addr *a, char out[ADDR_TEXT])
 {
-	const void *b = addr_is_v4(a) ? a->b + 12 : a->b;
-
-	if (inet_ntop(addr_is_v4(a) ? AF_INET : AF_INET6, b, out, ADDR_TEXT) ==
-	    NULL)
+	if (addr_is_v4(a))
+		put_v4(out, a->b + 12);
+	else if (inet_ntop(AF_INET6, a->b, out, ADDR_TEXT) == NULL)
 		out[0] = '\0'; /* can't be: the room is enough */
 	return out;
 }
@@ -131,10 +151,11 @@ addr_text(const struct addr *a, char out[ADDR_TEXT])
 const char *
 addr_text_mapped(const struct addr *a, char out[ADDR_TEXT])
 {
-	char v4[ADDR_TEXT];
+	static const char mapped[] = "::ffff:";
 
 	if (!addr_is_v4(a))
 		return addr_text(a, out);
-	(void)snprintf(out, ADDR_TEXT, "::ffff:%.38s", addr_text(a, v4));
+	memcpy(out, mapped, sizeof(mapped) - 1);
+	put_v4(out + sizeof(mapped) - 1, a->b + 12);
 	return out;
 }
