@@ -72,6 +72,7 @@ struct store {
 	uint64_t unique;	       /* counter for file names */
 	struct young_disk *disks[8];   /* that are synced for young.h */
 	unsigned young_errors;	       /* their syncs that failed */
+	size_t young_from;	       /* the first bucket of young_tick() */
 	struct checkpoint *cold;       /* under way, of closed accounts */
 	unsigned n_cold;	       /* of them */
 	bool released;		       /* much memory, since the last tick */

@@ -137,6 +137,59 @@ try_forget(struct account *a, int *budget)
 		young_free(a);
 }
 
+/* Who stands behind a in its bucket is the first of it from now on. */
+static void
+rotate(struct store *s, size_t bucket, struct account *a)
+{
+	struct account *last = a;
+
+	while (last->next != NULL)
+		last = last->next;
+	last->next = s->accounts[bucket];
+	s->accounts[bucket] = a->next;
+	a->next = NULL;
+}
+
+/* Those of a bucket; the one that had the last of the budget, or NULL. */
+static struct account *
+forget_bucket(struct account *first, int *budget)
+{
+	struct account *last = NULL;
+
+	for (struct account *a = first; a != NULL; a = a->next) {
+		bool any = *budget > 0;
+
+		if (a->young == NULL || a->young_doubt)
+			continue;
+		try_forget(a, budget);
+		if (any && *budget <= 0)
+			last = a;
+	}
+	return last;
+}
+
+/* Some accounts at a time, in turn: those that are ready again before others
+ * have been don't come before these. */
+static void
+forget_some(struct store *s)
+{
+	size_t from = s->young_from;
+	int budget = FORGOTTEN;
+
+	for (size_t k = 0; k < ACCOUNT_BUCKETS; k++) {
+		size_t i = (from + k) % ACCOUNT_BUCKETS;
+		struct account *last = forget_bucket(s->accounts[i], &budget);
+
+		if (last == NULL)
+			continue;
+		s->young_from = i;
+		if (last->next != NULL)
+			rotate(s, i, last);
+		else
+			s->young_from = (i + 1) % ACCOUNT_BUCKETS;
+	}
+}
+
 /*
  * After a syncfs() that failed nothing is known of any file: each is written
  * anew and synced by itself, as those of a process that is gone, and until all
@@ -190,7 +243,6 @@ static void
 on_disk_synced(void *arg)
 {
 	struct young_disk *d = arg;
-	int budget = FORGOTTEN;
 
 	if (d->sync.error != 0) {
 		disk_failed(d, d->sync.error);
@@ -205,8 +257,8 @@ on_disk_synced(void *arg)
 			    y->n_syncing == 0 || y->synced)
 				continue;
 			y->synced = true;
-			try_forget(a, &budget);
 		}
+	forget_some(d->store);
 }
 
 static void
@@ -280,15 +332,10 @@ disks_tick(struct store *s)
 void
 young_tick(struct store *s)
 {
-	int budget = FORGOTTEN;
-
 	for (size_t i = 0; i < ACCOUNT_BUCKETS; i++)
-		for (struct account *a = s->accounts[i]; a != NULL;
-		     a = a->next) {
+		for (struct account *a = s->accounts[i]; a != NULL; a = a->next)
 			young_mend_tick(a);
-			if (a->young != NULL && !a->young_doubt)
-				try_forget(a, &budget);
-		}
+	forget_some(s);
 	disks_tick(s);
 }
 

@@ -52,6 +52,54 @@ append_waits_for_the_log_alone(void **state)
 	mailbox_close(&m);
 }
 
+static void
+append_to(struct fixture *f, struct account *a)
+{
+	struct account *own = f->account;
+
+	f->account = a;
+	assert_int_equal(run_append(f, "INBOX", "text", 0, NULL, NULL), 0);
+	f->account = own;
+}
+
+/* All have their rows deleted, however many there are whose messages come
+ * faster. */
+static void
+accounts_take_turns(void **state)
+{
+	enum { MANY = 150, TICKS = 12 };
+	struct fixture *f = *state;
+	struct account *all[MANY];
+	bool forgotten[MANY] = { false };
+	size_t n = 0;
+
+	f->store->opt.open_max = MANY + 1;
+	append_to(f, f->account);
+	for (size_t i = 0; i < MANY; i++) {
+		char name[16];
+		char *path;
+
+		(void)snprintf(name, sizeof(name), "a%zu", i);
+		path = mem_printf("%s/%s", f->root, name);
+		all[i] = account_get(f->store, path, "");
+		free(path);
+		append_to(f, all[i]);
+	}
+	for (int tick = 0; tick < TICKS; tick++) {
+		ticks(f, 1);
+		for (size_t i = 0; i < MANY; i++)
+			if (all[i]->young == NULL) {
+				forgotten[i] = true;
+				append_to(f, all[i]);
+			}
+	}
+	for (size_t i = 0; i < MANY; i++) {
+		n += forgotten[i];
+		account_release(&all[i]);
+	}
+	assert_int_equal(n, MANY);
+}
+
 /* One sync of the disk is for all accounts that it has. */
 static void
 accounts_share_a_sync(void **state)
@@ -587,6 +635,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(append_waits_for_the_log_alone),
 		CASE(accounts_share_a_sync),
+		CASE(accounts_take_turns),
 		CASE(some_are_synced_before),
 		CASE(leaving_costs_few_pages),
 		CASE(closing_syncs),
