@@ -25,6 +25,7 @@ message_name(struct buf *b, const struct chunk *c, uint32_t i)
 struct whereabouts {
 	int which; /* DIR_* */
 	struct buf *name;
+	int looked_at; /* names of the directories, when it was searched */
 };
 
 /* Try to use the file: 0, or -1 with errno. */
@@ -71,6 +72,7 @@ try_directory(struct mailbox *m, struct slice base, struct whereabouts *w,
 		return rc == ERR_NOT_FOUND ? 0 : rc;
 	}
 	while (rc == 0 && dir_reader_next(&r, &name)) {
+		w->looked_at++;
 		file_name_parse(name, w->which == DIR_NEW, &f);
 		if (!slice_eq(f.base, base))
 			continue;
@@ -106,14 +108,17 @@ is_stirred(struct mailbox *m, int64_t since_ms)
 	return false;
 }
 
-/* In both directories, as try_directory(). */
+/* In both directories, as try_directory(); again if that is worth it, and a
+ * matter of moments. */
 static int
 search(struct mailbox *m, struct slice base, struct whereabouts *w, attempt *fn,
     void *arg)
 {
 	int rc = 0;
 
-	for (int n = 0; rc == 0 && n < SEARCHES_MAX; n++) {
+	w->looked_at = 0;
+	for (int n = 0;
+	     rc == 0 && n < SEARCHES_MAX && w->looked_at < PIECE_WORK; n++) {
 		int64_t since = clock_wall();
 
 		w->which = DIR_CUR;
