@@ -175,7 +175,8 @@ take_names(struct slice in, struct body *b, uint32_t n)
 		return false;
 	for (uint32_t i = 0; i < n; i++) {
 		struct name_parts p = { .size_value = sizes[i],
-			.odd = odds[i] > CHUNK_TEXT_MAX ? SIZE_MAX : odds[i] };
+			.odd = odds[i] > CHUNK_TEXT_MAX ? SIZE_MAX
+							: (size_t)odds[i] };
 		size_t was = stem;
 
 		if (!take_parts(&in, &p, &stem) ||
