@@ -253,8 +253,7 @@ ahead_ask(struct ahead *a, uint32_t uid)
 	if (k - (read < a->left ? read : a->left) == AHEAD_MESSAGES)
 		return false;
 	/* what can't be told here is told when the message is opened */
-	if (a->m->gone || mailbox_need_names(a->m, NULL, NULL) != 0 ||
-	    !mailbox_find(a->m, uid, &c, &i))
+	if (a->m->gone || mailbox_find_named(a->m, uid, &c, &i) != 0)
 		return true;
 	close_slot(s);
 	s->uid = uid;

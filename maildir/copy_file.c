@@ -90,10 +90,9 @@ copy_item_look(struct copy_item *it, struct mailbox *from, struct mailbox *to,
 	int rc;
 
 	if ((rc = mailbox_message_stat(from, it->from, &st)) != 0 ||
-	    (rc = mailbox_message_info(from, it->from, &info)) != 0)
+	    (rc = mailbox_message_info(from, it->from, &info)) != 0 ||
+	    (rc = mailbox_find_named(from, it->from, &ch, &i)) != 0)
 		return rc;
-	if (!mailbox_find(from, it->from, &ch, &i))
-		return ERR_NOT_FOUND;
 	it->place = chunk_place(ch, i);
 	it->keywords = chunk_message(ch, i)->keywords;
 	if (!S_ISREG(st.st_mode))

@@ -427,6 +427,10 @@ bool mailbox_finds_at_once(const struct mailbox *m);
 int mailbox_need_names(struct mailbox *m, int *work, struct err *e) MUST_USE;
 /* The same of m->shown, which is made as new as memory is. */
 int mailbox_show_names(struct mailbox *m, int *work, struct err *e) MUST_USE;
+/* Where a message is, and that chunk has its names: 0; ERR_NOT_FOUND: not
+ * there; ERR_*, neither ERR_BUSY nor ERR_STALE: not known now. */
+int mailbox_find_named(
+    struct mailbox *m, uint32_t uid, struct chunk **c, uint32_t *i) MUST_USE;
 /* Within a transaction: those of a chunk that the database has so, too. */
 int names_load(struct mailbox *m, struct chunk *c, struct err *e) MUST_USE;
 

@@ -149,13 +149,8 @@ with_file(struct mailbox *m, uint32_t uid, attempt *fn, void *arg)
 
 	if (m->gone)
 		return ERR_NOT_FOUND;
-	/* these say something else of a file */
-	if ((rc = mailbox_need_names(m, NULL, NULL)) != 0)
-		return rc == ERR_BUSY ? ERR_TEMPORARY
-		    : rc == ERR_STALE ? ERR_NOT_FOUND
-				      : rc;
-	if (!mailbox_find(m, uid, &c, &i))
-		return ERR_NOT_FOUND;
+	if ((rc = mailbox_find_named(m, uid, &c, &i)) != 0)
+		return rc;
 	w.name = &m->account->store->name;
 	w.which = chunk_place(c, i) & PLACE_NEW ? DIR_NEW : DIR_CUR;
 	(void)message_name(w.name, c, i);
@@ -375,12 +370,9 @@ mailbox_email_id(struct mailbox *m, uint32_t uid, uint64_t *out)
 	int rc;
 
 	MAGIC_CHECK(m, MAILBOX_MAGIC);
-	if ((rc = mailbox_need_names(m, NULL, NULL)) != 0)
-		return rc;
-	if (!mailbox_find(m, uid, &c, &i))
-		return ERR_NOT_FOUND;
-	*out = chunk_email_id(c, i);
-	return 0;
+	if ((rc = mailbox_find_named(m, uid, &c, &i)) == 0)
+		*out = chunk_email_id(c, i);
+	return rc;
 }
 
 void

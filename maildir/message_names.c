@@ -7,6 +7,8 @@
  * mailbox is loaded without.  Whoever is about to look at names has all of them
  * read first (mailbox_need_names()), which can fail; from then on what is read
  * anew comes with its names, and chunk_base() and its like have no error.
+ * A file that is opened needs its own name only: those of its chunk are read
+ * (mailbox_find_named()).
  */
 #include <limits.h>
 
@@ -52,28 +54,69 @@ load_some(struct mailbox *m, int *work, struct err *e)
 	return rc;
 }
 
-int
-mailbox_need_names(struct mailbox *m, int *work, struct err *e)
+/* Those of one message's chunk. */
+static int
+load_one(struct mailbox *m, uint32_t uid, struct err *e)
+{
+	struct chunk *c;
+	uint32_t i;
+	int rc = mailbox_reload(m, e);
+
+	return rc == 0 && mailbox_find(m, uid, &c, &i) && !chunk_has_names(c)
+	    ? names_load(m, c, e)
+	    : rc;
+}
+
+/* uid 0: all of them, a piece of so much work. */
+static int
+load(struct mailbox *m, uint32_t uid, int *work, struct err *e)
+{
+	return uid != 0 ? load_one(m, uid, e) : load_some(m, work, e);
+}
+
+/* The same, in a transaction if there is none. */
+static int
+read_names(struct mailbox *m, uint32_t uid, int *work, struct err *e)
 {
 	struct account *a = m->account;
-	int all = INT_MAX, rc;
+	int rc;
 
-	if (m->named)
-		return 0;
 	assert(!m->asleep && m->head != NULL);
-	if (work == NULL)
-		work = &all;
 	if (a->db.h != NULL && a->db.in_txn)
-		return load_some(m, work, e);
+		return load(m, uid, work, e);
 	if ((rc = account_open(a, e)) != 0)
 		return rc;
 	if (m->gone)
 		return err_set(e, ERR_STALE, "mailbox is gone");
 	if ((rc = db_begin_read(&a->db, e)) == 0) {
-		rc = load_some(m, work, e);
+		rc = load(m, uid, work, e);
 		db_rollback(&a->db);
 	}
 	return account_db_failed(a, rc);
+}
+
+int
+mailbox_need_names(struct mailbox *m, int *work, struct err *e)
+{
+	int all = INT_MAX;
+
+	return m->named ? 0 : read_names(m, 0, work != NULL ? work : &all, e);
+}
+
+int
+mailbox_find_named(
+    struct mailbox *m, uint32_t uid, struct chunk **c, uint32_t *i)
+{
+	int rc;
+
+	if (!mailbox_find(m, uid, c, i))
+		return ERR_NOT_FOUND;
+	if (chunk_has_names(*c))
+		return 0;
+	rc = read_names(m, uid, NULL, NULL);
+	if (rc == ERR_STALE || (rc == 0 && !mailbox_find(m, uid, c, i)))
+		return ERR_NOT_FOUND;
+	return rc == ERR_BUSY ? ERR_TEMPORARY : rc;
 }
 
 int

@@ -128,6 +128,48 @@ indexes_names_in_pieces(void **state)
 	mailbox_close(&m);
 }
 
+/* --- names that are needed ------------------------------------------------ */
+
+/* Open it with none of them read. */
+static struct mailbox *
+open_nameless(struct fixture *f)
+{
+	struct mailbox *m;
+
+	fixture_reopen(f);
+	(void)count_calls(f, &m);
+	assert_false(m->named);
+	return m;
+}
+
+static unsigned
+count_named(const struct mailbox *m)
+{
+	unsigned n = 0;
+
+	for (size_t k = 0; k < m->head->n_chunks; k++)
+		n += chunk_has_names(m->head->v[k]);
+	return n;
+}
+
+/* A file needs the names of a few. */
+static void
+reads_few_names_for_one(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m;
+	struct stat st;
+	uint64_t id;
+
+	fresh_list(f, MANY);
+	m = open_nameless(f);
+	assert_int_equal(mailbox_email_id(m, 1, &id), 0);
+	assert_int_equal(count_named(m), 1);
+	assert_int_equal(mailbox_message_stat(m, MANY + 1, &st), ERR_NOT_FOUND);
+	assert_int_equal(count_named(m), 2);
+	mailbox_close(&m);
+}
+
 /* Flag a message, or take the flag away. */
 static void
 flag(struct mailbox *m, uint32_t uid, bool on)
@@ -531,6 +573,7 @@ main(void)
 		CASE(loads_in_pieces),
 		CASE(indexes_names_in_pieces),
 		CASE(indexes_names_beside_others),
+		CASE(reads_few_names_for_one),
 		CASE(sessions_share_the_work),
 		CASE(goes_away_without_a_trace),
 		CASE(goes_on_after_an_end),
