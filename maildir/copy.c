@@ -297,7 +297,9 @@ step_commit(struct change_copy *c, int64_t now_ms)
 		c->state = c->n != 0 ? COPY_SYNC : COPY_DONE;
 		return STEP_NEXT;
 	}
-	rc = edit_begin(&ed, c->to, NULL);
+	rc = edit_begin_some(&ed, c->to, NULL);
+	if (rc == ERR_MORE)
+		return STEP_YIELD;
 	if (rc == ERR_BUSY && work_still_busy(&c->busy_since_ms, now_ms))
 		return STEP_WAIT_PEER;
 	if (rc != 0)

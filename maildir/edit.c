@@ -79,6 +79,15 @@ edit_begin(struct edit *ed, struct mailbox *m, struct err *e)
 	return 0;
 }
 
+int
+edit_begin_some(struct edit *ed, struct mailbox *m, struct err *e)
+{
+	int work = PIECE_WORK, rc = mailbox_need_names(m, &work, e);
+
+	*ed = (struct edit){ .m = m };
+	return rc != 0 ? rc : edit_begin(ed, m, e);
+}
+
 bool
 edit_find(const struct edit *ed, uint32_t uid, size_t *at, uint32_t *i)
 {

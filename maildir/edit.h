@@ -41,6 +41,9 @@ struct edit {
 
 /* 0, or ERR_BUSY, ERR_STALE (the mailbox is gone), ….  Then nothing is open. */
 int edit_begin(struct edit *ed, struct mailbox *m, struct err *e) MUST_USE;
+/* The same for who can wait: ERR_MORE: some of the names that it needs were
+ * read, call again. */
+int edit_begin_some(struct edit *ed, struct mailbox *m, struct err *e) MUST_USE;
 /* Where a message is now; false: it isn't there (any more). */
 bool edit_find(const struct edit *ed, uint32_t uid, size_t *at, uint32_t *i);
 /* Set place (and info part, if odd) and keywords of a message. */

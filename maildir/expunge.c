@@ -343,7 +343,7 @@ work_slice(void *arg)
 	struct uid_work *w = &c->work;
 	struct edit ed;
 	size_t n = 0;
-	int rc = edit_begin(&ed, c->m, NULL), commit;
+	int rc = edit_begin_some(&ed, c->m, NULL), commit;
 
 	if (rc != 0)
 		return rc;

@@ -363,7 +363,7 @@ work_slice(void *arg)
 	struct set_change memo = { 0 };
 	struct edit ed;
 	size_t n = 0;
-	int rc = edit_begin(&ed, c->m, NULL);
+	int rc = edit_begin_some(&ed, c->m, NULL);
 
 	if (rc != 0)
 		return rc;

@@ -235,7 +235,11 @@ static enum step
 join(struct group_member *g)
 {
 	struct group_member **end = &g->m->account->group;
+	int work = PIECE_WORK;
 
+	/* what the transaction needs; should that fail, it will tell */
+	if (mailbox_need_names(g->m, &work, NULL) == ERR_MORE)
+		return STEP_YIELD;
 	while (*end != NULL)
 		end = &(*end)->next;
 	*end = g;

@@ -172,7 +172,7 @@ adopt(struct import *in, int *work, struct err *e)
 	uint64_t change;
 	struct edit ed;
 	bool more = false;
-	int rc = edit_begin(&ed, in->m, e);
+	int rc = edit_begin_some(&ed, in->m, e);
 
 	if (rc != 0)
 		return rc;

@@ -345,7 +345,7 @@ import_adopt_keywords(
 	};
 	struct edit ed;
 	uint32_t from = in->from, uidnext;
-	int rc = edit_begin(&ed, in->m, e);
+	int rc = edit_begin_some(&ed, in->m, e);
 
 	if (rc != 0)
 		return rc;

@@ -318,10 +318,10 @@ mailbox_counts(
     struct mailbox *m, bool sizes, struct mailbox_counts *out, struct err *e)
 {
 	const struct view *v;
-	int rc;
+	int work = PIECE_WORK, rc;
 
 	MAGIC_CHECK(m, MAILBOX_MAGIC);
-	if (sizes && (rc = mailbox_show_names(m, NULL, e)) != 0)
+	if (sizes && (rc = mailbox_show_names(m, &work, e)) != 0)
 		return rc;
 	v = m->shown;
 	*out = (struct mailbox_counts){ .messages = v->count,

@@ -216,7 +216,7 @@ struct mailbox_counts {
 	uint64_t highest_modseq;
 };
 /* From the newest view: call mailbox_refresh first.  sizes: deleted_size, too.
- * ERR_*: they can't be known now. */
+ * ERR_MORE: call again; ERR_*: they can't be known now. */
 int mailbox_counts(struct mailbox *m, bool sizes, struct mailbox_counts *out,
     struct err *e) MUST_USE;
 

@@ -94,6 +94,8 @@ uid_work_step(struct uid_work *w, int (*slice)(void *arg), void *arg,
 
 	if (w->at < w->n) {
 		failed = slice(arg);
+		if (failed == ERR_MORE)
+			return STEP_YIELD;
 		if (failed == ERR_BUSY &&
 		    work_still_busy(&w->busy_since_ms, now_ms))
 			return STEP_WAIT_PEER;

@@ -33,8 +33,8 @@ void uid_work_fini(struct uid_work *w);
 void uid_work_again(struct uid_work *w, uint32_t uid);
 /*
  * The next slice of the list, by slice(arg), which takes WORK_SLICE of them and
- * moves at on; those to be tried again after the last one.  STEP_DONE: nothing
- * is left to do, *rc is 0 or ERR_*; else a step to return.
+ * moves at on (ERR_MORE: not yet); those to be tried again after the last one.
+ * STEP_DONE: nothing is left to do, *rc is 0 or ERR_*; else a step to return.
  */
 enum step uid_work_step(struct uid_work *w, int (*slice)(void *arg), void *arg,
     struct waker waker, int64_t now_ms, int64_t wall_ms, int *rc);

@@ -148,7 +148,9 @@ refresh_fn(struct imap_session *i)
 	/* a busy database was waited for */
 	if (rc != 0)
 		return imap_fail(i, "reading a mailbox", rc, NULL);
-	if ((rc = put_status(i, a, &e)) != 0)
+	if ((rc = put_status(i, a, &e)) == ERR_MORE)
+		return STEP_YIELD;
+	if (rc != 0)
 		return imap_fail(i, "counting its messages", rc, &e);
 	/* RFC 3501 6.3.10: it SHOULD NOT be asked for; RFC 5530 3 */
 	if (i->mailbox == a->mailbox)
