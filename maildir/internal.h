@@ -63,6 +63,8 @@ struct store {
 	struct watched_dir *watches[WATCH_BUCKETS]; /* by watch descriptor */
 	uint64_t *own_events; /* sums of those of ours not yet read: watch.c */
 	unsigned n_own, own_at; /* of them; those before were */
+	unsigned n_listeners;	/* to all mailboxes */
+	struct waker on_wanted; /* called with the first and the last */
 	struct account *accounts[ACCOUNT_BUCKETS];
 	unsigned n_open;  /* databases */
 	unsigned n_ahead; /* passes that read ahead */

@@ -274,6 +274,8 @@ mailbox_listen(struct mailbox *m, struct mailbox_listener *l)
 	if (l->next != NULL)
 		l->next->prev = &l->next;
 	m->listeners = l;
+	if (m->account->store->n_listeners++ == 0)
+		waker_call(m->account->store->on_wanted);
 }
 
 void
@@ -287,6 +289,8 @@ mailbox_unlisten(struct mailbox_listener *l)
 	l->next = NULL;
 	l->prev = NULL;
 	record_unref(&l->record);
+	if (--l->m->account->store->n_listeners == 0)
+		waker_call(l->m->account->store->on_wanted);
 }
 
 uint32_t

@@ -125,6 +125,19 @@ store_on_watch(struct store *s, int64_t now_ms)
 	watch_drain(s);
 }
 
+bool
+store_watch_wanted(const struct store *s)
+{
+	return s->n_listeners != 0;
+}
+
+void
+store_on_watch_wanted(struct store *s, struct waker waker)
+{
+	MAGIC_CHECK(s, STORE_MAGIC);
+	s->on_wanted = waker;
+}
+
 /* --- accounts ------------------------------------------------------------- */
 
 static size_t

@@ -63,6 +63,10 @@ void store_free(struct store **s);
 int store_watch_fd(const struct store *s);
 /* Read and apply the waiting watch events; calls wakers of mailboxes. */
 void store_on_watch(struct store *s, int64_t now_ms);
+/* Whether anybody listens to a mailbox: if not, it may wait for store_tick(),
+ * or whoever looks.  The waker is called when that has changed. */
+bool store_watch_wanted(const struct store *s);
+void store_on_watch_wanted(struct store *s, struct waker waker);
 /* Periodic work: polls, hibernation, tmp/ cleaning, and some of store_work().
  * Whether much memory was released, so that the heap is worth trimming. */
 bool store_tick(struct store *s, int64_t now_ms, int64_t wall_ms);

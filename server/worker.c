@@ -160,6 +160,18 @@ on_store_watch(evutil_socket_t fd, short what, void *arg)
 	store_on_watch(w->store, clock_now());
 }
 
+/* What comes by APPEND alone isn't worth being waked for by its own event. */
+static void
+on_watch_wanted(void *arg)
+{
+	struct worker *w = arg;
+
+	if (w->store != NULL && store_watch_wanted(w->store))
+		(void)event_add(w->on_watch, NULL);
+	else
+		(void)event_del(w->on_watch);
+}
+
 /* Nothing to do for a while: ask whether we may go; give memory back. */
 static void
 when_idle(struct worker *w, int64_t now)
@@ -276,7 +288,8 @@ make_store(struct worker *w)
 	if (store_watch_fd(w->store) >= 0) {
 		w->on_watch = event_new(w->base, store_watch_fd(w->store),
 		    EV_READ | EV_PERSIST, on_store_watch, w);
-		(void)event_add(w->on_watch, NULL);
+		store_on_watch_wanted(
+		    w->store, (struct waker){ on_watch_wanted, w });
 	}
 	w->on_tick = event_new(w->base, -1, EV_PERSIST, on_tick, w);
 	(void)event_add(w->on_tick, &t);

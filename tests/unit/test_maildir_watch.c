@@ -274,6 +274,35 @@ others_undo_it(void **state)
 	with_large(state, undone);
 }
 
+/* Only who listens needs to be told at once; whoever looks sees it anyway. */
+static void
+wanted_by_listeners(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct mailbox_listener one = { .m = NULL }, other = { .m = NULL };
+	struct large l = { .woken = 0 };
+
+	store_on_watch_wanted(f->store, (struct waker){ on_wake, &l });
+	refresh(f, m);
+	assert_false(store_watch_wanted(f->store));
+	put_cur(f, "1.a:2,", "one");
+	refresh(f, m);
+	assert_int_equal(m->head->count, 1);
+	mailbox_listen(m, &one);
+	assert_int_equal(l.woken, 1);
+	assert_true(store_watch_wanted(f->store));
+	mailbox_listen(m, &other);
+	mailbox_unlisten(&one);
+	mailbox_unlisten(&one);
+	assert_int_equal(l.woken, 1);
+	assert_true(store_watch_wanted(f->store));
+	mailbox_unlisten(&other);
+	assert_int_equal(l.woken, 2);
+	assert_false(store_watch_wanted(f->store));
+	mailbox_close(&m);
+}
+
 int
 main(void)
 {
@@ -285,6 +314,7 @@ main(void)
 		CASE(more_than_are_noted),
 		CASE(others_changes_are_seen),
 		CASE(others_undo_it),
+		CASE(wanted_by_listeners),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
