@@ -110,6 +110,16 @@ step_until(struct home_copy *c, int64_t now_ms)
 	return step;
 }
 
+/* Two copies of a skeleton that takes some steps; the first has begun. */
+static void
+begin_two(struct home_copy **a, struct home_copy **b)
+{
+	put("skel/large", LARGE);
+	*a = home_copy_new("home", "skel");
+	*b = home_copy_new("home", "skel");
+	assert_int_equal(home_copy_step(*a, 1), HOME_MORE);
+}
+
 /* Another process has it: that is waited for, and nothing is left to do. */
 static void
 waits_for_another(void **state)
@@ -117,10 +127,7 @@ waits_for_another(void **state)
 	struct home_copy *a, *b;
 
 	(void)state;
-	put("skel/large", LARGE);
-	a = home_copy_new("home", "skel");
-	b = home_copy_new("home", "skel");
-	assert_int_equal(home_copy_step(a, 1), HOME_MORE);
+	begin_two(&a, &b);
 	assert_int_equal(mode_of("home"), 04700);
 	assert_int_equal(home_copy_step(b, 1), HOME_WAITS);
 	assert_int_equal(step_until(a, 1), HOME_DONE);
@@ -140,10 +147,7 @@ waits_so_long(void **state)
 	struct home_copy *a, *b;
 
 	(void)state;
-	put("skel/large", LARGE);
-	a = home_copy_new("home", "skel");
-	b = home_copy_new("home", "skel");
-	assert_int_equal(home_copy_step(a, 1), HOME_MORE);
+	begin_two(&a, &b);
 	assert_int_equal(home_copy_step(b, 1), HOME_WAITS);
 	assert_int_equal(home_copy_step(b, HOME_WAIT_MS), HOME_WAITS);
 	assert_int_equal(home_copy_step(b, 1 + HOME_WAIT_MS), HOME_DONE);
