@@ -8,6 +8,8 @@
 #include "tests/support/maildir_fixture.h"
 #include "tests/support/quiet.h"
 
+enum { MANY = 30000 }; /* more than some pieces */
+
 /* Messages with known sizes; all of it clean in the database, and opened by
  * another process than knew it. */
 static struct mailbox *
@@ -229,6 +231,151 @@ damaged(void **state)
 	}
 }
 
+/* --- of many -------------------------------------------------------------- */
+
+/* As another server leaves it; of no files. */
+static void
+fresh_list(struct fixture *f)
+{
+	fresh_tree(f, "INBOX");
+	write_uid_list(f, "courierimapuiddb", 77, MANY);
+	fixture_open(f);
+}
+
+/* Open it with none of them read. */
+static struct mailbox *
+open_nameless(struct fixture *f)
+{
+	struct mailbox *m;
+
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	assert_false(m->named);
+	return m;
+}
+
+static unsigned
+count_named(const struct mailbox *m)
+{
+	unsigned n = 0;
+
+	for (size_t k = 0; k < m->head->n_chunks; k++)
+		n += chunk_has_names(m->head->v[k]);
+	return n;
+}
+
+/* A file needs the names of a few. */
+static void
+reads_few_names_for_one(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m;
+	struct stat st;
+	uint64_t id;
+
+	fresh_list(f);
+	m = open_nameless(f);
+	assert_int_equal(mailbox_email_id(m, 1, &id), 0);
+	assert_int_equal(count_named(m), 1);
+	assert_int_equal(mailbox_message_stat(m, MANY + 1, &st), ERR_NOT_FOUND);
+	assert_int_equal(count_named(m), 2);
+	mailbox_close(&m);
+}
+
+struct changing {
+	struct fixture *f;
+	struct mailbox *m;
+	struct change_flags *flags;
+	struct change_expunge *removal;
+	struct change_copy *copy;
+	struct append *append;
+};
+
+static void
+step_any(struct changing *c)
+{
+	const struct waker nobody = { NULL, NULL };
+	struct mailbox_counts counts;
+	int64_t wall = c->f->wall_ms;
+
+	if (c->flags != NULL)
+		(void)change_flags_step(c->flags, nobody, 0, wall);
+	else if (c->removal != NULL)
+		(void)change_expunge_step(c->removal, nobody, 0, wall);
+	else if (c->copy != NULL)
+		(void)change_copy_step(c->copy, nobody, 0, wall);
+	else if (c->append != NULL)
+		(void)append_commit(c->append, nobody, 0, wall);
+	else
+		(void)!mailbox_counts(c->m, true, &counts, NULL);
+}
+
+/* Step it until all are read, which must not be at once. */
+static void
+assert_in_pieces(struct changing *c)
+{
+	unsigned n = 0;
+
+	for (; !c->m->named; n++) {
+		assert_in_range(n, 0, MANY);
+		step_any(c);
+	}
+	assert_in_range(n, MANY / PIECE_WORK, MANY / PIECE_WORK + 3);
+	change_flags_free(&c->flags);
+	change_expunge_free(&c->removal);
+	change_copy_free(&c->copy);
+	append_free(&c->append);
+	mailbox_close(&c->m);
+}
+
+/* A change of messages needs the names of all. */
+static void
+reads_names_for_changes_in_pieces(void **state)
+{
+	struct fixture *f = *state;
+	const struct flags_change what = { .how = FLAGS_ADD,
+		.flags = MESSAGE_SEEN,
+		.unchanged_since = UINT64_MAX };
+	const uint32_t uid = 1;
+	struct changing c = { .f = f };
+	struct mailbox *from;
+
+	fresh_list(f);
+	assert_int_equal(create_now(f->account, SLICE("INBOX.s")), 0);
+	assert_int_equal(run_append(f, "INBOX.s", "x\n", 0, NULL, NULL), 0);
+
+	c.m = open_nameless(f);
+	assert_int_equal(
+	    change_flags_begin(c.m, &uid, 1, &what, &c.flags, NULL), 0);
+	assert_in_pieces(&c);
+
+	c.m = open_nameless(f);
+	assert_int_equal(
+	    change_remove_begin(c.m, &uid, 1, &c.removal, NULL), 0);
+	assert_in_pieces(&c);
+
+	c.m = open_nameless(f);
+	from = open_mailbox(f, "INBOX.s");
+	assert_int_equal(change_copy_begin(from, f->account, SLICE("INBOX"),
+			     &uid, 1, false, &c.copy, NULL),
+	    0);
+	assert_in_pieces(&c);
+	mailbox_close(&from);
+
+	c.m = open_nameless(f);
+	assert_int_equal(
+	    append_begin(f->account, SLICE("INBOX"), &c.append, NULL), 0);
+	assert_int_equal(append_message(c.append, 0, NULL, 0, INT64_MIN, 2,
+			     f->wall_ms, NULL),
+	    0);
+	assert_int_equal(append_write(c.append, SLICE("x\n"), NULL), 0);
+	assert_int_equal(append_message_end(c.append, NULL), 0);
+	assert_in_pieces(&c);
+
+	c.m = open_nameless(f);
+	assert_in_pieces(&c); /* counting */
+}
+
 int
 main(void)
 {
@@ -240,6 +387,8 @@ main(void)
 		CASE(others_change_it),
 		CASE(mailbox_went),
 		CASE(damaged),
+		CASE(reads_few_names_for_one),
+		CASE(reads_names_for_changes_in_pieces),
 	};
 
 	quiet_log();
