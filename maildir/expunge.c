@@ -7,6 +7,8 @@
 #include "maildir/account_change.h"
 #include "maildir/change.h"
 #include "maildir/durable.h"
+#include "maildir/scan.h"
+#include "maildir/twins.h"
 #include "maildir/work.h"
 #include "maildir/young.h"
 
@@ -16,6 +18,7 @@ enum expunge_state {
 	EXPUNGE_MAKE_TRASH, /* if it isn't there */
 	EXPUNGE_TRASH,	    /* first what goes into the trash */
 	EXPUNGE_WORK,
+	EXPUNGE_TWINS, /* then WORK again, for those of several files */
 	EXPUNGE_SYNC,
 	EXPUNGE_DONE,
 };
@@ -32,6 +35,7 @@ struct change_expunge {
 	change_observer *observer;
 	void *observer_arg;
 	struct uid_work work;
+	struct twins twins; /* left out by WORK until they were found */
 	size_t n_removed;
 	int64_t quota_bytes, quota_messages;
 	bool quota_unknown;	    /* the bytes of some */
@@ -268,16 +272,43 @@ change_remove_begin(struct mailbox *m, const uint32_t *uids, size_t n,
 	return 0;
 }
 
+/* Take away all files of a message, its own one last: who has just renamed
+ * that may have taken the flag back.  0, or errno. */
+static int
+unlink_files(struct change_expunge *c, struct chunk *ch, uint32_t i)
+{
+	int dir = chunk_place(ch, i) & PLACE_NEW ? DIR_NEW : DIR_CUR;
+	int fd = mailbox_dir_fd(c->m, dir), rc = 0;
+	struct buf name;
+	size_t others = 0;
+
+	if (fd < 0)
+		return errno;
+	buf_init(&name, 1024);
+	(void)message_name(&name, ch, i);
+	if (c->twins.found && scan_place_presence(c->m, ch, i) != ABSENT &&
+	    twins_unlink(&c->twins, c->m, chunk_uid(ch, i), dir,
+		buf_cstr(&name), &others) < 0)
+		rc = errno;
+	/* whether they were counted isn't known */
+	c->quota_unknown = c->quota_unknown || others != 0;
+	if (rc == 0 && fsx_unlink(fd, buf_cstr(&name)) < 0)
+		rc = errno;
+	else if (rc == 0)
+		watch_own(&c->m->dirs[dir], buf_slice(&name), false);
+	buf_fini(&name);
+	return rc;
+}
+
 static int
 remove_one(struct change_expunge *c, struct edit *ed, uint32_t uid)
 {
 	struct chunk *ch;
-	struct buf name;
 	uint32_t i;
 	size_t at;
 	uint64_t size = 0;
 	bool counts, known;
-	int dir, fd, rc = 0;
+	int rc;
 
 	if (!edit_find(ed, uid, &at, &i))
 		return 0;
@@ -285,17 +316,13 @@ remove_one(struct change_expunge *c, struct edit *ed, uint32_t uid)
 	/* Somebody may have taken the flag back. */
 	if (!c->any && !(chunk_message(ch, i)->flags & MESSAGE_DELETED))
 		return 0;
-	dir = chunk_place(ch, i) & PLACE_NEW ? DIR_NEW : DIR_CUR;
-	if ((fd = mailbox_dir_fd(c->m, dir)) < 0)
-		return err_of_errno(errno);
+	if (!c->twins.found && twins_known(c->m, uid)) {
+		twins_add(&c->twins, uid, chunk_base(ch, i));
+		return 0;
+	}
 	counts = quota_counts(c->m, chunk_place(ch, i));
 	known = !counts || quota_size(c->m, ch, i, &size);
-	buf_init(&name, 1024);
-	if (fsx_unlink(fd, message_name(&name, ch, i)) < 0)
-		rc = errno;
-	else
-		watch_own(&c->m->dirs[dir], buf_slice(&name), false);
-	buf_fini(&name);
+	rc = unlink_files(c, ch, i);
 	if (rc == ENOENT && young_kept(c->m, uid))
 		rc = 0;
 	if (rc == ENOENT) {
@@ -376,10 +403,33 @@ step_work(struct change_expunge *c, struct waker waker, int64_t now_ms,
 	if (step != STEP_DONE)
 		return step;
 	c->result = rc;
+	if (rc == 0 && c->twins.n != 0 && !c->twins.found) {
+		c->state = EXPUNGE_TWINS;
+		return STEP_NEXT;
+	}
 	c->state = rc == 0 &&
 		(c->m->account->store->opt.fsync_always || c->m->unsynced)
 	    ? EXPUNGE_SYNC
 	    : EXPUNGE_DONE;
+	return STEP_NEXT;
+}
+
+static enum step
+step_twins(struct change_expunge *c)
+{
+	uint32_t *uids;
+	int rc = c->m->gone ? ERR_STALE : twins_find(&c->twins, c->m);
+
+	if (rc == ERR_MORE)
+		return STEP_YIELD;
+	c->result = rc;
+	c->state = rc == 0 ? EXPUNGE_WORK : EXPUNGE_DONE;
+	if (rc != 0)
+		return STEP_NEXT;
+	uids = twins_uids(&c->twins);
+	uid_work_fini(&c->work);
+	uid_work_init(&c->work, c->m, uids, c->twins.n);
+	free(uids);
 	return STEP_NEXT;
 }
 
@@ -402,6 +452,10 @@ change_expunge_step(struct change_expunge *c, struct waker waker,
 		}
 		if (c->state == EXPUNGE_WORK) {
 			step = step_work(c, waker, now_ms, wall_ms);
+			continue;
+		}
+		if (c->state == EXPUNGE_TWINS) {
+			step = step_twins(c);
 			continue;
 		}
 		step = durable_step(&c->durable, c->m,
@@ -434,6 +488,7 @@ change_expunge_free(struct change_expunge **pc)
 	free(c->thrown);
 	change_copy_free(&c->trash);
 	durable_fini(&c->durable);
+	twins_fini(&c->twins);
 	uid_work_fini(&c->work);
 	mailbox_close(&c->m);
 	c->magic = 0;

@@ -31,7 +31,7 @@ libmaildir_a_SOURCES = \
 	maildir/dir.c maildir/dir.h \
 	maildir/durable.c maildir/durable.h \
 	maildir/edit.c maildir/edit.h \
-	maildir/expunge.c \
+	maildir/expunge.c maildir/twins.c maildir/twins.h \
 	maildir/account_lock.c maildir/account_lock.h \
 	maildir/export.c maildir/export.h \
 	maildir/export_files.c maildir/export_files.h \
@@ -209,6 +209,13 @@ tests_unit_test_maildir_scan_SOURCES = tests/unit/test_maildir_scan.c \
 tests_unit_test_maildir_scan_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=fsx_stat,--wrap=dir_reader_open,--wrap=fsx_open_read
 tests_unit_test_maildir_scan_LDADD = $(MAILDIR_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_maildir_twins
+TESTS += tests/unit/test_maildir_twins
+tests_unit_test_maildir_twins_SOURCES = tests/unit/test_maildir_twins.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_twins_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fsx_unlink
+tests_unit_test_maildir_twins_LDADD = $(MAILDIR_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_maildir_watch
 TESTS += tests/unit/test_maildir_watch
