@@ -64,6 +64,8 @@ struct change_copy {
 	int64_t busy_since_ms;
 	uint32_t *pairs;
 	struct copy_result result;
+	/* what fails is of the other account, which has seen to it itself */
+	bool theirs;
 };
 
 static int
@@ -268,12 +270,14 @@ commit_one(
 	*bytes = c->no_links && it->tmp == NULL && !it->gone;
 	if (it->gone || *bytes)
 		return 0;
+	c->theirs = c->from->account != c->to->account;
 	rc =
 	    copy_item_place(it, c->from, c->to, c->tmp_fd, bytes, &c->no_links);
 	if (*bytes)
 		return 0;
 	if (rc != 0 || it->gone)
 		return rc;
+	c->theirs = false;
 	if (!c->drop_keywords)
 		rc = keyword_set_copy(
 		    c->to, c->from, it->keywords, &c->keywords, &set, NULL);
@@ -308,10 +312,14 @@ step_commit(struct change_copy *c, int64_t now_ms)
 	keyword_map_fini(&c->keywords);
 	for (; i < end && rc == 0 && !bytes; i++)
 		rc = commit_one(c, &ed, &c->v[i], &bytes);
-	if (rc == 0)
+	if (rc == 0) {
 		rc = edit_commit(&ed, NULL);
-	else
+	} else {
 		edit_abort(&ed);
+		/* the source's names may have been read in it */
+		if (!c->theirs)
+			rc = account_db_failed(c->to->account, rc);
+	}
 	if (rc != 0) {
 		for (size_t k = from; k < end; k++)
 			c->v[k].to = 0;

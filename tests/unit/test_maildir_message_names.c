@@ -7,6 +7,7 @@
 #include "maildir/internal.h"
 #include "tests/support/maildir_fixture.h"
 #include "tests/support/quiet.h"
+#include "tests/support/syncs.h"
 
 enum { MANY = 30000 }; /* more than some pieces */
 
@@ -231,6 +232,52 @@ damaged(void **state)
 	}
 }
 
+static void
+give_keyword(struct fixture *f)
+{
+	const uint32_t uid = 2;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	refresh(f, m);
+	assert_int_equal(run_flags(f, m, &uid, 1, FLAGS_ADD, 0, "$Label1"), 0);
+	mailbox_close(&m);
+}
+
+/* So it is when a COPY, in the transaction of its target, reads those that
+ * others have changed since it looked at them. */
+static void
+damaged_in_a_copy(void **state)
+{
+	const struct waker nobody = { NULL, NULL };
+	const uint32_t uid = 1;
+	struct fixture *f = *state;
+	struct change_copy *c;
+	struct mailbox *m;
+
+	assert_int_equal(create_now(f->account, SLICE("INBOX.t")), 0);
+	fixture_close(f);
+	f->syncer = &syncs_holder;
+	fixture_open(f);
+	m = open_clean(f, 3);
+	assert_int_equal(change_copy_begin(m, f->account, SLICE("INBOX.t"),
+			     &uid, 1, false, &c, NULL),
+	    0);
+	assert_int_equal(
+	    change_copy_step(c, nobody, 0, clock_wall()), STEP_WAIT_SYNC);
+	fixture_elsewhere(f, give_keyword);
+	exec_elsewhere(f, "DELETE FROM chunk_names");
+	assert_int_equal(mailbox_check(m, NULL), 0);
+	syncs_do_all();
+	while (change_copy_step(c, nobody, 0, clock_wall()) != STEP_DONE)
+		syncs_do_all();
+	assert_int_equal(change_copy_result(c)->result, ERR_DAMAGED);
+	change_copy_free(&c);
+	assert_true(mailbox_gone(m));
+	assert_null(f->account->db.h);
+	mailbox_close(&m);
+	assert_int_equal(count_files(fixture_path(f, ".t/cur")), 0);
+}
+
 /* --- of many -------------------------------------------------------------- */
 
 /* As another server leaves it; of no files. */
@@ -387,6 +434,7 @@ main(void)
 		CASE(others_change_it),
 		CASE(mailbox_went),
 		CASE(damaged),
+		CASE(damaged_in_a_copy),
 		CASE(reads_few_names_for_one),
 		CASE(reads_names_for_changes_in_pieces),
 	};
