@@ -277,10 +277,18 @@ mailbox_open_message(struct mailbox *m, uint32_t uid, int *fd,
     uint64_t *file_size, struct err *e)
 {
 	struct opened o = { -1, { 0 } };
+	struct chunk *c;
+	uint32_t i;
 	int rc;
 
 	MAGIC_CHECK(m, MAILBOX_MAGIC);
-	rc = with_file(m, uid, try_open, &o);
+	rc = m->gone ? ERR_NOT_FOUND : mailbox_find_named(m, uid, &c, &i);
+	/* so it is with others, and told in the same words */
+	if (rc != 0 && rc != ERR_NOT_FOUND)
+		return err_set(e, rc, "names of messages of %s: %s", m->name,
+		    err_name(rc));
+	if (rc == 0)
+		rc = with_file(m, uid, try_open, &o);
 	if (rc == ERR_BUSY && (rc = young_open_kept(m, uid, &o.fd)) == 0 &&
 	    fstat(o.fd, &o.st) < 0)
 		(void)memset(&o.st, 0, sizeof(o.st));

@@ -265,6 +265,7 @@ imap_command_clear(struct imap_session *i)
 	i->stream = false;
 	i->half = false;
 	i->by_numbers = false;
+	i->logged = 0;
 	i->tag = slice_of(NULL, 0);
 	pool_free(i->kept_tag);
 	i->kept_tag = NULL;

@@ -171,6 +171,13 @@ tests_unit_test_imap_keywords_SOURCES = tests/unit/test_imap_keywords.c \
 tests_unit_test_imap_keywords_LDADD = $(tests_unit_test_imap_turns_LDADD)
 tests_unit_test_imap_keywords_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=slice_icmp
 
+# It has the database fail.
+check_PROGRAMS += tests/unit/test_imap_log
+TESTS += tests/unit/test_imap_log
+tests_unit_test_imap_log_SOURCES = tests/unit/test_imap_log.c $(imap_fixture)
+tests_unit_test_imap_log_LDADD = $(tests_unit_test_imap_turns_LDADD)
+tests_unit_test_imap_log_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=db_begin_read
+
 # The transcripts once more, hibernated whenever nothing is left to do.
 check_PROGRAMS += tests/transcripts/run_imap_hibernated
 TESTS += tests/transcripts/run_imap_hibernated

@@ -152,13 +152,29 @@ imap_wait_input(struct imap_session *i)
 
 /* --- log lines ----------------------------------------------------------- */
 
+/* FNV-1a; not against those who mean it. */
+static uint32_t
+add_sum(uint32_t sum, const char *text)
+{
+	while (*text != '\0')
+		sum = (sum ^ (uint8_t)*text++) * 16777619U;
+	return sum;
+}
+
 void
 imap_log_error(
     struct imap_session *i, const char *what, int rc, const struct err *e)
 {
+	const char *why =
+	    e != NULL && e->text[0] != '\0' ? e->text : err_name(rc);
+	uint32_t sum = add_sum(add_sum(2166136261U, what), why);
+
+	if (i->logged == sum)
+		return;
+	i->logged = sum;
 	log_line_as(i->ident, LOG_LEVEL_ERROR,
 	    "imap: %s failed session=%" PRIu64 " user=%s: %s", what, i->id,
-	    i->user, e != NULL && e->text[0] != '\0' ? e->text : err_name(rc));
+	    i->user, why);
 }
 
 void

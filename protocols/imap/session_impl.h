@@ -238,6 +238,7 @@ struct imap_session {
 	bool names_complete;
 	/* sequence numbers are among the arguments of a UID command */
 	bool by_numbers;
+	uint32_t logged; /* sum of the last line of imap_log_error() */
 	int64_t progress_told; /* when it began, or when that was told last */
 	void *args;
 	bool stream; /* its literal goes to the step, not to line */
@@ -272,7 +273,8 @@ int imap_message_info(
     struct imap_session *i, uint32_t uid, struct message_info *out) MUST_USE;
 /* Whether so much output waits that a step should pause. */
 bool imap_output_full(const struct imap_session *i);
-/* Log a failure of the environment, once. */
+/* Log a failure of the environment; of a command that meets the same with each
+ * message, once. */
 void imap_log_error(
     struct imap_session *i, const char *what, int rc, const struct err *e);
 /*
