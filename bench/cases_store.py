@@ -22,6 +22,7 @@ CLIENTS = 16
 CORPUS = 1000
 OLD = 62            # seconds
 EACH = 40           # appends of each of the clients
+HELD = 4000         # messages that an APPEND finds in a mailbox
 # What Postern puts off until after the OK counts as CPU time: seconds.
 PUT_OFF = 3.2
 OWNERS = [f"own{k}" for k in range(CLIENTS)]
@@ -267,10 +268,22 @@ for _kind in KINDS:
 # ago ext4 without a journal takes half a millisecond to create one, as it
 # passes over inodes that it used lately.
 
-def run_appends(server, args, watch, each, pairs, literal):
-    """Each of pairs, an account and a new mailbox, gets so many messages."""
-    for account, name in dict.fromkeys(pairs):
-        fill(server, name, args.corpus, 0, account)
+def open_once(server, mailboxes):
+    """As it is with mail that has been there for a while."""
+    time.sleep(2.2)
+    for account, name in mailboxes:
+        client = server.client(f"{account}@example.com")
+        client.do(f"SELECT {name}")
+        client.logout()
+
+
+def run_appends(server, args, watch, literal, each, pairs, held=0):
+    """Each of pairs, an account and a mailbox of held, gets so many messages."""
+    mailboxes = dict.fromkeys(pairs)
+    for account, name in mailboxes:
+        fill(server, name, args.corpus, held, account)
+    if held > 0 and not isinstance(server, Bare):
+        open_once(server, mailboxes)
     paths = [folder(server, name, account) for account, name in pairs]
     if isinstance(server, Floor):
         load = append.Load(args.load, "floor", append.LAYER_OF[literal], each,
@@ -293,6 +306,8 @@ LITERALS = {"sync": "", "plus": ", LITERAL+"}
 APPEND_CASES = {
     "APPEND of 4 kB, {appends} by one client": lambda args: (
         args.appends, [("joe", f"INBOX.Append{args.mark}")]),
+    "APPEND of 4 kB by one client into {held}": lambda args: (
+        args.appends, [("joe", f"INBOX.Held{args.mark}")], HELD),
     "APPEND, 16 clients into one mailbox": lambda args: (
         EACH, [("joe", f"INBOX.One{args.mark}")] * CLIENTS),
     "APPEND, 16 clients into 16 mailboxes": lambda args: (
@@ -308,7 +323,7 @@ FLOORED = {f"APPEND of 4 kB, {{appends}} by one client{ending}"
 def append_case(make, literal):
     def run(server, args, watch):
         args.mark = f"{literal[0]}{args.round}"
-        run_appends(server, args, watch, *make(args), literal)
+        run_appends(server, args, watch, literal, *make(args))
     return run
 
 

@@ -24,7 +24,7 @@ import reading
 import servers
 import usage
 from cases_store import (APPENDS, CASES, CHANGES, CLIENTS, CORPUS, FLOORED,
-                         JOE, KINDS, LITERALS, MESSAGE, NOOP_PAUSE, OLD,
+                         HELD, JOE, KINDS, LITERALS, MESSAGE, NOOP_PAUSE, OLD,
                          OWNERS, TITLES, WIRE, Bare, Floor, Watch, fill,
                          fill_own, folder, make_folder, session)
 
@@ -352,7 +352,7 @@ def arguments():
 
 def titled(title, args):
     return title.format(large=args.large, changes=args.changes,
-                        appends=args.appends)
+                        appends=args.appends, held=HELD)
 
 
 def prepare_changes(running, args):
@@ -397,7 +397,7 @@ def cases_table(running, args):
     names = [server.name for server in running]
     lines = []
     for which, what in enumerate(("Wall time, ms", "CPU time, ms")):
-        lines.append(f"{what:44}" + "".join(f"{n:>10}" for n in names) +
+        lines.append(f"{what:52}" + "".join(f"{n:>10}" for n in names) +
                      "".join(f"{'to ' + n:>12}" for n in names[1:]))
         for title in CASES:
             values = [statistics.median(r[which] for r in
@@ -405,7 +405,7 @@ def cases_table(running, args):
                       if (title, n) in results else None for n in names]
             if any(v is not None for v in values):
                 lines.append(
-                    f"{titled(title, args):44}" +
+                    f"{titled(title, args):52}" +
                     "".join(f"{v:10.1f}" if v is not None else f"{'-':>10}"
                             for v in values) +
                     "".join(bench.ratio(values[0], v) for v in values[1:]))
