@@ -3,8 +3,9 @@
  *
  * Nothing in it is needed, nothing is synced, and all of it may be thrown
  * away.  So it is written without a journal that would outlive a crash, and
- * each row carries a sum instead; the sum also says which postern.db and
- * which UIDVALIDITY the row belongs to.
+ * each row carries a sum instead; the sum also says which postern.db,
+ * which UIDVALIDITY and which way of computing (CACHE_REVISION) the row belongs
+ * to.
  *
  * A row holds one kind of thing for the messages of GROUP neighbouring UIDs:
  * a search through a column of 100 000 messages reads 1563 rows.  Of the rows

@@ -45,20 +45,27 @@ cache_discard(struct account *a)
 	return was;
 }
 
+/*
+ * What was computed for another database, or otherwise (CACHE_REVISION), is of
+ * no use any more.  Its file isn't emptied, which would take as long as it is
+ * large, but left to whoever has it open: a server of another version, say.
+ * Whatever such a one writes into a file that is open here, no sum of ours fits
+ * it (cache_salt()), nor one of theirs what is written here.
+ */
 static int
 check_identity(struct account *a, struct err *e)
 {
-	int64_t identity = 0;
+	int64_t mine = (int64_t)cache_identity(a), identity;
 	int rc = db_cache_schema(&a->cache, e);
 
 	if (rc != 0 ||
 	    (rc = db_meta_get(&a->cache, "identity", &identity, e)) < 0)
 		return rc;
-	if (rc == 1 && identity == (int64_t)a->identity)
-		return 0;
-	if ((rc = db_exec(&a->cache, "DELETE FROM cached", e)) != 0)
-		return rc;
-	return db_meta_set(&a->cache, "identity", (int64_t)a->identity, e);
+	if (rc == 0)
+		return db_meta_set(&a->cache, "identity", mine, e);
+	return identity == mine
+	    ? 0
+	    : err_set(e, ERR_DAMAGED, "cache: not of this database");
 }
 
 static int

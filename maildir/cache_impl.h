@@ -45,6 +45,8 @@ struct cache_pool {
 
 /* --- cache_pool.c --------------------------------------------------------- */
 
+/* What all of an account's cache belongs to: a postern.db, a CACHE_REVISION. */
+uint64_t cache_identity(const struct account *a);
 uint64_t cache_salt(const struct mailbox *m, int64_t key);
 /* An empty one, not in the pool. */
 struct cache_group *cache_group_new(

@@ -7,9 +7,16 @@
 enum { POOL_BYTES = 4 * 1024 * 1024 };
 
 uint64_t
+cache_identity(const struct account *a)
+{
+	return a->identity ^ CACHE_REVISION * UINT64_C(0xd6e8feb86659fd93);
+}
+
+uint64_t
 cache_salt(const struct mailbox *m, int64_t key)
 {
-	return ((uint64_t)key ^ m->account->identity) * 0x9e3779b97f4a7c15u ^
+	return ((uint64_t)key ^ cache_identity(m->account)) *
+	    0x9e3779b97f4a7c15u ^
 	    m->uidvalidity;
 }
 

@@ -150,6 +150,15 @@ int mailbox_open_message(struct mailbox *m, uint32_t uid, int *fd,
 int mailbox_message_path(
     struct mailbox *m, uint32_t uid, struct buf *out) MUST_USE;
 
+/*
+ * How what is kept is computed from a message: to be raised, by one, whenever
+ * any of it comes out otherwise for the same bytes (a mended parser of MIME,
+ * charsets, dates or addresses, another form of what is kept).  What has
+ * another number is forgotten; else users would go on seeing the old readings.
+ * tests/unit/test_imap_computed.c fails if that was missed.
+ */
+enum { CACHE_REVISION = 1 };
+
 /* What is computed from a message is kept as opaque bytes, lost at will. */
 enum cache_kind {
 	CACHE_ENVELOPE,

@@ -85,7 +85,7 @@ libimap_a_SOURCES = \
 imap_unit_tests = tests/unit/test_imap_lex tests/unit/test_imap_parts \
 	tests/unit/test_imap_session tests/unit/test_imap_keys \
 	tests/unit/test_imap_sort tests/unit/test_imap_thread \
-	tests/unit/test_imap_preview
+	tests/unit/test_imap_preview tests/unit/test_imap_computed
 check_PROGRAMS += $(imap_unit_tests)
 TESTS += $(imap_unit_tests)
 IMAP_LIBS = libimap.a libimapmime.a libmime.a
@@ -113,6 +113,13 @@ tests_unit_test_imap_thread_LDADD = $(IMAP_LIBS) libmaildir.a libbase.a \
 	$(SQLITE_LIBS) $(UTF8PROC_LIBS) -lcmocka
 tests_unit_test_imap_preview_SOURCES = tests/unit/test_imap_preview.c
 tests_unit_test_imap_preview_LDADD = $(IMAP_LIBS) libbase.a -lcmocka
+tests_unit_test_imap_computed_SOURCES = tests/unit/test_imap_computed.c
+tests_unit_test_imap_computed_LDADD = $(tests_unit_test_imap_keys_LDADD)
+EXTRA_DIST += tests/unit/data/computed tests/unit/data/values
+# after CACHE_REVISION was raised, or messages were added
+computed: tests/unit/test_imap_computed
+	COMPUTED_WRITE=1 srcdir=$(abs_srcdir) tests/unit/test_imap_computed
+.PHONY: computed
 tests_unit_test_imap_parts_SOURCES = tests/unit/test_imap_parts.c
 tests_unit_test_imap_parts_LDADD = $(IMAP_LIBS) libbase.a \
 	$(UTF8PROC_LIBS) -lcmocka

@@ -1,6 +1,9 @@
 /* What is kept of messages in postern.cache: it comes back, or is made anew. */
+#include <sys/stat.h>
+
 #include <sqlite3.h>
 
+#include "maildir/cache_row.h"
 #include "tests/support/maildir_fixture.h"
 
 static void
@@ -175,6 +178,150 @@ cache_outgrows_memory(void **state)
 	mailbox_close(&m);
 }
 
+static sqlite3 *
+open_file(const struct fixture *f, const char *name)
+{
+	sqlite3 *h;
+
+	assert_int_equal(sqlite3_open(fixture_path(f, name), &h), SQLITE_OK);
+	return h;
+}
+
+static int64_t
+number(sqlite3 *h, const char *sql)
+{
+	sqlite3_stmt *s;
+	int64_t v;
+
+	assert_int_equal(sqlite3_prepare_v2(h, sql, -1, &s, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(s), SQLITE_ROW);
+	v = sqlite3_column_int64(s, 0);
+	assert_int_equal(sqlite3_finalize(s), SQLITE_OK);
+	return v;
+}
+
+/* The number of the database that all of a cache is of, as it is in both if
+ * nothing tells how things were computed. */
+static int64_t
+identity_of(const struct fixture *f, const char *name)
+{
+	sqlite3 *h = open_file(f, name);
+	int64_t v = number(h, "SELECT value FROM meta WHERE key = 'identity'");
+
+	assert_int_equal(sqlite3_close(h), SQLITE_OK);
+	return v;
+}
+
+static void
+put_number(sqlite3 *h, const char *sql, int64_t v)
+{
+	sqlite3_stmt *s;
+
+	assert_int_equal(sqlite3_prepare_v2(h, sql, -1, &s, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_bind_int64(s, 1, v), SQLITE_OK);
+	assert_int_equal(sqlite3_step(s), SQLITE_DONE);
+	assert_int_equal(sqlite3_finalize(s), SQLITE_OK);
+}
+
+static uint64_t
+file_number(const struct fixture *f)
+{
+	struct stat st;
+
+	assert_int_equal(stat(fixture_path(f, "postern.cache"), &st), 0);
+	return (uint64_t)st.st_ino;
+}
+
+/* What was computed otherwise isn't shown; who computes so keeps his file. */
+static void
+cache_of_another_revision(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct slice out;
+	uint64_t was;
+	sqlite3 *other;
+
+	deliver(f, "", "one");
+	refresh(f, m);
+	mailbox_cache_put(m, 1, CACHE_BODY, SLICE("old"));
+	mailbox_close(&m);
+	fixture_close(f);
+	assert_int_not_equal(
+	    identity_of(f, "postern.db"), identity_of(f, "postern.cache"));
+	other = open_file(f, "postern.cache");
+	(void)number(other, "PRAGMA journal_mode = MEMORY"); /* as all have */
+	put_number(other, "UPDATE meta SET value = ?1 WHERE key = 'identity'",
+	    identity_of(f, "postern.db"));
+	was = file_number(f);
+
+	fixture_open(f);
+	m = open_mailbox(f, "INBOX");
+	assert_false(mailbox_cache_get(m, 1, CACHE_BODY, &out));
+	mailbox_cache_put(m, 1, CACHE_BODY, SLICE("new"));
+	mailbox_close(&m);
+	assert_int_not_equal(file_number(f), was);
+	assert_int_equal(number(other, "SELECT count(*) FROM cached"), 1);
+	put_number(other, "DELETE FROM cached WHERE key > ?1", INT64_MIN);
+	assert_int_equal(sqlite3_close(other), SQLITE_OK);
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	assert_true(mailbox_cache_get(m, 1, CACHE_BODY, &out));
+	assert_true(slice_eq(out, SLICE("new")));
+	mailbox_close(&m);
+}
+
+/* Put a message's body into the file as servers did before there was
+ * CACHE_REVISION. */
+static void
+write_as_before(const struct fixture *f, uint32_t uidvalidity)
+{
+	sqlite3 *h = open_file(f, "postern.cache");
+	int64_t key = number(h, "SELECT key FROM cached");
+	uint64_t salt =
+	    ((uint64_t)key ^ (uint64_t)identity_of(f, "postern.db")) *
+		0x9e3779b97f4a7c15u ^
+	    uidvalidity;
+	struct cache_row row;
+	struct buf packed;
+	sqlite3_stmt *s;
+
+	buf_init(&packed, CACHE_ROW_PACKED_MAX);
+	cache_row_init(&row);
+	assert_true(cache_row_put(&row, 1, SLICE("old")));
+	cache_row_pack(&row, salt, &packed);
+	assert_int_equal(
+	    sqlite3_prepare_v2(h, "UPDATE cached SET bytes = ?1", -1, &s, NULL),
+	    SQLITE_OK);
+	assert_int_equal(sqlite3_bind_blob(s, 1, buf_slice(&packed).p,
+			     (int)buf_len(&packed), SQLITE_STATIC),
+	    SQLITE_OK);
+	assert_int_equal(sqlite3_step(s), SQLITE_DONE);
+	assert_int_equal(sqlite3_finalize(s), SQLITE_OK);
+	assert_int_equal(sqlite3_close(h), SQLITE_OK);
+	cache_row_fini(&row);
+	buf_fini(&packed);
+}
+
+/* Another process, of another version, writes into the file that is open. */
+static void
+row_of_another_revision(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct slice out;
+
+	deliver(f, "", "one");
+	refresh(f, m);
+	mailbox_cache_put(m, 1, CACHE_BODY, SLICE("new"));
+	mailbox_close(&m);
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	write_as_before(f, mailbox_uidvalidity(m));
+	assert_false(mailbox_cache_get(m, 1, CACHE_BODY, &out));
+	mailbox_close(&m);
+}
+
 int
 main(void)
 {
@@ -185,6 +332,8 @@ main(void)
 		CASE(cache_after_a_miss),
 		CASE(cache_is_read_in_turn),
 		CASE(cache_outgrows_memory),
+		CASE(cache_of_another_revision),
+		CASE(row_of_another_revision),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
