@@ -100,7 +100,7 @@ void streams_synced(void *arg);
 /* SESSION and SESSION_END of the master. */
 void session_arrives(struct worker *w, struct msg_in *in);
 void session_ends(struct worker *w, struct msg_in *in);
-/* The event of w->on_arrival: go on with the first that waits for a home. */
+/* The event of w->on_arrival: go on with one of those that wait for a home. */
 void on_session_arrival(evutil_socket_t fd, short what, void *arg);
 /* Begin all that wait: their homes are made now. */
 void sessions_hurry(struct worker *w);

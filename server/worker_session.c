@@ -141,17 +141,19 @@ struct arrival {
 	uint64_t id;
 	char *home;
 	struct home_copy *copy; /* NULL: another one's */
+	int64_t due_ms;		/* whose is least has the next turn, then */
 	bool ended;
 	enum session_end why;
 };
 
+/* Whether one of those that wait makes this home. */
 static bool
-is_awaited(const struct worker *w, const char *home)
+is_being_made(const struct worker *w, const char *home)
 {
 	const struct arrival *r;
 
 	TAILQ_FOREACH(r, &w->arrivals, link)
-		if (strcmp(r->home, home) == 0)
+		if (r->copy != NULL && strcmp(r->home, home) == 0)
 			return true;
 	return false;
 }
@@ -169,7 +171,8 @@ wait_for_home(
 	in->fd = -1;
 	r->id = m->id;
 	r->home = mem_strdup(m->home);
-	if (!is_awaited(w, m->home))
+	r->due_ms = clock_now();
+	if (!is_being_made(w, m->home))
 		r->copy = home_copy_new(m->home, m->skeleton);
 	TAILQ_INSERT_TAIL(&w->arrivals, r, link);
 	event_active(w->on_arrival, 0, 0);
@@ -187,22 +190,32 @@ arrival_free(struct worker *w, struct arrival *r)
 	free(r);
 }
 
-void
-on_session_arrival(evutil_socket_t fd, short what, void *arg)
+/*
+ * Who has the next turn; NULL: nobody waits.  A copy is finished before another
+ * begins, as each has some twenty descriptors; one that is left to another
+ * process has none, and nobody waits for it but who needs it.
+ */
+static struct arrival *
+next_arrival(const struct worker *w)
 {
-	const struct timeval now = { 0, 0 },
-			     later = { 0, HOME_PAUSE_MS * 1000 };
-	struct worker *w = arg;
-	struct arrival *r = TAILQ_FIRST(&w->arrivals);
+	struct arrival *r, *next = NULL;
+
+	TAILQ_FOREACH(r, &w->arrivals, link)
+		if ((next == NULL || r->due_ms < next->due_ms) &&
+		    (r->copy != NULL || !is_being_made(w, r->home)))
+			next = r;
+	return next;
+}
+
+/* A step towards its home, and its session when that is there. */
+static void
+arrival_step(struct worker *w, struct arrival *r, int64_t now_ms)
+{
 	struct session_message m = { 0 };
 	enum home_step step = HOME_DONE;
 
-	(void)fd;
-	(void)what;
-	if (r == NULL)
-		return;
 	if (r->copy != NULL)
-		step = home_copy_step(r->copy, clock_now());
+		step = home_copy_step(r->copy, now_ms);
 	/* who ends waits for nobody */
 	if (step == HOME_DONE || (step == HOME_WAITS && w->stopping)) {
 		if (session_message_get(&r->in, &m))
@@ -211,10 +224,31 @@ on_session_arrival(evutil_socket_t fd, short what, void *arg)
 			end_session(
 			    w, r->id, r->ended ? r->why : SESSION_SHUTDOWN);
 		arrival_free(w, r);
+		return;
 	}
-	if (!TAILQ_EMPTY(&w->arrivals))
-		(void)event_add(
-		    w->on_arrival, step == HOME_WAITS ? &later : &now);
+	if (step == HOME_WAITS)
+		r->due_ms = now_ms + HOME_PAUSE_MS;
+}
+
+void
+on_session_arrival(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+	struct arrival *r = next_arrival(w);
+	int64_t now_ms = clock_now(), left_ms = 0;
+
+	(void)fd;
+	(void)what;
+	if (r != NULL && (r->due_ms <= now_ms || w->stopping)) {
+		arrival_step(w, r, now_ms);
+		r = next_arrival(w);
+	}
+	if (r == NULL)
+		return;
+	if (r->due_ms > now_ms)
+		left_ms = r->due_ms - now_ms;
+	(void)event_add(w->on_arrival,
+	    &(struct timeval){ .tv_usec = (suseconds_t)left_ms * 1000 });
 }
 
 void
@@ -241,7 +275,7 @@ session_arrives(struct worker *w, struct msg_in *in)
 
 	if (!session_message_get(&all, &m))
 		log_error("worker: bad SESSION message");
-	else if (*m.skeleton != '\0' || is_awaited(w, m.home))
+	else if (*m.skeleton != '\0' || is_being_made(w, m.home))
 		wait_for_home(w, &m, in);
 	else
 		begin_session(w, &m, in);

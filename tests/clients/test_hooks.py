@@ -311,6 +311,30 @@ def test_a_home_that_another_process_makes(skeleton):
     assert os.listdir(home) == ["Maildir"]
 
 
+def test_homes_beside_one_that_is_waited_for(skeleton):
+    """Each waits for its own."""
+    s = skeleton(WORKERS=1)
+    homes = {user: s.homes / user for user in (JOE, ANN, EVE)}
+    for user, home in homes.items():
+        s.add_user(user, homedir=str(home), maildir="")
+    homes[JOE].mkdir()
+    s._own(homes[JOE], s.users[JOE])
+    homes[JOE].chmod(0o4700)
+    s.start()
+    with open_directory(homes[JOE]) as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        c = hand_over(s, JOE, "2 SELECT INBOX\r\n3 LOGOUT\r\n")
+        for user in (ANN, EVE):
+            with imap(s, user=user) as their:
+                their.ok("SELECT INBOX")
+            assert (homes[user] / "sub/file").read_text() == "deep\n"
+        assert not select.select([c.sock], [], [], 0)[0]
+        homes[JOE].chmod(0o700)
+    with c:
+        lines = [c.line(), *iter(c.line, None)]
+    assert any(line.startswith("2 OK") for line in lines), lines
+
+
 def test_a_home_that_nobody_makes_any_more(skeleton):
     """Whoever comes next makes the rest."""
     s = skeleton()
