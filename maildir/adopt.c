@@ -196,7 +196,7 @@ adopt_set(struct edit *ed, size_t at, uint32_t i,
 	if (s != NULL && s->state != UPDATE_NONE) {
 		if ((rc = a->take(a->arg, s, e)) != 1)
 			return rc;
-		known = true;
+		known = msg->modseq <= a->read_modseq;
 	} else if (msg->uid < a->list_from || (s == NULL && !known)) {
 		return 0;
 	}

@@ -51,7 +51,10 @@ int adopt_uids(struct edit *ed, const struct foreign_uids *u,
 
 struct adopted_keywords {
 	struct foreign_keywords *k;
-	uint64_t modseq;    /* the highest the other server had; 0: none */
+	uint64_t modseq; /* the highest the other server had; 0: none */
+	/* that of the mailbox before the updates were read: what a message got
+	 * later is newer than its update may be */
+	uint64_t read_modseq;
 	uint32_t list_from; /* messages of lower UIDs have what the list says */
 	/* Asked of an update that waits.  1: it counts; 0: it doesn't; ERR_* */
 	int (*take)(void *arg, struct foreign_keyword_set *s, struct err *e);
@@ -61,7 +64,8 @@ struct adopted_keywords {
 /*
  * Of the messages from the UID *from on, which moves on, as many as there is
  * work for; 0: that are all.  Updates that wait to be merged count in any case,
- * and replace what a message has.
+ * and replace what a message has, unless that has changed since they were
+ * read.
  */
 int adopt_keywords(struct edit *ed, const struct adopted_keywords *a,
     uint32_t *from, int *work, struct err *e) MUST_USE;

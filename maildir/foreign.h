@@ -191,6 +191,7 @@ struct foreign_updates {
 	struct foreign_update *v;
 	size_t n, cap;
 	size_t at, bytes; /* so many are read */
+	bool gone;	  /* one wasn't there any more: it has another name */
 };
 struct foreign_keywords_reader {
 	bool dovecot;
@@ -202,6 +203,7 @@ struct foreign_keywords_reader {
 	size_t n_map, cap_map;
 	uint16_t letters[DOVECOT_LETTERS]; /* UINT16_MAX: none */
 	struct foreign_updates updates;
+	unsigned n_again; /* times these were listed anew */
 	struct foreign_keywords k;
 };
 /* False, or FOREIGN_NONE later: there are none, unless foreign_file_failed()

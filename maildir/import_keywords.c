@@ -147,6 +147,8 @@ enum {
 	ALL_READ,
 };
 
+enum { AGAIN_MAX = 3 };
+
 static bool
 open_dovecot(struct foreign_keywords_reader *r, int root_fd, const char *dir)
 {
@@ -232,6 +234,45 @@ list_messages(struct foreign_keywords_reader *r, int *work)
 	return r->file.error != 0 ? FOREIGN_NONE : FOREIGN_DONE;
 }
 
+static enum foreign_step
+list_names(struct foreign_keywords_reader *r, int *work)
+{
+	return r->dovecot
+	    ? list_messages(r, work)
+	    : foreign_updates_list(&r->dir, &r->file, &r->updates, work);
+}
+
+static enum foreign_step
+read_updates(struct foreign_keywords_reader *r, int *work)
+{
+	return foreign_updates_read(
+	    r->dir.d != NULL ? dir_reader_fd(&r->dir) : -1, &r->file,
+	    &r->updates, &r->k, work);
+}
+
+/*
+ * Somebody merged an update after it was listed: without it, the list, which
+ * is older, would have the last word.  So they are listed and read once more;
+ * one that is merged each time isn't worth more than that.
+ */
+static bool
+list_again(struct foreign_keywords_reader *r)
+{
+	struct dir_reader d;
+
+	if (!r->updates.gone || r->n_again == AGAIN_MAX)
+		return false;
+	if (dir_reader_open(&d, dir_reader_fd(&r->dir), ".") < 0) {
+		foreign_file_note(&r->file, errno);
+		return false;
+	}
+	dir_reader_close(&r->dir);
+	r->dir = d;
+	r->n_again++;
+	foreign_updates_fini(&r->updates);
+	return true;
+}
+
 enum foreign_step
 foreign_keywords_step(struct foreign_keywords_reader *r, int *work)
 {
@@ -245,23 +286,16 @@ foreign_keywords_step(struct foreign_keywords_reader *r, int *work)
 			return FOREIGN_MORE;
 		r->phase = LIST_NAMES;
 	}
-	if (r->phase == LIST_NAMES) {
-		step = r->dovecot ? list_messages(r, work)
-				  : foreign_updates_list(
-					&r->dir, &r->file, &r->updates, work);
+	while (r->phase != ALL_READ) {
+		step = r->phase == LIST_NAMES ? list_names(r, work)
+					      : read_updates(r, work);
 		if (step != FOREIGN_DONE)
 			return step;
-		r->phase = READ_UPDATES;
+		r->phase = r->phase == LIST_NAMES ? READ_UPDATES
+		    : list_again(r)		  ? LIST_NAMES
+						  : ALL_READ;
 	}
-	if (r->phase == READ_UPDATES) {
-		step = foreign_updates_read(
-		    r->dir.d != NULL ? dir_reader_fd(&r->dir) : -1, &r->file,
-		    &r->updates, &r->k, work);
-		if (step != FOREIGN_DONE)
-			return step;
-		r->phase = ALL_READ;
-	}
-	return FOREIGN_DONE;
+	return r->file.error != 0 ? FOREIGN_NONE : FOREIGN_DONE;
 }
 
 void

@@ -137,13 +137,14 @@ take_update(struct foreign_keywords *k, const struct foreign_update *one,
 /*
  * Take one update's keywords; how many bytes it had.  One that somebody made
  * who doesn't let us read it doesn't keep us from the others: it is left to
- * wait, in case that changes.
+ * wait, in case that changes.  *gone: somebody has merged it.
  */
 static size_t
 read_update(int fd, struct foreign_file *f, struct foreign_keywords *k,
-    const struct foreign_update *one)
+    const struct foreign_update *one, bool *gone)
 {
 	struct buf bytes;
+	struct stat st;
 	size_t n;
 	int rc;
 
@@ -155,6 +156,7 @@ read_update(int fd, struct foreign_file *f, struct foreign_keywords *k,
 		f->error = errno;
 	if (rc == 1)
 		take_update(k, one, buf_slice(&bytes));
+	*gone = rc == 0 && fsx_stat(fd, one->name, &st) < 0 && errno == ENOENT;
 	n = buf_len(&bytes);
 	buf_fini(&bytes);
 	return n;
@@ -166,12 +168,14 @@ foreign_updates_read(int fd, struct foreign_file *f, struct foreign_updates *u,
 {
 	for (; u->at < u->n && u->bytes < UPDATES_BYTES; u->at++) {
 		size_t i = u->at;
+		bool gone = false;
 
 		if (*work <= 0)
 			return FOREIGN_MORE;
 		if (i + 1 < u->n && slice_eq(u->v[i].base, u->v[i + 1].base))
 			continue;
-		u->bytes += read_update(fd, f, k, &u->v[i]);
+		u->bytes += read_update(fd, f, k, &u->v[i], &gone);
+		u->gone = u->gone || gone;
 		if (f->error != 0)
 			return FOREIGN_NONE;
 		*work -= UPDATE_WORK;

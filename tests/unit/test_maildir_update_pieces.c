@@ -10,7 +10,7 @@
 #include "base/fsx.h"
 #include "base/log.h"
 #include "maildir/export.h"
-#include "maildir/internal.h"
+#include "maildir/import_impl.h"
 #include "tests/support/maildir_fixture.h"
 #include "tests/support/syncs.h"
 
@@ -114,12 +114,15 @@ static void
 assert_all_have_theirs(struct mailbox *m)
 {
 	struct view *v = mailbox_view(m);
-	size_t n;
+	size_t theirs = mailbox_keyword_find(m, SLICE("theirs")), n;
 
 	assert_int_equal(view_count(v), MANY);
 	for (uint32_t seq = 1; seq <= view_count(v); seq++) {
-		(void)mailbox_keyword_set(m, view_get(v, seq)->keywords, &n);
+		const uint16_t *set =
+		    mailbox_keyword_set(m, view_get(v, seq)->keywords, &n);
+
 		assert_int_equal(n, 1);
+		assert_int_equal(set[0], theirs);
 	}
 	view_unref(&v);
 }
@@ -157,6 +160,68 @@ renames_in_pieces(void **state)
 	assert_int_equal(count_keyword_files(f), MANY);
 	for (int i = 1; i <= MANY; i++)
 		assert_false(is_there(f, i));
+	mailbox_close(&m);
+}
+
+/* Courier's old list, and an update for each message, of which some are read:
+ * not the last ones. */
+static struct mailbox *
+with_some_read(struct fixture *f)
+{
+	struct mailbox *m = with_many(f, "");
+	FILE *list = fopen(fixture_path(f, "courierimapkeywords/:list"), "w");
+	enum step step = STEP_YIELD;
+	int rc;
+
+	assert_non_null(list);
+	(void)fprintf(list, "old\n\n");
+	for (int i = 1; i <= MANY; i++)
+		(void)fprintf(list, "%d.M1:0\n", i);
+	assert_int_equal(fclose(list), 0);
+	while (m->imported.finish == NULL ||
+	    m->imported.finish->keywords.updates.at == 0) {
+		assert_int_equal(step, STEP_YIELD);
+		step = mailbox_refresh(
+		    m, false, (struct waker){ 0 }, 1, f->wall_ms, &rc);
+	}
+	assert_int_equal(step, STEP_YIELD);
+	assert_in_range(m->imported.finish->keywords.updates.at, 1, MANY - 1);
+	return m;
+}
+
+/* Somebody else merges one before it is read: it has another name then. */
+static void
+one_is_merged_meanwhile(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = with_some_read(f);
+
+	assert_int_equal(rename(fixture_path(f, "courierimapkeywords/9.M1"),
+			     fixture_path(f, "courierimapkeywords/.9.9.M1")),
+	    0);
+	(void)refresh_some(f, m);
+	assert_all_have_theirs(m);
+	syncs_do_all();
+	mailbox_close(&m);
+}
+
+/* A client sets a keyword before the one of an older update is taken over. */
+static void
+one_is_set_meanwhile(void **state)
+{
+	const uint32_t uid = 9;
+	struct fixture *f = *state;
+	struct mailbox *m = with_some_read(f);
+	char *text;
+
+	assert_int_equal(run_flags(f, m, &uid, 1, FLAGS_ADD, 0, "ours"), 0);
+	(void)refresh_some(f, m);
+	text = strstr(listing(m), " 9");
+	assert_non_null(text);
+	if (strncmp(text, " 9(ours)(theirs) ", 17) != 0 &&
+	    strncmp(text, " 9(theirs)(ours) ", 17) != 0)
+		fail_msg("%.30s", text);
+	syncs_do_all();
 	mailbox_close(&m);
 }
 
@@ -368,6 +433,8 @@ main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		CASE(renames_in_pieces),
+		CASE(one_is_merged_meanwhile),
+		CASE(one_is_set_meanwhile),
 		CASE(is_closed_while_renaming),
 		CASE(syncs_nothing_for_one_that_waits),
 		CASE(tidies_in_pieces),
