@@ -90,6 +90,10 @@ bool foreign_uids_open(struct foreign_uids_reader *r, int root_fd,
 enum foreign_step foreign_uids_step(
     struct foreign_uids_reader *r, int *work) MUST_USE;
 void foreign_uids_close(struct foreign_uids_reader *r);
+/* The UIDVALIDITY of Courier's list, without reading it: 1; 0: there is none;
+ * ERR_*. */
+int courier_uidvalidity(
+    int root_fd, const char *dir, uint32_t *out, struct err *e) MUST_USE;
 /* The one with the name, or NULL. */
 struct foreign_uid *foreign_uids_find(
     const struct foreign_uids *u, struct slice base);

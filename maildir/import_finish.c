@@ -7,15 +7,63 @@
 
 enum {
 	FINISH_BEGIN,
-	FINISH_READ_KEYWORDS,
 	FINISH_READ_UIDS,
 	FINISH_READ_LIST,
+	FINISH_READ_KEYWORDS, /* of one server, then of the other */
 	FINISH_ADOPT_KEYWORDS,
 	FINISH_LOOK_UP,
 	FINISH_IDS,
 	FINISH_NOTE,
 	FINISH_DONE,
 };
+
+/*
+ * Whether Courier's keywords count beside Dovecot's, which has files that are
+ * new.  If Dovecot was there last, and had its UIDs from Courier, it had the
+ * keywords as well: those that Courier had before the first look are old then,
+ * and may have been removed.  1, 0, or ERR_*.
+ */
+static int
+courier_counts(const struct import *in, bool dovecot_last, struct err *e)
+{
+	const struct mailbox *m = in->m;
+	uint32_t validity;
+	int rc;
+
+	if (!in->changed[PRINT_COURIER_KEYWORDS])
+		return 0;
+	if (!dovecot_last || m->imported.known[PRINT_COURIER_KEYWORDS].ino != 0)
+		return 1;
+	rc = courier_uidvalidity(m->account->root_fd, m->dir, &validity, e);
+	return rc < 0 ? rc : rc == 0 || validity != m->uidvalidity;
+}
+
+static int
+open_keywords(struct import *in, bool dovecot_last, struct err *e)
+{
+	bool dovecot = dovecot_last || in->changed[PRINT_DOVECOT_KEYWORDS];
+	int rc = import_open_keywords(in, dovecot, e);
+
+	if (rc != 0 || !dovecot)
+		return rc;
+	rc = courier_counts(in, dovecot_last, e);
+	in->courier_too = rc == 1;
+	return rc < 0 ? rc : 0;
+}
+
+/* Those of one server are there, and perhaps there is another one. */
+static int
+next_keywords(struct import *in, struct err *e)
+{
+	if (!in->courier_too) {
+		in->phase = FINISH_LOOK_UP;
+		return 0;
+	}
+	in->courier_too = false;
+	foreign_keywords_close(&in->keywords);
+	in->phase = FINISH_READ_KEYWORDS;
+	return import_open_keywords(in, false, e);
+}
 
 static int
 begin(struct import *in, struct err *e)
@@ -27,14 +75,12 @@ begin(struct import *in, struct err *e)
 
 	if (rc != 0)
 		return rc;
-	in->phase = in->any ? FINISH_READ_KEYWORDS : FINISH_DONE;
+	in->phase = in->any ? FINISH_READ_UIDS : FINISH_DONE;
 	if (!in->any)
 		return 0;
 	dovecot =
 	    import_dovecot_last(in, PRINT_COURIER_UIDS, PRINT_DOVECOT_IDS);
-	rc = import_open_keywords(
-	    in, dovecot || in->changed[PRINT_DOVECOT_KEYWORDS], e);
-	if (rc != 0)
+	if ((rc = open_keywords(in, dovecot, e)) != 0)
 		return rc;
 	if (dovecot && m->dir[0] == '\0') {
 		in->has_uids =
@@ -108,12 +154,6 @@ advance(struct import *in, int *work, struct err *e)
 	switch (in->phase) {
 	case FINISH_BEGIN:
 		return begin(in, e);
-	case FINISH_READ_KEYWORDS:
-		if (in->has_keywords)
-			rc = import_read_keywords(in, work, e);
-		if (rc == 0)
-			in->phase = FINISH_READ_UIDS;
-		return rc == 1 ? 0 : rc;
 	case FINISH_READ_UIDS:
 		if (in->has_uids)
 			rc = is_read(foreign_uids_step(&in->uids, work),
@@ -126,13 +166,19 @@ advance(struct import *in, int *work, struct err *e)
 			rc = is_read(foreign_sizelist_step(&in->list, work),
 			    &in->list.file, &in->has_list, e);
 		if (rc == 0)
+			in->phase = FINISH_READ_KEYWORDS;
+		return rc == 1 ? 0 : rc;
+	case FINISH_READ_KEYWORDS:
+		if (in->has_keywords)
+			rc = import_read_keywords(in, work, e);
+		if (rc == 0)
 			in->phase = FINISH_ADOPT_KEYWORDS;
 		return rc == 1 ? 0 : rc;
 	case FINISH_ADOPT_KEYWORDS:
 		if (in->has_keywords)
 			rc = import_adopt_keywords(in, 0, work, e);
 		if (rc == 0)
-			in->phase = FINISH_LOOK_UP;
+			rc = next_keywords(in, e);
 		return rc == 1 ? 0 : rc;
 	case FINISH_LOOK_UP:
 		if ((rc = mailbox_need_names(in->m, work, e)) != 0)

@@ -24,6 +24,7 @@ struct import {
 	int64_t wall_ms;
 
 	bool has_uids, has_keywords, has_list;
+	bool courier_too; /* its keywords are to be read after Dovecot's */
 	struct foreign_uids_reader uids;
 	struct foreign_keywords_reader keywords;
 	struct foreign_sizelist_reader list;

@@ -8,12 +8,16 @@
  * then "UID [Kvalue ]...:FILENAME\n".  It is appended to, so a later line
  * with the same file counts.  Version 1 is Courier's courierimapuiddb.
  */
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 
+#include "base/fsx.h"
 #include "base/mem.h"
 #include "base/num.h"
 #include "maildir/foreign_impl.h"
+
+enum { HEADER_BYTES = 64 }; /* Courier's has three numbers */
 
 /* --- headers -------------------------------------------------------------- */
 
@@ -160,6 +164,28 @@ foreign_uids_open(
 	return foreign_file_open(&r->file, root_fd, dir,
 	    dovecot ? "dovecot-uidlist" : "courierimapuiddb",
 	    FOREIGN_UIDS_BYTES);
+}
+
+int
+courier_uidvalidity(int root_fd, const char *dir, uint32_t *out, struct err *e)
+{
+	struct foreign_uids_reader r;
+	uint8_t bytes[HEADER_BYTES];
+	ssize_t n = 0;
+	int rc = 0;
+
+	if (foreign_uids_open(&r, root_fd, dir, false) &&
+	    (n = fsx_pread(r.file.fd, bytes, sizeof(bytes), 0)) < 0)
+		foreign_file_note(&r.file, errno);
+	r.file.rest = slice_of(bytes, n > 0 ? (size_t)n : 0);
+	if (r.file.error != 0) {
+		rc = foreign_file_failed(&r.file, e);
+	} else if (take_header(&r)) {
+		*out = r.u.uidvalidity;
+		rc = 1;
+	}
+	foreign_uids_close(&r);
+	return rc;
 }
 
 enum foreign_step

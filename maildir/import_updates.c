@@ -42,7 +42,8 @@ import_open_keywords(struct import *in, bool dovecot, struct err *e)
 
 	if (!dovecot && !in->changed[PRINT_COURIER_KEYWORDS])
 		return 0;
-	in->read_modseq = m->modseq;
+	if (in->read_modseq == 0)
+		in->read_modseq = m->modseq;
 	in->has_keywords = foreign_keywords_open(
 	    &in->keywords, m->account->root_fd, m->dir, dovecot);
 	return in->has_keywords ? 0

@@ -253,7 +253,8 @@ sees_what_comes_later(void **state)
 	    fixture_path(f, "dovecot-uidlist"), "3 V66 N9\n5 :1.M1\n8 :2.M1\n");
 	again = open_again(f, "INBOX");
 	assert_int_equal(mailbox_uidvalidity(again), 66);
-	assert_listing(again, "5 8");
+	/* a keyword that Dovecot never had */
+	assert_listing(again, "5 8(Kw)");
 	mailbox_close(&again);
 	mailbox_close(&m);
 }
@@ -531,6 +532,56 @@ refuses_layout_fs(void **state)
 	free(deep);
 }
 
+/* Both servers have been there, one after the other. */
+static void
+keywords_of_both(void **state)
+{
+	static const struct {
+		const char *courier; /* list of UIDs */
+		bool dovecot_last;
+		const char *listing;
+	} cases[] = {
+		/* Dovecot knew nothing of Courier's, and removed none */
+		{ "1 77 9\n3 1.M1\n4 2.M1\n", true, "1(old) 2(new)(update)" },
+		/* nor did Courier know of Dovecot's */
+		{ "1 77 9\n3 1.M1\n4 2.M1\n", false, "3(old) 4(new)(update)" },
+		/* what had Courier's UIDs had its keywords */
+		{ "1 66 9\n1 1.M1\n2 2.M1\n", true, "1 2(new)" },
+	};
+	const struct timespec old[2] = { { 1000, 0 }, { 1000, 0 } };
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < NELEMS(cases); i++) {
+		struct mailbox *m;
+
+		fresh_tree(f, "INBOX");
+		put_cur(f, "1.M1:2,", "one\n");
+		put_cur(f, "2.M1:2,a", "two\n");
+		write_file(
+		    fixture_path(f, "courierimapuiddb"), cases[i].courier);
+		if (i == 0)
+			put_dir(f, "courierimapkeywords");
+		write_file(fixture_path(f, "courierimapkeywords/:list"),
+		    "old\n\n1.M1:0\n");
+		write_file(
+		    fixture_path(f, "courierimapkeywords/2.M1"), "update\n");
+		write_file(fixture_path(f, "dovecot-uidlist"),
+		    "3 V66 N9\n1 :1.M1\n2 :2.M1\n");
+		write_file(fixture_path(f, "dovecot-keywords"), "0 new\n");
+		assert_int_equal(
+		    utimensat(AT_FDCWD,
+			fixture_path(f,
+			    cases[i].dovecot_last ? "courierimapuiddb"
+						  : "dovecot-uidlist"),
+			old, 0),
+		    0);
+		fixture_open(f);
+		m = open_again(f, "INBOX");
+		assert_listing(m, cases[i].listing);
+		mailbox_close(&m);
+	}
+}
+
 /* An admin who had come from Courier: pop3_uidl_format = UID%u-%v. */
 static void
 dovecot_after_courier(void **state)
@@ -586,6 +637,7 @@ main(void)
 		CASE(all_of_dovecot),
 		CASE(refuses_layout_fs),
 		CASE(dovecot_after_courier),
+		CASE(keywords_of_both),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);
