@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/defs.h"
+#include "base/fsx.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -25,6 +26,12 @@ enum {
 	STEP_FILES = 8,
 	STEP_BYTES = 256 * 1024,
 };
+
+/*
+ * What a file is called until all of it is there: a process that dies leaves
+ * none that is cut short, which the next one would take for the user's own.
+ */
+#define UNDER_WAY ".postern-home.tmp"
 
 /* Directories under way, deepest last. */
 struct level {
@@ -40,7 +47,8 @@ struct home_copy {
 	int error; /* errno */
 	struct level level[DEPTH_MAX];
 	unsigned depth;
-	int from, to; /* the file under way, or -1 */
+	int from, to;		 /* the file under way, or -1 */
+	char name[NAME_MAX + 1]; /* that it gets, in the deepest one */
 	unsigned files;
 	size_t bytes;
 	bool left_out;
@@ -59,6 +67,19 @@ close_file(struct home_copy *c)
 	return good;
 }
 
+/* It gets its name.  What has that already is somebody's, and stays. */
+static bool
+end_file(struct home_copy *c)
+{
+	int dir = c->level[c->depth - 1].to;
+
+	if (!close_file(c))
+		return false;
+	if (fsx_rename_new(dir, UNDER_WAY, dir, c->name) == 0)
+		return true;
+	return errno == EEXIST && fsx_unlink(dir, UNDER_WAY) == 0;
+}
+
 /* Some of the file under way. */
 static bool
 copy_bytes(struct home_copy *c)
@@ -67,7 +88,7 @@ copy_bytes(struct home_copy *c)
 	ssize_t n = TEMP_FAILURE_RETRY(read(c->from, piece, sizeof(piece)));
 
 	if (n <= 0)
-		return n == 0 && close_file(c);
+		return n == 0 && end_file(c);
 	c->bytes += (size_t)n;
 	if (c->bytes > BYTES_MAX) {
 		errno = EFBIG;
@@ -82,28 +103,31 @@ copy_bytes(struct home_copy *c)
 	return true;
 }
 
-/* What is there already is somebody's, and stays. */
 static bool
 begin_file(struct home_copy *c, int from_dir, const char *name, int to_dir)
 {
 	int from = openat(from_dir, name,
 	    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	struct stat st;
+	struct stat st, there;
 	bool good = false;
 	int to;
 
 	if (from < 0)
 		return false;
 	if (fstat(from, &st) == 0 && S_ISREG(st.st_mode)) {
-		to = openat(to_dir, name,
-		    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-		    st.st_mode & 0777);
+		good = fstatat(to_dir, name, &there, AT_SYMLINK_NOFOLLOW) == 0;
+		to = good
+		    ? -1
+		    : openat(to_dir, UNDER_WAY,
+			  O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+			  st.st_mode & 0777);
 		if (to >= 0) {
 			c->from = from;
 			c->to = to;
+			assert(strlen(name) < sizeof(c->name));
+			memcpy(c->name, name, strlen(name) + 1);
 			return true;
 		}
-		good = errno == EEXIST;
 	}
 	(void)close(from);
 	return good;
@@ -135,6 +159,8 @@ descend(
 			(void)close(l->to);
 		return false;
 	}
+	/* of one who died */
+	(void)!fsx_unlink(l->to, UNDER_WAY);
 	c->depth++;
 	return true;
 }
@@ -346,8 +372,10 @@ home_copy_free(struct home_copy **pc)
 	*pc = NULL;
 	if (c == NULL)
 		return;
-	if (c->from >= 0)
+	if (c->from >= 0) {
 		(void)close_file(c);
+		(void)!fsx_unlink(c->level[c->depth - 1].to, UNDER_WAY);
+	}
 	while (c->depth != 0)
 		ascend(c);
 	if (c->home_fd >= 0)

@@ -1,5 +1,6 @@
 /* A home directory is made from a skeleton, a few files at a time. */
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -155,18 +156,41 @@ waits_so_long(void **state)
 	home_copy_free(&a);
 }
 
-/* One that is given up leaves nothing open or locked; what is there stays, and
- * the next one does the rest. */
+/* Another process dies, or gives up, within the file of the first step. */
 static void
-goes_on_after_another(void **state)
+ends_within_a_file(bool dies)
+{
+	struct home_copy *c;
+	int status = 0;
+	pid_t pid = dies ? fork() : 0;
+
+	assert_true(pid >= 0);
+	if (pid != 0) {
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, 0);
+		return;
+	}
+	c = home_copy_new("home", "skel");
+	if (home_copy_step(c, 1) != HOME_MORE)
+		status = 1;
+	if (dies)
+		_exit(status);
+	assert_int_equal(status, 0);
+	home_copy_free(&c);
+	assert_int_equal(size_of("home/sub/.postern-home.tmp"), -1);
+}
+
+/* Nothing is left open, locked or cut short; what is there stays, and the next
+ * one does the rest. */
+static void
+goes_on_after(bool dies)
 {
 	struct home_copy *c;
 
-	(void)state;
-	put("skel/large", LARGE);
-	c = home_copy_new("home", "skel");
-	assert_int_equal(home_copy_step(c, 1), HOME_MORE);
-	home_copy_free(&c);
+	assert_int_equal(mkdir("skel/sub", 0700), 0);
+	put("skel/sub/large", LARGE);
+	ends_within_a_file(dies);
+	assert_int_equal(size_of("home/sub/large"), -1);
 	put("home/own", 2);
 	put("skel/own", 1);
 	put("skel/another", 1);
@@ -175,7 +199,24 @@ goes_on_after_another(void **state)
 	home_copy_free(&c);
 	assert_int_equal(size_of("home/own"), 2);
 	assert_int_equal(size_of("home/another"), 1);
+	assert_int_equal(size_of("home/sub/large"), LARGE);
+	assert_int_equal(mode_of("home/sub/large"), 0640);
+	assert_int_equal(size_of("home/sub/.postern-home.tmp"), -1);
 	assert_int_equal(mode_of("home"), 0700);
+}
+
+static void
+goes_on_after_the_dead(void **state)
+{
+	(void)state;
+	goes_on_after(true);
+}
+
+static void
+goes_on_after_another(void **state)
+{
+	(void)state;
+	goes_on_after(false);
 }
 
 int
@@ -187,6 +228,7 @@ main(void)
 		CASE(waits_for_another),
 		CASE(waits_so_long),
 		CASE(goes_on_after_another),
+		CASE(goes_on_after_the_dead),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);
