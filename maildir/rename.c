@@ -378,11 +378,15 @@ rename_inbox(struct account_change *ch, struct err *e)
 {
 	struct rename_call c = { .a = ch->a, .to = buf_slice(&ch->to_dir) };
 	struct mailbox *inbox;
-	int rc = mailbox_open(c.a, SLICE("INBOX"), &inbox, e);
+	int work = PIECE_WORK,
+	    rc = mailbox_open(c.a, SLICE("INBOX"), &inbox, e);
 
 	if (rc != 0)
 		return rc;
-	rc = rename_inbox_rows(&c, inbox, e);
+	/* all but what others change meanwhile */
+	rc = mailbox_need_names(inbox, &work, e);
+	if (rc == 0)
+		rc = rename_inbox_rows(&c, inbox, e);
 	mailbox_close(&inbox);
 	if (rc == 0) {
 		/* it is INBOX's mail now, and whatever comes it stays */
