@@ -6,8 +6,8 @@
  *   SYNC_FILES  those, each file once, some side by side
  *   COMMIT      links straight into cur/, and UIDs, some hundred at a time,
  *               each lot in a transaction
- *   BYTES       where a link can't be made: copied to tmp/; then SYNC_FILES
- *               and COMMIT again, from there on
+ *   BYTES       where a link can't be made: copied to tmp/ (copy_bytes.c);
+ *               then SYNC_FILES and COMMIT again, from there on
  *   SYNC        directory and database; only now the UIDs may be shown
  *   REMOVE      MOVE only: the sources go, as EXPUNGE does it
  *   UNDO        after a failure before the end of SYNC: all copies go
@@ -27,7 +27,7 @@
 #include "maildir/durable.h"
 #include "maildir/work.h"
 
-enum { COPY_MAGIC = 0x436f7079, BYTES_SLICE = 256 * 1024 };
+enum { COPY_MAGIC = 0x436f7079 };
 
 enum copy_state {
 	COPY_LOOK,
@@ -56,6 +56,7 @@ struct change_copy {
 	size_t at_bytes; /* items up to here have their bytes */
 	bool no_links;	 /* no file of one can be linked to the other */
 	uint64_t bytes, messages; /* for the quota */
+	struct copy_bytes file;	  /* of the item at at_bytes */
 	struct copy_sync young;
 	struct durable durable;
 	struct change_expunge *removal;
@@ -117,6 +118,7 @@ change_copy_begin(struct mailbox *from, struct account *account,
 	c->to = to;
 	c->move = move;
 	c->tmp_fd = fd;
+	c->file = (struct copy_bytes){ .from = from, .to = to };
 	c->young = (struct copy_sync){ .from = from, .to = to, .tmp_fd = fd };
 	c->uids = mem_alloc((n + 1) * sizeof(*uids));
 	if (n != 0)
@@ -335,18 +337,21 @@ step_commit(struct change_copy *c, int64_t now_ms)
 
 /* Of the item at which COMMIT stopped, or of all from there on. */
 static enum step
-step_bytes(struct change_copy *c)
+step_bytes(struct change_copy *c, struct waker waker)
 {
 	size_t end = c->no_links ? c->n : c->at_item + 1;
 	uint64_t n = 0;
 
-	for (; c->at_bytes < end && n < BYTES_SLICE; c->at_bytes++) {
+	for (; c->at_bytes < end && n < COPY_BYTES_SLICE; c->at_bytes++) {
 		struct copy_item *it = &c->v[c->at_bytes];
+		enum step step;
 		int rc;
 
 		if (it->gone)
 			continue;
-		rc = copy_item_bytes(it, c->from, c->to, c->tmp_fd);
+		step = copy_bytes_step(&c->file, it, c->tmp_fd, waker, &rc);
+		if (step != STEP_DONE)
+			return step;
 		if (rc == ERR_NOT_FOUND && it->tmp == NULL)
 			it->gone = true;
 		else if (rc != 0)
@@ -504,7 +509,7 @@ advance(
 	case COPY_SYNC_FILES:
 		return step_sync_files(c, waker);
 	case COPY_BYTES:
-		return step_bytes(c);
+		return step_bytes(c, waker);
 	case COPY_COMMIT:
 		return step_commit(c, now_ms);
 	case COPY_SYNC:
@@ -561,6 +566,7 @@ change_copy_free(struct change_copy **pc)
 	if (c == NULL)
 		return;
 	MAGIC_CHECK(c, COPY_MAGIC);
+	copy_bytes_fini(&c->file);
 	copy_sync_fini(&c->young);
 	durable_fini(&c->durable);
 	change_expunge_free(&c->removal);

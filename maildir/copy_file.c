@@ -38,7 +38,6 @@ enum {
 	YOUNG_MS = 60 * 1000,
 	/* how far the clock handed in may be behind that of files */
 	GRAIN_MS = 2000,
-	IO_BYTES = 65536
 };
 
 /* --- looking -------------------------------------------------------------- */
@@ -65,9 +64,8 @@ is_young(const struct copy_item *it, struct mailbox *from,
 	return last > info->save_ms + GRAIN_MS;
 }
 
-/* What the copy is called, from its source or (st) its own file. */
-static void
-name_item(struct copy_item *it, const struct stat *st)
+void
+copy_item_name(struct copy_item *it, const struct stat *st)
 {
 	struct buf name;
 
@@ -107,7 +105,7 @@ copy_item_look(struct copy_item *it, struct mailbox *from, struct mailbox *to,
 	it->dev = st.st_dev;
 	it->ino = st.st_ino;
 	it->young = is_young(it, from, &st, &info, wall_ms);
-	name_item(it, &st);
+	copy_item_name(it, &st);
 	return 0;
 }
 
@@ -150,70 +148,6 @@ copy_item_place(struct copy_item *it, struct mailbox *from, struct mailbox *to,
 		*bytes = *all || error == EMLINK;
 	}
 	buf_fini(&file);
-	return rc;
-}
-
-static int
-copy_bytes(int from, int to, uint64_t size)
-{
-	static uint8_t bytes[IO_BYTES];
-	uint64_t at = 0;
-
-	while (at < size) {
-		ssize_t n = fsx_pread(from, bytes, sizeof(bytes), (off_t)at);
-
-		if (n < 0 || fsx_write_all(to, slice_of(bytes, (size_t)n)) < 0)
-			return -1;
-		if (n == 0)
-			break;
-		at += (uint64_t)n;
-	}
-	return 0;
-}
-
-/* 0, or -1 with errno. */
-static int
-write_copy(struct copy_item *it, int from, uint64_t size, int to)
-{
-	struct stat st;
-
-	if (copy_bytes(from, to, size) < 0 ||
-	    fsx_set_mtime(to, it->fixed.internal_ms) < 0 || fstat(to, &st) < 0)
-		return -1;
-	it->fixed.file_size = (uint64_t)st.st_size;
-	it->dev = st.st_dev;
-	it->ino = st.st_ino;
-	it->young = true;
-	name_item(it, &st);
-	return 0;
-}
-
-int
-copy_item_bytes(
-    struct copy_item *it, struct mailbox *from, struct mailbox *to, int tmp_fd)
-{
-	uint64_t size;
-	struct buf name;
-	int in, out, rc;
-
-	rc = mailbox_open_message(from, it->from, &in, &size, NULL);
-	if (rc != 0)
-		return rc;
-	buf_init(&name, 1024);
-	file_name_tmp(&name, &it->unique);
-	out = fsx_create(tmp_fd, buf_cstr(&name),
-	    0666 & ~(mode_t)to->account->store->opt.umask);
-	if (out < 0) {
-		rc = err_of_errno(errno);
-	} else {
-		it->tmp = slice_dup(buf_slice(&name));
-		rc =
-		    write_copy(it, in, size, out) < 0 ? err_of_errno(errno) : 0;
-		if (fsx_close(out) < 0 && rc == 0)
-			rc = err_of_errno(errno);
-	}
-	buf_fini(&name);
-	(void)close(in);
 	return rc;
 }
 

@@ -1,11 +1,13 @@
 /*
  * copy_impl: one message of a COPY or MOVE, and its file.
  *
- * Layer:  maildir.  Not for anybody outside of copy.c, copy_file.c and
- * copy_sync.c.
+ * Layer:  maildir.  Not for anybody outside of copy.c, copy_bytes.c,
+ * copy_file.c and copy_sync.c.
  */
 #ifndef MAILDIR_COPY_IMPL_H
 #define MAILDIR_COPY_IMPL_H
+
+#include <sys/stat.h>
 
 #include "maildir/edit.h"
 
@@ -39,11 +41,26 @@ int copy_item_look(struct copy_item *it, struct mailbox *from,
  */
 int copy_item_place(struct copy_item *it, struct mailbox *from,
     struct mailbox *to, int tmp_fd, bool *bytes, bool *all) MUST_USE;
-/* Copy the bytes into the target's tmp/; the file is young.  0; ERR_NOT_FOUND
- * without it->tmp: the source is gone; ERR_*. */
-int copy_item_bytes(struct copy_item *it, struct mailbox *from,
-    struct mailbox *to, int tmp_fd) MUST_USE;
-/* Take away what the two above have made. */
+/* What the copy is called, from its source or (st) its own file. */
+void copy_item_name(struct copy_item *it, const struct stat *st);
+
+/* Copying bytes, of one item after the other (copy_bytes.c). */
+enum { COPY_BYTES_SLICE = 256 * 1024 }; /* more aren't copied by the caller */
+struct copy_bytes {
+	struct mailbox *from, *to;
+	struct copying *file; /* under way */
+	struct sync sync;
+};
+/*
+ * Into the target's tmp/.  STEP_DONE: *rc is 0, and the file is young;
+ * ERR_NOT_FOUND without it->tmp: the source is gone; ERR_*.  Else a step to
+ * return, and to be called again for the same item.
+ */
+enum step copy_bytes_step(struct copy_bytes *b, struct copy_item *it,
+    int tmp_fd, struct waker waker, int *rc) MUST_USE;
+void copy_bytes_fini(struct copy_bytes *b);
+
+/* Take away what the above have made. */
 void copy_item_undo(struct copy_item *it, struct mailbox *to, int tmp_fd);
 void copy_item_fini(struct copy_item *it);
 

@@ -2,12 +2,17 @@
  * index. */
 #include <sys/stat.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "base/fsx.h"
 #include "base/mem.h"
 #include "tests/support/maildir_fixture.h"
+#include "tests/support/syncs.h"
+
 static void
 store_in_all_ways(void **state)
 {
@@ -363,6 +368,166 @@ copy_into_what_was_made_anew(void **state)
 	mailbox_close(&m);
 }
 
+enum {
+	LARGE = 9 * 1024 * 1024 + 17,
+	PIECE = 4 * 1024 * 1024,
+	WRITE = 64 * 1024,
+};
+
+static unsigned n_written;
+
+/* No links, as between file systems; and how often bytes are written. */
+static int
+fail_links(const char *call, const char *path)
+{
+	(void)path;
+	n_written += strcmp(call, "write") == 0;
+	return strcmp(call, "link") == 0 ? EXDEV : 0;
+}
+
+static const struct waker nobody;
+
+/* A large message and a small one, to be copied by links that fail. */
+static struct mailbox *
+deliver_large(struct fixture *f)
+{
+	char *text = mem_zalloc(1, LARGE + 1);
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	for (size_t i = 0; i < LARGE; i++)
+		text[i] = (char)('a' + i * i % 23);
+	deliver(f, "", text);
+	free(text);
+	refresh(f, m);
+	deliver(f, "", "small");
+	mailbox_close(&m);
+	assert_int_equal(create_now(f->account, SLICE("INBOX.t")), 0);
+	f->syncer = &syncs_holder;
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	return m;
+}
+
+static struct change_copy *
+begin_copy(struct fixture *f, struct mailbox *m)
+{
+	struct change_copy *c;
+
+	assert_int_equal(change_copy_begin(m, f->account, SLICE("INBOX.t"),
+			     (const uint32_t[]){ 1, 2 }, 2, false, &c, NULL),
+	    0);
+	n_written = 0;
+	fsx_set_fault(fail_links);
+	return c;
+}
+
+static enum step
+copy_step(struct fixture *f, struct change_copy *c)
+{
+	return change_copy_step(c, nobody, clock_now(), f->wall_ms);
+}
+
+static void
+read_large(struct mailbox *m, uint8_t *out)
+{
+	uint64_t size;
+	int fd;
+
+	assert_int_equal(mailbox_open_message(m, 1, &fd, &size, NULL), 0);
+	assert_int_equal(size, LARGE);
+	assert_int_equal(fsx_pread(fd, out, LARGE, 0), LARGE);
+	(void)close(fd);
+}
+
+/* No step copies much itself, nor does a thread at once. */
+static void
+copy_of_large_files(void **state)
+{
+	static uint8_t from[LARGE], to[LARGE];
+	struct fixture *f = *state;
+	struct mailbox *m = deliver_large(f), *t;
+	struct change_copy *c = begin_copy(f, m);
+	unsigned before, pieces = 0;
+
+	for (;;) {
+		before = n_written;
+		if (copy_step(f, c) == STEP_DONE)
+			break;
+		assert_true(n_written - before <= 4);
+		before = n_written;
+		(void)syncs_do_one();
+		assert_true((n_written - before) * WRITE <= PIECE);
+		pieces += n_written != before;
+	}
+	fsx_set_fault(NULL);
+	assert_int_equal(pieces, 3);
+	assert_int_equal(change_copy_result(c)->result, 0);
+	change_copy_free(&c);
+	t = open_mailbox(f, "INBOX.t");
+	assert_listing(t, "1 2");
+	read_large(m, from);
+	read_large(t, to);
+	assert_memory_equal(from, to, LARGE);
+	mailbox_close(&t);
+	mailbox_close(&m);
+	syncs_do_all();
+}
+
+/* A thread has it just then, and lets it go. */
+static void
+copy_of_a_large_file_given_up(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = deliver_large(f);
+	struct change_copy *c = begin_copy(f, m);
+
+	while (n_written == 0) {
+		assert_int_not_equal(copy_step(f, c), STEP_DONE);
+		(void)syncs_do_one();
+	}
+	assert_int_equal(copy_step(f, c), STEP_WAIT_SYNC);
+	assert_int_equal(count_files(fixture_path(f, ".t/tmp")), 1);
+	change_copy_free(&c);
+	assert_int_equal(count_files(fixture_path(f, ".t/tmp")), 0);
+	syncs_do_all();
+	fsx_set_fault(NULL);
+	assert_int_equal(count_files(fixture_path(f, ".t/tmp")), 0);
+	assert_int_equal(count_files(fixture_path(f, ".t/cur")), 0);
+	mailbox_close(&m);
+}
+
+/* Its disk is full in the midst. */
+static int
+fail_late(const char *call, const char *path)
+{
+	int error = fail_links(call, path);
+
+	return n_written * WRITE > PIECE + WRITE ? ENOSPC : error;
+}
+
+static void
+copy_of_a_large_file_fails(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = deliver_large(f);
+	struct change_copy *c = begin_copy(f, m);
+
+	fsx_set_fault(fail_late);
+	while (n_written * WRITE <= PIECE + WRITE) {
+		assert_int_not_equal(copy_step(f, c), STEP_DONE);
+		(void)syncs_do_one();
+	}
+	fsx_set_fault(NULL);
+	while (copy_step(f, c) != STEP_DONE)
+		syncs_do_all();
+	assert_int_equal(change_copy_result(c)->result, ERR_SPACE);
+	change_copy_free(&c);
+	assert_int_equal(count_files(fixture_path(f, ".t/tmp")), 0);
+	assert_int_equal(count_files(fixture_path(f, ".t/cur")), 0);
+	mailbox_close(&m);
+}
+
 int
 main(void)
 {
@@ -379,6 +544,9 @@ main(void)
 		CASE(copy_onto_itself_and_of_the_missing),
 		CASE(copy_into_what_took_its_place),
 		CASE(copy_into_what_was_made_anew),
+		CASE(copy_of_large_files),
+		CASE(copy_of_a_large_file_given_up),
+		CASE(copy_of_a_large_file_fails),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
