@@ -168,6 +168,7 @@ answer_of_account(const struct account *a)
 	for (enum account_field f = 0; f < ACCOUNT_N_FIELDS; f++)
 		out.field[f] = account_get(a, f);
 	out.extra = secret_slice(&a->extra);
+	out.by_file = a->by_file;
 	return out;
 }
 
@@ -230,6 +231,7 @@ answer_pack(const struct answer *a, uint32_t id, struct msg_out *m)
 	for (size_t f = 0; f < ACCOUNT_N_FIELDS; f++)
 		msg_put_bytes(m, a->field[f]);
 	msg_put_bytes(m, a->extra);
+	msg_put_u32(m, a->by_file);
 }
 
 bool
@@ -243,6 +245,7 @@ answer_unpack(struct msg_in *m, struct answer *a)
 	for (size_t f = 0; f < ACCOUNT_N_FIELDS; f++)
 		a->field[f] = msg_get_bytes(m);
 	a->extra = msg_get_bytes(m);
+	a->by_file = msg_get_u32(m) != 0;
 	if (!msg_get_end(m) || verdict >= VERDICT_N)
 		return false;
 	a->verdict = (enum verdict)verdict;

@@ -82,6 +82,7 @@ struct account {
 	struct secret extra; /* of the answer: SCRAM keys */
 	struct secret hmac;  /* states of CRAM's hash instead of a password */
 	bool by_address;     /* from another one the verdict may be another */
+	bool by_file;	     /* as it is until the user table's file changes */
 };
 
 /* What comes back for a query; borrowed from the packet it came in. */
@@ -93,6 +94,8 @@ struct answer {
 	 * enumeration: text; of a login: not empty, if the verdict is right for
 	 * this client address only */
 	struct slice extra;
+	/* nothing decided but the user table's file, which can be watched */
+	bool by_file;
 	/* what was known while the user table is away; no helper says it */
 	bool hearsay;
 };

@@ -3,15 +3,25 @@
 #include <sys/queue.h>
 #include <sys/random.h>
 
+#include <malloc.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include "auth/table_watch.h"
 #include "auth/throttle.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "server/ipc/msg.h"
 
-enum { ASKING_MAGIC = 0x0a5c1460, HELD_MAX = 8192 };
+enum {
+	ASKING_MAGIC = 0x0a5c1460,
+	HELD_MAX = 8192,
+	/* Between two watches: a table that changes all the time is asked. */
+	REWATCH_MS = 1000,
+	/* How long what says nothing any more may stay in the cache. */
+	SWEEP_MS = CACHE_BY_FILE_MS,
+};
 
 struct question {
 	struct asking *asking;
@@ -21,6 +31,7 @@ struct question {
 	struct job *job;       /* since then */
 	bool held;
 	int64_t begun;
+	uint32_t watch; /* the one that it was asked under; 0: none */
 	asking_done *done;
 	void *arg;
 	TAILQ_ENTRY(question) link;
@@ -31,14 +42,26 @@ struct asking {
 	uint32_t magic;
 	struct event_base *base;
 	struct pool *pool;
+	const struct asking_host *host;
+	void *host_arg;
+	bool has_file;
+	struct {
+		int fd;	     /* -1: there is none */
+		uint32_t id; /* of the last one */
+		int64_t next;
+	} watch;
+	struct event *sweep;
 	struct throttle *throttle;
 	struct cache *cache;
 	struct questions questions;
 	size_t n_held;
 };
 
+static void on_sweep(evutil_socket_t fd, short what, void *arg);
+
 struct asking *
-asking_new(struct event_base *base, struct pool *pool)
+asking_new(struct event_base *base, struct pool *pool,
+    const struct asking_host *host, void *arg)
 {
 	struct asking *k = MEM_NEW(struct asking);
 	uint8_t key[32];
@@ -46,6 +69,11 @@ asking_new(struct event_base *base, struct pool *pool)
 	k->magic = ASKING_MAGIC;
 	k->base = base;
 	k->pool = pool;
+	k->host = host;
+	k->host_arg = arg;
+	k->watch.fd = -1;
+	k->sweep = evtimer_new(base, on_sweep, k);
+	assert(k->sweep != NULL);
 	if (getrandom(key, sizeof(key), 0) != (ssize_t)sizeof(key))
 		log_error("getrandom: no random bytes");
 	k->throttle = throttle_new(key);
@@ -54,6 +82,86 @@ asking_new(struct event_base *base, struct pool *pool)
 	TAILQ_INIT(&k->questions);
 	return k;
 }
+
+/* --- the watch ----------------------------------------------------------- */
+
+static void
+drop_watch(struct asking *k)
+{
+	if (k->watch.fd >= 0)
+		(void)close(k->watch.fd);
+	k->watch.fd = -1;
+}
+
+void
+asking_take_watch(struct asking *k, int fd)
+{
+	MAGIC_CHECK(k, ASKING_MAGIC);
+	drop_watch(k);
+	k->watch.fd = fd;
+	if (++k->watch.id == 0)
+		k->watch.id = 1;
+	log_debug("the user table's file is watched");
+}
+
+/* The number of the watch under which nothing has changed up to now, which the
+ * cache is told; 0: there is none, and another one is asked for. */
+static uint32_t
+look_at_watch(struct asking *k)
+{
+	int64_t now = clock_now();
+	uint32_t id = 0;
+
+	if (k->watch.fd >= 0 && table_watch_is_quiet(k->watch.fd))
+		id = k->watch.id;
+	else
+		drop_watch(k);
+	if (id == 0 && k->has_file && now >= k->watch.next) {
+		k->watch.next = now + REWATCH_MS;
+		k->host->rewatch(k->host_arg);
+	}
+	cache_set_watch(k->cache, id);
+	return id;
+}
+
+/* --- what is known ------------------------------------------------------- */
+
+static void
+sweep_soon(struct asking *k)
+{
+	const struct timeval tv = { .tv_sec = SWEEP_MS / 1000 };
+
+	if (!evtimer_pending(k->sweep, NULL))
+		(void)evtimer_add(k->sweep, &tv);
+}
+
+/* What a rush of logins has left goes back to the system. */
+static void
+on_sweep(evutil_socket_t fd, short what, void *arg)
+{
+	struct asking *k = arg;
+
+	(void)fd;
+	(void)what;
+	if (cache_sweep(k->cache, clock_now()))
+		sweep_soon(k);
+	(void)malloc_trim(0);
+}
+
+static void
+learn(struct question *q, const struct answer *a, int64_t now)
+{
+	struct asking *k = q->asking;
+	struct answer known = *a;
+
+	/* The table is as it was when it was asked. */
+	known.by_file =
+	    a->by_file && q->watch != 0 && look_at_watch(k) == q->watch;
+	cache_learn(k->cache, &q->query, &known, now);
+	sweep_soon(k);
+}
+
+/* --- questions ----------------------------------------------------------- */
 
 static void
 question_free(struct question *q)
@@ -77,6 +185,8 @@ asking_free(struct asking **kp)
 	MAGIC_CHECK(k, ASKING_MAGIC);
 	while ((q = TAILQ_FIRST(&k->questions)) != NULL)
 		asking_cancel(q);
+	drop_watch(k);
+	event_free(k->sweep);
 	throttle_free(&k->throttle);
 	cache_free(&k->cache);
 	k->magic = 0;
@@ -90,6 +200,10 @@ asking_configure(struct asking *k, const struct asking_options *o)
 	MAGIC_CHECK(k, ASKING_MAGIC);
 	throttle_configure(k->throttle, o->penalty_ms, o->trusted);
 	cache_configure(k->cache, &o->cache);
+	k->has_file = o->has_file;
+	/* The one before may be of another file. */
+	drop_watch(k);
+	k->watch.next = 0;
 }
 
 void
@@ -139,7 +253,7 @@ take_note(struct question *q, const struct answer *a)
 		cache_forget(
 		    k->cache, q->query.user, a->field[ACCOUNT_ADDRESS]);
 	else
-		cache_learn(k->cache, &q->query, a, now);
+		learn(q, a, now);
 }
 
 static void
@@ -178,7 +292,7 @@ on_answer(void *arg, const struct answer *a)
 	if (is_attempt(&q->query))
 		take_note(q, a);
 	if (q->query.op == QUERY_SCRAM)
-		cache_learn(q->asking->cache, &q->query, a, clock_now());
+		learn(q, a, clock_now());
 	if (a->verdict == VERDICT_TEMPORARY &&
 	    cache_find(
 		q->asking->cache, &q->query, true, clock_now(), &known)) {
@@ -187,6 +301,16 @@ on_answer(void *arg, const struct answer *a)
 	}
 	tell(q, a);
 	question_free(q);
+}
+
+/* Somebody who is known from here gets in from wherever he is. */
+static void
+note_known(struct question *q, const struct answer *a)
+{
+	struct attempt attempt = attempt_of(&q->query);
+
+	if (a->verdict == VERDICT_OK)
+		throttle_succeeded(q->asking->throttle, &attempt, clock_now());
 }
 
 static void
@@ -200,7 +324,10 @@ begin(struct question *q)
 		k->n_held--;
 	q->held = false;
 	q->begun = clock_now();
+	if (q->query.op == QUERY_LOGIN)
+		q->watch = look_at_watch(k);
 	if (cache_find(k->cache, &q->query, false, q->begun, &known)) {
+		note_known(q, &known);
 		tell(q, &known);
 		question_free(q);
 		return;

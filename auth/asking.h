@@ -5,7 +5,8 @@
  * Memory: a question ends with its callback or with asking_cancel().
  *
  * Between a protocol and the helpers: who guesses waits first, what is known
- * isn't asked again, and what came out is remembered.
+ * isn't asked again, and what came out is remembered.  While a watch shows that
+ * the user table's file is as it was, what it said is known.
  */
 #ifndef AUTH_ASKING_H
 #define AUTH_ASKING_H
@@ -20,16 +21,26 @@
 struct asking;
 struct question;
 
+/* Who makes watches of the user table (table_watch.h). */
+struct asking_host {
+	/* A new one is needed; asking_take_watch() some time, or never. */
+	void (*rewatch)(void *arg);
+};
+
 struct asking_options {
 	int64_t penalty_ms; /* longest wait; 0: nobody waits */
 	struct slice trusted;
 	struct cache_times cache;
+	bool has_file; /* the user table is a file that can be watched */
 };
 
-struct asking *asking_new(struct event_base *base, struct pool *pool) MUST_USE;
+struct asking *asking_new(struct event_base *base, struct pool *pool,
+    const struct asking_host *host, void *arg) MUST_USE;
 void asking_free(struct asking **k);
 /* Takes copies.  What is cached is dropped. */
 void asking_configure(struct asking *k, const struct asking_options *o);
+/* Another watch of the user table's file; takes over fd. */
+void asking_take_watch(struct asking *k, int fd);
 
 /*
  * As pool_done, with the time when the user table could have begun to look:

@@ -29,7 +29,8 @@ struct entry {
 	uint64_t password; /* of a login: a keyed hash; else 0 */
 	enum verdict verdict;
 	int64_t learned;
-	bool by_rip; /* counts at this address only */
+	uint32_t watch; /* believed while it is the present one; or 0 */
+	bool by_rip;	/* counts at this address only */
 	struct secret rip;
 	bool by_app; /* entered by an app password */
 	struct account account;
@@ -42,6 +43,7 @@ struct cache {
 	uint32_t magic;
 	uint8_t secret[32];
 	struct cache_times times;
+	uint32_t watch;
 	struct entry **entries; /* NULL: free */
 	struct entries by_address[SETS];
 };
@@ -94,6 +96,13 @@ cache_configure(struct cache *c, const struct cache_times *times)
 	c->times = *times;
 	for (size_t i = 0; i < CACHE_ENTRIES; i++)
 		drop(&c->entries[i]);
+}
+
+void
+cache_set_watch(struct cache *c, uint32_t watch)
+{
+	MAGIC_CHECK(c, MAGIC);
+	c->watch = watch;
 }
 
 /* --- keys ---------------------------------------------------------------- */
@@ -203,6 +212,14 @@ knows(struct cache *c, uint64_t user)
 
 /* --- use ---------------------------------------------------------------- */
 
+/* A success that the table's file alone decided, which is as it was. */
+static bool
+is_by_file(const struct cache *c, const struct entry *e, int64_t now)
+{
+	return e->watch != 0 && e->watch == c->watch &&
+	    now - e->learned < CACHE_BY_FILE_MS;
+}
+
 static bool
 is_fresh(const struct cache *c, const struct entry *e, bool outage, int64_t now)
 {
@@ -211,7 +228,8 @@ is_fresh(const struct cache *c, const struct entry *e, bool outage, int64_t now)
 	if ((e->by_app || e->password == 0) && !outage)
 		return false;
 	if (e->verdict == VERDICT_OK)
-		return age < (outage ? c->times.outage_ms : c->times.good_ms);
+		return age < (outage ? c->times.outage_ms : c->times.good_ms) ||
+		    (!outage && is_by_file(c, e, now));
 	return !outage && age < c->times.bad_ms;
 }
 
@@ -275,7 +293,8 @@ is_alive(const struct cache *c, const struct entry *e, int64_t now)
 	    : c->times.outage_ms;
 
 	return now - e->learned <
-	    (e->verdict == VERDICT_OK ? good : c->times.bad_ms);
+	    (e->verdict == VERDICT_OK ? good : c->times.bad_ms) ||
+	    is_by_file(c, e, now);
 }
 
 /* A free one, else one that says nothing any more, else the oldest. */
@@ -402,6 +421,9 @@ cache_learn(
     struct cache *c, const struct query *q, const struct answer *a, int64_t now)
 {
 	bool is_login = q->op == QUERY_LOGIN, by_app;
+	uint32_t watch = is_login && a->by_file ? c->watch : 0;
+	bool keeps_good =
+	    c->times.good_ms != 0 || c->times.outage_ms != 0 || watch != 0;
 	uint64_t user = user_key(c, q->user), password = 0;
 	uint8_t key[KEY_LEN] = { 0 };
 	const struct whose w = { user, a->field[ACCOUNT_ADDRESS] };
@@ -412,7 +434,7 @@ cache_learn(
 	if (!is_cacheable(q) ||
 	    (a->verdict != VERDICT_OK && a->verdict != VERDICT_REJECTED))
 		return;
-	if (c->times.good_ms == 0 && c->times.outage_ms == 0 &&
+	if (!keeps_good &&
 	    (!is_login || (a->verdict == VERDICT_OK && !knows(c, user))))
 		return;
 	query_key(c, q, key);
@@ -423,8 +445,7 @@ cache_learn(
 			drop(at);
 		return;
 	}
-	if (a->verdict == VERDICT_OK && c->times.good_ms == 0 &&
-	    c->times.outage_ms == 0) {
+	if (a->verdict == VERDICT_OK && !keeps_good) {
 		/* not kept; it may have been called wrong a moment ago */
 		if (at != NULL)
 			drop(at);
@@ -446,6 +467,7 @@ cache_learn(
 		.password = password,
 		.verdict = a->verdict,
 		.learned = now,
+		.watch = watch,
 		.by_rip = is_login && a->extra.n != 0,
 		.by_app = by_app };
 	memcpy(e->key, key, sizeof(key));
@@ -459,4 +481,18 @@ cache_forget(struct cache *c, struct slice name, struct slice address)
 
 	MAGIC_CHECK(c, MAGIC);
 	(void)drop_some(c, w, is_any, 0);
+}
+
+bool
+cache_sweep(struct cache *c, int64_t now)
+{
+	bool any = false;
+
+	MAGIC_CHECK(c, MAGIC);
+	for (size_t i = 0; i < CACHE_ENTRIES; i++) {
+		if (c->entries[i] != NULL && !is_alive(c, c->entries[i], now))
+			drop(&c->entries[i]);
+		any = any || c->entries[i] != NULL;
+	}
+	return any;
 }

@@ -23,7 +23,13 @@
 #include "auth/answer.h"
 #include "base/defs.h"
 
-enum { CACHE_ENTRIES = 8192 };
+enum {
+	CACHE_ENTRIES = 8192,
+	/* Longest time for which a success that only the user table's file
+	 * decided is believed while that is seen not to change: a file system
+	 * that was mounted over it isn't seen. */
+	CACHE_BY_FILE_MS = 60 * 1000,
+};
 
 struct cache_times {
 	int64_t good_ms;   /* a success is believed so long; 0: never */
@@ -37,6 +43,12 @@ struct cache *cache_new(const uint8_t key[32]) MUST_USE;
 void cache_free(struct cache **c);
 /* New times; everything known is dropped. */
 void cache_configure(struct cache *c, const struct cache_times *times);
+/*
+ * The user table's file hasn't changed since the watch of this number began;
+ * 0: that isn't known.  A success that it alone decided is believed while the
+ * number is the same, whatever the times are.
+ */
+void cache_set_watch(struct cache *c, uint32_t watch);
 
 /*
  * What is known about this question, be it of QUERY_LOGIN, QUERY_CRAM or
@@ -45,12 +57,16 @@ void cache_configure(struct cache *c, const struct cache_times *times);
  */
 bool cache_find(struct cache *c, const struct query *q, bool outage,
     int64_t now, struct answer *a) MUST_USE;
-/* Remember a verdict of the user table. */
+/* Remember a verdict of the user table.  a->by_file: it was asked since the
+ * present watch began. */
 void cache_learn(struct cache *c, const struct query *q, const struct answer *a,
     int64_t now);
 /* Forget all of a user, and of the account with this address (unless it is
  * empty) whatever name it was found by: a default domain or the collation of
  * the table gives it several. */
 void cache_forget(struct cache *c, struct slice user, struct slice address);
+
+/* Drop what says nothing any more; whether anything is left. */
+bool cache_sweep(struct cache *c, int64_t now) MUST_USE;
 
 #endif

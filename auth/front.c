@@ -177,6 +177,17 @@ host_kill(void *arg, uint32_t pid)
 static const struct pool_host pool_host = { host_spawn, host_kill };
 
 static void
+host_rewatch(void *arg)
+{
+	struct msg_out m;
+
+	msg_begin(&m, MSG_AUTHD_REWATCH, 0);
+	send_keeper(arg, &m);
+}
+
+static const struct asking_host asking_host = { host_rewatch };
+
+static void
 take_listener(struct front_loop *loop, struct msg_in *m)
 {
 	uint32_t kind = msg_get_u32(m);
@@ -231,6 +242,7 @@ take_config(struct front_loop *loop, struct msg_in *m)
 	o.cache.good_ms = msg_get_u32(m);
 	o.cache.bad_ms = msg_get_u32(m);
 	o.cache.outage_ms = msg_get_u32(m);
+	o.has_file = msg_get_u32(m) != 0;
 	tickets_set_secret(f->tickets, msg_get_bytes(m));
 	o.trusted = msg_get_bytes(m);
 	/* All waits together: clients give up after 25 or 30 s. */
@@ -319,6 +331,8 @@ take_message(struct front_loop *loop, struct msg_in *m)
 		take_helper(loop, m);
 	else if (m->type == MSG_AUTHD_LOG)
 		log_out_take(m->fd);
+	else if (m->type == MSG_AUTHD_WATCH)
+		asking_take_watch(loop->front.asking, m->fd);
 	else if (m->type == MSG_AUTHD_STOP)
 		stop(loop);
 }
@@ -353,7 +367,7 @@ loop_init(struct front_loop *loop, int keeper_sock)
 	conns_init(&f->conns, f->base);
 	f->tickets = tickets_new(f->base);
 	f->pool = pool_new(f->base, &pool_host, f);
-	f->asking = asking_new(f->base, f->pool);
+	f->asking = asking_new(f->base, f->pool, &asking_host, f);
 	TAILQ_INIT(&loop->listeners);
 	loop->space = mem_alloc(MSG_SIZE_MAX);
 	loop->keeper_readable = event_new(f->base, keeper_sock,

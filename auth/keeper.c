@@ -14,6 +14,7 @@
 
 #include "auth/keeper_impl.h"
 #include "auth/log_target.h"
+#include "auth/table_watch.h"
 #include "base/clock.h"
 #include "base/fsx.h"
 #include "base/log.h"
@@ -126,6 +127,7 @@ keeper_send_config(struct keeper *k)
 	put_ms(&m, c, CONF_POSTERN_AUTH_CACHE_TIME);
 	put_ms(&m, c, CONF_POSTERN_AUTH_CACHE_FAILED_TIME);
 	put_ms(&m, c, CONF_POSTERN_AUTH_CACHE_OUTAGE_TIME);
+	msg_put_u32(&m, table_watch_is_of_use(&k->settings));
 	msg_put_bytes(&m, secret_slice(&k->secret));
 	msg_put_str(&m, conf_str(c, CONF_POSTERN_AUTH_TRUSTED));
 	return msg_send(k->front, &m) == 0;
@@ -245,6 +247,35 @@ tell_ready(struct keeper *k)
 	k->o.ready_fd = -1;
 }
 
+/*
+ * A watch of the table that helpers read from now on: settings that are another
+ * version by then are read first, as for a helper.
+ */
+static void
+send_watch(struct keeper *k)
+{
+	int fd = table_watch_make(&k->settings);
+	struct msg_out m;
+
+	if (settings_changed(&k->settings)) {
+		reload(k, false);
+		if (fd >= 0)
+			(void)close(fd);
+		fd = table_watch_make(&k->settings);
+		if (fd >= 0 && settings_changed(&k->settings)) {
+			(void)close(fd);
+			fd = -1;
+		}
+	}
+	if (fd < 0)
+		return;
+	msg_begin(&m, MSG_AUTHD_WATCH, 0);
+	m.fd = fd;
+	if (msg_send(k->front, &m) != 0)
+		log_error("the front doesn't take its watch");
+	(void)close(fd);
+}
+
 static void
 take_message(struct keeper *k)
 {
@@ -266,6 +297,8 @@ take_message(struct keeper *k)
 		keeper_spawn_helper(k, msg_get_u32(&m) != 0);
 	} else if (m.type == MSG_AUTHD_KILL) {
 		keeper_kill_helper(k, (pid_t)msg_get_u32(&m));
+	} else if (m.type == MSG_AUTHD_REWATCH) {
+		send_watch(k);
 	} else if (m.type == MSG_AUTHD_READY) {
 		tell_ready(k);
 	}

@@ -403,6 +403,7 @@ try_app_password(struct chain *c, const struct auth_module *m, void *self,
 	account_set(out, ACCOUNT_PASSWD, slice_of("", 0));
 	account_set(out, ACCOUNT_PASSWD2, call->query->password);
 	account_merge_options(out, slice_str(c->default_options));
+	out->by_file = false; /* each use is noted */
 	return VERDICT_OK;
 }
 
@@ -471,6 +472,9 @@ chain_ask(struct chain *c, const struct query *q, struct account *out)
 		if (!is_asked(c->link[i].module, q))
 			continue;
 		v = ask_module(c, i, &call, out);
+		/* What the modules before it refused was their word too, and
+		 * one that was named isn't all of them. */
+		out->by_file = out->by_file && i == 0 && q->module.n == 0;
 		by_address = by_address || out->by_address;
 		if (v == VERDICT_OK)
 			note_address(q, by_address, out);

@@ -38,6 +38,8 @@ struct auth_module {
 	 * Find the user's account.  Returns VERDICT_OK with *out (initialised
 	 * by the caller) filled, PASSWD and PASSWD2 being the stored ones;
 	 * VERDICT_REJECTED, no such user; VERDICT_TEMPORARY, logged.
+	 * out->by_file: until the file that table_watch.h is about changes,
+	 * the same would be found.
 	 */
 	enum verdict (*lookup)(
 	    void *self, const struct module_call *call, struct account *out);

@@ -19,6 +19,7 @@ libauth_a_SOURCES = \
 	auth/scram.c auth/scram.h \
 	auth/settings.c auth/settings.h \
 	auth/sql.c auth/sql.h \
+	auth/table_watch.c auth/table_watch.h \
 	auth/throttle.c auth/throttle.h
 if AUTHMYSQL
 libauth_a_SOURCES += auth/module_mysql.c
@@ -50,13 +51,17 @@ sbin_authdaemond_LDADD = libauth.a libconf.a libipc.a libbase.a \
 # --- tests ------------------------------------------------------------------
 libauth_a_test_libs = libauth.a libconf.a libipc.a libbase.a $(MYSQL_LIBS) \
 	$(SQLITE_LIBS) $(CRYPT_LIBS) $(ARGON2_LIBS) $(OPENSSL_LIBS)
-auth_unit_tests = tests/unit/test_auth_conn tests/unit/test_auth_courier \
+auth_unit_tests = tests/unit/test_auth_asking tests/unit/test_auth_conn tests/unit/test_auth_courier \
 	tests/unit/test_auth_passwd tests/unit/test_auth_pool \
 	tests/unit/test_auth_sasl tests/unit/test_auth_scram \
 	tests/unit/test_auth_settings tests/unit/test_auth_sql \
 	tests/unit/test_auth_throttle
 check_PROGRAMS += $(auth_unit_tests)
 TESTS += $(auth_unit_tests)
+tests_unit_test_auth_asking_SOURCES = tests/unit/test_auth_asking.c \
+	auth/asking.c
+tests_unit_test_auth_asking_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
+tests_unit_test_auth_asking_LDADD = $(libauth_a_test_libs) $(EVENT_LIBS) -lcmocka
 tests_unit_test_auth_conn_SOURCES = tests/unit/test_auth_conn.c auth/conn.c
 tests_unit_test_auth_conn_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
 tests_unit_test_auth_conn_LDADD = libbase.a $(EVENT_LIBS) -lcmocka

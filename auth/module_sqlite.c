@@ -11,6 +11,7 @@
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "auth/app_password.h"
 #include "auth/module.h"
@@ -34,9 +35,11 @@ struct sqlite_module {
 	ino_t ino;
 	int64_t deadline; /* of the running statement */
 	/* The statement that finds a user, kept while the file is open, and its
-	 * text. */
+	 * text; whether it asks for something that isn't in the file. */
 	sqlite3_stmt *lookup;
 	struct buf lookup_sql;
+	bool looks_elsewhere;
+	bool in_lookup;
 	bool slow_allowed;
 };
 
@@ -74,6 +77,62 @@ module_close(void *self)
 	m->magic = 0;
 	free(m);
 }
+
+/* --- whether the file alone decides ----------------------------------------
+ */
+
+/* A function that gives the same for the same; of others, like date(), that
+ * isn't asked. */
+static bool
+is_pure(struct slice function)
+{
+	static const char *const pure[] = { "char", "coalesce", "format",
+		"glob", "hex", "ifnull", "iif", "instr", "length", "like",
+		"lower", "ltrim", "max", "min", "nullif", "printf", "quote",
+		"replace", "rtrim", "substr", "substring", "trim", "typeof",
+		"unicode", "upper" };
+
+	for (size_t i = 0; i < NELEMS(pure); i++)
+		if (slice_ieq(function, slice_str(pure[i])))
+			return true;
+	return false;
+}
+
+/* Everything that a statement asks for, in views too; also when SQLite
+ * prepares it anew because the schema has changed. */
+static int
+on_authorize(void *arg, int action, const char *a, const char *b,
+    const char *database, const char *view)
+{
+	struct sqlite_module *m = arg;
+	bool in_file;
+
+	(void)a;
+	(void)view;
+	if (action == SQLITE_READ)
+		in_file = database == NULL || strcmp(database, "main") == 0;
+	else if (action == SQLITE_FUNCTION)
+		in_file = b != NULL && is_pure(slice_str(b));
+	else
+		in_file = action == SQLITE_SELECT || action == SQLITE_RECURSIVE;
+	if (m->in_lookup && !in_file)
+		m->looks_elsewhere = true;
+	return SQLITE_OK;
+}
+
+/* A write-ahead log is there, whose readers follow shared memory. */
+static bool
+has_log(const struct sqlite_module *m)
+{
+	char *path = mem_printf("%s-wal", m->path);
+	bool there = access(path, F_OK) == 0 || errno != ENOENT;
+
+	free(path);
+	return there;
+}
+
+/* --- the connection ---------------------------------------------------------
+ */
 
 static int
 on_progress(void *arg)
@@ -115,6 +174,7 @@ connect_db(struct sqlite_module *m)
 		return false;
 	}
 	sqlite3_progress_handler(m->db, PROGRESS_STEPS, on_progress, m);
+	(void)sqlite3_set_authorizer(m->db, on_authorize, m);
 	m->dev = st.st_dev;
 	m->ino = st.st_ino;
 	return true;
@@ -220,6 +280,7 @@ prepare_kept(struct sqlite_module *m, const struct buf *sql)
 	    slice_eq(buf_slice(sql), buf_slice(&m->lookup_sql)))
 		return m->lookup;
 	(void)sqlite3_finalize(m->lookup);
+	m->looks_elsewhere = false;
 	m->lookup = prepare(m, sql);
 	buf_reset(&m->lookup_sql);
 	buf_put(&m->lookup_sql, buf_slice(sql));
@@ -259,7 +320,10 @@ lookup(void *self, const struct module_call *call, struct account *out)
 	buf_init(&sql, SQL_STATEMENT_MAX);
 	buf_init(&name, SQL_STATEMENT_MAX);
 	if (sql_put_lookup_of(&m->options, call->query, &sql, &name)) {
+		m->in_lookup = true;
 		result = lookup_kept(m, &sql, &name, out);
+		m->in_lookup = false;
+		out->by_file = !m->looks_elsewhere && !has_log(m);
 	} else {
 		sql_put_lookup(&m->options, call->query,
 		    (struct sql_escaper){ escape, NULL }, &sql);

@@ -455,6 +455,40 @@ test_cache_by_address(void **state)
 	}
 }
 
+/* A success that the user table's file alone decided: as long as it is seen
+ * not to change, but a minute at most. */
+static void
+test_cache_by_file(void **state)
+{
+	static const struct cache_times never = { .bad_ms = 2000 };
+	const struct query q = { .op = QUERY_LOGIN,
+		.service = SLICE("imap"),
+		.user = SLICE("joe"),
+		.password = SLICE("secret") };
+	struct answer a = { .verdict = VERDICT_OK, .by_file = true }, known;
+	struct cache *c = cache_new(key);
+
+	(void)state;
+	cache_configure(c, &never);
+	cache_learn(c, &q, &a, 0);
+	assert_false(cache_find(c, &q, false, 1, &known));
+	cache_set_watch(c, 7);
+	cache_learn(c, &q, &a, 0);
+	assert_true(cache_find(c, &q, false, CACHE_BY_FILE_MS - 1, &known));
+	assert_false(cache_find(c, &q, false, CACHE_BY_FILE_MS, &known));
+	assert_false(cache_find(c, &q, true, 1, &known));
+	cache_set_watch(c, 8);
+	assert_false(cache_find(c, &q, false, 1, &known));
+	cache_set_watch(c, 0);
+	assert_false(cache_find(c, &q, false, 1, &known));
+	cache_set_watch(c, 7);
+	assert_true(cache_sweep(c, CACHE_BY_FILE_MS - 1));
+	assert_true(cache_find(c, &q, false, 1, &known));
+	assert_false(cache_sweep(c, CACHE_BY_FILE_MS));
+	assert_false(cache_find(c, &q, false, 1, &known));
+	cache_free(&c);
+}
+
 static void
 test_cache_bounded(void **state)
 {
@@ -496,6 +530,7 @@ main(void)
 		cmocka_unit_test(test_cache_revoked),
 		cmocka_unit_test(test_cache_app_passwords),
 		cmocka_unit_test(test_cache_by_address),
+		cmocka_unit_test(test_cache_by_file),
 		cmocka_unit_test(test_cache_bounded),
 	};
 

@@ -1,0 +1,36 @@
+/*
+ * table_watch: whether the user table's file is as it was.
+ *
+ * Layer:  auth, uses settings.
+ * Memory: a watch is a descriptor of inotify, which its owner closes.
+ *
+ * The kernel notes every write to a watched file, and every name that comes or
+ * goes in a watched directory, before the call that made it returns.  So who
+ * made a watch, then read the table, and later finds the watch quiet, would
+ * read the same again.  That holds for tables that one file is (an SQLite
+ * database with a rollback journal; a write-ahead log's readers follow shared
+ * memory, whose changes nobody is told of) on a file system of this machine
+ * alone.  The keeper makes watches, as the front may open nothing.
+ */
+#ifndef AUTH_TABLE_WATCH_H
+#define AUTH_TABLE_WATCH_H
+
+#include <stdbool.h>
+
+#include "auth/settings.h"
+#include "base/defs.h"
+
+/* Whether the first module asked has its accounts in such a file. */
+bool table_watch_is_of_use(const struct settings *s) MUST_USE;
+
+/*
+ * Watch the table's file, authsqliterc, which says where that is, and their
+ * directories.  -1: it can't be done; the reason, if it isn't the admin's
+ * choice, is logged as a note for who looks for it.
+ */
+int table_watch_make(const struct settings *s) MUST_USE;
+
+/* Whether nothing has happened.  Once false, it is of no use any more. */
+bool table_watch_is_quiet(int fd) MUST_USE;
+
+#endif
