@@ -329,6 +329,8 @@ void master_auth_connect(struct master *m);
  * pushed wakes nobody.  Only while a handover waits are they listened for.
  */
 void master_auth_poll(struct master *m);
+/* Read them up to this one, as far as they are there. */
+void master_auth_fetch(struct master *m, struct slice ticket);
 void master_auth_listen(struct master *m, bool on);
 /* A new connection to authdaemond's login socket, or -1 with errno. */
 int master_auth_dial(const struct master *m) MUST_USE;

@@ -16,7 +16,11 @@
 #include "base/mem.h"
 #include "server/master.h"
 
-enum { SECRET_MAX = 128 };
+enum {
+	SECRET_MAX = 128,
+	/* Read for one handover; the loop goes on with what is left. */
+	TICKETS_A_TURN = 64,
+};
 
 static int
 dial(const struct master *m, const char *name, int type)
@@ -131,6 +135,16 @@ master_auth_poll(struct master *m)
 {
 	if (m->auth != NULL)
 		(void)peer_poll(m->auth);
+}
+
+void
+master_auth_fetch(struct master *m, struct slice ticket)
+{
+	for (int i = 0; i < TICKETS_A_TURN && m->auth != NULL &&
+	     !tickets_have(m->tickets, ticket);
+	     i++)
+		if (!peer_poll_one(m->auth))
+			return;
 }
 
 void

@@ -459,11 +459,8 @@ master_handover(struct child *c, struct msg_in *in)
 		return;
 	}
 	/* Most often it is on the socket, where it has waked nobody. */
+	master_auth_fetch(m, slice_of(h->ticket, TICKET_SIZE));
 	tried = try_handover(m, r, h, clock_now());
-	if (tried == TRIED_NO_TICKET) {
-		master_auth_poll(m);
-		tried = try_handover(m, r, h, clock_now());
-	}
 	if (tried == TRIED_DONE) {
 		handover_free(&h);
 		return;

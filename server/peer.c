@@ -370,6 +370,17 @@ peer_poll(struct peer *p)
 	return leave(p) && lives;
 }
 
+bool
+peer_poll_one(struct peer *p)
+{
+	bool got;
+
+	MAGIC_CHECK(p, PEER_MAGIC);
+	p->depth++;
+	got = p->why == NULL && receive_one(p);
+	return leave(p) && got;
+}
+
 void
 peer_read_rest(struct peer *p)
 {

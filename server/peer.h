@@ -60,6 +60,8 @@ void peer_send_lazily(struct peer *p, struct msg_out *m);
  */
 void peer_set_reading(struct peer *p, bool on);
 bool peer_poll(struct peer *p);
+/* Read one message; false when there is none, or the peer is gone. */
+bool peer_poll_one(struct peer *p);
 /*
  * The process at the other end has ended: read what it said before, however
  * much that is.  p may be freed by then, as its handler likes.

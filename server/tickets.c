@@ -46,13 +46,32 @@ tickets_new(void)
 	return t;
 }
 
-static struct ticket **
-place_of(struct tickets *t, const uint8_t *bytes)
+static unsigned
+bucket_of(const uint8_t *bytes)
 {
 	unsigned at;
 
 	memcpy(&at, bytes, sizeof(at));
-	return &t->bucket[at % N_BUCKETS];
+	return at % N_BUCKETS;
+}
+
+static struct ticket **
+place_of(struct tickets *t, const uint8_t *bytes)
+{
+	return &t->bucket[bucket_of(bytes)];
+}
+
+static struct ticket *
+find(const struct tickets *t, struct slice ticket)
+{
+	struct ticket *k;
+
+	if (ticket.n != TICKET_SIZE)
+		return NULL;
+	for (k = t->bucket[bucket_of(ticket.p)]; k != NULL; k = k->next)
+		if (secret_eq(slice_of(k->bytes, TICKET_SIZE), ticket))
+			break;
+	return k;
 }
 
 /* Take it out of the table; its memory stays. */
@@ -121,17 +140,19 @@ tickets_add(struct tickets *t, struct slice ticket, const char *service,
 }
 
 bool
+tickets_have(const struct tickets *t, struct slice ticket)
+{
+	return find(t, ticket) != NULL;
+}
+
+bool
 tickets_take(struct tickets *t, struct slice ticket, const char *service,
     const char *client_addr, int64_t now_ms, struct account_record *out,
     bool *found)
 {
-	struct ticket *k = NULL;
+	struct ticket *k = find(t, ticket);
 	bool fits;
 
-	if (ticket.n == TICKET_SIZE)
-		for (k = *place_of(t, ticket.p); k != NULL; k = k->next)
-			if (secret_eq(slice_of(k->bytes, TICKET_SIZE), ticket))
-				break;
 	if (found != NULL)
 		*found = k != NULL;
 	if (k == NULL)

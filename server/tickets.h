@@ -39,6 +39,9 @@ void tickets_free(struct tickets **t);
 void tickets_add(struct tickets *t, struct slice ticket, const char *service,
     const char *client_addr, struct account_record *r, int64_t now_ms);
 
+/* Whether it is there. */
+bool tickets_have(const struct tickets *t, struct slice ticket) MUST_USE;
+
 /*
  * Use one: true, and the record is the caller's, if it is there, young
  * enough, and for this service and address; in each case it is used up.

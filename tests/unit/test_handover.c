@@ -47,9 +47,10 @@ conn_of_hook(struct master *master, const struct child *of)
 }
 
 void
-master_auth_poll(struct master *master)
+master_auth_fetch(struct master *master, struct slice ticket)
 {
 	(void)master;
+	(void)ticket;
 }
 
 void

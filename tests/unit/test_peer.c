@@ -349,6 +349,25 @@ freed_while_polled(void **state)
 	event_base_free(s.base);
 }
 
+/* One at a time, until there is none. */
+static void
+one_is_polled(void **state)
+{
+	struct seen s = { .base = event_base_new() };
+	struct peer *login, *master;
+
+	(void)state;
+	make_peers(&s, &login, &master);
+	say(login, 0, false);
+	say(login, 1, false);
+	for (size_t n = 1; n <= 2; n++) {
+		assert_true(peer_poll_one(master));
+		assert_int_equal(s.messages, n);
+	}
+	assert_false(peer_poll_one(master));
+	end_peers(&s, &login);
+}
+
 int
 main(void)
 {
@@ -359,6 +378,7 @@ main(void)
 		cmocka_unit_test(every_message_is_received),
 		cmocka_unit_test(rest_is_read),
 		cmocka_unit_test(freed_while_polled),
+		cmocka_unit_test(one_is_polled),
 		cmocka_unit_test(descriptor_is_lost),
 	};
 

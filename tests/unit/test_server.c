@@ -65,8 +65,10 @@ ticket_works_once(void **state)
 	(void)state;
 	add(t, 1, 0);
 	add(t, 2, 0);
+	assert_true(tickets_have(t, ticket_bytes(1)));
 	assert_true(take(t, 1, "imap", "::1", 10, &found));
 	assert_true(found);
+	assert_false(tickets_have(t, ticket_bytes(1)));
 	assert_false(take(t, 1, "imap", "::1", 10, &found));
 	assert_false(found);
 	assert_true(take(t, 2, "imap", "::1", 10, NULL));
