@@ -13,7 +13,11 @@
 
 /* Header: type and request id, both u32.  All numbers are in host order: the
  * two ends are one machine and one build. */
-enum { HEADER_SIZE = 8 };
+enum {
+	HEADER_SIZE = 8,
+	/* Most messages fit, a SESSION too: they don't grow step by step. */
+	ROOM = 384,
+};
 
 enum fd_rule { FD_NONE, FD_ONE };
 
@@ -41,7 +45,11 @@ msg_name(uint32_t type)
 void
 msg_begin(struct msg_out *m, enum msg_type type, uint32_t id)
 {
+	const uint8_t *room;
+
 	buf_init_secret(&m->b, MSG_SIZE_MAX);
+	room = buf_reserve(&m->b, ROOM);
+	assert(room != NULL);
 	m->fd = -1;
 	msg_put_u32(m, type);
 	msg_put_u32(m, id);
