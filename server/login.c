@@ -317,6 +317,7 @@ take_mechanisms(void *arg, const char *names)
 		say_ready(l);
 	if (strlen(names) >= sizeof(l->mechanisms))
 		return;
+	login_greetings_forget(l);
 	put_mechanisms(
 	    l->mechanisms, sizeof(l->mechanisms), names, false, false);
 	put_mechanisms(

@@ -4,7 +4,8 @@ postern_login_sources = \
 	server/auth_line.c server/auth_line.h \
 	server/certificates.c server/certificates.h \
 	server/login.c server/login.h server/login_impl.h \
-	server/login_auth.c server/login_conn.c server/login_io.c \
+	server/login_auth.c server/login_conn.c server/login_greeting.c \
+	server/login_io.c \
 	server/login_log.c \
 	server/login_proxy.c \
 	server/login_setup.c \

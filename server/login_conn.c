@@ -194,13 +194,6 @@ conn_stop(struct conn *c, enum preauth_failure why)
 
 /* --- the talk ------------------------------------------------------------ */
 
-void
-conn_greet(struct conn *c)
-{
-	c->pre->ops->greet(c->pre, c->refusal, c->denied);
-	conn_set_state(c, CONN_TALK);
-}
-
 /* One event of the preauth; false when it waits for somebody. */
 static bool
 act(struct conn *c, enum preauth_event ev)

@@ -25,6 +25,7 @@ enum {
 	LOGIN_BUCKETS = 4096,
 	CONN_MAGIC = 0x636f6e6e,
 	CONN_ADDR = 64,
+	LOGIN_GREETINGS = 16,
 };
 
 struct login;
@@ -36,6 +37,14 @@ struct login_view {
 	char *vars;
 	struct conf *conf;
 	struct preauth_options options;
+};
+
+/* The greeting of connections that have all this in common. */
+struct login_greeting {
+	const struct preauth_options *opt; /* NULL: none is kept here */
+	const char *mechanisms;
+	bool tls, clear_allowed;
+	struct buf text;
 };
 
 /* What decides a connection's timeouts and what events mean. */
@@ -101,6 +110,8 @@ struct login {
 	struct material_store *material; /* arrived since the last START */
 	struct preauth_options options[N_SERVICES];
 	struct conf_tcpdopts tcpdopts[N_SERVICES];
+	struct login_greeting greetings[LOGIN_GREETINGS];
+	unsigned n_greetings; /* kept so far, the last ones are there */
 	bool started, ready, stopping;
 };
 
@@ -131,8 +142,13 @@ void conn_run(struct conn *c);
 const struct conf *conn_conf(const struct conn *c);
 /* Send, and wait for what can come next. */
 void conn_settle(struct conn *c);
+
+/* --- login_greeting.c ---------------------------------------------------- */
+
 /* The greeting, or the refusal that stands for it; then CONN_TALK. */
 void conn_greet(struct conn *c);
+/* Options or mechanisms are others, or will be. */
+void login_greetings_forget(struct login *l);
 
 /* --- login_io.c ---------------------------------------------------------- */
 

@@ -322,6 +322,7 @@ login_apply(struct login *l, struct err *e)
 		l->tls[family] = fresh;
 	}
 	material_free(&l->material);
+	login_greetings_forget(l);
 	for (int s = 0; s < N_SERVICES; s++) {
 		make_options(l, l->conf, (enum service)s, &l->options[s]);
 		take_tcpdopts(l, (enum service)s);

@@ -125,6 +125,51 @@ holds_logins_while_authdaemond_restarts(void **state)
 	login_end(&f);
 }
 
+/* A new client must hear of a mechanism, and not of a word. */
+static void
+expect_greeting(struct login_fixture *f, const char *with, const char *without)
+{
+	struct client c;
+	const char *line;
+
+	client_connect(&c, f, SERVICE_IMAPD);
+	(void)master_admit(f, SERVICE_IMAPD);
+	line = client_line(&c);
+	assert_contains(line, with);
+	assert_null(strstr(line, without));
+	client_close(&c);
+}
+
+/* Greetings are kept: not for longer than they are true. */
+static void
+greets_by_what_is_offered_now(void **state)
+{
+	struct login_fixture f;
+	struct client c;
+
+	(void)state;
+	login_up(&f, false);
+	(void)client_greeted(&c, &f, SERVICE_IMAPD);
+	for (int k = 0; k < 2; k++)
+		expect_greeting(&f, " SORT ", "AUTH=CRAM-MD5");
+	(void)close(f.auth);
+	f.auth = -1;
+	(void)master_expect(&f, MSG_AUTH_WANTED);
+	auth_connect(&f, "PLAIN CRAM-MD5");
+	client_say(&c, "a LOGIN joe secret\r\n");
+	auth_accept(&f, 7);
+	(void)master_expect(&f, MSG_HANDOVER);
+	for (int k = 0; k < 2; k++)
+		expect_greeting(&f, "AUTH=CRAM-MD5", "LOGINDISABLED");
+	fixture_write(&f.conf, "imapd", "IMAP_CAPABILITY=\"IMAP4rev1 IDLE\"\n");
+	master_send_config(&f);
+	master_send_empty(&f, MSG_START);
+	for (int k = 0; k < 2; k++)
+		expect_greeting(&f, "AUTH=CRAM-MD5", " SORT ");
+	client_close(&c);
+	login_end(&f);
+}
+
 static void
 survives_without_authdaemond(void **state)
 {
@@ -212,6 +257,7 @@ main(void)
 		cmocka_unit_test(keeps_names_out_of_log_fields),
 		cmocka_unit_test(carries_an_exchange),
 		cmocka_unit_test(holds_logins_while_authdaemond_restarts),
+		cmocka_unit_test(greets_by_what_is_offered_now),
 		cmocka_unit_test(survives_without_authdaemond),
 		cmocka_unit_test(ends_a_socket_that_breaks_the_protocol),
 		cmocka_unit_test(guards_passwords),
