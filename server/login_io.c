@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/secret.h"
 #include "server/login_impl.h"
 #include "server/net/tls_record.h"
 #include "server/service_log.h"
@@ -95,17 +96,19 @@ receive_tls(struct conn *c, uint8_t *to, size_t *n)
 enum conn_received
 conn_receive(struct conn *c)
 {
+	/* One process, one thread: a shared place, as most of what comes is a
+	 * short line, and a connection has room for that alone. */
+	static uint8_t space[READ_SIZE];
 	struct buf *in = &c->pre->in;
 	enum conn_received got;
-	uint8_t *to;
 	size_t n = 0;
 
-	if (in->max - buf_len(in) < READ_SIZE ||
-	    (to = buf_reserve(in, READ_SIZE)) == NULL)
+	if (!buf_ok(in) || in->max - buf_len(in) < READ_SIZE)
 		return RECEIVED_NONE;
-	got =
-	    c->ssl != NULL ? receive_tls(c, to, &n) : receive_plain(c, to, &n);
-	buf_advance(in, n);
+	got = c->ssl != NULL ? receive_tls(c, space, &n)
+			     : receive_plain(c, space, &n);
+	buf_put(in, slice_of(space, n));
+	secret_wipe(space, n);
 	c->rcvd += n;
 	return got;
 }
