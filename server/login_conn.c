@@ -40,7 +40,23 @@ set_timer(struct conn *c, int64_t ms)
 {
 	const struct timeval t = clock_timeval(ms);
 
-	(void)event_add(c->on_timer, &t);
+	(void)event_add(&c->on_timer, &t);
+}
+
+/* Call on_conn_io() while the client's socket is so; 0: not at all.  Nothing
+ * is done where that was so before: each change is a system call. */
+static void
+watch(struct conn *c, short want)
+{
+	if (c->watched == want)
+		return;
+	(void)event_del(&c->on_io);
+	c->watched = want;
+	if (want == 0)
+		return;
+	(void)event_assign(&c->on_io, c->login->base, c->fd,
+	    (short)(want | EV_PERSIST), event_get_callback(&c->on_io), c);
+	(void)event_add(&c->on_io, NULL);
 }
 
 static int64_t
@@ -85,12 +101,12 @@ conn_set_state(struct conn *c, enum conn_state state)
 		set_timer(c, DRAIN_MS);
 		break;
 	case CONN_RELAY:
-		(void)event_del(c->on_timer);
+		(void)event_del(&c->on_timer);
 		break;
 	case CONN_DEAD:
-		(void)event_del(c->on_timer);
-		(void)event_del(c->on_io);
-		event_active(c->on_dead, EV_TIMEOUT, 1);
+		(void)event_del(&c->on_timer);
+		watch(c, 0);
+		event_active(&c->on_dead, EV_TIMEOUT, 1);
 		break;
 	}
 }
@@ -131,9 +147,9 @@ on_conn_dead(evutil_socket_t fd, short what, void *arg)
 		c->pre->ops->free(c->pre);
 	buf_fini(&c->proxy);
 	free(c->cert_user);
-	event_free(c->on_io);
-	event_free(c->on_timer);
-	event_free(c->on_dead);
+	(void)event_del(&c->on_io);
+	(void)event_del(&c->on_timer);
+	(void)event_del(&c->on_dead);
 	TAILQ_REMOVE(&c->login->conns, c, link);
 	LIST_REMOVE(c, by_id);
 	c->login->n_conns--;
@@ -244,7 +260,7 @@ conn_settle(struct conn *c)
 
 	if (c->state == CONN_DEAD || c->state == CONN_RELAY ||
 	    c->state == CONN_WAIT_HANDOVER) {
-		(void)event_del(c->on_io);
+		watch(c, 0);
 		return;
 	}
 	if (c->state != CONN_HANDSHAKE && !conn_send(c)) {
@@ -265,16 +281,11 @@ conn_settle(struct conn *c)
 	if (c->state == CONN_PROXY || c->state == CONN_HANDSHAKE ||
 	    c->state == CONN_DRAIN || (c->state == CONN_TALK && !c->tls_next))
 		want |= EV_READ;
-	(void)event_del(c->on_io);
-	if (want != 0) {
-		(void)event_assign(c->on_io, c->login->base, c->fd, want,
-		    event_get_callback(c->on_io), c);
-		(void)event_add(c->on_io, NULL);
-	}
+	watch(c, want);
 	/* What OpenSSL has decrypted already makes no descriptor readable. */
 	if ((want & EV_READ) != 0 && c->ssl != NULL && c->state == CONN_TALK &&
 	    SSL_pending(c->ssl) > 0)
-		event_active(c->on_io, EV_READ, 1);
+		event_active(&c->on_io, EV_READ, 1);
 }
 
 static void
@@ -368,7 +379,7 @@ proxy_on(struct conn *c)
 		break;
 	case PARSE_OK:
 		know_client(c);
-		(void)event_del(c->on_io);
+		watch(c, 0);
 		ask_verdict(c);
 		break;
 	case PARSE_BAD:
@@ -490,7 +501,7 @@ handed_over(struct conn *c)
 		return;
 	}
 	conn_set_state(c, CONN_RELAY);
-	(void)event_del(c->on_io);
+	watch(c, 0);
 	c->relay = relay_new(l->base, c->ssl, c->fd, c->relay_peer,
 	    1000 * conf_num(l->conf, CONF_POSTERN_WRITE_TIMEOUT), on_relay_end,
 	    c);
@@ -555,9 +566,9 @@ conn_begin(struct login *l, int fd, const struct conn_facts *f)
 	    ? pop3_preauth_new(&l->options[c->service])
 	    : imap_preauth_new(&l->options[c->service]);
 	c->pre->mechanisms = l->mechanisms;
-	c->on_io = event_new(l->base, fd, EV_READ, on_conn_io, c);
-	c->on_timer = event_new(l->base, -1, 0, on_conn_timer, c);
-	c->on_dead = event_new(l->base, -1, 0, on_conn_dead, c);
+	(void)event_assign(&c->on_io, l->base, fd, EV_READ, on_conn_io, c);
+	(void)event_assign(&c->on_timer, l->base, -1, 0, on_conn_timer, c);
+	(void)event_assign(&c->on_dead, l->base, -1, 0, on_conn_dead, c);
 	TAILQ_INSERT_TAIL(&l->conns, c, link);
 	LIST_INSERT_HEAD(&l->bucket[c->id % LOGIN_BUCKETS], c, by_id);
 	l->n_conns++;

@@ -9,6 +9,7 @@
 #include <sys/queue.h>
 
 #include <event2/event.h>
+#include <event2/event_struct.h>
 
 #include "base/parse.h"
 #include "protocols/preauth.h"
@@ -81,7 +82,8 @@ struct conn {
 	struct buf proxy;	 /* the PROXY header so far */
 	struct relay *relay;
 	int relay_peer; /* our end's twin on its way to the worker, or -1 */
-	struct event *on_io, *on_timer, *on_dead;
+	struct event on_io, on_timer, on_dead;
+	short watched; /* what on_io waits for */
 	int64_t began_ms;
 	uint64_t rcvd, sent;
 	bool read_wants_write, want_write;
