@@ -53,19 +53,31 @@ place(const char *dir, enum conf_file file, unsigned n)
 	return n == 0 ? mem_printf("%s/userdb", dir) : NULL;
 }
 
+/* They are looked at with each login, so they are put together once. */
+static void
+keep_places(struct settings *s)
+{
+	for (int i = 0; i < SETTINGS_N_WATCHED; i++) {
+		char **to = s->place[i];
+		unsigned n = 0;
+
+		while ((to[n] = place(s->dir, watched[i].file, n)) != NULL) {
+			n++;
+			assert(n < SETTINGS_PLACES);
+		}
+	}
+}
+
 /* False if the file can't be looked at, so that nothing is known of it. */
 static bool
-stamp(const char *dir, enum conf_file file, struct file_stamp *out)
+stamp(char *const place[SETTINGS_PLACES], struct file_stamp *out)
 {
 	struct stat st;
-	char *path;
 	int r = -1;
 
 	*out = (struct file_stamp){ 0 };
-	for (unsigned n = 0; r != 0 && (path = place(dir, file, n)) != NULL;
-	     n++) {
-		r = stat(path, &st);
-		free(path);
+	for (unsigned n = 0; r != 0 && place[n] != NULL; n++) {
+		r = stat(place[n], &st);
 		if (r != 0 && errno != ENOENT && errno != ENOTDIR)
 			return false;
 	}
@@ -94,10 +106,10 @@ same_stamp(const struct file_stamp *a, const struct file_stamp *b)
 }
 
 static void
-stamp_all(const char *dir, struct file_stamp out[SETTINGS_N_WATCHED])
+stamp_all(struct settings *s)
 {
 	for (int i = 0; i < SETTINGS_N_WATCHED; i++)
-		(void)stamp(dir, watched[i].file, &out[i]);
+		(void)stamp(s->place[i], &s->stamp[i]);
 }
 
 bool
@@ -106,7 +118,7 @@ settings_changed(const struct settings *s)
 	struct file_stamp now;
 
 	for (int i = 0; i < SETTINGS_N_WATCHED; i++)
-		if (s->watched[i] && stamp(s->dir, watched[i].file, &now) &&
+		if (s->watched[i] && stamp(s->place[i], &now) &&
 		    !same_stamp(&s->stamp[i], &now))
 			return true;
 	return false;
@@ -205,8 +217,9 @@ load(struct settings *s, const char *dir)
 	    dir == NULL && strcmp(POSTERN_SYSCONFDIR, POSTERN_PKGCONFDIR) != 0;
 
 	s->dir = mem_strdup(dir != NULL ? dir : POSTERN_PKGCONFDIR);
+	keep_places(s);
 	/* Before they are read: a change meanwhile is seen as one. */
-	stamp_all(s->dir, s->stamp);
+	stamp_all(s);
 	s->conf = conf_load(s->dir, CONF_AUTH_FILES, on_report, NULL);
 	s->postern = s->conf;
 	if (split)
@@ -260,6 +273,9 @@ settings_free(struct settings *s)
 	if (s->conf != NULL)
 		conf_free(&s->conf);
 	free(s->dir);
+	for (int i = 0; i < SETTINGS_N_WATCHED; i++)
+		for (int n = 0; n < SETTINGS_PLACES; n++)
+			free(s->place[i][n]);
 	secret_fini(&s->salt_secret);
 	buf_fini(&s->userdb.text);
 	*s = (struct settings){ .pam_sock = -1 };

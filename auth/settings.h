@@ -31,14 +31,20 @@ struct file_stamp {
 	struct timespec mtime, ctime;
 };
 
-enum { SETTINGS_N_WATCHED = 3, USERDB_MAX = 64 * 1024 * 1024 };
+enum {
+	SETTINGS_N_WATCHED = 3,
+	SETTINGS_PLACES = 4, /* of a file, with the NULL behind them */
+	USERDB_MAX = 64 * 1024 * 1024,
+};
 
 struct settings {
 	struct conf *conf;
 	struct conf *postern; /* the same one, or another directory's */
 	char *dir;
-	/* of authmysqlrc, authsqliterc and userdb before they were read, and
-	 * whether a module of authmodulelist reads them */
+	/* of authmysqlrc, authsqliterc and userdb where they may be, what they
+	 * were before they were read, and whether a module of authmodulelist
+	 * reads them */
+	char *place[SETTINGS_N_WATCHED][SETTINGS_PLACES];
 	struct file_stamp stamp[SETTINGS_N_WATCHED];
 	bool watched[SETTINGS_N_WATCHED];
 	/* what salts of SCRAM are made from; the keeper sets it */
