@@ -59,8 +59,15 @@ check_PROGRAMS += tests/crash/test_young
 TESTS += tests/crash/test_young
 tests_crash_test_young_SOURCES = tests/crash/test_young.c \
 	tests/crash/young.c tests/crash/young.h $(TESTS_CRASH_ORDER)
-tests_crash_test_young_LDFLAGS = $(TESTS_CRASH_LD) -Wl,--wrap=db_step
+tests_crash_test_young_LDFLAGS = $(TESTS_CRASH_LD)
 tests_crash_test_young_LDADD = $(TESTS_CRASH_LIBS)
+
+check_PROGRAMS += tests/crash/test_young_help
+TESTS += tests/crash/test_young_help
+tests_crash_test_young_help_SOURCES = tests/crash/test_young_help.c \
+	tests/crash/young.c tests/crash/young.h $(TESTS_CRASH_ORDER)
+tests_crash_test_young_help_LDFLAGS = $(TESTS_CRASH_LD) -Wl,--wrap=db_step
+tests_crash_test_young_help_LDADD = $(TESTS_CRASH_LIBS)
 
 check_PROGRAMS += tests/crash/test_young_left
 TESTS += tests/crash/test_young_left
