@@ -238,6 +238,12 @@ tests_unit_test_maildir_hibernate_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=inotify_add_watch
 tests_unit_test_maildir_hibernate_LDADD = $(MAILDIR_TEST_LIBS)
 
+check_PROGRAMS += tests/unit/test_maildir_foreign
+TESTS += tests/unit/test_maildir_foreign
+tests_unit_test_maildir_foreign_SOURCES = tests/unit/test_maildir_foreign.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_foreign_LDADD = $(MAILDIR_TEST_LIBS)
+
 check_PROGRAMS += tests/unit/test_maildir_import
 TESTS += tests/unit/test_maildir_import
 tests_unit_test_maildir_import_SOURCES = tests/unit/test_maildir_import.c \
