@@ -337,6 +337,14 @@ take_message(struct front_loop *loop, struct msg_in *m)
 		stop(loop);
 }
 
+/* What came without its descriptor, for which there was no room here, and is
+ * asked for again some time later. */
+static bool
+may_be_lost(const struct msg_in *m)
+{
+	return m->type == MSG_AUTHD_WATCH || m->type == MSG_AUTHD_HELPER;
+}
+
 static void
 on_keeper_readable(evutil_socket_t fd, short what, void *arg)
 {
@@ -347,6 +355,8 @@ on_keeper_readable(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (r == 1)
 		take_message(loop, &m);
+	else if (r == ERR_LIMIT && may_be_lost(&m))
+		log_warn("%s: no descriptor left", msg_name(m.type));
 	else if (r != ERR_BUSY)
 		(void)event_base_loopbreak(loop->front.base);
 	secret_wipe(loop->space, MSG_SIZE_MAX);

@@ -1,6 +1,7 @@
 """An SQLite table that hasn't changed isn't asked for the same login again."""
 
 import os
+import resource
 import shutil
 import sqlite3
 import subprocess
@@ -11,6 +12,7 @@ import support
 from support import JOE, record, wait_for
 
 WATCHED = "the user table's file is watched"
+LOST = "AUTHD_WATCH: no descriptor left"
 FAIL = b"FAIL\n"
 
 
@@ -199,6 +201,28 @@ def test_a_name_for_the_file_is_always_asked(serve):
     s.login()
     wait_for(lambda: s.login() and "can't be watched" in s.daemon.log(), "a look")
     assert not s.is_known()
+
+
+def test_no_descriptor_left_for_a_watch(server):
+    """The front does without one until there is."""
+    front, = server.daemon.children_named("authd-front")
+    with server.daemon.sasl() as c:
+        c.handshake()
+        soft, hard = resource.prlimit(front, resource.RLIMIT_NOFILE)
+        resource.prlimit(front, resource.RLIMIT_NOFILE, (3, hard))
+        for n in range(2):
+            server.sql(f"UPDATE postfix_users SET name = '{n}'")
+            lost = server.daemon.log().count(LOST)
+
+            def is_lost():
+                c.plain(1, JOE, "secret", "nologin")
+                assert c.line() == f"OK\t1\tuser={JOE}"
+                return server.daemon.log().count(LOST) > lost
+            wait_for(is_lost, "a watch that is lost")
+        resource.prlimit(front, resource.RLIMIT_NOFILE, (soft, hard))
+    server.sql("UPDATE postfix_users SET name = ''")
+    server.wait_until_known()
+    assert server.daemon.children_named("authd-front") == [front]
 
 
 def test_another_module_before_it_is_always_asked(serve):
