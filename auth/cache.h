@@ -27,7 +27,7 @@ enum {
 	CACHE_ENTRIES = 8192,
 	/* Longest time for which a success that only the user table's file
 	 * decided is believed while that is seen not to change: a file system
-	 * that was mounted over it isn't seen. */
+	 * that was mounted over it, or rolled back, isn't seen. */
 	CACHE_BY_FILE_MS = 60 * 1000,
 };
 

@@ -19,7 +19,9 @@ enum {
 	FILE_EVENTS = IN_MODIFY | IN_ATTRIB | IN_MOVE_SELF | IN_DELETE_SELF,
 	/* Not what is done to files in it, of which a log may be one. */
 	DIR_EVENTS = IN_CREATE | IN_DELETE | IN_MOVE | IN_MOVE_SELF |
-	    IN_DELETE_SELF | IN_ONLYDIR,
+	    IN_DELETE_SELF | IN_ONLYDIR | IN_MASK_ADD,
+	/* Of one on the way to it. */
+	WAY_EVENTS = IN_MOVE_SELF | IN_DELETE_SELF | IN_ONLYDIR | IN_MASK_ADD,
 	XFS_MAGIC = 0x58465342,
 	ZFS_MAGIC = 0x2fc12fc1,
 };
@@ -69,18 +71,43 @@ is_missing(void)
 	return errno == ENOENT || errno == ENOTDIR;
 }
 
-/* The directory first: a file that takes the place of this one meanwhile is
+/* What is missing comes into being in the directory above it. */
+static bool
+add_missing(int fd, const char *above, const char *dir)
+{
+	return is_missing() && inotify_add_watch(fd, above, DIR_EVENTS) >= 0 &&
+	    is_real(above) && access(dir, F_OK) != 0 && is_missing();
+}
+
+/* From the root on: what is put in the place of one that is watched already
+ * shows, and below it there is nothing else yet. */
+static bool
+add_dirs(int fd, const char *path)
+{
+	const char *end = path, *next;
+	char *above = NULL, *dir;
+	bool ok = true, there = true;
+
+	for (; ok && there && end != NULL; end = next) {
+		next = strchr(end + 1, '/');
+		dir = slice_dup(
+		    slice_of(path, end == path ? 1 : (size_t)(end - path)));
+		there = inotify_add_watch(fd, dir,
+			    next == NULL ? DIR_EVENTS : WAY_EVENTS) >= 0;
+		ok = there || (above != NULL && add_missing(fd, above, dir));
+		free(above);
+		above = dir;
+	}
+	free(above);
+	return ok;
+}
+
+/* The directories first: a file that takes the place of this one meanwhile is
  * seen there.  What is missing comes into being there, too. */
 static bool
 add(int fd, const char *path)
 {
-	char *dir = mem_strdup(path);
-	bool ok;
-
-	*strrchr(dir, '/') = '\0';
-	ok = inotify_add_watch(fd, dir, DIR_EVENTS) >= 0 || is_missing();
-	free(dir);
-	if (!ok)
+	if (!add_dirs(fd, path))
 		return false;
 	if (inotify_add_watch(fd, path, FILE_EVENTS) < 0)
 		return is_missing();

@@ -203,6 +203,34 @@ def test_a_name_for_the_file_is_always_asked(serve):
     assert not s.is_known()
 
 
+def table_of(directory, password):
+    """A table two levels below this directory."""
+    (directory / "tables").mkdir(parents=True)
+    table = support.SqliteTable(directory / "tables" / "users.sqlite")
+    table.db.execute("UPDATE postfix_users SET clear = ?", (password,))
+    table.db.close()
+
+
+def served_below(serve, name):
+    """A server, and the directory that its table is two levels below."""
+    s = serve(path=f"{name}/tables/users.sqlite")
+    base = s.table.path.parent
+    table_of(base / name, "secret")
+    wait_for(lambda: s.login() == record() and WATCHED in s.daemon.log(),
+             "a watch")
+    s.wait_until_known()
+    return s, base
+
+
+def test_a_directory_on_the_way_that_is_another_one(serve):
+    s, base = served_below(serve, "now")
+    table_of(base / "next", "other")
+    (base / "now").rename(base / "before")
+    (base / "next").rename(base / "now")
+    assert s.login() == FAIL
+    assert s.login(JOE, "other") == record(PASSWD2="other")
+
+
 def test_no_descriptor_left_for_a_watch(server):
     """The front does without one until there is."""
     front, = server.daemon.children_named("authd-front")
