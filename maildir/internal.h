@@ -294,6 +294,12 @@ enum { DIR_NEW, DIR_CUR };
 
 /* Mark a use; databases unused for long get closed. */
 void account_touch(struct account *a);
+/*
+ * It had the last of what was to be done at a time: of its bucket it comes last
+ * now.  The bucket to begin with the next time.
+ */
+size_t store_turn_behind(
+    struct store *s, size_t bucket, struct account *a) MUST_USE;
 /* Nobody uses it, and nothing goes on in the background. */
 void account_free(struct account *a);
 /* The tree and the database, closed. */

@@ -156,6 +156,21 @@ find_account(const struct store *s, const char *path)
 	return a;
 }
 
+size_t
+store_turn_behind(struct store *s, size_t bucket, struct account *a)
+{
+	struct account *end = a;
+
+	if (a->next == NULL)
+		return (bucket + 1) % ACCOUNT_BUCKETS;
+	while (end->next != NULL)
+		end = end->next;
+	end->next = s->accounts[bucket];
+	s->accounts[bucket] = a->next;
+	a->next = NULL;
+	return bucket;
+}
+
 struct account *
 account_get(struct store *s, const char *path, const char *quota)
 {

@@ -166,24 +166,30 @@ work_on_account(struct store *s, struct account *a, int *budget, bool *needed)
 	return STEP_DONE;
 }
 
+/* *last: who had the last of the budget, or if that one is gone, who was before
+ * it; NULL: nobody was, or had. */
 static enum step
-work_on_bucket(struct store *s, size_t i, int *budget)
+work_on_bucket(struct store *s, size_t i, int *budget, struct account **last)
 {
-	struct account *a, **at = &s->accounts[i];
+	struct account *a, **at = &s->accounts[i], *before = NULL;
 	enum step result = STEP_DONE;
 
+	*last = NULL;
 	while ((a = *at) != NULL) {
-		bool needed;
+		bool needed, any = *budget > 0;
 		enum step step = work_on_account(s, a, budget, &needed);
 
 		if (step == STEP_YIELD || result == STEP_DONE)
 			result = step;
 		if (needed) {
+			before = a;
 			at = &a->next;
-			continue;
+		} else {
+			*at = a->next;
+			account_free(a);
 		}
-		*at = a->next;
-		account_free(a);
+		if (any && *budget <= 0)
+			*last = before;
 	}
 	return result;
 }
@@ -198,11 +204,14 @@ work(struct store *s, int budget)
 
 	for (size_t k = 0; k < ACCOUNT_BUCKETS; k++) {
 		size_t i = (from + k) % ACCOUNT_BUCKETS;
+		struct account *last;
 		bool any = budget > 0;
-		enum step step = work_on_bucket(s, i, &budget);
+		enum step step = work_on_bucket(s, i, &budget, &last);
 
-		if (any && budget <= 0)
-			s->work_from = (i + 1) % ACCOUNT_BUCKETS;
+		if (last != NULL)
+			s->work_from = store_turn_behind(s, i, last);
+		else if (any && budget <= 0)
+			s->work_from = i;
 		if (step == STEP_YIELD || result == STEP_DONE)
 			result = step;
 	}

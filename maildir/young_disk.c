@@ -137,19 +137,6 @@ try_forget(struct account *a, int *budget)
 		young_free(a);
 }
 
-/* Who stands behind a in its bucket is the first of it from now on. */
-static void
-rotate(struct store *s, size_t bucket, struct account *a)
-{
-	struct account *last = a;
-
-	while (last->next != NULL)
-		last = last->next;
-	last->next = s->accounts[bucket];
-	s->accounts[bucket] = a->next;
-	a->next = NULL;
-}
-
 /* Those of a bucket; the one that had the last of the budget, or NULL. */
 static struct account *
 forget_bucket(struct account *first, int *budget)
@@ -180,13 +167,8 @@ forget_some(struct store *s)
 		size_t i = (from + k) % ACCOUNT_BUCKETS;
 		struct account *last = forget_bucket(s->accounts[i], &budget);
 
-		if (last == NULL)
-			continue;
-		s->young_from = i;
-		if (last->next != NULL)
-			rotate(s, i, last);
-		else
-			s->young_from = (i + 1) % ACCOUNT_BUCKETS;
+		if (last != NULL)
+			s->young_from = store_turn_behind(s, i, last);
 	}
 }
 

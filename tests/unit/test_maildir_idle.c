@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "maildir/blob.h"
 #include "maildir/internal.h"
 #include "tests/support/maildir_fixture.h"
 #include "tests/support/quiet.h"
@@ -40,24 +41,41 @@ path_of(struct fixture *f, unsigned i, const char *file)
 	return fixture_path(f, name);
 }
 
+static void
+use_account(struct fixture *f, unsigned i)
+{
+	struct account *own = f->account;
+	struct mailbox *m;
+
+	f->account = account_get(f->store, path_of(f, i, ""), "");
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	mailbox_close(&m);
+	account_release(&f->account);
+	f->account = own;
+}
+
 /* So many accounts have been used last in this tick. */
 static void
 use_accounts(struct fixture *f, unsigned n)
 {
-	struct account *own = f->account;
+	f->store->opt.open_max = n;
+	for (unsigned i = 0; i < n; i++)
+		use_account(f, i);
+	assert_int_equal(f->store->n_open, n);
+}
+
+/* The same, of accounts that are looked at one after the other. */
+static void
+use_neighbours(struct fixture *f, unsigned n)
+{
+	uint64_t sum = blob_sum(slice_str(path_of(f, 0, "")));
 
 	f->store->opt.open_max = n;
-	for (unsigned i = 0; i < n; i++) {
-		struct mailbox *m;
-
-		f->account = account_get(f->store, path_of(f, i, ""), "");
-		m = open_mailbox(f, "INBOX");
-		refresh(f, m);
-		mailbox_close(&m);
-		account_release(&f->account);
-	}
-	f->account = own;
-	assert_int_equal(f->store->n_open, n);
+	for (unsigned i = 0; f->store->n_open < n; i++)
+		if (blob_sum(slice_str(path_of(f, i, ""))) % ACCOUNT_BUCKETS ==
+		    sum % ACCOUNT_BUCKETS)
+			use_account(f, i);
 }
 
 static void
@@ -164,15 +182,14 @@ first_account(const struct fixture *f)
 
 /* One that has much to do keeps the others neither open nor unexported. */
 static void
-take_turns(void **state)
+take_turns(struct fixture *f, void (*use)(struct fixture *f, unsigned n))
 {
 	enum { SOME = 12, MAILBOXES = 40 };
-	struct fixture *f = *state;
 	struct account *large;
 	unsigned n = 0;
 
 	begin(f, true);
-	use_accounts(f, SOME);
+	use(f, SOME);
 	large = first_account(f);
 	assert_non_null(large);
 	large = account_get(f->store, large->path, "");
@@ -195,6 +212,18 @@ take_turns(void **state)
 	end(f);
 }
 
+static void
+all_take_turns(void **state)
+{
+	take_turns(*state, use_accounts);
+}
+
+static void
+neighbours_take_turns(void **state)
+{
+	take_turns(*state, use_neighbours);
+}
+
 #define CASE(name)                                                             \
  cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
@@ -205,7 +234,8 @@ main(void)
 		CASE(are_closed_some_at_a_time),
 		CASE(are_exported_some_at_a_time),
 		CASE(wait_for_the_disk_together),
-		CASE(take_turns),
+		CASE(all_take_turns),
+		CASE(neighbours_take_turns),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);
