@@ -54,7 +54,8 @@ begin(struct copy_bytes *b, struct copy_item *it, int tmp_fd)
 	out = fsx_create(tmp_fd, buf_cstr(&name),
 	    0666 & ~(mode_t)b->to->account->store->opt.umask);
 	if (out < 0) {
-		rc = err_of_errno(errno);
+		/* the directory has gone: not the source */
+		rc = errno == ENOENT ? ERR_SYS : err_of_errno(errno);
 		(void)close(in);
 	} else {
 		it->tmp = slice_dup(buf_slice(&name));

@@ -528,6 +528,29 @@ copy_of_a_large_file_fails(void **state)
 	mailbox_close(&m);
 }
 
+/* Where it would go has gone: that isn't a message that isn't there. */
+static int
+fail_creates(const char *call, const char *path)
+{
+	return strcmp(call, "create") == 0 ? ENOENT : fail_links(call, path);
+}
+
+static void
+copy_without_a_place(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = deliver_large(f);
+	struct change_copy *c = begin_copy(f, m);
+
+	fsx_set_fault(fail_creates);
+	while (copy_step(f, c) != STEP_DONE)
+		syncs_do_all();
+	fsx_set_fault(NULL);
+	assert_int_equal(change_copy_result(c)->result, ERR_SYS);
+	change_copy_free(&c);
+	mailbox_close(&m);
+}
+
 int
 main(void)
 {
@@ -547,6 +570,7 @@ main(void)
 		CASE(copy_of_large_files),
 		CASE(copy_of_a_large_file_given_up),
 		CASE(copy_of_a_large_file_fails),
+		CASE(copy_without_a_place),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
