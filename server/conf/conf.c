@@ -61,6 +61,7 @@ conf_view_set(struct conf *c, enum conf_file file, const struct conf_var *var)
 	struct conf_view *view = &c->view[file];
 	struct conf_var *slot = conf_view_find(view, var->name);
 
+	c->settled = false;
 	if (slot == NULL) {
 		if (view->n == view->cap) {
 			view->cap = view->cap != 0 ? view->cap * 2 : 32;
@@ -371,23 +372,58 @@ conf_load(const char *dir, unsigned files, conf_report *report, void *arg)
 
 /* --- values -------------------------------------------------------------- */
 
+/* Whether the key is of the view's file, or of the other one of the pair. */
+static bool
+is_seen_by(enum conf_key key, enum conf_file view)
+{
+	enum conf_file file = conf_key_info(key)->file;
+
+	return file == view || file == conf_file_partner(view);
+}
+
+/* Settings are asked for with each login: by their place, not by a name. */
+static void
+index_view(struct conf *c, enum conf_file file)
+{
+	struct conf_view *view = &c->view[file];
+
+	assert(view->n < UINT16_MAX);
+	memset(view->at, 0, sizeof(view->at));
+	view->has_auth_service = false;
+	for (size_t i = 0; i < view->n; i++) {
+		const char *name = view->v[i].name;
+		const enum conf_key *key;
+		size_t n = conf_keys_named(name, &key);
+
+		for (size_t k = 0; k < n; k++)
+			if (is_seen_by(key[k], file))
+				view->at[key[k]] = (uint16_t)(i + 1);
+		if (n == 0 && conf_is_auth_service(slice_str(name)))
+			view->has_auth_service = true;
+	}
+}
+
 /* The variable that sets a key in a view, by its name or its other name. */
 static const struct conf_var *
 find_setting(const struct conf *c, enum conf_file view, enum conf_key key)
 {
 	const struct conf_view *v = &c->view[view];
-	const struct conf_var *var =
-	    conf_view_find(v, conf_key_info(key)->name);
-	enum conf_key other = conf_key_alias(key);
+	enum conf_key other;
 
-	if (var == NULL && other != CONF_N_KEYS)
-		var = conf_view_find(v, conf_key_info(other)->name);
-	return var;
+	if (v->at[key] != 0)
+		return &v->v[v->at[key] - 1];
+	other = conf_key_alias(key);
+	return other != CONF_N_KEYS && v->at[other] != 0
+	    ? &v->v[v->at[other] - 1]
+	    : NULL;
 }
 
 bool
 conf_settle(struct conf *c)
 {
+	for (int i = 0; i < CONF_N_FILES; i++)
+		index_view(c, (enum conf_file)i);
+	c->settled = true;
 	for (unsigned i = 0; i < CONF_N_KEYS; i++) {
 		enum conf_key key = (enum conf_key)i;
 		const struct conf_key_info *info = conf_key_info(key);
@@ -443,10 +479,8 @@ conf_is_set(const struct conf *c, enum conf_key key)
 static const struct conf_var *
 service_setting(const struct conf *c, enum conf_file service, enum conf_key key)
 {
-	enum conf_file file = conf_key_info(key)->file;
-
 	MAGIC_CHECK(c, CONF_MAGIC);
-	assert(file == service || file == conf_file_partner(service));
+	assert(c->settled && is_seen_by(key, service));
 	return find_setting(c, service, key);
 }
 
@@ -463,11 +497,12 @@ int64_t
 conf_service_num(
     const struct conf *c, enum conf_file service, enum conf_key key)
 {
+	const char *text = conf_service_str(c, service, key);
 	int64_t num;
 
 	/* conf_check() has seen the value in this view, too. */
-	if (!conf_value_check(
-		key, conf_service_str(c, service, key), &num, NULL))
+	if (text == c->value[key].text ||
+	    !conf_value_check(key, text, &num, NULL))
 		return conf_num(c, key);
 	return num;
 }

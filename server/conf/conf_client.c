@@ -163,6 +163,9 @@ conf_auth_service(const struct conf *c, enum conf_file service, uint32_t port,
 	char name[NAME_MAX_LEN];
 	const char *set;
 
+	assert(c->settled);
+	if (!c->view[service].has_auth_service)
+		return otherwise;
 	(void)snprintf(name, sizeof(name), "AUTHSERVICE%u", port);
 	set = conf_any(c, service, name);
 	return set != NULL && *set != '\0' ? set : otherwise;

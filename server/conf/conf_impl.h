@@ -32,6 +32,10 @@ struct conf_view {
 	struct conf_var *v;
 	size_t n;
 	size_t cap;
+	/* Of a settled configuration: the place in v of what sets a key, from
+	 * 1 on, or 0; and whether there is an AUTHSERVICE143 or the like. */
+	uint16_t at[CONF_N_KEYS];
+	bool has_auth_service;
 };
 
 struct conf_value {
@@ -45,6 +49,7 @@ struct conf {
 	const char *dir;
 	struct arena mem;
 	struct conf_view view[CONF_N_FILES];
+	bool settled; /* the views are as conf_settle() saw them */
 	struct conf_value value[CONF_N_KEYS];
 };
 

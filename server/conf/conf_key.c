@@ -2,6 +2,7 @@
 
 #include "server/conf/conf_key.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/ascii.h"
@@ -118,6 +119,50 @@ conf_key_find(enum conf_file file, const char *name, enum conf_key *key)
 {
 	return find_own(file, name, key) ||
 	    find_own(conf_file_partner(file), name, key);
+}
+
+static int
+compare_names(const void *a, const void *b)
+{
+	return strcmp(keys[*(const enum conf_key *)a].name,
+	    keys[*(const enum conf_key *)b].name);
+}
+
+/* All keys in the order of their names. */
+static const enum conf_key *
+keys_by_name(void)
+{
+	static enum conf_key sorted[CONF_N_KEYS];
+	static bool done;
+
+	if (done)
+		return sorted;
+	for (unsigned i = 0; i < CONF_N_KEYS; i++)
+		sorted[i] = (enum conf_key)i;
+	qsort(sorted, CONF_N_KEYS, sizeof(sorted[0]), compare_names);
+	done = true;
+	return sorted;
+}
+
+size_t
+conf_keys_named(const char *name, const enum conf_key **out)
+{
+	const enum conf_key *sorted = keys_by_name();
+	size_t from = 0, to = CONF_N_KEYS, n = 0;
+
+	while (from < to) {
+		size_t mid = from + (to - from) / 2;
+
+		if (strcmp(keys[sorted[mid]].name, name) < 0)
+			from = mid + 1;
+		else
+			to = mid;
+	}
+	while (from + n < CONF_N_KEYS &&
+	    strcmp(keys[sorted[from + n]].name, name) == 0)
+		n++;
+	*out = sorted + from;
+	return n;
 }
 
 enum conf_key

@@ -77,6 +77,9 @@ enum conf_file conf_file_partner(enum conf_file file);
 bool conf_key_find(
     enum conf_file file, const char *name, enum conf_key *key) MUST_USE;
 
+/* All keys of this name, whatever their file; returns how many. */
+size_t conf_keys_named(const char *name, const enum conf_key **out);
+
 /*
  * Names without a row that are no mistake either: AUTHSERVICE<port>, and the
  * directory variables that configure left in Courier's files (prefix, …).

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "server/conf/conf_client.h"
 #include "server/conf/conf_key.h"
 #include "server/conf/conf_words.h"
 #include "tests/unit/conf_fixture.h"
@@ -62,6 +63,46 @@ test_empty_directory(void **state)
 	assert_string_equal(
 	    conf_str(f.conf, CONF_AUTHMYSQLRC_MYSQL_CRYPT_PWFIELD), "''");
 	assert_null(conf_any(f.conf, CONF_FILE_IMAPD, "PORT"));
+	fixture_end(&f);
+}
+
+/* Keys are found by their names: all of them, and nothing else. */
+static void
+test_keys_named(void **state)
+{
+	const enum conf_key *key;
+
+	(void)state;
+	for (unsigned i = 0; i < CONF_N_KEYS; i++) {
+		size_t n = conf_keys_named(
+		    conf_key_info((enum conf_key)i)->name, &key);
+		bool found = false;
+
+		for (size_t k = 0; k < n; k++)
+			found = found || key[k] == (enum conf_key)i;
+		assert_true(found);
+	}
+	assert_int_equal(conf_keys_named("", &key), 0);
+	assert_int_equal(conf_keys_named("MAXPERI", &key), 0);
+	assert_int_equal(conf_keys_named("~", &key), 0);
+}
+
+/* AUTHSERVICE143 counts for its service and port alone. */
+static void
+test_auth_service(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fixture_begin(&f);
+	fixture_write(&f, "imapd", "AUTHSERVICE143=mail\n");
+	assert_true(fixture_load(&f, CONF_SERVER_FILES));
+	assert_string_equal(
+	    conf_auth_service(f.conf, CONF_FILE_IMAPD, 143, "imap"), "mail");
+	assert_string_equal(
+	    conf_auth_service(f.conf, CONF_FILE_IMAPD, 144, "imap"), "imap");
+	assert_string_equal(
+	    conf_auth_service(f.conf, CONF_FILE_POP3D, 143, "pop3"), "pop3");
 	fixture_end(&f);
 }
 
@@ -497,6 +538,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_empty_directory),
+		cmocka_unit_test(test_keys_named),
+		cmocka_unit_test(test_auth_service),
 		cmocka_unit_test(test_precedence),
 		cmocka_unit_test(test_expansion),
 		cmocka_unit_test(test_remarks),
