@@ -71,13 +71,15 @@ close_file(struct home_copy *c)
 static bool
 end_file(struct home_copy *c)
 {
-	int dir = c->level[c->depth - 1].to;
+	int dir = c->level[c->depth - 1].to, error;
 
-	if (!close_file(c))
-		return false;
-	if (fsx_rename_new(dir, UNDER_WAY, dir, c->name) == 0)
+	if (close_file(c) && fsx_rename_new(dir, UNDER_WAY, dir, c->name) == 0)
 		return true;
-	return errno == EEXIST && fsx_unlink(dir, UNDER_WAY) == 0;
+	error = errno;
+	if (fsx_unlink(dir, UNDER_WAY) < 0 && error == EEXIST)
+		return false;
+	errno = error;
+	return error == EEXIST;
 }
 
 /* Some of the file under way. */

@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "base/fsx.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "server/worker_home.h"
@@ -219,6 +221,30 @@ goes_on_after_another(void **state)
 	goes_on_after(false);
 }
 
+static int
+no_rename(const char *call, const char *path)
+{
+	(void)path;
+	return strcmp(call, "rename") == 0 ? EIO : 0;
+}
+
+/* Whoever has such a home has no part of a file in it. */
+static void
+leaves_nothing_of_what_fails(void **state)
+{
+	struct home_copy *c = home_copy_new("home", "skel");
+
+	(void)state;
+	put("skel/file", 1);
+	fsx_set_fault(no_rename);
+	assert_int_equal(step_until(c, 1), HOME_DONE);
+	fsx_set_fault(NULL);
+	home_copy_free(&c);
+	assert_int_equal(mode_of("home"), 0700);
+	assert_int_equal(size_of("home/file"), -1);
+	assert_int_equal(size_of("home/.postern-home.tmp"), -1);
+}
+
 int
 main(void)
 {
@@ -229,6 +255,7 @@ main(void)
 		CASE(waits_so_long),
 		CASE(goes_on_after_another),
 		CASE(goes_on_after_the_dead),
+		CASE(leaves_nothing_of_what_fails),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);
