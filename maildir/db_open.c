@@ -6,10 +6,13 @@
  * have no symbolic links isn't walked once more, nothing is asked or set that
  * a file made by us already has, and memory is that which malloc() has ready.
  */
+#include <sys/stat.h>
+
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "maildir/db.h"
@@ -26,6 +29,30 @@ full_path(sqlite3_vfs *v, const char *path, int size, char *out)
 		return SQLITE_CANTOPEN;
 	memcpy(out, path, n);
 	return SQLITE_OK;
+}
+
+/* Of the log's index (https://sqlite.org/walformat.html 2.1): its first region,
+ * more than which a log as short as ours doesn't have. */
+enum { REGION = 32768 };
+
+/*
+ * SQLite's ftruncate().  Who opens a database that nobody else has open cuts
+ * the log's index to three bytes, that nothing of it is believed, and writes
+ * zeros behind them.  For the file system that is blocks to be given back and
+ * found anew, a third of what opening took; to write zeros over all that there
+ * is makes the same file.
+ */
+static int
+cut(int fd, off_t size)
+{
+	static const uint8_t zeros[REGION];
+	enum { INDEX_CUT = 3 };
+	struct stat st;
+
+	if (size == INDEX_CUT && fstat(fd, &st) == 0 && st.st_size == REGION &&
+	    pwrite(fd, zeros, REGION, 0) == REGION)
+		return 0;
+	return ftruncate(fd, size);
 }
 
 /*
@@ -49,6 +76,9 @@ configure(void)
 	vfs.pNext = NULL;
 	vfs.xFullPathname = full_path;
 	(void)sqlite3_vfs_register(&vfs, 0);
+	if (vfs.iVersion >= 3 && vfs.xSetSystemCall != NULL)
+		(void)vfs.xSetSystemCall(
+		    &vfs, "ftruncate", (sqlite3_syscall_ptr)cut);
 	return vfs.zName;
 }
 
@@ -187,7 +217,6 @@ db_close(struct db *db)
 static const void *
 map_index(const struct db *db)
 {
-	enum { REGION = 32768 };
 	volatile void *at = NULL;
 	sqlite3_file *f = NULL;
 

@@ -455,6 +455,47 @@ log_grows_ahead(void **state)
 	fixture_open(f);
 }
 
+/*
+ * What was left of the log's index, by somebody who was killed, say, is of a
+ * log that there may be no more: whoever opens the database alone believes none
+ * of it, of whatever size it is.
+ */
+static void
+left_index_is_not_believed(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m;
+	struct stat st;
+
+	(void)make_some(f);
+	for (int more = 0; more < 2; more++) {
+		m = open_mailbox(f, "INBOX");
+		assert_int_equal(
+		    run_flags(f, m, (const uint32_t[]){ 1 }, 1,
+			more ? FLAGS_REMOVE : FLAGS_ADD, MESSAGE_SEEN, NULL),
+		    0);
+		mailbox_close(&m);
+		copy_file(f, "postern.db-shm", "kept");
+		fixture_close(f);
+		assert_int_equal(
+		    db_checkpoint(fixture_path(f, "postern.db"), true), 0);
+		assert_int_equal(truncate(fixture_path(f, "kept"),
+				     (off_t)32768 * (1 + more)),
+		    0);
+		assert_int_equal(rename(fixture_path(f, "kept"),
+				     fixture_path(f, "postern.db-shm")),
+		    0);
+		fixture_open(f);
+		m = open_mailbox(f, "INBOX");
+		refresh(f, m);
+		assert_listing(m, more ? "1 2:F(kw)" : "1:S 2:F(kw)");
+		mailbox_close(&m);
+		assert_int_equal(
+		    stat(fixture_path(f, "postern.db-shm"), &st), 0);
+		assert_int_equal(st.st_size, 32768);
+	}
+}
+
 int
 main(void)
 {
@@ -470,6 +511,7 @@ main(void)
 		CASE(power_undoes_flags),
 		CASE(two_stores_share),
 		CASE(log_grows_ahead),
+		CASE(left_index_is_not_believed),
 	};
 
 	quiet_log();
