@@ -31,9 +31,8 @@ static const char *const texts[DB_N_STATEMENTS] = {
 [DB_META_LIST] = "SELECT key, value FROM meta",
 [DB_META_SET] = "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)",
 [DB_MAILBOX_GET] =
-    "SELECT " MAILBOX_COLUMNS ", dir, object_id, modseq_floor "
-    "FROM mailbox WHERE id = ?1",
-[DB_MAILBOX_FIND] = "SELECT id FROM mailbox WHERE dir = ?1",
+    "SELECT " MAILBOX_COLUMNS ", id, object_id, modseq_floor "
+    "FROM mailbox WHERE dir = ?1",
 [DB_MAILBOX_INSERT] =
     "INSERT INTO mailbox (dir, uidvalidity, uidnext, modseq, modseq_bound, "
     "change, recent_uid, n_keywords, n_sets, new_ino, new_mtime, cur_ino, "
@@ -127,15 +126,11 @@ static const char *const texts[DB_N_STATEMENTS] = {
     "INSERT OR REPLACE INTO pop3_text (key, texts) VALUES (?1, ?2)",
 [DB_PRINT_LIST] =
     "SELECT kind, dev, ino, size, mtime FROM print WHERE mailbox = ?1 "
-    "AND kind >= 0 ORDER BY kind",
-[DB_PRINT_GET] =
-    "SELECT size FROM print WHERE mailbox = ?1 AND kind = ?2",
+    "AND kind BETWEEN ?2 AND ?3 ORDER BY kind",
 [DB_PRINT_PUT] =
     "INSERT OR REPLACE INTO print (mailbox, kind, dev, ino, size, mtime) "
     "VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
 [DB_PRINT_DEL] = "DELETE FROM print WHERE mailbox = ?1 AND kind = ?2",
-[DB_PRINT_MTIME] =
-    "SELECT mtime FROM print WHERE mailbox = ?1 AND kind = ?2",
 [DB_PRINT_FORGET] =
     "DELETE FROM print WHERE mailbox = ?1 AND kind < 0 AND size < ?2",
 [DB_EXPORTED_GET] = "SELECT change, modseq FROM exported WHERE mailbox = ?1",

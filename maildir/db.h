@@ -31,7 +31,6 @@ enum db_sql {
 	DB_META_LIST,
 	DB_META_SET,
 	DB_MAILBOX_GET,
-	DB_MAILBOX_FIND,
 	DB_MAILBOX_INSERT,
 	DB_MAILBOX_UPDATE,
 	DB_MAILBOX_RENAME,
@@ -71,10 +70,8 @@ enum db_sql {
 	DB_POP3_TEXT_LIST,
 	DB_POP3_TEXT_PUT,
 	DB_PRINT_LIST,
-	DB_PRINT_GET,
 	DB_PRINT_PUT,
 	DB_PRINT_DEL,
-	DB_PRINT_MTIME,
 	DB_PRINT_FORGET,
 	DB_EXPORTED_GET,
 	DB_EXPORTED_PUT,
@@ -125,7 +122,7 @@ struct db {
 	int64_t log_size;	    /* of its file, as last seen */
 	int64_t version;	    /* as it was last asked for; 0: ask */
 	uint8_t header[LOG_HEADER]; /* then */
-	uint32_t opened_change;	    /* the log's last one, when it was opened */
+	uint8_t opened[LOG_HEADER]; /* when it was opened */
 };
 
 /*
@@ -151,10 +148,11 @@ int db_checkpoint(const char *path, bool empty);
  * or nothing has been read yet. */
 bool db_log_header(const struct db *db, uint8_t out[LOG_HEADER]) MUST_USE;
 /*
- * The pages of a log that nobody has written to since db_log_opened(), after
- * the first statement, was called; else 0.
+ * Whether nobody has committed since db_log_opened(), after the first
+ * statement, was called; and the pages of such a log, else 0.
  */
 void db_log_opened(struct db *db);
+bool db_log_as_opened(const struct db *db) MUST_USE;
 uint32_t db_log_unwritten(const struct db *db);
 
 /* A prepared statement, reset and unbound; NULL when it can't be prepared,

@@ -241,36 +241,33 @@ db_log_header(const struct db *db, uint8_t out[LOG_HEADER])
 	return true;
 }
 
-static uint32_t
-header_number(const uint8_t header[LOG_HEADER], size_t at)
-{
-	uint32_t v;
-
-	memcpy(&v, header + at, sizeof(v)); /* in the machine's order */
-	return v;
-}
-
-enum { HEADER_CHANGE = 8, HEADER_PAGES = 16 };
-
 void
 db_log_opened(struct db *db)
 {
-	uint8_t header[LOG_HEADER];
-
 	db->index = map_index(db);
-	if (db_log_header(db, header))
-		db->opened_change = header_number(header, HEADER_CHANGE);
+	if (!db_log_header(db, db->opened))
+		memset(db->opened, 0, sizeof(db->opened));
+}
+
+bool
+db_log_as_opened(const struct db *db)
+{
+	uint8_t now[LOG_HEADER];
+
+	return db_log_header(db, now) &&
+	    memcmp(db->opened, now, sizeof(now)) == 0;
 }
 
 uint32_t
 db_log_unwritten(const struct db *db)
 {
-	uint8_t header[LOG_HEADER];
+	enum { HEADER_PAGES = 16 };
+	uint32_t n;
 
-	return db_log_header(db, header) &&
-		header_number(header, HEADER_CHANGE) == db->opened_change
-	    ? header_number(header, HEADER_PAGES)
-	    : 0;
+	if (!db_log_as_opened(db))
+		return 0;
+	memcpy(&n, db->opened + HEADER_PAGES, sizeof(n)); /* as the machine */
+	return n;
 }
 
 static int

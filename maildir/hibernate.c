@@ -104,6 +104,18 @@ wake_up(struct mailbox *m)
 }
 
 int
+account_version(struct account *a, int64_t *version, struct err *e)
+{
+	int64_t n;
+	int rc = db_version(&a->db, &n, e);
+
+	/* the number counts within one connection */
+	if (rc == 0)
+		*version = n + ((int64_t)a->n_opened << 32);
+	return rc;
+}
+
+int
 mailbox_check(struct mailbox *m, struct err *e)
 {
 	struct account *a = m->account;
@@ -114,20 +126,17 @@ mailbox_check(struct mailbox *m, struct err *e)
 		return rc;
 	if (m->gone)
 		return err_set(e, ERR_STALE, "mailbox is gone");
-	if ((rc = db_version(&a->db, &version, e)) != 0)
-		return account_db_failed(a, rc);
-	/* the number counts within one connection */
-	version += (int64_t)a->n_opened << 32;
 	if (m->asleep) {
 		int work = PIECE_WORK;
 
 		/* others may wait for it to wake up, and go on with it */
 		if ((rc = mailbox_load(m, &work, e)) != 0)
 			return account_db_failed(a, rc);
-		m->version = version;
 		wake_up(m);
 		return 0;
 	}
+	if ((rc = account_version(a, &version, e)) != 0)
+		return account_db_failed(a, rc);
 	if (version == m->version)
 		return 0;
 	if ((rc = db_begin_read(&a->db, e)) != 0)

@@ -165,17 +165,30 @@ import_keywords_waiting(const struct mailbox *m)
 		&m->imported.known[PRINT_COURIER_KEYWORDS], NULL) != 1;
 }
 
+/* One statement for all who ask: each that is prepared costs who opens the
+ * mailbox more than what it finds. */
+sqlite3_stmt *
+import_prints(struct db *db, int64_t mailbox, int64_t from, int64_t to)
+{
+	sqlite3_stmt *s = db_stmt(db, DB_PRINT_LIST);
+
+	db_bind_i64(s, 1, mailbox);
+	db_bind_i64(s, 2, from);
+	db_bind_i64(s, 3, to);
+	return s;
+}
+
 int
 import_load_prints(struct mailbox *m, struct err *e)
 {
 	struct db *db = &m->account->db;
-	sqlite3_stmt *s = db_stmt(db, DB_PRINT_LIST);
+	sqlite3_stmt *s =
+	    import_prints(db, m->id, 0, PRINT_PLACING + PRINT_N_KINDS - 1);
 	struct imported *im = &m->imported;
 	int rc;
 
 	memset(im->known, 0, sizeof(im->known));
 	memset(im->placing, 0, sizeof(im->placing));
-	db_bind_i64(s, 1, m->id);
 	/* by their kind: what is being placed comes last */
 	while ((rc = db_step(db, s, e)) == 1) {
 		uint64_t kind = db_column_u64(s, 0);
@@ -184,8 +197,7 @@ import_load_prints(struct mailbox *m, struct err *e)
 
 		if (kind < PRINT_N_KINDS) {
 			im->known[kind] = p;
-		} else if (kind >= PRINT_PLACING &&
-		    kind < PRINT_PLACING + PRINT_N_KINDS) {
+		} else if (kind >= PRINT_PLACING) {
 			kind -= PRINT_PLACING;
 			im->placing[kind] = p;
 			rc = is_as(m, (enum print_kind)kind, &p, e);
@@ -262,14 +274,12 @@ import_mark_get(struct account *a, int64_t id, enum import_mark mark,
     uint64_t *value, struct err *e)
 {
 	struct db *db = &a->db;
-	sqlite3_stmt *s = db_stmt(db, DB_PRINT_GET);
+	sqlite3_stmt *s = import_prints(db, id, mark, mark);
 	int rc;
 
-	db_bind_i64(s, 1, id);
-	db_bind_i64(s, 2, mark);
 	if ((rc = db_step(db, s, e)) != 1)
 		return rc;
-	*value = db_column_u64(s, 0);
+	*value = db_column_u64(s, 3);
 	(void)sqlite3_reset(s);
 	return 1;
 }

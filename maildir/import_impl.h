@@ -42,6 +42,10 @@ void import_init(struct import *in, struct mailbox *m);
 struct import *import_new(struct mailbox *m) MUST_USE;
 void import_free(struct import **in);
 
+/* The rows of prints of kinds [from … to], in their order: kind, dev, ino,
+ * size, mtime.  NULL as of db_stmt(). */
+sqlite3_stmt *import_prints(
+    struct db *db, int64_t mailbox, int64_t from, int64_t to);
 /* What is known becomes what the database has now. */
 int import_load_prints(struct mailbox *m, struct err *e) MUST_USE;
 bool import_same_print(const struct print *a, const struct print *b);

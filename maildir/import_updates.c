@@ -90,14 +90,13 @@ find_row(
     const struct import *in, const struct foreign_keyword_set *s, struct err *e)
 {
 	struct db *db = &in->m->account->db;
-	sqlite3_stmt *q = db_stmt(db, DB_PRINT_MTIME);
+	sqlite3_stmt *q =
+	    import_prints(db, in->m->id, row_kind(s), row_kind(s));
 	int rc;
 
-	db_bind_i64(q, 1, in->m->id);
-	db_bind_i64(q, 2, row_kind(s));
 	if ((rc = db_step(db, q, e)) != 1)
 		return rc;
-	rc = sqlite3_column_int64(q, 0) == s->mtime_ns;
+	rc = sqlite3_column_int64(q, 4) == s->mtime_ns;
 	(void)sqlite3_reset(q);
 	return rc;
 }

@@ -137,6 +137,8 @@ struct account {
 	bool sweep;	 /* there may be deleted trees below tmp/ */
 	struct sweeping *sweeping; /* under way, or its end not seen */
 	bool rows_left; /* there may be rows of mailboxes that went */
+	/* the table young has no row, if it is db_log_as_opened() */
+	bool none_young;
 	bool quota_warned;
 	struct quota_count *counting;  /* under way */
 	unsigned n_intents;	       /* of APPENDs that go on; see intent.h */
@@ -468,6 +470,10 @@ int mailbox_reload(struct mailbox *m, struct err *e) MUST_USE;
 
 /* Hibernate it if everybody who uses it rests; whether it was done. */
 bool mailbox_hibernate(struct mailbox *m);
+/* A number that changes when another connection commits, or the account is
+ * opened anew. */
+int account_version(
+    struct account *a, int64_t *version, struct err *e) MUST_USE;
 /* See that memory is what the database has; a hibernated one wakes up. */
 int mailbox_check(struct mailbox *m, struct err *e) MUST_USE;
 

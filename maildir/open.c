@@ -343,11 +343,16 @@ start_db(struct account *a, struct err *e)
 	rc = mended = account_check_facts(a, e);
 	if (rc >= 0)
 		rc = look_for_left(a, &left, e);
-	if (rc == 0 && mended == 1)
-		rc = db_commit(db, e);
-	else
-		db_rollback(db);
+	/* as long as nobody else can commit */
 	db_log_opened(db);
+	a->none_young = rc == 0 && !left;
+	if (rc == 0 && mended == 1) {
+		rc = db_commit(db, e);
+		db_log_opened(db);
+		a->none_young = false;
+	} else {
+		db_rollback(db);
+	}
 	return rc == 0 && left ? carry_out(a, e) : rc;
 }
 

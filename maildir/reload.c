@@ -3,9 +3,10 @@
  * all, piece by piece.
  *
  * A piece is a transaction of its own, and others may write between two of
- * them.  So the last one compares the list of all chunks with those that were
- * read, by the number of the change that wrote each, and reads anew what
- * differs: what the mailbox gets is what the database had at one moment.
+ * them.  So the last one, unless it is the first, compares the list of all
+ * chunks with those that were read, by the number of the change that wrote
+ * each, and reads anew what differs: what the mailbox gets is what the database
+ * had at one moment.
  */
 #include <stdlib.h>
 
@@ -96,7 +97,6 @@ load_chunks(struct mailbox *m, struct chunk_list *l, struct err *e)
 {
 	struct db *db = &m->account->db;
 	sqlite3_stmt *s = db_stmt(db, DB_CHUNK_LIST);
-	uint32_t last = 0;
 	int rc;
 
 	db_bind_i64(s, 1, chunk_key(m, 0));
@@ -109,16 +109,24 @@ load_chunks(struct mailbox *m, struct chunk_list *l, struct err *e)
 		if (c == NULL && (c = load_chunk(m, key, e, &rc)) == NULL)
 			break;
 		chunk_list_add(l, c);
-		if (chunk_uid(c, 0) <= last) {
-			rc = err_set(e, ERR_DAMAGED, "chunks overlap");
-			break;
-		}
-		last = chunk_uid(c, c->n - 1);
 	}
 	(void)sqlite3_reset(s);
-	if (rc == 0 && last >= m->uidnext)
-		rc = err_set(e, ERR_DAMAGED, "a UID is beyond UIDNEXT");
 	return rc;
+}
+
+static int
+check_chunks(const struct mailbox *m, const struct chunk_list *l, struct err *e)
+{
+	uint32_t last = 0;
+
+	for (size_t i = 0; i < l->n; i++) {
+		if (chunk_uid(l->v[i], 0) <= last)
+			return err_set(e, ERR_DAMAGED, "chunks overlap");
+		last = chunk_uid(l->v[i], l->v[i]->n - 1);
+	}
+	return last < m->uidnext
+	    ? 0
+	    : err_set(e, ERR_DAMAGED, "a UID is beyond UIDNEXT");
 }
 
 static void
@@ -158,12 +166,21 @@ take_row(struct mailbox *m, sqlite3_stmt *s)
 	}
 }
 
+/* read: all chunks, if this transaction has read them already. */
 static int
-reload_messages(struct mailbox *m, struct err *e)
+reload_messages(struct mailbox *m, struct chunk_list *read, struct err *e)
 {
 	struct chunk_list l = { 0 };
-	int rc = load_chunks(m, &l, e);
+	int rc = 0;
 
+	if (read != NULL) {
+		l = *read;
+		*read = (struct chunk_list){ 0 };
+	} else {
+		rc = load_chunks(m, &l, e);
+	}
+	if (rc == 0)
+		rc = check_chunks(m, &l, e);
 	if (rc != 0) {
 		chunk_list_fini(&l);
 		return rc;
@@ -195,21 +212,37 @@ check_numbers(struct mailbox *m, struct err *e)
 	return 0;
 }
 
-int
-mailbox_reload(struct mailbox *m, struct err *e)
+/* 1: *s is at the mailbox's row; 0: there is none; ERR_*. */
+static int
+find_row(const struct mailbox *m, sqlite3_stmt **s, struct err *e)
 {
 	struct db *db = &m->account->db;
-	sqlite3_stmt *s = db_stmt(db, DB_MAILBOX_GET);
+	int rc;
+
+	*s = db_stmt(db, DB_MAILBOX_GET);
+	db_bind_blob(*s, 1, slice_str(m->dir));
+	if ((rc = db_step(db, *s, e)) != 1)
+		return rc;
+	/* another one of that name */
+	if (sqlite3_column_int64(*s, 14) != m->id) {
+		(void)sqlite3_reset(*s);
+		return 0;
+	}
+	return 1;
+}
+
+static int
+reload(struct mailbox *m, struct chunk_list *read, struct err *e)
+{
+	sqlite3_stmt *s;
 	uint64_t n_keywords, n_sets;
 	uint32_t validity = m->uidvalidity;
 	uint32_t from = m->known && m->change != 0 ? m->uidnext : 0;
 	int rc;
 
-	db_bind_i64(s, 1, m->id);
-	if ((rc = db_step(db, s, e)) < 0)
+	if ((rc = find_row(m, &s, e)) < 0)
 		return rc;
-	if (rc == 0 || !slice_eq(db_column_blob(s, 14), slice_str(m->dir)) ||
-	    (m->known && db_column_u32(s, 0) != validity)) {
+	if (rc == 0 || (m->known && db_column_u32(s, 0) != validity)) {
 		(void)sqlite3_reset(s);
 		mailbox_set_gone(m);
 		return err_set(e, ERR_STALE, "mailbox is gone");
@@ -225,10 +258,16 @@ mailbox_reload(struct mailbox *m, struct err *e)
 	if ((rc = check_numbers(m, e)) != 0 ||
 	    (rc = keywords_load(m, (size_t)n_keywords, (size_t)n_sets, e)) !=
 		0 ||
-	    (rc = reload_messages(m, e)) != 0 ||
+	    (rc = reload_messages(m, read, e)) != 0 ||
 	    (rc = young_look_for(m, from, e)) != 0)
 		m->change = 0; /* what memory has fits nothing any more */
 	return rc;
+}
+
+int
+mailbox_reload(struct mailbox *m, struct err *e)
+{
+	return reload(m, NULL, e);
 }
 
 /* --- piece by piece ------------------------------------------------------- */
@@ -242,6 +281,7 @@ struct loading_row {
 struct loading {
 	struct chunk_list chunks; /* all up to next */
 	uint64_t next;		  /* the first UID of the next chunk */
+	bool at_once;		  /* by this transaction alone */
 	struct loading_row row;
 	uint64_t tick; /* of the store, when it went on */
 };
@@ -257,12 +297,10 @@ same_row(const struct loading_row *a, const struct loading_row *b)
 static int
 read_row(struct mailbox *m, struct loading_row *out, struct err *e)
 {
-	struct db *db = &m->account->db;
-	sqlite3_stmt *s = db_stmt(db, DB_MAILBOX_GET);
-	int rc;
+	sqlite3_stmt *s;
+	int rc = find_row(m, &s, e);
 
-	db_bind_i64(s, 1, m->id);
-	if ((rc = db_step(db, s, e)) != 1)
+	if (rc != 1)
 		return rc;
 	*out = (struct loading_row){ db_column_u32(s, 0), db_column_u64(s, 15),
 		db_column_u64(s, 16) };
@@ -285,6 +323,7 @@ load_piece(struct mailbox *m, struct loading *l, int *work, struct err *e)
 		chunk_list_fini(&l->chunks);
 		*l = (struct loading){ .row = row, .tick = l->tick };
 	}
+	l->at_once = l->chunks.n == 0;
 	m->modseq_floor = row.modseq_floor;
 	s = db_stmt(db, DB_CHUNK_LOAD);
 	db_bind_i64(s, 1, chunk_key(m, (uint32_t)l->next));
@@ -326,10 +365,12 @@ load_end(struct mailbox *m, struct loading *l, struct err *e)
 {
 	int rc;
 
-	m->head = view_new(l->chunks.v, l->chunks.n, 0, 0);
-	l->chunks = (struct chunk_list){ 0 };
+	if (!l->at_once) {
+		m->head = view_new(l->chunks.v, l->chunks.n, 0, 0);
+		l->chunks = (struct chunk_list){ 0 };
+	}
 	m->change = 0;
-	rc = mailbox_reload(m, e);
+	rc = reload(m, l->at_once ? &l->chunks : NULL, e);
 	/* names may be what was damaged when the database was given up */
 	if (rc == 0 && m->account->damaged != 0)
 		rc = mailbox_need_names(m, NULL, e);
@@ -343,6 +384,7 @@ mailbox_load(struct mailbox *m, int *work, struct err *e)
 {
 	struct db *db = &m->account->db;
 	struct loading *l = m->loading;
+	int64_t version;
 	int rc;
 
 	assert(m->head == NULL);
@@ -352,8 +394,11 @@ mailbox_load(struct mailbox *m, int *work, struct err *e)
 	l->tick = m->account->store->tick;
 	if ((rc = db_begin_read(db, e)) != 0)
 		return rc;
-	if ((rc = load_piece(m, l, work, e)) == 0)
-		rc = load_end(m, l, e);
+	/* before what it is the version of */
+	if ((rc = account_version(m->account, &version, e)) == 0 &&
+	    (rc = load_piece(m, l, work, e)) == 0 &&
+	    (rc = load_end(m, l, e)) == 0)
+		m->version = version;
 	db_rollback(db);
 	if (rc == 1)
 		return err_set(e, ERR_MORE, "there is more to read");

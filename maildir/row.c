@@ -77,21 +77,15 @@ int
 mailbox_row_find(struct account *a, struct slice dir, int64_t *id,
     uint32_t *validity, struct err *e)
 {
-	sqlite3_stmt *s = db_stmt(&a->db, DB_MAILBOX_FIND);
+	sqlite3_stmt *s = db_stmt(&a->db, DB_MAILBOX_GET);
 	int rc;
 
 	db_bind_blob(s, 1, dir);
 	if ((rc = db_step(&a->db, s, e)) != 1)
 		return rc;
-	*id = sqlite3_column_int64(s, 0);
-	(void)sqlite3_reset(s);
-	if (validity == NULL)
-		return 1;
-	s = db_stmt(&a->db, DB_MAILBOX_GET);
-	db_bind_i64(s, 1, *id);
-	if ((rc = db_step(&a->db, s, e)) != 1)
-		return rc < 0 ? rc : ERR_DAMAGED;
-	*validity = db_column_u32(s, 0);
+	*id = sqlite3_column_int64(s, 14);
+	if (validity != NULL)
+		*validity = db_column_u32(s, 0);
 	(void)sqlite3_reset(s);
 	return 1;
 }

@@ -28,8 +28,8 @@ int mailbox_row_fill(struct account *a, int64_t id,
 /* Have UIDNEXT at least so high, and no message recent. */
 int mailbox_row_raise(
     struct account *a, int64_t id, uint32_t uidnext, struct err *e) MUST_USE;
-/* 1: the row of a directory and its UIDVALIDITY, which is read, within the
- * caller's transaction, unless NULL; 0: there is none. */
+/* 1: the row of a directory and, unless NULL, its UIDVALIDITY; 0: there is
+ * none. */
 int mailbox_row_find(struct account *a, struct slice dir, int64_t *id,
     uint32_t *validity, struct err *e) MUST_USE;
 /* Remember the UIDVALIDITY that a directory's name had.  Within a transaction,

@@ -50,17 +50,21 @@ note_unnamed(struct mailbox *m, uint32_t uid)
 int
 young_look_for(struct mailbox *m, uint32_t from, struct err *e)
 {
-	sqlite3_stmt *s = db_stmt(&m->account->db, DB_YOUNG_KEYS);
+	struct account *a = m->account;
+	sqlite3_stmt *s;
 	size_t n_before = m->n_unnamed;
 	bool others = false;
 	int rc;
 
+	if (a->none_young && db_log_as_opened(&a->db))
+		return 0;
+	s = db_stmt(&a->db, DB_YOUNG_KEYS);
 	db_bind_i64(s, 1, chunk_key(m, from));
 	db_bind_i64(s, 2, chunk_key(m, UINT32_MAX));
-	while ((rc = db_step(&m->account->db, s, e)) == 1) {
+	while ((rc = db_step(&a->db, s, e)) == 1) {
 		int64_t key = sqlite3_column_int64(s, 0);
 
-		if (young_is_own(m->account, key))
+		if (young_is_own(a, key))
 			continue;
 		others = true;
 		note_unnamed(m, (uint32_t)key);
@@ -69,7 +73,7 @@ young_look_for(struct mailbox *m, uint32_t from, struct err *e)
 	if (rc != 0)
 		m->n_unnamed = n_before;
 	else if (others)
-		young_mend_later(m->account);
+		young_mend_later(a);
 	return rc;
 }
 

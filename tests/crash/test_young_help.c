@@ -85,6 +85,42 @@ another_process_dies(void **state)
 	mailbox_close(&m);
 }
 
+static void
+die_with_one(void *arg)
+{
+	struct fixture own = *(struct fixture *)arg;
+
+	own.store = NULL;
+	fixture_open(&own);
+	(void)begin_commit(&own, "INBOX", "two");
+	_exit(0);
+}
+
+/* That between the opening of the account, when there was no such message, and
+ * that of the mailbox, whose directories are known to be as they were. */
+static void
+another_process_dies_in_between(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+
+	assert_int_equal(run_append(f, "INBOX", "one", 0, NULL, NULL), 0);
+	f->wall_ms += 60 * 1000;
+	scan_distrust(m);
+	refresh(f, m);
+	mailbox_close(&m);
+	fixture_reopen(f);
+	assert_int_equal(account_open(f->account, NULL), 0);
+	assert_true(f->account->none_young);
+	assert_true(child_run(die_with_one, f));
+	assert_int_equal(count_files(fixture_path(f, "cur")), 1);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	assert_listing(m, "1 2");
+	assert_int_equal(count_files(fixture_path(f, "cur")), 2);
+	mailbox_close(&m);
+}
+
 /* --- failures ------------------------------------------------------------- */
 
 static int
@@ -233,6 +269,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(another_process_helps),
 		CASE(another_process_dies),
+		CASE(another_process_dies_in_between),
 		CASE(failed_help_removes_nothing),
 		CASE(unread_row_removes_nothing),
 		CASE(no_descriptor_removes_nothing),
