@@ -602,8 +602,9 @@ bool room_made_for(struct account *a, int rc);
 /* --- tidy.c --------------------------------------------------------------- */
 
 /* Remove old files of the tmp/ directories of all mailboxes, open or not, some
- * directories and a bounded number of files of each at a time.  at: so many
- * are done; returns what to go on with, 0: that was all. */
+ * directories and a bounded number of files of each at a time, and set a->sweep
+ * if there may be deleted trees.  at: so many are done; returns what to go on
+ * with, 0: that was all. */
 unsigned tidy_tmps(struct account *a, unsigned at, int64_t wall_ms);
 /* What the names of trees in tmp/ begin with: account_change_impl.h. */
 #define TREE_WORK "postern-work."

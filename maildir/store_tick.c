@@ -100,7 +100,6 @@ tidy(struct account *a, int64_t wall_ms)
 		if (wall_ms - a->tmp_checked_ms < 3600 * INT64_C(1000))
 			return;
 		a->tmp_checked_ms = wall_ms;
-		a->sweep = true;
 	}
 	a->tmp_at = tidy_tmps(a, a->tmp_at, wall_ms);
 }

@@ -21,14 +21,16 @@ enum {
 	SWEEP_CACHED = 256,
 };
 
-static void
+/* Whether there may be anything but files that are gone or new. */
+static bool
 tidy_tmp(struct account *a, const char *dir, int64_t wall_ms)
 {
 	struct dir_reader r;
 	struct buf path;
 	struct slice name;
 	struct stat st;
-	int rc;
+	bool others = false;
+	int rc, n;
 
 	buf_init(&path, 1024);
 	buf_puts(&path, dir);
@@ -36,17 +38,22 @@ tidy_tmp(struct account *a, const char *dir, int64_t wall_ms)
 	rc = dir_reader_open(&r, a->root_fd, buf_cstr(&path));
 	buf_fini(&path);
 	if (rc < 0)
-		return;
-	for (int n = 0; n < TIDY_FILES && dir_reader_next(&r, &name); n++) {
+		return true;
+	for (n = 0; n < TIDY_FILES && dir_reader_next(&r, &name); n++) {
 		const char *file = (const char *)name.p;
 
-		if (fsx_stat(dir_reader_fd(&r), file, &st) == 0 &&
-		    S_ISREG(st.st_mode) &&
-		    st.st_ctim.tv_sec + TMP_AGE_S < wall_ms / 1000 &&
-		    fsx_unlink(dir_reader_fd(&r), file) < 0)
+		if (fsx_stat(dir_reader_fd(&r), file, &st) < 0 ||
+		    !S_ISREG(st.st_mode)) {
+			others = true;
+		} else if (st.st_ctim.tv_sec + TMP_AGE_S < wall_ms / 1000 &&
+		    fsx_unlink(dir_reader_fd(&r), file) < 0) {
+			others = true;
 			break;
+		}
 	}
+	others = others || n == TIDY_FILES || r.failed;
 	dir_reader_close(&r);
+	return others;
 }
 
 unsigned
@@ -56,15 +63,16 @@ tidy_tmps(struct account *a, unsigned at, int64_t wall_ms)
 	struct slice dir;
 	unsigned n = 0, end = at + TIDY_DIRS;
 
-	if (at == 0)
-		tidy_tmp(a, "", wall_ms);
+	/* there alone deleted mailboxes lie */
+	if (at == 0 && tidy_tmp(a, "", wall_ms))
+		a->sweep = true;
 	if (dir_reader_open(&r, a->root_fd, ".") < 0)
 		return 0;
 	/* a directory that comes or goes meanwhile may have another miss its
 	 * turn, until the next time */
 	while (n < end && dir_reader_next(&r, &dir))
 		if (name_is_dir(dir) && n++ >= at)
-			tidy_tmp(a, (const char *)dir.p, wall_ms);
+			(void)tidy_tmp(a, (const char *)dir.p, wall_ms);
 	dir_reader_close(&r);
 	return n == end ? end : 0;
 }
