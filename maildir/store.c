@@ -171,24 +171,25 @@ store_turn_behind(struct store *s, size_t bucket, struct account *a)
 	return bucket;
 }
 
-struct account *
-account_get(struct store *s, const char *path, const char *quota)
+static struct account *
+new_account(struct store *s, const char *path)
 {
-	struct account *a, **bucket;
+	struct account *a = POOL_NEW(struct account);
+	struct account **bucket = &s->accounts[bucket_of(path)];
 
-	MAGIC_CHECK(s, STORE_MAGIC);
-	a = find_account(s, path);
-	if (a == NULL) {
-		a = POOL_NEW(struct account);
-		a->magic = ACCOUNT_MAGIC;
-		a->store = s;
-		a->path = pool_strdup(path);
-		a->quota = pool_strdup("");
-		a->root_fd = a->lock_fd = a->wal_fd = -1;
-		bucket = &s->accounts[bucket_of(path)];
-		a->next = *bucket;
-		*bucket = a;
-	}
+	a->magic = ACCOUNT_MAGIC;
+	a->store = s;
+	a->path = pool_strdup(path);
+	a->quota = pool_strdup("");
+	a->root_fd = a->lock_fd = a->wal_fd = -1;
+	a->next = *bucket;
+	*bucket = a;
+	return a;
+}
+
+static struct account *
+take_account(struct account *a, const char *quota)
+{
 	if (quota != NULL && strcmp(a->quota, quota) != 0) {
 		pool_free(a->quota);
 		a->quota = pool_strdup(quota);
@@ -197,6 +198,16 @@ account_get(struct store *s, const char *path, const char *quota)
 	a->refs++;
 	account_touch(a);
 	return a;
+}
+
+struct account *
+account_get(struct store *s, const char *path, const char *quota)
+{
+	struct account *a;
+
+	MAGIC_CHECK(s, STORE_MAGIC);
+	a = find_account(s, path);
+	return take_account(a != NULL ? a : new_account(s, path), quota);
 }
 
 struct account *
@@ -211,7 +222,7 @@ account_get_open(struct store *s, const char *path, const char *quota,
 	if (a == NULL || a->root_fd < 0 || fstat(a->root_fd, &st) < 0 ||
 	    st.st_dev != found->st_dev || st.st_ino != found->st_ino)
 		return NULL;
-	return account_get(s, path, quota);
+	return take_account(a, quota);
 }
 
 void
@@ -232,6 +243,13 @@ account_path(const struct account *a)
 {
 	MAGIC_CHECK(a, ACCOUNT_MAGIC);
 	return a->path;
+}
+
+int
+account_dir(const struct account *a)
+{
+	MAGIC_CHECK(a, ACCOUNT_MAGIC);
+	return a->root_fd;
 }
 
 void

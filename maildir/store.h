@@ -114,6 +114,8 @@ int account_visit(struct account *near, const char *path, struct account **out,
     struct err *e) MUST_USE;
 /* The path; good as long as the account is held. */
 const char *account_path(const struct account *a);
+/* The Maildir, as long as the account is open; -1: it isn't. */
+int account_dir(const struct account *a);
 
 /*
  * Open it: create the Maildir if it is missing (mode 0700; parents too), open

@@ -60,6 +60,24 @@ session_message_get(struct msg_in *in, struct session_message *m)
 	return msg_get_end(in) && m->service < N_SERVICES;
 }
 
+/* What Courier would run, and the master only with LOGINEXEC.  dir: the Maildir
+ * if it is open, else -1. */
+static void
+note_loginexec(const struct worker *w, int dir, const char *path)
+{
+	char *name, safe[300];
+
+	/* there is seldom one, and its path is a longer way */
+	if (conf_bool(w->conf, CONF_POSTERN_LOGINEXEC) ||
+	    (dir >= 0 && faccessat(dir, "loginexec", X_OK, 0) < 0))
+		return;
+	name = mem_printf("%s/loginexec", path);
+	if (access(name, X_OK) == 0)
+		log_info("%s is not run: LOGINEXEC is off",
+		    log_safe(slice_str(name), safe, sizeof(safe)));
+	free(name);
+}
+
 /* A Maildir to which several paths lead has one account here; found is what
  * stat() said of the path. */
 static struct account *
@@ -70,25 +88,13 @@ account_of(
 	    account_get_open(w->store, m->path, m->quota, found);
 	char *path;
 
+	note_loginexec(w, a != NULL ? account_dir(a) : -1, m->path);
 	if (a != NULL)
 		return a;
 	path = fsx_real_path(m->path);
 	a = account_get(w->store, path, m->quota);
 	free(path);
 	return a;
-}
-
-/* What Courier would run, and the master only with LOGINEXEC. */
-static void
-note_loginexec(const struct worker *w, const char *path)
-{
-	char *name = mem_printf("%s/loginexec", path), safe[300];
-
-	if (!conf_bool(w->conf, CONF_POSTERN_LOGINEXEC) &&
-	    access(name, X_OK) == 0)
-		log_info("%s is not run: LOGINEXEC is off",
-		    log_safe(slice_str(name), safe, sizeof(safe)));
-	free(name);
 }
 
 static void
@@ -104,7 +110,6 @@ begin_session(
 	no = account_refusal(m->home, m->path,
 	    protocol_checks_owner(w, m->service, m->vars), &found);
 	a = account_of(w, m, &found);
-	note_loginexec(w, m->path);
 	if (no.why != NULL) {
 		s = refusal_session_new(m->service, &m->peer, m->tag, a, &no);
 	} else {
