@@ -115,6 +115,10 @@ int run_expunge(
 int run_remove(
     struct fixture *f, struct mailbox *m, const uint32_t *uids, size_t n);
 
+/* The same n times, into the directory "DIR/", named by a number and rest: all
+ * in no more ticks than that takes. */
+void put_many(struct fixture *f, const char *dir, unsigned n, const char *rest,
+    const char *text);
 /* Make a mailbox that the index knows nothing of, and close the account. */
 void fresh_tree(struct fixture *f, const char *mailbox);
 /* A Maildir of this mode, and three empty directories of that in it. */

@@ -21,16 +21,21 @@ fixture_path(const struct fixture *f, const char *name)
 	return to;
 }
 
-void
-write_file(const char *path, const char *text)
+static void
+write_now(const char *path, const char *text)
 {
-	int fd;
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 
-	next_tick();
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
 	assert_int_equal(close(fd), 0);
+}
+
+void
+write_file(const char *path, const char *text)
+{
+	next_tick();
+	write_now(path, text);
 }
 
 char *
@@ -106,6 +111,20 @@ put_cur(struct fixture *f, const char *name, const char *text)
 
 	(void)snprintf(path, sizeof(path), "cur/%s", name);
 	write_file(fixture_path(f, path), text);
+}
+
+void
+put_many(struct fixture *f, const char *dir, unsigned n, const char *rest,
+    const char *text)
+{
+	char path[512];
+
+	next_tick();
+	for (unsigned i = 0; i < n; i++) {
+		(void)snprintf(
+		    path, sizeof(path), "%s%u%s", dir, 1000000 + i, rest);
+		write_now(fixture_path(f, path), text);
+	}
 }
 
 void

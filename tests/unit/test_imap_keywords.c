@@ -214,8 +214,7 @@ long_list_of_modified(void **state)
 	struct mailbox *m;
 	const uint32_t gone = 2;
 
-	for (int n = MESSAGES; n < MANY; n++)
-		(void)deliver(f, "", "text");
+	put_many(f, "cur/", MANY - MESSAGES, ".M1:2,", "text");
 	say(f, "b SELECT INBOX (CONDSTORE)");
 	/* what other replies have, so that there needn't be 200000 messages */
 	i->reply.max = 4096;

@@ -354,12 +354,8 @@ test_swept(void **state)
 	struct fixture *f = *state;
 	struct account_change *c;
 	struct mailbox *m;
-	char name[64];
 
-	for (int i = 0; i < FILES; i++) {
-		(void)snprintf(name, sizeof(name), ".a/cur/%d.M1:2,", i);
-		write_file(fixture_path(f, name), "x");
-	}
+	put_many(f, ".a/cur/", FILES, ".M1:2,", "x");
 	c = account_delete(f->account, SLICE("INBOX.a"));
 	assert_int_equal(change_finish(&c), 0);
 	for (int i = 0; i < 3; i++)

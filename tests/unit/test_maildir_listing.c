@@ -375,14 +375,10 @@ leaves_nothing_out(void **state)
 	struct rlimit before, low;
 	struct pop3_entry *v = NULL;
 	enum step step;
-	char name[32];
 	int rc = 0, fd;
 	size_t n = 0;
 
-	for (int i = 0; i < N; i++) {
-		(void)snprintf(name, sizeof(name), "%d.M1:2,", i);
-		put_cur(f, name, "one\n");
-	}
+	put_many(f, "cur/", N, ".M1:2,", "one\n");
 	refresh(f, m);
 	fd = dup(0);
 	assert_true(fd >= 0);

@@ -94,15 +94,11 @@ quota_is_counted_in_pieces(void **state)
 	struct account_quota q = { 0 };
 	struct mailbox *m;
 	unsigned pieces = 0;
-	char name[64];
 	int rc;
 
 	m = open_mailbox(f, "INBOX");
 	mailbox_close(&m);
-	for (int i = 0; i < 9000; i++) {
-		(void)snprintf(name, sizeof(name), "cur/%d.M1,S=3:2,", i);
-		write_file(fixture_path(f, name), "");
-	}
+	put_many(f, "cur/", 9000, ".M1,S=3:2,", "");
 	f->quota = "1000000S";
 	fixture_reopen(f);
 	age_dir(f, "new");
@@ -223,13 +219,9 @@ quota_counts_half_a_copy(void **state)
 	f->quota = "100000S";
 	fixture_reopen(f);
 	assert_int_equal(create_now(f->account, SLICE("INBOX.a")), 0);
-	for (unsigned i = 0; i < NELEMS(uids); i++) {
-		char name[64];
-
-		(void)snprintf(name, sizeof(name), "cur/%u.M1,S=3:2,", i);
-		write_file(fixture_path(f, name), "12\n");
+	put_many(f, "cur/", NELEMS(uids), ".M1,S=3:2,", "12\n");
+	for (unsigned i = 0; i < NELEMS(uids); i++)
 		uids[i] = i + 1;
-	}
 	for (unsigned steps = 0;; steps++) {
 		struct account_quota q, counted;
 		struct change_copy *c;

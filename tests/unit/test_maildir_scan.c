@@ -345,12 +345,7 @@ renamed_after_the_events(void **state)
 
 	put_cur(f, "1.a:2,", "one");
 	refresh(f, m);
-	for (unsigned i = 0; i < NEW; i++) {
-		char name[64];
-
-		(void)snprintf(name, sizeof(name), "%u.n:2,", 10 + i);
-		put_cur(f, name, "");
-	}
+	put_many(f, "cur/", NEW, ".n:2,", "");
 	scan_distrust(m);
 	do
 		step = mailbox_refresh(m, false, (struct waker){ NULL, NULL },

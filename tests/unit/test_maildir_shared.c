@@ -154,12 +154,7 @@ renamed_while_scanned(struct fixture *f)
 
 	fixture_reopen(f);
 	m = open_mailbox(f, "INBOX");
-	for (unsigned i = 0; i < FILES; i++) {
-		char name[64];
-
-		(void)snprintf(name, sizeof(name), "%u.r:2,", 1000 + i);
-		put_cur(f, name, "x");
-	}
+	put_many(f, "cur/", FILES, ".r:2,", "x");
 	refresh(f, m);
 	check_growth(m, uids, &n);
 	assert_int_equal(n, FILES);
