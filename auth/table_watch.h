@@ -25,8 +25,8 @@ bool table_watch_is_of_use(const struct settings *s) MUST_USE;
 
 /*
  * Watch the table's file, authsqliterc, which says where that is, and the
- * directories on the way to them.  -1: it can't be done; the reason, if it
- * isn't the admin's choice, is logged as a note for who looks for it.
+ * directories on the way to them.  -1: it can't be done, which is logged for
+ * who looks for it.
  */
 int table_watch_make(const struct settings *s) MUST_USE;
 
