@@ -87,55 +87,6 @@ make_fields(struct imap_session *i, uint32_t uid, struct buf *out)
 	return rc;
 }
 
-static void
-make_key(enum cache_kind kind, struct slice fields, struct buf *out)
-{
-	switch (kind) {
-	case CACHE_SUBJECT:
-		imap_key_text(fields, IMAP_F_SUBJECT, out);
-		break;
-	case CACHE_FROM:
-		imap_key_text(fields, IMAP_F_FROM, out);
-		break;
-	case CACHE_TO:
-		imap_key_text(fields, IMAP_F_TO, out);
-		break;
-	case CACHE_CC:
-		imap_key_text(fields, IMAP_F_CC, out);
-		break;
-	case CACHE_BCC:
-		imap_key_text(fields, IMAP_F_BCC, out);
-		break;
-	case CACHE_DATE:
-		imap_key_date(fields, out);
-		break;
-	case CACHE_BASE:
-		imap_key_base(fields, out);
-		break;
-	case CACHE_ADDRESSES:
-		imap_key_addresses(fields, out);
-		break;
-	case CACHE_THREAD:
-		imap_key_thread(fields, out);
-		break;
-	case CACHE_ENVELOPE:
-	case CACHE_BODY:
-	case CACHE_BODYSTRUCTURE:
-	case CACHE_PARTS:
-	case CACHE_FIELDS:
-	case CACHE_PREVIEW:
-	case CACHE_ORDER_SUBJECT:
-	case CACHE_ORDER_FROM:
-	case CACHE_ORDER_TO:
-	case CACHE_ORDER_CC:
-	case CACHE_ORDER_DISPLAYFROM:
-	case CACHE_ORDER_DISPLAYTO:
-	case CACHE_HEADER:
-	case CACHE_N_KINDS:
-		assert(kind == CACHE_SUBJECT);
-	}
-}
-
 int
 imap_kept(struct imap_session *i, uint32_t uid, enum cache_kind kind,
     struct slice *out, bool *read)
@@ -162,7 +113,7 @@ imap_kept(struct imap_session *i, uint32_t uid, enum cache_kind kind,
 		return rc;
 	}
 	buf_reset(&i->work->kept_key);
-	make_key(kind, fields, &i->work->kept_key);
+	imap_key_make(kind, fields, &i->work->kept_key);
 	*out = buf_slice(&i->work->kept_key);
 	if (rc == 0)
 		mailbox_cache_put(i->mailbox, uid, kind, *out);

@@ -306,3 +306,54 @@ imap_key_id(struct slice key, size_t n)
 {
 	return key.n / 8 > n ? le_get64(key.p + 8 * n) : 0;
 }
+
+/* --- by their kind -------------------------------------------------------- */
+
+void
+imap_key_make(enum cache_kind kind, struct slice kept, struct buf *out)
+{
+	switch (kind) {
+	case CACHE_SUBJECT:
+		imap_key_text(kept, IMAP_F_SUBJECT, out);
+		break;
+	case CACHE_FROM:
+		imap_key_text(kept, IMAP_F_FROM, out);
+		break;
+	case CACHE_TO:
+		imap_key_text(kept, IMAP_F_TO, out);
+		break;
+	case CACHE_CC:
+		imap_key_text(kept, IMAP_F_CC, out);
+		break;
+	case CACHE_BCC:
+		imap_key_text(kept, IMAP_F_BCC, out);
+		break;
+	case CACHE_DATE:
+		imap_key_date(kept, out);
+		break;
+	case CACHE_BASE:
+		imap_key_base(kept, out);
+		break;
+	case CACHE_ADDRESSES:
+		imap_key_addresses(kept, out);
+		break;
+	case CACHE_THREAD:
+		imap_key_thread(kept, out);
+		break;
+	case CACHE_ENVELOPE:
+	case CACHE_BODY:
+	case CACHE_BODYSTRUCTURE:
+	case CACHE_PARTS:
+	case CACHE_FIELDS:
+	case CACHE_PREVIEW:
+	case CACHE_ORDER_SUBJECT:
+	case CACHE_ORDER_FROM:
+	case CACHE_ORDER_TO:
+	case CACHE_ORDER_CC:
+	case CACHE_ORDER_DISPLAYFROM:
+	case CACHE_ORDER_DISPLAYTO:
+	case CACHE_HEADER:
+	case CACHE_N_KINDS:
+		assert(kind == CACHE_SUBJECT);
+	}
+}

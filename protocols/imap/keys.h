@@ -3,7 +3,7 @@
  * kept header fields (fields.h).
  * RFC 5256 sections 2 and 3, RFC 5957, RFC 5051.
  *
- * Layer:  protocols/imap, uses base and mime.
+ * Layer:  protocols/imap, uses base and mime, and the kinds of the cache.
  * Texts are decoded (RFC 2047) and prepared for i;unicode-casemap: they are
  * compared byte by byte.
  */
@@ -15,6 +15,7 @@
 
 #include "base/buf.h"
 #include "base/slice.h"
+#include "maildir/mailbox.h"
 
 /* The decoded text of a field's value, not yet prepared. */
 void imap_key_decode(struct slice value, struct buf *out);
@@ -58,5 +59,8 @@ uint64_t imap_key_hash(struct slice id); /* never 0 */
 enum { IMAP_KEY_REFERENCES_MAX = 1000 }; /* the last ones count */
 void imap_key_thread(struct slice kept, struct buf *out);
 uint64_t imap_key_id(struct slice key, size_t n); /* the nth, from 0 */
+
+/* Append what is kept of one kind, CACHE_SUBJECT to CACHE_THREAD. */
+void imap_key_make(enum cache_kind kind, struct slice kept, struct buf *out);
 
 #endif

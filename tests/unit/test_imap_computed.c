@@ -91,31 +91,15 @@ put_value(enum cache_kind kind, const struct mime_message *m,
 		buf_put(out, fields);
 		break;
 	case CACHE_SUBJECT:
-		imap_key_text(fields, IMAP_F_SUBJECT, out);
-		break;
 	case CACHE_FROM:
-		imap_key_text(fields, IMAP_F_FROM, out);
-		break;
 	case CACHE_TO:
-		imap_key_text(fields, IMAP_F_TO, out);
-		break;
 	case CACHE_CC:
-		imap_key_text(fields, IMAP_F_CC, out);
-		break;
 	case CACHE_BCC:
-		imap_key_text(fields, IMAP_F_BCC, out);
-		break;
 	case CACHE_DATE:
-		imap_key_date(fields, out);
-		break;
 	case CACHE_BASE:
-		imap_key_base(fields, out);
-		break;
 	case CACHE_ADDRESSES:
-		imap_key_addresses(fields, out);
-		break;
 	case CACHE_THREAD:
-		imap_key_thread(fields, out);
+		imap_key_make(kind, fields, out);
 		break;
 	case CACHE_PREVIEW:
 		put_preview(m, message, out);
