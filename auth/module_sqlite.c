@@ -78,8 +78,7 @@ module_close(void *self)
 	free(m);
 }
 
-/* --- whether the file alone decides ----------------------------------------
- */
+/* --- whether the file alone decides --------------------------------------- */
 
 /* A function that gives the same for the same; of others, like date(), that
  * isn't asked. */
@@ -131,8 +130,7 @@ has_log(const struct sqlite_module *m)
 	return there;
 }
 
-/* --- the connection ---------------------------------------------------------
- */
+/* --- the connection ------------------------------------------------------- */
 
 static int
 on_progress(void *arg)

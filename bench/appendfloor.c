@@ -18,8 +18,7 @@
 
 #include "bench/appendload.h"
 
-/* --- the bare calls --------------------------------------------------------
- */
+/* --- the bare calls ------------------------------------------------------- */
 
 static struct bare {
 	const char *dir;
@@ -91,8 +90,7 @@ do_bare(unsigned each, char **dirs, unsigned n)
 	end();
 }
 
-/* --- the floor --------------------------------------------------------------
- */
+/* --- the floor ------------------------------------------------------------ */
 
 /* FRAMES_TENTHS: pages of log for a message, as Postern writes them with one
  * client (docs/performance.md). */

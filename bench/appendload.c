@@ -117,8 +117,7 @@ end(void)
 	    cpu_s(RUSAGE_SELF) + cpu_s(RUSAGE_CHILDREN) - cpu_began);
 }
 
-/* --- clients ----------------------------------------------------------------
- */
+/* --- clients -------------------------------------------------------------- */
 
 static struct client {
 	int fd;

@@ -31,8 +31,7 @@ enum { ENDING_MASK = 3, HEADER_SHIFT = 3 };
 /* Turns TIME_UNKNOWN to 0, and keeps the order. */
 #define TIME_BIAS (UINT64_C(1) << 63)
 
-/* --- sums ------------------------------------------------------------------
- */
+/* --- sums ----------------------------------------------------------------- */
 
 /* The sum of a packed blob is inverted: so it tells the form, too. */
 void
@@ -165,8 +164,7 @@ count_is(struct slice *in, uint32_t wanted)
 	return count_take(in, &n) && n == wanted;
 }
 
-/* --- parts that stay packed ------------------------------------------------
- */
+/* --- parts that stay packed ----------------------------------------------- */
 
 void
 packed_set(struct packed *to, struct slice blob)

@@ -53,8 +53,7 @@ void foreign_keyword_member(struct foreign_keywords *k, uint16_t index);
 void foreign_keywords_add(
     struct foreign_keywords *k, const struct foreign_keyword_set *s);
 
-/* --- updates of keywords (import_update_files.c) ---------------------------
- */
+/* --- updates of keywords (import_update_files.c) -------------------------- */
 
 /* One that waits, or that was merged of late. */
 struct foreign_update {

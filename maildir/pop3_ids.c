@@ -365,8 +365,7 @@ pop3_ids_write_some(struct mailbox *m, const struct pop3_ids *l, size_t *at,
 	return *at < l->n;
 }
 
-/* --- as clients see them ---------------------------------------------------
- */
+/* --- as clients see them -------------------------------------------------- */
 
 /* The base name, with what can't be in a unique-id as +XX, as Courier does;
  * it minds no limit either, and a shorter one would be another one. */

@@ -157,8 +157,7 @@ serve(struct session *s, struct setup *setup)
 	}
 }
 
-/* --- what happens meanwhile ------------------------------------------------
- */
+/* --- what happens meanwhile ----------------------------------------------- */
 
 static struct {
 	size_t mailbox;
@@ -215,8 +214,7 @@ happen(struct session *s, uint8_t what)
 	return 0;
 }
 
-/* --- running ---------------------------------------------------------------
- */
+/* --- running -------------------------------------------------------------- */
 
 /* No more input; or somebody ends the session. */
 static void

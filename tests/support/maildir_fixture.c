@@ -412,8 +412,7 @@ run_remove(struct fixture *f, struct mailbox *m, const uint32_t *uids, size_t n)
 	return rc != 0 ? rc : finish_expunge(f, c);
 }
 
-/* --- taking over, and back -------------------------------------------------
- */
+/* --- taking over, and back ------------------------------------------------ */
 
 void
 fresh_tree(struct fixture *f, const char *mailbox)

@@ -15,8 +15,7 @@
 #include "auth/asking.h"
 #include "base/mem.h"
 
-/* --- a pool that notes what it is asked, and its host ----------------------
- */
+/* --- a pool that notes what it is asked, and its host --------------------- */
 
 static pool_done *pool_done_fn;
 static void *pool_done_arg;
@@ -58,8 +57,7 @@ on_rewatch(void *arg)
 
 static const struct asking_host host = { on_rewatch };
 
-/* --- one of each ------------------------------------------------------------
- */
+/* --- one of each ---------------------------------------------------------- */
 
 struct fixture {
 	struct event_base *base;
@@ -181,8 +179,7 @@ login(struct fixture *f, bool by_file)
 	return n_asked - asked;
 }
 
-/* --- the tests --------------------------------------------------------------
- */
+/* --- the tests ------------------------------------------------------------ */
 
 static void
 test_known_while_unchanged(void **state)

@@ -13,8 +13,7 @@
 
 enum { RENAMES_MAX = 20 };
 
-/* --- left, or in the way of another process --------------------------------
- */
+/* --- left, or in the way of another process ------------------------------- */
 
 static bool
 exists(struct fixture *f, const char *name)

@@ -234,8 +234,7 @@ one_owner_leaves_threads_to_others(void **state)
 	event_base_free(base);
 }
 
-/* --- none is left lying ----------------------------------------------------
- */
+/* --- none is left lying --------------------------------------------------- */
 
 enum { CROWD = 12, CROWD_JOBS = 20000 };
 
@@ -291,8 +290,7 @@ every_job_is_taken(void **state)
 	event_base_free(c.base);
 }
 
-/* --- jobs that belong together ---------------------------------------------
- */
+/* --- jobs that belong together -------------------------------------------- */
 
 static int begun_fds[2];
 
@@ -460,8 +458,7 @@ brief_jobs_leave_threads_to_others(void **state)
 	event_base_free(base);
 }
 
-/* --- a job that is fetched before the loop comes round ---------------------
- */
+/* --- a job that is fetched before the loop comes round -------------------- */
 
 static void
 collects_what_was_run(void **state)
