@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "maildir/keywords.h"
 
 /* --- UIDs ----------------------------------------------------------------- */
 

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "maildir/append_impl.h"
 #include "maildir/intent.h"
+#include "maildir/quota.h"
 
 enum {
 	OUT_MAX = 1 << 30,

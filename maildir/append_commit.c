@@ -13,6 +13,8 @@
 #include "base/mem.h"
 #include "maildir/append_impl.h"
 #include "maildir/intent.h"
+#include "maildir/keywords.h"
+#include "maildir/quota.h"
 #include "maildir/work.h"
 #include "maildir/young.h"
 

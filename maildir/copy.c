@@ -25,6 +25,8 @@
 #include "maildir/change.h"
 #include "maildir/copy_impl.h"
 #include "maildir/durable.h"
+#include "maildir/keywords.h"
+#include "maildir/quota.h"
 #include "maildir/work.h"
 
 enum { COPY_MAGIC = 0x436f7079 };

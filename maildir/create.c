@@ -21,6 +21,7 @@
 #include "maildir/cache.h"
 #include "maildir/dir.h"
 #include "maildir/name.h"
+#include "maildir/quota.h"
 #include "maildir/row.h"
 #include "maildir/shared_index.h"
 #include "maildir/subscription.h"

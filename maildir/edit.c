@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "maildir/cache.h"
+#include "maildir/keywords.h"
 
 /*
  * A chunk is written whole for each message that is added to it, and what is

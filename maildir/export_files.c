@@ -6,6 +6,8 @@
 
 #include "base/fsx.h"
 #include "base/mem.h"
+#include "maildir/keywords.h"
+#include "maildir/quota.h"
 
 #define KEYWORD_DIR "courierimapkeywords"
 

@@ -7,6 +7,7 @@
 #include "maildir/account_change.h"
 #include "maildir/change.h"
 #include "maildir/durable.h"
+#include "maildir/quota.h"
 #include "maildir/scan.h"
 #include "maildir/twins.h"
 #include "maildir/work.h"

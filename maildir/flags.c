@@ -6,6 +6,8 @@
 #include "base/mem.h"
 #include "maildir/change.h"
 #include "maildir/durable.h"
+#include "maildir/keywords.h"
+#include "maildir/quota.h"
 #include "maildir/work.h"
 #include "maildir/young.h"
 

@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "maildir/internal.h"
+#include "maildir/keywords.h"
 #include "maildir/record.h"
 
 void

@@ -21,6 +21,7 @@
 #include "maildir/mailbox.h"
 #include "maildir/store.h"
 #include "maildir/sync.h"
+#include "maildir/watch.h"
 
 enum {
 	STORE_MAGIC = 0x53746f72,
@@ -174,51 +175,12 @@ struct account {
 	struct opening *openings; /* that aren't through: mailbox_open.c */
 };
 
-/* A name that came or went, as a watch saw it. */
-struct dir_event {
-	char *name;
-	bool present;
-};
-
-struct watched_dir {
-	struct mailbox *m; /* the mailbox it belongs to */
-	bool is_new;
-	int wd; /* -1: not watched */
-	struct watched_dir *next, **prev;
-
-	/* What is known of the directory, when its mtime was the one below. */
-	uint64_t ino;
-	int64_t mtime_ns;
-	bool clean;    /* it can't have changed since without another mtime */
-	bool complete; /* the watch has seen all since it was fully known */
-	struct dir_event *events;
-	size_t n_events, cap_events;
-	int fd; /* for *at(); -1 */
-	uint64_t fd_ino;
-};
-
-struct keyword_set {
-	uint16_t *v; /* ascending */
-	uint32_t n;
-};
-
-/*
- * Keywords of one mailbox as those of another, worked out once: good as long as
- * a transaction of the other goes.  Zeroed at first.
- */
-struct keyword_map {
-	uint16_t *to; /* by number; KEYWORD_NONE: not yet known */
-	size_t n;
-	bool has_set; /* the set mapped last */
-	uint32_t from_set, to_set;
-};
-enum { KEYWORD_NONE = UINT16_MAX };
-
 struct waker_list {
 	struct waker *v;
 	size_t n, cap;
 };
 
+struct keyword_set;
 struct scan;
 
 struct mailbox {
@@ -289,8 +251,6 @@ struct mailbox {
 	struct waker_list pop3_wakers;
 	uint64_t used;
 };
-
-enum { DIR_NEW, DIR_CUR };
 
 /* --- store.c -------------------------------------------------------------- */
 
@@ -477,63 +437,6 @@ int account_version(
 /* See that memory is what the database has; a hibernated one wakes up. */
 int mailbox_check(struct mailbox *m, struct err *e) MUST_USE;
 
-/* --- keywords.c ----------------------------------------------------------- */
-
-void keywords_fini(struct mailbox *m);
-/* Read those numbered from what memory has. */
-int keywords_load(struct mailbox *m, size_t n_keywords, size_t n_sets,
-    struct err *e) MUST_USE;
-/* A new keyword or set, whose number is above those of all. */
-int keyword_add(struct mailbox *m, struct slice name, uint16_t *out,
-    struct err *e) MUST_USE;
-int keyword_set_add(struct mailbox *m, const uint16_t *v, size_t n,
-    uint32_t *out, struct err *e) MUST_USE;
-/* Index of a keyword, made if it isn't there; ERR_LIMIT, …. */
-int keywords_intern(struct mailbox *m, struct slice name, uint16_t *out,
-    struct err *e) MUST_USE;
-/* The set with these members (ascending), made if it isn't there. */
-int keyword_set_intern(struct mailbox *m, const uint16_t *v, size_t n,
-    uint32_t *out, struct err *e) MUST_USE;
-/* A failed transaction takes back what it made. */
-void keywords_truncate(struct mailbox *m, size_t n_keywords, size_t n_sets);
-/*
- * The numbers of the named keywords, ascending, each once, into v, which has
- * room for n: of those that there are (returns how many), or of all, made
- * where they aren't there (ERR_LIMIT, …).
- */
-size_t keywords_find_all(
-    const struct mailbox *m, const struct slice *names, size_t n, uint16_t *v);
-int keywords_intern_all(struct mailbox *m, const struct slice *names, size_t n,
-    uint16_t *v, size_t *n_v, struct err *e) MUST_USE;
-/* The set of the named keywords. */
-int keyword_set_of_names(struct mailbox *m, const struct slice *names, size_t n,
-    uint32_t *out, struct err *e) MUST_USE;
-/* The set in m with the keywords that another mailbox's set has. */
-int keyword_set_copy(struct mailbox *m, const struct mailbox *from,
-    uint32_t set, struct keyword_map *map, uint32_t *out,
-    struct err *e) MUST_USE;
-void keyword_map_fini(struct keyword_map *map);
-/*
- * The mailbox has been read, and nobody has a view of it: give back the
- * keywords, and sets of them, that no message has, if they are many and no
- * other process has the database open.
- */
-int keywords_drop_unused(struct mailbox *m, struct err *e) MUST_USE;
-
-/* --- watch.c -------------------------------------------------------------- */
-
-void watch_init(struct store *s);
-void watch_fini(struct store *s);
-/* Watch a directory if that can be; not an error if not. */
-void watch_add(struct watched_dir *d);
-void watch_remove(struct watched_dir *d);
-/* Read all waiting events into the directories. */
-void watch_drain(struct store *s);
-void watch_drop_events(struct watched_dir *d);
-/* A name just came or went by what we do, as the index will say by the time
- * that events are read: or else the directory is distrusted. */
-void watch_own(struct watched_dir *d, struct slice name, bool present);
-
 /* --- scan.c --------------------------------------------------------------- */
 
 void scan_free(struct mailbox *m);
@@ -548,32 +451,6 @@ void waker_list_add(struct waker_list *l, struct waker w);
 void waker_list_forget(struct waker_list *l, void *arg);
 /* Call them all, and empty it. */
 void waker_list_call(struct waker_list *l);
-
-/* --- quota.c -------------------------------------------------------------- */
-
-/* ERR_QUOTA: these more would be too much. */
-int quota_check(struct account *a, uint64_t bytes, uint64_t messages,
-    int64_t wall_ms, struct err *e) MUST_USE;
-/* Note a change in maildirsize. */
-void quota_note(struct account *a, int64_t bytes, int64_t messages);
-/* Deliver the warning if there is something to warn of. */
-void quota_warn(struct account *a);
-/* When all was last counted, ns since 1970; 0: not known. */
-int64_t quota_counted_ns(struct account *a);
-/* maildirsize is wrong, which is worse than none: the next look counts. */
-void quota_distrust(struct account *a);
-/* Whether messages of the place and mailbox count. */
-bool quota_counts(const struct mailbox *m, uint64_t place);
-/* The size that counts: from the name, else as given or from the file; false:
- * that doesn't say it, and 0 is told. */
-bool quota_size(
-    struct mailbox *m, const struct chunk *c, uint32_t i, uint64_t *size);
-/* Whether anybody keeps account at all. */
-bool quota_active(struct account *a);
-struct quota_usage;
-/* Sum up anew; write: and have maildirsize say so. */
-int quota_count(struct account *a, bool write, struct quota_usage *u,
-    struct err *e) MUST_USE;
 
 /* --- pop3.c --------------------------------------------------------------- */
 

@@ -4,6 +4,7 @@
 #include "base/le.h"
 #include "base/mem.h"
 #include "maildir/internal.h"
+#include "maildir/keywords.h"
 
 enum {
 	KEYWORDS_MAX = KEYWORD_NONE,

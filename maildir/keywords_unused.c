@@ -21,6 +21,7 @@
 #include "maildir/account_lock.h"
 #include "maildir/edit.h"
 #include "maildir/import.h"
+#include "maildir/keywords.h"
 
 enum { UNUSED_MAX = 4096 }; /* sets that may be left */
 

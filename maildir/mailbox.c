@@ -12,6 +12,8 @@
 #include "base/pool.h"
 #include "maildir/edit.h"
 #include "maildir/import.h"
+#include "maildir/keywords.h"
+#include "maildir/quota.h"
 #include "maildir/record.h"
 
 /* --- small lists ---------------------------------------------------------- */

@@ -19,6 +19,7 @@
 #include "base/pool.h"
 #include "maildir/edit.h"
 #include "maildir/import.h"
+#include "maildir/keywords.h"
 #include "maildir/name.h"
 #include "maildir/takeover.h"
 

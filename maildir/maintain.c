@@ -7,6 +7,7 @@
 #include "maildir/dir.h"
 #include "maildir/internal.h"
 #include "maildir/name.h"
+#include "maildir/quota.h"
 #include "maildir/quota_file.h"
 #include "maildir/row.h"
 

@@ -50,7 +50,7 @@ libmaildir_a_SOURCES = \
 	maildir/index.c maildir/index.h \
 	maildir/intent.c maildir/intent.h \
 	maildir/internal.h \
-	maildir/keywords.c maildir/keywords_unused.c \
+	maildir/keywords.c maildir/keywords.h maildir/keywords_unused.c \
 	maildir/layout.c maildir/layout.h \
 	maildir/link_target.c maildir/link_target.h \
 	maildir/mailbox.c maildir/mailbox.h maildir/mailbox_open.c \
@@ -64,7 +64,7 @@ libmaildir_a_SOURCES = \
 	maildir/piece_sort.c maildir/piece_sort.h \
 	maildir/pop3.c maildir/pop3_ids.c maildir/pop3_ids.h \
 	maildir/pop3_import.c maildir/pop3_import.h \
-	maildir/quota.c maildir/quota_count.c \
+	maildir/quota.c maildir/quota.h maildir/quota_count.c \
 	maildir/quota_file.c maildir/quota_file.h \
 	maildir/record.c maildir/record.h \
 	maildir/reload.c \
@@ -89,7 +89,7 @@ libmaildir_a_SOURCES = \
 	maildir/vanished.c \
 	maildir/trash.c maildir/trash.h \
 	maildir/view.c maildir/view.h \
-	maildir/watch.c \
+	maildir/watch.c maildir/watch.h \
 	maildir/young.c maildir/young.h maildir/young_impl.h \
 	maildir/young_disk.c maildir/young_help.c maildir/young_mend.c \
 	maildir/young_round.c maildir/young_row.c maildir/young_search.c \

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "maildir/deliver.h"
 #include "maildir/internal.h"
+#include "maildir/quota.h"
 #include "maildir/quota_file.h"
 
 enum { COUNT_SLICE = 4000 };

@@ -14,6 +14,7 @@
 #include "maildir/edit.h"
 #include "maildir/import.h"
 #include "maildir/index.h"
+#include "maildir/keywords.h"
 #include "maildir/young.h"
 
 #define KEY_UIDS UINT32_MAX

@@ -24,6 +24,7 @@
 #include "maildir/acl_file.h"
 #include "maildir/dir.h"
 #include "maildir/edit.h"
+#include "maildir/keywords.h"
 #include "maildir/name.h"
 #include "maildir/row.h"
 

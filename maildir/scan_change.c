@@ -5,6 +5,7 @@
 #include "base/fsx.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "maildir/quota.h"
 #include "maildir/scan.h"
 
 /* Of messages in a step; a change costs as much as looking up so many. */

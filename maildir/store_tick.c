@@ -7,6 +7,7 @@
 #include "maildir/background.h"
 #include "maildir/cache.h"
 #include "maildir/internal.h"
+#include "maildir/quota.h"
 #include "maildir/young.h"
 
 /* In steps of about 1/10 ms. */

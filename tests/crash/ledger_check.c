@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "maildir/internal.h"
+#include "maildir/quota.h"
 #include "maildir/quota_file.h"
 #include "tests/crash/ledger_impl.h"
 

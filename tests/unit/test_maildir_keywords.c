@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "maildir/internal.h"
+#include "maildir/keywords.h"
 #include "tests/support/maildir_fixture.h"
 
 enum { SETS = 4200, MANY = 50000 };
