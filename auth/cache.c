@@ -29,6 +29,8 @@ struct entry {
 	uint64_t password; /* of a login: a keyed hash; else 0 */
 	enum verdict verdict;
 	int64_t learned;
+	int64_t since;	/* of a success: first known with this password */
+	bool doubted;	/* says nothing until the table has said it again */
 	uint32_t watch; /* believed while it is the present one; or 0 */
 	bool by_rip;	/* counts at this address only */
 	struct secret rip;
@@ -225,7 +227,7 @@ is_fresh(const struct cache *c, const struct entry *e, bool outage, int64_t now)
 {
 	int64_t age = now - e->learned;
 
-	if ((e->by_app || e->password == 0) && !outage)
+	if (e->doubted || ((e->by_app || e->password == 0) && !outage))
 		return false;
 	if (e->verdict == VERDICT_OK)
 		return age < (outage ? c->times.outage_ms : c->times.good_ms) ||
@@ -321,69 +323,106 @@ struct whose {
 	struct slice address;
 };
 
-typedef bool goes_fn(const struct entry *e, uint64_t password);
+/* What the account's own password is said to be now. */
+struct news {
+	uint64_t user;
+	uint64_t password; /* 0: one that isn't known here */
+	int64_t since;	   /* this name is known with it since then */
+	bool changed;	   /* that may be another one than before */
+};
 
-/* Drop those that are said to go; whether there were any. */
-static bool
-drop_some(struct cache *c, struct whose w, goes_fn *goes, uint64_t password)
+typedef bool goes_fn(struct entry *e, struct news *n);
+
+/* Drop those that are said to go. */
+static void
+drop_some(struct cache *c, struct whose w, goes_fn *goes, struct news *n)
 {
 	struct entry **set = set_of(c, w.user), *e, *next;
-	bool any = false;
 
 	for (int i = 0; i < WAYS; i++)
-		if (set[i] != NULL && set[i]->user == w.user &&
-		    goes(set[i], password)) {
+		if (set[i] != NULL && set[i]->user == w.user && goes(set[i], n))
 			drop(&set[i]);
-			any = true;
-		}
 	e = w.address.n != 0 ? LIST_FIRST(list_of(c, w.address)) : NULL;
 	for (; e != NULL; e = next) {
 		next = LIST_NEXT(e, by_address);
 		if (!slice_eq(
 			account_get(&e->account, ACCOUNT_ADDRESS), w.address) ||
-		    !goes(e, password))
+		    !goes(e, n))
 			continue;
 		for (set = set_of(c, e->user); *set != e; set++)
 			;
 		drop(set);
-		any = true;
 	}
-	return any;
 }
 
-/* What another one of the account's own passwords got. */
+/* Whether it got in by the account's own password, and by which. */
 static bool
-is_of_another(const struct entry *e, uint64_t password)
+is_own(const struct entry *e)
 {
-	return e->password != 0 && e->password != password &&
-	    e->verdict == VERDICT_OK && !e->by_app;
+	return e->password != 0 && e->verdict == VERDICT_OK && !e->by_app;
+}
+
+/*
+ * What another password got is over.  Under another name it may be of a row of
+ * its own that gives the same address (SELECT_CLAUSE): that is known when both
+ * were right for some time together.  Until then it is in doubt.
+ */
+static bool
+is_over(struct entry *e, struct news *n)
+{
+	if (!is_own(e) || e->password == n->password)
+		return false;
+	if (n->password == 0 || e->user == n->user) {
+		n->changed = true;
+		return true;
+	}
+	if (e->learned <= e->since || e->learned <= n->since) {
+		n->changed = n->changed || !e->doubted;
+		e->doubted = true;
+	}
+	return false;
 }
 
 static bool
-is_of_keys(const struct entry *e, uint64_t password)
+is_of_keys(struct entry *e, struct news *n)
 {
-	(void)password;
+	(void)n;
 	return e->password == 0;
 }
 
 static bool
-is_any(const struct entry *e, uint64_t password)
+is_any(struct entry *e, struct news *n)
 {
 	(void)e;
-	(void)password;
+	(void)n;
 	return true;
 }
 
+/* Since when a name is known with a password. */
+static int64_t
+known_since(struct cache *c, uint64_t user, uint64_t password, int64_t now)
+{
+	struct entry **set = set_of(c, user);
+
+	for (int i = 0; i < WAYS; i++)
+		if (set[i] != NULL && set[i]->user == user && is_own(set[i]) &&
+		    set[i]->password == password && set[i]->since < now)
+			now = set[i]->since;
+	return now;
+}
+
 /*
- * The account's own password is this one now (0: one that isn't known here):
- * what another one got, and what was made of another one, is over.  App
- * passwords come and go beside it.
+ * The account's own password is this one now: what another one got, and what
+ * was made of another one, is over.  App passwords come and go beside it.
  */
 static void
-drop_older(struct cache *c, struct whose w, uint64_t password)
+drop_older(struct cache *c, struct whose w, uint64_t password, int64_t since)
 {
-	if (drop_some(c, w, is_of_another, password) && password != 0)
-		(void)drop_some(c, w, is_of_keys, password);
+	struct news n = { w.user, password, since, false };
+
+	drop_some(c, w, is_over, &n);
+	if (n.changed && password != 0)
+		drop_some(c, w, is_of_keys, &n);
 }
 
 /* Keys for a mechanism: others than before are of another password. */
@@ -425,6 +464,7 @@ cache_learn(
 	bool keeps_good =
 	    c->times.good_ms != 0 || c->times.outage_ms != 0 || watch != 0;
 	uint64_t user = user_key(c, q->user), password = 0;
+	int64_t since = now;
 	uint8_t key[KEY_LEN] = { 0 };
 	const struct whose w = { user, a->field[ACCOUNT_ADDRESS] };
 	struct slice label;
@@ -455,10 +495,12 @@ cache_learn(
 	    answer_option(a, SLICE("apppassword"), &label);
 	if (is_login)
 		password = password_key(c, q->password);
-	if (a->verdict == VERDICT_OK && is_login && !by_app)
-		drop_older(c, w, password);
-	else if (at != NULL && keys_changed(*at, q, a))
-		drop_older(c, w, 0);
+	if (a->verdict == VERDICT_OK && is_login && !by_app) {
+		since = known_since(c, user, password, now);
+		drop_older(c, w, password, since);
+	} else if (at != NULL && keys_changed(*at, q, a)) {
+		drop_older(c, w, 0, now);
+	}
 	if (at == NULL)
 		at = place_for(c, user, now);
 	drop(at);
@@ -467,6 +509,7 @@ cache_learn(
 		.password = password,
 		.verdict = a->verdict,
 		.learned = now,
+		.since = since,
 		.watch = watch,
 		.by_rip = is_login && a->extra.n != 0,
 		.by_app = by_app };
@@ -480,7 +523,7 @@ cache_forget(struct cache *c, struct slice name, struct slice address)
 	const struct whose w = { user_key(c, name), address };
 
 	MAGIC_CHECK(c, MAGIC);
-	(void)drop_some(c, w, is_any, 0);
+	drop_some(c, w, is_any, NULL);
 }
 
 bool

@@ -12,7 +12,8 @@
  * since its uses are noted, and is remembered for when the user table is away.
  * A success of a user with another password than before (one of the account's
  * own), other keys, a changed password and a reload drop what was known of the
- * user, under whatever name, or of all.
+ * user, under whatever name, or of all.  Rows that give one address, each with
+ * a password of its own, stay beside each other once that has shown.
  */
 #ifndef AUTH_CACHE_H
 #define AUTH_CACHE_H

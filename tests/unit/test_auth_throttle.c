@@ -385,6 +385,47 @@ test_cache_forgets(void **state)
 	cache_free(&c);
 }
 
+/* Rows of one address, each with a password of its own, beside each other; one
+ * that changes its password drops what the old one let in all the same. */
+static void
+test_cache_one_address(void **state)
+{
+	struct cache *c = cache_new(key);
+
+	(void)state;
+	cache_configure(c, &times);
+	/* The second could be the first with a changed password, and back. */
+	learn(c, "joe", "joe's", VERDICT_OK, 0);
+	learn(c, "ann", "ann's", VERDICT_OK, 1);
+	assert_false(knows(c, "joe", "joe's", false, 2));
+	assert_false(knows(c, "joe", "joe's", true, 2));
+	learn(c, "joe", "joe's", VERDICT_OK, 2);
+	assert_false(knows(c, "ann", "ann's", false, 3));
+	learn(c, "ann", "ann's", VERDICT_OK, 3);
+	assert_true(knows(c, "joe", "joe's", false, 4));
+	assert_true(knows(c, "ann", "ann's", false, 4));
+	for (int64_t now = 5; now < 200000; now += 30000) {
+		learn(c, "joe", "joe's", VERDICT_OK, now);
+		assert_true(knows(c, "ann", "ann's", false, now));
+		learn(c, "ann", "ann's", VERDICT_OK, now + 1);
+		assert_true(knows(c, "joe", "joe's", false, now + 1));
+	}
+	/* Another name of joe's row, with joe's password, then a new one. */
+	learn(c, "joseph", "joe's", VERDICT_OK, 200000);
+	assert_true(knows(c, "joe", "joe's", false, 200000));
+	learn(c, "joseph", "new", VERDICT_OK, 200001);
+	assert_false(knows(c, "joseph", "joe's", false, 200002));
+	assert_false(knows(c, "joe", "joe's", false, 200002));
+	assert_false(knows(c, "joe", "joe's", true, 200002));
+	learn(c, "joe", "joe's", VERDICT_REJECTED, 200003);
+	learn(c, "joe", "new", VERDICT_OK, 200004);
+	learn(c, "ann", "ann's", VERDICT_OK, 200005);
+	learn(c, "joseph", "new", VERDICT_OK, 200006);
+	assert_true(knows(c, "ann", "ann's", false, 200007));
+	assert_true(knows(c, "joseph", "new", false, 200007));
+	cache_free(&c);
+}
+
 /* A success that the table refuses now isn't believed in an outage. */
 static void
 test_cache_revoked(void **state)
@@ -527,6 +568,7 @@ main(void)
 		cmocka_unit_test(test_cache),
 		cmocka_unit_test(test_cache_refusals),
 		cmocka_unit_test(test_cache_forgets),
+		cmocka_unit_test(test_cache_one_address),
 		cmocka_unit_test(test_cache_revoked),
 		cmocka_unit_test(test_cache_app_passwords),
 		cmocka_unit_test(test_cache_by_address),
