@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "auth/table_watch.h"
+#include "auth/file_watch.h"
 #include "auth/throttle.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -112,7 +112,7 @@ look_at_watch(struct asking *k)
 	int64_t now = clock_now();
 	uint32_t id = 0;
 
-	if (k->watch.fd >= 0 && table_watch_is_quiet(k->watch.fd))
+	if (k->watch.fd >= 0 && file_watch_is_quiet(k->watch.fd))
 		id = k->watch.id;
 	else
 		drop_watch(k);

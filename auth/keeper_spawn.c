@@ -104,14 +104,35 @@ become_child(struct keeper *k, const int *socks, int n, const char *name)
 	secret_fini(&k->secret);
 }
 
-/* All but the process for PAM go on with no rights but their user's. */
+/*
+ * All but the process for PAM go on with no rights but their user's.  If that
+ * one may not look at the configuration's files, a watch that was made before
+ * tells of changes.
+ */
 static void
-become_user(const struct keeper *k)
+become_user(struct keeper *k)
 {
-	if (drop_rights(k))
-		return;
-	log_error("can't become user %s", k->user != NULL ? k->user : "?");
-	_exit(1);
+	bool other = k->uid != (uid_t)-1 && k->uid != 0;
+
+	if (other)
+		settings_watch(&k->settings);
+	if (!drop_rights(k)) {
+		log_error(
+		    "can't become user %s", k->user != NULL ? k->user : "?");
+		_exit(1);
+	}
+	if (settings_can_look(&k->settings))
+		settings_end_watch(&k->settings);
+}
+
+/* Said by the front, of which there is one. */
+static void
+log_blindness(const struct settings *s)
+{
+	if (s->watch < 0 && !settings_can_look(s))
+		log_warn("AUTH_USER may not search %s, where changes can't be "
+			 "watched: they count at the next SIGHUP",
+		    s->dir);
 }
 
 /* --- the front ---------------------------------------------------------- */
@@ -145,6 +166,7 @@ keeper_spawn_front(struct keeper *k)
 	if (pid == 0) {
 		become_child(k, &other, 1, "authd-front");
 		become_user(k);
+		log_blindness(&k->settings);
 		settings_free(&k->settings);
 		front_run(FIRST_SOCK);
 	}

@@ -8,6 +8,7 @@ libauth_a_SOURCES = \
 	auth/cache.c auth/cache.h \
 	auth/cram.c auth/cram.h \
 	auth/defdomain.c auth/defdomain.h \
+	auth/file_watch.c auth/file_watch.h \
 	auth/mech.c auth/mech.h auth/mech_cram.c auth/mech_external.c auth/mech_login.c \
 	auth/mech_plain.c auth/mech_scram.c \
 	auth/module.c auth/module.h auth/module_pam.c auth/module_sqlite.c \

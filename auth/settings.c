@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "auth/file_watch.h"
 #include "auth/userdb.h"
 #include "base/fsx.h"
 #include "base/log.h"
@@ -112,16 +113,59 @@ stamp_all(struct settings *s)
 		(void)stamp(s->place[i], &s->stamp[i]);
 }
 
+static bool
+has_shown(const struct settings *s)
+{
+	return s->outdated || (s->watch >= 0 && !file_watch_is_quiet(s->watch));
+}
+
 bool
 settings_changed(const struct settings *s)
 {
 	struct file_stamp now;
 
-	for (int i = 0; i < SETTINGS_N_WATCHED; i++)
-		if (s->watched[i] && stamp(s->place[i], &now) &&
-		    !same_stamp(&s->stamp[i], &now))
+	for (int i = 0; i < SETTINGS_N_WATCHED; i++) {
+		if (!s->watched[i])
+			continue;
+		if (stamp(s->place[i], &now) ? !same_stamp(&s->stamp[i], &now)
+					     : has_shown(s))
 			return true;
+	}
 	return false;
+}
+
+bool
+settings_can_look(const struct settings *s)
+{
+	struct file_stamp now;
+
+	for (int i = 0; i < SETTINGS_N_WATCHED; i++)
+		if (s->watched[i] && !stamp(s->place[i], &now))
+			return false;
+	return true;
+}
+
+void
+settings_watch(struct settings *s)
+{
+	bool ok;
+
+	s->watch = file_watch_new();
+	ok = s->watch >= 0;
+	for (int i = 0; i < SETTINGS_N_WATCHED; i++)
+		for (int n = 0; s->watched[i] && s->place[i][n] != NULL; n++)
+			ok = ok && file_watch_add(s->watch, s->place[i][n]);
+	if (!ok)
+		settings_end_watch(s);
+	s->outdated = settings_changed(s);
+}
+
+void
+settings_end_watch(struct settings *s)
+{
+	if (s->watch >= 0)
+		(void)close(s->watch);
+	s->watch = -1;
 }
 
 /* --- userdb ------------------------------------------------------------- */
@@ -236,7 +280,7 @@ load(struct settings *s, const char *dir)
 bool
 settings_load(struct settings *s, const char *dir)
 {
-	struct settings n = { .pam_sock = -1 };
+	struct settings n = { .watch = -1, .pam_sock = -1 };
 
 	if (!load(&n, dir)) {
 		settings_free(&n);
@@ -249,7 +293,9 @@ settings_load(struct settings *s, const char *dir)
 bool
 settings_reload(struct settings *s, const char *dir)
 {
-	struct settings n = { .pam_sock = s->pam_sock, .slow = s->slow };
+	struct settings n = {
+		.watch = -1, .pam_sock = s->pam_sock, .slow = s->slow
+	};
 
 	if (!load(&n, dir)) {
 		/* Not what the files are by now: what they became since they
@@ -278,7 +324,8 @@ settings_free(struct settings *s)
 			free(s->place[i][n]);
 	secret_fini(&s->salt_secret);
 	buf_fini(&s->userdb.text);
-	*s = (struct settings){ .pam_sock = -1 };
+	settings_end_watch(s);
+	*s = (struct settings){ .watch = -1, .pam_sock = -1 };
 }
 
 const char *

@@ -54,6 +54,10 @@ struct settings {
 		bool there;
 		struct buf text;
 	} userdb;
+	/* of a helper that may not look at the files: where a change of them
+	 * shows, or -1; whether there was one before it */
+	int watch;
+	bool outdated;
 	int pam_sock; /* of a helper: its process for PAM, or -1 */
 	bool slow;    /* of a helper: slow hashes are its work */
 };
@@ -74,10 +78,15 @@ bool settings_reload(struct settings *s, const char *dir) MUST_USE;
 
 /*
  * Whether authmysqlrc, authsqliterc or userdb is another file than was read
- * last, if its module is in authmodulelist.  A file whose directory may not be
- * searched counts as unchanged.
+ * last, if its module is in authmodulelist.  Of a file whose directory may not
+ * be searched the watch tells; without one it counts as unchanged.
  */
 bool settings_changed(const struct settings *s) MUST_USE;
+/* Whether this process may look at the files. */
+bool settings_can_look(const struct settings *s) MUST_USE;
+/* Watch the files, for a process that won't be able to look at them. */
+void settings_watch(struct settings *s);
+void settings_end_watch(struct settings *s);
 
 /* Directory of sockets and pid file. */
 const char *settings_var(const struct settings *s);

@@ -1,34 +1,13 @@
 #include "auth/table_watch.h"
 
-#include <sys/inotify.h>
-#include <sys/vfs.h>
-
-#include <errno.h>
-#include <limits.h>
-#include <linux/magic.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
+#include "auth/file_watch.h"
 #include "base/log.h"
-#include "base/mem.h"
+#include "base/slice.h"
 #include "server/conf/conf.h"
 #include "server/conf/conf_words.h"
-
-enum {
-	FILE_EVENTS = IN_MODIFY | IN_ATTRIB | IN_MOVE_SELF | IN_DELETE_SELF,
-	/* Not what is done to files in it, of which a log may be one. */
-	DIR_EVENTS = IN_CREATE | IN_DELETE | IN_MOVE | IN_MOVE_SELF |
-	    IN_DELETE_SELF | IN_ONLYDIR | IN_MASK_ADD,
-	/* Of one on the way to it. */
-	WAY_EVENTS = IN_MOVE_SELF | IN_DELETE_SELF | IN_ONLYDIR | IN_MASK_ADD,
-	XFS_MAGIC = 0x58465342,
-	ZFS_MAGIC = 0x2fc12fc1,
-};
-
-/* Where no other machine and no other layer writes. */
-static const uint32_t local_systems[] = { EXT4_SUPER_MAGIC, XFS_MAGIC,
-	BTRFS_SUPER_MAGIC, F2FS_SUPER_MAGIC, TMPFS_MAGIC, ZFS_MAGIC };
 
 bool
 table_watch_is_of_use(const struct settings *s)
@@ -42,90 +21,17 @@ table_watch_is_of_use(const struct settings *s)
 }
 
 static bool
-is_local(const char *path)
-{
-	struct statfs st;
-
-	if (statfs(path, &st) != 0)
-		return false;
-	for (size_t i = 0; i < NELEMS(local_systems); i++)
-		if ((uint32_t)st.f_type == local_systems[i])
-			return true;
-	return false;
-}
-
-/* Another name for it could be given another meaning unseen. */
-static bool
-is_real(const char *path)
-{
-	char *real = realpath(path, NULL);
-	bool ok = real != NULL && strcmp(real, path) == 0;
-
-	free(real);
-	return ok;
-}
-
-static bool
-is_missing(void)
-{
-	return errno == ENOENT || errno == ENOTDIR;
-}
-
-/* What is missing comes into being in the directory above it. */
-static bool
-add_missing(int fd, const char *above, const char *dir)
-{
-	return is_missing() && inotify_add_watch(fd, above, DIR_EVENTS) >= 0 &&
-	    is_real(above) && access(dir, F_OK) != 0 && is_missing();
-}
-
-/* From the root on: what is put in the place of one that is watched already
- * shows, and below it there is nothing else yet. */
-static bool
-add_dirs(int fd, const char *path)
-{
-	const char *end = path, *next;
-	char *above = NULL, *dir;
-	bool ok = true, there = true;
-
-	for (; ok && there && end != NULL; end = next) {
-		next = strchr(end + 1, '/');
-		dir = slice_dup(
-		    slice_of(path, end == path ? 1 : (size_t)(end - path)));
-		there = inotify_add_watch(fd, dir,
-			    next == NULL ? DIR_EVENTS : WAY_EVENTS) >= 0;
-		ok = there || (above != NULL && add_missing(fd, above, dir));
-		free(above);
-		above = dir;
-	}
-	free(above);
-	return ok;
-}
-
-/* The directories first: a file that takes the place of this one meanwhile is
- * seen there.  What is missing comes into being there, too. */
-static bool
-add(int fd, const char *path)
-{
-	if (!add_dirs(fd, path))
-		return false;
-	if (inotify_add_watch(fd, path, FILE_EVENTS) < 0)
-		return is_missing();
-	return is_real(path) && is_local(path);
-}
-
-static bool
 add_all(int fd, const struct settings *s)
 {
 	const char *table =
 	    conf_str(s->conf, CONF_AUTHSQLITERC_SQLITE_DATABASE);
 	char *path;
-	bool ok = table[0] == '/' && add(fd, table);
+	bool ok = file_watch_add(fd, table);
 
 	for (unsigned n = 0; ok &&
 	     (path = conf_place(s->dir, CONF_FILE_AUTHSQLITERC, n)) != NULL;
 	     n++) {
-		ok = path[0] == '/' && add(fd, path);
+		ok = file_watch_add(fd, path);
 		free(path);
 	}
 	return ok;
@@ -134,7 +40,7 @@ add_all(int fd, const struct settings *s)
 int
 table_watch_make(const struct settings *s)
 {
-	int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	int fd = file_watch_new();
 
 	if (fd >= 0 && add_all(fd, s))
 		return fd;
@@ -143,13 +49,4 @@ table_watch_make(const struct settings *s)
 	if (fd >= 0)
 		(void)close(fd);
 	return -1;
-}
-
-bool
-table_watch_is_quiet(int fd)
-{
-	char event[sizeof(struct inotify_event) + NAME_MAX + 1];
-	ssize_t n = TEMP_FAILURE_RETRY(read(fd, event, sizeof(event)));
-
-	return n < 0 && errno == EAGAIN;
 }

@@ -1,16 +1,12 @@
 /*
  * table_watch: whether the user table's file is as it was.
  *
- * Layer:  auth, uses settings.
- * Memory: a watch is a descriptor of inotify, which its owner closes.
+ * Layer:  auth, uses file_watch, settings.
+ * Memory: a watch is a descriptor, as those of file_watch.
  *
- * The kernel notes every write to a watched file, and every name that comes or
- * goes in a watched directory, before the call that made it returns.  So who
- * made a watch, then read the table, and later finds the watch quiet, would
- * read the same again.  That holds for tables that one file is (an SQLite
- * database with a rollback journal; a write-ahead log's readers follow shared
- * memory, whose changes nobody is told of) on a file system of this machine
- * alone.  The keeper makes watches, as the front may open nothing.
+ * For tables that one file is: an SQLite database with a rollback journal (a
+ * write-ahead log's readers follow shared memory, whose changes nobody is told
+ * of).  The keeper makes watches, as the front may open nothing.
  */
 #ifndef AUTH_TABLE_WATCH_H
 #define AUTH_TABLE_WATCH_H
@@ -29,8 +25,5 @@ bool table_watch_is_of_use(const struct settings *s) MUST_USE;
  * who looks for it.
  */
 int table_watch_make(const struct settings *s) MUST_USE;
-
-/* Whether nothing has happened.  Once false, it is of no use any more. */
-bool table_watch_is_quiet(int fd) MUST_USE;
 
 #endif
