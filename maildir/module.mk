@@ -64,6 +64,7 @@ libmaildir_a_SOURCES = \
 	maildir/piece_sort.c maildir/piece_sort.h \
 	maildir/pop3.c maildir/pop3_ids.c maildir/pop3_ids.h \
 	maildir/pop3_import.c maildir/pop3_import.h \
+	maildir/pop3_sizes.c maildir/pop3_sizes.h \
 	maildir/quota.c maildir/quota.h maildir/quota_count.c \
 	maildir/quota_file.c maildir/quota_file.h \
 	maildir/record.c maildir/record.h \
@@ -164,11 +165,11 @@ tests_unit_test_maildir_database_SOURCES = tests/unit/test_maildir_database.c \
 	$(MAILDIR_FIXTURE)
 tests_unit_test_maildir_database_LDADD = $(MAILDIR_TEST_LIBS)
 
-check_PROGRAMS += tests/unit/test_maildir_cold
-TESTS += tests/unit/test_maildir_cold
-tests_unit_test_maildir_cold_SOURCES = tests/unit/test_maildir_cold.c \
+check_PROGRAMS += tests/unit/test_maildir_checkpoint
+TESTS += tests/unit/test_maildir_checkpoint
+tests_unit_test_maildir_checkpoint_SOURCES = tests/unit/test_maildir_checkpoint.c \
 	$(MAILDIR_FIXTURE)
-tests_unit_test_maildir_cold_LDADD = $(MAILDIR_TEST_LIBS)
+tests_unit_test_maildir_checkpoint_LDADD = $(MAILDIR_TEST_LIBS)
 
 change_fixture = tests/unit/change_fixture.c tests/unit/change_fixture.h \
 	$(MAILDIR_FIXTURE)
@@ -309,6 +310,12 @@ TESTS += tests/unit/test_maildir_export
 tests_unit_test_maildir_export_SOURCES = tests/unit/test_maildir_export.c \
 	$(MAILDIR_FIXTURE)
 tests_unit_test_maildir_export_LDADD = $(MAILDIR_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_maildir_export_courier
+TESTS += tests/unit/test_maildir_export_courier
+tests_unit_test_maildir_export_courier_SOURCES = \
+	tests/unit/test_maildir_export_courier.c $(MAILDIR_FIXTURE)
+tests_unit_test_maildir_export_courier_LDADD = $(MAILDIR_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_maildir_export_placing
 TESTS += tests/unit/test_maildir_export_placing

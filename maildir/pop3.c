@@ -1,5 +1,6 @@
 /*
- * The drop listing.  Its unique-ids are in pop3_ids.c.
+ * The drop listing.  Its unique-ids are in pop3_ids.c, its sizes in
+ * pop3_sizes.c.
  *
  * It is made in pieces, of the view that was shown when it was begun, for each
  * who wants one on his own.  The ids of messages that have none are given in
@@ -9,16 +10,13 @@
  * Two who give ids at the same time agree, since an id that is there stays;
  * nobody is shown one before all that were given here are durable.
  */
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/fsx.h"
 #include "base/mem.h"
 #include "maildir/listing.h"
 #include "maildir/pop3_ids.h"
+#include "maildir/pop3_sizes.h"
 #include "maildir/work.h"
 
 enum job_phase {
@@ -35,20 +33,13 @@ enum job_phase {
 	JOB_BUILD,
 };
 
-/* A message that is being read for its size. */
-struct sizing {
-	int fd; /* -1: none is */
-	uint64_t file_size, at, size;
-	uint8_t last, seen;
-};
-
 struct pop3_job {
 	struct pop3_job *next; /* of the mailbox */
 	const void *owner;     /* argument of its waker */
 	enum job_phase phase;
 	struct view *v;
 	uint32_t seq; /* the next message, from 1 */
-	struct sizing sizing;
+	struct pop3_sizes sizes;
 	struct pop3_ids ids, given;
 	struct pop3_ids_loader loader;
 	struct listing list;
@@ -61,128 +52,8 @@ struct pop3_job {
 };
 
 enum {
-	READ_BYTES = 65536,
-	SIZE_SLICE = 512 * 1024, /* bytes read in a step */
-	OPEN_COST = 4096,
 	UNIQUE_ID_BYTES = 800, /* a name of 255 bytes, each as +XX */
 };
-
-/* --- sizes ---------------------------------------------------------------- */
-
-/* Octets on the wire: each line end counts two.  RFC 1939 11.  What RETR adds
- * to a last line without its end isn't among them, for this is RFC822.SIZE,
- * and the length of BODY[]'s literal, too.  1: there is more to read; 0: *f is
- * filled in; -1: it can't be. */
-static int
-count_wire(struct sizing *z, int64_t *budget, struct fixed *f)
-{
-	static uint8_t bytes[READ_BYTES];
-	ssize_t n = 1;
-
-	while (*budget > 0 &&
-	    (n = fsx_pread(z->fd, bytes, sizeof(bytes), (off_t)z->at)) > 0) {
-		for (ssize_t i = 0; i < n; i++) {
-			z->size += bytes[i] == '\n' && z->last != '\r' ? 2 : 1;
-			z->last = bytes[i];
-			z->seen |= z->last;
-		}
-		z->at += (uint64_t)n;
-		*budget -= n;
-	}
-	if (n > 0)
-		return 1;
-	if (n < 0 || z->at < z->file_size)
-		return -1;
-	f->wire_size = z->size;
-	f->ending =
-	    z->size == 0 || z->last == '\n' ? ENDING_LINE : ENDING_NO_LINE;
-	if (z->seen < 0x80)
-		f->header = HEADER_ASCII;
-	return 0;
-}
-
-/* The same when only the file's last byte is unknown. */
-static int
-look_at_end(const struct sizing *z, struct fixed *f)
-{
-	uint8_t last = '\n';
-
-	if (z->file_size != 0 &&
-	    fsx_pread(z->fd, &last, 1, (off_t)z->file_size - 1) != 1)
-		return -1;
-	f->ending = last == '\n' ? ENDING_LINE : ENDING_NO_LINE;
-	return 0;
-}
-
-static void
-sizing_end(struct sizing *z)
-{
-	if (z->fd >= 0)
-		(void)close(z->fd);
-	*z = (struct sizing){ .fd = -1 };
-}
-
-/* Of one message, some of it.  1: there is more; 0: that was all, or it can't
- * be known; ERR_*: not now. */
-static int
-fill_size(struct mailbox *m, uint32_t uid, struct sizing *z, struct fixed *f,
-    int64_t *budget)
-{
-	struct fixed full = *f;
-	int rc;
-
-	if (z->fd < 0) {
-		*budget -= OPEN_COST;
-		rc = mailbox_open_message(m, uid, &z->fd, &z->file_size, NULL);
-		/* to a client that isn't told of it, it would be new the next
-		 * time */
-		if (rc == ERR_BUSY || rc == ERR_TEMPORARY)
-			return rc;
-		if (rc != 0)
-			return 0;
-	}
-	rc = f->wire_size != SIZE_UNKNOWN ? look_at_end(z, &full)
-					  : count_wire(z, budget, &full);
-	if (rc == 1)
-		return 1;
-	sizing_end(z);
-	if (rc == 0) {
-		/* the newest version of the chunk, then this one */
-		mailbox_set_size(m, uid, full.wire_size, full.ending);
-		if (full.header != HEADER_UNKNOWN)
-			mailbox_set_header(m, uid, full.header);
-		*f = full;
-	}
-	return 0;
-}
-
-/* Fill in unknown sizes.  1: there are more; 0; or ERR_*. */
-static int
-fill_sizes(struct mailbox *m, struct pop3_job *j, int *work)
-{
-	int64_t budget = SIZE_SLICE;
-
-	while (j->seq <= j->v->count && *work > 0) {
-		uint32_t i;
-		const struct chunk *c = view_at(j->v, j->seq, &i);
-		struct fixed *f = chunk_fixed(c, i);
-
-		if (f->wire_size == SIZE_UNKNOWN ||
-		    f->ending == ENDING_UNKNOWN) {
-			int rc = budget > 0 ? fill_size(m, chunk_uid(c, i),
-						  &j->sizing, f, &budget)
-					    : 1;
-
-			if (rc == 1)
-				*work = 0;
-			if (rc != 0)
-				return rc;
-		}
-		j->seq++;
-		(*work)--;
-	}
-	return j->seq <= j->v->count;
-}
 
 /* --- jobs ----------------------------------------------------------------- */
 
@@ -204,7 +75,7 @@ job_begin(struct mailbox *m, const void *owner)
 	j->owner = owner;
 	j->v = view_ref(m->shown);
 	j->seq = 1;
-	j->sizing.fd = -1;
+	pop3_sizes_begin(&j->sizes, j->v);
 	pop3_ids_init(&j->ids);
 	pop3_ids_init(&j->given);
 	buf_init(&j->texts, ((size_t)j->v->count + 1) * UNIQUE_ID_BYTES);
@@ -221,7 +92,7 @@ job_end(struct mailbox *m, struct pop3_job *j)
 	while (*at != j)
 		at = &(*at)->next;
 	*at = j->next;
-	sizing_end(&j->sizing);
+	pop3_sizes_fini(&j->sizes);
 	pop3_ids_fini(&j->ids);
 	pop3_ids_fini(&j->given);
 	listing_fini(&j->list);
@@ -540,7 +411,7 @@ step_job(struct mailbox *m, struct pop3_job *j)
 		if (j->phase != JOB_SIZES)
 			rc =
 			    account_db_failed(m->account, advance(m, j, &work));
-		else if ((rc = fill_sizes(m, j, &work)) >= 0)
+		else if ((rc = pop3_sizes_fill(m, &j->sizes, &work)) >= 0)
 			rc = then(j, rc == 1, JOB_LOAD);
 	}
 	return rc;

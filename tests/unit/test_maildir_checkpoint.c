@@ -1,8 +1,11 @@
 /*
- * A log that nobody writes to any more (maildir/checkpoint.c).
+ * The log, copied into the database by a thread: while others go on writing to
+ * it, and when nobody does any more (maildir/checkpoint.c).
  */
 #include <sys/stat.h>
 
+#include <pthread.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "base/fsx.h"
@@ -10,6 +13,102 @@
 #include "tests/support/maildir_fixture.h"
 #include "tests/support/quiet.h"
 #include "tests/support/syncs.h"
+
+/* --- while others write --------------------------------------------------- */
+
+static struct fixture *checkpointed;
+
+/* The first one waits for the test. */
+static bool
+is_checkpoint(const struct sync_job *job)
+{
+	(void)job;
+	return checkpointed->account != NULL &&
+	    checkpointed->account->checkpoint != NULL && syncs_held == NULL;
+}
+
+static void *
+checkpoint_thread(void *job)
+{
+	((struct sync_job *)job)->error = ((struct sync_job *)job)->run(job);
+	return NULL;
+}
+
+static void
+commit_until_checkpoint(struct fixture *f, struct mailbox *m)
+{
+	const uint32_t uid[] = { 1 };
+
+	for (int i = 0; syncs_held == NULL && i < 1000; i++)
+		assert_int_equal(
+		    run_flags(f, m, uid, 1, FLAGS_REPLACE, 1u << i % 6, NULL),
+		    0);
+	assert_non_null(syncs_held);
+}
+
+/* The log is copied by a thread, while commits go on. */
+static void
+checkpoint_aside(void **state)
+{
+	struct fixture *f = *state;
+	struct sync_job *job;
+	struct mailbox *m;
+	pthread_t thread;
+	struct stat st;
+	off_t size;
+	const uint32_t uid[] = { 1 };
+
+	checkpointed = f;
+	f->syncer = &syncs_holder;
+	syncs_holds = is_checkpoint;
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	for (int i = 0; i < 1000; i++) {
+		char name[256];
+
+		(void)snprintf(name, sizeof(name), "%d.%0200d:2,", i, 1);
+		put_cur(f, name, "");
+	}
+	refresh(f, m);
+	commit_until_checkpoint(f, m);
+	assert_int_equal(
+	    pthread_create(&thread, NULL, checkpoint_thread, syncs_held), 0);
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(
+		    run_flags(f, m, uid, 1, FLAGS_REPLACE, 1u << i % 6, NULL),
+		    0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	job = syncs_held;
+	syncs_held = NULL;
+	job->done(job);
+	/* the thread did copy it, and from now on it is written anew */
+	assert_int_equal(fsx_stat(f->account->root_fd, "postern.db", &st), 0);
+	assert_true(st.st_size > 1 << 16);
+	assert_int_equal(
+	    fsx_stat(f->account->root_fd, "postern.db-wal", &st), 0);
+	size = st.st_size;
+	/* what came meanwhile is copied by the next one */
+	commit_until_checkpoint(f, m);
+	assert_int_equal(
+	    fsx_stat(f->account->root_fd, "postern.db-wal", &st), 0);
+	assert_true(st.st_size < size + size / 2);
+	job = syncs_held;
+	job->error = job->run(job);
+	mailbox_close(&m);
+	fixture_close(f);
+	/* it may end after the account was closed */
+	syncs_held = NULL;
+	syncs_holds = NULL;
+	job->done(job);
+	f->syncer = NULL;
+	fixture_open(f);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	assert_int_equal(m->head->count, 1000);
+	mailbox_close(&m);
+}
+
+/* --- cold ----------------------------------------------------------------- */
 
 static void
 begin(struct fixture *f)
@@ -219,6 +318,7 @@ main(void)
 #define CASE(fn)                                                               \
  cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
 	const struct CMUnitTest tests[] = {
+		CASE(checkpoint_aside),
 		CASE(cold_log_is_emptied),
 		CASE(used_meanwhile),
 		CASE(read_meanwhile),
