@@ -49,8 +49,7 @@ make_secret(int dirfd)
 static bool
 load_secret(struct keeper *k)
 {
-	int dirfd = open(
-	    settings_var(&k->settings), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int dirfd = open(k->var, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	uint8_t text[256];
 	struct stat st;
 	ssize_t n = -1;
@@ -68,7 +67,7 @@ load_secret(struct keeper *k)
 	else
 		log_error("%s/secret: must be a file of mode 0600 of this "
 			  "user, with a secret in it",
-		    settings_var(&k->settings));
+		    k->var);
 	secret_wipe(text, sizeof(text));
 	if (fd >= 0)
 		(void)close(fd);
@@ -152,20 +151,16 @@ log_start(const struct keeper *k)
 static void
 reload(struct keeper *k, bool all)
 {
-	char *var = mem_strdup(settings_var(&k->settings));
-
 	if (!settings_reload(&k->settings, k->o.dir)) {
 		log_error("configuration: the one before stays in force");
-		free(var);
 		return;
 	}
-	if (strcmp(settings_var(&k->settings), var) != 0)
-		log_warn("authdaemonvar: counts at the next start");
-	free(var);
 	if (!all)
 		return;
 	log_target_open(&k->settings, k->o.foreground);
-	(void)keeper_find_user(k);
+	if (strcmp(settings_var(&k->settings), k->var) != 0)
+		log_warn("authdaemonvar: counts at the next start");
+	keeper_check_user(k);
 	if (!keeper_make_sockets(k))
 		log_error("not every socket is there");
 	if (k->front >= 0 && (!keeper_send_config(k) || !send_log(k)))
@@ -359,6 +354,7 @@ finish(struct keeper *k)
 	secret_fini(&k->secret);
 	settings_free(&k->settings);
 	free(k->user);
+	free(k->var);
 	free(k->space);
 	(void)close(k->signals);
 }
@@ -372,6 +368,7 @@ keeper_run(const struct keeper_options *o, struct settings *s)
 	k->o = *o;
 	k->settings = *s;
 	*s = (struct settings){ 0 };
+	k->var = mem_strdup(settings_var(&k->settings));
 	k->front = -1;
 	k->signals = -1;
 	k->space = mem_alloc(MSG_SIZE_MAX);

@@ -36,9 +36,11 @@ struct bound {
 struct keeper {
 	struct keeper_options o;
 	struct settings settings;
+	/* Of the start: what a reload changes in these counts at the next. */
+	char *var;
 	uid_t uid; /* of the other processes; (uid_t)-1: as we are */
 	gid_t gid;
-	char *user;
+	char *user; /* NULL: as we are */
 	struct bound bound[SOCKETS_MAX];
 	int n_bound;
 	pid_t front_pid; /* 0: none */
@@ -66,6 +68,8 @@ bool keeper_send_listener(struct keeper *k, const struct bound *b);
 
 /* Who the other processes will be; false: there is no such user. */
 bool keeper_find_user(struct keeper *k);
+/* Tell of another AUTH_USER. */
+void keeper_check_user(const struct keeper *k);
 /* Make a front; if that fails it isn't tried again for a moment. */
 void keeper_spawn_front(struct keeper *k);
 /* The front has ended, or won't be spoken with any more. */

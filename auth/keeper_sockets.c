@@ -70,11 +70,10 @@ want_own_sockets(struct keeper *k)
 		{ "login", SOCKET_LOGIN, 0666 },
 		{ "tickets", SOCKET_TICKETS, 0600 },
 	};
-	const char *var = settings_var(&k->settings);
 	bool ok = true;
 
 	for (size_t i = 0; i < NELEMS(own); i++) {
-		char *path = mem_printf("%s/%s", var, own[i].name);
+		char *path = mem_printf("%s/%s", k->var, own[i].name);
 
 		ok = want_socket(
 			 k, path, own[i].kind, own[i].mode, k->uid, k->gid) &&

@@ -44,13 +44,19 @@ keeper_find_user(struct keeper *k)
 		log_error("AUTH_USER: no user named %s", name);
 		return false;
 	}
-	if (k->user != NULL && strcmp(k->user, name) != 0)
-		log_warn("AUTH_USER: counts at the next start");
-	if (k->user == NULL)
-		k->user = mem_strdup(name);
+	k->user = mem_strdup(name);
 	k->uid = pw->pw_uid;
 	k->gid = pw->pw_gid;
 	return true;
+}
+
+void
+keeper_check_user(const struct keeper *k)
+{
+	const char *was = k->user != NULL ? k->user : "";
+
+	if (getuid() == 0 && strcmp(settings_user(&k->settings), was) != 0)
+		log_warn("AUTH_USER: counts at the next start");
 }
 
 /* Groups, gid, uid, in that order, and looked at afterwards. */

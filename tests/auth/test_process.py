@@ -123,6 +123,51 @@ def test_reload_takes_sockets_and_settings(own, directory):
     support.wait_for(lambda: not os.path.exists(extra), "its end")
 
 
+@needs_root()
+@pytest.mark.parametrize("name", ["nobody-of-that-name", "", "daemon"])
+def test_another_user_counts_at_the_next_start(directory, table, name):
+    """No process made after the reload has other rights."""
+    os.chmod(table.path, 0o644)
+    d = support.Authdaemond(f"{directory}/u{os.urandom(4).hex()}",
+                            "authsqlite", AUTH_USER="nobody")
+    d.write("authsqliterc", table.rc())
+    d.start()
+    try:
+        d.write("postern", f"AUTH_USER={name}\n")
+        d.reload()
+        assert "AUTH_USER: counts at the next start" in d.log()
+        front = d.children_named("authd-front")
+        os.kill(front[0], signal.SIGKILL)
+        support.wait_for(lambda: d.children_named("authd-front") not in
+                         ([], front), "another front")
+        support.wait_for(lambda: answers(d), "its sockets")
+        nobody = pwd.getpwnam("nobody")
+        for pid, comm in d.children():
+            status = pathlib.Path(f"/proc/{pid}/status").read_text()
+            assert f"Uid:\t{nobody.pw_uid}\t" in status, comm
+            assert f"Gid:\t{nobody.pw_gid}\t" in status, comm
+    finally:
+        d.stop()
+
+
+def answers(daemon):
+    try:
+        return daemon.login() == record()
+    except OSError:
+        return False
+
+
+def test_another_directory_counts_at_the_next_start(own):
+    rc = (own.conf / "authdaemonrc").read_text()
+    own.write("authdaemonrc", rc.replace(f"{own.var}", f"{own.base}/new"))
+    for _ in range(2):
+        own.reload()
+        assert own.login() == record()
+        with own.sasl() as c:
+            c.handshake()
+    assert own.log().count("authdaemonvar: counts at the next start") == 2
+
+
 def test_log_file_that_is_rotated(directory, table):
     """After SIGHUP every process writes to the new file."""
     d = support.Authdaemond(directory + "/rot", "authsqlite")
