@@ -144,19 +144,9 @@ log_start(const struct keeper *k)
 	    settings_helpers(&k->settings));
 }
 
-/*
- * Read the configuration again; one with an error changes nothing.  all: on
- * SIGHUP, everything; else only what the next helper needs.
- */
-static void
-reload(struct keeper *k, bool all)
+void
+keeper_apply_reload(struct keeper *k)
 {
-	if (!settings_reload(&k->settings, k->o.dir)) {
-		log_error("configuration: the one before stays in force");
-		return;
-	}
-	if (!all)
-		return;
 	log_target_open(&k->settings, k->o.foreground);
 	if (strcmp(settings_var(&k->settings), k->var) != 0)
 		log_warn("authdaemonvar: counts at the next start");
@@ -190,6 +180,10 @@ bury_children(struct keeper *k)
 			log_death("front", pid, status);
 			k->front_pid = 0;
 			keeper_lose_front(k);
+			continue;
+		}
+		if (pid == k->reader.pid) {
+			keeper_take_read(k, status);
 			continue;
 		}
 		for (int i = 0; i < k->n_helpers; i++)
@@ -226,7 +220,7 @@ take_signal(struct keeper *k)
 	if (info.ssi_signo == SIGCHLD)
 		bury_children(k);
 	else if (info.ssi_signo == SIGHUP)
-		reload(k, true);
+		keeper_want_reload(k);
 	else
 		begin_stop(k);
 }
@@ -240,35 +234,6 @@ tell_ready(struct keeper *k)
 		log_warn("nobody waits for the start");
 	(void)close(k->o.ready_fd);
 	k->o.ready_fd = -1;
-}
-
-/*
- * A watch of the table that helpers read from now on: settings that are another
- * version by then are read first, as for a helper.
- */
-static void
-send_watch(struct keeper *k)
-{
-	int fd = table_watch_make(&k->settings);
-	struct msg_out m;
-
-	if (settings_changed(&k->settings)) {
-		reload(k, false);
-		if (fd >= 0)
-			(void)close(fd);
-		fd = table_watch_make(&k->settings);
-		if (fd >= 0 && settings_changed(&k->settings)) {
-			(void)close(fd);
-			fd = -1;
-		}
-	}
-	if (fd < 0)
-		return;
-	msg_begin(&m, MSG_AUTHD_WATCH, 0);
-	m.fd = fd;
-	if (msg_send(k->front, &m) != 0)
-		log_error("the front doesn't take its watch");
-	(void)close(fd);
 }
 
 static void
@@ -286,14 +251,11 @@ take_message(struct keeper *k)
 			(void)kill(k->front_pid, SIGKILL);
 		keeper_lose_front(k);
 	} else if (m.type == MSG_AUTHD_SPAWN) {
-		/* A changed authmysqlrc is noticed by a helper, read here. */
-		if (settings_changed(&k->settings))
-			reload(k, false);
-		keeper_spawn_helper(k, msg_get_u32(&m) != 0);
+		keeper_want_helper(k, msg_get_u32(&m) != 0);
 	} else if (m.type == MSG_AUTHD_KILL) {
 		keeper_kill_helper(k, (pid_t)msg_get_u32(&m));
 	} else if (m.type == MSG_AUTHD_REWATCH) {
-		send_watch(k);
+		keeper_want_watch(k);
 	} else if (m.type == MSG_AUTHD_READY) {
 		tell_ready(k);
 	}
@@ -321,18 +283,20 @@ static void
 serve(struct keeper *k)
 {
 	while (!k->stopping || k->front_pid != 0) {
-		int64_t wait = -1;
+		int64_t wait = keeper_check_read(k), pause;
 		struct pollfd p[2] = {
 			{ .fd = k->signals, .events = POLLIN },
 			{ .fd = k->front, .events = POLLIN },
 		};
 
 		if (k->front_pid == 0) {
-			wait = k->front_after - clock_now();
-			if (wait <= 0) {
+			pause = k->front_after - clock_now();
+			if (pause <= 0) {
 				keeper_spawn_front(k);
 				continue;
 			}
+			if (wait < 0 || pause < wait)
+				wait = pause;
 		}
 		if (poll(p, NELEMS(p), (int)wait) < 0)
 			continue;
@@ -347,6 +311,7 @@ static void
 finish(struct keeper *k)
 {
 	keeper_lose_front(k);
+	keeper_end_read(k);
 	keeper_drop_sockets(k);
 	/* The helpers' sockets ended with the front. */
 	for (int i = 0; i < k->n_helpers; i++)
@@ -371,6 +336,8 @@ keeper_run(const struct keeper_options *o, struct settings *s)
 	k->var = mem_strdup(settings_var(&k->settings));
 	k->front = -1;
 	k->signals = -1;
+	k->reader.image = -1;
+	k->reader.watch = -1;
 	k->space = mem_alloc(MSG_SIZE_MAX);
 	if (keeper_find_user(k) && take_signals(k) && load_secret(k) &&
 	    keeper_make_sockets(k)) {

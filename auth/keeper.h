@@ -2,10 +2,10 @@
  * keeper: authdaemond's first process, the only one that may stay root.
  *
  * Layer:  auth, uses base, conf, ipc.
- * It reads the configuration (again when a file changes or SIGHUP comes),
- * makes the sockets, and makes and buries the other processes: the front,
- * which clients talk to, and the helpers, which talk to the user tables.  It
- * reads no byte that a client sent.
+ * It reads the configuration, and has it read again when a file changes or
+ * SIGHUP comes, makes the sockets, and makes and buries the other processes:
+ * the front, which clients talk to, and the helpers, which talk to the user
+ * tables.  It reads no byte that a client sent, and waits for nobody.
  */
 #ifndef AUTH_KEEPER_H
 #define AUTH_KEEPER_H

@@ -79,9 +79,21 @@ drop_rights(const struct keeper *k)
 	return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0;
 }
 
+void
+keeper_be_child(const struct keeper *k, const char *name)
+{
+	(void)prctl(PR_SET_NAME, name, 0, 0, 0);
+	/* The keeper ends its children; a ^C at the terminal doesn't. */
+	(void)signal(SIGINT, SIG_IGN);
+	(void)signal(SIGHUP, SIG_IGN);
+	(void)signal(SIGTERM, SIG_IGN);
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)sigprocmask(SIG_SETMASK, &k->old_mask, NULL);
+}
+
 /*
- * What every new process does first: only its own sockets (from descriptor 3
- * on) stay open, signals as at the beginning, the log anew.
+ * What every process of its own does first: only its own sockets (from
+ * descriptor 3 on) stay open, signals as at the beginning, the log anew.
  */
 static void
 become_child(struct keeper *k, const int *socks, int n, const char *name)
@@ -98,47 +110,47 @@ become_child(struct keeper *k, const int *socks, int n, const char *name)
 			_exit(1);
 	if (close_range((unsigned)(FIRST_SOCK + n), ~0U, 0) != 0)
 		_exit(1);
-	(void)prctl(PR_SET_NAME, name, 0, 0, 0);
 	log_target_forget();
 	log_target_open(&k->settings, k->o.foreground);
-	/* The keeper ends its children; a ^C at the terminal doesn't. */
-	(void)signal(SIGINT, SIG_IGN);
-	(void)signal(SIGHUP, SIG_IGN);
-	(void)signal(SIGTERM, SIG_IGN);
-	(void)signal(SIGPIPE, SIG_IGN);
-	(void)sigprocmask(SIG_SETMASK, &k->old_mask, NULL);
+	keeper_be_child(k, name);
 	secret_fini(&k->secret);
 }
 
-/*
- * All but the process for PAM go on with no rights but their user's.  If that
- * one may not look at the configuration's files, a watch that was made before
- * tells of changes.
- */
+/* All but the process for PAM go on with no rights but their user's. */
 static void
-become_user(struct keeper *k)
+become_user(const struct keeper *k)
 {
-	bool other = k->uid != (uid_t)-1 && k->uid != 0;
+	if (drop_rights(k))
+		return;
+	log_error("can't become user %s", k->user != NULL ? k->user : "?");
+	_exit(1);
+}
 
-	if (other)
+/* The same for one that looks at the configuration's files.  If the user may
+ * not, a watch that was made before tells of changes. */
+static void
+become_user_who_looks(struct keeper *k)
+{
+	if (k->uid != (uid_t)-1 && k->uid != 0)
 		settings_watch(&k->settings);
-	if (!drop_rights(k)) {
-		log_error(
-		    "can't become user %s", k->user != NULL ? k->user : "?");
-		_exit(1);
-	}
+	become_user(k);
 	if (settings_can_look(&k->settings))
 		settings_end_watch(&k->settings);
 }
 
-/* Said by the front, of which there is one. */
+/* The first front tells, for all helpers; another must not wait for files. */
 static void
-log_blindness(const struct settings *s)
+become_front_user(struct keeper *k)
 {
-	if (s->watch < 0 && !settings_can_look(s))
+	if (k->n_fronts != 0) {
+		become_user(k);
+		return;
+	}
+	become_user_who_looks(k);
+	if (k->settings.watch < 0 && !settings_can_look(&k->settings))
 		log_warn("AUTH_USER may not search %s, where changes can't be "
 			 "watched: they count at the next SIGHUP",
-		    s->dir);
+		    k->settings.dir);
 }
 
 /* --- the front ---------------------------------------------------------- */
@@ -171,8 +183,7 @@ keeper_spawn_front(struct keeper *k)
 	pid = fork();
 	if (pid == 0) {
 		become_child(k, &other, 1, "authd-front");
-		become_user(k);
-		log_blindness(&k->settings);
+		become_front_user(k);
 		settings_free(&k->settings);
 		front_run(FIRST_SOCK);
 	}
@@ -184,6 +195,7 @@ keeper_spawn_front(struct keeper *k)
 	}
 	k->front = own;
 	k->front_pid = pid;
+	k->n_fronts++;
 	for (int i = 0; i < k->n_bound; i++)
 		if (!keeper_send_listener(k, &k->bound[i]))
 			log_error("the front doesn't take its sockets");
@@ -197,6 +209,7 @@ keeper_lose_front(struct keeper *k)
 	if (k->front >= 0)
 		(void)close(k->front);
 	k->front = -1;
+	keeper_want_no_helpers(k);
 	k->front_after = clock_now() + FRONT_PAUSE_MS;
 }
 
@@ -253,7 +266,7 @@ fork_helper(struct keeper *k, int front, int pam, bool slow)
 	if (pid == 0) {
 		become_child(k, socks, pam >= 0 ? 2 : 1,
 		    slow ? "authd-slow" : "authd-helper");
-		become_user(k);
+		become_user_who_looks(k);
 		k->settings.slow = slow;
 		/* A crowd with slow hashes leaves room for the others. */
 		if (slow)

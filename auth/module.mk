@@ -18,7 +18,7 @@ libauth_a_SOURCES = \
 	auth/protocol_courier.c auth/protocol_courier.h \
 	auth/protocol_sasl.c auth/protocol_sasl.h auth/sasl_line.c \
 	auth/scram.c auth/scram.h \
-	auth/settings.c auth/settings.h \
+	auth/settings.c auth/settings.h auth/settings_image.c \
 	auth/sql.c auth/sql.h \
 	auth/table_watch.c auth/table_watch.h \
 	auth/throttle.c auth/throttle.h
@@ -34,7 +34,7 @@ sbin_authdaemond_SOURCES = \
 	auth/front.c auth/front.h \
 	auth/helper.c auth/helper.h \
 	auth/keeper.c auth/keeper.h auth/keeper_impl.h \
-	auth/keeper_sockets.c auth/keeper_spawn.c \
+	auth/keeper_read.c auth/keeper_sockets.c auth/keeper_spawn.c \
 	auth/log_target.c auth/log_target.h \
 	auth/main.c \
 	auth/pidfile.c auth/pidfile.h \

@@ -77,6 +77,14 @@ void settings_free(struct settings *s);
 bool settings_reload(struct settings *s, const char *dir) MUST_USE;
 
 /*
+ * What was read, to a file and from it: for who may not wait for files that
+ * may be another machine's.  settings_take() leaves alone what
+ * settings_reload() does; false: so it does with all.
+ */
+bool settings_write(const struct settings *s, int fd) MUST_USE;
+bool settings_take(struct settings *s, int fd) MUST_USE;
+
+/*
  * Whether authmysqlrc, authsqliterc or userdb is another file than was read
  * last, if its module is in authmodulelist.  Of a file whose directory may not
  * be searched the watch tells; without one it counts as unchanged.

@@ -1,7 +1,6 @@
 #include "auth/table_watch.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "auth/file_watch.h"
 #include "base/log.h"
@@ -37,16 +36,12 @@ add_all(int fd, const struct settings *s)
 	return ok;
 }
 
-int
-table_watch_make(const struct settings *s)
+bool
+table_watch_add(int fd, const struct settings *s)
 {
-	int fd = file_watch_new();
-
-	if (fd >= 0 && add_all(fd, s))
-		return fd;
+	if (add_all(fd, s))
+		return true;
 	log_debug(
 	    "the user table's file can't be watched: it is asked each time");
-	if (fd >= 0)
-		(void)close(fd);
-	return -1;
+	return false;
 }

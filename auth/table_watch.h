@@ -20,10 +20,10 @@
 bool table_watch_is_of_use(const struct settings *s) MUST_USE;
 
 /*
- * Watch the table's file, authsqliterc, which says where that is, and the
- * directories on the way to them.  -1: it can't be done, which is logged for
- * who looks for it.
+ * Watch by fd (file_watch_new()) the table's file, authsqliterc, which says
+ * where that is, and the directories on the way to them.  False: it can't be
+ * done, which is logged for who looks for it.
  */
-int table_watch_make(const struct settings *s) MUST_USE;
+bool table_watch_add(int fd, const struct settings *s) MUST_USE;
 
 #endif

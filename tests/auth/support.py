@@ -51,6 +51,7 @@ class Authdaemond:
         self.conf.mkdir(parents=True, exist_ok=True)
         self.log_path = waiting.watch(self.base / "log")
         self.process = None
+        self.before = []   # words to start it with
         self.write("authdaemonrc", f"""\
             authmodulelist="{modules}"
             daemons=3
@@ -69,7 +70,7 @@ class Authdaemond:
     def start(self):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [program(), "-c", str(self.conf), "-f"],
+                [*self.before, program(), "-c", str(self.conf), "-f"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         wait_for(self.is_up, "authdaemond is up")
         return self

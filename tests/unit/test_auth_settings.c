@@ -1,5 +1,6 @@
 /* Which versions of its files authdaemond knows, and which it has yet to read.
  */
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include <setjmp.h>
@@ -207,6 +208,46 @@ unsearchable_is_unchanged(void **state)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* Settings as one process reads them, and another runs with them. */
+static void
+go_from_hand_to_hand(void **state)
+{
+	struct settings other;
+	int fd = memfd_create("settings", MFD_CLOEXEC);
+	struct stat st;
+
+	(void)state;
+	assert_true(fd >= 0);
+	secret_set(&s.salt_secret, SLICE("salt"));
+	fixture_write(&f, "authmysqlrc", RC_BETTER);
+	fixture_write(
+	    &f, "authdaemonrc", "authmodulelist=\"authmysql authuserdb\"\n");
+	fixture_write(&f, "postern", "UID_MIN=77\n");
+	fixture_write(&f, "userdb", "joe\tuid=1|gid=1|home=/h\n");
+	assert_true(settings_load(&other, f.dir));
+	assert_true(settings_write(&other, fd));
+	assert_true(settings_changed(&s));
+	assert_true(settings_take(&s, fd));
+	assert_false(settings_changed(&s));
+	assert_string_equal(database(), "another");
+	assert_int_equal(conf_num(s.postern, CONF_POSTERN_UID_MIN), 77);
+	assert_true(s.userdb.there);
+	assert_true(slice_eq(
+	    buf_slice(&s.userdb.text), SLICE("joe\tuid=1|gid=1|home=/h\n\n")));
+	assert_true(slice_eq(secret_slice(&s.salt_secret), SLICE("salt")));
+	fixture_write(&f, "userdb", "");
+	assert_true(settings_changed(&s));
+	/* Half of them are none. */
+	assert_int_equal(fstat(fd, &st), 0);
+	for (off_t n = st.st_size - 1; n >= 0; n--) {
+		assert_int_equal(ftruncate(fd, n), 0);
+		assert_false(settings_take(&s, fd));
+		assert_string_equal(database(), "another");
+	}
+	settings_free(&other);
+	(void)close(fd);
+}
+
 int
 main(void)
 {
@@ -219,6 +260,7 @@ main(void)
 		T(only_files_of_modules_count),
 		T(both_places_are_looked_at),
 		T(unsearchable_is_unchanged),
+		T(go_from_hand_to_hand),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
