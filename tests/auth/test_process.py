@@ -14,6 +14,7 @@ import memory
 import support
 from memory import needs_root
 from support import JOE, record
+from waiting import is_gone
 
 
 @pytest.fixture
@@ -31,15 +32,6 @@ def run(daemon, *words):
     return subprocess.run([support.program(), "-c", str(daemon.conf), *words],
                           capture_output=True, text=True,
                           timeout=support.PATIENCE)
-
-
-def is_gone(pid):
-    """Ended; whether somebody buried it is not ours to say."""
-    try:
-        status = pathlib.Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return True
-    return "State:\tZ" in status
 
 
 def test_words(directory, table):

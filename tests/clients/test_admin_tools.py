@@ -13,6 +13,7 @@ import subprocess
 
 import pytest
 from postern import PATIENCE, program, wait_for
+from waiting import is_gone
 
 ENV = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
 
@@ -216,14 +217,6 @@ def test_dhparams(courier, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["dhparams.pem"]
 
 
-def alive(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return "State:\tZ" not in pathlib.Path(f"/proc/{pid}/status").read_text()
-
-
 def test_courierlogger_usage(courier, tmp_path):
     pid = tmp_path / "pid"
     for words in (["-stop"], ["-restart"], ["-bogus", "x"],
@@ -307,10 +300,10 @@ def test_courierlogger_daemon(courier, tmp_path, which):
                      "the child's SIGHUP")
         assert ours("couriertcpd" if which == "ours" else "courierlogger",
                     f"-pid={pid}", "-stop").returncode == 0
-        assert not alive(number)
+        assert is_gone(number)
         assert trace.read_text().endswith("term\n")
     finally:
-        if alive(number):
+        if not is_gone(number):
             os.kill(number, 15)
     # a pid file that is out of date harms nobody
     pid.write_text(f"{os.getpid()}\n")

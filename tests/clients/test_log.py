@@ -12,6 +12,7 @@ import subprocess
 import pytest
 import postern
 from postern import ANN, JOE, PASSWORD, Lines, imap, need, pop3, wait_for
+from waiting import is_gone
 
 FILTER = "/etc/fail2ban/filter.d/courier-auth.conf"
 HOST = re.compile(r"(?:::ffff:)?127\.0\.0\.1")
@@ -84,7 +85,7 @@ class Daemon:
         self.returncode = 0
 
     def poll(self):
-        return None if pathlib.Path(f"/proc/{self.pid}").exists() else 0
+        return 0 if is_gone(self.pid) else None
 
     def send_signal(self, number):
         os.kill(self.pid, number)

@@ -240,8 +240,7 @@ smtpd_recipient_restrictions = check_recipient_access
             pid = int(pid_file.read_text())
             subprocess.run([tool("postfix"), "-c", str(self.conf), "stop"],
                            capture_output=True, timeout=60)
-            wait_for(lambda: not os.path.exists(f"/proc/{pid}"),
-                     "Postfix has ended", 30)
+            wait_for(lambda: waiting.is_gone(pid), "Postfix has ended", 30)
 
     def sendmail(self, to, text):
         run([tool("sendmail"), "-C", self.conf, "-f", "ann@example.com", "-i",

@@ -32,6 +32,16 @@ def wait_for(condition, what, seconds=PATIENCE):
         time.sleep(0.01)
 
 
+def is_gone(pid):
+    """The process has ended; whether its parent has waited for it, who may be
+    one that never does, is not ours to say."""
+    try:
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return "State:\tZ" in status
+
+
 class Watch:
     """How long something takes, but for what the machine took: the time that
     this thread and some processes, with those below them, were ready to run
