@@ -17,6 +17,7 @@ body_new(uint32_t cap)
 
 	b->refs = 1;
 	b->cap = cap;
+	b->save_floor = INT64_MIN;
 	buf_init(&b->names, NAMES_MAX);
 	return b;
 }
@@ -281,6 +282,19 @@ chunk_set_modseq_floor(struct chunk *c, uint64_t floor)
 			c->messages[i].modseq = floor;
 }
 
+void
+chunk_set_save_floor(struct chunk *c, int64_t floor)
+{
+	struct body *b = c->body;
+
+	b->save_floor = floor;
+	if (b->packed_fixed.p != NULL)
+		return;
+	for (uint32_t i = 0; i < b->n; i++)
+		if (b->fixed[i].save_ms < floor)
+			b->fixed[i].save_ms = floor;
+}
+
 bool
 chunk_has_names(const struct chunk *c)
 {
@@ -346,15 +360,6 @@ chunk_email_id(const struct chunk *c, uint32_t i)
 	if (id == 0)
 		id = blob_sum(chunk_base(c, i));
 	return id != 0 ? id : 1;
-}
-
-void
-chunk_set_saved(struct chunk *c, int64_t save_ms)
-{
-	assert(c->own && c->n_removed == 0);
-	body_remake(c, UINT32_MAX, slice_of(NULL, 0));
-	for (uint32_t i = 0; i < c->n; i++)
-		chunk_fixed(c, i)->save_ms = save_ms;
 }
 
 void

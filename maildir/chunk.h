@@ -72,6 +72,7 @@ struct body {
 	bool dirty;    /* a fixed was filled in and not yet written */
 	bool nameless; /* names are in the database only */
 	struct packed packed_fixed, packed_names;
+	int64_t save_floor; /* of packed_fixed */
 	struct fixed *fixed;
 	uint32_t *at; /* base i: at[2i] … at[2i+1], odd: … at[2i+2] */
 	struct buf names;
@@ -133,10 +134,10 @@ void chunk_append(struct chunk *c, const struct message *m, uint64_t place,
     struct slice base, struct slice odd, const struct fixed *fixed);
 void chunk_set_place(
     struct chunk *c, uint32_t i, uint64_t place, struct slice odd);
-/* All messages were saved at that time. */
-void chunk_set_saved(struct chunk *c, int64_t save_ms);
-/* No message has a smaller mod-sequence; of one just decoded. */
+/* No message has a smaller mod-sequence, or was saved before; of one just
+ * decoded. */
 void chunk_set_modseq_floor(struct chunk *c, uint64_t floor);
+void chunk_set_save_floor(struct chunk *c, int64_t floor);
 /* Drop the messages with uid 0. */
 void chunk_compact(struct chunk *c);
 

@@ -284,11 +284,13 @@ body_unpack_fixed(struct body *b)
 	body_make_fixed(b);
 	for (uint32_t i = 0; i < b->n; i++) {
 		uint64_t known = v[COLUMN_ENDING][i];
+		int64_t saved = (int64_t)(v[COLUMN_SAVE][i] ^ TIME_BIAS);
 
 		b->fixed[i] = (struct fixed){
 			.internal_ms =
 			    (int64_t)(v[COLUMN_INTERNAL][i] ^ TIME_BIAS),
-			.save_ms = (int64_t)(v[COLUMN_SAVE][i] ^ TIME_BIAS),
+			.save_ms =
+			    saved < b->save_floor ? b->save_floor : saved,
 			.file_size = v[COLUMN_FILE_SIZE][i] - 1,
 			.wire_size = v[COLUMN_WIRE_SIZE][i] - 1,
 			.ending = (enum ending)(known & ENDING_MASK),

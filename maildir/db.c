@@ -31,7 +31,8 @@ static const char *const texts[DB_N_STATEMENTS] = {
 [DB_META_LIST] = "SELECT key, value FROM meta",
 [DB_META_SET] = "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)",
 [DB_MAILBOX_GET] =
-    "SELECT " MAILBOX_COLUMNS ", id, object_id, modseq_floor "
+    "SELECT " MAILBOX_COLUMNS ", id, object_id, modseq_floor, "
+    "save_floor "
     "FROM mailbox WHERE dir = ?1",
 [DB_MAILBOX_INSERT] =
     "INSERT INTO mailbox (dir, uidvalidity, uidnext, modseq, modseq_bound, "
@@ -56,6 +57,7 @@ static const char *const texts[DB_N_STATEMENTS] = {
     "UPDATE mailbox SET vanished_from = modseq, modseq_floor = modseq",
 [DB_MAILBOX_SET_VALIDITY] =
     "UPDATE mailbox SET uidvalidity = ?2, change = change + 1 WHERE id = ?1",
+[DB_MAILBOX_SET_SAVED] = "UPDATE mailbox SET save_floor = ?2 WHERE id = ?1",
 [DB_MAILBOX_SET_OBJECT] =
     "UPDATE mailbox SET object_id = coalesce(?2, random() | 1) WHERE id = ?1",
 [DB_NAMES_BELOW] =

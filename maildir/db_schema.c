@@ -3,14 +3,15 @@
  */
 #include "maildir/db.h"
 
-enum { SCHEMA_VERSION = 10 };
+enum { SCHEMA_VERSION = 11 };
 
 /*
  * Keys of chunks and of pop3 are (mailbox id << 32 | first uid).  Blobs are
  * described in chunk.h and pop3.c.  dir is the name of the directory, as
  * bytes; used keeps the UIDVALIDITY that a name had when it was given up.
  * vanished has all expunges after the mod-sequence vanished_from; messages
- * have at least the mod-sequence modseq_floor, whatever their chunk says.
+ * have at least the mod-sequence modseq_floor, and came into the mailbox at
+ * save_floor or later, whatever their chunk says.
  */
 static const char schema[] =
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;"
@@ -115,6 +116,9 @@ static const char *const migrations[SCHEMA_VERSION - 1] = {
 	"PRAGMA user_version = 9;",
 	/* a loss of power may bring a mailbox back, and young messages in it */
 	"DROP TRIGGER IF EXISTS mailbox_gone_young;PRAGMA user_version = 10;",
+	/* INBOX's messages come into another mailbox all at once: rename.c */
+	"ALTER TABLE mailbox ADD COLUMN save_floor INTEGER NOT NULL DEFAULT 0;"
+	"PRAGMA user_version = 11;",
 };
 
 static const char cache_schema[] =

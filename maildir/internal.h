@@ -196,6 +196,7 @@ struct mailbox {
 	int64_t id; /* row */
 	uint64_t object_id;
 	uint64_t modseq_floor; /* no message has a smaller one */
+	int64_t save_floor;    /* nor came here before */
 	uint32_t n_vanished;   /* rows; UINT32_MAX: not counted */
 	uint32_t uidvalidity, uidnext;
 	uint64_t modseq, modseq_bound, change;

@@ -33,6 +33,7 @@ take_chunk(struct mailbox *m, sqlite3_stmt *s, struct err *e)
 	}
 	c->change = db_column_u64(s, 1);
 	chunk_set_modseq_floor(c, m->modseq_floor);
+	chunk_set_save_floor(c, m->save_floor);
 	return c;
 }
 
@@ -153,6 +154,7 @@ take_row(struct mailbox *m, sqlite3_stmt *s)
 	m->pop3_uidvalidity = db_column_u32(s, 13);
 	m->object_id = db_column_u64(s, 15);
 	m->modseq_floor = db_column_u64(s, 16);
+	m->save_floor = sqlite3_column_int64(s, 17);
 	m->known = true;
 	if (!first)
 		return;
@@ -277,6 +279,7 @@ mailbox_reload(struct mailbox *m, struct err *e)
 struct loading_row {
 	uint32_t uidvalidity;
 	uint64_t object_id, modseq_floor;
+	int64_t save_floor;
 };
 
 struct loading {
@@ -291,7 +294,9 @@ static bool
 same_row(const struct loading_row *a, const struct loading_row *b)
 {
 	return a->uidvalidity == b->uidvalidity &&
-	    a->object_id == b->object_id && a->modseq_floor == b->modseq_floor;
+	    a->object_id == b->object_id &&
+	    a->modseq_floor == b->modseq_floor &&
+	    a->save_floor == b->save_floor;
 }
 
 /* 1: the row; 0: it is gone, which mailbox_reload() tells. */
@@ -304,7 +309,7 @@ read_row(struct mailbox *m, struct loading_row *out, struct err *e)
 	if (rc != 1)
 		return rc;
 	*out = (struct loading_row){ db_column_u32(s, 0), db_column_u64(s, 15),
-		db_column_u64(s, 16) };
+		db_column_u64(s, 16), sqlite3_column_int64(s, 17) };
 	(void)sqlite3_reset(s);
 	return 1;
 }
@@ -326,6 +331,7 @@ load_piece(struct mailbox *m, struct loading *l, int *work, struct err *e)
 	}
 	l->at_once = l->chunks.n == 0;
 	m->modseq_floor = row.modseq_floor;
+	m->save_floor = row.save_floor;
 	s = db_stmt(db, DB_CHUNK_LOAD);
 	db_bind_i64(s, 1, chunk_key(m, (uint32_t)l->next));
 	db_bind_i64(s, 2, chunk_key(m, KEY_UIDS));

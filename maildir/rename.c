@@ -8,7 +8,8 @@
  *
  * INBOX stays when it is renamed: its messages go.  Its row does too, and with
  * it the UIDs, under a new UIDVALIDITY; INBOX gets a new row that goes on
- * where the old one was.
+ * where the old one was.  So nothing is written for a message, however many
+ * there are: that all of them are saved anew stands in the row.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +18,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/fsx.h"
 #include "base/mem.h"
 #include "maildir/account_change_impl.h"
@@ -287,21 +287,14 @@ set_object(struct account *a, int64_t id, const uint64_t *object, struct err *e)
 
 /* RFC 8514 3: for its messages it's another mailbox. */
 static int
-save_anew(struct mailbox *inbox, struct err *e)
+save_anew(const struct mailbox *inbox, struct err *e)
 {
-	int64_t wall = inbox->account->store->wall_ms;
-	int rc = 0;
+	struct account *a = inbox->account;
+	sqlite3_stmt *s = db_stmt(&a->db, DB_MAILBOX_SET_SAVED);
 
-	if (wall == 0)
-		wall = clock_wall();
-	for (size_t k = 0; k < inbox->head->n_chunks && rc == 0; k++) {
-		struct chunk *c = chunk_clone(inbox->head->v[k]);
-
-		chunk_set_saved(c, wall);
-		rc = chunk_write_fixed(inbox, c, e);
-		chunk_unref(&c);
-	}
-	return rc;
+	db_bind_i64(s, 1, inbox->id);
+	db_bind_i64(s, 2, store_wall(a->store));
+	return db_run(&a->db, s, e);
 }
 
 /* INBOX's row goes to the directory; INBOX gets one that goes on with its
@@ -353,7 +346,6 @@ rename_inbox_rows(struct rename_call *c, struct mailbox *inbox, struct err *e)
 	if (rc != 0 || (rc = db_begin(&a->db, e)) != 0)
 		return account_db_failed(a, rc);
 	if ((rc = mailbox_reload(inbox, e)) != 0 ||
-	    (rc = mailbox_need_names(inbox, NULL, e)) != 0 ||
 	    (rc = move_inbox_row(c, inbox, &id, e)) != 0 ||
 	    (rc = swap_dirs(a, c->to, e)) != 0) {
 		db_rollback(&a->db);
@@ -379,15 +371,13 @@ rename_inbox(struct account_change *ch, struct err *e)
 {
 	struct rename_call c = { .a = ch->a, .to = buf_slice(&ch->to_dir) };
 	struct mailbox *inbox;
-	int work = PIECE_WORK,
-	    rc = mailbox_open(c.a, SLICE("INBOX"), &inbox, e);
+	int rc = mailbox_open(c.a, SLICE("INBOX"), &inbox, e);
 
 	if (rc != 0)
 		return rc;
-	/* all but what others change meanwhile */
-	rc = mailbox_need_names(inbox, &work, e);
-	if (rc == 0)
-		rc = rename_inbox_rows(&c, inbox, e);
+	/* what has been learnt of the messages goes along */
+	mailbox_flush(inbox);
+	rc = rename_inbox_rows(&c, inbox, e);
 	mailbox_close(&inbox);
 	if (rc == 0) {
 		/* it is INBOX's mail now, and whatever comes it stays */

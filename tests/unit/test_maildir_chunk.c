@@ -286,6 +286,25 @@ floor_holds_before_and_after(void **state)
 	chunk_unref(&c);
 }
 
+static void
+was_not_saved_before_the_floor(void **state)
+{
+	struct chunk *c = plain_chunk(1, 10), *d;
+
+	(void)state;
+	chunk_fixed(c, 3)->save_ms = 2000;
+	d = reread(c);
+	chunk_set_save_floor(d, 1000);
+	assert_int_equal(chunk_fixed(d, 2)->save_ms, 1000);
+	assert_int_equal(chunk_fixed(d, 3)->save_ms, 2000);
+	/* as one that was never packed */
+	chunk_set_save_floor(d, 1500);
+	assert_int_equal(chunk_fixed(d, 2)->save_ms, 1500);
+	assert_int_equal(chunk_fixed(d, 3)->save_ms, 2000);
+	chunk_unref(&d);
+	chunk_unref(&c);
+}
+
 /* A copy, and what is added to one that was read. */
 static void
 is_changed_as_any_other(void **state)
@@ -359,6 +378,7 @@ main(void)
 		cmocka_unit_test(says_what_select_asks_for),
 		cmocka_unit_test(unpacks_what_is_asked_for),
 		cmocka_unit_test(floor_holds_before_and_after),
+		cmocka_unit_test(was_not_saved_before_the_floor),
 		cmocka_unit_test(is_changed_as_any_other),
 		cmocka_unit_test_setup_teardown(
 		    select_unpacks_nothing, fixture_setup, fixture_teardown),

@@ -203,6 +203,34 @@ renamed_inbox_keeps_its_id(void **state)
 	}
 }
 
+/* Nothing is written for its messages, so that it takes no longer than that of
+ * an empty one. */
+static void
+renamed_inbox_is_not_rewritten(void **state)
+{
+	enum { MANY = 10000, ROWS = MANY / CHUNK_MAX / 2 };
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	int rows;
+
+	put_many(f, "cur/", MANY, ".n:2,", "");
+	refresh(f, m);
+	f->wall_ms += 86400000;
+	refresh(f, m);
+	rows = sqlite3_total_changes(f->account->db.h);
+	assert_int_equal(
+	    rename_now(f->account, SLICE("INBOX"), SLICE("INBOX.old")), 0);
+	rows = sqlite3_total_changes(f->account->db.h) - rows;
+	assert_in_range(rows, 1, ROWS);
+	mailbox_close(&m);
+	m = open_mailbox(f, "INBOX.old");
+	refresh(f, m);
+	assert_int_equal(m->head->count, MANY);
+	assert_true(saved(m, 1) == f->wall_ms);
+	assert_true(saved(m, MANY) == f->wall_ms);
+	mailbox_close(&m);
+}
+
 /* --- save dates ----------------------------------------------------------- */
 
 static void
@@ -454,6 +482,7 @@ downgrade(struct fixture *f, int version)
 	while (sqlite3_step(get) == SQLITE_ROW)
 		downgrade_chunk(h, get, version);
 	(void)sqlite3_finalize(get);
+	exec(h, "ALTER TABLE mailbox DROP COLUMN save_floor");
 	if (version == 1)
 		downgrade_to_1(h);
 	else
@@ -526,6 +555,7 @@ main(void)
 		CASE(email_ids_survive_the_database),
 		CASE(mailbox_ids_follow_names),
 		CASE(renamed_inbox_keeps_its_id),
+		CASE(renamed_inbox_is_not_rewritten),
 		CASE(save_dates),
 		CASE(vanished_are_told),
 		CASE(old_vanished_are_forgotten),
