@@ -149,6 +149,7 @@ master_reload(struct master *m)
 		log_error("reload: errors; the running configuration is kept");
 		return ERR_FORMAT;
 	}
+	conf_clients_clear(&m->clients);
 	conf_free(&m->conf);
 	m->conf = fresh;
 	service_log_setup(m->conf);
@@ -474,6 +475,7 @@ master_fini(struct master *m)
 		access_free(&m->services[s].access);
 	limits_free(&m->limits);
 	tickets_free(&m->tickets);
+	conf_clients_clear(&m->clients);
 	conf_free(&m->conf);
 	event_base_free(m->base);
 	free(m);

@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "server/conf/conf.h"
+#include "server/conf/conf_client.h"
 #include "server/conf/conf_words.h"
 #include "server/net/access.h"
 #include "server/net/addr.h"
@@ -127,6 +128,7 @@ struct master {
 	struct event_base *base;
 	struct master_options opt;
 	struct conf *conf;
+	struct conf_clients clients; /* made of it */
 	struct child *logins[LOGINS_MAX];
 	unsigned n_logins;
 	LIST_HEAD(, child) children; /* all kinds */

@@ -319,10 +319,8 @@ deliver(struct master *m, struct conn_record *r, struct handover *h,
 {
 	const char *disabled =
 	    account_disabled(a, r->service, h->tls[0] != '\0');
-	struct conf *own = r->vars == NULL
-	    ? NULL
-	    : conf_client_with(m->conf, (enum conf_file)r->service, r->vars);
-	const struct conf *conf = own != NULL ? own : m->conf;
+	const struct conf *conf = conf_clients_get(
+	    &m->clients, m->conf, (enum conf_file)r->service, r->vars);
 	char *path = account_path(conf, r->service, a);
 	struct child *hook;
 	bool done = true;
@@ -339,7 +337,6 @@ deliver(struct master *m, struct conn_record *r, struct handover *h,
 		begin_session(m, r, h, a, path, conf);
 	}
 	free(path);
-	conf_free(&own);
 	return done;
 }
 

@@ -156,6 +156,48 @@ conf_client_with(const struct conf *c, enum conf_file service, const char *vars)
 	return out;
 }
 
+static void
+client_fini(struct conf_client *one)
+{
+	free(one->vars);
+	conf_free(&one->conf);
+}
+
+const struct conf *
+conf_clients_get(struct conf_clients *t, const struct conf *c,
+    enum conf_file service, const char *vars)
+{
+	struct conf_client one;
+	size_t at = 0;
+
+	if (vars == NULL || *vars == '\0')
+		return c;
+	while (at < t->n &&
+	    (t->kept[at].service != service ||
+		strcmp(t->kept[at].vars, vars) != 0))
+		at++;
+	if (at < t->n) {
+		one = t->kept[at];
+	} else {
+		if (at == CONF_CLIENTS_MAX)
+			client_fini(&t->kept[--at]);
+		else
+			t->n++;
+		one = (struct conf_client){ service, mem_strdup(vars),
+			conf_client_with(c, service, vars) };
+	}
+	memmove(&t->kept[1], &t->kept[0], at * sizeof(one));
+	t->kept[0] = one;
+	return one.conf;
+}
+
+void
+conf_clients_clear(struct conf_clients *t)
+{
+	while (t->n > 0)
+		client_fini(&t->kept[--t->n]);
+}
+
 const char *
 conf_auth_service(const struct conf *c, enum conf_file service, uint32_t port,
     const char *otherwise)

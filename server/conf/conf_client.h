@@ -3,6 +3,7 @@
  * "allow,NAME=value,…".
  *
  * Layer:  server/conf, uses base.  Pure.
+ * Memory: a struct conf_clients owns what it gives.
  * Courier puts every such name into the environment of the client's own
  * process.  Postern's processes serve many, so only what is looked at for
  * each connection can be another for one.
@@ -26,6 +27,27 @@ bool conf_client_check(enum conf_file service, struct slice name,
  */
 struct conf *conf_client_with(
     const struct conf *c, enum conf_file service, const char *vars) MUST_USE;
+
+/*
+ * Configurations of conf_client_with() that are kept, as most clients have the
+ * variables of one of a few lines.  Zeroed: none.  Clear it when the
+ * configuration that they are of goes, and at the end.
+ */
+enum { CONF_CLIENTS_MAX = 16 };
+struct conf_client {
+	enum conf_file service;
+	char *vars;
+	struct conf *conf;
+};
+struct conf_clients {
+	struct conf_client kept[CONF_CLIENTS_MAX]; /* the last used first */
+	size_t n;
+};
+/* That for these variables, c itself if there are none (NULL or "").  It is the
+ * table's, until the next call. */
+const struct conf *conf_clients_get(struct conf_clients *t,
+    const struct conf *c, enum conf_file service, const char *vars);
+void conf_clients_clear(struct conf_clients *t);
 
 /*
  * authdaemond's service word for a connection to that port: AUTHSERVICE<port>

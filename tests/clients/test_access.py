@@ -335,6 +335,26 @@ def test_variables(made):
     s.wait_log(r"EXPUNGED, user=ann@example\.com")
 
 
+def test_variables_stand_beside_a_changed_configuration(made):
+    """After a reload the clients that have some see the rest anew."""
+    s = made("127.0.0.2\tallow,IMAP_ID_FIELDS=1\n*\tallow\n")
+    s.add_user(ANN, maildir="")
+    ready(s)
+    for path in "one", "two", "three":
+        s.set("imapd", MAILDIRPATH=path)
+        s.write_conf()
+        s.ctl("reload")
+        for _ in range(2):
+            with Lines(socket.create_connection(
+                    ("127.0.0.1", s.port["imapd"]), 10,
+                    source_address=("127.0.0.2", 0))) as c:
+                c.line()
+                c.ok(f'LOGIN {ANN} "{PASSWORD}"')
+                c.ok(f"CREATE INBOX.{path}")
+                c.ok(f"DELETE INBOX.{path}")
+        assert (s.home / path / "cur").is_dir()
+
+
 def test_variables_are_checked(made):
     import subprocess
     s = made("127.0.0.2\tallow,MAXDAEMONS=3\n")

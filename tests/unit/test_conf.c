@@ -532,6 +532,49 @@ test_size(void **state)
 	fixture_end(&f);
 }
 
+static const char *
+maildir_of(const struct conf *c)
+{
+	return conf_str(c, CONF_IMAPD_MAILDIRPATH);
+}
+
+/* Clients with the same variables share what is made of them. */
+static void
+test_clients(void **state)
+{
+	struct conf_clients t = { 0 };
+	const struct conf *a;
+	struct fixture f;
+	char vars[64];
+
+	(void)state;
+	fixture_begin(&f);
+	assert_true(fixture_load(&f, CONF_SERVER_FILES));
+	assert_ptr_equal(
+	    conf_clients_get(&t, f.conf, CONF_FILE_IMAPD, NULL), f.conf);
+	assert_ptr_equal(
+	    conf_clients_get(&t, f.conf, CONF_FILE_IMAPD, ""), f.conf);
+	a = conf_clients_get(&t, f.conf, CONF_FILE_IMAPD, "MAILDIRPATH=a");
+	assert_string_equal(maildir_of(a), "a");
+	assert_ptr_not_equal(
+	    conf_clients_get(&t, f.conf, CONF_FILE_POP3D, "MAILDIRPATH=a"), a);
+	/* Those that aren't used go. */
+	for (int i = 0; i < 3 * CONF_CLIENTS_MAX; i++) {
+		(void)snprintf(vars, sizeof(vars), "MAILDIRPATH=n%d", i);
+		assert_string_equal(maildir_of(conf_clients_get(
+					&t, f.conf, CONF_FILE_IMAPD, vars)),
+		    vars + strlen("MAILDIRPATH="));
+		assert_ptr_equal(conf_clients_get(&t, f.conf, CONF_FILE_IMAPD,
+				     "MAILDIRPATH=a"),
+		    a);
+		assert_string_equal(maildir_of(a), "a");
+	}
+	assert_int_equal(t.n, CONF_CLIENTS_MAX);
+	conf_clients_clear(&t);
+	assert_int_equal(t.n, 0);
+	fixture_end(&f);
+}
+
 int
 main(void)
 {
@@ -550,6 +593,7 @@ main(void)
 		cmocka_unit_test(test_odd_files),
 		cmocka_unit_test(test_dump),
 		cmocka_unit_test(test_pack),
+		cmocka_unit_test(test_clients),
 		cmocka_unit_test(test_size),
 	};
 
