@@ -274,7 +274,8 @@ change_remove_begin(struct mailbox *m, const uint32_t *uids, size_t n,
 }
 
 /* Take away all files of a message, its own one last: who has just renamed
- * that may have taken the flag back.  0, or errno. */
+ * that may have taken the flag back.  0, or errno; -1: another one was renamed,
+ * and is to be looked for first. */
 static int
 unlink_files(struct change_expunge *c, struct chunk *ch, uint32_t i)
 {
@@ -287,10 +288,11 @@ unlink_files(struct change_expunge *c, struct chunk *ch, uint32_t i)
 		return errno;
 	buf_init(&name, 1024);
 	(void)message_name(&name, ch, i);
-	if (c->twins.found && scan_place_presence(c->m, ch, i) != ABSENT &&
-	    twins_unlink(&c->twins, c->m, chunk_uid(ch, i), dir,
-		buf_cstr(&name), &others) < 0)
-		rc = errno;
+	if (c->twins.found && scan_place_presence(c->m, ch, i) != ABSENT)
+		rc = twins_unlink(&c->twins, c->m, chunk_uid(ch, i), dir,
+		    buf_cstr(&name), &others);
+	if (rc != 0)
+		rc = rc < 0 ? errno : -1;
 	/* whether they were counted isn't known */
 	c->quota_unknown = c->quota_unknown || others != 0;
 	if (rc == 0 && fsx_unlink(fd, buf_cstr(&name)) < 0)
@@ -326,10 +328,10 @@ remove_one(struct change_expunge *c, struct edit *ed, uint32_t uid)
 	rc = unlink_files(c, ch, i);
 	if (rc == ENOENT && young_kept(c->m, uid))
 		rc = 0;
-	if (rc == ENOENT) {
+	if (rc == ENOENT)
 		uid_work_again(&c->work, uid);
+	if (rc == ENOENT || rc < 0)
 		return 0;
-	}
 	if (rc != 0)
 		return err_of_errno(rc);
 	tell(c, ch, i);
@@ -404,7 +406,8 @@ step_work(struct change_expunge *c, struct waker waker, int64_t now_ms,
 	if (step != STEP_DONE)
 		return step;
 	c->result = rc;
-	if (rc == 0 && c->twins.n != 0 && !c->twins.found) {
+	if (rc == 0 && c->twins.n != 0 &&
+	    (!c->twins.found || twins_again(&c->twins))) {
 		c->state = EXPUNGE_TWINS;
 		return STEP_NEXT;
 	}

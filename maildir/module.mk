@@ -215,7 +215,8 @@ check_PROGRAMS += tests/unit/test_maildir_twins
 TESTS += tests/unit/test_maildir_twins
 tests_unit_test_maildir_twins_SOURCES = tests/unit/test_maildir_twins.c \
 	$(MAILDIR_FIXTURE)
-tests_unit_test_maildir_twins_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fsx_unlink
+tests_unit_test_maildir_twins_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=fsx_unlink,--wrap=dir_reader_next
 tests_unit_test_maildir_twins_LDADD = $(MAILDIR_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_maildir_watch

@@ -137,6 +137,10 @@ enum presence { ABSENT, PRESENT, UNSEEN };
 enum presence scan_presence(struct mailbox *m, bool in_new, const char *name);
 enum presence scan_place_presence(
     struct mailbox *m, const struct chunk *c, uint32_t i);
+/* The mtimes of new/ and cur/, each -1 if the next change may leave it as it
+ * is; whether these are the ones they have still, so that nothing changed. */
+void scan_note_still(struct mailbox *m, int64_t wall_ms, int64_t mtime_ns[2]);
+bool scan_is_still(struct mailbox *m, const int64_t mtime_ns[2]) MUST_USE;
 /* The mailbox is told which messages have more than one file. */
 void scan_note_twins(struct mailbox *m, const struct scan *s);
 /* A piece of the step SCAN_MISSING. */

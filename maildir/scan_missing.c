@@ -71,15 +71,28 @@ tidy_uids(uint32_t *v, size_t *n)
 	*n = kept;
 }
 
-/* Whether, without a watch, the reading just done missed nothing. */
-static bool
-was_still(struct mailbox *m)
+void
+scan_note_still(struct mailbox *m, int64_t wall_ms, int64_t mtime_ns[2])
+{
+	int64_t grain_ms = m->account->remote ? GRANULARITY_MS : TICKS_MS;
+	struct stat st;
+
+	for (int d = 0; d < 2; d++) {
+		mtime_ns[d] = -1;
+		if (scan_stat_dir(m, d, &st) == 0 &&
+		    scan_mtime(&st) / 1000000 + grain_ms <= wall_ms)
+			mtime_ns[d] = scan_mtime(&st);
+	}
+}
+
+bool
+scan_is_still(struct mailbox *m, const int64_t mtime_ns[2])
 {
 	struct stat st;
 
 	for (int d = 0; d < 2; d++)
-		if (m->suspects_mtime[d] < 0 || scan_stat_dir(m, d, &st) < 0 ||
-		    scan_mtime(&st) != m->suspects_mtime[d])
+		if (mtime_ns[d] < 0 || scan_stat_dir(m, d, &st) < 0 ||
+		    scan_mtime(&st) != mtime_ns[d])
 			return false;
 	return true;
 }
@@ -137,7 +150,8 @@ judge(struct look *l, struct scan *s)
 	if (rc != 0)
 		return rc;
 	sure = m->dirs[DIR_NEW].complete && m->dirs[DIR_CUR].complete;
-	still = !sure && was_still(m);
+	/* without a watch: the reading just done missed nothing */
+	still = !sure && scan_is_still(m, m->suspects_mtime);
 	for (int d = 0; d < 2 && sure; d++)
 		spare_renamed(l, &m->dirs[d]);
 	for (size_t k = 0; k < l->n; k++) {
@@ -226,21 +240,15 @@ any_missing(struct mailbox *m, const struct scan *s, size_t end)
 static void
 remember_suspects(struct mailbox *m, struct scan *s, int64_t wall_ms)
 {
-	int64_t grain_ms = m->account->remote ? GRANULARITY_MS : TICKS_MS;
-	struct stat st;
-
 	tidy_uids(s->unsure_uids, &s->n_unsure);
 	free(m->suspects);
 	m->suspects = s->unsure_uids;
 	m->n_suspects = s->n_unsure;
 	s->unsure_uids = NULL;
 	s->n_unsure = s->cap_unsure = 0;
-	for (int d = 0; d < 2; d++) {
-		m->suspects_mtime[d] = -1;
-		if (m->n_suspects != 0 && scan_stat_dir(m, d, &st) == 0 &&
-		    scan_mtime(&st) / 1000000 + grain_ms <= wall_ms)
-			m->suspects_mtime[d] = scan_mtime(&st);
-	}
+	m->suspects_mtime[0] = m->suspects_mtime[1] = -1;
+	if (m->n_suspects != 0)
+		scan_note_still(m, wall_ms, m->suspects_mtime);
 }
 
 void

@@ -11,11 +11,30 @@
 
 /* Another program renames it when this name is about to be removed. */
 static const char *renamed_from, *renamed_to;
+/* Or whenever it is, as often, to a name with one more letter. */
+static int n_renames;
+/* Or when the directory is read that has it, which shows neither name. */
+static const char *missed_from, *missed_to;
 /* It can't be removed. */
 static const char *stuck;
 
 int __real_fsx_unlink(int dirfd, const char *name);
 int __wrap_fsx_unlink(int dirfd, const char *name);
+bool __real_dir_reader_next(struct dir_reader *r, struct slice *name);
+bool __wrap_dir_reader_next(struct dir_reader *r, struct slice *name);
+
+static void
+rename_again(int dirfd, const char *name)
+{
+	char to[64];
+
+	(void)snprintf(to, sizeof(to), "%s%c", name, 'a' + n_renames);
+	if (n_renames > 0 && strncmp(name, "1.a:2,", 6) == 0 &&
+	    strchr(name, 'T') == NULL) {
+		n_renames--;
+		assert_int_equal(renameat(dirfd, name, dirfd, to), 0);
+	}
+}
 
 int
 __wrap_fsx_unlink(int dirfd, const char *name)
@@ -25,11 +44,27 @@ __wrap_fsx_unlink(int dirfd, const char *name)
 		    renameat(dirfd, renamed_from, dirfd, renamed_to), 0);
 		renamed_from = NULL;
 	}
+	rename_again(dirfd, name);
 	if (stuck != NULL && strcmp(name, stuck) == 0) {
 		errno = EACCES;
 		return -1;
 	}
 	return __real_fsx_unlink(dirfd, name);
+}
+
+bool
+__wrap_dir_reader_next(struct dir_reader *r, struct slice *name)
+{
+	bool more = __real_dir_reader_next(r, name);
+
+	if (!more || missed_from == NULL ||
+	    !slice_eq(*name, slice_str(missed_from)))
+		return more;
+	assert_int_equal(renameat(dir_reader_fd(r), missed_from,
+			     dir_reader_fd(r), missed_to),
+	    0);
+	missed_from = NULL;
+	return __wrap_dir_reader_next(r, name);
 }
 
 /* As a process does that knows of nothing but what is there. */
@@ -159,6 +194,73 @@ stays_with_one_stuck(void **state)
 	expect_anew(f, "3");
 }
 
+static void
+expunge_both(struct fixture *f, struct mailbox *m)
+{
+	assert_int_equal(run_expunge(f, m, NULL, 0), 2);
+	refresh(f, m);
+	assert_listing(m, "3");
+	mailbox_close(&m);
+	assert_int_equal(count_files(fixture_path(f, "cur")), 1);
+	expect_anew(f, "3");
+}
+
+/* The other file gets another name just before it goes. */
+static void
+other_renamed(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_with(f, "cur/1.a:2,");
+
+	renamed_from = "1.a:2,";
+	renamed_to = "1.a:2,S";
+	expunge_both(f, m);
+	assert_null(renamed_from);
+}
+
+static void
+other_renamed_twice(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_with(f, "cur/1.a:2,");
+
+	n_renames = 2;
+	expunge_both(f, m);
+	assert_int_equal(n_renames, 0);
+}
+
+/* By somebody who never leaves it alone: the message stays, as does its mark,
+ * and can be expunged later. */
+static void
+other_renamed_always(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_with(f, "cur/1.a:2,");
+
+	n_renames = 20;
+	assert_int_equal(run_expunge(f, m, NULL, 0), 1);
+	assert_in_range(n_renames, 1, 19);
+	n_renames = 0;
+	refresh(f, m);
+	assert_listing(m, "1:T 3");
+	assert_int_equal(run_expunge(f, m, NULL, 0), 1);
+	mailbox_close(&m);
+	expect_anew(f, "3");
+}
+
+/* While the directories are read for it. */
+static void
+other_missed(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_with(f, "cur/1.a:2,");
+
+	missed_from = "1.a:2,";
+	missed_to = "1.a:2,S";
+	expunge_both(f, m);
+	assert_null(missed_from);
+}
+
 int
 main(void)
 {
@@ -171,6 +273,10 @@ main(void)
 		CASE(kept_if_renamed),
 		CASE(kept_if_renamed_late),
 		CASE(stays_with_one_stuck),
+		CASE(other_renamed),
+		CASE(other_renamed_twice),
+		CASE(other_renamed_always),
+		CASE(other_missed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
