@@ -151,22 +151,44 @@ order_numbers(const void *a, const void *b)
 	return (int)*(const uint16_t *)a - (int)*(const uint16_t *)b;
 }
 
-/* The mailbox's set for a foreign one, with what it has itself if more. */
+/* A message's own sets of keywords. */
+struct own_sets {
+	uint32_t now, before; /* before the others' were read */
+	bool known;	      /* the other server had the one of before */
+};
+
+static bool
+has_number(const uint16_t *v, size_t n, uint16_t number)
+{
+	return n != 0 &&
+	    bsearch(&number, v, n, sizeof(number), order_numbers) != NULL;
+}
+
+/* The mailbox's set for a foreign one, or none: with what the message got since
+ * that was read, without what it lost, and with all it has unless that was
+ * known to the other. */
 static int
 set_of(struct mailbox *m, const struct foreign_keywords *k,
-    const struct foreign_keyword_set *s, uint32_t more, uint32_t *out,
-    struct err *e)
+    const struct foreign_keyword_set *s, const struct own_sets *own,
+    uint32_t *out, struct err *e)
 {
-	size_t n_more, n = 0, n_all = 0;
-	const uint16_t *ours = mailbox_keyword_set(m, more, &n_more);
-	uint16_t *v = mem_alloc((s->n + n_more + 1) * sizeof(*v));
+	size_t n_now, n_before, n = 0, n_all = 0, n_theirs = s ? s->n : 0;
+	const uint16_t *now = mailbox_keyword_set(m, own->now, &n_now);
+	const uint16_t *before = mailbox_keyword_set(m, own->before, &n_before);
+	uint16_t *v = mem_alloc((n_theirs + n_now + 1) * sizeof(*v)), number;
 	int rc = 0;
 
-	for (size_t i = 0; i < n_more; i++)
-		v[n_all++] = ours[i];
-	for (size_t i = 0; i < s->n && rc == 0; i++)
+	for (size_t i = 0; i < n_now; i++)
+		if (!own->known || !has_number(before, n_before, now[i]))
+			v[n_all++] = now[i];
+	for (size_t i = 0; i < n_theirs && rc == 0; i++) {
 		rc = keywords_intern(
-		    m, k->names[k->indexes[s->at + i]], &v[n_all++], e);
+		    m, k->names[k->indexes[s->at + i]], &number, e);
+		if (rc == 0 &&
+		    (!has_number(before, n_before, number) ||
+			has_number(now, n_now, number)))
+			v[n_all++] = number;
+	}
 	if (rc == 0 && n_all != 0)
 		qsort(v, n_all, sizeof(*v), order_numbers);
 	for (size_t i = 0; i < n_all && rc == 0; i++)
@@ -180,8 +202,18 @@ set_of(struct mailbox *m, const struct foreign_keywords *k,
 	return rc;
 }
 
-/* What it has of its own is left out if the other server, or whoever made an
- * update, knew of it. */
+/* How it was then; NULL: it wasn't there. */
+static const struct message *
+before_reading(const struct adopted_keywords *a, const struct message *msg)
+{
+	uint32_t seq;
+
+	if (msg->modseq <= view_highest_modseq(a->before))
+		return msg;
+	seq = view_find(a->before, msg->uid);
+	return seq != 0 ? view_get(a->before, seq) : NULL;
+}
+
 static int
 adopt_set(struct edit *ed, size_t at, uint32_t i,
     const struct adopted_keywords *a, struct err *e)
@@ -190,20 +222,24 @@ adopt_set(struct edit *ed, size_t at, uint32_t i,
 	const struct message *msg = chunk_message(c, i);
 	struct foreign_keyword_set *s =
 	    foreign_keywords_find(a->k, chunk_base(c, i));
-	bool known = a->modseq != 0 && msg->modseq <= a->modseq;
+	const struct message *before = before_reading(a, msg);
+	struct own_sets own = {
+		.now = msg->keywords,
+		.before = before != NULL ? before->keywords : 0,
+		.known = before != NULL && a->modseq != 0 &&
+		    before->modseq <= a->modseq,
+	};
 	uint32_t set = 0;
 	int rc;
 
 	if (s != NULL && s->state != UPDATE_NONE) {
 		if ((rc = a->take(a->arg, s, e)) != 1)
 			return rc;
-		known = msg->modseq <= a->read_modseq;
-	} else if (msg->uid < a->list_from || (s == NULL && !known)) {
+		own.known = before != NULL;
+	} else if (msg->uid < a->list_from || (s == NULL && !own.known)) {
 		return 0;
 	}
-	rc = s == NULL
-	    ? 0
-	    : set_of(ed->m, a->k, s, known ? 0 : msg->keywords, &set, e);
+	rc = set_of(ed->m, a->k, s, &own, &set, e);
 	if (rc == 0 && set != msg->keywords)
 		edit_set(ed, at, i, chunk_place(c, i), chunk_odd(c, i), set);
 	/* more than there can be: those of this message stay as they are */

@@ -11,6 +11,7 @@
  * Keywords.  What the other server says of a message counts if it had our last
  * state of it: then that is also how it removes some.  If a message changed
  * here since, the keywords of both are put together, so that none is lost.
+ * What a message got or lost here after they were read counts in any case.
  */
 #ifndef MAILDIR_ADOPT_H
 #define MAILDIR_ADOPT_H
@@ -52,9 +53,8 @@ int adopt_uids(struct edit *ed, const struct foreign_uids *u,
 struct adopted_keywords {
 	struct foreign_keywords *k;
 	uint64_t modseq; /* the highest the other server had; 0: none */
-	/* that of the mailbox before the updates were read: what a message got
-	 * later is newer than its update may be */
-	uint64_t read_modseq;
+	/* the messages before they were read: what changed later is newer */
+	const struct view *before;
 	uint32_t list_from; /* messages of lower UIDs have what the list says */
 	/* Asked of an update that waits.  1: it counts; 0: it doesn't; ERR_* */
 	int (*take)(void *arg, struct foreign_keyword_set *s, struct err *e);
@@ -64,8 +64,7 @@ struct adopted_keywords {
 /*
  * Of the messages from the UID *from on, which moves on, as many as there is
  * work for; 0: that are all.  Updates that wait to be merged count in any case,
- * and replace what a message has, unless that has changed since they were
- * read.
+ * and replace what a message had before they were read.
  */
 int adopt_keywords(struct edit *ed, const struct adopted_keywords *a,
     uint32_t *from, int *work, struct err *e) MUST_USE;

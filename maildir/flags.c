@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "maildir/change.h"
 #include "maildir/durable.h"
+#include "maildir/import.h"
 #include "maildir/keywords.h"
 #include "maildir/quota.h"
 #include "maildir/work.h"
@@ -13,7 +14,7 @@
 
 enum { FLAGS_MAGIC = 0x466c6167 };
 
-enum flags_state { FLAGS_WORK, FLAGS_SYNC, FLAGS_DONE };
+enum flags_state { FLAGS_IMPORT, FLAGS_WORK, FLAGS_SYNC, FLAGS_DONE };
 
 struct change_flags {
 	unsigned magic;
@@ -389,6 +390,22 @@ work_slice(void *arg)
 	return rc;
 }
 
+/* What another server says of the messages is older than this change. */
+static enum step
+step_import(struct change_flags *c, int64_t now_ms)
+{
+	int rc = import_older(c->m, NULL);
+
+	if (rc == ERR_MORE)
+		return STEP_YIELD;
+	if (rc == ERR_BUSY && work_still_busy(&c->work.busy_since_ms, now_ms))
+		return STEP_WAIT_PEER;
+	c->work.busy_since_ms = 0;
+	c->result = rc;
+	c->state = rc == 0 ? FLAGS_WORK : FLAGS_DONE;
+	return STEP_NEXT;
+}
+
 static enum step
 step_work(
     struct change_flags *c, struct waker waker, int64_t now_ms, int64_t wall_ms)
@@ -420,6 +437,10 @@ change_flags_step(
 	MAGIC_CHECK(c, FLAGS_MAGIC);
 	c->m->account->store->wall_ms = wall_ms;
 	while (step == STEP_NEXT && c->state != FLAGS_DONE) {
+		if (c->state == FLAGS_IMPORT) {
+			step = step_import(c, now_ms);
+			continue;
+		}
 		if (c->state == FLAGS_WORK) {
 			step = step_work(c, waker, now_ms, wall_ms);
 			continue;

@@ -6,8 +6,11 @@
  *   of them changed here since the last export.
  *   After it, keywords and unique-ids of messages that got their UIDs only
  *   now: a Maildir that was served by POP3 alone has no list of UIDs.
+ *   Before a client's change, both without a scan: what was left here until
+ *   then is older, and must not have the last word, nor bring back what the
+ *   client removes.
  *
- * Both go on in pieces (import_check.c, import_finish.c), which belong to the
+ * All go on in pieces (import_check.c, import_finish.c), which belong to the
  * mailbox: of several sessions that want it, whoever has his turn does the next
  * one.  Files are read, and their lines looked up, without a transaction.
  *
@@ -165,6 +168,22 @@ import_keywords_waiting(const struct mailbox *m)
 		&m->imported.known[PRINT_COURIER_KEYWORDS], NULL) != 1;
 }
 
+int
+import_older(struct mailbox *m, struct err *e)
+{
+	const struct imported *im = &m->imported;
+	bool same = is_as(m, PRINT_COURIER_KEYWORDS, &im->looked, NULL) == 1;
+	int rc;
+
+	if (same && im->check == NULL && !im->rest &&
+	    im->tick == m->account->store->tick)
+		return 0;
+	rc = mailbox_check(m, e);
+	if (rc == 0)
+		rc = import_check(m, !same, e);
+	return rc == 0 ? import_finish(m, e) : rc;
+}
+
 /* One statement for all who ask: each that is prepared costs who opens the
  * mailbox more than what it finds. */
 sqlite3_stmt *
@@ -314,6 +333,7 @@ import_compare(struct import *in, int from, int to, struct err *e)
 	rc = look_at_all(in->m, in->now, in->wall_ms, e);
 	if (rc != 0)
 		return rc;
+	im->looked = in->now[PRINT_COURIER_KEYWORDS];
 	/* twice: another process may have taken it over, or have written it */
 	for (int i = 0; i < 2; i++) {
 		in->any = false;
@@ -412,6 +432,7 @@ import_free(struct import **pin)
 	foreign_uids_close(&in->uids);
 	foreign_keywords_close(&in->keywords);
 	foreign_sizelist_close(&in->list);
+	view_unref(&in->before);
 	adopting_fini(&in->adopting);
 	pop3_import_fini(&in->pop3);
 	free(in->ids);

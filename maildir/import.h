@@ -56,7 +56,8 @@ struct imported {
 	struct print known[PRINT_N_KINDS]; /* as the database has it */
 	/* announced, by an export that is under way or was cut short */
 	struct print placing[PRINT_N_KINDS];
-	uint64_t tick; /* of the store, when looked at */
+	uint64_t tick;	     /* of the store, when looked at */
+	struct print looked; /* the directory of keywords was so then */
 	struct absence absent;
 	/* messages of UIDs below have the keywords of the list of this print */
 	struct print list;
@@ -86,6 +87,12 @@ int import_check(struct mailbox *m, bool now, struct err *e) MUST_USE;
 bool import_keywords_waiting(const struct mailbox *m);
 /* Take over the rest; after a scan.  0; ERR_MORE, ERR_BUSY: call again; …. */
 int import_finish(struct mailbox *m, struct err *e) MUST_USE;
+/*
+ * A client is about to change messages: what others left until now is older,
+ * and comes first; so does the rest of what was begun.  It needs no scan.  It
+ * costs a stat() if nothing has come.  Returns as import_check().
+ */
+int import_older(struct mailbox *m, struct err *e) MUST_USE;
 /* What is under way ends; with left, if nobody has gone on with it for a
  * while.  Nothing of it is lost: it is begun again. */
 void import_stop(struct mailbox *m, bool left);

@@ -28,10 +28,10 @@ struct import {
 	struct foreign_uids_reader uids;
 	struct foreign_keywords_reader keywords;
 	struct foreign_sizelist_reader list;
-	uint64_t modseq;      /* that was exported */
-	uint64_t read_modseq; /* that we had before keywords were read */
-	uint32_t from;	      /* the next message to get keywords */
-	size_t at, n;	      /* entries looked at, and left */
+	uint64_t modseq;     /* that was exported */
+	struct view *before; /* what we had before keywords were read */
+	uint32_t from;	     /* the next message to get keywords */
+	size_t at, n;	     /* entries looked at, and left */
 	struct adopting adopting;
 	uint32_t *ids; /* UIDs of the entries of a list for POP3 */
 	struct pop3_import pop3;

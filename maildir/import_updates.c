@@ -1,15 +1,14 @@
 /*
  * Keywords, and the updates of them that other programs leave as files.
  *
- * An update replaces the keywords of its message, and counts once: what is set
- * here later is newer; of a message that changed while updates were read it
- * isn't known which is, and it has both.  The file gets another name when it
- * has been taken over, but that is no part of the transaction which did so:
- * others may look between the two, or this process may end.  So the transaction
- * also notes the file's inode and mtime, as a row of `print` with a kind below
- * zero.  Who has read an update asks, within his own transaction, whether the
- * file is still there, and whether there is such a row: then all that is left
- * to do is to rename it.
+ * An update replaces the keywords that its message had before it was read, and
+ * counts once: what is set or removed here later is newer.  The file gets
+ * another name when it has been taken over, but that is no part of the
+ * transaction which did so: others may look between the two, or this process
+ * may end.  So the transaction also notes the file's inode and mtime, as a row
+ * of `print` with a kind below zero.  Who has read an update asks, within his
+ * own transaction, whether the file is still there, and whether there is such a
+ * row: then all that is left to do is to rename it.
  *
  * It is renamed, by a thread, only when what was taken over is on the disk:
  * else the power could go and leave the file with its new name, which says that
@@ -42,8 +41,8 @@ import_open_keywords(struct import *in, bool dovecot, struct err *e)
 
 	if (!dovecot && !in->changed[PRINT_COURIER_KEYWORDS])
 		return 0;
-	if (in->read_modseq == 0)
-		in->read_modseq = m->modseq;
+	if (in->before == NULL)
+		in->before = view_ref(m->head);
 	in->has_keywords = foreign_keywords_open(
 	    &in->keywords, m->account->root_fd, m->dir, dovecot);
 	return in->has_keywords ? 0
@@ -354,7 +353,7 @@ import_adopt_keywords(
 		return rc;
 	rc = look_at_list(in, e);
 	a.modseq = in->list_is_new ? modseq : 0;
-	a.read_modseq = in->read_modseq;
+	a.before = in->before;
 	if (!in->keywords.dovecot && in->list_is_new &&
 	    import_same_print(&im->list, &in->now[PRINT_COURIER_LIST]))
 		a.list_from = im->list_below;

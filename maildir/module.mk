@@ -252,6 +252,12 @@ tests_unit_test_maildir_import_SOURCES = tests/unit/test_maildir_import.c \
 	$(MAILDIR_FIXTURE)
 tests_unit_test_maildir_import_LDADD = $(MAILDIR_TEST_LIBS)
 
+check_PROGRAMS += tests/unit/test_maildir_import_meanwhile
+TESTS += tests/unit/test_maildir_import_meanwhile
+tests_unit_test_maildir_import_meanwhile_SOURCES = \
+	tests/unit/test_maildir_import_meanwhile.c $(MAILDIR_FIXTURE)
+tests_unit_test_maildir_import_meanwhile_LDADD = $(MAILDIR_TEST_LIBS)
+
 check_PROGRAMS += tests/unit/test_maildir_updates
 TESTS += tests/unit/test_maildir_updates
 tests_unit_test_maildir_updates_SOURCES = tests/unit/test_maildir_updates.c \
