@@ -167,6 +167,7 @@ check_PROGRAMS += tests/unit/test_worker_home
 TESTS += tests/unit/test_worker_home
 tests_unit_test_worker_home_SOURCES = tests/unit/test_worker_home.c \
 	server/worker_home.c server/worker_home.h
+tests_unit_test_worker_home_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=flock
 tests_unit_test_worker_home_LDADD = libbase.a -lcmocka
 
 check_PROGRAMS += tests/unit/test_outbox

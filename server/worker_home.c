@@ -8,10 +8,12 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/defs.h"
 #include "base/fsx.h"
 #include "base/log.h"
@@ -30,6 +32,9 @@ enum {
 /*
  * What a file is called until all of it is there: a process that dies leaves
  * none that is cut short, which the next one would take for the user's own.
+ * Whoever has the home's lock removes what such a process left.  Where the file
+ * system has no locks several may be at it, each by a name of its own, and what
+ * one that dies leaves stays.
  */
 #define UNDER_WAY ".postern-home.tmp"
 
@@ -41,7 +46,9 @@ struct level {
 
 struct home_copy {
 	char *home, *skeleton;
-	int home_fd;	  /* locked while it is being made; -1 */
+	int home_fd; /* locked while it is being made; -1 */
+	bool locked; /* or the file system can't */
+	char under_way[80];
 	int64_t until_ms; /* it is waited for; 0: it wasn't yet */
 	bool begun, failed;
 	int error; /* errno */
@@ -73,10 +80,11 @@ end_file(struct home_copy *c)
 {
 	int dir = c->level[c->depth - 1].to, error;
 
-	if (close_file(c) && fsx_rename_new(dir, UNDER_WAY, dir, c->name) == 0)
+	if (close_file(c) &&
+	    fsx_rename_new(dir, c->under_way, dir, c->name) == 0)
 		return true;
 	error = errno;
-	if (fsx_unlink(dir, UNDER_WAY) < 0 && error == EEXIST)
+	if (fsx_unlink(dir, c->under_way) < 0 && error == EEXIST)
 		return false;
 	errno = error;
 	return error == EEXIST;
@@ -120,7 +128,7 @@ begin_file(struct home_copy *c, int from_dir, const char *name, int to_dir)
 		good = fstatat(to_dir, name, &there, AT_SYMLINK_NOFOLLOW) == 0;
 		to = good
 		    ? -1
-		    : openat(to_dir, UNDER_WAY,
+		    : openat(to_dir, c->under_way,
 			  O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
 			  st.st_mode & 0777);
 		if (to >= 0) {
@@ -162,7 +170,8 @@ descend(
 		return false;
 	}
 	/* of one who died */
-	(void)!fsx_unlink(l->to, UNDER_WAY);
+	if (c->locked)
+		(void)!fsx_unlink(l->to, UNDER_WAY);
 	c->depth++;
 	return true;
 }
@@ -235,6 +244,20 @@ make_parents(const char *home)
 	free(path);
 }
 
+static void
+name_under_way(struct home_copy *c)
+{
+	static unsigned n;
+
+	if (c->locked)
+		(void)snprintf(
+		    c->under_way, sizeof(c->under_way), "%s", UNDER_WAY);
+	else
+		(void)snprintf(c->under_way, sizeof(c->under_way),
+		    UNDER_WAY ".%ld.%lld.%u", (long)getpid(),
+		    (long long)clock_wall(), ++n);
+}
+
 /* Have the home, and its lock: HOME_MORE; HOME_WAITS: another has that;
  * HOME_DONE: all is there, or it failed. */
 static enum home_step
@@ -252,11 +275,13 @@ take_home(struct home_copy *c)
 	if (c->home_fd < 0)
 		return HOME_DONE;
 	/* where there are no locks nobody waits */
-	if (flock(c->home_fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
+	c->locked = flock(c->home_fd, LOCK_EX | LOCK_NB) == 0;
+	if (!c->locked && errno == EWOULDBLOCK) {
 		(void)close(c->home_fd);
 		c->home_fd = -1;
 		return HOME_WAITS;
 	}
+	name_under_way(c);
 	if (ours)
 		(void)fchmod(c->home_fd, HOME_MODE | HOME_MAKING);
 	c->made = !ours && fstat(c->home_fd, &st) == 0 &&
@@ -376,7 +401,7 @@ home_copy_free(struct home_copy **pc)
 		return;
 	if (c->from >= 0) {
 		(void)close_file(c);
-		(void)!fsx_unlink(c->level[c->depth - 1].to, UNDER_WAY);
+		(void)!fsx_unlink(c->level[c->depth - 1].to, c->under_way);
 	}
 	while (c->depth != 0)
 		ascend(c);

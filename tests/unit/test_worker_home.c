@@ -1,7 +1,9 @@
 /* A home directory is made from a skeleton, a few files at a time. */
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -19,6 +21,22 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "server/worker_home.h"
+
+/* The file system has none. */
+static bool no_locks;
+
+int __real_flock(int fd, int operation);
+int __wrap_flock(int fd, int operation);
+
+int
+__wrap_flock(int fd, int operation)
+{
+	if (no_locks) {
+		errno = ENOLCK;
+		return -1;
+	}
+	return __real_flock(fd, operation);
+}
 
 enum { FILES = 100, LARGE = 2 * 1024 * 1024 };
 
@@ -221,6 +239,39 @@ goes_on_after_another(void **state)
 	goes_on_after(false);
 }
 
+static unsigned
+count_entries(const char *path)
+{
+	DIR *d = opendir(path);
+	unsigned n = 0;
+
+	assert_non_null(d);
+	while (readdir(d) != NULL)
+		n++;
+	assert_int_equal(closedir(d), 0);
+	return n - 2;
+}
+
+/* Both make it then, and neither takes the other's files for its own. */
+static void
+two_without_locks(void **state)
+{
+	struct home_copy *a, *b;
+
+	(void)state;
+	no_locks = true;
+	begin_two(&a, &b);
+	assert_int_equal(home_copy_step(b, 1), HOME_MORE);
+	assert_int_equal(step_until(a, 1), HOME_DONE);
+	assert_int_equal(size_of("home/large"), LARGE);
+	assert_int_equal(step_until(b, 1), HOME_DONE);
+	home_copy_free(&a);
+	home_copy_free(&b);
+	no_locks = false;
+	assert_int_equal(size_of("home/large"), LARGE);
+	assert_int_equal(count_entries("home"), 1);
+}
+
 static int
 no_rename(const char *call, const char *path)
 {
@@ -255,6 +306,7 @@ main(void)
 		CASE(waits_so_long),
 		CASE(goes_on_after_another),
 		CASE(goes_on_after_the_dead),
+		CASE(two_without_locks),
 		CASE(leaves_nothing_of_what_fails),
 	};
 
