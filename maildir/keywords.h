@@ -65,7 +65,8 @@ void keyword_map_fini(struct keyword_map *map);
 /*
  * The mailbox has been read, and nobody has a view of it: give back the
  * keywords, and sets of them, that no message has, if they are many and no
- * other process has the database open.
+ * other process has the database open.  If it fails the mailbox is to be read
+ * again.
  */
 int keywords_drop_unused(struct mailbox *m, struct err *e) MUST_USE;
 

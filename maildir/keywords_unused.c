@@ -270,9 +270,6 @@ renumber(struct renumbering *r, struct err *e)
 	rc = mailbox_reload(m, e);
 	if (rc != 0 || !look_at_messages(r)) {
 		db_rollback(db);
-		/* to be read anew, as after a load that fails */
-		if (rc != 0)
-			view_unref(&m->head);
 		return rc;
 	}
 	if ((written = put_all(r, &why)) != 0) {
@@ -307,5 +304,9 @@ keywords_drop_unused(struct mailbox *m, struct err *e)
 			rc = err_sys(e, "lock the database");
 	}
 	renumbering_fini(&r);
+	/* ERR_BUSY, or room made on a full disk: who opens it tries again, and
+	 * reads it anew, as after a load that fails, which finds no head */
+	if (rc != 0)
+		view_unref(&m->head);
 	return rc;
 }

@@ -274,6 +274,8 @@ check_PROGRAMS += tests/unit/test_maildir_keywords
 TESTS += tests/unit/test_maildir_keywords
 tests_unit_test_maildir_keywords_SOURCES = tests/unit/test_maildir_keywords.c \
 	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_keywords_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=mailbox_reload,--wrap=account_lock
 tests_unit_test_maildir_keywords_LDADD = $(MAILDIR_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_maildir_ahead

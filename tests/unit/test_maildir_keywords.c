@@ -5,14 +5,47 @@
  */
 #include <sys/mman.h>
 
+#include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "maildir/account_lock.h"
 #include "maildir/internal.h"
 #include "maildir/keywords.h"
 #include "tests/support/maildir_fixture.h"
 
 enum { SETS = 4200, MANY = 50000 };
+
+/* So often the next calls fail. */
+static int n_busy, n_unlocked;
+
+int __real_mailbox_reload(struct mailbox *m, struct err *e);
+int __wrap_mailbox_reload(struct mailbox *m, struct err *e);
+int __real_account_lock(struct account *a, enum account_lock which, short type);
+int __wrap_account_lock(struct account *a, enum account_lock which, short type);
+
+int
+__wrap_mailbox_reload(struct mailbox *m, struct err *e)
+{
+	if (n_busy == 0)
+		return __real_mailbox_reload(m, e);
+	n_busy--;
+	return err_set(e, ERR_BUSY, "others hold it");
+}
+
+/* To give the lock back; it is. */
+int
+__wrap_account_lock(struct account *a, enum account_lock which, short type)
+{
+	int rc = __real_account_lock(a, which, type);
+
+	if (n_unlocked == 0 || type != F_RDLCK)
+		return rc;
+	n_unlocked--;
+	errno = ENOSPC;
+	return -1;
+}
 
 static void
 set(struct fixture *f, struct mailbox *m, uint32_t uid, enum flags_how how,
@@ -209,6 +242,33 @@ others_know_numbers(void **state)
 	fixture_close(&other);
 }
 
+/* What fails then is tried again, and reads the mailbox anew. */
+static void
+fails_to_give_back(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m;
+	int rc;
+
+	have_had_many(f);
+	fixture_reopen(f);
+	n_busy = 2;
+	for (int i = 0; i < 2; i++) {
+		m = try_open(f, "INBOX", &rc);
+		assert_null(m);
+		assert_int_equal(rc, ERR_BUSY);
+	}
+	assert_int_equal(n_busy, 0);
+	/* room is made for it */
+	n_unlocked = 1;
+	m = open_mailbox(f, "INBOX");
+	assert_int_equal(n_unlocked, 0);
+	refresh(f, m);
+	assert_listing(m, "1(last) 2(early)(kept)");
+	assert_int_equal(m->n_sets, 3);
+	mailbox_close(&m);
+}
+
 #define CASE(name)                                                             \
  cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
@@ -220,6 +280,7 @@ main(void)
 		CASE(gives_back_sets),
 		CASE(others_have_it_open),
 		CASE(others_know_numbers),
+		CASE(fails_to_give_back),
 	};
 
 	log_set_level(LOG_LEVEL_ERROR);
