@@ -457,19 +457,17 @@ mailbox_flush(struct mailbox *m)
 	struct db *db = &m->account->db;
 	struct err e = { 0 };
 	uint32_t recent = m->recent_uid;
-	int rc;
 
 	/* Nothing here is needed by anybody: what can't be written now is
 	 * computed again. */
 	if (!m->meta_dirty || m->gone || db->h == NULL || db->in_txn ||
 	    db_begin(db, &e) != 0)
 		return;
-	if ((rc = mailbox_reload(m, &e)) != 0)
+	if (mailbox_reload(m, &e) != 0)
 		goto fail;
 	if (m->recent_uid < recent)
 		m->recent_uid = recent;
-	if ((rc = flush_bodies(m, &e)) != 0 ||
-	    (rc = mailbox_row_write(m, &e)) != 0)
+	if (flush_bodies(m, &e) != 0 || mailbox_row_write(m, &e) != 0)
 		goto fail;
 	m->meta_dirty = false;
 	if (db_commit(db, &e) != 0)

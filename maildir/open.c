@@ -336,7 +336,7 @@ start_db(struct account *a, struct err *e)
 {
 	struct db *db = &a->db;
 	bool left = false;
-	int rc = begin_checks(db, e), mended = rc;
+	int rc = begin_checks(db, e), mended;
 
 	if (rc != 0)
 		return rc;
