@@ -235,11 +235,19 @@ static enum step
 join(struct group_member *g)
 {
 	struct group_member **end = &g->m->account->group;
-	int work = PIECE_WORK;
+	int work = PIECE_WORK, rc;
 
-	/* what the transaction needs; should that fail, it will tell */
-	if (mailbox_need_names(g->m, &work, NULL) == ERR_MORE)
+	/* what the transaction needs; should that fail, it will tell, unless
+	 * the mailbox is gone with it */
+	rc = mailbox_need_names(g->m, &work, NULL);
+	if (rc == ERR_MORE)
 		return STEP_YIELD;
+	if (rc != 0 && g->m->gone) {
+		no_more_expected(g);
+		g->result = rc;
+		g->state = GROUP_DONE;
+		return STEP_NEXT;
+	}
 	while (*end != NULL)
 		end = &(*end)->next;
 	*end = g;

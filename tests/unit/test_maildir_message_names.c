@@ -278,6 +278,27 @@ damaged_in_a_copy(void **state)
 	assert_int_equal(count_files(fixture_path(f, ".t/cur")), 0);
 }
 
+/* An APPEND finds the damage before it has a transaction: it tells that, not
+ * that the mailbox is another one, and leaves nothing behind. */
+static void
+damaged_in_an_append(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_clean(f, 3);
+
+	exec_elsewhere(f, "DELETE FROM chunk_names");
+	assert_int_equal(
+	    run_append(f, "INBOX", "4\n", 0, NULL, NULL), ERR_DAMAGED);
+	assert_true(mailbox_gone(m));
+	mailbox_close(&m);
+	assert_int_equal(count_files(fixture_path(f, "cur")), 3);
+	assert_int_equal(count_files(fixture_path(f, "tmp")), 0);
+	m = open_mailbox(f, "INBOX");
+	refresh(f, m);
+	assert_listing(m, "1 2 3");
+	mailbox_close(&m);
+}
+
 /* --- of many -------------------------------------------------------------- */
 
 /* As another server leaves it; of no files. */
@@ -441,6 +462,7 @@ main(void)
 		CASE(mailbox_went),
 		CASE(damaged),
 		CASE(damaged_in_a_copy),
+		CASE(damaged_in_an_append),
 		CASE(reads_few_names_for_one),
 		CASE(reads_names_for_changes_in_pieces),
 	};
