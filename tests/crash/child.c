@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+static unsigned n_failed; /* that the test has still to tell */
+
 bool
 child_run(void (*fn)(void *arg), void *arg)
 {
@@ -28,4 +30,25 @@ child_run(void (*fn)(void *arg), void *arg)
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+bool
+child_ended(void (*fn)(void *arg), void *arg, const char *where)
+{
+	if (child_run(fn, arg))
+		return true;
+	if (getenv("CRASH_ALL") == NULL)
+		fail_msg("%s", where);
+	(void)fprintf(stderr, "failed: %s\n", where);
+	n_failed++;
+	return false;
+}
+
+void
+child_all_ended(void)
+{
+	unsigned n = n_failed;
+
+	n_failed = 0;
+	assert_int_equal(n, 0);
 }

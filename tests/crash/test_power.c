@@ -23,14 +23,6 @@ n_ops(void)
 	return world.calls->n_ops;
 }
 
-static void
-in_child(void (*fn)(void *arg), void *arg, const char *where)
-{
-	/* CRASH_ALL=1: see them all */
-	if (!child_run(fn, arg) && getenv("CRASH_ALL") == NULL)
-		fail_msg("%s", where);
-}
-
 struct point {
 	const struct script *s;
 	unsigned upto;
@@ -78,7 +70,7 @@ one_point(struct point *p)
 	    (unsigned)p->seed);
 	power_restore(
 	    world.calls, p->upto, p->loss, p->seed, world.f->path, kept);
-	in_child(look, p, p->where);
+	(void)child_ended(look, p, p->where);
 }
 
 /* Between two syncs the last point asks for most. */
@@ -100,7 +92,7 @@ power_goes(void **state)
 	world_reset(&world, p.s);
 	remove_tree(kept);
 	assert_int_equal(mkdir(kept, 0700), 0);
-	in_child(live, &p, "the script itself");
+	assert_true(child_run(live, &p));
 	assert_true(p.s->quota != NULL || world.l->refused == 0);
 	assert_true(world.calls->n_ops > world.calls->n_old + 5);
 	for (p.upto = world.calls->n_old; p.upto <= world.calls->n_ops;
@@ -124,6 +116,7 @@ power_goes(void **state)
 			    ++p.seed < SAMPLES);
 		}
 	}
+	child_all_ended();
 }
 
 static void
