@@ -484,6 +484,8 @@ auth_client_socket(struct auth_client *c, int fd)
 		return;
 	}
 	c->fd = fd;
+	/* The one before may have gone in the middle of its handshake. */
+	buf_reset(&c->names_coming);
 	(void)event_del(c->on_retry);
 	c->on_read =
 	    event_new(c->base, fd, EV_READ | EV_PERSIST, on_auth_readable, c);

@@ -460,9 +460,8 @@ auth_say(struct login_fixture *f, const char *fmt, ...)
 }
 
 void
-auth_connect(struct login_fixture *f, const char *mechanisms)
+auth_give_socket(struct login_fixture *f)
 {
-	struct slice rest = slice_str(mechanisms), one;
 	struct msg_out m;
 	int pair[2];
 
@@ -477,6 +476,14 @@ auth_connect(struct login_fixture *f, const char *mechanisms)
 	(void)close(pair[1]);
 	assert_string_equal(auth_line(f), "VERSION\t1\t2");
 	assert_int_equal(strncmp(auth_line(f), "CPID\t", 5), 0);
+}
+
+void
+auth_connect(struct login_fixture *f, const char *mechanisms)
+{
+	struct slice rest = slice_str(mechanisms), one;
+
+	auth_give_socket(f);
 	auth_say(f, "VERSION\t1\t2");
 	while (slice_split(&rest, ' ', &one))
 		auth_say(f, "MECH\t%.*s\tplaintext", SLICE_ARG(one));

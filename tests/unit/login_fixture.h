@@ -105,6 +105,8 @@ void master_expect_handover(struct login_fixture *f, struct handover *h);
 
 /* --- authdaemond --------------------------------------------------------- */
 
+/* A new socket for it, of whose handshake its own part is still to come. */
+void auth_give_socket(struct login_fixture *f);
 /* A new socket for it, after which the handshake is done. */
 void auth_connect(struct login_fixture *f, const char *mechanisms);
 /* The next line, without its end. */

@@ -249,12 +249,42 @@ guards_passwords(void **state)
 	login_end(&f);
 }
 
+/* What a handshake that broke off has named counts for nothing. */
+static void
+forgets_half_a_handshake(void **state)
+{
+	struct login_fixture f;
+	struct client c;
+	const char *line;
+
+	(void)state;
+	login_up(&f, false);
+	(void)client_greeted(&c, &f, SERVICE_IMAPD);
+	(void)close(f.auth);
+	f.auth = -1;
+	(void)master_expect(&f, MSG_AUTH_WANTED);
+	auth_give_socket(&f);
+	auth_say(&f, "VERSION\t1\t2\nMECH\tSCRAM-SHA-1\nMECH\tPLAIN");
+	(void)close(f.auth);
+	f.auth = -1;
+	(void)master_expect(&f, MSG_AUTH_WANTED);
+	auth_connect(&f, "PLAIN");
+	client_say(&c, "a LOGIN joe wrong\r\n");
+	auth_say(&f, "FAIL\t%u", auth_expect(&f, &line));
+	client_expect(&c, "a NO");
+	client_close(&c);
+	expect_greeting(&f, "AUTH=PLAIN", "SCRAM");
+	expect_greeting(&f, "AUTH=PLAIN", "AUTH=PLAIN AUTH=PLAIN");
+	login_end(&f);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tells_failures_apart),
 		cmocka_unit_test(keeps_names_out_of_log_fields),
+		cmocka_unit_test(forgets_half_a_handshake),
 		cmocka_unit_test(carries_an_exchange),
 		cmocka_unit_test(holds_logins_while_authdaemond_restarts),
 		cmocka_unit_test(greets_by_what_is_offered_now),
