@@ -156,6 +156,7 @@ master_reload(struct master *m)
 	conns_set_limits(m);
 	master_proxied_configure(m);
 	m->access_look_ms = 0;
+	master_login_renew_keys();
 	buf_init(&packed, MSG_SIZE_MAX - 64);
 	conf_pack(m->conf, &packed);
 	LIST_FOREACH(c, &m->children, link) {

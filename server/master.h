@@ -194,6 +194,8 @@ unsigned master_cpus(void);
 /* Configuration, TLS material, START: at start, when it gets a socket to
  * authdaemond, too, and at reload. */
 void master_login_configure(struct child *c, bool first);
+/* Of session tickets: what was sealed with those of before is none any more. */
+void master_login_renew_keys(void);
 void master_login_died(struct child *c);
 /* Now and then: send certificates again whose files have changed. */
 void master_certificates_tick(struct master *m, int64_t now_ms);

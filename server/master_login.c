@@ -157,25 +157,42 @@ send_trust(struct child *c, unsigned family, const char *path)
 		(void)closedir(dp);
 }
 
+/* All login processes share the keys, so that a client may resume wherever it
+ * lands; a reload makes new ones. */
+static struct {
+	bool made;
+	uint8_t bytes[TICKET_KEYS_SIZE];
+} ticket_keys;
+
+void
+master_login_renew_keys(void)
+{
+	explicit_bzero(&ticket_keys, sizeof(ticket_keys));
+}
+
+/* Without any, each process has its own. */
+static void
+send_ticket_keys(struct child *c, unsigned family)
+{
+	if (!ticket_keys.made)
+		ticket_keys.made =
+		    getrandom(ticket_keys.bytes, sizeof(ticket_keys.bytes),
+			0) == (ssize_t)sizeof(ticket_keys.bytes);
+	if (ticket_keys.made)
+		send_material(c, family, MATERIAL_TICKET_KEYS, "",
+		    slice_of(ticket_keys.bytes, sizeof(ticket_keys.bytes)));
+	else
+		log_error("tls: getrandom: %s", strerrorname_np(errno));
+}
+
 static void
 send_tls(struct child *c)
 {
-	/* All login processes share the keys, so that a client may resume
-	 * wherever it lands; a reload makes new ones. */
-	static uint8_t ticket_keys[TICKET_KEYS_SIZE];
-	static bool made;
-
-	if (!made &&
-	    getrandom(ticket_keys, sizeof(ticket_keys), 0) !=
-		(ssize_t)sizeof(ticket_keys))
-		log_error("tls: getrandom: %s", strerrorname_np(errno));
-	made = true;
 	for (unsigned family = 0; family < N_FAMILIES; family++) {
 		certificates_each(c->master->conf, family, send_certificate, c);
 		send_trust(
 		    c, family, certificates_trust(c->master->conf, family));
-		send_material(c, family, MATERIAL_TICKET_KEYS, "",
-		    slice_of(ticket_keys, sizeof(ticket_keys)));
+		send_ticket_keys(c, family);
 	}
 }
 

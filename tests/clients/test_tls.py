@@ -441,3 +441,31 @@ def test_a_client_cannot_negotiate_again(fresh):
         assert "no renegotiation" in errors, errors
         with imap(s, service="imapd-ssl") as c:
             c.ok("SELECT INBOX")
+
+
+def resumed(server, context, session):
+    """Whether a session was gone on with, and the one to go on with next."""
+    with socket.create_connection(("127.0.0.1", server.port["imapd-ssl"]),
+                                  10) as sock, \
+            context.wrap_socket(sock, server_hostname="localhost",
+                                session=session) as tls:
+        assert tls.recv(100).startswith(b"* OK")
+        return tls.session_reused, tls.session
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_a_reload_ends_session_tickets(fresh, version):
+    """Their keys are shared by all login processes, and not for ever."""
+    s = fresh(services=("imapd", "imapd-ssl"), LOGIN_PROCESSES=3)
+    s.start()
+    context = s.context()
+    context.maximum_version = getattr(ssl.TLSVersion, version)
+    _, session = resumed(s, context, None)
+    for _ in range(6):
+        assert resumed(s, context, session)[0]
+    s.ctl("reload")
+    for _ in range(6):
+        assert not resumed(s, context, session)[0]
+    _, session = resumed(s, context, None)
+    for _ in range(6):
+        assert resumed(s, context, session)[0]
