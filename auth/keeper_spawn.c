@@ -235,7 +235,7 @@ give_helper(struct keeper *k, int sock, pid_t pid, bool slow)
 static bool
 spawn_pam(struct keeper *k, int sock)
 {
-	pid_t pid = k->n_helpers < HELPERS_MAX ? fork() : -1;
+	pid_t pid = fork();
 
 	if (pid == 0) {
 		become_child(k, &sock, 1, "authd-pam");
@@ -288,10 +288,13 @@ void
 keeper_spawn_helper(struct keeper *k, bool slow)
 {
 	int own = -1, other = -1, pam = -1, pam_other = -1;
+	bool asks_pam = settings_lists(&k->settings, "authpam");
 	pid_t pid = -1;
 
-	if (k->n_helpers < HELPERS_MAX && make_pair(&own, &other) &&
-	    (!settings_lists(&k->settings, "authpam") ||
+	errno = EAGAIN; /* if there is no room */
+	if (k->n_helpers + (asks_pam ? 2 : 1) <= HELPERS_MAX &&
+	    make_pair(&own, &other) &&
+	    (!asks_pam ||
 		(make_pair(&pam, &pam_other) && spawn_pam(k, pam_other))))
 		pid = fork_helper(k, other, pam, slow);
 	if (pid > 0) {

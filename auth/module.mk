@@ -57,6 +57,9 @@ auth_unit_tests = tests/unit/test_auth_asking tests/unit/test_auth_conn tests/un
 	tests/unit/test_auth_sasl tests/unit/test_auth_scram \
 	tests/unit/test_auth_settings tests/unit/test_auth_sql \
 	tests/unit/test_auth_throttle
+if AUTHPAM
+auth_unit_tests += tests/unit/test_auth_spawn
+endif
 check_PROGRAMS += $(auth_unit_tests)
 TESTS += $(auth_unit_tests)
 tests_unit_test_auth_asking_SOURCES = tests/unit/test_auth_asking.c \
@@ -80,6 +83,10 @@ tests_unit_test_auth_scram_LDADD = $(libauth_a_test_libs) -lcmocka
 tests_unit_test_auth_settings_SOURCES = tests/unit/test_auth_settings.c \
 	$(conf_fixture)
 tests_unit_test_auth_settings_LDADD = $(libauth_a_test_libs) -lcmocka
+tests_unit_test_auth_spawn_SOURCES = tests/unit/test_auth_spawn.c \
+	auth/keeper_spawn.c $(conf_fixture)
+tests_unit_test_auth_spawn_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)
+tests_unit_test_auth_spawn_LDADD = $(libauth_a_test_libs) -lcmocka
 tests_unit_test_auth_sql_SOURCES = tests/unit/test_auth_sql.c
 tests_unit_test_auth_sql_LDADD = $(libauth_a_test_libs) -lcmocka
 
