@@ -114,6 +114,8 @@ tests_unit_test_imap_thread_LDADD = $(IMAP_LIBS) libmaildir.a libbase.a \
 tests_unit_test_imap_preview_SOURCES = tests/unit/test_imap_preview.c
 tests_unit_test_imap_preview_LDADD = $(IMAP_LIBS) libbase.a -lcmocka
 tests_unit_test_imap_computed_SOURCES = tests/unit/test_imap_computed.c
+tests_unit_test_imap_computed_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=iconv_open,--wrap=iconv,--wrap=iconv_close
 tests_unit_test_imap_computed_LDADD = $(tests_unit_test_imap_keys_LDADD)
 EXTRA_DIST += tests/unit/data/computed tests/unit/data/values
 # after CACHE_REVISION was raised, or messages were added

@@ -8,8 +8,14 @@
  *
  * `make computed' (COMPUTED_WRITE=1) writes that file anew, but not with other
  * values under the same number.
+ *
+ * What a byte of another charset is, is the C library's to say, and no two say
+ * the same of all.  So text is converted by an iconv() of the test's own, which
+ * depends on the same: the charset's name, and each byte that is handed to it.
  */
 #include <dirent.h>
+#include <errno.h>
+#include <iconv.h>
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -38,6 +44,79 @@ static const char computed[] = "tests/unit/data/computed";
 static const char *const folders[] = { "tests/messages/corpus/bounces",
 	"tests/messages/corpus/python", "tests/fuzz/corpus/mime",
 	"tests/fuzz/corpus/mime_header", "tests/unit/data/values" };
+
+/* --- iconv ---------------------------------------------------------------- */
+
+/* Charsets as numbers; a descriptor points to its own. */
+static unsigned charsets[128];
+
+iconv_t __wrap_iconv_open(const char *to, const char *from);
+int __wrap_iconv_close(iconv_t cd);
+size_t __wrap_iconv(
+    iconv_t cd, char **in, size_t *n_in, char **out, size_t *n_out);
+
+iconv_t
+__wrap_iconv_open(const char *to, const char *from)
+{
+	unsigned number = 1;
+	size_t i = 0;
+
+	assert_string_equal(to, "UTF-8");
+	for (; *from != '\0'; from++)
+		number = number * 31 + (uint8_t)*from;
+	while (charsets[i] != 0 && charsets[i] != number)
+		assert_true(++i < NELEMS(charsets));
+	charsets[i] = number;
+	return &charsets[i];
+}
+
+int
+__wrap_iconv_close(iconv_t cd)
+{
+	(void)cd;
+	return 0;
+}
+
+/*
+ * ASCII is ASCII; 0x80 to 0xef are a character each, 0xf0 to 0xfe one with the
+ * byte that follows; 0xff is none.  Characters are U+F0000 to U+FFFFF, four
+ * bytes: by charset and bytes.
+ */
+size_t
+__wrap_iconv(iconv_t cd, char **in, size_t *n_in, char **out, size_t *n_out)
+{
+	enum { CHARACTER = 4 };
+	const unsigned *charset = cd;
+
+	while (in != NULL && *n_in != 0) {
+		const uint8_t *p = (const uint8_t *)*in;
+		size_t n = p[0] < 0xf0 ? 1 : 2;
+		unsigned c = p[0];
+
+		if (c == 0xff || n > *n_in || *n_out < CHARACTER) {
+			errno = c == 0xff ? EILSEQ : n > *n_in ? EINVAL : E2BIG;
+			return (size_t)-1;
+		}
+		if (c < 0x80) {
+			*(*out)++ = (char)c;
+			--*n_out;
+		} else {
+			if (n == 2)
+				c = c * 31 + p[1];
+			c = (c ^ *charset) * 0x9e3779b1u >> 16;
+			*(*out)++ = (char)0xf3;
+			*(*out)++ = (char)(0xb0 | c >> 12);
+			*(*out)++ = (char)(0x80 | (c >> 6 & 0x3f));
+			*(*out)++ = (char)(0x80 | (c & 0x3f));
+			*n_out -= CHARACTER;
+		}
+		*in += n;
+		*n_in -= n;
+	}
+	return 0;
+}
+
+/* --- files ---------------------------------------------------------------- */
 
 static FILE *
 open_source(const char *path, const char *mode)
