@@ -7,6 +7,8 @@
 #include "base/mem.h"
 #include "maildir/cache_impl.h"
 
+enum { OPEN_TRIES = 5 };
+
 void
 cache_forget_hole(struct account *a)
 {
@@ -93,7 +95,9 @@ cache_is_open(struct account *a)
 	if (a->cache_failed || (a->db.h == NULL && account_open(a, &e) != 0))
 		return false;
 	rc = open_cache(a, &e);
-	if (rc == ERR_DAMAGED) {
+	/* a server of another version may do the same just now: whoever has his
+	 * file open keeps it, so that both have one in the end */
+	for (int i = 0; i < OPEN_TRIES && rc == ERR_DAMAGED; i++) {
 		cache_begin_anew(a);
 		rc = open_cache(a, &e);
 	}

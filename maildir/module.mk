@@ -114,6 +114,8 @@ check_PROGRAMS += tests/unit/test_maildir_cache
 TESTS += tests/unit/test_maildir_cache
 tests_unit_test_maildir_cache_SOURCES = tests/unit/test_maildir_cache.c \
 	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_cache_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=fsx_unlink
 tests_unit_test_maildir_cache_LDADD = $(MAILDIR_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_maildir_names

@@ -271,6 +271,60 @@ cache_of_another_revision(void **state)
 	mailbox_close(&m);
 }
 
+/* As often as this one removes his file, a server of another version that wants
+ * the same has made another by the time that one is opened here. */
+static const struct fixture *contested;
+static unsigned contests;
+
+int __real_fsx_unlink(int dirfd, const char *name);
+int __wrap_fsx_unlink(int dirfd, const char *name);
+
+int
+__wrap_fsx_unlink(int dirfd, const char *name)
+{
+	int rc = __real_fsx_unlink(dirfd, name);
+	sqlite3 *h;
+
+	if (contests == 0 || strcmp(name, "postern.cache-journal") != 0)
+		return rc;
+	contests--;
+	h = open_file(contested, "postern.cache");
+	assert_int_equal(
+	    sqlite3_exec(h, "CREATE TABLE meta (key TEXT PRIMARY KEY, value)",
+		NULL, NULL, NULL),
+	    SQLITE_OK);
+	put_number(h, "INSERT INTO meta VALUES ('identity', ?1)", 1);
+	assert_int_equal(sqlite3_close(h), SQLITE_OK);
+	return rc;
+}
+
+/* Two find the file of a third: neither goes without one for that. */
+static void
+cache_is_contested(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	struct slice out;
+
+	deliver(f, "", "one");
+	refresh(f, m);
+	mailbox_close(&m);
+	fixture_close(f);
+	write_file(fixture_path(f, "postern.cache"), "none\n");
+	fixture_open(f);
+	contested = f;
+	contests = 3;
+	m = open_mailbox(f, "INBOX");
+	mailbox_cache_put(m, 1, CACHE_BODY, SLICE("new"));
+	assert_int_equal(contests, 0);
+	mailbox_close(&m);
+	fixture_reopen(f);
+	m = open_mailbox(f, "INBOX");
+	assert_true(mailbox_cache_get(m, 1, CACHE_BODY, &out));
+	assert_true(slice_eq(out, SLICE("new")));
+	mailbox_close(&m);
+}
+
 /* Put a message's body into the file as servers did before there was
  * CACHE_REVISION. */
 static void
@@ -333,6 +387,7 @@ main(void)
 		CASE(cache_is_read_in_turn),
 		CASE(cache_outgrows_memory),
 		CASE(cache_of_another_revision),
+		CASE(cache_is_contested),
 		CASE(row_of_another_revision),
 	};
 
