@@ -2,7 +2,8 @@
  * COPY and MOVE.
  *
  *   LOOK        each message: its file, how large it is, whether its bytes may
- *               not be on the disk yet (copy_file.c)
+ *               not be on the disk yet (copy_look.c, copy_file.c)
+ *   QUOTA       whether there is room for them
  *   SYNC_FILES  those, each file once, some side by side
  *   COMMIT      links straight into cur/, and UIDs, some hundred at a time,
  *               each lot in a transaction
@@ -33,6 +34,7 @@ enum { COPY_MAGIC = 0x436f7079 };
 
 enum copy_state {
 	COPY_LOOK,
+	COPY_QUOTA,
 	COPY_SYNC_FILES,
 	COPY_BYTES,
 	COPY_COMMIT,
@@ -50,8 +52,8 @@ struct change_copy {
 	bool drop_keywords;
 	struct keyword_map keywords; /* of the running transaction */
 	enum copy_state state;
-	uint32_t *uids;
-	size_t n_uids, at;
+	size_t n_uids;
+	struct copy_look look;
 	int tmp_fd;
 	struct copy_item *v;
 	size_t n, at_item;
@@ -70,14 +72,6 @@ struct change_copy {
 	/* what fails is of the other account, which has seen to it itself */
 	bool theirs;
 };
-
-static int
-order_uids(const void *a, const void *b)
-{
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-
-	return x < y ? -1 : x > y;
-}
 
 static int
 open_tmp(struct mailbox *m, struct err *e)
@@ -122,13 +116,8 @@ change_copy_begin(struct mailbox *from, struct account *account,
 	c->tmp_fd = fd;
 	c->file = (struct copy_bytes){ .from = from, .to = to };
 	c->young = (struct copy_sync){ .from = from, .to = to, .tmp_fd = fd };
-	c->uids = mem_alloc((n + 1) * sizeof(*uids));
-	if (n != 0)
-		memcpy(c->uids, uids, n * sizeof(*uids));
+	copy_look_begin(&c->look, from, to, uids, n);
 	c->n_uids = n;
-	if (n != 0)
-		qsort(c->uids, n, sizeof(*uids), order_uids);
-	c->v = mem_zalloc(n + 1, sizeof(*c->v));
 	*out = c;
 	return 0;
 }
@@ -165,16 +154,10 @@ undo(struct change_copy *c, int rc)
 
 /* --- looking -------------------------------------------------------------- */
 
-static int
-look_at(struct change_copy *c, uint32_t uid, int64_t wall_ms)
+/* Whether it counts, and what the copy gets of its flags. */
+static void
+settle(const struct change_copy *c, struct copy_item *it)
 {
-	struct copy_item *it = &c->v[c->n];
-	int rc;
-
-	*it = (struct copy_item){ .from = uid };
-	rc = copy_item_look(it, c->from, c->to, wall_ms);
-	if (rc != 0)
-		return rc == ERR_NOT_FOUND ? 0 : rc;
 	/* a MOVE within an account takes away as much as it adds, but for what
 	 * is in the trash */
 	it->counted = c->move && c->to->account == c->from->account &&
@@ -182,9 +165,27 @@ look_at(struct change_copy *c, uint32_t uid, int64_t wall_ms)
 	it->place =
 	    place_with_flags(it->place, place_flags(it->place) & ~c->dropped);
 	it->counts = quota_counts(c->to, it->place);
-	c->n++;
-	return 0;
 }
+
+static enum step
+step_look(
+    struct change_copy *c, struct waker waker, int64_t now_ms, int64_t wall_ms)
+{
+	int rc = 0;
+	enum step step = copy_look_step(&c->look, waker, now_ms, wall_ms, &rc);
+
+	if (step != STEP_DONE)
+		return step;
+	if (rc != 0)
+		return undo(c, rc);
+	c->v = copy_look_take(&c->look, &c->n);
+	for (size_t i = 0; i < c->n; i++)
+		settle(c, &c->v[i]);
+	c->state = COPY_QUOTA;
+	return STEP_NEXT;
+}
+
+/* --- quota ---------------------------------------------------------------- */
 
 /* What those that are there add to the quota, once all is done. */
 static void
@@ -213,17 +214,10 @@ note_quota(struct change_copy *c)
 }
 
 static enum step
-step_look(struct change_copy *c, int64_t now_ms, int64_t wall_ms)
+step_quota(struct change_copy *c, int64_t now_ms, int64_t wall_ms)
 {
 	int rc;
 
-	for (size_t n = 0; c->at < c->n_uids && n < WORK_SLICE; n++) {
-		rc = look_at(c, c->uids[c->at++], wall_ms);
-		if (rc != 0)
-			return undo(c, rc);
-	}
-	if (c->at < c->n_uids)
-		return STEP_YIELD;
 	count_added(c);
 	/* who is over quota may still throw away */
 	if (c->messages != 0) {
@@ -296,7 +290,7 @@ step_commit(struct change_copy *c, int64_t now_ms)
 {
 	struct edit ed;
 	size_t end = c->at_item + WORK_SLICE, from = c->at_item, i = from;
-	bool bytes = false;
+	bool bytes = false, lost = false;
 	int rc;
 
 	if (end > c->n)
@@ -314,8 +308,13 @@ step_commit(struct change_copy *c, int64_t now_ms)
 		return undo(c, rc);
 	c->busy_since_ms = 0;
 	keyword_map_fini(&c->keywords);
-	for (; i < end && rc == 0 && !bytes; i++)
+	for (; i < end && rc == 0 && !bytes && !lost; i++) {
+		bool gone = c->v[i].gone;
+
 		rc = commit_one(c, &ed, &c->v[i], &bytes);
+		/* the directories were searched for it */
+		lost = !gone && c->v[i].gone;
+	}
 	if (rc == 0) {
 		rc = edit_commit(&ed, NULL);
 	} else {
@@ -334,7 +333,7 @@ step_commit(struct change_copy *c, int64_t now_ms)
 		c->at_bytes = c->at_item;
 		c->state = COPY_BYTES;
 	}
-	return end < c->n ? STEP_YIELD : STEP_NEXT;
+	return end < c->n || lost ? STEP_YIELD : STEP_NEXT;
 }
 
 /* Of the item at which COMMIT stopped, or of all from there on. */
@@ -507,7 +506,9 @@ advance(
 {
 	switch (c->state) {
 	case COPY_LOOK:
-		return step_look(c, now_ms, wall_ms);
+		return step_look(c, waker, now_ms, wall_ms);
+	case COPY_QUOTA:
+		return step_quota(c, now_ms, wall_ms);
 	case COPY_SYNC_FILES:
 		return step_sync_files(c, waker);
 	case COPY_BYTES:
@@ -546,7 +547,7 @@ change_copy_progress(
 	MAGIC_CHECK(c, COPY_MAGIC);
 	/* half of the work is to look at them, half to bring them there */
 	*goal = c->n_uids;
-	*done = c->at + c->at_item;
+	*done = c->state == COPY_LOOK ? c->look.n : c->n_uids + c->at_item;
 	if (c->state > COPY_COMMIT)
 		*done = 2 * *goal;
 	*done /= 2;
@@ -584,7 +585,7 @@ change_copy_free(struct change_copy **pc)
 	}
 	keyword_map_fini(&c->keywords);
 	free(c->v);
-	free(c->uids);
+	copy_look_fini(&c->look);
 	free(c->pairs);
 	(void)close(c->tmp_fd);
 	mailbox_close(&c->to);

@@ -79,7 +79,7 @@ copy_item_name(struct copy_item *it, const struct stat *st)
 
 int
 copy_item_look(struct copy_item *it, struct mailbox *from, struct mailbox *to,
-    int64_t wall_ms)
+    bool search, int64_t wall_ms)
 {
 	struct message_info info;
 	struct chunk *ch;
@@ -87,7 +87,7 @@ copy_item_look(struct copy_item *it, struct mailbox *from, struct mailbox *to,
 	uint32_t i;
 	int rc;
 
-	if ((rc = mailbox_message_stat(from, it->from, &st)) != 0 ||
+	if ((rc = mailbox_message_stat(from, it->from, search, &st)) != 0 ||
 	    (rc = mailbox_message_info(from, it->from, &info)) != 0 ||
 	    (rc = mailbox_find_named(from, it->from, &ch, &i)) != 0)
 		return rc;
@@ -128,7 +128,6 @@ copy_item_place(struct copy_item *it, struct mailbox *from, struct mailbox *to,
 {
 	int cur = mailbox_dir_fd(to, DIR_CUR), rc, error = 0;
 	struct buf file;
-	struct stat st;
 
 	*bytes = *all = false;
 	if (cur < 0)
@@ -138,8 +137,7 @@ copy_item_place(struct copy_item *it, struct mailbox *from, struct mailbox *to,
 	rc = link_or_rename(it, from, cur, tmp_fd, buf_cstr(&file), &error);
 	if (rc == 0) {
 		it->committed = slice_dup(buf_slice(&file));
-	} else if (rc == ERR_NOT_FOUND && it->tmp == NULL &&
-	    mailbox_message_stat(from, it->from, &st) == ERR_NOT_FOUND) {
+	} else if (rc == ERR_NOT_FOUND && it->tmp == NULL && error == 0) {
 		/* else it is the target that isn't there */
 		it->gone = true;
 		rc = 0;

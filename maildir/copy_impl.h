@@ -2,7 +2,7 @@
  * copy_impl: one message of a COPY or MOVE, and its file.
  *
  * Layer:  maildir.  Not for anybody outside of copy.c, copy_bytes.c,
- * copy_file.c and copy_sync.c.
+ * copy_file.c, copy_look.c and copy_sync.c.
  */
 #ifndef MAILDIR_COPY_IMPL_H
 #define MAILDIR_COPY_IMPL_H
@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "maildir/edit.h"
+#include "maildir/work.h"
 
 struct copy_item {
 	uint32_t from, to; /* to 0: no UID yet */
@@ -29,10 +30,11 @@ struct copy_item {
 
 /*
  * Look at the message; it->from is filled in.  place: what the copy gets of
- * flags is the caller's to take away.  0; ERR_NOT_FOUND: it is gone; ERR_*.
+ * flags is the caller's to take away.  0; ERR_NOT_FOUND: it is gone, or,
+ * without search, elsewhere; ERR_*.
  */
 int copy_item_look(struct copy_item *it, struct mailbox *from,
-    struct mailbox *to, int64_t wall_ms) MUST_USE;
+    struct mailbox *to, bool search, int64_t wall_ms) MUST_USE;
 /*
  * Bring it into cur/ of the target under its name, within the transaction that
  * gives it a UID.  0, perhaps with it->gone; else ERR_*, and then *bytes: no
@@ -41,6 +43,23 @@ int copy_item_look(struct copy_item *it, struct mailbox *from,
  */
 int copy_item_place(struct copy_item *it, struct mailbox *from,
     struct mailbox *to, int tmp_fd, bool *bytes, bool *all) MUST_USE;
+
+/* Looking at all of them (copy_look.c). */
+struct copy_look {
+	struct mailbox *from, *to;
+	struct uid_work work;
+	struct copy_item *v; /* those that are there */
+	size_t n;
+};
+void copy_look_begin(struct copy_look *l, struct mailbox *from,
+    struct mailbox *to, const uint32_t *uids, size_t n);
+/* STEP_DONE: *rc is 0 or ERR_*; else a step to return. */
+enum step copy_look_step(struct copy_look *l, struct waker waker,
+    int64_t now_ms, int64_t wall_ms, int *rc) MUST_USE;
+/* What it has found, in the order of UIDs; the caller's. */
+struct copy_item *copy_look_take(struct copy_look *l, size_t *n) MUST_USE;
+void copy_look_fini(struct copy_look *l);
+
 /* What the copy is called, from its source or (st) its own file. */
 void copy_item_name(struct copy_item *it, const struct stat *st);
 

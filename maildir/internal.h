@@ -370,12 +370,13 @@ void mailbox_set_size(
     struct mailbox *m, uint32_t uid, uint64_t size, enum ending ending);
 /* For COPY, of the file wherever it is now: a look at it, which also fills in
  * what the mailbox doesn't know yet; when it came into being (fsx_birth()); a
- * link to it.  0 or ERR_*; ERR_NOT_FOUND: expunged. */
+ * link to it.  0 or ERR_*; ERR_NOT_FOUND: expunged, or, without search, renamed
+ * by others, which a refresh finds out. */
 int mailbox_message_stat(
-    struct mailbox *m, uint32_t uid, struct stat *st) MUST_USE;
+    struct mailbox *m, uint32_t uid, bool search, struct stat *st) MUST_USE;
 int mailbox_message_birth(
     struct mailbox *m, uint32_t uid, int64_t *wall_ms) MUST_USE;
-/* *error: the errno of linkat(). */
+/* *error: the errno of linkat(); ERR_NOT_FOUND without one: expunged. */
 int mailbox_message_link(struct mailbox *m, uint32_t uid, int dirfd,
     const char *name, int *error) MUST_USE;
 /* The uid of a base name, or 0. */

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <limits.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -8,7 +9,6 @@
 #include "maildir/young.h"
 
 enum {
-	LINK_TRIES = 3,
 	SEARCHES_MAX = 3,
 	STIRRED_MS = 10, /* the grain of a directory's mtime, and more */
 };
@@ -25,7 +25,9 @@ message_name(struct buf *b, const struct chunk *c, uint32_t i)
 struct whereabouts {
 	int which; /* DIR_* */
 	struct buf *name;
-	int looked_at; /* names of the directories, when it was searched */
+	/* of the directories, when it was searched: names looked at, and how
+	 * many are enough, even if they may have changed meanwhile */
+	int looked_at, enough;
 };
 
 /* Try to use the file: 0, or -1 with errno. */
@@ -89,6 +91,44 @@ try_directory(struct mailbox *m, struct slice base, struct whereabouts *w,
 	return rc;
 }
 
+/* The events that wait, as watches saw them. */
+struct heard {
+	bool all; /* watches have seen all since the directories were known */
+	size_t n[2];
+};
+
+static struct heard
+listen(struct mailbox *m)
+{
+	struct heard h = { .all = true };
+
+	watch_drain(m->account->store);
+	for (int d = 0; d < 2; d++) {
+		h.all = h.all && m->dirs[d].wd >= 0 && m->dirs[d].complete;
+		h.n[d] = m->dirs[d].n_events;
+	}
+	return h;
+}
+
+/* Whether a watch would have said so, had the message been renamed since. */
+static bool
+stayed(struct mailbox *m, struct slice base, const struct heard *before)
+{
+	struct heard now = listen(m);
+	struct file_name f;
+
+	if (!before->all || !now.all)
+		return false;
+	for (int d = 0; d < 2; d++)
+		for (size_t i = before->n[d]; i < now.n[d]; i++) {
+			file_name_parse(slice_str(m->dirs[d].events[i].name),
+			    d == DIR_NEW, &f);
+			if (slice_eq(f.base, base))
+				return false;
+		}
+	return true;
+}
+
 /* Whether somebody has renamed files lately: then a reading may have missed
  * the one that it was for, or have found a name that was gone again. */
 static bool
@@ -108,8 +148,22 @@ is_stirred(struct mailbox *m, int64_t since_ms)
 	return false;
 }
 
-/* In both directories, as try_directory(); again if that is worth it, and a
- * matter of moments. */
+/* In both directories, as try_directory(). */
+static int
+try_directories(struct mailbox *m, struct slice base, struct whereabouts *w,
+    attempt *fn, void *arg)
+{
+	int rc;
+
+	w->which = DIR_CUR;
+	if ((rc = try_directory(m, base, w, fn, arg)) != 0)
+		return rc;
+	w->which = DIR_NEW;
+	return try_directory(m, base, w, fn, arg);
+}
+
+/* The same; again if the reading may have missed it, and that is a matter of
+ * moments. */
 static int
 search(struct mailbox *m, struct slice base, struct whereabouts *w, attempt *fn,
     void *arg)
@@ -117,55 +171,75 @@ search(struct mailbox *m, struct slice base, struct whereabouts *w, attempt *fn,
 	int rc = 0;
 
 	w->looked_at = 0;
-	for (int n = 0;
-	     rc == 0 && n < SEARCHES_MAX && w->looked_at < PIECE_WORK; n++) {
+	for (int n = 0; rc == 0 && n < SEARCHES_MAX && w->looked_at < w->enough;
+	     n++) {
+		struct heard before = listen(m);
 		int64_t since = clock_wall();
 
-		w->which = DIR_CUR;
-		rc = try_directory(m, base, w, fn, arg);
-		if (rc == 0) {
-			w->which = DIR_NEW;
-			rc = try_directory(m, base, w, fn, arg);
-		}
-		if (rc == 0 && !is_stirred(m, since))
+		rc = try_directories(m, base, w, fn, arg);
+		if (rc == 0 &&
+		    (stayed(m, base, &before) || !is_stirred(m, since)))
 			break;
+		if (rc == 0 && try_events(m, base, w, fn, arg))
+			rc = 1;
 	}
 	return rc;
 }
 
 /*
- * Have fn use the file of a message, wherever it is now.  Somebody else may
- * be renaming it: the watch often knows the new name, else the directories
- * are searched.  ERR_BUSY: it has none for now (young.h).
+ * Have fn use the file of a message, where it was, or a watch saw it come.
+ * ERR_NOT_FOUND: there it isn't, and then *base is set, unless it is gone.
  */
 static int
-with_file(struct mailbox *m, uint32_t uid, attempt *fn, void *arg)
+with_known_file(struct mailbox *m, uint32_t uid, attempt *fn, void *arg,
+    struct whereabouts *w, struct slice *base)
 {
-	struct whereabouts w;
 	struct chunk *c;
-	struct slice base;
 	uint32_t i;
 	int rc;
 
+	*base = slice_of(NULL, 0);
 	if (m->gone)
 		return ERR_NOT_FOUND;
 	if ((rc = mailbox_find_named(m, uid, &c, &i)) != 0)
 		return rc;
-	w.name = &m->account->store->name;
-	w.which = chunk_place(c, i) & PLACE_NEW ? DIR_NEW : DIR_CUR;
-	(void)message_name(w.name, c, i);
-	base = chunk_base(c, i);
-	if (fn(m, &w, arg) == 0)
+	w->name = &m->account->store->name;
+	w->which = chunk_place(c, i) & PLACE_NEW ? DIR_NEW : DIR_CUR;
+	(void)message_name(w->name, c, i);
+	if (fn(m, w, arg) == 0)
 		return 0;
 	rc = err_of_errno(errno);
 	if (rc != ERR_NOT_FOUND)
 		return rc;
-	if (try_events(m, base, &w, fn, arg))
-		return 0;
+	*base = chunk_base(c, i);
+	return try_events(m, *base, w, fn, arg) ? 0 : ERR_NOT_FOUND;
+}
+
+/*
+ * The same, wherever it is now.  Somebody else may be renaming it: what no
+ * watch tells the directories are searched for.  ERR_BUSY: it has no file for
+ * now (young.h).
+ */
+static int
+with_file_among(
+    struct mailbox *m, uint32_t uid, int enough, attempt *fn, void *arg)
+{
+	struct whereabouts w = { .enough = enough };
+	struct slice base;
+	int rc = with_known_file(m, uid, fn, arg, &w, &base);
+
+	if (rc != ERR_NOT_FOUND || base.p == NULL)
+		return rc;
 	rc = search(m, base, &w, fn, arg);
 	if (rc == 0)
 		return young_kept(m, uid) ? ERR_BUSY : ERR_NOT_FOUND;
 	return rc == 1 ? 0 : rc;
+}
+
+static int
+with_file(struct mailbox *m, uint32_t uid, attempt *fn, void *arg)
+{
+	return with_file_among(m, uid, PIECE_WORK, fn, arg);
 }
 
 struct opened {
@@ -218,6 +292,7 @@ try_birth(struct mailbox *m, struct whereabouts *w, void *arg)
 struct link_to {
 	int dirfd, error;
 	const char *name;
+	bool nowhere; /* the directory is gone, not the message */
 };
 
 static int
@@ -225,11 +300,17 @@ try_link(struct mailbox *m, struct whereabouts *w, void *arg)
 {
 	struct link_to *to = arg;
 	int dir = mailbox_dir_fd(m, w->which);
+	struct stat st;
 
-	if (dir >= 0 &&
-	    fsx_link(dir, buf_cstr(w->name), to->dirfd, to->name) == 0)
+	if (dir < 0)
+		return -1;
+	if (fsx_link(dir, buf_cstr(w->name), to->dirfd, to->name) == 0)
 		return 0;
 	to->error = errno;
+	if (errno != ENOENT || fsx_stat(dir, buf_cstr(w->name), &st) < 0)
+		return -1;
+	to->nowhere = true;
+	errno = ESTALE; /* nothing to be searched for */
 	return -1;
 }
 
@@ -338,10 +419,14 @@ mailbox_message_info(struct mailbox *m, uint32_t uid, struct message_info *out)
 }
 
 int
-mailbox_message_stat(struct mailbox *m, uint32_t uid, struct stat *st)
+mailbox_message_stat(
+    struct mailbox *m, uint32_t uid, bool search, struct stat *st)
 {
+	struct whereabouts w = { 0 };
+	struct slice base;
 	struct opened o;
-	int rc = with_file(m, uid, try_stat, &o);
+	int rc = search ? with_file(m, uid, try_stat, &o)
+			: with_known_file(m, uid, try_stat, &o, &w, &base);
 
 	if (rc != 0)
 		return rc;
@@ -360,13 +445,13 @@ int
 mailbox_message_link(
     struct mailbox *m, uint32_t uid, int dirfd, const char *name, int *error)
 {
-	struct link_to to = { dirfd, 0, name };
-	int rc = ERR_NOT_FOUND;
+	struct link_to to = { .dirfd = dirfd, .name = name };
+	/* whoever isn't found is left out of a COPY for good */
+	int rc = with_file_among(m, uid, INT_MAX, try_link, &to);
 
-	/* somebody may rename it each time before it is linked */
-	for (int i = 0; i < LINK_TRIES && rc == ERR_NOT_FOUND; i++)
-		rc = with_file(m, uid, try_link, &to);
-	*error = to.error;
+	if (to.nowhere)
+		rc = ERR_NOT_FOUND;
+	*error = rc == ERR_NOT_FOUND && !to.nowhere ? 0 : to.error;
 	return rc;
 }
 

@@ -23,7 +23,8 @@ libmaildir_a_SOURCES = \
 	maildir/chunk_impl.h maildir/chunk_names.c maildir/chunk_old.c \
 	maildir/collect.c maildir/collect.h \
 	maildir/copy.c maildir/copy_impl.h \
-	maildir/copy_bytes.c maildir/copy_file.c maildir/copy_sync.c \
+	maildir/copy_bytes.c maildir/copy_file.c maildir/copy_look.c \
+	maildir/copy_sync.c \
 	maildir/create.c \
 	maildir/courier_lock.c maildir/courier_lock.h \
 	maildir/db.c maildir/db_open.c maildir/db_schema.c maildir/db.h \

@@ -66,9 +66,11 @@ append(
 	free(command);
 }
 
-/* UID COPY or UID MOVE of one from INBOX to INBOX.T. */
+/* UID COPY or UID MOVE of one from INBOX to INBOX.T; maybe: of these flags,
+ * those that its file has got before the STORE failed. */
 static void
-copy(struct talk *c, uint32_t uid, const char *word, bool move, uint32_t flags)
+copy(struct talk *c, uint32_t uid, const char *word, bool move, uint32_t flags,
+    uint32_t maybe)
 {
 	char command[64];
 	unsigned validity = 0, from = 0, to = 0;
@@ -90,6 +92,7 @@ copy(struct talk *c, uint32_t uid, const char *word, bool move, uint32_t flags)
 			3)
 			fail_msg("no COPYUID: %s", c->c.reply);
 		shown(c, "INBOX.T", validity, to, word, flags);
+		world_note(c->w, NOTE_STORING, "INBOX.T", "", to, maybe);
 		if (move)
 			world_note(c->w, NOTE_GONE, "INBOX", "", uid, 0);
 		world_note(c->w, NOTE_FLIGHT, "", "", 0, 0);
@@ -115,8 +118,8 @@ run_imap(struct world *w)
 		world_note(w, NOTE_STORED, "INBOX", "", 1, MESSAGE_ANSWERED);
 		flags = MESSAGE_ANSWERED;
 	}
-	copy(&c, 1, "mail1", false, flags);
-	copy(&c, 2, "mail2", true, 0);
+	copy(&c, 1, "mail1", false, flags, flags ^ MESSAGE_ANSWERED);
+	copy(&c, 2, "mail2", true, 0, 0);
 	append(&c, "INBOX.T", "multi1", "multi2");
 	world_note(w, NOTE_STORING, "INBOX", "", 1, MESSAGE_DELETED);
 	world_note(w, NOTE_FLIGHT, "", "", 1, 0);

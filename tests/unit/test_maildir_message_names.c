@@ -345,7 +345,8 @@ reads_few_names_for_one(void **state)
 	m = open_nameless(f);
 	assert_int_equal(mailbox_email_id(m, 1, &id), 0);
 	assert_int_equal(count_named(m), 1);
-	assert_int_equal(mailbox_message_stat(m, MANY + 1, &st), ERR_NOT_FOUND);
+	assert_int_equal(
+	    mailbox_message_stat(m, MANY + 1, true, &st), ERR_NOT_FOUND);
 	assert_int_equal(count_named(m), 2);
 	mailbox_close(&m);
 }
