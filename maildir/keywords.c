@@ -1,10 +1,11 @@
+#include "maildir/keywords.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/le.h"
 #include "base/mem.h"
 #include "maildir/internal.h"
-#include "maildir/keywords.h"
 
 enum {
 	KEYWORDS_MAX = KEYWORD_NONE,

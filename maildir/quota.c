@@ -3,6 +3,8 @@
  * when it is missing, too long, sums up to less than nothing, or has other
  * limits than the account.
  */
+#include "maildir/quota.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,7 +16,6 @@
 #include "base/log.h"
 #include "maildir/deliver.h"
 #include "maildir/internal.h"
-#include "maildir/quota.h"
 #include "maildir/quota_file.h"
 
 enum { COUNT_SLICE = 4000 };
