@@ -88,6 +88,8 @@ make_path(const char *path, struct err *e)
 	return rc;
 }
 
+/* Others write to it who aren't of this system: other hosts, or, where it is
+ * shared with a virtual machine, the host. */
 static bool
 is_remote(int fd)
 {
@@ -102,6 +104,13 @@ is_remote(int fd)
 		0x0bd00bd0, /* Lustre */
 		0x47504653, /* GPFS */
 		0x5346414f, /* AFS */
+		0x6b414653, /* AFS, as Linux has it */
+		0x73757245, /* Coda */
+		0x7461636f, /* OCFS2 */
+		0x01161970, /* GFS2 */
+		0x20030528, /* OrangeFS */
+		0x786f4256, /* VirtualBox's shared folders */
+		0xbacbacbc, /* VMware's */
 	};
 	struct statfs fs;
 
