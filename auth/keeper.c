@@ -39,6 +39,8 @@ make_secret(int dirfd)
 	for (size_t i = 0; i < sizeof(raw); i++)
 		buf_putf(&text, "%02x", raw[i]);
 	buf_putc(&text, '\n');
+	/* As pidfile_write() does. */
+	(void)!fsx_unlink(dirfd, "secret.tmp");
 	ok = fsx_replace(dirfd, "secret.tmp", "secret", buf_slice(&text), 0600,
 		 false) == 0;
 	buf_fini(&text);

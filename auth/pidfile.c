@@ -58,6 +58,8 @@ pidfile_write(const char *dir)
 		return false;
 	}
 	(void)snprintf(text, sizeof(text), "%d\n", (int)getpid());
+	/* We hold the lock: what is there was left by one who was killed. */
+	(void)!fsx_unlink(dirfd, "pid.tmp");
 	ok = fsx_replace(
 		 dirfd, "pid.tmp", "pid", slice_str(text), 0644, false) == 0;
 	if (!ok)

@@ -59,6 +59,22 @@ def test_words(directory, table):
     support.wait_for(lambda: is_gone(pid), "the end of the daemon")
 
 
+def test_start_after_one_that_was_killed(directory, table):
+    """What it was writing then doesn't keep the next one from it."""
+    d = support.Authdaemond(directory + "/left", "authsqlite")
+    d.write("authsqliterc", table.rc())
+    os.mkdir(d.var, 0o750)
+    for name in "pid.tmp", "secret.tmp", "socket.tmp":
+        (d.var / name).write_text("half")
+    d.start()
+    try:
+        assert d.login() == record()
+        assert (d.var / "pid").read_text() == f"{d.process.pid}\n"
+        assert not list(d.var.glob("*.tmp"))
+    finally:
+        d.stop()
+
+
 def test_bad_configuration(directory):
     d = support.Authdaemond(directory + "/b", "authsqlite",
                             AUTH_FAILURE_DELAY="soon")
