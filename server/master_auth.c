@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fsx.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "server/master.h"
@@ -106,28 +107,38 @@ on_auth_end(struct peer *p, const char *why, void *arg)
 	retry_later(m);
 }
 
-/* Without root, peer credentials prove nothing: authdaemond keeps a secret
- * in a file that only its own user can read. */
+static ssize_t
+read_secret(const struct master *m, char to[SECRET_MAX])
+{
+	char *path = mem_printf(
+	    "%s/secret", conf_str(m->conf, CONF_AUTHDAEMONRC_authdaemonvar));
+	int fd = fsx_open_read(AT_FDCWD, path, NULL);
+	ssize_t n = 0;
+
+	free(path);
+	if (fd < 0)
+		return 0;
+	n = fsx_pread(fd, to, SECRET_MAX, 0);
+	(void)close(fd);
+	return n;
+}
+
+/*
+ * Without root, peer credentials prove nothing: authdaemond keeps a secret in
+ * a file that only its own user can read.  Root is believed, and opens nothing
+ * in a directory that is another's.
+ */
 static void
 say_hello(struct master *m)
 {
-	char secret[SECRET_MAX], *path;
+	char secret[SECRET_MAX];
+	ssize_t n = geteuid() != 0 ? read_secret(m, secret) : 0;
 	struct msg_out out;
-	ssize_t n = 0;
-	int fd;
 
-	path = mem_printf(
-	    "%s/secret", conf_str(m->conf, CONF_AUTHDAEMONRC_authdaemonvar));
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd >= 0) {
-		n = TEMP_FAILURE_RETRY(read(fd, secret, sizeof(secret)));
-		(void)close(fd);
-	}
 	msg_begin(&out, MSG_TICKET_HELLO, 0);
 	msg_put_bytes(&out, slice_of(secret, n > 0 ? (size_t)n : 0));
 	peer_send(m->auth, &out);
 	explicit_bzero(secret, sizeof(secret));
-	free(path);
 }
 
 void

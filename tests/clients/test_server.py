@@ -33,6 +33,33 @@ def test_the_same_mail_over_both_protocols(server):
                  "RETR has marked the message as read")
 
 
+@pytest.mark.parametrize("uid", [None, "plain"])
+def test_nobody_waits_for_what_lies_in_anothers_directory(fresh, uid):
+    """authdaemonvar is AUTH_USER's, who may put anything there."""
+    if uid is None and os.geteuid() != 0:
+        pytest.skip("needs root")
+    s = fresh(uid=uid, LOGIN_USER="nobody")
+    s.set("postern", LOGIN_CHROOT=s.base / "chroot")
+    s.add_user(JOE, uid=postern.PLAIN_UID if uid is None else None)
+    s.prepare()
+    s.start_auth()
+    secret = s.var / "secret"
+    secret.rename(s.var / "kept")
+    os.mkfifo(secret)
+    s.start_server()
+    if uid is not None:
+        # whom the secret makes a master: until then nobody gets in
+        s.wait_log("TICKET_HELLO|may not be one|tickets ended")
+        secret.unlink()
+        (s.var / "kept").rename(secret)
+
+    def gets_in():
+        with Lines(s.connect()) as c:
+            c.line()
+            return " OK " in c.imap(f'LOGIN {JOE} "{postern.PASSWORD}"')[-1]
+    wait_for(gets_in, "a login")
+
+
 def test_ps_tells_what_a_process_is(server):
     names = set()
     with imap(server):
