@@ -55,7 +55,7 @@ libauth_a_test_libs = libauth.a libconf.a libipc.a libbase.a $(MYSQL_LIBS) \
 auth_unit_tests = tests/unit/test_auth_asking tests/unit/test_auth_conn tests/unit/test_auth_courier \
 	tests/unit/test_auth_passwd tests/unit/test_auth_pool \
 	tests/unit/test_auth_sasl tests/unit/test_auth_scram \
-	tests/unit/test_auth_settings tests/unit/test_auth_sql \
+	tests/unit/test_auth_settings tests/unit/test_auth_sockets tests/unit/test_auth_sql \
 	tests/unit/test_auth_throttle
 if AUTHPAM
 auth_unit_tests += tests/unit/test_auth_spawn
@@ -83,6 +83,9 @@ tests_unit_test_auth_scram_LDADD = $(libauth_a_test_libs) -lcmocka
 tests_unit_test_auth_settings_SOURCES = tests/unit/test_auth_settings.c \
 	$(conf_fixture)
 tests_unit_test_auth_settings_LDADD = $(libauth_a_test_libs) -lcmocka
+tests_unit_test_auth_sockets_SOURCES = tests/unit/test_auth_sockets.c auth/sockets.c
+tests_unit_test_auth_sockets_LDADD = libbase.a -lcmocka
+tests_unit_test_auth_sockets_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=bind
 tests_unit_test_auth_spawn_SOURCES = tests/unit/test_auth_spawn.c \
 	auth/keeper_spawn.c $(conf_fixture)
 tests_unit_test_auth_spawn_CFLAGS = $(AM_CFLAGS) $(EVENT_CFLAGS)

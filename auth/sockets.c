@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,6 +21,27 @@ bind_mode(int fd, const struct sockaddr_un *sun, mode_t mode)
 
 	(void)umask(old);
 	return r;
+}
+
+/*
+ * Give it to whom it is for.  Whoever may write to the directory may have put
+ * another file in its place, by a link to one that is not his.
+ */
+static int
+give_away(const char *path, uid_t uid, gid_t gid, struct err *e)
+{
+	int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC), result = 0;
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) != 0)
+		result = err_sys(e, "%s", path);
+	else if (!S_ISSOCK(st.st_mode))
+		result = err_set(e, ERR_DENIED, "%s: no socket any more", path);
+	else if (fchownat(fd, "", uid, gid, AT_EMPTY_PATH) != 0)
+		result = err_sys(e, "%s: chown", path);
+	if (fd >= 0)
+		(void)close(fd);
+	return result;
 }
 
 int
@@ -39,12 +61,13 @@ socket_listen(const char *path, enum socket_kind kind, mode_t mode, uid_t uid,
 	(void)unlink(sun.sun_path);
 	if (bind_mode(fd, &sun, mode) != 0 || listen(fd, BACKLOG) != 0)
 		n = err_sys(e, "%s", sun.sun_path);
-	else if ((uid != (uid_t)-1 || gid != (gid_t)-1) &&
-	    lchown(sun.sun_path, uid, gid) != 0)
-		n = err_sys(e, "%s: chown", sun.sun_path);
-	else if (rename(sun.sun_path, path) != 0)
-		n = err_sys(e, "%s", path);
 	else
+		n = uid != (uid_t)-1 || gid != (gid_t)-1
+		    ? give_away(sun.sun_path, uid, gid, e)
+		    : 0;
+	if (n == 0 && rename(sun.sun_path, path) != 0)
+		n = err_sys(e, "%s", path);
+	if (n == 0)
 		return fd;
 	(void)unlink(sun.sun_path);
 	(void)close(fd);
