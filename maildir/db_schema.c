@@ -117,7 +117,8 @@ static const char *const migrations[SCHEMA_VERSION - 1] = {
 	/* a loss of power may bring a mailbox back, and young messages in it */
 	"DROP TRIGGER IF EXISTS mailbox_gone_young;PRAGMA user_version = 10;",
 	/* INBOX's messages come into another mailbox all at once: rename.c */
-	"ALTER TABLE mailbox ADD COLUMN save_floor INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE mailbox ADD COLUMN save_floor INTEGER NOT NULL"
+	" DEFAULT 0;"
 	"PRAGMA user_version = 11;",
 };
 
