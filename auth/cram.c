@@ -241,8 +241,7 @@ cram_make_contexts(struct slice hash, struct slice password, struct buf *out)
 			for (size_t k = 0; k < BLOCK; k++)
 				block[k] = key[k] ^ pads[p];
 			resumable[i].begin(block, state);
-			for (size_t k = 0; k < resumable[i].len; k++)
-				buf_putf(out, "%02x", state[k]);
+			buf_put_hex(out, slice_of(state, resumable[i].len));
 		}
 		ok = buf_ok(out);
 		secret_wipe(key, sizeof(key));

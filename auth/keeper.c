@@ -36,8 +36,7 @@ make_secret(int dirfd)
 	if (getrandom(raw, sizeof(raw), 0) != (ssize_t)sizeof(raw))
 		return false;
 	buf_init_secret(&text, SECRET_LEN + 1);
-	for (size_t i = 0; i < sizeof(raw); i++)
-		buf_putf(&text, "%02x", raw[i]);
+	buf_put_hex(&text, slice_of(raw, sizeof(raw)));
 	buf_putc(&text, '\n');
 	/* As pidfile_write() does. */
 	(void)!fsx_unlink(dirfd, "secret.tmp");

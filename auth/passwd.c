@@ -333,8 +333,7 @@ make_md5raw(struct slice password, struct buf *out)
 	uint8_t got[EVP_MAX_MD_SIZE];
 	size_t n = digest(EVP_md5(), password, slice_of("", 0), got);
 
-	for (size_t i = 0; i < n; i++)
-		buf_putf(out, "%02x", got[i]);
+	buf_put_hex(out, slice_of(got, n));
 	return n != 0;
 }
 

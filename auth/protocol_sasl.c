@@ -121,8 +121,8 @@ put_handshake(struct sasl_session *s)
 	}
 	buf_putf(&s->out, "SPID\t%u\nCUID\t%u\nCOOKIE\t", s->options.pid,
 	    s->options.cuid);
-	for (size_t i = 0; i < sizeof(s->options.cookie); i++)
-		buf_putf(&s->out, "%02x", s->options.cookie[i]);
+	buf_put_hex(
+	    &s->out, slice_of(s->options.cookie, sizeof(s->options.cookie)));
 	buf_puts(&s->out, "\nDONE\n");
 }
 
@@ -222,7 +222,9 @@ succeed(struct sasl_request *r, const struct answer *a)
 		fail_temporarily(r);
 		return;
 	}
-	buf_putf(&s->out, "OK\t%u\tuser=", r->id);
+	buf_puts(&s->out, "OK\t");
+	buf_putu(&s->out, r->id);
+	buf_puts(&s->out, "\tuser=");
 	sasl_put_value(&s->out,
 	    a->field[ACCOUNT_ADDRESS].n != 0 ? a->field[ACCOUNT_ADDRESS]
 					     : secret_slice(&r->mech.user));
@@ -232,8 +234,7 @@ succeed(struct sasl_request *r, const struct answer *a)
 	}
 	if (has_ticket) {
 		buf_puts(&s->out, "\tticket=");
-		for (size_t i = 0; i < TICKET_LEN; i++)
-			buf_putf(&s->out, "%02x", ticket[i]);
+		buf_put_hex(&s->out, slice_of(ticket, TICKET_LEN));
 	}
 	buf_putc(&s->out, '\n');
 	request_free(r);

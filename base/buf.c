@@ -180,6 +180,21 @@ buf_putu(struct buf *b, uint64_t v)
 }
 
 void
+buf_put_hex(struct buf *b, struct slice s)
+{
+	static const char digits[] = "0123456789abcdef";
+	uint8_t *to = buf_reserve(b, 2 * s.n);
+
+	if (to == NULL)
+		return;
+	for (size_t i = 0; i < s.n; i++) {
+		*to++ = (uint8_t)digits[s.p[i] >> 4];
+		*to++ = (uint8_t)digits[s.p[i] & 15];
+	}
+	b->n += 2 * s.n;
+}
+
+void
 buf_drain(struct buf *b, size_t n)
 {
 	assert(n <= buf_len(b));

@@ -48,6 +48,8 @@ void buf_putf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_vputf(struct buf *b, const char *fmt, va_list ap) PRINTF_LIKE(2, 0);
 /* Decimal digits of v: what buf_putf("%llu") gives, several times faster. */
 void buf_putu(struct buf *b, uint64_t v);
+/* Two hexadecimal digits, in lower case, for each byte. */
+void buf_put_hex(struct buf *b, struct slice s);
 
 /*
  * Room for n more bytes to be written at the returned place, then

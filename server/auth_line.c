@@ -44,15 +44,17 @@ auth_line_hex(struct slice hex, uint8_t *out, size_t n)
 static void
 put_value(struct buf *out, const char *s)
 {
-	for (; *s != '\0'; s++) {
-		static const char from[] = "\1\t\r\n", to[] = "1trn";
-		const char *at = strchr(from, *s);
+	static const char from[] = "\1\t\r\n", to[] = "1trn";
 
-		if (at != NULL) {
-			buf_putc(out, 1);
-			buf_putc(out, (uint8_t)to[at - from]);
-		} else
-			buf_putc(out, (uint8_t)*s);
+	for (;; s++) {
+		size_t n = strcspn(s, from);
+
+		buf_put(out, slice_of(s, n));
+		s += n;
+		if (*s == '\0')
+			return;
+		buf_putc(out, 1);
+		buf_putc(out, (uint8_t)to[strchr(from, *s) - from]);
 	}
 }
 
@@ -78,12 +80,21 @@ void
 auth_line_request(struct buf *out, uint32_t id, const struct auth_start *s)
 {
 	buf_init_secret(out, LINE_MAX_OUT);
-	buf_putf(
-	    out, "AUTH\t%u\t%s\tservice=%s\tlip=", id, s->mech, s->service);
+	/* for each login, so without the cost of buf_putf() */
+	buf_puts(out, "AUTH\t");
+	buf_putu(out, id);
+	buf_putc(out, '\t');
+	buf_puts(out, s->mech);
+	buf_puts(out, "\tservice=");
+	buf_puts(out, s->service);
+	buf_puts(out, "\tlip=");
 	put_value(out, s->local_addr);
 	buf_puts(out, "\trip=");
 	put_value(out, s->client_addr);
-	buf_putf(out, "\tlport=%u\trport=%u", s->local_port, s->client_port);
+	buf_puts(out, "\tlport=");
+	buf_putu(out, s->local_port);
+	buf_puts(out, "\trport=");
+	buf_putu(out, s->client_port);
 	if (s->secured)
 		buf_puts(out, "\tsecured=tls");
 	put_unless_empty(out, "cert_username", s->cert_user);

@@ -120,6 +120,23 @@ grows_up_to_its_maximum(void **state)
 	buf_fini(&b);
 }
 
+static void
+numbers_are_written(void **state)
+{
+	static const uint8_t bytes[] = { 0x00, 0x0f, 0xa5, 0xff };
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 16);
+	buf_put_hex(&b, slice_of(bytes, sizeof(bytes)));
+	buf_putu(&b, 0);
+	buf_putu(&b, 1027);
+	assert_true(slice_eq(buf_slice(&b), SLICE("000fa5ff01027")));
+	buf_put_hex(&b, slice_of(bytes, 2));
+	assert_false(buf_ok(&b));
+	buf_fini(&b);
+}
+
 int
 main(void)
 {
@@ -127,6 +144,7 @@ main(void)
 		cmocka_unit_test(a_secret_is_wiped),
 		cmocka_unit_test(a_secret_is_wiped_where_it_was),
 		cmocka_unit_test(grows_up_to_its_maximum),
+		cmocka_unit_test(numbers_are_written),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
