@@ -102,11 +102,11 @@ struct account {
 	struct store *store;
 	struct account *next; /* of the bucket */
 	char *path, *quota;
-	int root_fd;	 /* -1: not opened */
-	uint64_t device; /* of it */
-	int lock_fd;	 /* shared lock, as long as the database is open */
-	bool remote;	 /* file system */
-	struct db db;	 /* db.h NULL: closed */
+	int root_fd;		   /* -1: not opened */
+	uint64_t device, root_ino; /* of it */
+	int lock_fd;  /* shared lock, as long as the database is open */
+	bool remote;  /* file system */
+	struct db db; /* db.h NULL: closed */
 	/* There was no room for a database on the disk: what is known of the
 	 * mailboxes ends with the last who uses one of them. */
 	bool in_memory;

@@ -172,10 +172,15 @@ static int
 check_selectable(
     struct account *a, struct slice dir, uint64_t *ino, struct err *e)
 {
+	const struct mailbox *m = mailbox_find_dir(a, dir);
 	struct buf path;
 	struct stat st;
 	int rc = 0;
 
+	if (m != NULL && watch_is_quiet(m)) {
+		*ino = m->dirs[DIR_CUR].ino;
+		return 0;
+	}
 	buf_init(&path, 1024);
 	buf_put(&path, dir);
 	buf_puts(&path, dir.n != 0 ? "/cur" : "cur");

@@ -153,7 +153,10 @@ open_tree(struct account *a, struct err *e)
 			return rc;
 		}
 	a->root_fd = fd;
-	a->device = fstat(fd, &st) == 0 ? st.st_dev : 0;
+	if (fstat(fd, &st) < 0)
+		st.st_dev = st.st_ino = 0;
+	a->device = st.st_dev;
+	a->root_ino = st.st_ino;
 	a->remote = is_remote(fd);
 	return 0;
 }

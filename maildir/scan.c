@@ -113,24 +113,29 @@ needs(struct watched_dir *d, const struct stat *st)
 	return d->complete ? NEED_EVENTS : NEED_READ;
 }
 
-/* Begin to watch; what was known and is unchanged since is complete. */
+/*
+ * What the directories need; 0, or -1 with errno.  They are watched before they
+ * are looked at: what was known and is unchanged then is complete.
+ */
 static int
-watch_dirs(struct mailbox *m)
+look(struct mailbox *m, struct stat st[2], enum need need[2])
 {
-	struct stat st;
+	bool fresh[2];
 
+	for (int d = 0; d < 2; d++) {
+		fresh[d] = m->dirs[d].wd < 0;
+		watch_add(&m->dirs[d]);
+	}
 	for (int d = 0; d < 2; d++) {
 		struct watched_dir *w = &m->dirs[d];
 
-		if (w->wd >= 0)
-			continue;
-		watch_add(w);
-		if (w->wd < 0 || !w->clean)
-			continue;
-		if (scan_stat_dir(m, d, &st) < 0)
+		if (scan_stat_dir(m, d, &st[d]) < 0)
 			return -1;
-		w->complete =
-		    w->ino == st.st_ino && w->mtime_ns == scan_mtime(&st);
+		if (fresh[d] && w->wd >= 0 && w->clean)
+			w->complete = w->ino == st[d].st_ino &&
+			    w->mtime_ns == scan_mtime(&st[d]);
+		need[d] = needs(w, &st[d]);
+		w->quiet = need[d] == NEED_NOTHING && w->complete;
 	}
 	return 0;
 }
@@ -184,24 +189,24 @@ begin(struct mailbox *m, bool move_new, int64_t wall_ms)
 	struct stat st[2];
 	enum need need[2];
 	struct scan *s;
+	bool settled;
 	int work = PIECE_WORK, rc = mailbox_check(m, NULL);
 
 	if (rc == 0)
 		rc = import_check(m, false, NULL);
 	if (rc != 0)
 		return rc;
-	for (int d = 0; d < 2; d++) {
-		if ((d == 0 && watch_dirs(m) < 0) ||
-		    scan_stat_dir(m, d, &st[d]) < 0) {
-			rc = err_of_errno(errno);
-			if (rc == ERR_NOT_FOUND)
-				mailbox_set_gone(m);
-			return rc;
-		}
-		need[d] = needs(&m->dirs[d], &st[d]);
+	settled =
+	    !(move_new && m->n_new != 0) && m->n_unnamed == 0 && is_durable(m);
+	if (settled && watch_is_quiet(m))
+		return 0;
+	if (look(m, st, need) < 0) {
+		rc = err_of_errno(errno);
+		if (rc == ERR_NOT_FOUND)
+			mailbox_set_gone(m);
+		return rc;
 	}
-	if (need[0] == NEED_NOTHING && need[1] == NEED_NOTHING &&
-	    !(move_new && m->n_new != 0) && m->n_unnamed == 0 && is_durable(m))
+	if (need[0] == NEED_NOTHING && need[1] == NEED_NOTHING && settled)
 		return 0;
 	if ((rc = mailbox_need_names(m, &work, NULL)) != 0)
 		return rc;

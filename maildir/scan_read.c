@@ -17,11 +17,14 @@ scan_mtime(const struct stat *st)
 int
 scan_stat_dir(struct mailbox *m, int which, struct stat *st)
 {
+	const char *name = which == DIR_NEW ? "new" : "cur";
 	struct buf path;
 	int rc;
 
+	if (m->dir[0] == '\0')
+		return fsx_stat(m->account->root_fd, name, st);
 	buf_init(&path, 1024);
-	mailbox_put_path(m, &path, which == DIR_NEW ? "new" : "cur");
+	mailbox_put_path(m, &path, name);
 	rc = fsx_stat(m->account->root_fd, buf_cstr(&path), st);
 	buf_fini(&path);
 	return rc;

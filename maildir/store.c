@@ -215,12 +215,12 @@ account_get_open(struct store *s, const char *path, const char *quota,
     const struct stat *found)
 {
 	struct account *a;
-	struct stat st;
 
 	MAGIC_CHECK(s, STORE_MAGIC);
 	a = find_account(s, path);
-	if (a == NULL || a->root_fd < 0 || fstat(a->root_fd, &st) < 0 ||
-	    st.st_dev != found->st_dev || st.st_ino != found->st_ino)
+	if (a == NULL || a->root_fd < 0 ||
+	    a->device != (uint64_t)found->st_dev ||
+	    a->root_ino != (uint64_t)found->st_ino)
 		return NULL;
 	return take_account(a, quota);
 }

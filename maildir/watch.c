@@ -97,6 +97,7 @@ watch_add(struct watched_dir *d)
 		return;
 	}
 	bucket = bucket_of(s, d->wd);
+	d->quiet = false;
 	d->next = *bucket;
 	d->prev = bucket;
 	if (d->next != NULL)
@@ -262,6 +263,7 @@ on_event(struct store *s, const struct inotify_event *ev, const char *name)
 	for (d = find(*bucket_of(s, ev->wd), ev->wd); d != NULL;
 	     d = find(next, ev->wd)) {
 		next = d->next;
+		d->quiet = false;
 		if (ev->mask & SELF_EVENTS) {
 			if (ev->mask & IN_IGNORED)
 				unlink_dir(d);
@@ -292,4 +294,27 @@ watch_drain(struct store *s)
 		}
 	} while (n > (ssize_t)(sizeof(bytes) - EVENT_MAX));
 	s->n_own = s->own_at = 0;
+}
+
+static bool
+is_quiet(const struct watched_dir *d)
+{
+	return d->wd >= 0 && d->complete && d->clean && d->quiet;
+}
+
+/*
+ * Only of INBOX: a directory that is renamed or removed says so itself, but of
+ * what happens to one above it nothing is heard, and INBOX has none above but
+ * the account's, which is open.
+ */
+bool
+watch_is_quiet(const struct mailbox *m)
+{
+	const struct watched_dir *d = m->dirs;
+
+	if (m->dir[0] != '\0' || !is_quiet(&d[DIR_NEW]) ||
+	    !is_quiet(&d[DIR_CUR]))
+		return false;
+	watch_drain(m->account->store);
+	return is_quiet(&d[DIR_NEW]) && is_quiet(&d[DIR_CUR]);
 }

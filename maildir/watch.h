@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/defs.h"
 #include "base/slice.h"
 
 struct mailbox;
@@ -36,6 +37,7 @@ struct watched_dir {
 	int64_t mtime_ns;
 	bool clean;    /* it can't have changed since without another mtime */
 	bool complete; /* the watch has seen all since it was fully known */
+	bool quiet;    /* unchanged at a look, and no event was read since */
 	struct dir_event *events;
 	size_t n_events, cap_events;
 	int fd; /* for *at(); -1 */
@@ -50,6 +52,12 @@ void watch_remove(struct watched_dir *d);
 /* Read all waiting events into the directories. */
 void watch_drain(struct store *s);
 void watch_drop_events(struct watched_dir *d);
+/*
+ * Whether new/ and cur/ of the mailbox are as they were when they were last
+ * looked at, which their watches say without another look.  Waiting events are
+ * read for that.  False where a look is needed to tell.
+ */
+bool watch_is_quiet(const struct mailbox *m) MUST_USE;
 /* A name just came or went by what we do, as the index will say by the time
  * that events are read: or else the directory is distrusted. */
 void watch_own(struct watched_dir *d, struct slice name, bool present);
