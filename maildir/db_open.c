@@ -33,24 +33,26 @@ full_path(sqlite3_vfs *v, const char *path, int size, char *out)
 
 /* Of the log's index (https://sqlite.org/walformat.html 2.1): its first region,
  * more than which a log as short as ours doesn't have. */
-enum { REGION = 32768 };
+enum { REGION = 32768, HEADER_PAGE = 4096 };
 
 /*
  * SQLite's ftruncate().  Who opens a database that nobody else has open cuts
  * the log's index to three bytes, that nothing of it is believed, and writes
  * zeros behind them.  For the file system that is blocks to be given back and
- * found anew, a third of what opening took; to write zeros over all that there
- * is makes the same file.
+ * found anew, a third of what opening took.  But it is the header that says
+ * whether the rest counts: with zeros there the index is made anew, and each
+ * table in it is emptied before its first entry, as in a log that begins again
+ * from its front.
  */
 static int
 cut(int fd, off_t size)
 {
-	static const uint8_t zeros[REGION];
+	static const uint8_t zeros[HEADER_PAGE];
 	enum { INDEX_CUT = 3 };
 	struct stat st;
 
 	if (size == INDEX_CUT && fstat(fd, &st) == 0 && st.st_size == REGION &&
-	    pwrite(fd, zeros, REGION, 0) == REGION)
+	    pwrite(fd, zeros, HEADER_PAGE, 0) == HEADER_PAGE)
 		return 0;
 	return ftruncate(fd, size);
 }
