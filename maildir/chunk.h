@@ -165,6 +165,7 @@ struct view {
 	struct chunk **v;
 	uint32_t *start;  /* sequence number of each chunk's first message */
 	uint32_t *recent; /* the chunk that was looked at last */
+	uint32_t *unseen; /* what view_find_unseen() found; or UNASKED */
 };
 
 /* A view of these chunks, none empty; takes over their references. */

@@ -214,6 +214,8 @@ mailbox_wake(struct mailbox *m)
 static bool
 same_view(const struct view *a, const struct view *b)
 {
+	if (a == b)
+		return true;
 	if (a->count != b->count || a->n_chunks != b->n_chunks ||
 	    a->highest_modseq != b->highest_modseq || a->uidnext != b->uidnext)
 		return false;

@@ -5,6 +5,8 @@
 #include "base/mem.h"
 #include "maildir/chunk.h"
 
+#define UNASKED UINT32_MAX /* more than there are sequence numbers */
+
 struct view *
 view_new(struct chunk **v, size_t n, uint32_t uidnext, uint64_t highest_modseq)
 {
@@ -15,9 +17,11 @@ view_new(struct chunk **v, size_t n, uint32_t uidnext, uint64_t highest_modseq)
 	view->highest_modseq = highest_modseq;
 	view->n_chunks = n;
 	view->v = v;
-	view->start = mem_alloc((n + 1) * sizeof(*view->start));
+	view->start = mem_alloc((n + 2) * sizeof(*view->start));
 	view->recent = &view->start[n];
 	*view->recent = 0;
+	view->unseen = &view->start[n + 1];
+	*view->unseen = UNASKED;
 	for (size_t i = 0; i < n; i++) {
 		assert(v[i]->n != 0);
 		view->start[i] = view->count + 1;
@@ -215,15 +219,26 @@ view_find(const struct view *v, uint32_t uid)
 	return seq <= v->count && view_uid(v, seq) == uid ? seq : 0;
 }
 
+static uint32_t
+find_unseen(const struct view *v)
+{
+	for (size_t k = 0; k < v->n_chunks; k++) {
+		if (chunk_all_seen(v->v[k]))
+			continue;
+		for (uint32_t i = 0; i < v->v[k]->n; i++)
+			if (!(chunk_message(v->v[k], i)->flags & MESSAGE_SEEN))
+				return v->start[k] + i;
+	}
+	return 0;
+}
+
+/* Each SELECT wants it, and most of them of a view that others have. */
 uint32_t
 view_find_unseen(const struct view *v)
 {
-	for (size_t k = 0; k < v->n_chunks; k++)
-		for (uint32_t i = 0; !chunk_all_seen(v->v[k]) && i < v->v[k]->n;
-		     i++)
-			if (!(chunk_message(v->v[k], i)->flags & MESSAGE_SEEN))
-				return v->start[k] + i;
-	return 0;
+	if (*v->unseen == UNASKED)
+		*v->unseen = find_unseen(v);
+	return *v->unseen;
 }
 
 void

@@ -226,10 +226,8 @@ login_fn(struct imap_session *i)
 	imap_log_line(
 	    i, "LOGIN", ", protocol=IMAP%s", i->tls ? ", starttls=1" : "");
 	/* RFC 3501 7.1.3: PREAUTH; 6.2.2, 6.2.3: CAPABILITY with the OK */
-	if (preauth)
-		buf_puts(out, "* PREAUTH [");
-	else
-		buf_putf(out, "%s OK [", i->login_tag);
+	buf_puts(out, preauth ? "*" : i->login_tag);
+	buf_puts(out, preauth ? " PREAUTH [" : " OK [");
 	imap_put_capability(i, out);
 	buf_puts(out, preauth ? "] Ready.\r\n" : "] LOGIN Ok.\r\n");
 	free(i->login_tag);

@@ -164,6 +164,16 @@ imap_sync_keywords(struct imap_session *i)
 		imap_sync_flags(i);
 }
 
+/* A line of each SELECT, without the cost of a format. */
+static void
+put_number(
+    struct buf *out, const char *before, uint32_t number, const char *behind)
+{
+	buf_puts(out, before);
+	buf_putu(out, number);
+	buf_puts(out, behind);
+}
+
 /* RFC 3501 6.3.1 */
 void
 imap_sync_select(struct imap_session *i)
@@ -176,16 +186,16 @@ imap_sync_select(struct imap_session *i)
 	claim_recent(i, 0, i->view);
 	i->recent_told = count_recent(i, i->view);
 	imap_sync_flags(i);
-	imap_put_untagged(out, "%u EXISTS", view_count(i->view));
-	imap_put_untagged(out, "%u RECENT", i->recent_told);
+	put_number(out, "* ", view_count(i->view), " EXISTS\r\n");
+	put_number(out, "* ", i->recent_told, " RECENT\r\n");
 	unseen = view_find_unseen(i->view);
 	if (unseen != 0)
-		imap_put_untagged(
-		    out, "OK [UNSEEN %u] First unseen message.", unseen);
-	imap_put_untagged(
-	    out, "OK [UIDVALIDITY %u] Ok", mailbox_uidvalidity(i->mailbox));
-	imap_put_untagged(
-	    out, "OK [UIDNEXT %u] Predicted next UID.", view_uidnext(i->view));
+		put_number(out, "* OK [UNSEEN ", unseen,
+		    "] First unseen message.\r\n");
+	put_number(out, "* OK [UIDVALIDITY ", mailbox_uidvalidity(i->mailbox),
+	    "] Ok\r\n");
+	put_number(out, "* OK [UIDNEXT ", view_uidnext(i->view),
+	    "] Predicted next UID.\r\n");
 	imap_condstore_selected(i); /* RFC 7162 3.1.2.1 */
 	/* RFC 8474 4.2 */
 	buf_puts(out, "* OK [MAILBOXID ");
