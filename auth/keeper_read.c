@@ -98,8 +98,13 @@ begin(struct keeper *k)
 {
 	struct reader *r = &k->reader;
 
-	if (r->pid != 0 || k->stopping)
+	if (r->pid != 0)
 		return;
+	if (k->stopping) {
+		/* for what is open still */
+		spawn_helpers(k);
+		return;
+	}
 	*r = (struct reader){ .does = k->wants, .begun = clock_now() };
 	k->wants.reload = false;
 	k->wants.watch = false;

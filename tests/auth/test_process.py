@@ -90,6 +90,24 @@ def test_stop_answers_what_is_open(own):
     assert own.process.wait(support.PATIENCE) == 0
 
 
+def test_stop_answers_what_needs_another_helper(own, table):
+    """The first slow hash of all: those who work on it are made for it."""
+    table.add("late", crypt="$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHn"
+                            "S4UpFFP8WIrW")
+    quick = own.children_named("authd-helper")
+    with own.connect() as s, own.sasl() as idle:
+        idle.handshake()
+        for pid in quick:
+            os.kill(pid, signal.SIGSTOP)
+        s.sendall(support.auth_request("late", "secret"))
+        own.process.send_signal(signal.SIGTERM)
+        assert idle.line() is None
+        for pid in quick:
+            os.kill(pid, signal.SIGCONT)
+        assert support.read_all(s).startswith(b"UID=")
+    assert own.process.wait(support.PATIENCE) == 0
+
+
 def test_reload_keeps_connections_and_requests(own):
     with own.sasl() as c:
         c.handshake()
