@@ -206,6 +206,14 @@ tests_unit_test_maildir_shared_SOURCES = tests/unit/test_maildir_shared.c \
 	tests/support/dice.h $(MAILDIR_FIXTURE)
 tests_unit_test_maildir_shared_LDADD = $(MAILDIR_TEST_LIBS)
 
+check_PROGRAMS += tests/unit/test_maildir_copy
+TESTS += tests/unit/test_maildir_copy
+tests_unit_test_maildir_copy_SOURCES = tests/unit/test_maildir_copy.c \
+	$(MAILDIR_FIXTURE)
+tests_unit_test_maildir_copy_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=fsx_stat,--wrap=dir_reader_open
+tests_unit_test_maildir_copy_LDADD = $(MAILDIR_TEST_LIBS)
+
 check_PROGRAMS += tests/unit/test_maildir_scan
 TESTS += tests/unit/test_maildir_scan
 tests_unit_test_maildir_scan_SOURCES = tests/unit/test_maildir_scan.c \
