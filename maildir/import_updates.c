@@ -365,9 +365,15 @@ import_adopt_keywords(
 	if (rc != 0)
 		return rc;
 	in->from = from;
-	if (from == 0)
-		note_list(in, uidnext);
-	return from != 0;
+	if (from != 0)
+		return 1;
+	note_list(in, uidnext);
+	/* What a list says is told when it is durable: once another server has
+	 * written its own, it may count no more (courier_counts()), or not say
+	 * that something was removed. */
+	if (in->keywords.dovecot || in->list_is_new)
+		mailbox_set_unsynced(in->m);
+	return 0;
 }
 
 /* Whether an update may still wait. */

@@ -445,10 +445,12 @@ finish(struct mailbox *m, int64_t now_ms, int *result)
 	/* Somebody else opens the mailbox, and has found a list meanwhile:
 	 * nobody is shown a part of it. */
 	int rc = m->imported.check != NULL ? import_check(m, true, NULL) : 0;
+	bool rest = m->imported.rest;
 
 	if (rc == 0)
 		rc = import_finish(m, NULL);
-	if (rc == ERR_MORE)
+	/* what was taken over is told when it is durable: to be synced */
+	if (rc == ERR_MORE || (rc == 0 && rest && m->unsynced))
 		return STEP_YIELD;
 	if (rc == ERR_BUSY || room_made_for(m->account, rc))
 		return busy(m, rc, now_ms, result);

@@ -25,13 +25,23 @@ tests_crash_test_fault_SOURCES = tests/crash/test_fault.c $(TESTS_CRASH_SRC)
 tests_crash_test_fault_LDFLAGS = $(TESTS_CRASH_LD)
 tests_crash_test_fault_LDADD = $(TESTS_CRASH_LIBS)
 
+TESTS_CRASH_LOSSES = tests/crash/losses.c tests/crash/losses.h \
+	tests/crash/power.c tests/crash/power.h $(TESTS_CRASH_SRC)
+
 check_PROGRAMS += tests/crash/test_courier
 TESTS += tests/crash/test_courier
 tests_crash_test_courier_SOURCES = tests/crash/test_courier.c \
 	tests/crash/kill.c tests/crash/kill.h \
-	tests/crash/power.c tests/crash/power.h $(TESTS_CRASH_SRC)
+	$(TESTS_CRASH_LOSSES)
 tests_crash_test_courier_LDFLAGS = $(TESTS_CRASH_LD)
 tests_crash_test_courier_LDADD = $(TESTS_CRASH_LIBS)
+
+check_PROGRAMS += tests/crash/test_keywords
+TESTS += tests/crash/test_keywords
+tests_crash_test_keywords_SOURCES = tests/crash/test_keywords.c \
+	$(TESTS_CRASH_LOSSES)
+tests_crash_test_keywords_LDFLAGS = $(TESTS_CRASH_LD)
+tests_crash_test_keywords_LDADD = $(TESTS_CRASH_LIBS)
 
 check_PROGRAMS += tests/crash/test_sweep
 TESTS += tests/crash/test_sweep

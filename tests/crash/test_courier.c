@@ -15,9 +15,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "maildir/export.h"
-#include "tests/crash/child.h"
 #include "tests/crash/kill.h"
-#include "tests/crash/power.h"
+#include "tests/crash/losses.h"
 
 #define KEYWORDS "courierimapkeywords"
 
@@ -345,90 +344,34 @@ killed_at_each_call(void **state)
 
 /* --- power loss ----------------------------------------------------------- */
 
-enum { STRIDE = 11, SAMPLES = 4 };
-
-static char *kept, *boots[2];
+enum { STRIDE = 11 };
 
 static void
-live_recorded(void *arg)
+tell_until(unsigned upto)
 {
-	const struct calls_plan plan = { CALLS_PASS, 0, 0 };
-	struct script s = *(const struct script *)arg;
-
-	s.always = true;
-	calls_set_boot_id(boots[0]);
-	calls_set_keep(kept);
-	world.calls->record = true;
-	world_live(&world, &s, &plan);
+	for (unsigned i = 0; i < tells->n && tells->v[i].at <= upto; i++)
+		*told = tells->v[i].told;
 }
 
 static void
-check_booted(void *where)
+check_booted(const char *where)
 {
-	calls_set_boot_id(boots[1]);
-	/* one whose bytes were lost counts for two minutes */
-	(void)unlink(fixture_path(world.f, "tmp/courier.lock"));
 	check(world.f, where);
-}
-
-static void
-one_loss(const struct script *s, unsigned upto, enum power_loss loss)
-{
-	char where[96];
-
-	for (uint64_t seed = 0; seed < (loss == POWER_RANDOM ? SAMPLES : 1);
-	     seed++) {
-		(void)snprintf(where, sizeof(where),
-		    "%s: %u of %u, lost: %d %u", s->name, upto,
-		    world.calls->n_ops, (int)loss, (unsigned)seed);
-		power_restore(
-		    world.calls, upto, loss, seed, world.f->path, kept);
-		for (unsigned i = 0; i < tells->n && tells->v[i].at <= upto;
-		     i++)
-			*told = tells->v[i].told;
-		(void)child_ended(check_booted, where, where);
-	}
 }
 
 /* Of all that isn't synced some is lost; the changes themselves are synced. */
 static void
 power_goes(void **state)
 {
-	struct script *s = *state;
-	const struct op *op = world.calls->op;
-	bool all = getenv("POSTERN_LONG") != NULL;
-	unsigned n;
+	const struct loss_test t = { .world = &world,
+		.stride = STRIDE,
+		.begin = forget_tells,
+		.tell = tell_until,
+		.check = check_booted };
+	struct script s = *(const struct script *)*state;
 
-	world_reset(&world, s);
-	world.f->fsync_always = true;
-	forget_tells();
-	remove_tree(kept);
-	assert_int_equal(mkdir(kept, 0700), 0);
-	assert_true(child_run(live_recorded, s));
-	n = world.calls->n_ops;
-	for (unsigned upto = world.calls->n_old; upto <= n; upto++) {
-		bool last = upto == n || op[upto].kind == OP_SYNC ||
-		    op[upto].kind == OP_ENTRY;
-
-		/* within a call */
-		if (upto != 0 && upto < n &&
-		    op[upto - 1].call == op[upto].call &&
-		    op[upto].kind == OP_ENTRY && op[upto - 1].kind == OP_ENTRY)
-			continue;
-		for (int loss = POWER_NOTHING; loss < POWER_N; loss++)
-			if (all || upto % STRIDE == 0 ||
-			    (last &&
-				(loss == POWER_ALL || loss == POWER_BYTES)))
-				one_loss(s, upto, (enum power_loss)loss);
-	}
-	child_all_ended();
-}
-
-static void
-make_boot(char **path, const char *text)
-{
-	*path = mem_printf("%s/boot-%s", world.f->root, text);
-	write_file(*path, text);
+	s.always = true;
+	lose_at_each_call(&t, &s);
 }
 
 static void *
@@ -453,9 +396,7 @@ main(void)
 	told = shared(sizeof(*told));
 	tells = shared(sizeof(*tells));
 	world_init(&world);
-	make_boot(&boots[0], "one");
-	make_boot(&boots[1], "two");
-	kept = mem_printf("%s/kept", world.f->root);
+	losses_init(&world);
 	for (size_t i = 0; i < NELEMS(scripts); i++) {
 		union {
 			const struct script *in;
@@ -468,9 +409,7 @@ main(void)
 			power_goes, NULL, NULL, s.out };
 	}
 	rc = cmocka_run_group_tests(tests, NULL, NULL);
-	free(kept);
-	free(boots[0]);
-	free(boots[1]);
+	losses_fini();
 	world_fini(&world);
 	return rc;
 }

@@ -351,7 +351,7 @@ run_flags(struct fixture *f, struct mailbox *m, const uint32_t *uids, size_t n,
 		return rc;
 	while (
 	    change_flags_step(c, nobody, clock_now(), f->wall_ms) != STEP_DONE)
-		;
+		syncs_do_all();
 	rc = change_flags_result(c, &modified, &n_modified, &missing);
 	change_flags_free(&c);
 	return rc;

@@ -199,7 +199,7 @@ one_is_merged_meanwhile(void **state)
 	assert_int_equal(rename(fixture_path(f, "courierimapkeywords/9.M1"),
 			     fixture_path(f, "courierimapkeywords/.9.9.M1")),
 	    0);
-	(void)refresh_some(f, m);
+	refresh(f, m);
 	assert_all_have_theirs(m);
 	syncs_do_all();
 	mailbox_close(&m);
@@ -215,7 +215,7 @@ one_is_set_meanwhile(void **state)
 	char *text;
 
 	assert_int_equal(run_flags(f, m, &uid, 1, FLAGS_ADD, 0, "ours"), 0);
-	(void)refresh_some(f, m);
+	refresh(f, m);
 	text = strstr(listing(m), " 9");
 	assert_non_null(text);
 	if (strncmp(text, " 9(ours)(theirs) ", 17) != 0 &&
