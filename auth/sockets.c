@@ -25,7 +25,8 @@ bind_mode(int fd, const struct sockaddr_un *sun, mode_t mode)
 
 /*
  * Give it to whom it is for.  Whoever may write to the directory may have put
- * another file in its place, by a link to one that is not his.
+ * another file in its place, by a link to one that is not his: maybe a socket,
+ * too, which has its first name still.
  */
 static int
 give_away(const char *path, uid_t uid, gid_t gid, struct err *e)
@@ -35,8 +36,10 @@ give_away(const char *path, uid_t uid, gid_t gid, struct err *e)
 
 	if (fd < 0 || fstat(fd, &st) != 0)
 		result = err_sys(e, "%s", path);
-	else if (!S_ISSOCK(st.st_mode))
-		result = err_set(e, ERR_DENIED, "%s: no socket any more", path);
+	else if (!S_ISSOCK(st.st_mode) || st.st_nlink != 1 ||
+	    st.st_uid != geteuid())
+		result =
+		    err_set(e, ERR_DENIED, "%s: not our socket any more", path);
 	else if (fchownat(fd, "", uid, gid, AT_EMPTY_PATH) != 0)
 		result = err_sys(e, "%s: chown", path);
 	if (fd >= 0)

@@ -83,14 +83,13 @@ belong_to_whom_they_are_for(void **state)
 	(void)close(fd);
 }
 
-/* Whoever may write to the directory gets nothing but a socket. */
+/* Whoever may write to the directory gets nothing but our socket. */
 static void
-give_no_other_file_away(void **state)
+give_no_other_away(void)
 {
 	struct stat st;
 	struct err e;
 
-	(void)state;
 	if (geteuid() != 0)
 		skip();
 	swapped = true;
@@ -103,6 +102,28 @@ give_no_other_file_away(void **state)
 	assert_int_not_equal(access(path, F_OK), 0);
 }
 
+static void
+give_no_other_file_away(void **state)
+{
+	(void)state;
+	give_no_other_away();
+}
+
+static void
+give_no_other_socket_away(void **state)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	(void)state;
+	assert_int_equal(unlink(victim), 0);
+	(void)snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", victim);
+	assert_int_equal(
+	    __real_bind(fd, (const struct sockaddr *)&sun, sizeof(sun)), 0);
+	(void)close(fd);
+	give_no_other_away();
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -111,6 +132,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(belong_to_whom_they_are_for),
 		T(give_no_other_file_away),
+		T(give_no_other_socket_away),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
