@@ -356,6 +356,7 @@ struct news {
 	uint64_t user;
 	uint64_t password; /* 0: one that isn't known here */
 	int64_t since;	   /* this name is known with it since then */
+	bool sure;	   /* and that was not in doubt */
 	bool changed;	   /* that may be another one than before */
 };
 
@@ -392,8 +393,9 @@ is_own(const struct entry *e)
 
 /*
  * What another password got is over.  Under another name it may be of a row of
- * its own that gives the same address (SELECT_CLAUSE): that is known when both
- * were right for some time together.  Until then it is in doubt.
+ * its own that gives the same address (SELECT_CLAUSE): that is known when each
+ * was right again after the other.  Until then it is in doubt, as one that was
+ * changed and changed back was right again, but what it was meanwhile wasn't.
  */
 static bool
 is_over(struct entry *e, struct news *n)
@@ -404,8 +406,9 @@ is_over(struct entry *e, struct news *n)
 		n->changed = true;
 		return true;
 	}
-	if (e->learned <= e->since || e->learned <= n->since) {
-		n->changed = n->changed || !e->doubted;
+	if (e->learned <= e->since || e->learned <= n->since ||
+	    (!n->sure && e->since > n->since)) {
+		n->changed = n->changed || !e->doubted || !n->sure;
 		e->doubted = true;
 	}
 	return false;
@@ -426,31 +429,40 @@ is_any(struct entry *e, struct news *n)
 	return true;
 }
 
-/* Since when a name is known with a password. */
-static int64_t
-known_since(struct cache *c, uint64_t user, uint64_t password, int64_t now)
+/* That a name has a password now, and what is known of that. */
+static struct news
+news_of(struct cache *c, uint64_t user, uint64_t password, int64_t now)
 {
+	struct news n = { .user = user, .password = password, .since = now };
 	struct entry **set = set_of(c, user);
 
-	for (int i = 0; i < WAYS; i++)
-		if (set[i] != NULL && set[i]->user == user && is_own(set[i]) &&
-		    set[i]->password == password && set[i]->since < now)
-			now = set[i]->since;
-	return now;
+	for (int i = 0; i < WAYS; i++) {
+		const struct entry *e = set[i];
+
+		if (e == NULL || e->user != user || !is_own(e) ||
+		    e->password != password)
+			continue;
+		n.sure = n.sure || !e->doubted;
+		if (e->since < n.since)
+			n.since = e->since;
+	}
+	return n;
 }
 
 /*
  * The account's own password is this one now: what another one got, and what
  * was made of another one, is over.  App passwords come and go beside it.
+ * Since when it is known.
  */
-static void
-drop_older(struct cache *c, struct whose w, uint64_t password, int64_t since)
+static int64_t
+drop_older(struct cache *c, struct whose w, uint64_t password, int64_t now)
 {
-	struct news n = { w.user, password, since, false };
+	struct news n = news_of(c, w.user, password, now);
 
 	drop_some(c, w, is_over, &n);
 	if (n.changed && password != 0)
 		drop_some(c, w, is_of_keys, &n);
+	return n.since;
 }
 
 /* Keys for a mechanism: others than before are of another password. */
@@ -523,12 +535,10 @@ cache_learn(
 	    answer_option(a, SLICE("apppassword"), &label);
 	if (is_login)
 		password = password_key(c, q->password);
-	if (a->verdict == VERDICT_OK && is_login && !by_app) {
-		since = known_since(c, user, password, now);
-		drop_older(c, w, password, since);
-	} else if (at != NULL && keys_changed(*at, q, a)) {
-		drop_older(c, w, 0, now);
-	}
+	if (a->verdict == VERDICT_OK && is_login && !by_app)
+		since = drop_older(c, w, password, now);
+	else if (at != NULL && keys_changed(*at, q, a))
+		(void)drop_older(c, w, 0, now);
 	if (at == NULL)
 		at = place_for(c, user, now);
 	drop(at);

@@ -426,6 +426,24 @@ test_cache_one_address(void **state)
 	cache_free(&c);
 }
 
+/* A password that was changed, and changed back, is of one row all the same. */
+static void
+test_cache_changed_back(void **state)
+{
+	struct cache *c = cache_new(key);
+
+	(void)state;
+	cache_configure(c, &times);
+	learn(c, "joe", "old", VERDICT_OK, 0);
+	learn(c, "joseph", "new", VERDICT_OK, 1);
+	learn(c, "joseph", "new", VERDICT_OK, 2);
+	learn(c, "joe", "old", VERDICT_OK, 3);
+	assert_true(knows(c, "joe", "old", false, 4));
+	assert_false(knows(c, "joseph", "new", false, 4));
+	assert_false(knows(c, "joseph", "new", true, 4));
+	cache_free(&c);
+}
+
 /* A success that the table refuses now isn't believed in an outage. */
 static void
 test_cache_revoked(void **state)
@@ -569,6 +587,7 @@ main(void)
 		cmocka_unit_test(test_cache_refusals),
 		cmocka_unit_test(test_cache_forgets),
 		cmocka_unit_test(test_cache_one_address),
+		cmocka_unit_test(test_cache_changed_back),
 		cmocka_unit_test(test_cache_revoked),
 		cmocka_unit_test(test_cache_app_passwords),
 		cmocka_unit_test(test_cache_by_address),
