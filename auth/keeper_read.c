@@ -100,11 +100,6 @@ begin(struct keeper *k)
 
 	if (r->pid != 0)
 		return;
-	if (k->stopping) {
-		/* for what is open still */
-		spawn_helpers(k);
-		return;
-	}
 	*r = (struct reader){ .does = k->wants, .begun = clock_now() };
 	k->wants.reload = false;
 	k->wants.watch = false;
@@ -123,6 +118,8 @@ begin(struct keeper *k)
 void
 keeper_want_reload(struct keeper *k)
 {
+	if (k->stopping)
+		return;
 	k->wants.reload = true;
 	begin(k);
 }

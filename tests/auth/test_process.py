@@ -90,22 +90,46 @@ def test_stop_answers_what_is_open(own):
     assert own.process.wait(support.PATIENCE) == 0
 
 
+def stop_while_asked(d, user, change=lambda: None):
+    """What one hears whose question the helpers have when it begins."""
+    helpers = d.children_named("authd-helper")
+    with d.connect() as s, d.sasl() as idle:
+        idle.handshake()
+        for pid in helpers:
+            os.kill(pid, signal.SIGSTOP)
+        change()
+        s.sendall(support.auth_request(user, "secret"))
+        d.process.send_signal(signal.SIGTERM)
+        assert idle.line() is None
+        for pid in helpers:
+            os.kill(pid, signal.SIGCONT)
+        answer = support.read_all(s)
+    assert d.process.wait(support.PATIENCE) == 0
+    return answer
+
+
 def test_stop_answers_what_needs_another_helper(own, table):
     """The first slow hash of all: those who work on it are made for it."""
     table.add("late", crypt="$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHn"
                             "S4UpFFP8WIrW")
-    quick = own.children_named("authd-helper")
-    with own.connect() as s, own.sasl() as idle:
-        idle.handshake()
-        for pid in quick:
-            os.kill(pid, signal.SIGSTOP)
-        s.sendall(support.auth_request("late", "secret"))
-        own.process.send_signal(signal.SIGTERM)
-        assert idle.line() is None
-        for pid in quick:
-            os.kill(pid, signal.SIGCONT)
-        assert support.read_all(s).startswith(b"UID=")
-    assert own.process.wait(support.PATIENCE) == 0
+    assert stop_while_asked(own, "late").startswith(b"UID=")
+
+
+def test_stop_answers_by_a_changed_file(directory):
+    """Those who know it are made for it, and not others again and again."""
+    d = support.Authdaemond(directory + "/changed", "authuserdb")
+    line = "joe\tuid=5000|gid=5000|home=/h|systempw={MD5RAW}"
+
+    def write(digest):
+        d.write("userdb", line + digest + "\n")
+    write("0" * 32)
+    d.start()
+    try:
+        answer = stop_while_asked(
+            d, "joe", lambda: write("5ebe2294ecd0e0f08eab7690d2a6ee69"))
+        assert answer.startswith(b"UID=")
+    finally:
+        d.stop()
 
 
 def test_reload_keeps_connections_and_requests(own):
