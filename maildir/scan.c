@@ -135,7 +135,9 @@ look(struct mailbox *m, struct stat st[2], enum need need[2])
 			w->complete = w->ino == st[d].st_ino &&
 			    w->mtime_ns == scan_mtime(&st[d]);
 		need[d] = needs(w, &st[d]);
-		w->quiet = need[d] == NEED_NOTHING && w->complete;
+		w->quiet = need[d] == NEED_NOTHING && w->complete
+		    ? m->account->store->tick
+		    : 0;
 	}
 	return 0;
 }

@@ -97,7 +97,7 @@ watch_add(struct watched_dir *d)
 		return;
 	}
 	bucket = bucket_of(s, d->wd);
-	d->quiet = false;
+	d->quiet = 0;
 	d->next = *bucket;
 	d->prev = bucket;
 	if (d->next != NULL)
@@ -263,7 +263,7 @@ on_event(struct store *s, const struct inotify_event *ev, const char *name)
 	for (d = find(*bucket_of(s, ev->wd), ev->wd); d != NULL;
 	     d = find(next, ev->wd)) {
 		next = d->next;
-		d->quiet = false;
+		d->quiet = 0;
 		if (ev->mask & SELF_EVENTS) {
 			if (ev->mask & IN_IGNORED)
 				unlink_dir(d);
@@ -299,13 +299,16 @@ watch_drain(struct store *s)
 static bool
 is_quiet(const struct watched_dir *d)
 {
-	return d->wd >= 0 && d->complete && d->clean && d->quiet;
+	return d->wd >= 0 && d->complete && d->clean &&
+	    d->quiet == d->m->account->store->tick;
 }
 
 /*
- * Only of INBOX: a directory that is renamed or removed says so itself, but of
- * what happens to one above it nothing is heard, and INBOX has none above but
- * the account's, which is open.
+ * Only of INBOX: a directory that is renamed says so itself, but of what
+ * happens to one above it nothing is heard, and INBOX has none above but the
+ * account's, which is open.  And only until the next tick, a second or so: one
+ * that is removed says so when nobody has it open any more, be it this process
+ * or another, and what is mounted on it never does.
  */
 bool
 watch_is_quiet(const struct mailbox *m)

@@ -37,7 +37,9 @@ struct watched_dir {
 	int64_t mtime_ns;
 	bool clean;    /* it can't have changed since without another mtime */
 	bool complete; /* the watch has seen all since it was fully known */
-	bool quiet;    /* unchanged at a look, and no event was read since */
+	/* the store's tick at a look that found it unchanged, while no event
+	 * was read since; or 0 */
+	uint64_t quiet;
 	struct dir_event *events;
 	size_t n_events, cap_events;
 	int fd; /* for *at(); -1 */
@@ -54,8 +56,8 @@ void watch_drain(struct store *s);
 void watch_drop_events(struct watched_dir *d);
 /*
  * Whether new/ and cur/ of the mailbox are as they were when they were last
- * looked at, which their watches say without another look.  Waiting events are
- * read for that.  False where a look is needed to tell.
+ * looked at a moment ago, which their watches say without another look.
+ * Waiting events are read for that.  False where a look is needed to tell.
  */
 bool watch_is_quiet(const struct mailbox *m) MUST_USE;
 /* A name just came or went by what we do, as the index will say by the time

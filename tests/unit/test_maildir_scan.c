@@ -526,6 +526,28 @@ quiet_until_something_happens(void **state)
 	mailbox_close(&m);
 }
 
+/* The removal of a directory that somebody still has open is no event, before
+ * that is closed. */
+static void
+quiet_for_a_second(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = open_mailbox(f, "INBOX");
+	int held = open(fixture_path(f, "new"), O_RDONLY | O_DIRECTORY);
+
+	assert_true(held >= 0);
+	refresh(f, m);
+	become_quiet(f, m);
+	assert_int_equal(rmdir(fixture_path(f, "new")), 0);
+	put_dir(f, "new");
+	deliver(f, "", "one");
+	fixture_tick(f, 1);
+	refresh(f, m);
+	assert_listing(m, "1");
+	mailbox_close(&m);
+	assert_int_equal(close(held), 0);
+}
+
 int
 main(void)
 {
@@ -534,6 +556,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(nothing_changed_is_two_stats_then_none),
 		CASE(quiet_until_something_happens),
+		CASE(quiet_for_a_second),
 		CASE(large_mailbox),
 		CASE(renamed_after_the_events),
 		CASE(known_twin_removed),
