@@ -14,6 +14,7 @@ SOURCE = pathlib.Path(__file__).parents[1] / "support" / "hang.c"
 SECRET = "{MD5RAW}5ebe2294ecd0e0f08eab7690d2a6ee69"
 # nothing says that a question is answered, one way or the other
 TEMPORARY = b""
+HELPERS = 3   # as support.py has it
 
 
 class Hanging(support.Authdaemond):
@@ -58,10 +59,12 @@ def hanging(directory, table):
 
 def kill_helpers(d):
     """Each is made anew, by a keeper that looks for changes first."""
+    wait_for(lambda: len(d.children_named("authd-helper")) == HELPERS,
+             "all helpers")
     helpers = d.children_named("authd-helper")
     for pid in helpers:
         os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: len(d.children_named("authd-helper")) == len(helpers) and
+    wait_for(lambda: len(d.children_named("authd-helper")) == HELPERS and
              not set(helpers) & set(d.children_named("authd-helper")),
              "other helpers")
 
@@ -83,7 +86,8 @@ def test_a_helper_that_waits_is_ended(hanging):
     d.hang()
     assert d.login() == TEMPORARY
     wait_for(lambda: "hangs, is ended" in d.log(), "its end")
-    wait_for(lambda: len(d.children_named("authd-helper")) == 3, "another one")
+    wait_for(lambda: len(d.children_named("authd-helper")) == HELPERS,
+             "another one")
     d.flag.unlink()
     wait_for(lambda: d.login() == record(), "the files' return")
 
