@@ -1,6 +1,7 @@
 #include "auth/file_watch.h"
 
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 
 #include <errno.h>
@@ -54,10 +55,26 @@ is_real(const char *path)
 	return ok;
 }
 
+/* Whether whatever is done to it is seen. */
+static bool
+is_seen(const char *path)
+{
+	return is_real(path) && is_local(path);
+}
+
 static bool
 is_missing(void)
 {
 	return errno == ENOENT || errno == ENOTDIR;
+}
+
+/* There isn't even a link to something that may come into being elsewhere. */
+static bool
+is_absent(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) != 0 && is_missing();
 }
 
 /* What is missing comes into being in the directory above it. */
@@ -65,7 +82,20 @@ static bool
 add_missing(int fd, const char *above, const char *dir)
 {
 	return is_missing() && inotify_add_watch(fd, above, DIR_EVENTS) >= 0 &&
-	    is_real(above) && access(dir, F_OK) != 0 && is_missing();
+	    is_seen(above) && is_absent(dir);
+}
+
+/* The same of a file; of directories that are missing add_dirs() took care. */
+static bool
+is_awaited(const char *path)
+{
+	char *dir =
+	    slice_dup(slice_of(path, (size_t)(strrchr(path, '/') - path)));
+	bool ok = is_absent(path) &&
+	    (dir[0] == '\0' || is_seen(dir) || is_absent(dir));
+
+	free(dir);
+	return ok;
 }
 
 /* From the root on: what is put in the place of one that is watched already
@@ -99,8 +129,8 @@ file_watch_add(int fd, const char *path)
 	if (path[0] != '/' || !add_dirs(fd, path))
 		return false;
 	if (inotify_add_watch(fd, path, FILE_EVENTS) < 0)
-		return is_missing();
-	return is_real(path) && is_local(path);
+		return is_missing() && is_awaited(path);
+	return is_seen(path);
 }
 
 int

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "auth/file_watch.h"
 #include "auth/settings.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -206,6 +207,32 @@ unsearchable_is_unchanged(void **state)
 	assert_false(changed);
 }
 
+/* A link to a directory could be given another meaning unseen, also while the
+ * file isn't there. */
+static void
+nothing_below_a_link_is_watched(void **state)
+{
+	char *there = mem_printf("%s/authlib", f.dir);
+	char *link = mem_printf("%s/link", f.dir);
+	char *path = mem_printf("%s/missing", link);
+	int fd = file_watch_new();
+
+	(void)state;
+	fixture_write(&f, "authlib/authmysqlrc", RC_GOOD);
+	assert_true(fd >= 0);
+	assert_int_equal(symlink(there, link), 0);
+	assert_false(file_watch_add(fd, path));
+	assert_int_equal(unlink(link), 0);
+	/* Nor what is itself a link, to nothing as yet. */
+	assert_int_equal(symlink(path, link), 0);
+	assert_false(file_watch_add(fd, link));
+	assert_int_equal(unlink(link), 0);
+	(void)close(fd);
+	free(there);
+	free(link);
+	free(path);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 /* Settings as one process reads them, and another runs with them. */
@@ -260,6 +287,7 @@ main(void)
 		T(only_files_of_modules_count),
 		T(both_places_are_looked_at),
 		T(unsearchable_is_unchanged),
+		T(nothing_below_a_link_is_watched),
 		T(go_from_hand_to_hand),
 	};
 
