@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 static struct {
@@ -67,6 +68,9 @@ static void PRINTF_LIKE(3, 0)
 	if (!log_enabled(level))
 		return;
 	(void)vsnprintf(line, sizeof(line), fmt, ap);
+	/* What comes behind one would look like a line of its own. */
+	for (char *p = line; (p = strchr(p, '\n')) != NULL;)
+		*p = ' ';
 	if (state.sink != NULL)
 		state.sink(state.arg, level, ident, line);
 	else
