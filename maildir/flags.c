@@ -14,7 +14,13 @@
 
 enum { FLAGS_MAGIC = 0x466c6167 };
 
-enum flags_state { FLAGS_IMPORT, FLAGS_WORK, FLAGS_SYNC, FLAGS_DONE };
+enum flags_state {
+	FLAGS_IMPORT,
+	FLAGS_REFRESH,
+	FLAGS_WORK,
+	FLAGS_SYNC,
+	FLAGS_DONE,
+};
 
 struct change_flags {
 	unsigned magic;
@@ -401,6 +407,21 @@ step_import(struct change_flags *c, int64_t now_ms)
 	if (rc == ERR_BUSY && work_still_busy(&c->work.busy_since_ms, now_ms))
 		return STEP_WAIT_PEER;
 	c->work.busy_since_ms = 0;
+	c->result = rc < 0 ? rc : 0;
+	c->state = rc < 0 ? FLAGS_DONE : rc == 0 ? FLAGS_WORK : FLAGS_REFRESH;
+	return STEP_NEXT;
+}
+
+static enum step
+step_refresh(
+    struct change_flags *c, struct waker waker, int64_t now_ms, int64_t wall_ms)
+{
+	int rc = 0;
+	enum step step =
+	    uid_work_refresh(&c->work, waker, now_ms, wall_ms, &rc);
+
+	if (step != STEP_DONE)
+		return step;
 	c->result = rc;
 	c->state = rc == 0 ? FLAGS_WORK : FLAGS_DONE;
 	return STEP_NEXT;
@@ -439,6 +460,10 @@ change_flags_step(
 	while (step == STEP_NEXT && c->state != FLAGS_DONE) {
 		if (c->state == FLAGS_IMPORT) {
 			step = step_import(c, now_ms);
+			continue;
+		}
+		if (c->state == FLAGS_REFRESH) {
+			step = step_refresh(c, waker, now_ms, wall_ms);
 			continue;
 		}
 		if (c->state == FLAGS_WORK) {

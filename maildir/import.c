@@ -6,9 +6,9 @@
  *   of them changed here since the last export.
  *   After it, keywords and unique-ids of messages that got their UIDs only
  *   now: a Maildir that was served by POP3 alone has no list of UIDs.
- *   Before a client's change, both without a scan: what was left here until
- *   then is older, and must not have the last word, nor bring back what the
- *   client removes.
+ *   Before a client's change, both, with a scan if there is anything: what was
+ *   left here until then is older, and must not have the last word, nor bring
+ *   back what the client removes.
  *
  * All go on in pieces (import_check.c, import_finish.c), which belong to the
  * mailbox: of several sessions that want it, whoever has his turn does the next
@@ -181,7 +181,7 @@ import_older(struct mailbox *m, struct err *e)
 	rc = mailbox_check(m, e);
 	if (rc == 0)
 		rc = import_check(m, !same, e);
-	return rc == 0 ? import_finish(m, e) : rc;
+	return rc == 0 ? im->rest : rc;
 }
 
 /* One statement for all who ask: each that is prepared costs who opens the

@@ -89,8 +89,9 @@ bool import_keywords_waiting(const struct mailbox *m);
 int import_finish(struct mailbox *m, struct err *e) MUST_USE;
 /*
  * A client is about to change messages: what others left until now is older,
- * and comes first; so does the rest of what was begun.  It needs no scan.  It
- * costs a stat() if nothing has come.  Returns as import_check().
+ * and comes first; so does the rest of what was begun.  It costs a stat() if
+ * nothing has come.  Returns as import_check(); or 1: mailbox_refresh() takes
+ * over the rest, which may be of messages that have no UID yet.
  */
 int import_older(struct mailbox *m, struct err *e) MUST_USE;
 /* What is under way ends; with left, if nobody has gone on with it for a

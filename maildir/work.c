@@ -51,6 +51,15 @@ on_refreshed(void *arg)
 	waker_call(w->waker);
 }
 
+enum step
+uid_work_refresh(struct uid_work *w, struct waker waker, int64_t now_ms,
+    int64_t wall_ms, int *rc)
+{
+	w->waker = waker;
+	return mailbox_refresh(w->m, false, (struct waker){ on_refreshed, w },
+	    now_ms, wall_ms, rc);
+}
+
 /* at has reached n.  STEP_NEXT: there is more to go through, or *done; else a
  * step to return. */
 static enum step
@@ -71,9 +80,7 @@ refill(struct uid_work *w, struct waker waker, int64_t now_ms, int64_t wall_ms,
 			scan_distrust(m);
 		w->at = SIZE_MAX;
 	}
-	w->waker = waker;
-	step = mailbox_refresh(
-	    m, false, (struct waker){ on_refreshed, w }, now_ms, wall_ms, rc);
+	step = uid_work_refresh(w, waker, now_ms, wall_ms, rc);
 	if (step != STEP_DONE)
 		return step;
 	w->tries++;

@@ -38,6 +38,9 @@ void uid_work_again(struct uid_work *w, uint32_t uid);
  */
 enum step uid_work_step(struct uid_work *w, int (*slice)(void *arg), void *arg,
     struct waker waker, int64_t now_ms, int64_t wall_ms, int *rc);
+/* mailbox_refresh(), of which nothing is left behind if the work ends. */
+enum step uid_work_refresh(struct uid_work *w, struct waker waker,
+    int64_t now_ms, int64_t wall_ms, int *rc) MUST_USE;
 /* Whether a busy database is to be waited for any longer, by STEP_WAIT_PEER. */
 bool work_still_busy(int64_t *since_ms, int64_t now_ms);
 

@@ -263,6 +263,28 @@ store_before_a_look(void **state)
 	mailbox_close(&m);
 }
 
+/* What a list says of a message that nobody here has seen yet isn't lost if a
+ * client changes another one first. */
+static void
+store_before_a_scan(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m = exported(f);
+	const uint32_t uid = 1;
+
+	put_cur(f, "2.M1:2,", "two\n");
+	write_file(fixture_path(f, "courierimapkeywords/:list"),
+	    "kept\nwas\nnew\n\n1.M1:0 1\n2.M1:2\n");
+	assert_int_equal(run_flags(f, m, &uid, 1, FLAGS_ADD, 0, "ours"), 0);
+	for (int i = 0; i < 2; i++) {
+		refresh(f, m);
+		assert_true(has(m, 1, "ours"));
+		assert_true(has(m, 2, "new"));
+		later(f);
+	}
+	mailbox_close(&m);
+}
+
 #define CASE(name)                                                             \
  cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
@@ -274,6 +296,7 @@ main(void)
 		CASE(store_between_updates),
 		CASE(store_between_halves_of_a_list),
 		CASE(store_before_a_look),
+		CASE(store_before_a_scan),
 	};
 
 	fixture_in_memory();
