@@ -42,16 +42,18 @@ enum { REGION = 32768, HEADER_PAGE = 4096 };
  * found anew, a third of what opening took.  But it is the header that says
  * whether the rest counts: with zeros there the index is made anew, and each
  * table in it is emptied before its first entry, as in a log that begins again
- * from its front.
+ * from its front.  One with holes, as a backup may bring it back, is cut: where
+ * the disk is full, to write to a hole of a file in memory ends the process.
  */
 static int
 cut(int fd, off_t size)
 {
 	static const uint8_t zeros[HEADER_PAGE];
-	enum { INDEX_CUT = 3 };
+	enum { INDEX_CUT = 3, BLOCK = 512 };
 	struct stat st;
 
 	if (size == INDEX_CUT && fstat(fd, &st) == 0 && st.st_size == REGION &&
+	    st.st_blocks >= REGION / BLOCK &&
 	    pwrite(fd, zeros, HEADER_PAGE, 0) == HEADER_PAGE)
 		return 0;
 	return ftruncate(fd, size);

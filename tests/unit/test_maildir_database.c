@@ -496,6 +496,41 @@ left_index_is_not_believed(void **state)
 	}
 }
 
+/* Nor is one with holes left so: there may be no room when they are filled. */
+static void
+left_index_has_no_holes(void **state)
+{
+	static const char zeros[32768];
+	struct fixture *f = *state;
+	struct db db;
+	struct err e;
+	struct stat st;
+	int fd;
+
+	(void)make_some(f);
+	fixture_close(f);
+	assert_int_equal(db_checkpoint(fixture_path(f, "postern.db"), true), 0);
+	fd = open(fixture_path(f, "postern.db-shm"), O_WRONLY | O_TRUNC);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, zeros, sizeof(zeros)), sizeof(zeros));
+	assert_int_equal(fstat(fd, &st), 0);
+	if (st.st_blocks < 64) { /* the file system writes no zeros */
+		assert_int_equal(close(fd), 0);
+		fixture_open(f);
+		skip();
+	}
+	assert_int_equal(ftruncate(fd, 0), 0);
+	assert_int_equal(ftruncate(fd, sizeof(zeros)), 0);
+	assert_int_equal(close(fd), 0);
+	assert_int_equal(
+	    db_open(&db, fixture_path(f, "postern.db"), false, false, &e), 0);
+	assert_int_equal(db_exec(&db, "SELECT count(*) FROM mailbox", &e), 0);
+	assert_int_equal(stat(fixture_path(f, "postern.db-shm"), &st), 0);
+	assert_in_range(st.st_blocks, 64, 1024);
+	db_close(&db);
+	fixture_open(f);
+}
+
 int
 main(void)
 {
@@ -512,6 +547,7 @@ main(void)
 		CASE(two_stores_share),
 		CASE(log_grows_ahead),
 		CASE(left_index_is_not_believed),
+		CASE(left_index_has_no_holes),
 	};
 
 	quiet_log();
