@@ -12,11 +12,7 @@
 
 #include "base/log.h"
 
-enum {
-	LOG_QUEUE_MAX = 256 * 1024,
-	/* As many as a message can have that isn't meant to do harm. */
-	LOG_LINES_MAX = 1000,
-};
+enum { LOG_QUEUE_MAX = 256 * 1024 };
 
 static struct {
 	struct peer *master;
@@ -63,8 +59,7 @@ child_log_lines(struct msg_in *in)
 	if (dropped != 0)
 		log_line_as(ident, LOG_LEVEL_WARN,
 		    "%u log lines were dropped before this one", dropped);
-	for (int n = 0; n < LOG_LINES_MAX && slice_split(&lines, '\n', &line);
-	     n++)
+	while (slice_split(&lines, '\n', &line))
 		log_line_as(ident, (enum log_level)level, "%.*s", (int)line.n,
 		    (const char *)line.p);
 }

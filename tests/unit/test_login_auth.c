@@ -2,8 +2,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/log.h"
-#include "server/child.h"
 #include "tests/unit/login_fixture.h"
 
 static void
@@ -280,43 +278,6 @@ forgets_half_a_handshake(void **state)
 	login_end(&f);
 }
 
-static void
-count_lines(
-    void *arg, enum log_level level, const char *ident, const char *line)
-{
-	unsigned *n = arg;
-
-	(void)level;
-	(void)ident;
-	(void)line;
-	++*n;
-}
-
-/* Nothing but ends of lines would keep the one who has the log busy. */
-static void
-logs_so_many_lines_at_once(void **state)
-{
-	static uint8_t ends[64 * 1024];
-	struct msg_out out;
-	struct msg_in in;
-	unsigned n = 0;
-
-	(void)state;
-	memset(ends, '\n', sizeof(ends));
-	msg_begin(&out, MSG_LOG, 0);
-	msg_put_u32(&out, LOG_LEVEL_INFO);
-	msg_put_str(&out, "imapd");
-	msg_put_u32(&out, 0);
-	msg_put_bytes(&out, slice_of(ends, sizeof(ends)));
-	assert_int_equal(
-	    msg_parse(msg_finish(&out), ROLE_LOGIN, ROLE_MASTER, &in), 1);
-	log_set_sink(count_lines, &n);
-	child_log_lines(&in);
-	log_set_sink(NULL, NULL);
-	assert_true(n > 0 && n <= 1000);
-	msg_out_fini(&out);
-}
-
 int
 main(void)
 {
@@ -324,7 +285,6 @@ main(void)
 		cmocka_unit_test(tells_failures_apart),
 		cmocka_unit_test(keeps_names_out_of_log_fields),
 		cmocka_unit_test(forgets_half_a_handshake),
-		cmocka_unit_test(logs_so_many_lines_at_once),
 		cmocka_unit_test(carries_an_exchange),
 		cmocka_unit_test(holds_logins_while_authdaemond_restarts),
 		cmocka_unit_test(greets_by_what_is_offered_now),
