@@ -37,31 +37,13 @@ to_master(void *arg, enum log_level level, const char *ident, const char *line)
 	msg_begin(&m, MSG_LOG, 0);
 	msg_put_u32(&m, level);
 	msg_put_str(&m, ident);
-	msg_put_u32(&m, child_log.dropped);
 	msg_put_str(&m, line);
+	msg_put_u32(&m, child_log.dropped);
 	child_log.dropped = 0;
 	if (level >= LOG_LEVEL_INFO)
 		peer_send_lazily(child_log.master, &m);
 	else
 		peer_send(child_log.master, &m);
-}
-
-void
-child_log_lines(struct msg_in *in)
-{
-	uint32_t level = msg_get_u32(in);
-	const char *ident = msg_get_str(in);
-	uint32_t dropped = msg_get_u32(in);
-	struct slice lines = msg_get_bytes(in), line;
-
-	if (!msg_get_end(in) || level > LOG_LEVEL_TRACE)
-		return;
-	if (dropped != 0)
-		log_line_as(ident, LOG_LEVEL_WARN,
-		    "%u log lines were dropped before this one", dropped);
-	while (slice_split(&lines, '\n', &line))
-		log_line_as(ident, (enum log_level)level, "%.*s", (int)line.n,
-		    (const char *)line.p);
 }
 
 static void

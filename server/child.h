@@ -33,8 +33,6 @@ enum {
  * ends by its own fault.
  */
 void child_log_to(struct peer *p);
-/* In the process that has the log: write the lines of a LOG. */
-void child_log_lines(struct msg_in *in);
 
 /*
  * Become uid and gid: supplementary groups, gid, uid in that order, each

@@ -23,6 +23,29 @@
 
 enum { TICK_MS = 250 };
 
+/* --- the log ------------------------------------------------------------- */
+
+static void
+note_drops(const char *ident, uint32_t dropped)
+{
+	if (dropped != 0)
+		log_line_as(ident, LOG_LEVEL_WARN,
+		    "%u log lines were dropped before this one", dropped);
+}
+
+static void
+child_log_line(struct msg_in *in)
+{
+	uint32_t level = msg_get_u32(in);
+	const char *ident = msg_get_str(in), *line = msg_get_str(in);
+	uint32_t dropped = msg_get_u32(in);
+
+	if (!msg_get_end(in) || level > LOG_LEVEL_TRACE)
+		return;
+	note_drops(ident, dropped);
+	log_line_as(ident, (enum log_level)level, "%s", line);
+}
+
 /* --- messages of children ------------------------------------------------ */
 
 static void
@@ -79,7 +102,7 @@ master_child_message(struct child *c, struct msg_in *in)
 {
 	/* messages.def has already said who may send what. */
 	if (in->type == MSG_LOG)
-		child_log_lines(in);
+		child_log_line(in);
 	else if (in->type == MSG_READY)
 		child_ready(c);
 	else if (in->type == MSG_CONN_OPEN)

@@ -38,7 +38,6 @@ struct peer {
 	void *arg;
 	struct event *on_read, *on_write, *on_over, *on_lazy;
 	STAILQ_HEAD(, packet) queue;
-	struct packet *last; /* of the queue, unless that is empty */
 	size_t queued;
 	bool lazy;	 /* nobody waits for what is queued */
 	unsigned alone;	 /* turns until it is looked for a second message */
@@ -292,7 +291,6 @@ enqueue(struct peer *p, struct msg_out *m)
 	}
 	p->queued += buf_len(&k->m.b);
 	STAILQ_INSERT_TAIL(&p->queue, k, link);
-	p->last = k;
 	m->fd = -1;
 	if (p->queued > QUEUE_MAX)
 		over(p, "does not read");
@@ -331,22 +329,6 @@ peer_send(struct peer *p, struct msg_out *m)
 		over(p, "send error");
 }
 
-/* Whether it goes with the message that is the last to wait. */
-static bool
-join_last(struct peer *p, const struct msg_out *m)
-{
-	struct packet *last = p->last;
-	size_t before;
-
-	if (!p->lazy || STAILQ_EMPTY(&p->queue))
-		return false;
-	before = buf_len(&last->m.b);
-	if (!msg_join_lines(&last->m, m))
-		return false;
-	p->queued += buf_len(&last->m.b) - before;
-	return true;
-}
-
 void
 peer_send_lazily(struct peer *p, struct msg_out *m)
 {
@@ -354,7 +336,7 @@ peer_send_lazily(struct peer *p, struct msg_out *m)
 
 	MAGIC_CHECK(p, PEER_MAGIC);
 	assert(buf_ok(&m->b) && m->fd < 0);
-	if (p->why != NULL || join_last(p, m)) {
+	if (p->why != NULL) {
 		msg_out_fini(m);
 		return;
 	}

@@ -49,7 +49,7 @@ void peer_send(struct peer *p, struct msg_out *m);
 /*
  * The same for what nobody waits for, without a descriptor: it goes with the
  * next message, or after PEER_LAZY_MS, so that the other process isn't woken
- * for it alone.  Lines of the log become one message.
+ * for it alone.
  */
 enum { PEER_LAZY_MS = 50 };
 void peer_send_lazily(struct peer *p, struct msg_out *m);

@@ -158,11 +158,21 @@ send_message(struct peer *p, struct msg_in *in)
 static void
 on_worker_message(struct peer *p, struct msg_in *in, void *arg)
 {
+	uint32_t level;
+	const char *ident, *line;
+
+	(void)p;
 	(void)arg;
 	if (in->type == MSG_SEND)
 		send_message(p, in);
-	if (in->type == MSG_LOG)
-		child_log_lines(in);
+	if (in->type != MSG_LOG)
+		return;
+	level = msg_get_u32(in);
+	ident = msg_get_str(in);
+	line = msg_get_str(in);
+	(void)msg_get_u32(in); /* dropped */
+	if (msg_get_end(in) && level <= LOG_LEVEL_TRACE)
+		log_line_as(ident, (enum log_level)level, "%s", line);
 }
 
 static void

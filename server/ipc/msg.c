@@ -17,7 +17,6 @@ enum {
 	HEADER_SIZE = 8,
 	/* Most messages fit, a SESSION too: they don't grow step by step. */
 	ROOM = 384,
-	JOINED_MAX = 8192,
 };
 
 enum fd_rule { FD_NONE, FD_ONE };
@@ -189,48 +188,6 @@ fields_fit(struct msg_in m)
 	return msg_get_end(&m);
 }
 
-static uint32_t
-type_of(struct slice packet)
-{
-	uint32_t type;
-
-	memcpy(&type, packet.p, sizeof(type));
-	return type;
-}
-
-/* Where the last field of a LOG begins; 0: lines were dropped before it. */
-static size_t
-line_at(struct slice packet)
-{
-	struct msg_in in = { .rest = slice_skip(packet, HEADER_SIZE) };
-
-	(void)msg_get_u32(&in);
-	(void)msg_get_bytes(&in);
-	return msg_get_u32(&in) == 0 ? packet.n - in.rest.n : 0;
-}
-
-bool
-msg_join_lines(struct msg_out *to, const struct msg_out *m)
-{
-	struct slice a = buf_slice(&to->b), b = buf_slice(&m->b);
-	size_t at;
-	uint32_t n;
-
-	if (type_of(a) != MSG_LOG || type_of(b) != MSG_LOG ||
-	    a.n + b.n > JOINED_MAX)
-		return false;
-	at = line_at(b);
-	if (at == 0 || at > a.n || memcmp(a.p, b.p, at) != 0)
-		return false;
-	/* the NUL behind the line becomes a newline */
-	buf_truncate(&to->b, a.n - 1);
-	buf_putc(&to->b, '\n');
-	buf_put(&to->b, slice_skip(b, at + sizeof(n)));
-	n = (uint32_t)(buf_len(&to->b) - at - sizeof(n) - 1);
-	memcpy(to->b.p + to->b.off + at, &n, sizeof(n));
-	return true;
-}
-
 static bool
 role_fits(enum msg_role rule, enum msg_role role)
 {
@@ -271,7 +228,8 @@ msg_offer(int sock, const struct msg_out *m)
 
 	if (!buf_ok(&m->b))
 		return ERR_LIMIT;
-	check = (struct msg_in){ .type = (enum msg_type)type_of(packet),
+	memcpy(&check.type, packet.p, sizeof(uint32_t));
+	check = (struct msg_in){ .type = check.type,
 		.rest = slice_skip(packet, HEADER_SIZE) };
 	assert(fields_fit(check));
 	assert((fd >= 0) == (rules[check.type].fd == FD_ONE));

@@ -70,11 +70,6 @@ int msg_offer(int sock, const struct msg_out *m) MUST_USE;
 /* The packet's bytes instead of sending (for queues); then msg_out_fini(). */
 struct slice msg_finish(struct msg_out *m);
 void msg_out_fini(struct msg_out *m);
-/*
- * Put the line of m behind those of to, if both are LOG of one level and ident,
- * and it doesn't become long.  Returns whether it was.
- */
-bool msg_join_lines(struct msg_out *to, const struct msg_out *m) MUST_USE;
 
 /* --- reading ------------------------------------------------------------ */
 

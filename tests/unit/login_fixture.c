@@ -352,19 +352,11 @@ receive(struct login_fixture *f, const char *what)
 static void
 keep_line(struct login_fixture *f, struct msg_in m)
 {
-	const char *ident;
-	struct slice lines, line;
-
 	(void)msg_get_u32(&m);
-	ident = msg_get_str(&m);
-	(void)msg_get_u32(&m);
-	lines = msg_get_bytes(&m);
-	while (slice_split(&lines, '\n', &line)) {
-		buf_puts(&f->log, ident);
-		buf_puts(&f->log, ": ");
-		buf_put(&f->log, line);
-		buf_puts(&f->log, "\n");
-	}
+	buf_puts(&f->log, msg_get_str(&m));
+	buf_puts(&f->log, ": ");
+	buf_puts(&f->log, msg_get_str(&m));
+	buf_puts(&f->log, "\n");
 }
 
 struct msg_in

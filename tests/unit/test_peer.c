@@ -143,95 +143,6 @@ lazy_message_goes_with_the_next(void **state)
 	end_peers(&s, &login);
 }
 
-static void
-log_line_of(struct peer *p, uint32_t level, const char *ident, const char *line)
-{
-	struct msg_out out;
-
-	msg_begin(&out, MSG_LOG, 0);
-	msg_put_u32(&out, level);
-	msg_put_str(&out, ident);
-	msg_put_u32(&out, 0);
-	msg_put_str(&out, line);
-	peer_send_lazily(p, &out);
-}
-
-static void
-on_lines(struct peer *p, struct msg_in *m, void *arg)
-{
-	struct buf *seen = arg;
-
-	(void)p;
-	if (m->type != MSG_LOG) {
-		buf_puts(seen, msg_name(m->type));
-		return;
-	}
-	buf_putu(seen, msg_get_u32(m));
-	buf_puts(seen, msg_get_str(m));
-	(void)msg_get_u32(m);
-	buf_putc(seen, '{');
-	buf_put(seen, msg_get_bytes(m));
-	buf_puts(seen, "}");
-	assert_true(msg_get_end(m));
-}
-
-static void
-on_lines_end(struct peer *p, const char *why, void *arg)
-{
-	(void)why;
-	(void)arg;
-	peer_free(&p);
-}
-
-/* Lines of one level and ident that wait are one message, up to a length, in
- * the order in which they came, whatever else is sent between them. */
-static void
-lines_that_wait_go_together(void **state)
-{
-	static const struct peer_handler h = { on_lines, on_lines_end };
-	struct event_base *base = event_base_new();
-	struct peer *login, *master;
-	char longer[5000];
-	struct buf seen;
-	int pair[2];
-
-	(void)state;
-	buf_init(&seen, 65536);
-	assert_int_equal(
-	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-	login = peer_new(base, pair[0], ROLE_LOGIN, ROLE_MASTER, &h, &seen);
-	master = peer_new(base, pair[1], ROLE_MASTER, ROLE_LOGIN, &h, &seen);
-	(void)master;
-	log_line_of(login, 3, "a", "one");
-	log_line_of(login, 3, "a", "");
-	log_line_of(login, 3, "a", "three");
-	log_line_of(login, 4, "a", "four");
-	log_line_of(login, 4, "ab", "five");
-	log_line_of(login, 4, "ab", "six");
-	say(login, 0, false);
-	log_line_of(login, 4, "ab", "seven");
-	peer_flush(login, 1000);
-	assert_int_equal(peer_queued(login), 0);
-	assert_int_equal(event_base_loop(base, EVLOOP_NONBLOCK), 0);
-	assert_int_equal(event_base_loop(base, EVLOOP_NONBLOCK), 0);
-	assert_string_equal(buf_cstr(&seen),
-	    "3a{one\n\nthree}4a{four}4ab{five\nsix}CONN_CLOSE4ab{seven}");
-	buf_reset(&seen);
-	memset(longer, 'x', sizeof(longer));
-	longer[sizeof(longer) - 1] = '\0';
-	log_line_of(login, 3, "a", longer);
-	log_line_of(login, 3, "a", longer);
-	peer_flush(login, 1000);
-	assert_int_equal(event_base_loop(base, EVLOOP_NONBLOCK), 0);
-	assert_int_equal(event_base_loop(base, EVLOOP_NONBLOCK), 0);
-	assert_int_equal(buf_len(&seen), 2 * (sizeof(longer) - 1 + 4));
-	peer_free(&login);
-	/* until nobody is left */
-	assert_int_equal(event_base_dispatch(base), 1);
-	event_base_free(base);
-	buf_fini(&seen);
-}
-
 /* What a process said before it ended is there, its end is told once. */
 static void
 rest_is_read(void **state)
@@ -463,7 +374,6 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(peer_queues_what_does_not_fit),
 		cmocka_unit_test(lazy_message_goes_with_the_next),
-		cmocka_unit_test(lines_that_wait_go_together),
 		cmocka_unit_test(last_words_are_said),
 		cmocka_unit_test(every_message_is_received),
 		cmocka_unit_test(rest_is_read),
