@@ -19,6 +19,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "base/paths.h"
+#include "base/siphash.h"
 #include "server/conf/conf_words.h"
 
 /* The files that are looked at again, and which module reads each. */
@@ -69,15 +70,47 @@ keep_places(struct settings *s)
 	}
 }
 
-/* False if the file can't be looked at, so that nothing is known of it. */
+static uint64_t
+hash_of(const char *name, const struct stat *st)
+{
+	static const uint8_t no_secret[SIPHASH_KEY_LEN];
+	const int64_t what[] = { (int64_t)st->st_dev, (int64_t)st->st_ino,
+		(int64_t)st->st_size, st->st_mtim.tv_sec, st->st_mtim.tv_nsec,
+		st->st_ctim.tv_sec, st->st_ctim.tv_nsec };
+
+	return siphash(no_secret, slice_of(what, sizeof(what))) ^
+	    siphash(no_secret, slice_str(name));
+}
+
+/* Of a directory of files, what they are, in whatever order. */
+static bool
+stamp_within(const char *path, uint64_t *out)
+{
+	DIR *d = opendir(path);
+	struct dirent *e;
+	struct stat st;
+
+	if (d == NULL)
+		return false;
+	while ((e = readdir(d)) != NULL)
+		if (e->d_name[0] != '.' &&
+		    fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+			*out += hash_of(e->d_name, &st);
+	(void)closedir(d);
+	return true;
+}
+
+/* False if the file can't be looked at, so that nothing is known of it, or only
+ * that it is there, or the files in it can't. */
 static bool
 stamp(char *const place[SETTINGS_PLACES], struct file_stamp *out)
 {
 	struct stat st;
+	unsigned n;
 	int r = -1;
 
 	*out = (struct file_stamp){ 0 };
-	for (unsigned n = 0; r != 0 && place[n] != NULL; n++) {
+	for (n = 0; r != 0 && place[n] != NULL; n++) {
 		r = stat(place[n], &st);
 		if (r != 0 && errno != ENOENT && errno != ENOTDIR)
 			return false;
@@ -89,7 +122,8 @@ stamp(char *const place[SETTINGS_PLACES], struct file_stamp *out)
 			.size = st.st_size,
 			.mtime = st.st_mtim,
 			.ctime = st.st_ctim };
-	return true;
+	return r != 0 || !S_ISDIR(st.st_mode) ||
+	    stamp_within(place[n - 1], &out->within);
 }
 
 static bool
@@ -103,7 +137,7 @@ same_stamp(const struct file_stamp *a, const struct file_stamp *b)
 {
 	return a->there == b->there && a->dev == b->dev && a->ino == b->ino &&
 	    a->size == b->size && same_time(a->mtime, b->mtime) &&
-	    same_time(a->ctime, b->ctime);
+	    same_time(a->ctime, b->ctime) && a->within == b->within;
 }
 
 static void
@@ -119,18 +153,28 @@ has_shown(const struct settings *s)
 	return s->outdated || (s->watch >= 0 && !file_watch_is_quiet(s->watch));
 }
 
+static bool
+has_changed(const struct settings *s, int i)
+{
+	struct file_stamp now;
+	bool seen = stamp(s->place[i], &now);
+
+	if (seen || now.there) {
+		/* A directory that may not be read is seen from outside. */
+		if (!seen)
+			now.within = s->stamp[i].within;
+		if (!same_stamp(&s->stamp[i], &now))
+			return true;
+	}
+	return !seen && has_shown(s);
+}
+
 bool
 settings_changed(const struct settings *s)
 {
-	struct file_stamp now;
-
-	for (int i = 0; i < SETTINGS_N_WATCHED; i++) {
-		if (!s->watched[i])
-			continue;
-		if (stamp(s->place[i], &now) ? !same_stamp(&s->stamp[i], &now)
-					     : has_shown(s))
+	for (int i = 0; i < SETTINGS_N_WATCHED; i++)
+		if (s->watched[i] && has_changed(s, i))
 			return true;
-	}
 	return false;
 }
 

@@ -29,6 +29,7 @@ struct file_stamp {
 	ino_t ino;
 	off_t size;
 	struct timespec mtime, ctime;
+	uint64_t within; /* of a directory: its files */
 };
 
 enum {

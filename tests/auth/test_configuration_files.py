@@ -25,13 +25,13 @@ def closed(directory, table):
     if system not in WATCHABLE:
         pytest.skip(f"{system}: changes aren't seen")
 
-    def make(modules, write):
+    def make(modules, write, mode=0o700):
         base = f"{directory}/c{os.urandom(4).hex()}"
         d = support.Authdaemond(base, modules, AUTH_USER="nobody",
                                 AUTH_FAILURE_DELAY=0)
         os.chmod(table.path, 0o644)
         write(d)
-        os.chmod(d.conf, 0o700)
+        os.chmod(d.conf, mode)
         daemons.append(d.start())
         return d
     yield make
@@ -74,6 +74,24 @@ def test_a_changed_userdb_counts_at_once(closed, change):
     write(secret)(d)
     assert d.login() == record(PASSWD=secret)
     assert BLIND not in d.log()
+
+
+@needs_root
+@pytest.mark.parametrize("mode", [0o755, 0o700])
+@pytest.mark.parametrize("change", [in_place, by_another])
+def test_a_changed_file_of_a_directory_counts_at_once(closed, change, mode):
+    """Whether AUTH_USER may read that directory or not."""
+    def write(password):
+        def put(d):
+            os.makedirs(d.conf / "userdb", mode=mode, exist_ok=True)
+            change(d, "userdb/a", USERDB % password)
+            os.chmod(d.conf / "userdb/a", 0o600)
+        return put
+    d = closed("authuserdb", write("{MD5RAW}" + "0" * 32), 0o755)
+    assert d.login() == b"FAIL\n"
+    secret = "{MD5RAW}5ebe2294ecd0e0f08eab7690d2a6ee69"
+    write(secret)(d)
+    assert d.login() == record(PASSWD=secret)
 
 
 @needs_root

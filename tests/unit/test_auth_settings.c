@@ -189,6 +189,34 @@ both_places_are_looked_at(void **state)
 	free(path);
 }
 
+/* A directory userdb: what is written to a file of it is a change, too. */
+static void
+files_of_a_directory_count(void **state)
+{
+	char *dir = mem_printf("%s/userdb", f.dir);
+	char *path = mem_printf("%s/a", dir);
+
+	(void)state;
+	fixture_write(&f, "authdaemonrc", "authmodulelist=\"authuserdb\"\n");
+	assert_int_equal(mkdir(dir, 0700), 0);
+	fixture_write(&f, "userdb/a", "joe\tuid=1\n");
+	fixture_write(&f, "userdb/b", "ann\tuid=1\n");
+	assert_true(settings_reload(&s, f.dir));
+	assert_false(settings_changed(&s));
+	fixture_write(&f, "userdb/a", "joe\tuid=1000\n");
+	assert_true(settings_changed(&s));
+	assert_true(settings_reload(&s, f.dir));
+	assert_false(settings_changed(&s));
+	assert_int_equal(unlink(path), 0);
+	assert_true(settings_changed(&s));
+	free(path);
+	path = mem_printf("%s/b", dir);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(dir), 0);
+	free(path);
+	free(dir);
+}
+
 /* Nothing is known of a file in a directory that may not be searched. */
 static void
 unsearchable_is_unchanged(void **state)
@@ -286,6 +314,7 @@ main(void)
 		T(reload_keeps_what_isnt_of_the_files),
 		T(only_files_of_modules_count),
 		T(both_places_are_looked_at),
+		T(files_of_a_directory_count),
 		T(unsearchable_is_unchanged),
 		T(nothing_below_a_link_is_watched),
 		T(go_from_hand_to_hand),
