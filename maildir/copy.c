@@ -176,6 +176,8 @@ step_look(
 
 	if (step != STEP_DONE)
 		return step;
+	if (rc == 0 && c->from->gone)
+		rc = ERR_STALE;
 	if (rc != 0)
 		return undo(c, rc);
 	c->v = copy_look_take(&c->look, &c->n);
@@ -315,6 +317,9 @@ step_commit(struct change_copy *c, int64_t now_ms)
 		/* the directories were searched for it */
 		lost = !gone && c->v[i].gone;
 	}
+	/* it isn't the messages that are gone */
+	if (rc == 0 && lost && c->from->gone)
+		rc = ERR_STALE;
 	if (rc == 0) {
 		rc = edit_commit(&ed, NULL);
 	} else {

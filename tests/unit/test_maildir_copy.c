@@ -10,6 +10,7 @@
 #include "base/fsx.h"
 #include "maildir/dir.h"
 #include "maildir/internal.h"
+#include "maildir/work.h"
 #include "tests/support/maildir_fixture.h"
 
 static unsigned n_readings;
@@ -100,6 +101,60 @@ copy_beside_an_expunge_and_others(void **state)
 		refresh(f, m);
 		assert_int_equal(m->head->count, 0);
 		mailbox_close(&m);
+	}
+}
+
+/* COPY of many out of a mailbox that is deleted meanwhile: none of them is in
+ * the target, and it isn't answered as if those left had been expunged. */
+static void
+copy_out_of_a_mailbox_that_goes(void **state)
+{
+	enum { MANY = 2 * WORK_SLICE + 1 };
+	const struct waker nobody = { NULL, NULL };
+	struct fixture *f = *state;
+	struct change_copy *c;
+	struct mailbox *m, *t;
+	uint32_t uids[MANY];
+	char name[32];
+
+	for (unsigned when = 0; when < 2; when++) {
+		bool looked = false;
+
+		if (when == 0)
+			assert_int_equal(
+			    create_now(f->account, SLICE("INBOX.t")), 0);
+		assert_int_equal(create_now(f->account, SLICE("INBOX.s")), 0);
+		for (uint32_t i = 0; i < MANY; i++) {
+			uids[i] = i + 1;
+			(void)snprintf(
+			    name, sizeof(name), ".s/cur/%u.a:2,", i + 1);
+			write_file(fixture_path(f, name), "x\n");
+		}
+		m = open_mailbox(f, "INBOX.s");
+		refresh(f, m);
+		f->wall_ms += 120000;
+		assert_int_equal(
+		    change_copy_begin(m, f->account, SLICE("INBOX.t"), uids,
+			MANY, false, &c, NULL),
+		    0);
+		t = open_mailbox(f, "INBOX.t");
+		/* while they are looked at; when some have been linked */
+		while (when == 0 ? !looked : t->head->count == 0) {
+			assert_int_not_equal(
+			    change_copy_step(c, nobody, 0, f->wall_ms),
+			    STEP_DONE);
+			looked = true;
+		}
+		assert_int_equal(delete_now(f->account, SLICE("INBOX.s")), 0);
+		while (change_copy_step(c, nobody, 0, f->wall_ms) != STEP_DONE)
+			;
+		assert_int_equal(change_copy_result(c)->result, ERR_STALE);
+		change_copy_free(&c);
+		mailbox_close(&m);
+		refresh(f, t);
+		assert_int_equal(t->head->count, 0);
+		mailbox_close(&t);
+		assert_int_equal(count_files(fixture_path(f, ".t/cur")), 0);
 	}
 }
 
@@ -205,6 +260,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(copy_beside_an_expunge),
 		CASE(copy_beside_an_expunge_and_others),
+		CASE(copy_out_of_a_mailbox_that_goes),
 		CASE(copy_of_what_is_renamed_each_time),
 		CASE(copy_looks_for_all_together),
 	};
