@@ -28,7 +28,9 @@ check_reply(const struct courier_request *req)
 	struct slice rest, line;
 	struct buf out;
 
-	a.field[ACCOUNT_USERNAME] = req->query.extra;
+	/* but a challenge, which may hold anything and is never said back */
+	if (req->query.op != QUERY_CRAM)
+		a.field[ACCOUNT_USERNAME] = req->query.extra;
 	a.field[ACCOUNT_ADDRESS] = req->query.user;
 	a.field[ACCOUNT_HOME] = req->query.password;
 	a.field[ACCOUNT_MAILDIR] = req->query.service;
