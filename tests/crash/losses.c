@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -17,6 +18,16 @@ make_boot(const struct world *w, char **path, const char *text)
 {
 	*path = mem_printf("%s/boot-%s", w->f->root, text);
 	write_file(*path, text);
+}
+
+void
+sync_path(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(fsync(fd), 0);
+	assert_int_equal(close(fd), 0);
 }
 
 void

@@ -17,6 +17,9 @@ struct loss_test {
 	void (*check)(const char *where); /* after the boot that comes next */
 };
 
+/* What another program wrote is on the disk. */
+void sync_path(const char *path);
+
 void losses_init(const struct world *w);
 void losses_fini(void);
 /* The script's life, and all that may be left of it. */

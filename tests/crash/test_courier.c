@@ -8,7 +8,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include <fcntl.h>
 #include <limits.h>
 #include <unistd.h>
 
@@ -72,16 +71,6 @@ change(struct fixture *f, struct mailbox *m, enum flags_how how,
 	assert_int_equal(run_flags(f, m, &uid, 1, how, 0, keyword), 0);
 	assert_listing(m, listing);
 	done();
-}
-
-static void
-sync_path(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	assert_true(fd >= 0);
-	assert_int_equal(fsync(fd), 0);
-	assert_int_equal(close(fd), 0);
 }
 
 /* Somebody else's file, put into place by a rename, and on the disk. */

@@ -9,7 +9,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -126,16 +125,6 @@ export_synced(struct mailbox *m)
 
 	export_all(world.f);
 	tell(now, now);
-}
-
-static void
-sync_path(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	assert_true(fd >= 0);
-	assert_int_equal(fsync(fd), 0);
-	assert_int_equal(close(fd), 0);
 }
 
 /* Another server's file, or another name of one, and on the disk. */
